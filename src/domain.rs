@@ -1,0 +1,22 @@
+//! The pure core: what a registration is, which steps are legal, what OpenCRVS is to be told.
+//!
+//! Invariant: nothing in this subtree reads a clock, a socket, a file or a random number; all of that comes in as
+//! an argument, so that production, the tests and the model run the same decisions.
+
+mod answer;
+mod attempt;
+mod decide;
+mod ids;
+mod message;
+mod number;
+mod registration;
+mod view;
+
+pub use answer::{Answer, IdKind, Reason, ReasonCode};
+pub use attempt::{Cause, Conflict, Event, State, next};
+pub use decide::{Decision, NegativePolicy, RecordState, Situation, decide};
+pub use ids::{AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, UnusableId};
+pub use message::{MESSAGE_VERSION, OutcomeMessage, RegistrationMessage, RequestMessage};
+pub use number::{NumberTemplate, UnusableTemplate};
+pub use registration::{AttemptKey, Dialect, EventKind, Registration};
+pub use view::{Address, Code, EventDetails, Name, Office, Person, Place, Role, View};

@@ -1,0 +1,278 @@
+//! The life of an attempt: which state follows which event.
+//!
+//! Invariant: [`next`] is the only place that knows what is legal; the ledger applies its result by
+//! compare-and-set and never moves an attempt by itself.
+
+use serde::{Deserialize, Serialize};
+
+/// Where an attempt stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// In the ledger; the ID system was not asked yet.
+    Received,
+    /// The ID system is asked.
+    Requested,
+    /// The answer is in the ledger; OpenCRVS was not told yet.
+    Answered,
+    /// End: OpenCRVS has registered it.
+    Confirmed,
+    /// End: OpenCRVS was told the rejection.
+    Rejected,
+    /// End: a newer attempt of the record took its place.
+    Superseded,
+    /// End: OpenCRVS itself moved the record on.
+    Withdrawn,
+    /// End for us: a negative answer that this OpenCRVS cannot be told; an operator is.
+    Held,
+    /// End: the token died before the answer could be written.
+    Expired,
+    /// Stopped with a cause; an operator resumes it.
+    Parked,
+}
+
+impl State {
+    /// Every state, in the order of a life.
+    pub const ALL: [Self; 10] = [
+        Self::Received,
+        Self::Requested,
+        Self::Answered,
+        Self::Confirmed,
+        Self::Rejected,
+        Self::Superseded,
+        Self::Withdrawn,
+        Self::Held,
+        Self::Expired,
+        Self::Parked,
+    ];
+
+    /// The name in the ledger and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Requested => "requested",
+            Self::Answered => "answered",
+            Self::Confirmed => "confirmed",
+            Self::Rejected => "rejected",
+            Self::Superseded => "superseded",
+            Self::Withdrawn => "withdrawn",
+            Self::Held => "held",
+            Self::Expired => "expired",
+            Self::Parked => "parked",
+        }
+    }
+
+    /// Reads [`State::as_str`] back.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
+    /// Whether a stage still has something to do for it.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Received | Self::Requested | Self::Answered)
+    }
+}
+
+/// What happens to an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// Its request goes to the ID system (once more).
+    Request,
+    /// It has a final answer.
+    Answer,
+    /// OpenCRVS has registered it.
+    Confirm,
+    /// OpenCRVS was told the rejection.
+    Reject,
+    /// A newer attempt was recorded.
+    Supersede,
+    /// OpenCRVS has moved the record on.
+    Withdraw,
+    /// The answer is negative and cannot be told.
+    Hold,
+    /// The token is dead.
+    Expire,
+    /// It cannot go on without an operator.
+    Park,
+    /// An operator lets it go on; where to depends on what is known of it.
+    Resume {
+        /// The ID system was asked before.
+        asked: bool,
+        /// The answer is known.
+        answered: bool,
+    },
+}
+
+/// An event that is not legal in a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{event:?} is not possible for an attempt that is {}", state.as_str())]
+pub struct Conflict {
+    /// Where the attempt stood.
+    pub state: State,
+    /// What was to happen.
+    pub event: Event,
+}
+
+/// The state that follows.
+///
+/// # Errors
+/// [`Conflict`] when the event is not legal in this state; nothing is to be changed then.
+pub fn next(state: State, event: Event) -> Result<State, Conflict> {
+    use State::{
+        Answered, Confirmed, Expired, Held, Parked, Received, Rejected, Requested, Superseded, Withdrawn,
+    };
+    match (state, event) {
+        (Received | Requested, Event::Request) => Ok(Requested),
+        (Received | Requested, Event::Answer) => Ok(Answered),
+        (Answered, Event::Confirm) => Ok(Confirmed),
+        (Answered, Event::Reject) => Ok(Rejected),
+        (Answered, Event::Hold) => Ok(Held),
+        (Received | Requested | Answered | Parked | Held, Event::Supersede) => Ok(Superseded),
+        (Received | Requested | Answered | Parked, Event::Withdraw) => Ok(Withdrawn),
+        (Received | Requested | Answered | Parked, Event::Expire) => Ok(Expired),
+        (Received | Requested | Answered, Event::Park) => Ok(Parked),
+        (Parked, Event::Resume { answered: true, .. }) => Ok(Answered),
+        (Parked, Event::Resume { asked: true, .. }) => Ok(Requested),
+        (Parked, Event::Resume { .. }) => Ok(Received),
+        (
+            Received | Requested | Answered | Confirmed | Rejected | Superseded | Withdrawn | Held | Expired
+            | Parked,
+            event,
+        ) => Err(Conflict { state, event }),
+    }
+}
+
+/// Why something stopped or was refused: a bounded set, for operators to group and alert by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A message or reply that is not what its schema says.
+    Malformed,
+    /// A message of a version that this release does not read.
+    UnknownVersion,
+    /// Sealed with a key that is not configured, or changed since.
+    Unsealable,
+    /// The registration number is already that of another record.
+    NumberTaken,
+    /// A reply to a request that was never made.
+    UnknownRequest,
+    /// A reply to a submission that was never made.
+    WrongSubmission,
+    /// A second, different final answer to the same submission.
+    ContradictoryAnswer,
+    /// An ID that another record has.
+    IdOfAnotherRecord,
+    /// An ID issued for a record that is not registered.
+    OrphanId,
+    /// The ID system said no, and this OpenCRVS cannot be told.
+    RejectedByIdSystem,
+    /// The token is dead, or its key is.
+    TokenRefused,
+    /// The registrar's account is not active any more.
+    RegistrarInactive,
+    /// OpenCRVS does not know the record, or not under this token.
+    RecordRefused,
+    /// OpenCRVS has registered the record under another number.
+    OtherNumber,
+    /// The gateway does not speak what this release speaks.
+    GatewayContract,
+    /// The gateway cannot be reached or is in trouble.
+    GatewayUnavailable,
+    /// The ledger cannot be reached.
+    LedgerUnavailable,
+    /// The broker cannot be reached.
+    BrokerUnavailable,
+    /// Another confirmer has the record.
+    Leased,
+    /// A write whose end is not known is waited out.
+    Quarantined,
+    /// It is too early to write to OpenCRVS.
+    TooEarly,
+    /// OpenCRVS does not show the attempt yet.
+    NotYetVisible,
+    /// The ID system asked to be asked again later.
+    AskedToRetry,
+    /// A fault in the bridge itself.
+    Internal,
+}
+
+impl Cause {
+    /// The name in the ledger, in metrics and in `x-cause` headers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnknownVersion => "unknown_version",
+            Self::Unsealable => "unsealable",
+            Self::NumberTaken => "number_taken",
+            Self::UnknownRequest => "unknown_request",
+            Self::WrongSubmission => "wrong_submission",
+            Self::ContradictoryAnswer => "contradictory_answer",
+            Self::IdOfAnotherRecord => "id_of_another_record",
+            Self::OrphanId => "orphan_id",
+            Self::RejectedByIdSystem => "rejected_by_id_system",
+            Self::TokenRefused => "token_refused",
+            Self::RegistrarInactive => "registrar_inactive",
+            Self::RecordRefused => "record_refused",
+            Self::OtherNumber => "other_number",
+            Self::GatewayContract => "gateway_contract",
+            Self::GatewayUnavailable => "gateway_unavailable",
+            Self::LedgerUnavailable => "ledger_unavailable",
+            Self::BrokerUnavailable => "broker_unavailable",
+            Self::Leased => "leased",
+            Self::Quarantined => "quarantined",
+            Self::TooEarly => "too_early",
+            Self::NotYetVisible => "not_yet_visible",
+            Self::AskedToRetry => "asked_to_retry",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_ended_is_moved_by_nothing() {
+        let events = [
+            Event::Request,
+            Event::Answer,
+            Event::Confirm,
+            Event::Reject,
+            Event::Supersede,
+            Event::Withdraw,
+            Event::Hold,
+            Event::Expire,
+            Event::Park,
+            Event::Resume { asked: true, answered: true },
+        ];
+        for state in [State::Confirmed, State::Rejected, State::Superseded, State::Withdrawn, State::Expired] {
+            for event in events {
+                assert_eq!(next(state, event), Err(Conflict { state, event }));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_confirmed_without_an_answer() {
+        for state in State::ALL {
+            assert_eq!(next(state, Event::Confirm).is_ok(), state == State::Answered, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn an_operator_resumes_where_the_attempt_stopped() {
+        let resume = |asked, answered| next(State::Parked, Event::Resume { asked, answered });
+        assert_eq!(resume(false, false), Ok(State::Received));
+        assert_eq!(resume(true, false), Ok(State::Requested));
+        assert_eq!(resume(false, true), Ok(State::Answered));
+    }
+
+    #[test]
+    fn every_state_is_read_back_by_its_name() {
+        for state in State::ALL {
+            assert_eq!(State::parse(state.as_str()), Some(state));
+        }
+        assert_eq!(State::parse("done"), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! The confirm decision: what to do with a record of OpenCRVS whose attempt has its answer.
+//!
+//! Writing to OpenCRVS is not idempotent in the FHIR generation (1.7–1.9: a second `confirmRegistration` registers
+//! again, tells the family again and appends a second number; no state is checked), so the state is read first and
+//! this function alone decides.
+//!
+//! Invariant: it says [`Decision::Write`] only for a record that waits for exactly this attempt.
+
+use jiff::Timestamp;
+
+use super::answer::Answer;
+use super::ids::RegistrationNumber;
+
+/// The status of a record in OpenCRVS (`RegStatus` of the gateway, 1.7–1.9), as far as the decision needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecordState {
+    /// Not submitted for registration: in progress, declared or validated.
+    BeforeValidation,
+    /// `WAITING_VALIDATION`: it waits for an answer.
+    Waiting,
+    /// `REGISTERED` or a state that only a registered record reaches: certified, issued, correction requested.
+    Registered,
+    /// Rejected, archived or in a state of which we know only that it does not wait.
+    MovedOn,
+}
+
+/// What is to be done with a negative answer where OpenCRVS cannot be told (FHIR generation).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NegativePolicy {
+    /// Leave the record waiting and tell an operator.
+    #[default]
+    Hold,
+    /// Confirm without an ID, with a comment that says so.
+    ConfirmWithComment,
+}
+
+/// All that the decision depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// The record's status in OpenCRVS, read a moment ago.
+    pub status: RecordState,
+    /// Since when it has that status (`status[0].timestamp`, which is `Task.lastModified`).
+    pub since: Timestamp,
+    /// The number under which OpenCRVS has it, if any.
+    pub number_there: Option<&'a str>,
+    /// When our attempt was submitted (`Task.lastModified` of the document that we were sent).
+    pub stamp: Timestamp,
+    /// The number that we allocated.
+    pub number: &'a RegistrationNumber,
+    /// The answer.
+    pub answer: &'a Answer,
+    /// What to do with a negative one.
+    pub policy: NegativePolicy,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Confirm the registration: with the ID if one was issued, with a comment if the answer is negative.
+    Write,
+    /// It is registered under our number: an earlier write arrived.
+    AlreadyConfirmed,
+    /// OpenCRVS waits for a newer attempt than ours.
+    Superseded,
+    /// OpenCRVS has moved the record on without us.
+    Withdrawn,
+    /// It is registered, but under a number that is not ours.
+    OtherNumber,
+    /// Leave it waiting and tell an operator.
+    Hold,
+    /// What was read is older than our attempt: read again later.
+    ReadAgain,
+}
+
+/// Decides.
+pub fn decide(s: &Situation<'_>) -> Decision {
+    if s.since < s.stamp {
+        return Decision::ReadAgain;
+    }
+    match s.status {
+        RecordState::Waiting if s.since > s.stamp => Decision::Superseded,
+        RecordState::Waiting => match (s.answer, s.policy) {
+            (Answer::Rejected(_), NegativePolicy::Hold) => Decision::Hold,
+            (Answer::Rejected(_), NegativePolicy::ConfirmWithComment)
+            | (Answer::Issued { .. } | Answer::Recorded | Answer::NotAsked, _) => Decision::Write,
+        },
+        RecordState::Registered if s.number_there == Some(s.number.as_str()) => Decision::AlreadyConfirmed,
+        RecordState::Registered => Decision::OtherNumber,
+        RecordState::BeforeValidation | RecordState::MovedOn => Decision::Withdrawn,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{NationalId, Reason, ReasonCode};
+
+    const STATES: [RecordState; 4] =
+        [RecordState::BeforeValidation, RecordState::Waiting, RecordState::Registered, RecordState::MovedOn];
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millisecond(ms).unwrap()
+    }
+
+    fn decided(status: RecordState, since: i64, answer: &Answer, policy: NegativePolicy) -> Decision {
+        let number = RegistrationNumber::parse("2026BXXDBIC").unwrap();
+        decide(&Situation {
+            status,
+            since: at(since),
+            number_there: Some("2026BXXDBIC"),
+            stamp: at(1_000),
+            number: &number,
+            answer,
+            policy,
+        })
+    }
+
+    fn issued() -> Answer {
+        Answer::Issued { id: NationalId::parse("1234567890").unwrap(), kind: None }
+    }
+
+    #[test]
+    fn only_a_record_that_waits_for_this_very_attempt_is_written() {
+        for status in STATES {
+            for since in [999, 1_000, 1_001] {
+                let writes = decided(status, since, &issued(), NegativePolicy::Hold) == Decision::Write;
+                assert_eq!(writes, status == RecordState::Waiting && since == 1_000, "{status:?} {since}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_read_that_is_older_than_the_attempt_decides_nothing() {
+        for status in STATES {
+            assert_eq!(decided(status, 999, &issued(), NegativePolicy::Hold), Decision::ReadAgain);
+        }
+    }
+
+    #[test]
+    fn a_negative_answer_is_held_unless_the_country_says_otherwise() {
+        let no = Answer::Rejected(Reason { code: ReasonCode::NotEligible, fields: vec![] });
+        assert_eq!(decided(RecordState::Waiting, 1_000, &no, NegativePolicy::Hold), Decision::Hold);
+        assert_eq!(decided(RecordState::Waiting, 1_000, &no, NegativePolicy::ConfirmWithComment), Decision::Write);
+    }
+
+    #[test]
+    fn a_registered_record_is_ours_only_under_our_number() {
+        let theirs = RegistrationNumber::parse("2026OTHER").unwrap();
+        let situation = Situation {
+            status: RecordState::Registered,
+            since: at(2_000),
+            number_there: Some("2026BXXDBIC"),
+            stamp: at(1_000),
+            number: &theirs,
+            answer: &Answer::NotAsked,
+            policy: NegativePolicy::Hold,
+        };
+        assert_eq!(decide(&situation), Decision::OtherNumber);
+        assert_eq!(
+            decided(RecordState::Registered, 2_000, &Answer::NotAsked, NegativePolicy::Hold),
+            Decision::AlreadyConfirmed
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! The identifiers that travel with a registration, each of a type that cannot be mistaken for another.
+//!
+//! Invariant: an id that is derived (attempt, request) is a function of what it names, so that a repeat of any
+//! step anywhere makes the same id again. [`NationalId`] is personal data and never shows in `Debug`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::registration::EventKind;
+
+/// The namespace of every `UUIDv5` that the bridge derives.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6e69_6462_7269_4467_8000_6372_7673_6e69);
+
+/// Why a text cannot be used as an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must hold 1 to {max} characters and no control characters")]
+pub struct UnusableId {
+    what: &'static str,
+    max: usize,
+}
+
+fn checked(what: &'static str, max: usize, text: &str) -> Result<String, UnusableId> {
+    let usable = !text.is_empty() && text.chars().count() <= max && !text.chars().any(char::is_control);
+    if usable { Ok(text.to_owned()) } else { Err(UnusableId { what, max }) }
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes the text as it stands on the wire.
+            ///
+            /// # Errors
+            /// [`UnusableId`] when it is empty, too long or holds control characters.
+            pub fn parse(text: &str) -> Result<Self, UnusableId> {
+                checked($what, $max, text).map(Self)
+            }
+
+            /// The text as it stands on the wire.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = UnusableId;
+            fn try_from(text: String) -> Result<Self, UnusableId> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+    };
+}
+
+text_id! {
+    /// The record in OpenCRVS: `Composition.id` in the FHIR generation, the event's id in the events generation.
+    RecordId, "a record id", 64
+}
+text_id! {
+    /// The short code that a family is given and an office searches by, such as `BXXDBIC`.
+    TrackingId, "a tracking id", 32
+}
+text_id! {
+    /// The number under which a record is registered: one per record, allocated once, stored before use.
+    RegistrationNumber, "a registration number", 64
+}
+
+macro_rules! derived_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// The id in the form that the wire and the ledger use (lower case, with dashes), read back.
+            ///
+            /// # Errors
+            /// When the text is not a UUID.
+            pub fn parse(text: &str) -> Result<Self, uuid::Error> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+derived_id! {
+    /// One submission of a record by a registrar; also the message id of everything that is published for it.
+    AttemptId
+}
+derived_id! {
+    /// What the National ID system knows a registration by: the same for every attempt of a record.
+    RequestId
+}
+
+impl AttemptId {
+    pub(super) fn derive(parts: &[&str]) -> Self {
+        Self(Uuid::new_v5(&NAMESPACE, parts.join("|").as_bytes()))
+    }
+}
+
+impl RequestId {
+    /// The request id of a record: a function of what stays the same when a registrar submits again.
+    pub fn of(record: &RecordId, kind: &EventKind) -> Self {
+        Self(Uuid::new_v5(&NAMESPACE, format!("request|{record}|{}", kind.as_str()).as_bytes()))
+    }
+}
+
+/// An ID that a National ID system issued. Personal data: `Debug` hides it and there is no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NationalId(String);
+
+impl NationalId {
+    /// Takes the ID as the ID system wrote it.
+    ///
+    /// # Errors
+    /// [`UnusableId`] when it is empty, longer than 64 characters or holds control characters.
+    pub fn parse(text: &str) -> Result<Self, UnusableId> {
+        checked("a national ID", 64, text).map(Self)
+    }
+
+    /// The ID itself: for sealing, for its fingerprint and for OpenCRVS, and for nothing else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for NationalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NationalId(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_the_same_for_every_attempt_and_a_version_5_uuid() {
+        let record = RecordId::parse("b3821b1b-0cf8-4bdc-b94e-ecbc9af4a30e").unwrap();
+        let id = RequestId::of(&record, &EventKind::Birth);
+        assert_eq!(id, RequestId::of(&record, &EventKind::Birth));
+        assert_ne!(id, RequestId::of(&record, &EventKind::Death));
+        assert_eq!(id.to_string().chars().nth(14), Some('5'));
+    }
+
+    #[test]
+    fn ids_that_would_break_a_log_line_or_a_column_are_refused() {
+        for text in ["", "a\nb", &"x".repeat(65)] {
+            assert!(RecordId::parse(text).is_err(), "{text:?}");
+        }
+        assert_eq!(format!("{:?}", NationalId::parse("1234567890").unwrap()), "NationalId(hidden)");
+    }
+}

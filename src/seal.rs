@@ -1,0 +1,230 @@
+//! Sealing: tokens and personal data are readable only with a key of `SEAL_KEYS`, wherever they rest.
+//!
+//! AES-256-GCM-SIV with a random nonce; the associated data names the record and the field, so that a sealed text
+//! that is moved to another record or column does not open. Sealed text is `v1.<key id>.<base64url>`.
+//!
+//! Invariant: the first key seals, every key opens; nothing of a plain text or a key is in an error or in `Debug`.
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::domain::RecordId;
+
+const VERSION: &str = "v1";
+const KEY_BYTES: usize = 32;
+
+/// What a sealed text is: bound into the seal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// The view of an attempt.
+    View,
+    /// The record token of an attempt.
+    Token,
+    /// The ID that was issued for a record.
+    NationalId,
+    /// The body of a message that could not be recorded.
+    ParkedBody,
+    /// A key of the ledger's own.
+    LedgerKey,
+}
+
+impl Field {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Token => "token",
+            Self::NationalId => "national_id",
+            Self::ParkedBody => "parked_body",
+            Self::LedgerKey => "ledger_key",
+        }
+    }
+}
+
+/// Why something could not be sealed or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The key list cannot be used.
+    #[error("{0}")]
+    Keys(String),
+    /// The text is not one that this release wrote.
+    #[error("not a sealed text of version v1")]
+    Malformed,
+    /// The key is not configured.
+    #[error("sealed with key `{0}`, which is not in SEAL_KEYS: add it behind the others")]
+    UnknownKey(String),
+    /// Another key of that name, another record or field, or a changed text.
+    #[error("the seal does not open: wrong key under that id, or the text belongs to another record or field")]
+    DoesNotOpen,
+    /// The machine has no randomness, or the cipher refused.
+    #[error("the cipher failed")]
+    Cipher,
+}
+
+struct Key {
+    id: String,
+    key: LessSafeKey,
+}
+
+/// Seals with the first key and opens with any.
+pub struct Sealer {
+    keys: Vec<Key>,
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|key| &key.id)).finish()
+    }
+}
+
+impl Sealer {
+    /// Reads `id:base64[,id:base64…]`; each key is 32 bytes, ids are letters, digits, `-` and `_`.
+    ///
+    /// # Errors
+    /// [`SealError::Keys`] says which key is wrong and how; it never holds a key.
+    pub fn parse(keys: &SecretString) -> Result<Self, SealError> {
+        let mut parsed: Vec<Key> = Vec::new();
+        for (position, entry) in keys.expose_secret().split(',').map(str::trim).enumerate() {
+            let key = parse_key(entry).map_err(|why| SealError::Keys(format!("key {}: {why}", position + 1)))?;
+            if parsed.iter().any(|known| known.id == key.id) {
+                return Err(SealError::Keys(format!("key {}: the id `{}` is there twice", position + 1, key.id)));
+            }
+            parsed.push(key);
+        }
+        Ok(Self { keys: parsed })
+    }
+
+    /// Seals a text for a record and a field.
+    ///
+    /// # Errors
+    /// [`SealError::Cipher`] when the machine has no randomness.
+    pub fn seal(&self, record: &RecordId, field: Field, plain: &[u8]) -> Result<String, SealError> {
+        self.seal_as(record.as_str(), field, plain)
+    }
+
+    /// Opens what [`Sealer::seal`] made for the same record and field.
+    ///
+    /// # Errors
+    /// [`SealError`] says whether the key is missing or the text is not what it should be.
+    pub fn open(&self, record: &RecordId, field: Field, sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        self.open_as(record.as_str(), field, sealed)
+    }
+
+    /// Seals something that belongs to no record, under a name of its own.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal`].
+    pub fn seal_as(&self, owner: &str, field: Field, plain: &[u8]) -> Result<String, SealError> {
+        let key = self.keys.first().ok_or(SealError::Cipher)?;
+        let mut nonce = [0_u8; NONCE_LEN];
+        rand::fill(&mut nonce).map_err(|_| SealError::Cipher)?;
+        let mut text = plain.to_vec();
+        key.key
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad(owner, field, &key.id), &mut text)
+            .map_err(|_| SealError::Cipher)?;
+        let mut body = nonce.to_vec();
+        body.append(&mut text);
+        Ok(format!("{VERSION}.{}.{}", key.id, URL_SAFE_NO_PAD.encode(body)))
+    }
+
+    /// Opens what [`Sealer::seal_as`] made under the same name.
+    ///
+    /// # Errors
+    /// As [`Sealer::open`].
+    pub fn open_as(&self, owner: &str, field: Field, sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let mut parts = sealed.splitn(3, '.');
+        let (Some(VERSION), Some(id), Some(body)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(SealError::Malformed);
+        };
+        let known = self.keys.iter().find(|key| key.id == id);
+        let key = known.ok_or_else(|| SealError::UnknownKey(id.to_owned()))?;
+        let body = URL_SAFE_NO_PAD.decode(body).map_err(|_| SealError::Malformed)?;
+        let (nonce, text) = body.split_first_chunk::<NONCE_LEN>().ok_or(SealError::Malformed)?;
+        let mut text = Zeroizing::new(text.to_vec());
+        let plain = key
+            .key
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), aad(owner, field, id), &mut text)
+            .map_err(|_| SealError::DoesNotOpen)?
+            .len();
+        text.truncate(plain);
+        Ok(text)
+    }
+}
+
+fn aad(owner: &str, field: Field, key_id: &str) -> Aad<Vec<u8>> {
+    Aad::from(format!("{VERSION}|{key_id}|{}|{owner}", field.as_str()).into_bytes())
+}
+
+fn parse_key(entry: &str) -> Result<Key, &'static str> {
+    let (id, secret) = entry.split_once(':').ok_or("write it as id:base64")?;
+    if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+        return Err("its id may hold letters, digits, `-` and `_` only");
+    }
+    let bytes = Zeroizing::new(STANDARD.decode(secret).map_err(|_| "its secret is not base64")?);
+    if bytes.len() != KEY_BYTES {
+        return Err("its secret must be 32 bytes (make one with `openssl rand -base64 32`)");
+    }
+    let key = UnboundKey::new(&AES_256_GCM_SIV, &bytes).map_err(|_| "its secret cannot be used")?;
+    Ok(Key { id: id.to_owned(), key: LessSafeKey::new(key) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealer(keys: &str) -> Result<Sealer, SealError> {
+        Sealer::parse(&SecretString::from(keys))
+    }
+
+    fn key(id: &str, byte: u8) -> String {
+        format!("{id}:{}", STANDARD.encode([byte; KEY_BYTES]))
+    }
+
+    #[test]
+    fn opens_only_for_the_same_record_and_field() {
+        let sealer = sealer(&key("a", 1)).unwrap();
+        let (one, two) = (RecordId::parse("one").unwrap(), RecordId::parse("two").unwrap());
+        let sealed = sealer.seal(&one, Field::View, b"Ada").unwrap();
+        assert!(!sealed.contains("Ada"));
+        assert_eq!(sealer.open(&one, Field::View, &sealed).unwrap().as_slice(), b"Ada");
+        assert!(matches!(sealer.open(&two, Field::View, &sealed), Err(SealError::DoesNotOpen)));
+        assert!(matches!(sealer.open(&one, Field::Token, &sealed), Err(SealError::DoesNotOpen)));
+    }
+
+    #[test]
+    fn a_new_first_key_seals_and_the_old_one_still_opens() {
+        let record = RecordId::parse("one").unwrap();
+        let old = sealer(&key("a", 1)).unwrap().seal(&record, Field::View, b"x").unwrap();
+        let both = sealer(&format!("{},{}", key("b", 2), key("a", 1))).unwrap();
+        assert!(both.open(&record, Field::View, &old).is_ok());
+        assert!(both.seal(&record, Field::View, b"x").unwrap().starts_with("v1.b."));
+        let only_new = sealer(&key("b", 2)).unwrap();
+        assert!(matches!(only_new.open(&record, Field::View, &old), Err(SealError::UnknownKey(id)) if id == "a"));
+    }
+
+    #[test]
+    fn a_bad_key_list_is_named_by_position_and_never_shown() {
+        for bad in ["", "nocolon", "a:short", "a:AAAA", "b ad:AAAA"] {
+            let why = sealer(bad).unwrap_err().to_string();
+            assert!(why.starts_with("key 1: "), "{why}");
+            assert!(!why.contains("AAAA"), "{why}");
+        }
+        assert!(sealer(&format!("{},{}", key("a", 1), key("a", 2))).is_err());
+    }
+
+    #[test]
+    fn a_changed_text_does_not_open() {
+        let sealer = sealer(&key("a", 1)).unwrap();
+        let record = RecordId::parse("one").unwrap();
+        let mut sealed = sealer.seal(&record, Field::View, b"Ada").unwrap();
+        let last = sealed.pop().unwrap();
+        sealed.push(if last == 'A' { 'Q' } else { 'A' });
+        assert!(sealer.open(&record, Field::View, &sealed).is_err());
+        assert!(matches!(sealer.open(&record, Field::View, "v0.a.x"), Err(SealError::Malformed)));
+    }
+}
