@@ -10,4 +10,5 @@
 //! Invariant: every accepted registration is answered in OpenCRVS exactly once, or an operator is told why not.
 
 pub mod domain;
+pub mod ledger;
 pub mod seal;
