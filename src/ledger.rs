@@ -88,8 +88,9 @@ impl Ledger {
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if backend == Backend::Sqlite {
-                        let pragmas =
-                            format!("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout={busy}");
+                        let pragmas = format!(
+                            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout={busy}"
+                        );
                         connection.execute(sqlx::AssertSqlSafe(pragmas)).await?;
                     } else {
                         connection.execute("SET synchronous_commit = on").await?;

@@ -11,4 +11,5 @@
 
 pub mod domain;
 pub mod ledger;
+pub mod nid;
 pub mod seal;

@@ -125,7 +125,9 @@ pub fn next(state: State, event: Event) -> Result<State, Conflict> {
         (Received | Requested, Event::Request) | (Parked, Event::Resume { asked: true, answered: false }) => {
             Ok(Requested)
         }
-        (Received | Requested, Event::Answer) | (Parked, Event::Resume { answered: true, .. }) => Ok(Answered),
+        (Received | Requested, Event::Answer) | (Parked, Event::Resume { answered: true, .. }) => {
+            Ok(Answered)
+        }
         (Answered, Event::Confirm) => Ok(Confirmed),
         (Answered, Event::Reject) => Ok(Rejected),
         (Answered, Event::Hold) => Ok(Held),
@@ -249,7 +251,8 @@ mod tests {
             Event::Park,
             Event::Resume { asked: true, answered: true },
         ];
-        for state in [State::Confirmed, State::Rejected, State::Superseded, State::Withdrawn, State::Expired] {
+        for state in [State::Confirmed, State::Rejected, State::Superseded, State::Withdrawn, State::Expired]
+        {
             for event in events {
                 assert_eq!(next(state, event), Err(Conflict { state, event }));
             }

@@ -9,9 +9,7 @@ use sqlx::{Any, Row as _, Transaction};
 use super::history::Note;
 use super::rows::{self, Case, Known};
 use super::{Ledger, LedgerError, Stage};
-use crate::domain::{
-    AttemptId, Cause, Event, EventKind, IdKind, Reason, RecordId, RequestId, State, next,
-};
+use crate::domain::{AttemptId, Cause, Event, EventKind, IdKind, Reason, RecordId, RequestId, State, next};
 
 /// An issued ID, ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +62,9 @@ impl Ledger {
             .bind(request.to_string())
             .fetch_optional(&self.pool)
             .await?;
-        row.as_ref().map(|row| rows::required(row, "record_id", |text| RecordId::parse(text).ok())).transpose()
+        row.as_ref()
+            .map(|row| rows::required(row, "record_id", |text| RecordId::parse(text).ok()))
+            .transpose()
     }
 
     /// Notes that the attempt's request is about to go to an ID system; which one sticks to the record.
