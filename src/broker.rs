@@ -23,6 +23,7 @@ mod publisher;
 mod queue;
 mod settle;
 mod topology;
+mod unsettled;
 
 pub use browse::Depth;
 pub use consumer::{ConsumerSettings, consume};

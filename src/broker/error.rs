@@ -17,7 +17,7 @@ pub enum NotSent {
     NoChannel,
     /// The broker gave no channel.
     #[error("the broker gave no publishing channel")]
-    Channel(#[source] lapin::Error),
+    Channel(#[source] Box<lapin::Error>),
     /// Something that AMQP has no room for.
     #[error("{0} is longer than the 255 bytes that AMQP has for it")]
     TooLong(&'static str),
@@ -100,7 +100,7 @@ pub enum BrokerError {
     Topology(Vec<super::Difference>),
     /// The broker refused.
     #[error("the broker refused")]
-    Refused(#[from] lapin::Error),
+    Refused(#[source] Box<lapin::Error>),
     /// A queue or exchange could not be declared.
     #[error("`{name}` cannot be declared: {fix}")]
     Declare {
@@ -110,8 +110,14 @@ pub enum BrokerError {
         fix: String,
         /// What the broker said.
         #[source]
-        cause: lapin::Error,
+        cause: Box<lapin::Error>,
     },
+}
+
+impl From<lapin::Error> for BrokerError {
+    fn from(cause: lapin::Error) -> Self {
+        Self::Refused(Box::new(cause))
+    }
 }
 
 fn texts(differences: &[super::Difference]) -> String {

@@ -100,7 +100,9 @@ impl Pool {
             Ok(channel)
         };
         let channel = timeout_at(deadline, open).await.map_err(|_| NotSent::NoChannel)?;
-        channel.map(|channel| ConfirmChannel { channel, wire: wire.number }).map_err(NotSent::Channel)
+        channel
+            .map(|channel| ConfirmChannel { channel, wire: wire.number })
+            .map_err(|cause| NotSent::Channel(Box::new(cause)))
     }
 
     /// An idle channel of this connection; those of earlier ones are dropped on the way.

@@ -44,6 +44,14 @@ impl Settlement {
             Self::Park { .. } => "parked",
         }
     }
+
+    /// Why it is not done.
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Done => None,
+            Self::Delay { cause, .. } | Self::Park { cause, .. } => Some(*cause),
+        }
+    }
 }
 
 /// What is published, and where to, before the delivery is acknowledged.
@@ -118,4 +126,86 @@ fn is_the_brokers(name: &str) -> bool {
         || ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count"]
             .into_iter()
             .any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn queue() -> WorkQueue {
+        WorkQueue::new("q", &[Duration::from_secs(5), Duration::from_secs(30)], &[])
+    }
+
+    fn message(attempt: u32) -> Incoming {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        Incoming {
+            id: Some("m".into()),
+            kind: Some("k.v1".into()),
+            content_type: None,
+            correlation_id: Some("c".into()),
+            user_id: Some("vendor".into()),
+            headers: BTreeMap::from([
+                header("traceparent", "t"),
+                header("CC", "elsewhere"),
+                header("x-delivery-count", "3"),
+                header("x-original-user", "forged"),
+            ]),
+            attempt,
+            first_seen: Timestamp::UNIX_EPOCH,
+            redelivered: false,
+            exchange: "e".into(),
+            routing_key: "r".into(),
+            body: Bytes::from_static(b"body"),
+        }
+    }
+
+    fn settle(attempt: u32, settlement: Settlement) -> Option<(String, Letter)> {
+        follow_up(message(attempt), settlement, &queue(), Timestamp::UNIX_EPOCH)
+            .map(|(to, letter)| (format!("{}/{}", to.exchange, to.routing_key), letter))
+    }
+
+    #[test]
+    fn each_settlement_goes_to_its_place() {
+        let delay = |step| Settlement::Delay { step, cause: Cause::LedgerUnavailable };
+        let park = Settlement::Park { cause: Cause::Malformed, body: None };
+        for (attempt, settlement, place, attempts) in [
+            (0, delay(Delay::Next), "/q.wait.5s", "1"),
+            (7, delay(Delay::Next), "/q.wait.30s", "8"),
+            (7, delay(Delay::AtLeast(Duration::from_secs(1))), "/q.wait.5s", "8"),
+            (u32::MAX, delay(Delay::Next), "/q.wait.30s", "4294967295"),
+            (7, park, "/q.parked", "7"),
+        ] {
+            let (to, letter) = settle(attempt, settlement.clone()).unwrap();
+            assert_eq!(to, place, "{settlement:?}");
+            assert_eq!(letter.headers[names::ATTEMPT], attempts, "{settlement:?}");
+        }
+        assert!(settle(0, Settlement::Done).is_none());
+    }
+
+    #[test]
+    fn what_follows_says_where_it_came_from_and_asks_the_broker_for_nothing() {
+        let (_, letter) = settle(0, Settlement::Park { cause: Cause::Malformed, body: None }).unwrap();
+        for (name, value) in [
+            (names::CAUSE, "malformed"),
+            (names::ORIGINAL_EXCHANGE, "e"),
+            (names::ORIGINAL_KEY, "r"),
+            (names::ORIGINAL_QUEUE, "q"),
+            (names::ORIGINAL_USER, "vendor"),
+            (names::FIRST_SEEN, "1970-01-01T00:00:00Z"),
+            ("traceparent", "t"),
+        ] {
+            assert_eq!(letter.headers.get(name).map(String::as_str), Some(value), "{name}");
+        }
+        assert!(!letter.headers.contains_key("CC"));
+        assert!(!letter.headers.contains_key("x-delivery-count"));
+        assert_eq!(&letter.body[..], b"body");
+    }
+
+    #[test]
+    fn a_parked_body_can_be_replaced_by_a_sealed_one() {
+        let park = Settlement::Park { cause: Cause::Malformed, body: Some(b"sealed".to_vec()) };
+        assert_eq!(&settle(0, park).unwrap().1.body[..], b"sealed");
+    }
 }

@@ -64,7 +64,7 @@ async fn compare(connection: &Connection, item: Item<'_>) -> Result<Option<Strin
         match item.declare(&channel, passive).await {
             Ok(()) => channel.close(200, ShortString::default()).await?,
             Err(cause) => {
-                return fix(&cause).map_or(Err(BrokerError::Refused(cause)), |fix| Ok(Some(fix)));
+                return fix(&cause).map_or(Err(cause.into()), |fix| Ok(Some(fix)));
             }
         }
     }
@@ -127,8 +127,8 @@ fn name(text: &str) -> Result<ShortString, lapin::Error> {
 
 fn refusal(name: &str, cause: lapin::Error) -> BrokerError {
     match fix(&cause) {
-        Some(fix) => BrokerError::Declare { name: name.to_owned(), fix, cause },
-        None => BrokerError::Refused(cause),
+        Some(fix) => BrokerError::Declare { name: name.to_owned(), fix, cause: Box::new(cause) },
+        None => cause.into(),
     }
 }
 
