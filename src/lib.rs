@@ -10,7 +10,9 @@
 //! Invariant: every accepted registration is answered in OpenCRVS exactly once, or an operator is told why not.
 
 pub mod broker;
+pub mod config;
 pub mod domain;
 pub mod ledger;
 pub mod nid;
+pub mod opencrvs;
 pub mod seal;

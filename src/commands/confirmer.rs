@@ -1,0 +1,50 @@
+//! `nidbridge confirmer`: tells OpenCRVS.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use super::parts;
+use crate::broker::consume;
+use crate::config::Config;
+use crate::confirmer::{Confirmer, Rules};
+use crate::console::Readiness;
+use crate::opencrvs::Gateway;
+use crate::telemetry::Metrics;
+
+/// Runs until `stop`.
+///
+/// # Errors
+/// When the ledger cannot be opened or the configuration does not hold.
+pub async fn run(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    readiness: &Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let sealer = parts::sealer(config)?;
+    let ledger = parts::ledger(config, "confirmer", &sealer).await?;
+    let gateway = Gateway::new(&parts::client_settings(config)).context("the gateway's client")?;
+    let link = parts::bridge_link(config, "confirmer");
+    readiness.link("broker", link.state());
+    let confirmer = Confirmer {
+        ledger: ledger.clone(),
+        sealer,
+        gateway,
+        rules: Rules {
+            confirm_after: parts::confirm_after(config),
+            lease: config.confirm.lease,
+            quarantine: config.confirm.quarantine,
+            negative: config.confirm.negative,
+            identifier_type: config.confirm.identifier_type.clone(),
+            comment: config.confirm.comment.clone(),
+        },
+        metrics: Arc::clone(&metrics),
+    };
+    let settings = parts::consumer_settings(config, config.confirm.prefetch);
+    consume(&link, &parts::outcomes(config), settings, Arc::new(confirmer), metrics, stop).await;
+    link.close().await;
+    ledger.close().await;
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! `nidbridge worker`: record, send and resolve, or some of them.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::parts;
+use crate::broker::names::AMQP_SYSTEM;
+use crate::broker::{Handler, Link, WorkQueue, consume};
+use crate::config::Config;
+use crate::console::Readiness;
+use crate::domain::NumberTemplate;
+use crate::telemetry::Metrics;
+use crate::worker::{NextHop, Queues, Record, Resolve, Send};
+
+/// Which stages a worker runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum WorkerStage {
+    /// Put registrations on record.
+    Record,
+    /// Ask the ID system.
+    Send,
+    /// Take its replies in.
+    Resolve,
+}
+
+/// Runs the stages until `stop`.
+///
+/// # Errors
+/// When the ledger cannot be opened or the configuration does not hold.
+pub async fn run(
+    config: &Config,
+    stages: &[WorkerStage],
+    metrics: Arc<Metrics>,
+    readiness: &Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let sealer = parts::sealer(config)?;
+    let ledger = parts::ledger(config, "worker", &sealer).await?;
+    let numbers = NumberTemplate::parse(&config.number.template).context("number.template")?;
+    let (bridge, nid) = (parts::bridge_link(config, "worker"), parts::nid_link(config, "worker"));
+    readiness.link("broker", bridge.state());
+    readiness.link("national id broker", nid.state());
+    let settings = parts::topology_settings(config);
+    let queues = Queues {
+        requests: WorkQueue::requests(&settings, AMQP_SYSTEM),
+        outcomes: WorkQueue::outcomes(&settings),
+    };
+    let next = NextHop::new(ledger.clone(), bridge.publisher(), parts::confirm_after(config), queues.clone());
+    let source = config.nid.source.clone();
+    let record = Arc::new(Record {
+        ledger: ledger.clone(),
+        sealer: Arc::clone(&sealer),
+        numbers,
+        next: next.clone(),
+        metrics: Arc::clone(&metrics),
+        source: source.clone(),
+    });
+    let send = Arc::new(Send {
+        ledger: ledger.clone(),
+        sealer: Arc::clone(&sealer),
+        nid: nid.publisher(),
+        next: next.clone(),
+        metrics: Arc::clone(&metrics),
+        source,
+    });
+    let resolve = Arc::new(Resolve {
+        ledger: ledger.clone(),
+        sealer,
+        next,
+        metrics: Arc::clone(&metrics),
+        max_bytes: config.nid.reply_max_bytes,
+    });
+    let mut loops = Loops { config, metrics, stop, running: JoinSet::new() };
+    for stage in stages {
+        match stage {
+            WorkerStage::Record => {
+                loops.start(&bridge, WorkQueue::registrations(&settings), Arc::clone(&record));
+            }
+            WorkerStage::Send => loops.start(&bridge, queues.requests.clone(), Arc::clone(&send)),
+            WorkerStage::Resolve => {
+                loops.start(&bridge, WorkQueue::replies(&settings), Arc::clone(&resolve));
+                loops.start(&nid, WorkQueue::nid_replies(&settings), Arc::clone(&resolve));
+            }
+        }
+    }
+    loops.finish().await;
+    nid.close().await;
+    bridge.close().await;
+    ledger.close().await;
+    Ok(())
+}
+
+struct Loops<'a> {
+    config: &'a Config,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+    running: JoinSet<()>,
+}
+
+impl Loops<'_> {
+    fn start<H: Handler>(&mut self, link: &Link, queue: WorkQueue, handler: Arc<H>) {
+        let settings = parts::consumer_settings(self.config, self.config.broker.prefetch);
+        let (link, metrics, stop) = (link.clone(), Arc::clone(&self.metrics), self.stop.clone());
+        self.running.spawn(async move { consume(&link, &queue, settings, handler, metrics, stop).await });
+    }
+
+    async fn finish(mut self) {
+        while self.running.join_next().await.is_some() {}
+    }
+}
