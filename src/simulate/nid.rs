@@ -7,10 +7,12 @@
 
 mod args;
 mod garbage;
+mod manner;
 mod reply;
 mod request;
 mod service;
 mod settings;
+mod state;
 mod vendor;
 
 pub use args::{NidArgs, run};
@@ -18,4 +20,5 @@ pub use garbage::Garbage;
 pub use reply::{Final, Planned};
 pub use service::NidSim;
 pub use settings::VendorSettings;
-pub use vendor::{NidState, Vendor};
+pub use state::NidState;
+pub use vendor::Vendor;

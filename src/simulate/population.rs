@@ -184,34 +184,4 @@ fn tracking_id(kind: Kind, seed: u64, index: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn nobody_shares_a_record_or_a_tracking_id_and_the_mix_holds() {
-        let all: Vec<_> = Population::new(7, Mix::default()).take(2_000).collect();
-        assert_eq!(all.iter().map(|one| &one.record).collect::<HashSet<_>>().len(), 2_000);
-        assert_eq!(all.iter().map(|one| &one.tracking_id).collect::<HashSet<_>>().len(), 2_000);
-        assert!(all.iter().all(|one| one.tracking_id.len() == 7));
-        for (kind, share) in [(Kind::Birth, 1_400), (Kind::Death, 400), (Kind::Marriage, 200)] {
-            let count = all.iter().filter(|one| one.kind == kind).count();
-            assert!(count.abs_diff(share) < 10, "{kind:?}: {count}");
-        }
-    }
-
-    #[test]
-    fn the_same_seed_makes_the_same_people() {
-        let facts =
-            AttemptFacts { last_modified: "2026-01-05T10:00:00.000Z".to_owned(), earlier: Vec::new() };
-        let first: Vec<_> =
-            Population::new(3, Mix::default()).take(20).map(|one| one.bundle(&facts)).collect();
-        let again: Vec<_> =
-            Population::new(3, Mix::default()).take(20).map(|one| one.bundle(&facts)).collect();
-        let other: Vec<_> =
-            Population::new(4, Mix::default()).take(20).map(|one| one.bundle(&facts)).collect();
-        assert_eq!(first, again);
-        assert_ne!(first, other);
-    }
-}
+mod tests;

@@ -86,6 +86,7 @@ impl Circumstances<'_> {
     /// The message: its id and its body.
     pub(super) fn make(&self, garbage: Garbage) -> (String, Vec<u8>) {
         let (id, submission) = (&self.request.id, self.request.submission);
+        let contradiction = || data(id, submission, &self.opposite());
         let made = match garbage {
             Garbage::NotJson => return (Uuid::new_v4().to_string(), b"{\"status\": issued".to_vec()),
             Garbage::UnknownRequest => data(&Uuid::new_v4().to_string(), submission, self.answer),
@@ -94,10 +95,10 @@ impl Circumstances<'_> {
             Garbage::IssuedWithoutId => {
                 json!({"request_id": id, "submission": submission, "status": "issued"})
             }
-            Garbage::Contradiction => data(id, submission, &self.opposite()),
+            Garbage::Contradiction => contradiction(),
             Garbage::IdOfAnother => match self.anothers {
                 Some(anothers) => data(id, submission, &Final::Issued(anothers.to_owned())),
-                None => data(id, submission, &self.opposite()),
+                None => contradiction(),
             },
             Garbage::Huge => self.padded(),
         };
@@ -106,9 +107,8 @@ impl Circumstances<'_> {
 
     fn opposite(&self) -> Final {
         match self.answer {
-            Final::Issued(_) | Final::Recorded => Final::Rejected("policy"),
             Final::Rejected("policy") => Final::Rejected("other"),
-            Final::Rejected(_) => Final::Rejected("policy"),
+            Final::Issued(_) | Final::Recorded | Final::Rejected(_) => Final::Rejected("policy"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A reply as the vendor writes it: a CloudEvent in structured mode.
+//! A reply as the vendor writes it: one of CloudEvents in structured mode.
 
 use std::time::Duration;
 

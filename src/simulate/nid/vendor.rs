@@ -2,7 +2,7 @@
 //!
 //! Invariant: see [`nid`](super); the state says so by counting every breach, its own and the bridge's.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -10,53 +10,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::garbage::{Circumstances, Garbage};
+use super::manner::Manner;
 use super::reply::{Final, Planned, data, event};
 use super::request::{Asked, Request};
 use super::settings::VendorSettings;
-
-/// What was seen and sent so far.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NidState {
-    /// Requests, repeats included.
-    pub requests: u64,
-    /// Requests of a submission that was seen before.
-    pub repeats: u64,
-    /// Requests that could not be read.
-    pub malformed: u64,
-    /// Distinct request ids: persons, as far as an ID system can tell.
-    pub persons: u64,
-    /// Registration numbers that came under two request ids: the bridge made two persons of one.
-    pub persons_doubled: u64,
-    /// Repeats of a submission with other content, which the contract forbids.
-    pub changed_repeats: u64,
-    /// Request ids that two different IDs were issued for.
-    pub ids_doubled: u64,
-    /// Answers `retry` that were planned.
-    pub retries_sent: u64,
-    /// Answers `pending` that were planned.
-    pub pending_sent: u64,
-    /// Final answers that were planned a second time.
-    pub duplicates_sent: u64,
-    /// Final answers that were planned late.
-    pub late_sent: u64,
-    /// Useless replies that were planned, by kind.
-    pub garbage_sent: BTreeMap<&'static str, u64>,
-    /// The final answer to the newest submission of each request id that has one.
-    pub finals: BTreeMap<String, Final>,
-}
-
-impl NidState {
-    /// How many requests ended as this status: `issued`, `recorded` or `rejected`.
-    pub fn ended(&self, status: &str) -> usize {
-        self.finals.values().filter(|answer| answer.status() == status).count()
-    }
-
-    /// The request ids whose newest submission was rejected.
-    pub fn rejected(&self) -> impl Iterator<Item = &str> {
-        let rejected = self.finals.iter().filter(|(_, answer)| matches!(answer, Final::Rejected(_)));
-        rejected.map(|(id, _)| id.as_str())
-    }
-}
+use super::state::NidState;
 
 #[derive(Debug, Default)]
 struct Person {
@@ -132,7 +90,7 @@ impl Vendor {
             submission.asked_to_retry = true;
             self.state.retries_sent += 1;
             let after = self.settings.retry_after_s;
-            return vec![plan(&request, manner.latency, self.progress(&request, "retry", Some(after)), now)];
+            return vec![plan(&request, manner.latency, &self.progress(&request, "retry", Some(after)), now)];
         }
         let answer = match submission.answer.clone() {
             Some(answer) => answer,
@@ -223,18 +181,18 @@ impl Vendor {
         now: Timestamp,
     ) -> Vec<Planned> {
         let said = || data(&request.id, request.submission, answer);
-        let mut planned = vec![plan(request, manner.answered(), said(), now)];
+        let mut planned = vec![plan(request, manner.answered(), &said(), now)];
         if !first_time {
             return planned;
         }
         self.state.late_sent += u64::from(manner.late.is_some());
         if manner.duplicate {
             self.state.duplicates_sent += 1;
-            planned.push(plan(request, manner.answered() + manner.latency, said(), now));
+            planned.push(plan(request, manner.answered() + manner.latency, &said(), now));
         }
         if manner.pending {
             self.state.pending_sent += 1;
-            planned.push(plan(request, Duration::ZERO, self.progress(request, "pending", None), now));
+            planned.push(plan(request, Duration::ZERO, &self.progress(request, "pending", None), now));
         }
         planned
     }
@@ -277,37 +235,8 @@ impl Vendor {
     }
 }
 
-/// How one submission is treated.
-struct Manner {
-    latency: Duration,
-    late: Option<Duration>,
-    retry: bool,
-    pending: bool,
-    duplicate: bool,
-    garbage: Option<Garbage>,
-}
-
-impl Manner {
-    fn draw(settings: &VendorSettings, chance: &mut Rng) -> Self {
-        let span = settings.latency_max.saturating_sub(settings.latency_min);
-        let latency = settings.latency_min + span.mul_f64(chance.f64());
-        let late = (chance.f64() < settings.late).then_some(settings.late_by);
-        let retry = chance.f64() < settings.retry;
-        let pending = chance.f64() < settings.pending;
-        let duplicate = chance.f64() < settings.duplicate;
-        let wants_garbage = chance.f64() < settings.garbage;
-        let pick = chance.usize(..settings.garbage_kinds.len().max(1));
-        let garbage = wants_garbage.then(|| settings.garbage_kinds.get(pick).copied()).flatten();
-        Self { latency, late, retry, pending, duplicate, garbage }
-    }
-
-    fn answered(&self) -> Duration {
-        self.latency + self.late.unwrap_or_default()
-    }
-}
-
-fn plan(request: &Request, after: Duration, said: Value, now: Timestamp) -> Planned {
-    let (message_id, body) = event(&said, now);
+fn plan(request: &Request, after: Duration, said: &Value, now: Timestamp) -> Planned {
+    let (message_id, body) = event(said, now);
     Planned {
         after,
         routing_key: request.asked.reply_to(),

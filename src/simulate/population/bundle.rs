@@ -92,11 +92,11 @@ impl Declaration {
             &format!("RelatedPerson/{}", self.part("informant-relation")),
         )];
         sections.extend(self.patients().into_iter().filter(|part| *part != Part::Informant).map(|part| {
-            let (kind, id) = match part {
-                Part::WitnessOne | Part::WitnessTwo => {
-                    ("RelatedPerson", self.part(&format!("{}-relation", part.name())))
-                }
-                _ => ("Patient", self.part(part.name())),
+            let witness = matches!(part, Part::WitnessOne | Part::WitnessTwo);
+            let (kind, id) = if witness {
+                ("RelatedPerson", self.part(&format!("{}-relation", part.name())))
+            } else {
+                ("Patient", self.part(part.name()))
             };
             section(part.title(), &format!("{}-details", part.name()), &format!("{kind}/{id}"))
         }));

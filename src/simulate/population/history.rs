@@ -63,12 +63,13 @@ fn stamp(resource: &mut Value, at: &str) {
     if is_task {
         return;
     }
-    let mut transforms = json!({"meta": {"lastUpdated": at}});
-    if is_patient {
-        // phonetic forms that core's search of duplicates left behind: personal data under an internal key
-        transforms["matching"] =
-            json!({"name": {"given": [["AMR", "AMR"], ["", ""]], "family": [["PNT", "PNT"]]}});
-    }
+    let transforms = if is_patient {
+        // phonetic forms for core's search for duplicates: personal data under an internal key
+        let matching = json!({"name": {"given": [["AMR", "AMR"], ["", ""]], "family": [["PNT", "PNT"]]}});
+        json!({"meta": {"lastUpdated": at}, "matching": matching})
+    } else {
+        json!({"meta": {"lastUpdated": at}})
+    };
     fields.insert("_transforms".to_owned(), transforms);
     fields.insert("_request".to_owned(), json!({"method": "POST"}));
 }
