@@ -12,3 +12,4 @@
 pub mod broker;
 pub mod domain;
 pub mod seal;
+pub mod simulate;
