@@ -38,7 +38,7 @@ impl Declaration {
         if self.shape == Shape::Register {
             resources = self.as_read_back(resources, attempt);
         }
-        let entries: Vec<Value> = resources.into_iter().map(|resource| self.entry(resource)).collect();
+        let entries: Vec<Value> = resources.iter().map(|resource| self.entry(resource)).collect();
         if let Some(fields) = bundle.as_object_mut() {
             fields.insert("entry".to_owned(), Value::Array(entries));
             if self.shape == Shape::Create {
@@ -48,7 +48,7 @@ impl Declaration {
         bundle
     }
 
-    fn entry(&self, resource: Value) -> Value {
+    fn entry(&self, resource: &Value) -> Value {
         let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
         let id = resource.get("id").and_then(Value::as_str).unwrap_or_default();
         let version = self.part(&format!("version/{kind}/{id}"));
