@@ -14,7 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::reply::{Final, Planned};
 use super::settings::VendorSettings;
-use super::vendor::{NidState, Vendor};
+use super::state::NidState;
+use super::vendor::Vendor;
 use crate::broker::{
     ConsumerSettings, Handler, Incoming, Link, Outgoing, Publisher, Settlement, Target, WorkQueue, consume,
     names,
