@@ -113,3 +113,27 @@ fn span(text: &str) -> Result<(u64, u64), String> {
     let (min, max) = (min.parse().map_err(|_| wrong())?, max.parse().map_err(|_| wrong())?);
     if min <= max { Ok((min, max)) } else { Err(wrong()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command, FromArgMatches as _};
+
+    use super::*;
+
+    fn parse(line: &[&str]) -> Result<NidArgs, clap::Error> {
+        let command = NidArgs::augment_args(Command::new("nid"));
+        let matches = command.try_get_matches_from(std::iter::once(&"nid").chain(line))?;
+        NidArgs::from_arg_matches(&matches)
+    }
+
+    #[test]
+    fn shares_and_spans_are_checked_where_they_are_given() {
+        let args = parse(&["--latency-ms", "5..9", "--reject", "0.25"]).unwrap();
+        assert_eq!((args.settings().latency_max, args.reject), (Duration::from_millis(9), 0.25));
+        assert!(parse(&[]).is_ok());
+        for wrong in [["--reject", "2"], ["--reject", "NaN"], ["--latency-ms", "9..5"], ["--latency-ms", "9"]]
+        {
+            assert!(parse(&wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -125,3 +125,24 @@ fn report(seen: &Tally) {
         "what OpenCRVS saw"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command, FromArgMatches as _};
+
+    use super::*;
+
+    fn load(line: &[&str]) -> Result<RunOptions, SimulateError> {
+        let command = OpencrvsArgs::augment_args(Command::new("opencrvs"));
+        let matches = command.try_get_matches_from(std::iter::once(&"opencrvs").chain(line)).unwrap();
+        OpencrvsArgs::from_arg_matches(&matches).unwrap().load()
+    }
+
+    #[test]
+    fn a_mix_that_cannot_be_is_refused() {
+        assert_eq!(load(&["--marriages", "0.3", "--seed", "9"]).unwrap().seed, 9);
+        for wrong in [["--deaths", "0.95"], ["--lost-answers", "1.5"], ["--rate", "inf"]] {
+            assert!(matches!(load(&wrong), Err(SimulateError::Argument(_))), "{wrong:?}");
+        }
+    }
+}

@@ -92,6 +92,8 @@ async fn a_second_confirm_succeeds_and_its_harm_is_counted() {
     let tally = sim.tally();
     assert_eq!((tally.confirmed, tally.confirmed_twice, tally.notified_twice), (1, 1, 1));
     assert_eq!(tally.confirmed_out_of_place, 1);
+    let shown = reqwest::get(format!("{}/simulated/tally", sim.gateway_url())).await.unwrap();
+    assert_eq!(shown.json::<Value>().await.unwrap()["confirmed_twice"], 1);
     let (_, seen) = ask(&sim, &token, FETCH, &declaration.record).await;
     let registration = &seen["data"]["fetchRegistration"]["registration"];
     assert_eq!(registration["status"][0]["type"], "REGISTERED");
