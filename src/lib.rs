@@ -16,3 +16,4 @@ pub mod ledger;
 pub mod nid;
 pub mod opencrvs;
 pub mod seal;
+pub mod simulate;

@@ -98,16 +98,16 @@ struct Inner {
 
 impl Link {
     /// Starts the tasks that connect, and returns at once. The vhost is that of the URL.
-    pub fn open(settings: LinkSettings, topology: Topology) -> Self {
+    pub fn open(settings: &LinkSettings, topology: Topology) -> Self {
         install_crypto();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let prepare =
             if settings.apply_topology { OnConnect::Declare(topology) } else { OnConnect::Check(topology) };
-        let publishing = line(&settings, "publish", prepare, &stop, &tasks);
-        let consuming = line(&settings, "consume", OnConnect::Nothing, &stop, &tasks);
+        let publishing = line(settings, "publish", prepare, &stop, &tasks);
+        let consuming = line(settings, "consume", OnConnect::Nothing, &stop, &tasks);
         let (told, state) = watch::channel(LinkState::Away("connecting".to_owned()));
         tasks.spawn(tell(publishing.clone(), consuming.clone(), told, stop.clone()));
-        let publisher = Publisher::new(Pool::new(publishing, &settings));
+        let publisher = Publisher::new(Pool::new(publishing, settings));
         let guard = stop.clone().drop_guard();
         Self { inner: Arc::new(Inner { publisher, consuming, state, tasks, stop, _stops_with_us: guard }) }
     }
