@@ -69,8 +69,7 @@ pub(super) async fn supervise(settings: LineSettings, phase: watch::Sender<Phase
         let cause = match made {
             Ok(wire) => {
                 backoff.reset();
-                tracing::info!(line = settings.name, "connected to the broker");
-                hold(&Arc::new(wire), &phase, &stop).await
+                hold(&settings.name, &Arc::new(wire), &phase, &stop).await
             }
             Err(cause) => spell(&cause),
         };
@@ -78,12 +77,7 @@ pub(super) async fn supervise(settings: LineSettings, phase: watch::Sender<Phase
             break;
         }
         let wait = backoff.next(fastrand::f64());
-        tracing::warn!(
-            line = settings.name,
-            cause,
-            wait_ms = wait.as_millis(),
-            "no connection to the broker"
-        );
+        report_away(&settings.name, &cause, wait);
         phase.send_replace(Phase::Away(cause));
         tokio::select! {
             () = stop.cancelled() => break,
@@ -114,11 +108,20 @@ async fn connect(settings: &LineSettings, number: u64) -> Result<Wire, BrokerErr
     Ok(Wire { connection, number, user })
 }
 
+fn report_away(line: &str, cause: &str, wait: Duration) {
+    tracing::warn!(line, cause, wait_ms = wait.as_millis(), "no connection to the broker");
+}
+
 /// Publishes the connection until it is lost or no longer wanted; says why it ended.
-async fn hold(wire: &Arc<Wire>, phase: &watch::Sender<Phase>, stop: &CancellationToken) -> String {
+async fn hold(
+    line: &str,
+    wire: &Arc<Wire>,
+    phase: &watch::Sender<Phase>,
+    stop: &CancellationToken,
+) -> String {
     let mut events = Box::pin(wire.connection.events_listener());
     let mut look = tokio::time::interval(LOOK);
-    phase.send_replace(Phase::Ready(Arc::clone(wire)));
+    move_to(line, phase, Phase::Ready(Arc::clone(wire)));
     loop {
         let event = tokio::select! {
             () = stop.cancelled() => {
@@ -135,22 +138,23 @@ async fn hold(wire: &Arc<Wire>, phase: &watch::Sender<Phase>, stop: &Cancellatio
         };
         match event {
             Some(Event::ConnectionBlocked(why)) => {
-                tracing::warn!(why, "the broker blocks publishers");
-                phase.send_replace(Phase::Blocked(Arc::clone(wire), why));
+                move_to(line, phase, Phase::Blocked(Arc::clone(wire), why));
             }
-            Some(Event::ConnectionUnblocked) => {
-                tracing::info!("the broker takes messages again");
-                phase.send_replace(Phase::Ready(Arc::clone(wire)));
-            }
-            Some(Event::Error(cause)) => {
-                if !wire.connection.status().connected() {
-                    return spell(&cause);
-                }
-            }
+            Some(Event::ConnectionUnblocked) => move_to(line, phase, Phase::Ready(Arc::clone(wire))),
+            Some(Event::Error(cause)) if !wire.connection.status().connected() => return spell(&cause),
             Some(_) => {}
             None => return "the connection ended".to_owned(),
         }
     }
+}
+
+fn move_to(line: &str, phase: &watch::Sender<Phase>, to: Phase) {
+    match &to {
+        Phase::Ready(_) => tracing::info!(line, "the broker takes and gives messages"),
+        Phase::Blocked(_, why) => tracing::warn!(line, why, "the broker blocks publishers"),
+        Phase::Away(_) => {}
+    }
+    phase.send_replace(to);
 }
 
 async fn close(connection: &Connection) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::message::Delivery;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -39,6 +39,9 @@ pub struct ConsumerSettings {
     pub patience: Duration,
     /// The longest pause before a lost consumer is made again.
     pub reopen_max: Duration,
+    /// How long nothing may come before the queue is asked whether there is nothing. A consumer whose queue
+    /// is deleted and made again is not always told.
+    pub look: Duration,
 }
 
 impl Default for ConsumerSettings {
@@ -48,6 +51,7 @@ impl Default for ConsumerSettings {
             drain: Duration::from_secs(25),
             patience: Duration::from_secs(60),
             reopen_max: Duration::from_secs(5),
+            look: Duration::from_secs(30),
         }
     }
 }
@@ -76,7 +80,7 @@ pub async fn consume<H: Handler>(
             backoff.reset();
         }
         let wait = backoff.next(fastrand::f64());
-        tracing::warn!(stage = H::NAME, queue = queue.name(), cause, "the consumer is opened again");
+        report_lost(H::NAME, queue.name(), &cause);
         tokio::select! {
             () = work.stop.cancelled() => break,
             () = tokio::time::sleep(wait) => {}
@@ -84,6 +88,10 @@ pub async fn consume<H: Handler>(
     }
     work.finish().await;
     tracing::info!(stage = H::NAME, queue = queue.name(), "the consumer has stopped");
+}
+
+fn report_lost(stage: &str, queue: &str, cause: &str) {
+    tracing::warn!(stage, queue, cause, "the consumer is opened again");
 }
 
 /// Why a session ended.
@@ -119,50 +127,68 @@ impl<H: Handler> Work<H> {
         channel.basic_qos(self.settings.prefetch.max(1), BasicQosOptions::default()).await?;
         let mut consumer = self.subscribe(&channel).await?;
         let stuck = CancellationToken::new();
-        tracing::info!(stage = H::NAME, queue = self.stage.queue.name(), "consuming");
         let end = loop {
+            let quiet = tokio::time::sleep(self.settings.look);
             let (delivery, permit) = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break End::Stopped,
                 () = stuck.cancelled() => break End::Lost("a delivery could not be settled".to_owned()),
                 next = next(&mut consumer, &self.permits) => match next {
                     Ok(next) => next,
-                    Err(cause) => return Ok(End::Lost(cause)),
+                    Err(cause) => break End::Lost(cause),
+                },
+                () = quiet => match self.is_forgotten(&channel).await? {
+                    true => break End::Lost("the queue has messages, and none comes".to_owned()),
+                    false => continue,
                 },
             };
-            while self.tasks.try_join_next().is_some() {}
-            let (stage, user, stuck) = (Arc::clone(&self.stage), wire.user.clone(), stuck.clone());
-            self.tasks.spawn(async move {
-                process(&stage, delivery, &user, &stuck).await;
-                drop(permit);
-            });
+            self.begin(delivery, permit, &wire.user, &stuck);
         };
         self.give_back(&channel, &consumer).await;
         Ok(end)
     }
 
+    fn begin(
+        &mut self,
+        delivery: Delivery,
+        permit: OwnedSemaphorePermit,
+        user: &str,
+        stuck: &CancellationToken,
+    ) {
+        while self.tasks.try_join_next().is_some() {}
+        let (stage, user, stuck) = (Arc::clone(&self.stage), user.to_owned(), stuck.clone());
+        self.tasks.spawn(async move {
+            process(&stage, delivery, &user, &stuck).await;
+            drop(permit);
+        });
+    }
+
+    /// Whether there are messages that we could handle and do not get.
+    async fn is_forgotten(&self, channel: &Channel) -> Result<bool, lapin::Error> {
+        if self.permits.available_permits() == 0 {
+            return Ok(false);
+        }
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let queue =
+            channel.queue_declare(short(self.stage.queue.name())?, options, FieldTable::default()).await?;
+        Ok(queue.message_count() > 0 || queue.consumer_count() == 0)
+    }
+
     async fn subscribe(&self, channel: &Channel) -> Result<Consumer, lapin::Error> {
-        let name = |text: &str| {
-            ShortString::try_new(text).map_err(|cause| lapin::Error::from(std::io::Error::other(cause)))
-        };
         let tag = format!("{}.{}", H::NAME, Uuid::new_v4().simple());
         let options = BasicConsumeOptions::default();
-        channel
-            .basic_consume(name(self.stage.queue.name())?, name(&tag)?, options, FieldTable::default())
-            .await
+        let (queue, tag) = (short(self.stage.queue.name())?, short(&tag)?);
+        let consumer = channel.basic_consume(queue, tag, options, FieldTable::default()).await?;
+        tracing::info!(stage = H::NAME, queue = self.stage.queue.name(), "consuming");
+        Ok(consumer)
     }
 
     /// Takes nothing more, lets what is held finish within the drain time, and ends the channel, by which everything
     /// that is not settled goes back to the queue.
     async fn give_back(&mut self, channel: &Channel, consumer: &Consumer) {
-        let cancelled = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
-        if !matches!(timeout(CLOSING, cancelled).await, Ok(Ok(()))) {
-            tracing::debug!("the broker did not take the end of the consumer");
-        }
+        courteous(channel.basic_cancel(consumer.tag(), BasicCancelOptions::default())).await;
         self.finish().await;
-        if !matches!(timeout(CLOSING, channel.close(200, ShortString::default())).await, Ok(Ok(()))) {
-            tracing::debug!("the broker did not take the end of the channel");
-        }
+        courteous(channel.close(200, ShortString::default())).await;
     }
 
     async fn finish(&mut self) {
@@ -178,6 +204,13 @@ impl<H: Handler> Work<H> {
     }
 }
 
+/// A broker that is gone does not answer to an end, and it is one all the same.
+async fn courteous(end: impl Future<Output = lapin::Result<()>>) {
+    if !matches!(timeout(CLOSING, end).await, Ok(Ok(()))) {
+        tracing::debug!("the broker did not answer to the end of a consumer");
+    }
+}
+
 /// The next delivery and the right to handle it; an error says why there will be none.
 async fn next(
     consumer: &mut Consumer,
@@ -189,4 +222,9 @@ async fn next(
         Some(Err(cause)) => Err(spell(&cause)),
         None => Err("the broker ended the consumer: is the queue still there?".to_owned()),
     }
+}
+
+/// `ShortString`'s own conversion panics on what is too long.
+fn short(text: &str) -> Result<ShortString, lapin::Error> {
+    ShortString::try_new(text).map_err(|cause| std::io::Error::other(cause).into())
 }
