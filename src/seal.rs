@@ -59,7 +59,9 @@ pub enum SealError {
     #[error("sealed with key `{0}`, which is not in SEAL_KEYS: add it behind the others")]
     UnknownKey(String),
     /// Another key of that name, another record or field, or a changed text.
-    #[error("the seal does not open: wrong key under that id, or the text belongs to another record or field")]
+    #[error(
+        "the seal does not open: wrong key under that id, or the text belongs to another record or field"
+    )]
     DoesNotOpen,
     /// The machine has no randomness, or the cipher refused.
     #[error("the cipher failed")]
@@ -90,9 +92,14 @@ impl Sealer {
     pub fn parse(keys: &SecretString) -> Result<Self, SealError> {
         let mut parsed: Vec<Key> = Vec::new();
         for (position, entry) in keys.expose_secret().split(',').map(str::trim).enumerate() {
-            let key = parse_key(entry).map_err(|why| SealError::Keys(format!("key {}: {why}", position + 1)))?;
+            let key =
+                parse_key(entry).map_err(|why| SealError::Keys(format!("key {}: {why}", position + 1)))?;
             if parsed.iter().any(|known| known.id == key.id) {
-                return Err(SealError::Keys(format!("key {}: the id `{}` is there twice", position + 1, key.id)));
+                return Err(SealError::Keys(format!(
+                    "key {}: the id `{}` is there twice",
+                    position + 1,
+                    key.id
+                )));
             }
             parsed.push(key);
         }
@@ -111,7 +118,12 @@ impl Sealer {
     ///
     /// # Errors
     /// [`SealError`] says whether the key is missing or the text is not what it should be.
-    pub fn open(&self, record: &RecordId, field: Field, sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    pub fn open(
+        &self,
+        record: &RecordId,
+        field: Field,
+        sealed: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         self.open_as(record.as_str(), field, sealed)
     }
 
@@ -125,7 +137,11 @@ impl Sealer {
         rand::fill(&mut nonce).map_err(|_| SealError::Cipher)?;
         let mut text = plain.to_vec();
         key.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad(owner, field, &key.id), &mut text)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                aad(owner, field, &key.id),
+                &mut text,
+            )
             .map_err(|_| SealError::Cipher)?;
         let mut body = nonce.to_vec();
         body.append(&mut text);
@@ -204,7 +220,9 @@ mod tests {
         assert!(both.open(&record, Field::View, &old).is_ok());
         assert!(both.seal(&record, Field::View, b"x").unwrap().starts_with("v1.b."));
         let only_new = sealer(&key("b", 2)).unwrap();
-        assert!(matches!(only_new.open(&record, Field::View, &old), Err(SealError::UnknownKey(id)) if id == "a"));
+        assert!(
+            matches!(only_new.open(&record, Field::View, &old), Err(SealError::UnknownKey(id)) if id == "a")
+        );
     }
 
     #[test]

@@ -246,7 +246,8 @@ mod tests {
             Event::Park,
             Event::Resume { asked: true, answered: true },
         ];
-        for state in [State::Confirmed, State::Rejected, State::Superseded, State::Withdrawn, State::Expired] {
+        for state in [State::Confirmed, State::Rejected, State::Superseded, State::Withdrawn, State::Expired]
+        {
             for event in events {
                 assert_eq!(next(state, event), Err(Conflict { state, event }));
             }

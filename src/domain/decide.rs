@@ -140,7 +140,10 @@ mod tests {
     fn a_negative_answer_is_held_unless_the_country_says_otherwise() {
         let no = Answer::Rejected(Reason { code: ReasonCode::NotEligible, fields: vec![] });
         assert_eq!(decided(RecordState::Waiting, 1_000, &no, NegativePolicy::Hold), Decision::Hold);
-        assert_eq!(decided(RecordState::Waiting, 1_000, &no, NegativePolicy::ConfirmWithComment), Decision::Write);
+        assert_eq!(
+            decided(RecordState::Waiting, 1_000, &no, NegativePolicy::ConfirmWithComment),
+            Decision::Write
+        );
     }
 
     #[test]
