@@ -27,6 +27,9 @@ pub use sections::{
     OpencrvsConfig, TelemetryConfig, TokenConfig,
 };
 
+#[cfg(test)]
+mod tests;
+
 use reader::Reader;
 use setting::Setting;
 
