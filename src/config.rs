@@ -1,186 +1,215 @@
-//! Configuration: a TOML file, the environment over it, `NAME_FILE` for whatever must not be in either.
+//! The configuration: a TOML file, the environment over it, `NAME_FILE` for what is mounted as a file.
 //!
-//! Every setting is declared once, by the call that reads it; `config reference` and `config show` are made from the
-//! same declarations.
+//! [`load`] reads all of it once, at the start; every part of the bridge gets its own struct and asks nobody later.
 //!
-//! Invariant: all faults are found before any is reported, each with the name of its variable; secrets are a type
-//! that cannot be shown; nothing else in the bridge reads the environment.
+//! Invariant: a process starts with a configuration that is right in every setting, or lists all that is wrong.
 
 mod fault;
+mod file;
+mod forms;
 mod reader;
-mod report;
+mod reference;
 mod sections;
-mod value;
+mod setting;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret, SecretString};
 
 pub use fault::{Fault, Faults};
-pub use reader::{Setting, Source};
-pub use report::{reference, show};
+pub use forms::LogFormat;
+pub use reader::Shown;
+pub use reference::reference;
+use sections::SealConfig;
 pub use sections::{
-    AdminConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig, LogFormat, NidConfig, NumberConfig,
-    OpencrvsConfig, TelemetryConfig,
+    AdminConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig, NidConfig, NumberConfig,
+    OpencrvsConfig, TelemetryConfig, TokenConfig,
 };
 
+#[cfg(test)]
+mod tests;
+
 use reader::Reader;
-use secrecy::SecretString;
+use setting::Setting;
 
-/// The environment variable that names the TOML file.
-pub const FILE_VARIABLE: &str = "NIDBRIDGE_CONFIG";
-
-/// What a command cannot do without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    /// The roles: everything, the seal keys among it.
-    Role,
-    /// Commands that touch no personal data.
-    NoSeal,
-}
-
-/// The whole configuration. A process takes the sections it needs.
+/// All settings of a process.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// RabbitMQ.
     pub broker: BrokerConfig,
     /// The ledger.
     pub ledger: LedgerConfig,
-    /// `SEAL_KEYS`; empty only where the command does not need them.
+    /// What [`crate::seal::Sealer::parse`] reads; empty only for a [`Part::Tool`].
     pub seal_keys: SecretString,
-    /// The HTTP front.
+    /// The front.
     pub front: FrontConfig,
-    /// How OpenCRVS is reached.
+    /// What a record token must say.
+    pub token: TokenConfig,
+    /// OpenCRVS.
     pub opencrvs: OpencrvsConfig,
-    /// The National ID side.
+    /// The National ID system.
     pub nid: NidConfig,
-    /// How OpenCRVS is told.
+    /// The confirmer.
     pub confirm: ConfirmConfig,
     /// Registration numbers.
     pub number: NumberConfig,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
-    /// The listener for operators.
+    /// The admin listener.
     pub admin: AdminConfig,
 }
 
-impl Config {
-    /// Reads the configuration from a file's text and an environment.
-    ///
-    /// # Errors
-    /// [`Faults`]: every setting that is wrong, unknown or missing.
-    pub fn read(
-        file: Option<&str>,
-        environment: &BTreeMap<String, String>,
-        needs: Needs,
-    ) -> Result<Self, Faults> {
-        let mut reader = Reader::new(file, environment);
-        let config = sections::read(&mut reader, needs);
-        reader.finish(config)
-    }
+/// What the configuration is for, which says what must be in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// A process that carries registrations: it needs keys to seal with.
+    Role,
+    /// A command that looks at something or sets something up.
+    Tool,
+}
 
-    /// Reads the configuration from the file (if one is named) and this process's environment.
-    ///
-    /// # Errors
-    /// [`Faults`], also when the file cannot be read.
-    pub fn load(file: Option<&Path>, needs: Needs) -> Result<Self, Faults> {
-        let environment = environment();
-        let text = file_text(file, &environment)?;
-        Self::read(text.as_deref(), &environment, needs)
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The TOML file.
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Sources {
+    /// This process's own environment, and the file that `--config` or `NIDBRIDGE_CONFIG` names.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn of_process(file: Option<PathBuf>) -> Self {
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        let environment: BTreeMap<_, _> =
+            std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+        let named = environment.get("NIDBRIDGE_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+        Self { file: file.or(named), environment }
     }
 }
 
-/// This process's environment: the only place that reads it.
-pub fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+/// A configuration that is right.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// The settings as they may be shown.
+    pub shown: Vec<Shown>,
+    /// What is odd, but no fault.
+    pub warnings: Vec<String>,
 }
 
-/// The text of the file that is named by the flag or by [`FILE_VARIABLE`].
+/// Reads the configuration.
 ///
 /// # Errors
-/// [`Faults`] when it cannot be read.
-pub fn file_text(
-    file: Option<&Path>,
-    environment: &BTreeMap<String, String>,
-) -> Result<Option<String>, Faults> {
-    let named = environment.get(FILE_VARIABLE).filter(|path| !path.is_empty()).map(Path::new);
-    let Some(path) = file.or(named) else { return Ok(None) };
-    std::fs::read_to_string(path).map(Some).map_err(|error| Faults::one(Fault::file(path, &error)))
+/// [`Faults`]: all that is wrong with it.
+pub fn load(sources: &Sources, part: Part) -> Result<Loaded, Faults> {
+    let known: Vec<&Setting> = settings().collect();
+    let mut faults = Vec::new();
+    let file = sources.file.as_deref().map(|path| file::read(path, &known, &mut faults)).unwrap_or_default();
+    let mut reader = Reader::new(&sources.environment, &file);
+    let config = Config::read(&mut reader);
+    if let Some(config) = &config {
+        config.check(part, &mut reader);
+    }
+    let (shown, more) = reader.finish();
+    faults.extend(more);
+    match config {
+        Some(config) if faults.is_empty() => {
+            Ok(Loaded { config, shown, warnings: near_misses(&sources.environment, &known) })
+        }
+        Some(_) | None => Err(Faults(faults)),
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Every setting, in the order of the reference.
+fn settings() -> impl Iterator<Item = &'static Setting> {
+    [
+        FrontConfig::SETTINGS,
+        TokenConfig::SETTINGS,
+        OpencrvsConfig::SETTINGS,
+        BrokerConfig::SETTINGS,
+        LedgerConfig::SETTINGS,
+        SealConfig::SETTINGS,
+        NidConfig::SETTINGS,
+        NumberConfig::SETTINGS,
+        ConfirmConfig::SETTINGS,
+        TelemetryConfig::SETTINGS,
+        AdminConfig::SETTINGS,
+    ]
+    .into_iter()
+    .flatten()
+}
 
-    fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+impl Config {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let front = FrontConfig::read(reader);
+        let token = TokenConfig::read(reader);
+        let opencrvs = OpencrvsConfig::read(reader);
+        let broker = BrokerConfig::read(reader);
+        let ledger = LedgerConfig::read(reader);
+        let seal = SealConfig::read(reader);
+        let nid = NidConfig::read(reader);
+        let number = NumberConfig::read(reader);
+        let confirm = ConfirmConfig::read(reader);
+        let telemetry = TelemetryConfig::read(reader);
+        let admin = AdminConfig::read(reader);
+        Some(Self {
+            broker: broker?,
+            ledger: ledger?,
+            seal_keys: seal?.keys,
+            front: front?,
+            token: token?,
+            opencrvs: opencrvs?,
+            nid: nid?,
+            confirm: confirm?,
+            number: number?,
+            telemetry: telemetry?,
+            admin: admin?,
+        })
     }
 
-    const KEYS: (&str, &str) = ("SEAL_KEYS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
-
-    #[test]
-    fn the_environment_is_over_the_file_and_the_file_over_the_defaults() {
-        let file =
-            "[front]\nlisten = \"127.0.0.1:1\"\nhold = \"3s\"\n[broker]\nretry_steps = [\"1s\", \"2m\"]\n";
-        let config = Config::read(
-            Some(file),
-            &environment(&[KEYS, ("FRONT_LISTEN", "127.0.0.1:2"), ("GATEWAY_URL", "")]),
-            Needs::Role,
-        )
-        .unwrap();
-        assert_eq!(config.front.listen.port(), 2);
-        assert_eq!(config.front.hold.as_secs(), 3);
-        assert_eq!(
-            config.broker.retry_steps.iter().map(std::time::Duration::as_secs).collect::<Vec<_>>(),
-            [1, 120]
-        );
-        assert_eq!(config.opencrvs.gateway_url.as_str(), "http://gateway:7070/");
-    }
-
-    #[test]
-    fn every_fault_is_told_at_once_with_its_variable_and_without_its_secret() {
-        let file = "[front]\nlisen = \"x\"\n";
-        let bad = [
-            ("FRONT_HOLD", "soon"),
-            ("AUTH_URL", "auth"),
-            ("SEAL_KEYS", "hunter2"),
-            ("NUMBER_TEMPLATE", "{year}"),
-            ("CONFIRM_LEASE", "1s"),
-        ];
-        let told = Config::read(Some(file), &environment(&bad), Needs::Role).unwrap_err().to_string();
-        for name in
-            ["FRONT_HOLD", "AUTH_URL", "SEAL_KEYS", "NUMBER_TEMPLATE", "CONFIRM_LEASE", "front.listen"]
-        {
-            assert!(told.contains(name), "{name} is not in:\n{told}");
+    /// What must hold between settings.
+    fn check(&self, part: Part, reader: &mut Reader<'_>) {
+        let mut fault = |key: &str, why: String, fix: &str| {
+            if let Some(setting) = settings().find(|setting| setting.key == key) {
+                reader.fault(Fault::of(setting, why, fix));
+            }
+        };
+        if part == Part::Role && self.seal_keys.expose_secret().is_empty() {
+            let fix = "make one with `echo \"a:$(openssl rand -base64 32)\"` and give it to all processes";
+            fault("seal.keys", "is not set".to_owned(), fix);
         }
-        assert!(!told.contains("hunter2"), "{told}");
+        if self.confirm.lease <= self.opencrvs.timeout {
+            let (lease, timeout) = (self.confirm.lease, self.opencrvs.timeout);
+            let why = format!("{lease:?} is not longer than OPENCRVS_TIMEOUT ({timeout:?})");
+            fault("confirm.lease", why, "make it longer: a lease must outlive the call that it is for");
+        }
+        if self.opencrvs.connect_timeout > self.opencrvs.timeout {
+            let (connect, timeout) = (self.opencrvs.connect_timeout, self.opencrvs.timeout);
+            let why = format!("{connect:?} is longer than OPENCRVS_TIMEOUT ({timeout:?})");
+            fault("opencrvs.connect_timeout", why, "make it shorter");
+        }
+        if self.front.body_memory < self.front.max_body {
+            let why = format!("{} bytes cannot hold one body of FRONT_MAX_BODY", self.front.body_memory);
+            fault("front.body_memory", why, "make it at least as large");
+        }
     }
+}
 
-    #[test]
-    fn a_secret_may_be_in_a_file_of_its_own() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("keys");
-        std::fs::write(&path, format!("{}\n", KEYS.1)).unwrap();
-        let by_file = environment(&[("SEAL_KEYS_FILE", path.to_str().unwrap())]);
-        assert!(Config::read(None, &by_file, Needs::Role).is_ok());
-        let gone = environment(&[("SEAL_KEYS_FILE", "/nowhere/keys")]);
-        let told = Config::read(None, &gone, Needs::Role).unwrap_err().to_string();
-        assert!(told.contains("SEAL_KEYS_FILE"), "{told}");
-    }
-
-    #[test]
-    fn what_is_shown_holds_no_secret() {
-        let url = ("AMQP_URL", "amqp://user:hunter2@broker/nidbridge");
-        let shown = show(None, &environment(&[KEYS, url]));
-        assert!(shown.contains("amqp://user:***@broker/nidbridge"), "{shown}");
-        assert!(!shown.contains("hunter2") && !shown.contains("AAAAAAA"), "{shown}");
-    }
-
-    #[test]
-    fn seal_keys_are_asked_of_roles_only() {
-        assert!(Config::read(None, &BTreeMap::new(), Needs::NoSeal).is_ok());
-        let told = Config::read(None, &BTreeMap::new(), Needs::Role).unwrap_err().to_string();
-        assert!(told.contains("SEAL_KEYS"), "{told}");
-    }
+/// Variables that are probably one of ours, misspelt.
+fn near_misses(environment: &BTreeMap<String, String>, known: &[&Setting]) -> Vec<String> {
+    let names = || known.iter().flat_map(|setting| setting.env.iter().copied());
+    let odd = |name: &&str| !names().any(|known| known == *name);
+    environment
+        .keys()
+        .map(|name| name.strip_suffix("_FILE").unwrap_or(name))
+        .filter(odd)
+        .filter_map(|name| {
+            let near = file::nearest(name, names())?;
+            Some(format!("{name} is not a setting: did you mean {near}?"))
+        })
+        .collect()
 }

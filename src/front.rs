@@ -10,19 +10,21 @@ mod accept;
 mod body;
 mod refusal;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 pub use refusal::Refusal;
 
@@ -93,7 +95,10 @@ async fn unknown_method() -> Refusal {
 
 /// Core spreads the headers of its own caller over the request (`Content-Type` twice, `Host` of another service), so
 /// neither is looked at: the body is JSON or it is not.
-async fn event_registration(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Infallible> {
+async fn event_registration(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Infallible> {
     let span = tracing::info_span!(
         "POST /event-registration",
         otel.kind = "server",
@@ -101,7 +106,8 @@ async fn event_registration(State(shared): State<Arc<Shared>>, request: Request)
         record.id = tracing::field::Empty,
         attempt.id = tracing::field::Empty,
     );
-    telemetry::set_parent(&span, &telemetry::trace_headers(request.headers()));
+    // Without a tracer there is no parent to set, which is no fault.
+    drop(span.set_parent(telemetry::extract(&trace_headers(request.headers()))));
     let begun = Instant::now();
     let result = accept::accept(&shared.front, &shared.memory, request).instrument(span.clone()).await;
     let (kind, outcome, response) = match result {
@@ -112,6 +118,16 @@ async fn event_registration(State(shared): State<Arc<Shared>>, request: Request)
         }
     };
     span.record("http.response.status_code", response.status().as_u16());
-    shared.front.metrics.front_request(kind, outcome, begun.elapsed().as_secs_f64());
+    let metrics = &shared.front.metrics;
+    metrics.front_request(kind, outcome);
+    metrics.front_seconds(begun.elapsed().as_secs_f64());
     Ok(response)
+}
+
+/// The caller's trace: core's agent sends W3C headers where it is switched on.
+fn trace_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
+    ["traceparent", "tracestate"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned())))
+        .collect()
 }

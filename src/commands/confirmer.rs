@@ -25,9 +25,10 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let sealer = parts::sealer(config)?;
     let ledger = parts::ledger(config, "confirmer", &sealer).await?;
-    let gateway = Gateway::new(&parts::client_settings(config)).context("the gateway's client")?;
+    let gateway = Gateway::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
+        .context("the gateway's client")?;
     let link = parts::bridge_link(config, "confirmer");
-    readiness.link("broker", link.state());
+    parts::watch_link(readiness, "broker", &link, &metrics);
     let confirmer = Confirmer {
         ledger: ledger.clone(),
         sealer,
@@ -40,10 +41,10 @@ pub async fn run(
             identifier_type: config.confirm.identifier_type.clone(),
             comment: config.confirm.comment.clone(),
         },
-        metrics: Arc::clone(&metrics),
+        metrics,
     };
     let settings = parts::consumer_settings(config, config.confirm.prefetch);
-    consume(&link, &parts::outcomes(config), settings, Arc::new(confirmer), metrics, stop).await;
+    consume(&link, &parts::outcomes(config), settings, Arc::new(confirmer), stop).await;
     link.close().await;
     ledger.close().await;
     Ok(())

@@ -5,12 +5,19 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use secrecy::SecretString;
+use url::Url;
 
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{ConsumerSettings, Link, LinkSettings, Topology, TopologySettings, WorkQueue};
 use crate::config::Config;
+use crate::console::Readiness;
 use crate::ledger::{Ledger, LedgerSettings};
+use crate::opencrvs::ClientSettings;
 use crate::seal::Sealer;
+use crate::telemetry::Metrics;
+
+/// How long a step waits for the ledger before the message goes back to wait in its queue.
+const LEDGER_WAIT: Duration = Duration::from_secs(10);
 
 /// Nothing is written to OpenCRVS sooner after the acceptance: by then our own answer has long arrived.
 pub(super) fn confirm_after(config: &Config) -> Duration {
@@ -29,13 +36,13 @@ pub(super) fn topology_settings(config: &Config) -> TopologySettings {
 /// Our own vhost.
 pub(super) fn bridge_link(config: &Config, role: &str) -> Link {
     let topology = Topology::bridge(&topology_settings(config), &[AMQP_SYSTEM]);
-    Link::open(link_settings(config, role, config.broker.url.clone()), topology)
+    Link::open(&link_settings(config, role, config.broker.url.clone()), topology)
 }
 
 /// The vendor's vhost.
 pub(super) fn nid_link(config: &Config, role: &str) -> Link {
     let topology = Topology::national_id(&topology_settings(config));
-    Link::open(link_settings(config, role, config.broker.nid_url.clone()), topology)
+    Link::open(&link_settings(config, role, config.broker.nid_url.clone()), topology)
 }
 
 fn link_settings(config: &Config, role: &str, url: SecretString) -> LinkSettings {
@@ -66,8 +73,32 @@ pub(super) async fn ledger(config: &Config, role: &str, sealer: &Sealer) -> anyh
     let settings = LedgerSettings {
         url: config.ledger.url.clone(),
         connections: config.ledger.connections,
-        timeout: config.ledger.timeout,
+        timeout: LEDGER_WAIT,
         who: format!("{role} {}", uuid::Uuid::new_v4().simple()),
     };
     Ledger::open(&settings, sealer).await.context("the ledger cannot be opened")
+}
+
+pub(super) fn client_settings(config: &Config, url: &Url) -> ClientSettings {
+    ClientSettings {
+        url: url.clone(),
+        timeout: config.opencrvs.timeout,
+        connect_timeout: config.opencrvs.connect_timeout,
+    }
+}
+
+/// Keeps a condition of a process at what its link says.
+pub(super) fn watch_link(readiness: &Readiness, name: &'static str, link: &Link, metrics: &Arc<Metrics>) {
+    let (condition, mut state, metrics) = (readiness.condition(name), link.state(), Arc::clone(metrics));
+    tokio::spawn(async move {
+        loop {
+            let connected = state.borrow_and_update().is_connected();
+            condition.set(connected);
+            metrics.broker_connected(name, connected);
+            // The link is gone when nobody tells any more.
+            if state.changed().await.is_err() {
+                return;
+            }
+        }
+    });
 }

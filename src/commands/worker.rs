@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +10,6 @@ use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Handler, Link, WorkQueue, consume};
 use crate::config::Config;
 use crate::console::Readiness;
-use crate::domain::NumberTemplate;
 use crate::telemetry::Metrics;
 use crate::worker::{NextHop, Queues, Record, Resolve, Send};
 
@@ -39,10 +37,9 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let sealer = parts::sealer(config)?;
     let ledger = parts::ledger(config, "worker", &sealer).await?;
-    let numbers = NumberTemplate::parse(&config.number.template).context("number.template")?;
     let (bridge, nid) = (parts::bridge_link(config, "worker"), parts::nid_link(config, "worker"));
-    readiness.link("broker", bridge.state());
-    readiness.link("national id broker", nid.state());
+    parts::watch_link(readiness, "broker", &bridge, &metrics);
+    parts::watch_link(readiness, "nid_broker", &nid, &metrics);
     let settings = parts::topology_settings(config);
     let queues = Queues {
         requests: WorkQueue::requests(&settings, AMQP_SYSTEM),
@@ -53,7 +50,7 @@ pub async fn run(
     let record = Arc::new(Record {
         ledger: ledger.clone(),
         sealer: Arc::clone(&sealer),
-        numbers,
+        numbers: config.number.template.clone(),
         next: next.clone(),
         metrics: Arc::clone(&metrics),
         source: source.clone(),
@@ -70,10 +67,10 @@ pub async fn run(
         ledger: ledger.clone(),
         sealer,
         next,
-        metrics: Arc::clone(&metrics),
+        metrics,
         max_bytes: config.nid.reply_max_bytes,
     });
-    let mut loops = Loops { config, metrics, stop, running: JoinSet::new() };
+    let mut loops = Loops { config, stop, running: JoinSet::new() };
     for stage in stages {
         match stage {
             WorkerStage::Record => {
@@ -95,7 +92,6 @@ pub async fn run(
 
 struct Loops<'a> {
     config: &'a Config,
-    metrics: Arc<Metrics>,
     stop: CancellationToken,
     running: JoinSet<()>,
 }
@@ -103,8 +99,8 @@ struct Loops<'a> {
 impl Loops<'_> {
     fn start<H: Handler>(&mut self, link: &Link, queue: WorkQueue, handler: Arc<H>) {
         let settings = parts::consumer_settings(self.config, self.config.broker.prefetch);
-        let (link, metrics, stop) = (link.clone(), Arc::clone(&self.metrics), self.stop.clone());
-        self.running.spawn(async move { consume(&link, &queue, settings, handler, metrics, stop).await });
+        let (link, stop) = (link.clone(), self.stop.clone());
+        self.running.spawn(async move { consume(&link, &queue, settings, handler, stop).await });
     }
 
     async fn finish(mut self) {

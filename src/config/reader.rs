@@ -1,163 +1,107 @@
-//! Reads settings from a file and an environment, and remembers what was declared, found and wrong.
+//! Finds the text of each setting: environment over file over default.
+//!
+//! Invariant: a fault never ends the reading, and never holds a secret.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
 
-use super::fault::{Fault, Faults};
-use super::value::Value;
+use super::fault::Fault;
+use super::setting::{Form, Setting};
 
-/// A setting as it is declared.
-#[derive(Debug, Clone, Copy)]
-pub struct Setting {
-    /// Its key in the TOML file, such as `front.listen`.
+/// A setting as it holds, as it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The key.
     pub key: &'static str,
-    /// Its variable.
-    pub env: &'static str,
-    /// Another name of the variable that is in use elsewhere.
-    pub alias: Option<&'static str>,
-    /// Its default; none: it is off, or it has to be given.
-    pub default: Option<&'static str>,
-    /// What it is for.
-    pub what: &'static str,
-    /// Whether it is never to be shown.
-    pub secret: bool,
+    /// The value; `(not set)` if there is none.
+    pub value: String,
+    /// Where it is from: a variable, the file, or the default.
+    pub origin: String,
 }
 
-/// Where a value came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// Nobody gave it.
-    Default,
-    /// The TOML file.
-    File,
-    /// The environment, or a file that it names.
-    Environment,
-}
-
-impl Setting {
-    pub(super) const fn new(
-        key: &'static str,
-        env: &'static str,
-        default: &'static str,
-        what: &'static str,
-    ) -> Self {
-        Self { key, env, alias: None, default: Some(default), what, secret: false }
-    }
-
-    pub(super) const fn optional(key: &'static str, env: &'static str, what: &'static str) -> Self {
-        Self { key, env, alias: None, default: None, what, secret: false }
-    }
-
-    pub(super) const fn secret(mut self) -> Self {
-        self.secret = true;
-        self
-    }
-
-    pub(super) const fn alias(mut self, name: &'static str) -> Self {
-        self.alias = Some(name);
-        self
-    }
-}
-
-/// A setting with the text that is in force.
-pub(super) struct Found {
-    pub(super) setting: Setting,
-    pub(super) text: Option<String>,
-    pub(super) source: Source,
-}
-
-pub(super) struct Reader<'a> {
-    file: BTreeMap<String, String>,
+/// Reads settings and gathers what is wrong with them.
+pub struct Reader<'a> {
     environment: &'a BTreeMap<String, String>,
-    pub(super) found: Vec<Found>,
+    file: &'a BTreeMap<String, String>,
     faults: Vec<Fault>,
+    shown: Vec<Shown>,
+}
+
+struct Found {
+    text: String,
+    origin: String,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(file: Option<&str>, environment: &'a BTreeMap<String, String>) -> Self {
-        let mut reader = Self { file: BTreeMap::new(), environment, found: Vec::new(), faults: Vec::new() };
-        match file.map(str::parse::<toml::Table>) {
-            Some(Ok(table)) => flatten("", table, &mut reader.file),
-            Some(Err(error)) => reader.fault("the configuration file", error.message()),
-            None => {}
-        }
-        reader
+    pub(super) fn new(environment: &'a BTreeMap<String, String>, file: &'a BTreeMap<String, String>) -> Self {
+        Self { environment, file, faults: Vec::new(), shown: Vec::new() }
     }
 
-    pub(super) fn get<T: Value>(&mut self, setting: Setting) -> Option<T> {
-        let (text, source) = self.look_up(&setting);
-        let read = text.as_deref().map(T::read);
-        if let Some(Err(expected)) = &read {
-            let found = text.as_deref().filter(|_| !setting.secret).map(|text| format!(", not `{text}`"));
-            self.fault_of(&setting, &format!("{expected}{}", found.unwrap_or_default()));
-        }
-        self.found.push(Found { setting, text, source });
-        read.and_then(Result::ok)
-    }
-
-    fn look_up(&mut self, setting: &Setting) -> (Option<String>, Source) {
-        for name in [Some(setting.env), setting.alias].into_iter().flatten() {
-            if let Some(text) = self.environment.get(name).filter(|text| !text.is_empty()) {
-                return (Some(text.clone()), Source::Environment);
+    /// The value of one setting, or nothing and a fault.
+    pub(super) fn value<F: Form>(&mut self, setting: &Setting) -> Option<F::Value> {
+        let found = match self.find(setting) {
+            Ok(found) => found,
+            Err(fault) => {
+                self.faults.push(fault);
+                return None;
             }
-            let by_file = format!("{name}_FILE");
-            if let Some(path) = self.environment.get(&by_file).filter(|path| !path.is_empty()) {
-                match std::fs::read_to_string(Path::new(path)) {
-                    Ok(text) => return (Some(text.trim().to_owned()), Source::Environment),
-                    Err(error) => self.fault(&by_file, &format!("the file cannot be read: {error}")),
+        };
+        let value = if found.text.is_empty() { "(not set)".to_owned() } else { (setting.show)(&found.text) };
+        self.shown.push(Shown { key: setting.key, value, origin: found.origin.clone() });
+        match F::parse(&found.text) {
+            Ok(value) => Some(value),
+            Err(why) => {
+                let fix = format!("write {} (it is from {})", F::EXPECTED, found.origin);
+                self.faults.push(Fault::of(setting, why, fix).showing(setting, &found.text));
+                None
+            }
+        }
+    }
+
+    pub(super) fn fault(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    pub(super) fn finish(self) -> (Vec<Shown>, Vec<Fault>) {
+        (self.shown, self.faults)
+    }
+
+    fn find(&self, setting: &Setting) -> Result<Found, Fault> {
+        let mut found: Option<Found> = None;
+        for name in setting.env {
+            for candidate in [self.direct(name), self.mounted(setting, name)?].into_iter().flatten() {
+                if let Some(first) = &found {
+                    let why = format!("is set twice, by {} and by {}", first.origin, candidate.origin);
+                    return Err(Fault::of(setting, why, "keep one of them"));
                 }
+                found = Some(candidate);
             }
         }
-        match self.file.get(setting.key) {
-            Some(text) => (Some(text.clone()), Source::File),
-            None => (setting.default.map(str::to_owned), Source::Default),
-        }
+        Ok(found
+            .or_else(|| {
+                let text = self.file.get(setting.key)?.clone();
+                Some(Found { text, origin: "the file".to_owned() })
+            })
+            .unwrap_or_else(|| Found { text: setting.default.to_owned(), origin: "the default".to_owned() }))
     }
 
-    pub(super) fn fault_of(&mut self, setting: &Setting, problem: &str) {
-        self.fault(&format!("{} ({})", setting.env, setting.key), problem);
+    /// An empty variable is one that is not set: compose files pass those on.
+    fn direct(&self, name: &str) -> Option<Found> {
+        let text = self.environment.get(name).filter(|text| !text.is_empty())?;
+        Some(Found { text: text.clone(), origin: name.to_owned() })
     }
 
-    fn fault(&mut self, name: &str, problem: &str) {
-        self.faults.push(Fault { name: name.to_owned(), problem: problem.to_owned() });
-    }
-
-    pub(super) fn finish<T>(mut self, read: Option<T>) -> Result<T, Faults> {
-        let known: BTreeSet<&str> = self.found.iter().map(|found| found.setting.key).collect();
-        let unknown: Vec<String> =
-            self.file.keys().filter(|key| !known.contains(key.as_str())).cloned().collect();
-        for key in unknown {
-            let near = known.iter().min_by_key(|name| strsim::damerau_levenshtein(name, &key)).copied();
-            let hint = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-            self.fault(&key, &format!("there is no such setting{hint}"));
-        }
-        match read {
-            Some(value) if self.faults.is_empty() => Ok(value),
-            _ => Err(Faults(self.faults)),
-        }
-    }
-}
-
-fn flatten(prefix: &str, table: toml::Table, into: &mut BTreeMap<String, String>) {
-    for (name, value) in table {
-        let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
-        match value {
-            toml::Value::Table(table) => flatten(&key, table, into),
-            toml::Value::Array(items) => {
-                let items: Vec<String> = items.iter().map(text).collect();
-                into.insert(key, items.join(","));
+    fn mounted(&self, setting: &Setting, name: &str) -> Result<Option<Found>, Fault> {
+        let name = format!("{name}_FILE");
+        let Some(path) = self.environment.get(&name).filter(|path| !path.is_empty()) else { return Ok(None) };
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                Ok(Some(Found { text: text.trim_end_matches(['\r', '\n']).to_owned(), origin: name }))
             }
-            toml::Value::String(_)
-            | toml::Value::Integer(_)
-            | toml::Value::Float(_)
-            | toml::Value::Boolean(_)
-            | toml::Value::Datetime(_) => {
-                into.insert(key, text(&value));
-            }
+            Err(why) => Err(Fault::of(
+                setting,
+                format!("{name} names {path:?}, which cannot be read ({why})"),
+                "mount the file there, readable for this user, or set the variable itself",
+            )),
         }
     }
-}
-
-fn text(value: &toml::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

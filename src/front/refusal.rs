@@ -24,7 +24,9 @@ pub enum Refusal {
     #[error("the body ended before it was complete: send the whole bundle")]
     BodyBrokeOff,
     /// The body is too long.
-    #[error("the body is longer than {max} bytes: raise FRONT_MAX_BODY, or keep attachments out of the record")]
+    #[error(
+        "the body is longer than {max} bytes: raise FRONT_MAX_BODY, or keep attachments out of the record"
+    )]
     TooLarge {
         /// The limit.
         max: usize,
@@ -88,7 +90,8 @@ impl IntoResponse for Refusal {
             "msg": message,
         });
         let mut response =
-            (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string()).into_response();
+            (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string())
+                .into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
         }

@@ -98,7 +98,11 @@ impl Send {
         headers.insert("reply_to".to_owned(), format!("reply.{}", request.kind));
         let outgoing = Outgoing {
             id: format!("{}:{}", case.record.request, case.attempt.submission),
-            kind: if request.kind == "birth" { "crvs.nid.birth.request.v1" } else { "crvs.nid.death.request.v1" },
+            kind: if request.kind == "birth" {
+                "crvs.nid.birth.request.v1"
+            } else {
+                "crvs.nid.death.request.v1"
+            },
             content_type: "application/cloudevents+json",
             correlation_id: Some(case.record.request.to_string()),
             headers,
