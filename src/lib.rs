@@ -10,6 +10,9 @@
 //! Invariant: every accepted registration is answered in OpenCRVS exactly once, or an operator is told why not.
 
 pub mod broker;
+pub mod config;
+pub mod console;
 pub mod domain;
 pub mod seal;
 pub mod simulate;
+pub mod telemetry;
