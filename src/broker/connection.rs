@@ -35,6 +35,15 @@ pub(super) enum Phase {
     Blocked(Arc<Wire>, String),
 }
 
+impl Phase {
+    pub(super) fn is_on(&self, wire: &Wire) -> bool {
+        match self {
+            Self::Ready(current) | Self::Blocked(current, _) => current.number == wire.number,
+            Self::Away(_) => false,
+        }
+    }
+}
+
 /// What a line needs to be made, again and again.
 pub(super) struct LineSettings {
     pub(super) uri: Option<AMQPUri>,
@@ -53,6 +62,8 @@ pub(super) enum OnConnect {
 
 /// Cleanly closing a connection waits for the broker no longer than this.
 const CLOSING: Duration = Duration::from_secs(2);
+/// lapin does not always fail what it waits for when the connection goes, so nothing is awaited without a limit.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// lapin tells of a loss by an event; should it ever not, the state is looked at this often.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -95,17 +106,26 @@ async fn connect(settings: &LineSettings, number: u64) -> Result<Wire, BrokerErr
     let connection = tokio::time::timeout(settings.handshake, Connection::connect_uri(uri, properties))
         .await
         .map_err(|_| BrokerError::Slow(settings.handshake))??;
-    match &settings.on_connect {
-        OnConnect::Nothing => {}
-        OnConnect::Declare(topology) => topology.declare(&connection).await?,
+    within(prepare(&connection, &settings.on_connect)).await?;
+    Ok(Wire { connection, number, user })
+}
+
+async fn prepare(connection: &Connection, on_connect: &OnConnect) -> Result<(), BrokerError> {
+    match on_connect {
+        OnConnect::Nothing => Ok(()),
+        OnConnect::Declare(topology) => topology.declare(connection).await,
         OnConnect::Check(topology) => {
-            let differences = topology.check(&connection).await?;
-            if !differences.is_empty() {
-                return Err(BrokerError::Topology(differences));
-            }
+            let differences = topology.check(connection).await?;
+            if differences.is_empty() { Ok(()) } else { Err(BrokerError::Topology(differences)) }
         }
     }
-    Ok(Wire { connection, number, user })
+}
+
+/// What the broker answers, if it does in time.
+pub(super) async fn within<T>(
+    answer: impl Future<Output = Result<T, BrokerError>>,
+) -> Result<T, BrokerError> {
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(BrokerError::Slow(PATIENCE)))
 }
 
 fn report_away(line: &str, cause: &str, wait: Duration) {

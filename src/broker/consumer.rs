@@ -4,13 +4,14 @@
 //! took its place; what cannot be settled goes back to its queue by the end of its channel, never by a `nack`.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Consumer};
+use lapin::{Channel, Connection, Consumer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -23,10 +24,12 @@ use super::delivery::Handler;
 use super::error::BrokerError;
 use super::link::{Link, LinkState};
 use super::queue::WorkQueue;
-use super::unsettled::{Stage, process};
+use super::unsettled::{Session, Stage, process};
 
 /// The broker's answer to the end of a consumer or channel is awaited no longer than this.
 const CLOSING: Duration = Duration::from_secs(2);
+/// lapin does not always fail what it waits for when the connection goes, so nothing is awaited without a limit.
+const OPENING: Duration = Duration::from_secs(10);
 
 /// How a queue is consumed.
 #[derive(Debug, Clone)]
@@ -66,14 +69,21 @@ pub async fn consume<H: Handler>(
 ) {
     let mut backoff = Backoff::new(settings.reopen_max);
     let permits = Arc::new(Semaphore::new(usize::from(settings.prefetch.max(1))));
-    let stage =
-        Stage { handler, publisher: link.publisher(), queue: queue.clone(), patience: settings.patience };
+    let stage = Stage {
+        handler,
+        publisher: link.publisher(),
+        queue: queue.clone(),
+        patience: settings.patience,
+        metrics: link.metrics(),
+        held: AtomicUsize::new(0),
+    };
     let mut work = Work { stage: Arc::new(stage), settings, permits, tasks: JoinSet::new(), stop };
     while work.link_is_there(link).await {
         let opened = Instant::now();
         let cause = match work.session(link).await {
             Ok(End::Stopped) => break,
-            Ok(End::Lost(cause)) => cause,
+            Ok(End::Stuck(cause)) => cause.to_owned(),
+            Ok(End::Gone(cause)) => cause,
             Err(cause) => spell(&cause),
         };
         if opened.elapsed() > work.settings.reopen_max {
@@ -96,8 +106,12 @@ fn report_lost(stage: &str, queue: &str, cause: &str) {
 
 /// Why a session ended.
 enum End {
+    /// The consumer is to stop.
     Stopped,
-    Lost(String),
+    /// The channel is there, but it does not serve any more.
+    Stuck(&'static str),
+    /// The channel is not there any more.
+    Gone(String),
 }
 
 struct Work<H> {
@@ -123,42 +137,48 @@ impl<H: Handler> Work<H> {
     /// One consumer on one channel, until it is lost or no longer wanted.
     async fn session(&mut self, link: &Link) -> Result<End, BrokerError> {
         let wire = link.wire()?;
-        let channel = wire.connection.create_channel().await?;
-        channel.basic_qos(self.settings.prefetch.max(1), BasicQosOptions::default()).await?;
-        let mut consumer = self.subscribe(&channel).await?;
-        let stuck = CancellationToken::new();
+        let opened = timeout(OPENING, self.open(&wire.connection)).await;
+        let (channel, mut consumer) = opened.map_err(|_| BrokerError::Slow(OPENING))??;
+        let session = Session::default();
         let end = loop {
             let quiet = tokio::time::sleep(self.settings.look);
             let (delivery, permit) = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break End::Stopped,
-                () = stuck.cancelled() => break End::Lost("a delivery could not be settled".to_owned()),
+                () = session.stuck.cancelled() => break End::Stuck("a delivery could not be settled"),
+                () = link.lost(&wire) => break End::Gone("the connection is lost".to_owned()),
                 next = next(&mut consumer, &self.permits) => match next {
                     Ok(next) => next,
-                    Err(cause) => break End::Lost(cause),
+                    Err(cause) => break End::Gone(cause),
                 },
-                () = quiet => match self.is_forgotten(&channel).await? {
-                    true => break End::Lost("the queue has messages, and none comes".to_owned()),
-                    false => continue,
+                () = quiet => match timeout(OPENING, self.is_forgotten(&channel)).await {
+                    Ok(Ok(false)) => continue,
+                    Ok(Ok(true)) => break End::Stuck("the queue has messages, and none comes"),
+                    Ok(Err(cause)) => break End::Gone(spell(&cause)),
+                    Err(_) => break End::Gone("the broker does not answer".to_owned()),
                 },
             };
-            self.begin(delivery, permit, &wire.user, &stuck);
+            self.begin(delivery, permit, &wire.user, &session);
         };
-        self.give_back(&channel, &consumer).await;
+        if matches!(end, End::Stopped | End::Stuck(_)) {
+            self.give_back(&channel, &consumer).await;
+        }
+        session.gone.cancel();
         Ok(end)
     }
 
-    fn begin(
-        &mut self,
-        delivery: Delivery,
-        permit: OwnedSemaphorePermit,
-        user: &str,
-        stuck: &CancellationToken,
-    ) {
+    async fn open(&self, connection: &Connection) -> Result<(Channel, Consumer), lapin::Error> {
+        let channel = connection.create_channel().await?;
+        channel.basic_qos(self.settings.prefetch.max(1), BasicQosOptions::default()).await?;
+        let consumer = self.subscribe(&channel).await?;
+        Ok((channel, consumer))
+    }
+
+    fn begin(&mut self, delivery: Delivery, permit: OwnedSemaphorePermit, user: &str, session: &Session) {
         while self.tasks.try_join_next().is_some() {}
-        let (stage, user, stuck) = (Arc::clone(&self.stage), user.to_owned(), stuck.clone());
+        let (stage, user, session) = (Arc::clone(&self.stage), user.to_owned(), session.clone());
         self.tasks.spawn(async move {
-            process(&stage, delivery, &user, &stuck).await;
+            process(&stage, delivery, &user, &session).await;
             drop(permit);
         });
     }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use super::parts;
-use crate::broker::consume;
+use crate::broker::{ConsumerSettings, WorkQueue, consume};
 use crate::config::Config;
 use crate::confirmer::{Confirmer, Rules};
 use crate::console::Readiness;
@@ -27,14 +27,15 @@ pub async fn run(
     let ledger = parts::ledger(config, "confirmer", &sealer).await?;
     let gateway = Gateway::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the gateway's client")?;
-    let link = parts::bridge_link(config, "confirmer");
-    parts::watch_link(readiness, "broker", &link, &metrics);
+    let link = parts::bridge_link(config, "confirmer", &metrics);
+    parts::watch_link(readiness, "broker", &link);
+    let topology = parts::topology_settings(config);
     let confirmer = Confirmer {
         ledger: ledger.clone(),
         sealer,
         gateway,
         rules: Rules {
-            confirm_after: parts::confirm_after(config),
+            confirm_after: topology.confirm_after,
             lease: config.confirm.lease,
             quarantine: config.confirm.quarantine,
             negative: config.confirm.negative,
@@ -43,8 +44,8 @@ pub async fn run(
         },
         metrics,
     };
-    let settings = parts::consumer_settings(config, config.confirm.prefetch);
-    consume(&link, &parts::outcomes(config), settings, Arc::new(confirmer), stop).await;
+    let settings = ConsumerSettings::new(&config.broker, config.confirm.prefetch);
+    consume(&link, &WorkQueue::outcomes(&topology), settings, Arc::new(confirmer), stop).await;
     link.close().await;
     ledger.close().await;
     Ok(())

@@ -29,7 +29,7 @@ pub async fn run(
         cache: config.front.key_cache.clone(),
     })
     .context("the client of auth")?;
-    let link = parts::bridge_link(config, "front");
+    let link = parts::bridge_link(config, "front", &metrics);
     let limits = Limits {
         max_body: config.front.max_body,
         body_memory: config.front.body_memory,

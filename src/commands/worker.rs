@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::parts;
 use crate::broker::names::AMQP_SYSTEM;
-use crate::broker::{Handler, Link, WorkQueue, consume};
+use crate::broker::{ConsumerSettings, Handler, Link, WorkQueue, consume};
 use crate::config::Config;
 use crate::console::Readiness;
 use crate::telemetry::Metrics;
@@ -37,15 +37,16 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let sealer = parts::sealer(config)?;
     let ledger = parts::ledger(config, "worker", &sealer).await?;
-    let (bridge, nid) = (parts::bridge_link(config, "worker"), parts::nid_link(config, "worker"));
-    parts::watch_link(readiness, "broker", &bridge, &metrics);
-    parts::watch_link(readiness, "nid_broker", &nid, &metrics);
+    let bridge = parts::bridge_link(config, "worker", &metrics);
+    let nid = parts::nid_link(config, "worker", &metrics);
+    parts::watch_link(readiness, "broker", &bridge);
+    parts::watch_link(readiness, "nid_broker", &nid);
     let settings = parts::topology_settings(config);
     let queues = Queues {
         requests: WorkQueue::requests(&settings, AMQP_SYSTEM),
         outcomes: WorkQueue::outcomes(&settings),
     };
-    let next = NextHop::new(ledger.clone(), bridge.publisher(), parts::confirm_after(config), queues.clone());
+    let next = NextHop::new(ledger.clone(), bridge.publisher(), settings.confirm_after, queues.clone());
     let source = config.nid.source.clone();
     let record = Arc::new(Record {
         ledger: ledger.clone(),
@@ -70,16 +71,17 @@ pub async fn run(
         metrics,
         max_bytes: config.nid.reply_max_bytes,
     });
+    let prefetch = config.broker.prefetch;
     let mut loops = Loops { config, stop, running: JoinSet::new() };
     for stage in stages {
         match stage {
             WorkerStage::Record => {
-                loops.start(&bridge, WorkQueue::registrations(&settings), Arc::clone(&record));
+                loops.start(&bridge, WorkQueue::registrations(&settings), prefetch, Arc::clone(&record));
             }
-            WorkerStage::Send => loops.start(&bridge, queues.requests.clone(), Arc::clone(&send)),
+            WorkerStage::Send => loops.start(&bridge, queues.requests.clone(), prefetch, Arc::clone(&send)),
             WorkerStage::Resolve => {
-                loops.start(&bridge, WorkQueue::replies(&settings), Arc::clone(&resolve));
-                loops.start(&nid, WorkQueue::nid_replies(&settings), Arc::clone(&resolve));
+                loops.start(&bridge, WorkQueue::replies(&settings), config.nid.prefetch, Arc::clone(&resolve));
+                loops.start(&nid, WorkQueue::nid_replies(&settings), config.nid.prefetch, Arc::clone(&resolve));
             }
         }
     }
@@ -97,8 +99,8 @@ struct Loops<'a> {
 }
 
 impl Loops<'_> {
-    fn start<H: Handler>(&mut self, link: &Link, queue: WorkQueue, handler: Arc<H>) {
-        let settings = parts::consumer_settings(self.config, self.config.broker.prefetch);
+    fn start<H: Handler>(&mut self, link: &Link, queue: WorkQueue, prefetch: u16, handler: Arc<H>) {
+        let settings = ConsumerSettings::new(&self.config.broker, prefetch);
         let (link, stop) = (link.clone(), self.stop.clone());
         self.running.spawn(async move { consume(&link, &queue, settings, handler, stop).await });
     }

@@ -125,6 +125,10 @@ async fn a_rejection_belongs_to_its_submission() {
         let second = requested(ledger, "r", 1).await;
         assert_eq!(reply(ledger, &first, 1, &rejected()).await, Resolution::Noted);
         assert_eq!(state(ledger, &second).await, State::Requested);
+        // Superseded or not: it was the first final answer to that submission.
+        let late = reply(ledger, &first, 1, &issued(ledger, "1111111111")).await;
+        assert_eq!(late, Resolution::Refused(Cause::ContradictoryAnswer));
+        assert_eq!(state(ledger, &second).await, State::Requested);
         assert_eq!(reply(ledger, &first, 2, &rejected()).await, Resolution::Answered(second.attempt.id));
         let case = ledger.case(second.attempt.id).await.unwrap().unwrap();
         assert_eq!(case.attempt.reason.unwrap().code, ReasonCode::NotEligible);

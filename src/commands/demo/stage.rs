@@ -43,16 +43,14 @@ impl Stage {
     pub(super) async fn set(seed: u64) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("nidbridge-demo-{}", uuid::Uuid::new_v4().simple()));
         let tool = config::load(&Sources::default(), Part::Tool).context("the defaults")?.config;
-        let settings = parts::topology_settings(&tool);
-        let topologies =
-            [Topology::bridge(&settings, &[names::AMQP_SYSTEM]), Topology::national_id(&settings)];
-        let node = Node::start_temporary(&dir.join("rabbitmq"), &topologies).await?;
+        let node = Node::start_temporary(&dir.join("rabbitmq"), &parts::topologies(&tool)).await?;
         let opencrvs = OpencrvsSim::start(OpencrvsSettings::default()).await?;
         opencrvs.faults().latency(Duration::from_millis(20));
         let config = configuration(&node, &opencrvs, &dir)?;
         let vendor = Link::open(
             &LinkSettings { apply_topology: false, ..LinkSettings::new("vendor", node.vendor_url(names::NID_VHOST)) },
-            Topology::of(names::NID_VHOST, &[], &settings),
+            Topology::of(names::NID_VHOST, &[], &parts::topology_settings(&tool)),
+            Arc::new(Metrics::new()),
         );
         let nid = NidSim::start(VendorSettings { seed, ..VendorSettings::lively() }, &vendor);
         let listener = TcpListener::bind(config.front.listen).await.context("a port for the front")?;

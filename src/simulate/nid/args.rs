@@ -75,7 +75,7 @@ pub async fn run(args: NidArgs, stop: CancellationToken) -> NidState {
         apply_topology: false,
         ..LinkSettings::new("simulated-id-system", args.amqp_url.clone())
     };
-    let link = Link::open(&link, topology);
+    let link = Link::open(&link, topology, std::sync::Arc::new(crate::telemetry::Metrics::new()));
     let sim = NidSim::start(args.settings(), &link);
     loop {
         tokio::select! {
