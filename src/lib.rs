@@ -9,8 +9,11 @@
 //!
 //! Invariant: every accepted registration is answered in OpenCRVS exactly once, or an operator is told why not.
 
+pub mod broker;
+pub mod commands;
 pub mod config;
 pub mod console;
 pub mod domain;
 pub mod seal;
+pub mod simulate;
 pub mod telemetry;

@@ -1,0 +1,38 @@
+//! Everything AMQP: what passes between the stages, and how it survives a broker that goes away.
+//!
+//! A [`Link`] keeps a pair of connections to one vhost alive: one publishes through [`Publisher`], one feeds
+//! [`consume`], the only consumer loop. [`Topology`] is the one description of exchanges and queues; [`WorkQueue`]
+//! knows the delay queues and the parking place of a queue.
+//!
+//! Invariant: a message leaves our hands only when another durable place has confirmed it. Publishing succeeds on
+//! the broker's plain confirm alone, and a delivery is acknowledged only after whatever follows from it was confirmed.
+
+mod backoff;
+mod browse;
+mod connection;
+mod consumer;
+mod definitions;
+mod delivery;
+mod error;
+mod headers;
+mod link;
+mod message;
+pub mod names;
+mod pool;
+mod publisher;
+mod queue;
+mod settle;
+mod topology;
+mod unsettled;
+
+pub use browse::Depth;
+pub use consumer::{ConsumerSettings, consume};
+pub use definitions::{User, Users, definitions};
+pub use delivery::{Handler, Incoming};
+pub use error::{BrokerError, NotSent, PublishError};
+pub use link::{Link, LinkSettings, LinkState};
+pub use message::{Outgoing, Target};
+pub use publisher::Publisher;
+pub use queue::{Delay, WorkQueue};
+pub use settle::Settlement;
+pub use topology::{Difference, Topology, TopologySettings};

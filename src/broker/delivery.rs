@@ -1,0 +1,122 @@
+//! What a stage is given, and what a stage is.
+//!
+//! Invariant: nothing in a delivery is trusted further than the broker vouches for it. A header that says who
+//! published counts only on a message that we published ourselves.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use lapin::message::Delivery;
+use lapin::types::AMQPValue;
+
+use super::names;
+use super::settle::Settlement;
+
+/// A message as a stage gets it.
+#[derive(Clone)]
+pub struct Incoming {
+    /// AMQP `message_id`.
+    pub id: Option<String>,
+    /// AMQP `type`.
+    pub kind: Option<String>,
+    /// AMQP `content_type`.
+    pub content_type: Option<String>,
+    /// AMQP `correlation_id`.
+    pub correlation_id: Option<String>,
+    /// The user that published it, as the broker verified; kept through delays.
+    pub user_id: Option<String>,
+    /// The headers that are a text, a number or a boolean.
+    pub headers: BTreeMap<String, String>,
+    /// How often it was tried before.
+    pub attempt: u32,
+    /// When it was received first.
+    pub first_seen: Timestamp,
+    /// Whether the broker has delivered it before.
+    pub redelivered: bool,
+    /// The exchange that it came by first.
+    pub exchange: String,
+    /// The routing key that it came by first.
+    pub routing_key: String,
+    /// The message itself.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .field("attempt", &self.attempt)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a stage does with a message.
+pub trait Handler: Send + Sync + 'static {
+    /// The name of the stage in spans and metrics: `record`, `send`, …
+    const NAME: &'static str;
+
+    /// Handles one message; may be called for the same message more than once.
+    fn handle(&self, message: Incoming) -> impl Future<Output = Settlement> + Send;
+}
+
+impl Incoming {
+    /// Takes the content out of a delivery, which keeps only what settles it. `us` is the user of this connection.
+    pub(super) fn read(delivery: &mut Delivery, us: &str, now: Timestamp) -> Self {
+        let properties = &delivery.properties;
+        let mut headers = BTreeMap::new();
+        for (name, value) in properties.headers().iter().flatten() {
+            if let Some(text) = text(value) {
+                headers.insert(name.to_string(), text);
+            }
+        }
+        let user = properties.user_id().as_ref().map(ToString::to_string);
+        let ours = user.as_deref() == Some(us);
+        let original = |name| if ours { headers.get(name).cloned() } else { None };
+        Self {
+            id: properties.message_id().as_ref().map(ToString::to_string),
+            kind: properties.kind().as_ref().map(ToString::to_string),
+            content_type: properties.content_type().as_ref().map(ToString::to_string),
+            correlation_id: properties.correlation_id().as_ref().map(ToString::to_string),
+            exchange: original(names::ORIGINAL_EXCHANGE).unwrap_or_else(|| delivery.exchange.to_string()),
+            routing_key: original(names::ORIGINAL_KEY).unwrap_or_else(|| delivery.routing_key.to_string()),
+            attempt: original(names::ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or_default(),
+            first_seen: original(names::FIRST_SEEN).and_then(|text| moment(&text)).unwrap_or(now),
+            user_id: original(names::ORIGINAL_USER).or(user),
+            redelivered: delivery.redelivered,
+            headers,
+            body: Bytes::from(std::mem::take(&mut delivery.data)),
+        }
+    }
+}
+
+fn moment(text: &str) -> Option<Timestamp> {
+    text.parse().ok().or_else(|| Timestamp::from_millisecond(text.parse().ok()?).ok())
+}
+
+fn text(value: &AMQPValue) -> Option<String> {
+    match value {
+        AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),
+        AMQPValue::ShortString(text) => Some(text.to_string()),
+        AMQPValue::Boolean(value) => Some(value.to_string()),
+        AMQPValue::ShortShortInt(value) => Some(value.to_string()),
+        AMQPValue::ShortShortUInt(value) => Some(value.to_string()),
+        AMQPValue::ShortInt(value) => Some(value.to_string()),
+        AMQPValue::ShortUInt(value) => Some(value.to_string()),
+        AMQPValue::LongInt(value) => Some(value.to_string()),
+        AMQPValue::LongUInt(value) => Some(value.to_string()),
+        AMQPValue::LongLongInt(value) => Some(value.to_string()),
+        AMQPValue::Timestamp(value) => Some(value.to_string()),
+        AMQPValue::Float(_)
+        | AMQPValue::Double(_)
+        | AMQPValue::DecimalValue(_)
+        | AMQPValue::FieldArray(_)
+        | AMQPValue::FieldTable(_)
+        | AMQPValue::ByteArray(_)
+        | AMQPValue::Void => None,
+    }
+}

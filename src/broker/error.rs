@@ -1,0 +1,125 @@
+//! What can go wrong with the broker, by what it means for the message.
+//!
+//! Invariant: only [`PublishError::NotSent`] says that a message is certainly not stored because it never left;
+//! after [`PublishError::Unknown`] it may be, and sending it again may make a duplicate.
+
+/// Why a message never left.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSent {
+    /// No connection.
+    #[error("the broker cannot be reached ({0})")]
+    Away(String),
+    /// The broker takes nothing from publishers at the moment.
+    #[error("the broker blocks publishers ({0}): see to its memory and disk")]
+    Blocked(String),
+    /// Every channel was in use for the whole of the time limit.
+    #[error("no publishing channel became free in time")]
+    NoChannel,
+    /// The broker gave no channel.
+    #[error("the broker gave no publishing channel")]
+    Channel(#[source] Box<lapin::Error>),
+    /// Something that AMQP has no room for.
+    #[error("{0} is longer than the 255 bytes that AMQP has for it")]
+    TooLong(&'static str),
+    /// The user of the connection may not publish there.
+    #[error("the user may not write to exchange `{exchange}`: grant it write permission")]
+    Denied {
+        /// The exchange.
+        exchange: String,
+    },
+}
+
+/// Why a message is not known to be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// Certainly not stored: it never left.
+    #[error("not sent: {0}")]
+    NotSent(#[source] NotSent),
+    /// Certainly not stored: no queue takes it.
+    #[error("no queue takes it: run `nidbridge topology check`")]
+    Unroutable,
+    /// Certainly not stored: the queue is full.
+    #[error("the queue refuses it: it is full")]
+    Refused,
+    /// Perhaps stored: no answer in time, or the connection went away with the message under way.
+    #[error("it may or may not be stored: {0}")]
+    Unknown(String),
+    /// Certainly not stored: larger than a message may be.
+    #[error("the message is larger than the broker takes")]
+    TooLarge,
+}
+
+impl PublishError {
+    /// Whether the message may be in a queue although this error was returned.
+    pub fn may_be_stored(&self) -> bool {
+        match self {
+            Self::Unknown(_) => true,
+            Self::NotSent(_) | Self::Unroutable | Self::Refused | Self::TooLarge => false,
+        }
+    }
+
+    /// Whether the same message can succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::NotSent(NotSent::TooLong(_) | NotSent::Denied { .. }) | Self::TooLarge => false,
+            Self::NotSent(
+                NotSent::Away(_) | NotSent::Blocked(_) | NotSent::NoChannel | NotSent::Channel(_),
+            )
+            | Self::Unroutable
+            | Self::Refused
+            | Self::Unknown(_) => true,
+        }
+    }
+
+    /// The outcome's name in metrics.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::NotSent(_) => "not_sent",
+            Self::Unroutable => "unroutable",
+            Self::Refused => "refused",
+            Self::Unknown(_) => "unknown",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// Why something else than publishing failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The URL cannot be used; it is not shown, because it may hold a password.
+    #[error("the broker's URL cannot be used: write it as amqp://user:password@host:5672/vhost")]
+    Url,
+    /// No connection.
+    #[error("the broker cannot be reached ({0})")]
+    Away(String),
+    /// No answer in time.
+    #[error("the broker did not answer within {0:?}")]
+    Slow(std::time::Duration),
+    /// What is on the broker is not what this release needs.
+    #[error("the broker differs from the topology: {}", texts(.0))]
+    Topology(Vec<super::Difference>),
+    /// The broker refused.
+    #[error("the broker refused")]
+    Refused(#[source] Box<lapin::Error>),
+    /// A queue or exchange could not be declared.
+    #[error("`{name}` cannot be declared: {fix}")]
+    Declare {
+        /// Which one.
+        name: String,
+        /// What to do about it.
+        fix: String,
+        /// What the broker said.
+        #[source]
+        cause: Box<lapin::Error>,
+    },
+}
+
+impl From<lapin::Error> for BrokerError {
+    fn from(cause: lapin::Error) -> Self {
+        Self::Refused(Box::new(cause))
+    }
+}
+
+fn texts(differences: &[super::Difference]) -> String {
+    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

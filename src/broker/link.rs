@@ -1,0 +1,224 @@
+//! A pair of supervised connections to one vhost: one publishes, one consumes.
+//!
+//! They are apart because the broker stops reading from a connection that publishes while it is short of memory,
+//! and acknowledgements on it would hang.
+//!
+//! Invariant: a link is made at once and never fails; what is wrong with the broker is in [`LinkState`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::uri::AMQPUri;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::connection::{LineSettings, OnConnect, Phase, Wire, supervise};
+use super::error::BrokerError;
+use super::pool::Pool;
+use super::publisher::Publisher;
+use super::topology::{Difference, Topology};
+
+/// How to reach the broker, and how patiently.
+#[derive(Debug, Clone)]
+pub struct LinkSettings {
+    /// Names the connections on the broker: `front`, `worker`, …
+    pub name: String,
+    /// `amqp://` or `amqps://`, with user, password and vhost.
+    pub url: SecretString,
+    /// A broker that is silent for twice as long is away.
+    pub heartbeat: Duration,
+    /// The limit for writing a message and getting its confirm.
+    pub publish_timeout: Duration,
+    /// How many messages can be under way at once.
+    pub channels: u16,
+    /// The longest pause between two tries to connect.
+    pub reconnect_max: Duration,
+    /// Whether the topology is declared; otherwise it is compared, and a difference keeps the link away.
+    pub apply_topology: bool,
+    /// The largest body that is published.
+    pub max_message: usize,
+}
+
+impl LinkSettings {
+    /// Reasonable limits for a URL.
+    pub fn new(name: impl Into<String>, url: SecretString) -> Self {
+        Self {
+            name: name.into(),
+            url,
+            heartbeat: Duration::from_secs(10),
+            publish_timeout: Duration::from_secs(1),
+            channels: 64,
+            reconnect_max: Duration::from_secs(5),
+            apply_topology: true,
+            max_message: 8 * 1024 * 1024,
+        }
+    }
+
+    fn uri(&self) -> Option<AMQPUri> {
+        let mut uri: AMQPUri = self.url.expose_secret().parse().ok()?;
+        uri.query.heartbeat = Some(u16::try_from(self.heartbeat.as_secs()).unwrap_or(u16::MAX));
+        Some(uri)
+    }
+}
+
+/// How a link stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkState {
+    /// Both connections are there and the topology is as it should be.
+    Connected,
+    /// The broker takes nothing from publishers; consuming goes on.
+    Blocked(String),
+    /// At least one connection is missing.
+    Away(String),
+}
+
+impl LinkState {
+    /// Whether messages go both ways.
+    pub fn is_connected(&self) -> bool {
+        matches!(self, Self::Connected)
+    }
+}
+
+/// A supervised pair of connections to one vhost. Clones share it; it closes with the last of them.
+#[derive(Clone)]
+pub struct Link {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    publisher: Publisher,
+    consuming: watch::Receiver<Phase>,
+    state: watch::Receiver<LinkState>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    _stops_with_us: DropGuard,
+}
+
+impl Link {
+    /// Starts the tasks that connect, and returns at once. The vhost is that of the URL.
+    pub fn open(settings: &LinkSettings, topology: Topology) -> Self {
+        install_crypto();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let prepare =
+            if settings.apply_topology { OnConnect::Declare(topology) } else { OnConnect::Check(topology) };
+        let publishing = line(settings, "publish", prepare, &stop, &tasks);
+        let consuming = line(settings, "consume", OnConnect::Nothing, &stop, &tasks);
+        let (told, state) = watch::channel(LinkState::Away("connecting".to_owned()));
+        tasks.spawn(tell(publishing.clone(), consuming.clone(), told, stop.clone()));
+        let publisher = Publisher::new(Pool::new(publishing, settings));
+        let guard = stop.clone().drop_guard();
+        Self { inner: Arc::new(Inner { publisher, consuming, state, tasks, stop, _stops_with_us: guard }) }
+    }
+
+    /// The link's publisher.
+    pub fn publisher(&self) -> Publisher {
+        self.inner.publisher.clone()
+    }
+
+    /// How the link stands, now and from now on.
+    pub fn state(&self) -> watch::Receiver<LinkState> {
+        self.inner.state.clone()
+    }
+
+    /// Waits until the link is connected; says whether it was within the time.
+    pub async fn connected(&self, within: Duration) -> bool {
+        let mut state = self.state();
+        let wait = state.wait_for(LinkState::is_connected);
+        matches!(tokio::time::timeout(within, wait).await, Ok(Ok(_)))
+    }
+
+    /// Closes both connections and waits for it. What is under way fails.
+    pub async fn close(self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    /// Declares a topology now, whatever the settings say.
+    ///
+    /// # Errors
+    /// [`BrokerError`] names what could not be declared and why.
+    pub async fn apply(&self, topology: &Topology) -> Result<(), BrokerError> {
+        topology.declare(&self.wire()?.connection).await
+    }
+
+    /// Compares the broker with a topology and changes nothing.
+    ///
+    /// # Errors
+    /// [`BrokerError`] when the broker cannot be asked; what differs is the result, not an error.
+    pub async fn check(&self, topology: &Topology) -> Result<Vec<Difference>, BrokerError> {
+        topology.check(&self.wire()?.connection).await
+    }
+
+    /// The connection that consumes, as long as it is there.
+    pub(super) fn wire(&self) -> Result<Arc<Wire>, BrokerError> {
+        match &*self.inner.consuming.borrow() {
+            Phase::Ready(wire) | Phase::Blocked(wire, _) => Ok(Arc::clone(wire)),
+            Phase::Away(cause) => Err(BrokerError::Away(cause.clone())),
+        }
+    }
+}
+
+fn line(
+    settings: &LinkSettings,
+    role: &str,
+    on_connect: OnConnect,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> watch::Receiver<Phase> {
+    let (sender, phase) = watch::channel(Phase::Away("connecting".to_owned()));
+    let settings = LineSettings {
+        uri: settings.uri(),
+        name: format!("nidbridge {} {role}", settings.name),
+        reconnect_max: settings.reconnect_max,
+        handshake: settings.heartbeat.max(Duration::from_secs(2)),
+        on_connect,
+    };
+    tasks.spawn(supervise(settings, sender, stop.clone()));
+    phase
+}
+
+/// Tells the state of both lines as one.
+async fn tell(
+    mut publishing: watch::Receiver<Phase>,
+    mut consuming: watch::Receiver<Phase>,
+    told: watch::Sender<LinkState>,
+    stop: CancellationToken,
+) {
+    loop {
+        let state = both(&publishing.borrow_and_update(), &consuming.borrow_and_update());
+        told.send_if_modified(|known| {
+            let news = *known != state;
+            if news {
+                *known = state;
+            }
+            news
+        });
+        let changed = tokio::select! {
+            () = stop.cancelled() => break,
+            changed = publishing.changed() => changed,
+            changed = consuming.changed() => changed,
+        };
+        if changed.is_err() {
+            break;
+        }
+    }
+    told.send_replace(LinkState::Away("closed".to_owned()));
+}
+
+fn both(publishing: &Phase, consuming: &Phase) -> LinkState {
+    match (publishing, consuming) {
+        (Phase::Away(cause), _) | (_, Phase::Away(cause)) => LinkState::Away(cause.clone()),
+        (Phase::Blocked(_, why), _) | (_, Phase::Blocked(_, why)) => LinkState::Blocked(why.clone()),
+        (Phase::Ready(_), Phase::Ready(_)) => LinkState::Connected,
+    }
+}
+
+/// TLS needs one provider per process; that there is one already is as good.
+fn install_crypto() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    }
+}

@@ -1,0 +1,153 @@
+//! What is published, and where to.
+//!
+//! Invariant: everything is persistent and mandatory; a message without either would be acknowledged and lost.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+use super::error::NotSent;
+use super::names;
+
+const PERSISTENT: u8 = 2;
+const APP_ID: &str = "nidbridge";
+
+/// Where a message goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The exchange; empty is the default exchange, whose routing key is a queue.
+    pub exchange: String,
+    /// The routing key.
+    pub routing_key: String,
+}
+
+impl Target {
+    /// An exchange and a key.
+    pub fn new(exchange: impl Into<String>, routing_key: impl Into<String>) -> Self {
+        Self { exchange: exchange.into(), routing_key: routing_key.into() }
+    }
+
+    /// Straight to a queue, through the default exchange.
+    pub fn queue(queue: impl Into<String>) -> Self {
+        Self::new("", queue)
+    }
+
+    /// front → record.
+    pub fn registrations() -> Self {
+        Self::new(names::REGISTRATIONS, names::WORK_KEY)
+    }
+
+    /// record → send, of one ID system.
+    pub fn requests(system: &str) -> Self {
+        Self::new(names::REQUESTS, system)
+    }
+
+    /// → resolve.
+    pub fn replies() -> Self {
+        Self::new(names::REPLIES, names::WORK_KEY)
+    }
+
+    /// resolve → confirmer.
+    pub fn outcomes() -> Self {
+        Self::new(names::OUTCOMES, names::WORK_KEY)
+    }
+
+    /// send → vendor, in the vendor's vhost; `kind` is `birth` or `death`.
+    pub fn nid_requests(kind: &str) -> Self {
+        Self::new(names::NID_REQUESTS, kind)
+    }
+
+    /// vendor → resolve, in the vendor's vhost; `reply_to` is what the request said.
+    pub fn nid_replies(reply_to: &str) -> Self {
+        Self::new(names::NID_REPLIES, reply_to)
+    }
+}
+
+/// A message to publish.
+#[derive(Clone)]
+pub struct Outgoing {
+    /// AMQP `message_id`: the same for a repeat of the same message.
+    pub id: String,
+    /// AMQP `type`, with its version: `registration.v1`.
+    pub kind: &'static str,
+    /// `application/json` or `application/cloudevents+json`.
+    pub content_type: &'static str,
+    /// AMQP `correlation_id`.
+    pub correlation_id: Option<String>,
+    /// Further headers; the trace context is added when publishing.
+    pub headers: BTreeMap<String, String>,
+    /// The message itself.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A message as it goes to the socket.
+#[derive(Clone)]
+pub(super) struct Letter {
+    pub(super) id: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) content_type: Option<String>,
+    pub(super) correlation_id: Option<String>,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: Bytes,
+}
+
+impl From<Outgoing> for Letter {
+    fn from(message: Outgoing) -> Self {
+        Self {
+            id: Some(message.id),
+            kind: Some(message.kind.to_owned()),
+            content_type: Some(message.content_type.to_owned()),
+            correlation_id: message.correlation_id,
+            headers: message.headers,
+            body: Bytes::from(message.body),
+        }
+    }
+}
+
+impl Letter {
+    pub(super) fn properties(&self, user: Option<&str>, now: Timestamp) -> Result<BasicProperties, NotSent> {
+        let mut properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_app_id(short(APP_ID, "the application's name")?)
+            .with_timestamp(u64::try_from(now.as_second()).unwrap_or_default());
+        if let Some(id) = &self.id {
+            properties = properties.with_message_id(short(id, "the message id")?);
+        }
+        if let Some(kind) = &self.kind {
+            properties = properties.with_type(short(kind, "the message type")?);
+        }
+        if let Some(content_type) = &self.content_type {
+            properties = properties.with_content_type(short(content_type, "the content type")?);
+        }
+        if let Some(correlation) = &self.correlation_id {
+            properties = properties.with_correlation_id(short(correlation, "the correlation id")?);
+        }
+        if let Some(user) = user {
+            properties = properties.with_user_id(short(user, "the user's name")?);
+        }
+        let mut table = FieldTable::default();
+        for (name, value) in &self.headers {
+            table.insert(short(name, "a header's name")?, AMQPValue::LongString(value.as_bytes().into()));
+        }
+        Ok(properties.with_headers(table))
+    }
+}
+
+/// `ShortString`'s own conversions panic on what is too long.
+pub(super) fn short(text: &str, what: &'static str) -> Result<ShortString, NotSent> {
+    ShortString::try_new(text).map_err(|_| NotSent::TooLong(what))
+}

@@ -1,0 +1,154 @@
+//! A work queue with the queues beside it: one delay queue per step, one parking place.
+//!
+//! Invariant: which delay queue follows is a function of the request and the attempt count alone, and its name
+//! holds its duration, so that a changed step is a new queue and never a redeclared one.
+
+use std::time::Duration;
+
+use super::names;
+use super::topology::TopologySettings;
+
+/// How long a message waits before it is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delay {
+    /// The step for this attempt count; the last step repeats.
+    Next,
+    /// The smallest step that is not shorter; the longest one if all are.
+    AtLeast(Duration),
+}
+
+/// A queue that a stage works off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkQueue {
+    name: String,
+    retry_steps: Vec<Duration>,
+    all_steps: Vec<Duration>,
+}
+
+impl WorkQueue {
+    /// A queue whose messages are retried after `retry_steps`, in that order; `extra` can be reached by
+    /// [`Delay::AtLeast`] only.
+    pub fn new(name: impl Into<String>, retry_steps: &[Duration], extra: &[Duration]) -> Self {
+        let mut all_steps: Vec<Duration> = retry_steps.iter().chain(extra).copied().collect();
+        all_steps.sort_unstable();
+        all_steps.dedup();
+        Self { name: name.into(), retry_steps: retry_steps.to_vec(), all_steps }
+    }
+
+    /// front → record.
+    pub fn registrations(settings: &TopologySettings) -> Self {
+        Self::new(names::REGISTRATIONS_WORK, &settings.retry_steps, &[])
+    }
+
+    /// record → send, for one ID system.
+    pub fn requests(settings: &TopologySettings, system: &str) -> Self {
+        Self::new(names::requests_work(system), &settings.retry_steps, &[])
+    }
+
+    /// → resolve, from our own vhost.
+    pub fn replies(settings: &TopologySettings) -> Self {
+        Self::new(names::REPLIES_WORK, &settings.retry_steps, &[])
+    }
+
+    /// resolve → confirmer.
+    pub fn outcomes(settings: &TopologySettings) -> Self {
+        Self::new(names::OUTCOMES_WORK, &settings.retry_steps, &[settings.confirm_after])
+    }
+
+    /// vendor → resolve, in the vendor's vhost.
+    pub fn nid_replies(settings: &TopologySettings) -> Self {
+        Self::new(names::NID_REPLIES, &settings.retry_steps, &[])
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name of its parking place.
+    pub fn parked(&self) -> String {
+        names::parked(&self.name)
+    }
+
+    /// Its delays, from short to long, each with the queue that makes it.
+    pub fn delays(&self) -> impl Iterator<Item = (Duration, String)> + '_ {
+        self.all_steps.iter().map(|step| (*step, self.delay_queue(*step)))
+    }
+
+    /// The queue that a message waits in; `None` only where no step is configured.
+    pub fn pick(&self, delay: Delay, attempt: u32) -> Option<String> {
+        let step = match delay {
+            Delay::Next => {
+                let wanted = usize::try_from(attempt).unwrap_or(usize::MAX);
+                self.retry_steps.get(wanted).or_else(|| self.retry_steps.last())
+            }
+            Delay::AtLeast(least) => {
+                self.all_steps.iter().find(|step| **step >= least).or_else(|| self.all_steps.last())
+            }
+        };
+        step.map(|step| self.delay_queue(*step))
+    }
+
+    fn delay_queue(&self, step: Duration) -> String {
+        format!("{}.wait.{}", self.name, spell(step))
+    }
+}
+
+/// `5s`, `2m`, `1h`, `1500ms`: the largest unit that is exact.
+fn spell(step: Duration) -> String {
+    let millis = step.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let exact = units.into_iter().find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit));
+    exact.map_or_else(|| format!("{millis}ms"), |(unit, name)| format!("{}{name}", millis / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(steps: &[u64]) -> Vec<Duration> {
+        steps.iter().copied().map(Duration::from_secs).collect()
+    }
+
+    #[test]
+    fn the_attempt_count_picks_the_step_and_the_last_one_repeats() {
+        let queue = WorkQueue::new("q", &seconds(&[5, 30, 120]), &seconds(&[3]));
+        for (attempt, expected) in
+            [(0, "q.wait.5s"), (1, "q.wait.30s"), (2, "q.wait.2m"), (3, "q.wait.2m"), (u32::MAX, "q.wait.2m")]
+        {
+            assert_eq!(queue.pick(Delay::Next, attempt).as_deref(), Some(expected), "attempt {attempt}");
+        }
+    }
+
+    #[test]
+    fn a_least_delay_picks_the_shortest_step_that_is_long_enough() {
+        let queue = WorkQueue::new("q", &seconds(&[5, 30, 600]), &seconds(&[3]));
+        for (least, expected) in [
+            (0, "q.wait.3s"),
+            (3, "q.wait.3s"),
+            (4, "q.wait.5s"),
+            (31, "q.wait.10m"),
+            (600, "q.wait.10m"),
+            (7_200, "q.wait.10m"),
+        ] {
+            let picked = queue.pick(Delay::AtLeast(Duration::from_secs(least)), 9);
+            assert_eq!(picked.as_deref(), Some(expected), "at least {least} s");
+        }
+    }
+
+    #[test]
+    fn no_steps_means_no_delay_queue() {
+        let queue = WorkQueue::new("q", &[], &[]);
+        assert_eq!(queue.pick(Delay::Next, 0), None);
+        assert_eq!(queue.pick(Delay::AtLeast(Duration::ZERO), 0), None);
+    }
+
+    #[test]
+    fn a_delay_is_spelled_exactly() {
+        for (millis, expected) in
+            [(0, "0ms"), (1, "1ms"), (1_500, "1500ms"), (90_000, "90s"), (120_000, "2m"), (7_200_000, "2h")]
+        {
+            assert_eq!(spell(Duration::from_millis(millis)), expected);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What becomes of a delivery, decided without touching the broker.
+//!
+//! Invariant: every settlement ends in an acknowledgement that comes after the confirm of whatever took the
+//! message's place; nothing is ever put back by a negative acknowledgement.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::delivery::Incoming;
+use super::message::{Letter, Target};
+use super::names;
+use super::queue::{Delay, WorkQueue};
+use crate::domain::Cause;
+
+/// What a stage wants done with the message it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is done, and what follows from it is stored elsewhere.
+    Done,
+    /// Try again later.
+    Delay {
+        /// How much later.
+        step: Delay,
+        /// Why.
+        cause: Cause,
+    },
+    /// Only an operator can help.
+    Park {
+        /// Why.
+        cause: Cause,
+        /// Takes the place of the body, for one that must not rest in clear.
+        body: Option<Vec<u8>>,
+    },
+}
+
+impl Settlement {
+    /// The outcome's name in metrics.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Delay { .. } => "delayed",
+            Self::Park { .. } => "parked",
+        }
+    }
+
+    /// Why it is not done.
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Done => None,
+            Self::Delay { cause, .. } | Self::Park { cause, .. } => Some(*cause),
+        }
+    }
+}
+
+/// What is published, and where to, before the delivery is acknowledged.
+pub(super) fn follow_up(
+    message: Incoming,
+    settlement: Settlement,
+    queue: &WorkQueue,
+    now: Timestamp,
+) -> Option<(Target, Letter)> {
+    match settlement {
+        Settlement::Done => None,
+        Settlement::Delay { step, cause } => {
+            let Some(waiting) = queue.pick(step, message.attempt) else {
+                return Some((Target::queue(queue.parked()), parked(message, cause, None, queue, now)));
+            };
+            let attempt = message.attempt.saturating_add(1);
+            Some((Target::queue(waiting), letter(message, attempt, cause)))
+        }
+        Settlement::Park { cause, body } => {
+            Some((Target::queue(queue.parked()), parked(message, cause, body, queue, now)))
+        }
+    }
+}
+
+fn parked(
+    message: Incoming,
+    cause: Cause,
+    body: Option<Vec<u8>>,
+    queue: &WorkQueue,
+    now: Timestamp,
+) -> Letter {
+    let attempt = message.attempt;
+    let mut letter = letter(message, attempt, cause);
+    let mut note = |name: &str, value: String| letter.headers.insert(name.to_owned(), value);
+    note(names::PARKED_AT, now.to_string());
+    note(names::WORKER_VERSION, env!("CARGO_PKG_VERSION").to_owned());
+    note(names::ORIGINAL_QUEUE, queue.name().to_owned());
+    if let Some(body) = body {
+        letter.body = Bytes::from(body);
+    }
+    letter
+}
+
+/// The same message under our own user, so the one the broker vouched for goes into a header.
+fn letter(message: Incoming, attempt: u32, cause: Cause) -> Letter {
+    let mut headers: BTreeMap<String, String> =
+        message.headers.into_iter().filter(|(name, _)| !is_the_brokers(name)).collect();
+    headers.remove(names::ORIGINAL_USER);
+    let mut note = |name: &str, value: String| headers.insert(name.to_owned(), value);
+    note(names::ATTEMPT, attempt.to_string());
+    note(names::FIRST_SEEN, message.first_seen.to_string());
+    note(names::CAUSE, cause.as_str().to_owned());
+    note(names::ORIGINAL_EXCHANGE, message.exchange);
+    note(names::ORIGINAL_KEY, message.routing_key);
+    if let Some(user) = message.user_id {
+        note(names::ORIGINAL_USER, user);
+    }
+    Letter {
+        id: message.id,
+        kind: message.kind,
+        content_type: message.content_type,
+        correlation_id: message.correlation_id,
+        headers,
+        body: message.body,
+    }
+}
+
+/// Headers in which the broker counts, or by which a publisher asks it for further copies.
+fn is_the_brokers(name: &str) -> bool {
+    name == "CC"
+        || name == "BCC"
+        || ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count"]
+            .into_iter()
+            .any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn queue() -> WorkQueue {
+        WorkQueue::new("q", &[Duration::from_secs(5), Duration::from_secs(30)], &[])
+    }
+
+    fn message(attempt: u32) -> Incoming {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        Incoming {
+            id: Some("m".into()),
+            kind: Some("k.v1".into()),
+            content_type: None,
+            correlation_id: Some("c".into()),
+            user_id: Some("vendor".into()),
+            headers: BTreeMap::from([
+                header("traceparent", "t"),
+                header("CC", "elsewhere"),
+                header("x-delivery-count", "3"),
+                header("x-original-user", "forged"),
+            ]),
+            attempt,
+            first_seen: Timestamp::UNIX_EPOCH,
+            redelivered: false,
+            exchange: "e".into(),
+            routing_key: "r".into(),
+            body: Bytes::from_static(b"body"),
+        }
+    }
+
+    fn settle(attempt: u32, settlement: Settlement) -> Option<(String, Letter)> {
+        follow_up(message(attempt), settlement, &queue(), Timestamp::UNIX_EPOCH)
+            .map(|(to, letter)| (format!("{}/{}", to.exchange, to.routing_key), letter))
+    }
+
+    #[test]
+    fn each_settlement_goes_to_its_place() {
+        let delay = |step| Settlement::Delay { step, cause: Cause::LedgerUnavailable };
+        let park = Settlement::Park { cause: Cause::Malformed, body: None };
+        for (attempt, settlement, place, attempts) in [
+            (0, delay(Delay::Next), "/q.wait.5s", "1"),
+            (7, delay(Delay::Next), "/q.wait.30s", "8"),
+            (7, delay(Delay::AtLeast(Duration::from_secs(1))), "/q.wait.5s", "8"),
+            (u32::MAX, delay(Delay::Next), "/q.wait.30s", "4294967295"),
+            (7, park, "/q.parked", "7"),
+        ] {
+            let (to, letter) = settle(attempt, settlement.clone()).unwrap();
+            assert_eq!(to, place, "{settlement:?}");
+            assert_eq!(letter.headers[names::ATTEMPT], attempts, "{settlement:?}");
+        }
+        assert!(settle(0, Settlement::Done).is_none());
+    }
+
+    #[test]
+    fn what_follows_says_where_it_came_from_and_asks_the_broker_for_nothing() {
+        let (_, letter) = settle(0, Settlement::Park { cause: Cause::Malformed, body: None }).unwrap();
+        for (name, value) in [
+            (names::CAUSE, "malformed"),
+            (names::ORIGINAL_EXCHANGE, "e"),
+            (names::ORIGINAL_KEY, "r"),
+            (names::ORIGINAL_QUEUE, "q"),
+            (names::ORIGINAL_USER, "vendor"),
+            (names::FIRST_SEEN, "1970-01-01T00:00:00Z"),
+            ("traceparent", "t"),
+        ] {
+            assert_eq!(letter.headers.get(name).map(String::as_str), Some(value), "{name}");
+        }
+        assert!(!letter.headers.contains_key("CC"));
+        assert!(!letter.headers.contains_key("x-delivery-count"));
+        assert_eq!(&letter.body[..], b"body");
+    }
+
+    #[test]
+    fn a_parked_body_can_be_replaced_by_a_sealed_one() {
+        let park = Settlement::Park { cause: Cause::Malformed, body: Some(b"sealed".to_vec()) };
+        assert_eq!(&settle(0, park).unwrap().1.body[..], b"sealed");
+    }
+}

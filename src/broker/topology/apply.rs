@@ -1,0 +1,149 @@
+//! Declares a topology on a broker, or compares the broker with it.
+//!
+//! Invariant: declaring is idempotent and never deletes; what differs is named with what to do about it. The broker
+//! closes the channel on every refusal, so each step that can be refused has a channel of its own.
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+
+use super::{Argument, Difference, Exchange, Kind, Queue, Topology};
+use crate::broker::error::BrokerError;
+
+const NOT_FOUND: u16 = 404;
+const ACCESS_REFUSED: u16 = 403;
+const PRECONDITION_FAILED: u16 = 406;
+
+impl Topology {
+    /// Declares everything that is missing.
+    pub(in crate::broker) async fn declare(&self, connection: &Connection) -> Result<(), BrokerError> {
+        let channel = connection.create_channel().await?;
+        for exchange in &self.exchanges {
+            declare_exchange(&channel, exchange, false)
+                .await
+                .map_err(|cause| refusal(&exchange.name, cause))?;
+        }
+        for queue in &self.queues {
+            declare_queue(&channel, queue, false).await.map_err(|cause| refusal(&queue.name, cause))?;
+        }
+        for binding in &self.bindings {
+            let bound = channel.queue_bind(
+                name(&binding.queue)?,
+                name(&binding.exchange)?,
+                name(&binding.key)?,
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            );
+            bound.await.map_err(|cause| refusal(&binding.queue, cause))?;
+        }
+        Ok(channel.close(200, ShortString::default()).await?)
+    }
+
+    /// Compares without changing anything: what is missing, and what has other arguments. Bindings cannot be read
+    /// over AMQP; what they miss shows as unroutable.
+    pub(in crate::broker) async fn check(
+        &self,
+        connection: &Connection,
+    ) -> Result<Vec<Difference>, BrokerError> {
+        let mut differences = Vec::new();
+        let exchanges = self.exchanges.iter().map(Item::Exchange);
+        for item in exchanges.chain(self.queues.iter().map(Item::Queue)) {
+            if let Some(fix) = compare(connection, item).await? {
+                differences.push(Difference { name: item.name().to_owned(), fix });
+            }
+        }
+        Ok(differences)
+    }
+}
+
+/// A passive declaration says whether it is there and compares no arguments; an active one compares and, as it is
+/// there, creates nothing.
+async fn compare(connection: &Connection, item: Item<'_>) -> Result<Option<String>, BrokerError> {
+    for passive in [true, false] {
+        let channel = connection.create_channel().await?;
+        match item.declare(&channel, passive).await {
+            Ok(()) => channel.close(200, ShortString::default()).await?,
+            Err(cause) => {
+                return fix(&cause).map_or(Err(cause.into()), |fix| Ok(Some(fix)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+#[derive(Clone, Copy)]
+enum Item<'a> {
+    Exchange(&'a Exchange),
+    Queue(&'a Queue),
+}
+
+impl Item<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Exchange(exchange) => &exchange.name,
+            Self::Queue(queue) => &queue.name,
+        }
+    }
+
+    async fn declare(&self, channel: &Channel, passive: bool) -> Result<(), lapin::Error> {
+        match self {
+            Self::Exchange(exchange) => declare_exchange(channel, exchange, passive).await,
+            Self::Queue(queue) => declare_queue(channel, queue, passive).await,
+        }
+    }
+}
+
+async fn declare_exchange(channel: &Channel, exchange: &Exchange, passive: bool) -> Result<(), lapin::Error> {
+    let kind = match exchange.kind {
+        Kind::Direct => ExchangeKind::Direct,
+        Kind::Fanout => ExchangeKind::Fanout,
+        Kind::Topic => ExchangeKind::Topic,
+    };
+    let mut arguments = FieldTable::default();
+    if let Some(alternate) = exchange.alternate {
+        arguments.insert("alternate-exchange".into(), AMQPValue::LongString(alternate.into()));
+    }
+    let options = ExchangeDeclareOptions { passive, durable: true, ..ExchangeDeclareOptions::default() };
+    channel.exchange_declare(name(&exchange.name)?, kind, options, arguments).await
+}
+
+async fn declare_queue(channel: &Channel, queue: &Queue, passive: bool) -> Result<(), lapin::Error> {
+    let mut arguments = FieldTable::default();
+    for (key, value) in &queue.arguments {
+        let value = match value {
+            Argument::Text(text) => AMQPValue::LongString(text.as_str().into()),
+            Argument::Number(number) => AMQPValue::LongLongInt(*number),
+        };
+        arguments.insert((*key).into(), value);
+    }
+    let options = QueueDeclareOptions { passive, durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(name(&queue.name)?, options, arguments).await.map(drop)
+}
+
+/// `ShortString`'s own conversion panics on what is too long.
+fn name(text: &str) -> Result<ShortString, lapin::Error> {
+    ShortString::try_new(text).map_err(|cause| std::io::Error::other(cause).into())
+}
+
+fn refusal(name: &str, cause: lapin::Error) -> BrokerError {
+    match fix(&cause) {
+        Some(fix) => BrokerError::Declare { name: name.to_owned(), fix, cause: Box::new(cause) },
+        None => cause.into(),
+    }
+}
+
+fn fix(cause: &lapin::Error) -> Option<String> {
+    let ErrorKind::ProtocolError(answer) = cause.kind() else { return None };
+    match answer.get_id() {
+        NOT_FOUND => Some("is missing: run `nidbridge topology apply`".to_owned()),
+        ACCESS_REFUSED => {
+            Some("may not be touched by this user: grant it configure, write and read".to_owned())
+        }
+        PRECONDITION_FAILED => Some(format!(
+            "is there with other arguments ({}): empty and delete it, then run `nidbridge topology apply`, or set \
+             what it has in the configuration",
+            answer.get_message()
+        )),
+        _ => None,
+    }
+}

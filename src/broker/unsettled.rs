@@ -1,0 +1,134 @@
+//! One delivery from the socket to its acknowledgement.
+//!
+//! Invariant: a delivery leaves this module acknowledged after the confirm of its follow-up, or unacknowledged with
+//! the session told that it is stuck; a handler that panics is a transient fault like any other.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use jiff::Timestamp;
+use lapin::message::Delivery;
+use lapin::options::BasicAckOptions;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::backoff::Backoff;
+use super::connection::spell;
+use super::delivery::{Handler, Incoming};
+use super::error::PublishError;
+use super::headers;
+use super::message::{Letter, Target};
+use super::publisher::Publisher;
+use super::queue::{Delay, WorkQueue};
+use super::settle::{Settlement, follow_up};
+use crate::domain::Cause;
+
+/// The longest pause between two tries to publish a follow-up.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// What handles the deliveries of one queue.
+pub(super) struct Stage<H> {
+    pub(super) handler: Arc<H>,
+    pub(super) publisher: Publisher,
+    pub(super) queue: WorkQueue,
+    pub(super) patience: Duration,
+}
+
+/// Handles and settles one delivery; `stuck` is cancelled where it could not be settled.
+pub(super) async fn process<H: Handler>(
+    stage: &Stage<H>,
+    mut delivery: Delivery,
+    us: &str,
+    stuck: &CancellationToken,
+) {
+    let message = Incoming::read(&mut delivery, us, Timestamp::now());
+    let span = span(stage, &message);
+    async {
+        let settlement = handle(stage, message.clone()).await;
+        if let Err(cause) = settle(stage, &delivery, message, settlement).await {
+            tracing::error!(stage = H::NAME, cause = spell(&cause), "not settled: the message goes back");
+            stuck.cancel();
+        }
+    }
+    .instrument(span)
+    .await;
+}
+
+fn span<H: Handler>(stage: &Stage<H>, message: &Incoming) -> Span {
+    let span = tracing::info_span!(
+        "process",
+        otel.name = format!("process {}", stage.queue.name()),
+        otel.kind = "consumer",
+        messaging.system = "rabbitmq",
+        messaging.destination.name = stage.queue.name(),
+        messaging.message.id = message.id.as_deref().unwrap_or_default(),
+        stage = H::NAME,
+        attempt = message.attempt,
+    );
+    // Refused only where nobody records traces.
+    drop(span.set_parent(headers::extract(&message.headers)));
+    span
+}
+
+async fn handle<H: Handler>(stage: &Stage<H>, message: Incoming) -> Settlement {
+    let handled = AssertUnwindSafe(async { stage.handler.handle(message).await }).catch_unwind();
+    handled.await.unwrap_or_else(|_| {
+        tracing::error!(stage = H::NAME, "the handler panicked: the message is tried again later");
+        Settlement::Delay { step: Delay::Next, cause: Cause::Internal }
+    })
+}
+
+async fn settle<H: Handler>(
+    stage: &Stage<H>,
+    delivery: &Delivery,
+    message: Incoming,
+    settlement: Settlement,
+) -> Result<(), PublishError> {
+    log::<H>(&message, &settlement);
+    if let Some((to, letter)) = follow_up(message, settlement, &stage.queue, Timestamp::now()) {
+        publish(stage, delivery, to, letter).await?;
+    }
+    match delivery.acker.ack(BasicAckOptions::default()).await {
+        Ok(true) => {}
+        // Not an error, and not an acknowledgement: the channel is gone, and the broker delivers again.
+        Ok(false) => tracing::warn!(stage = H::NAME, "too late to acknowledge: the message comes again"),
+        Err(cause) => tracing::warn!(stage = H::NAME, %cause, "not acknowledged: the message comes again"),
+    }
+    Ok(())
+}
+
+/// Tries until the broker has the follow-up, the delivery is lost to us anyway, or patience is at its end. Going
+/// back at once instead would use up the delivery limit while the broker is merely full.
+async fn publish<H: Handler>(
+    stage: &Stage<H>,
+    delivery: &Delivery,
+    to: Target,
+    letter: Letter,
+) -> Result<(), PublishError> {
+    let mut backoff = Backoff::new(PAUSE);
+    let begun = Instant::now();
+    while delivery.acker.usable() {
+        let Err(cause) = stage.publisher.send(to.clone(), letter.clone()).await else { break };
+        let wait = backoff.next(fastrand::f64());
+        if !cause.is_transient() || begun.elapsed() + wait > stage.patience {
+            return Err(cause);
+        }
+        tracing::warn!(stage = H::NAME, queue = to.routing_key, cause = spell(&cause), "not moved yet");
+        tokio::time::sleep(wait).await;
+    }
+    Ok(())
+}
+
+fn log<H: Handler>(message: &Incoming, settlement: &Settlement) {
+    let (id, outcome) = (message.id.as_deref().unwrap_or_default(), settlement.outcome());
+    let Some(cause) = settlement.cause() else {
+        tracing::debug!(stage = H::NAME, id, outcome, "settled");
+        return;
+    };
+    let (attempt, cause) = (message.attempt, cause.as_str());
+    tracing::info!(stage = H::NAME, id, outcome, attempt, cause, "settled");
+}
