@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::connection::{LineSettings, OnConnect, Phase, Wire, supervise};
+use super::connection::{LineSettings, OnConnect, Phase, Wire, supervise, within};
 use super::error::BrokerError;
 use super::pool::Pool;
 use super::publisher::Publisher;
@@ -141,7 +141,7 @@ impl Link {
     /// # Errors
     /// [`BrokerError`] names what could not be declared and why.
     pub async fn apply(&self, topology: &Topology) -> Result<(), BrokerError> {
-        topology.declare(&self.wire()?.connection).await
+        within(async { topology.declare(&self.wire()?.connection).await }).await
     }
 
     /// Compares the broker with a topology and changes nothing.
@@ -149,7 +149,13 @@ impl Link {
     /// # Errors
     /// [`BrokerError`] when the broker cannot be asked; what differs is the result, not an error.
     pub async fn check(&self, topology: &Topology) -> Result<Vec<Difference>, BrokerError> {
-        topology.check(&self.wire()?.connection).await
+        within(async { topology.check(&self.wire()?.connection).await }).await
+    }
+
+    /// Waits until the connection that consumes is another one, or none.
+    pub(super) async fn lost(&self, wire: &Wire) {
+        let mut phase = self.inner.consuming.clone();
+        drop(phase.wait_for(|phase| !phase.is_on(wire)).await);
     }
 
     /// The connection that consumes, as long as it is there.

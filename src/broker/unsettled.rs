@@ -38,20 +38,29 @@ pub(super) struct Stage<H> {
     pub(super) patience: Duration,
 }
 
-/// Handles and settles one delivery; `stuck` is cancelled where it could not be settled.
+/// What a delivery shares with the consumer that it came from.
+#[derive(Clone, Default)]
+pub(super) struct Session {
+    /// Cancelled where a delivery could not be settled.
+    pub(super) stuck: CancellationToken,
+    /// Cancelled when the channel is gone: no acknowledgement gets through any more, and lapin may never say so.
+    pub(super) gone: CancellationToken,
+}
+
+/// Handles and settles one delivery.
 pub(super) async fn process<H: Handler>(
     stage: &Stage<H>,
     mut delivery: Delivery,
     us: &str,
-    stuck: &CancellationToken,
+    session: &Session,
 ) {
     let message = Incoming::read(&mut delivery, us, Timestamp::now());
     let span = span(stage, &message);
     async {
         let settlement = handle(stage, message.clone()).await;
-        if let Err(cause) = settle(stage, &delivery, message, settlement).await {
+        if let Err(cause) = settle(stage, &delivery, session, message, settlement).await {
             tracing::error!(stage = H::NAME, cause = spell(&cause), "not settled: the message goes back");
-            stuck.cancel();
+            session.stuck.cancel();
         }
     }
     .instrument(span)
@@ -85,6 +94,7 @@ async fn handle<H: Handler>(stage: &Stage<H>, message: Incoming) -> Settlement {
 async fn settle<H: Handler>(
     stage: &Stage<H>,
     delivery: &Delivery,
+    session: &Session,
     message: Incoming,
     settlement: Settlement,
 ) -> Result<(), PublishError> {
@@ -92,13 +102,22 @@ async fn settle<H: Handler>(
     if let Some((to, letter)) = follow_up(message, settlement, &stage.queue, Timestamp::now()) {
         publish(stage, delivery, to, letter).await?;
     }
-    match delivery.acker.ack(BasicAckOptions::default()).await {
+    acknowledge(H::NAME, delivery, session).await;
+    Ok(())
+}
+
+async fn acknowledge(stage: &str, delivery: &Delivery, session: &Session) {
+    let acked = tokio::select! {
+        biased;
+        () = session.gone.cancelled() => Ok(false),
+        acked = delivery.acker.ack(BasicAckOptions::default()) => acked,
+    };
+    match acked {
         Ok(true) => {}
         // Not an error, and not an acknowledgement: the channel is gone, and the broker delivers again.
-        Ok(false) => tracing::warn!(stage = H::NAME, "too late to acknowledge: the message comes again"),
-        Err(cause) => tracing::warn!(stage = H::NAME, %cause, "not acknowledged: the message comes again"),
+        Ok(false) => tracing::warn!(stage, "too late to acknowledge: the message comes again"),
+        Err(cause) => tracing::warn!(stage, %cause, "not acknowledged: the message comes again"),
     }
-    Ok(())
 }
 
 /// Tries until the broker has the follow-up, the delivery is lost to us anyway, or patience is at its end. Going

@@ -7,6 +7,7 @@ pub mod ground;
 pub mod http;
 pub mod postgres;
 pub mod proxy;
+mod selftest;
 
 pub use eventually::eventually;
 pub use ground::{Ground, temporary};

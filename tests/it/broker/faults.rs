@@ -119,6 +119,7 @@ async fn a_broker_that_is_killed_keeps_what_it_confirmed_and_is_used_again() {
     node.kill9().await.unwrap();
     node.restart().await.unwrap_or_else(|cause| panic!("{cause}"));
     let stored = tokio::time::timeout(SOON * 2, publishing).await.expect("in time").expect("a publisher");
+    let link = connected(link).await;
     let mut found = BTreeSet::new();
     while let Some(got) = link.take(names::REGISTRATIONS_WORK).await.unwrap() {
         found.insert(got.id.unwrap());

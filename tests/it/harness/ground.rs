@@ -1,6 +1,6 @@
 //! The ground a story stands on: a pair of vhosts on the shared node, ours and the vendor's.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nidbridge::broker::{Link, LinkSettings, Topology, TopologySettings};
@@ -142,9 +142,4 @@ fn furnish(api: &Api, vhost: &str, nid_vhost: &str) {
     api.must("PUT", &format!("/permissions/{nid_vhost}/{vendor}"), least);
     let topic = r#"{"exchange":"nid.replies","write":"^reply\\.","read":"^$"}"#;
     api.must("PUT", &format!("/topic-permissions/{nid_vhost}/{vendor}"), topic);
-}
-
-/// Whether a path is there, for tests of what is left behind.
-pub fn exists(path: &Path) -> bool {
-    path.exists()
 }

@@ -4,7 +4,7 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use nidbridge::simulate::guardian::Guardian;
@@ -23,6 +23,7 @@ static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 struct Cluster {
     programs: PathBuf,
     port: u16,
+    _postgres: Child,
     _guardian: Guardian,
 }
 
@@ -59,7 +60,7 @@ impl Cluster {
             .spawn()
             .expect("PostgreSQL");
         let guardian = Guardian::watch(&[child.id()], Some(&dir)).expect("a guardian");
-        let cluster = Self { programs, port, _guardian: guardian };
+        let cluster = Self { programs, port, _postgres: child, _guardian: guardian };
         eventually(Duration::from_secs(60), "PostgreSQL is ready", async || {
             cluster.psql("SELECT 1").status.success().then_some(())
         })
