@@ -1,0 +1,114 @@
+//! `nidbridge topology`: what the broker must have, declared, compared or printed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use clap::{Args, Subcommand};
+use secrecy::SecretString;
+
+use super::{Failure, output, start, wiring};
+use crate::broker::{Link, LinkSettings, Topology, User, Users, definitions};
+use crate::config::{self, Config, Part, Sources};
+
+/// How long the broker may take to be there.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// `nidbridge topology …`
+#[derive(Debug, Subcommand)]
+pub enum TopologyCommand {
+    /// Declares what is missing in both vhosts (they must exist).
+    Apply,
+    /// Compares both vhosts with what they must have and changes nothing.
+    Check,
+    /// Prints both vhosts as the definitions that RabbitMQ imports.
+    Print(Print),
+}
+
+/// `nidbridge topology print`
+#[derive(Debug, Args)]
+pub struct Print {
+    /// The bridge's user.
+    #[arg(long, default_value = "nidbridge", value_name = "NAME")]
+    pub bridge_user: String,
+    /// The user of the National ID system's vendor.
+    #[arg(long, default_value = "vendor", value_name = "NAME")]
+    pub vendor_user: String,
+    /// A directory with a file for each user that is to be made: named as the user, holding the password.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub passwords: Option<PathBuf>,
+}
+
+pub(super) async fn run(command: TopologyCommand, file: Option<PathBuf>) -> Result<(), Failure> {
+    match command {
+        TopologyCommand::Print(print) => {
+            let config = config::load(&Sources::of_process(file), Part::Tool)?.config;
+            output::line(&printed(&config, &print)?)
+        }
+        TopologyCommand::Apply => {
+            start::tool("topology", file, async |config, _| {
+                for topology in wiring::topologies(&config) {
+                    let link = connect(&config, &topology).await?;
+                    link.apply(&topology).await.with_context(|| in_vhost(&topology))?;
+                    link.close().await;
+                    tracing::info!(vhost = topology.vhost(), "declared");
+                }
+                Ok(())
+            })
+            .await
+        }
+        TopologyCommand::Check => start::tool("topology", file, async |config, _| check(&config).await).await,
+    }
+}
+
+async fn check(config: &Config) -> Result<(), Failure> {
+    let mut found = 0;
+    for topology in wiring::topologies(config) {
+        let link = connect(config, &topology).await?;
+        let differences = link.check(&topology).await.with_context(|| in_vhost(&topology))?;
+        link.close().await;
+        for difference in &differences {
+            output::line(&format!("{}: {difference}", in_vhost(&topology)))?;
+        }
+        found += differences.len();
+    }
+    match found {
+        0 => output::line("both vhosts are as they must be"),
+        found => Err(Failure::Failed(anyhow!(
+            "{found} differences: `nidbridge topology apply` declares what is missing"
+        ))),
+    }
+}
+
+/// Connects without declaring or comparing anything, which is then done and told by name.
+async fn connect(config: &Config, topology: &Topology) -> Result<Link, Failure> {
+    let settings = LinkSettings { apply_topology: false, ..wiring::link(config, "topology", topology) };
+    let nothing = Topology::of(topology.vhost(), &[], &wiring::topology_settings(config));
+    let link = Link::open(&settings, nothing);
+    if link.connected(PATIENCE).await {
+        return Ok(link);
+    }
+    let state = link.state().borrow().clone();
+    link.close().await;
+    let why = anyhow!("{}: the broker is not there: {state:?}", in_vhost(topology));
+    Err(Failure::Unavailable(why))
+}
+
+fn in_vhost(topology: &Topology) -> String {
+    format!("vhost `{}`", topology.vhost())
+}
+
+fn printed(config: &Config, print: &Print) -> Result<String, Failure> {
+    let user = |name: &str| user(name, print.passwords.as_deref());
+    let users =
+        Users { bridge: user(&print.bridge_user)?, vendor: user(&print.vendor_user)?, administrator: None };
+    let made = definitions(&wiring::topologies(config), &users).context("this machine has no randomness")?;
+    Ok(serde_json::to_string_pretty(&made).context("definitions")?)
+}
+
+fn user(name: &str, passwords: Option<&Path>) -> Result<User, Failure> {
+    let Some(path) = passwords.map(|directory| directory.join(name)) else { return Ok(User::existing(name)) };
+    let password =
+        std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(User::new(name, SecretString::from(password.trim_end_matches(['\r', '\n']))))
+}
