@@ -88,10 +88,8 @@ where
     let done = body(process.clone()).await;
     draining.abort();
     open.cancel();
-    match console.await {
-        Ok(Ok(())) => tracing::info!(role = name, "stopped"),
-        Ok(Err(_)) | Err(_) => tracing::warn!(role = name, "stopped; the admin listener had failed before"),
-    }
+    let served = matches!(console.await, Ok(Ok(())));
+    tracing::info!(role = name, admin_listener_held = served, "stopped");
     done
 }
 
