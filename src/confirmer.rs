@@ -199,7 +199,7 @@ impl Confirmer {
             },
             // A newer attempt came in between; the ledger has what happened in its history.
             Err(LedgerError::Conflict(conflict)) => {
-                tracing::warn!(record.id = %record, %conflict, "ended before")
+                tracing::warn!(record.id = %record, %conflict, "ended before");
             }
             Err(fault) => return Err(fault.into()),
         }

@@ -3,32 +3,22 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio_util::sync::CancellationToken;
 
-use super::parts;
+use super::{Failure, Process, parts};
 use crate::broker::{ConsumerSettings, WorkQueue, consume};
-use crate::config::Config;
 use crate::confirmer::{Confirmer, Rules};
-use crate::console::Readiness;
 use crate::opencrvs::Gateway;
-use crate::telemetry::Metrics;
 
-/// Runs until `stop`.
-///
-/// # Errors
-/// When the ledger cannot be opened or the configuration does not hold.
-pub async fn run(
-    config: &Config,
-    metrics: Arc<Metrics>,
-    readiness: &Readiness,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
+/// Runs until it is told to stop.
+pub(super) async fn run(process: Process) -> Result<(), Failure> {
+    let Process { config, metrics, readiness, stop } = process;
+    let config = &*config;
     let sealer = parts::sealer(config)?;
     let ledger = parts::ledger(config, "confirmer", &sealer).await?;
     let gateway = Gateway::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the gateway's client")?;
     let link = parts::bridge_link(config, "confirmer", &metrics);
-    parts::watch_link(readiness, "broker", &link);
+    parts::watch_link(&readiness, "broker", &link);
     let topology = parts::topology_settings(config);
     let confirmer = Confirmer {
         ledger: ledger.clone(),

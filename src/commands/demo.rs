@@ -15,10 +15,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-pub use accounts::Accounts;
+use accounts::Accounts;
 use stage::Stage;
 
-use crate::simulate::opencrvs::RunOptions;
+use super::{Failure, output, shutdown};
+use crate::config::{self, Part, Sources};
+use crate::simulate::opencrvs::{RunOptions, SimulateError};
+use crate::telemetry;
 
 /// The whole bridge on one machine, with both of its sides simulated.
 #[derive(Debug, Clone, clap::Args)]
@@ -40,11 +43,32 @@ pub struct DemoArgs {
     pub patience: u64,
 }
 
-/// Runs the demo; the accounts at its end.
-///
-/// # Errors
-/// When the node or a role cannot be started, or a role fails.
-pub async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<Accounts> {
+/// Runs the demo and prints its accounts; fails when they do not hold up.
+pub(super) async fn run(args: DemoArgs) -> Result<(), Failure> {
+    let guard = telemetry::init(&logs()?, "demo").context("logs and traces cannot be set up")?;
+    let stop = shutdown::on_signal().context("signals cannot be handled")?;
+    let accounts = play(&args, stop).await;
+    guard.shutdown().await;
+    let accounts = accounts?;
+    if args.json {
+        output::line(&serde_json::to_string(&accounts).context("the accounts cannot be written")?)?;
+    }
+    if accounts.hold_up() {
+        return Ok(());
+    }
+    Err(Failure::Failed(anyhow::anyhow!("the accounts do not hold up")))
+}
+
+/// The bridge's own log lines are many; the demo shows them only when asked.
+fn logs() -> Result<config::TelemetryConfig, Failure> {
+    let mut environment = Sources::of_process(None).environment;
+    environment.retain(|name, _| name.starts_with("LOG_") || name.starts_with("OTEL_"));
+    environment.entry("LOG_FILTER".to_owned()).or_insert_with(|| "off".to_owned());
+    let loaded = config::load(&Sources { file: None, environment }, Part::Tool)?;
+    Ok(loaded.config.telemetry)
+}
+
+async fn play(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<Accounts> {
     anyhow::ensure!(args.rate.is_finite() && args.rate >= 0.0, "--rate must be 0 or more");
     tell("starting a private RabbitMQ node (about ten seconds) …");
     let stage = Stage::set(args.seed).await?;
@@ -70,7 +94,7 @@ pub async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<Acc
 /// Watches until every registration has its end, nothing moves any more, or the user has had enough.
 async fn watch(
     stage: &Stage,
-    submitted: tokio::task::JoinHandle<Result<(), crate::simulate::opencrvs::SimulateError>>,
+    submitted: tokio::task::JoinHandle<Result<(), SimulateError>>,
     begun: Instant,
     patience: Duration,
     stop: &CancellationToken,
@@ -126,12 +150,4 @@ impl Progress {
 
 fn tell(text: &str) {
     writeln!(std::io::stderr(), "\n{text}").unwrap_or_default();
-}
-
-/// The accounts as one line.
-///
-/// # Errors
-/// Never in practice: counts and a duration always serialise.
-pub fn json(accounts: &Accounts) -> anyhow::Result<String> {
-    serde_json::to_string(accounts).context("the accounts cannot be written")
 }

@@ -1,27 +1,26 @@
 //! `nidbridge front`: takes registrations.
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-use super::parts;
-use crate::config::Config;
+use super::{Failure, Process, parts};
 use crate::front::{Front, Limits, serve};
 use crate::opencrvs::{KeyStore, KeyStoreSettings};
-use crate::telemetry::Metrics;
 
-/// Runs until `stop`, on a listener that is bound already.
-///
-/// # Errors
-/// When the listener fails or the configuration does not hold.
-pub async fn run(
-    config: &Config,
-    listener: TcpListener,
-    metrics: Arc<Metrics>,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
+/// Runs until it is told to stop.
+pub(super) async fn run(process: Process) -> Result<(), Failure> {
+    let address = process.config.front.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("FRONT_LISTEN (front.listen): {address} cannot be listened on"))
+        .map_err(Failure::Unavailable)?;
+    Ok(serve_on(listener, process).await?)
+}
+
+/// The same on a listener that is bound already.
+pub(super) async fn serve_on(listener: TcpListener, process: Process) -> anyhow::Result<()> {
+    let Process { config, metrics, stop, .. } = process;
+    let config = &*config;
     let sealer = parts::sealer(config)?;
     let keys = KeyStore::new(KeyStoreSettings {
         auth: parts::client_settings(config, &config.opencrvs.auth_url),

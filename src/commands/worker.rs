@@ -5,12 +5,10 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::parts;
+use super::{Failure, Process, parts};
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{ConsumerSettings, Handler, Link, WorkQueue, consume};
 use crate::config::Config;
-use crate::console::Readiness;
-use crate::telemetry::Metrics;
 use crate::worker::{NextHop, Queues, Record, Resolve, Send};
 
 /// Which stages a worker runs.
@@ -24,23 +22,16 @@ pub enum WorkerStage {
     Resolve,
 }
 
-/// Runs the stages until `stop`.
-///
-/// # Errors
-/// When the ledger cannot be opened or the configuration does not hold.
-pub async fn run(
-    config: &Config,
-    stages: &[WorkerStage],
-    metrics: Arc<Metrics>,
-    readiness: &Readiness,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
+/// Runs the stages until it is told to stop.
+pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), Failure> {
+    let Process { config, metrics, readiness, stop } = process;
+    let config = &*config;
     let sealer = parts::sealer(config)?;
     let ledger = parts::ledger(config, "worker", &sealer).await?;
     let bridge = parts::bridge_link(config, "worker", &metrics);
     let nid = parts::nid_link(config, "worker", &metrics);
-    parts::watch_link(readiness, "broker", &bridge);
-    parts::watch_link(readiness, "nid_broker", &nid);
+    parts::watch_link(&readiness, "broker", &bridge);
+    parts::watch_link(&readiness, "nid_broker", &nid);
     let settings = parts::topology_settings(config);
     let queues = Queues {
         requests: WorkQueue::requests(&settings, AMQP_SYSTEM),
@@ -80,8 +71,18 @@ pub async fn run(
             }
             WorkerStage::Send => loops.start(&bridge, queues.requests.clone(), prefetch, Arc::clone(&send)),
             WorkerStage::Resolve => {
-                loops.start(&bridge, WorkQueue::replies(&settings), config.nid.prefetch, Arc::clone(&resolve));
-                loops.start(&nid, WorkQueue::nid_replies(&settings), config.nid.prefetch, Arc::clone(&resolve));
+                loops.start(
+                    &bridge,
+                    WorkQueue::replies(&settings),
+                    config.nid.prefetch,
+                    Arc::clone(&resolve),
+                );
+                loops.start(
+                    &nid,
+                    WorkQueue::nid_replies(&settings),
+                    config.nid.prefetch,
+                    Arc::clone(&resolve),
+                );
             }
         }
     }

@@ -122,8 +122,8 @@ async fn publish(front: &Front, message: &RegistrationMessage) -> Result<(), Ref
             }
             PublishError::Unroutable
             | PublishError::Refused
-            | PublishError::TooLarge { .. }
-            | PublishError::Unknown { .. } => return Err(Refusal::BrokerAway),
+            | PublishError::TooLarge
+            | PublishError::Unknown(_) => return Err(Refusal::BrokerAway),
         }
     }
 }

@@ -7,9 +7,7 @@ use nidbridge::domain::{
     AttemptKey, Cause, Dialect, Event, EventKind, NationalId, Reason, ReasonCode, RecordId, Registration,
     RegistrationNumber, State, TrackingId,
 };
-use nidbridge::ledger::{
-    Case, LeaseRefusal, Ledger, LedgerError, Resolution, SealedId, Stage, VendorReply,
-};
+use nidbridge::ledger::{Case, LeaseRefusal, Ledger, LedgerError, Resolution, SealedId, Stage, VendorReply};
 
 use crate::harness::ledgers::{OpenLedger, both};
 

@@ -38,11 +38,16 @@ fn request(kind: &str, person: usize) -> Outgoing {
 
 /// The links of the bridge and of the vendor, who may declare nothing.
 async fn both(ground: &Ground) -> (Link, Link) {
-    let ours = Link::open(&ground.nid_link_settings("bridge"), Topology::national_id(&ground.settings), metrics());
+    let ours = Link::open(
+        &ground.nid_link_settings("bridge"),
+        Topology::national_id(&ground.settings),
+        std::sync::Arc::default(),
+    );
     let ours = connected(ours).await;
     let nothing: TopologySettings = ground.settings.clone();
     let vendor = LinkSettings { apply_topology: false, ..LinkSettings::new("vendor", ground.vendor_url()) };
-    let vendor = Link::open(&vendor, Topology::of(&ground.nid_vhost, &[], &nothing), metrics());
+    let vendor =
+        Link::open(&vendor, Topology::of(&ground.nid_vhost, &[], &nothing), std::sync::Arc::default());
     (ours, connected(vendor).await)
 }
 

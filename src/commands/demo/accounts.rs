@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::domain::{EventKind, RecordId, RequestId};
 use crate::simulate::nid::NidState;
-use crate::simulate::opencrvs::{Book, Record, Status, Tally};
+use crate::simulate::opencrvs::{Book, Record, Status, Tally, Wire};
 
 /// The accounts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -85,7 +85,8 @@ impl Accounts {
             let no = request_id(id, record).is_some_and(|request| rejected.contains(request.as_str()));
             accounts.add(record, no, parked.contains(id));
             let number = record.numbers.first();
-            accounts.numbers_doubled += u64::from(number.is_some_and(|number| !numbers.insert(number.as_str())));
+            accounts.numbers_doubled +=
+                u64::from(number.is_some_and(|number| !numbers.insert(number.as_str())));
             let issued = record.identifiers.get("NATIONAL_ID");
             accounts.ids_doubled += u64::from(issued.is_some_and(|id| !ids.insert(id.as_str())));
         }
@@ -93,7 +94,8 @@ impl Accounts {
     }
 
     fn add(&mut self, record: &Record, rejected: bool, parked: bool) {
-        let accepted = record.attempts.iter().filter(|attempt| attempt.wire.as_ref().is_some_and(|w| w.is_success()));
+        let accepted =
+            record.attempts.iter().filter(|attempt| attempt.wire.as_ref().is_some_and(Wire::is_success));
         let accepted = u64::try_from(accepted.count()).unwrap_or(u64::MAX);
         self.marriages += u64::from(record.kind.name() == "marriage");
         self.rejected_by_id_system += u64::from(rejected);
@@ -127,7 +129,8 @@ impl Accounts {
 
     /// Whether the promise was kept.
     pub fn hold_up(&self) -> bool {
-        let ended = self.confirmed + self.rejected + self.held + self.superseded + self.withdrawn + self.parked;
+        let ended =
+            self.confirmed + self.rejected + self.held + self.superseded + self.withdrawn + self.parked;
         self.lost == 0
             && self.confirmed_twice == 0
             && self.numbers_doubled == 0
@@ -145,7 +148,11 @@ impl Accounts {
     }
 
     pub(super) fn summary(&self) -> String {
-        let verdict = if self.hold_up() { "Every accepted registration is accounted for." } else { "THE ACCOUNTS DO NOT HOLD UP." };
+        let verdict = if self.hold_up() {
+            "Every accepted registration is accounted for."
+        } else {
+            "THE ACCOUNTS DO NOT HOLD UP."
+        };
         format!(
             "What OpenCRVS and the ID system saw in {:.0} s:\n\
              \n  {:>6}  submissions of {} registrations, {} of them submitted again\

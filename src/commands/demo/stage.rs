@@ -16,7 +16,7 @@ use url::Url;
 
 use super::Accounts;
 use crate::broker::{Link, LinkSettings, Topology, names};
-use crate::commands::{all, parts};
+use crate::commands::{Failure, Process, all, parts};
 use crate::config::{self, Config, Part, Sources};
 use crate::console::{self, Readiness};
 use crate::domain::State;
@@ -36,7 +36,7 @@ pub(super) struct Stage {
     dir: PathBuf,
     node: Node,
     stop: CancellationToken,
-    bridge: JoinHandle<anyhow::Result<()>>,
+    bridge: JoinHandle<Result<(), Failure>>,
 }
 
 impl Stage {
@@ -48,7 +48,10 @@ impl Stage {
         opencrvs.faults().latency(Duration::from_millis(20));
         let config = configuration(&node, &opencrvs, &dir)?;
         let vendor = Link::open(
-            &LinkSettings { apply_topology: false, ..LinkSettings::new("vendor", node.vendor_url(names::NID_VHOST)) },
+            &LinkSettings {
+                apply_topology: false,
+                ..LinkSettings::new("vendor", node.vendor_url(names::NID_VHOST))
+            },
             Topology::of(names::NID_VHOST, &[], &parts::topology_settings(&tool)),
             Arc::new(Metrics::new()),
         );
@@ -64,7 +67,8 @@ impl Stage {
         let ledger = parts::ledger(&config, "demo", &sealer).await?;
         let bridge = tokio::spawn({
             let stop = stop.clone();
-            async move { all::run(&config, listener, metrics, &readiness, stop).await }
+            let process = Process { config: Arc::new(config), metrics, readiness, stop };
+            async move { all::serve_on(listener, process).await }
         });
         Ok(Self { front, opencrvs, nid, vendor, ledger, admin, dir, node, stop, bridge })
     }
@@ -114,10 +118,11 @@ impl Stage {
         self.vendor.close().await;
         self.ledger.close().await;
         self.node.stop().await?;
-        Ok(std::fs::remove_dir_all(&self.dir).or_else(|cause| match cause.kind() {
-            std::io::ErrorKind::NotFound => Ok(()),
-            _ => Err(cause),
-        })?)
+        // The node's guardian may have removed its part already.
+        if self.dir.exists() {
+            std::fs::remove_dir_all(&self.dir).context("the demo's directory cannot be removed")?;
+        }
+        Ok(())
     }
 }
 
