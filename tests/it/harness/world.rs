@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use nidbridge::broker::{Link, LinkSettings, Topology, names};
+use nidbridge::broker::{Link, LinkSettings, Topology};
 use nidbridge::domain::{EventKind, RecordId, RequestId};
 use nidbridge::ledger::Ledger;
 use nidbridge::simulate::guardian::Guardian;
@@ -232,10 +233,17 @@ fn quick_vendor() -> VendorSettings {
     }
 }
 
-/// A port that was free a moment ago.
+/// Below what the system gives away by itself, so that nobody gets it between this call and the role's start.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
 fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("its address").port()
+    let first = 11_000 + u16::try_from(std::process::id() % 300).unwrap_or_default() * 30;
+    loop {
+        let port = first + NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        if std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn http_get(port: u16, path: &str) -> Option<String> {
@@ -255,6 +263,3 @@ fn http_status(port: u16, path: &str) -> Option<u16> {
 fn http_body(port: u16, path: &str) -> Option<String> {
     http_get(port, path)?.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
 }
-
-/// The name of the queue in which the front's messages land, for a look.
-pub const INBOX: &str = names::REGISTRATIONS_WORK;
