@@ -18,8 +18,8 @@ use secrecy::SecretString;
 
 use crate::broker::{Delay, Handler, Incoming, Settlement};
 use crate::domain::{
-    Answer, AttemptId, Cause, Decision, Event, MESSAGE_VERSION, NegativePolicy, OutcomeMessage, Situation, State,
-    decide,
+    Answer, AttemptId, Cause, Decision, Event, MESSAGE_VERSION, NegativePolicy, OutcomeMessage, Situation,
+    State, decide,
 };
 use crate::ledger::{Case, Lease, LeaseRefusal, Ledger, LedgerError};
 use crate::opencrvs::{FaultClass, Gateway, GatewayFault, Seen};
@@ -198,7 +198,9 @@ impl Confirmer {
                 ),
             },
             // A newer attempt came in between; the ledger has what happened in its history.
-            Err(LedgerError::Conflict(conflict)) => tracing::warn!(record.id = %record, %conflict, "ended before"),
+            Err(LedgerError::Conflict(conflict)) => {
+                tracing::warn!(record.id = %record, %conflict, "ended before");
+            }
             Err(fault) => return Err(fault.into()),
         }
         Ok(Settlement::Done)

@@ -10,7 +10,16 @@
 //! Invariant: every accepted registration is answered in OpenCRVS exactly once, or an operator is told why not.
 
 pub mod broker;
+pub mod commands;
+pub mod config;
+pub mod confirmer;
+pub mod console;
 pub mod domain;
+pub mod front;
 pub mod ledger;
 pub mod nid;
+pub mod opencrvs;
 pub mod seal;
+pub mod simulate;
+pub mod telemetry;
+pub mod worker;

@@ -1,2 +1,9 @@
-//! x
-fn main() {}
+//! `nidbridge`: parses the command line and leaves the rest to the library.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    nidbridge::commands::run(nidbridge::commands::Cli::parse())
+}

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use lapin::options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 
+use super::connection::within;
 use super::delivery::Incoming;
 use super::error::BrokerError;
 use super::link::Link;
@@ -25,11 +26,14 @@ impl Link {
     /// # Errors
     /// [`BrokerError`] when the broker is away or has no such queue.
     pub async fn depth(&self, queue: &str) -> Result<Depth, BrokerError> {
-        let channel = self.wire()?.connection.create_channel().await?;
-        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let found = channel.queue_declare(name(queue)?, options, FieldTable::default()).await?;
-        channel.close(200, ShortString::default()).await?;
-        Ok(Depth { ready: found.message_count(), consumers: found.consumer_count() })
+        within(async {
+            let channel = self.wire()?.connection.create_channel().await?;
+            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let found = channel.queue_declare(name(queue)?, options, FieldTable::default()).await?;
+            channel.close(200, ShortString::default()).await?;
+            Ok(Depth { ready: found.message_count(), consumers: found.consumer_count() })
+        })
+        .await
     }
 
     /// Reads up to `most` messages from the front of a queue and leaves them there.
@@ -39,17 +43,20 @@ impl Link {
     /// # Errors
     /// As [`Link::depth`].
     pub async fn peek(&self, queue: &str, most: usize) -> Result<Vec<Incoming>, BrokerError> {
-        let wire = self.wire()?;
-        let channel = wire.connection.create_channel().await?;
-        let mut seen = Vec::new();
-        while seen.len() < most {
-            let Some(mut got) = channel.basic_get(name(queue)?, BasicGetOptions::default()).await? else {
-                break;
-            };
-            seen.push(Incoming::read(&mut got.delivery, &wire.user, Timestamp::now()));
-        }
-        channel.close(200, ShortString::default()).await?;
-        Ok(seen)
+        within(async {
+            let wire = self.wire()?;
+            let channel = wire.connection.create_channel().await?;
+            let mut seen = Vec::new();
+            while seen.len() < most {
+                let Some(mut got) = channel.basic_get(name(queue)?, BasicGetOptions::default()).await? else {
+                    break;
+                };
+                seen.push(Incoming::read(&mut got.delivery, &wire.user, Timestamp::now()));
+            }
+            channel.close(200, ShortString::default()).await?;
+            Ok(seen)
+        })
+        .await
     }
 
     /// Takes the first message out of a queue.
@@ -57,19 +64,22 @@ impl Link {
     /// # Errors
     /// As [`Link::depth`].
     pub async fn take(&self, queue: &str) -> Result<Option<Incoming>, BrokerError> {
-        let wire = self.wire()?;
-        let channel = wire.connection.create_channel().await?;
-        let got = channel.basic_get(name(queue)?, BasicGetOptions::default()).await?;
-        let taken = match got {
-            Some(mut got) => {
-                let message = Incoming::read(&mut got.delivery, &wire.user, Timestamp::now());
-                got.delivery.acker.ack(BasicAckOptions::default()).await?;
-                Some(message)
-            }
-            None => None,
-        };
-        channel.close(200, ShortString::default()).await?;
-        Ok(taken)
+        within(async {
+            let wire = self.wire()?;
+            let channel = wire.connection.create_channel().await?;
+            let got = channel.basic_get(name(queue)?, BasicGetOptions::default()).await?;
+            let taken = match got {
+                Some(mut got) => {
+                    let message = Incoming::read(&mut got.delivery, &wire.user, Timestamp::now());
+                    got.delivery.acker.ack(BasicAckOptions::default()).await?;
+                    Some(message)
+                }
+                None => None,
+            };
+            channel.close(200, ShortString::default()).await?;
+            Ok(taken)
+        })
+        .await
     }
 }
 

@@ -35,6 +35,15 @@ pub(super) enum Phase {
     Blocked(Arc<Wire>, String),
 }
 
+impl Phase {
+    pub(super) fn is_on(&self, wire: &Wire) -> bool {
+        match self {
+            Self::Ready(current) | Self::Blocked(current, _) => current.number == wire.number,
+            Self::Away(_) => false,
+        }
+    }
+}
+
 /// What a line needs to be made, again and again.
 pub(super) struct LineSettings {
     pub(super) uri: Option<AMQPUri>,
@@ -53,6 +62,8 @@ pub(super) enum OnConnect {
 
 /// Cleanly closing a connection waits for the broker no longer than this.
 const CLOSING: Duration = Duration::from_secs(2);
+/// lapin does not always fail what it waits for when the connection goes, so nothing is awaited without a limit.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// lapin tells of a loss by an event; should it ever not, the state is looked at this often.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -69,8 +80,7 @@ pub(super) async fn supervise(settings: LineSettings, phase: watch::Sender<Phase
         let cause = match made {
             Ok(wire) => {
                 backoff.reset();
-                tracing::info!(line = settings.name, "connected to the broker");
-                hold(&Arc::new(wire), &phase, &stop).await
+                hold(&settings.name, &Arc::new(wire), &phase, &stop).await
             }
             Err(cause) => spell(&cause),
         };
@@ -78,12 +88,7 @@ pub(super) async fn supervise(settings: LineSettings, phase: watch::Sender<Phase
             break;
         }
         let wait = backoff.next(fastrand::f64());
-        tracing::warn!(
-            line = settings.name,
-            cause,
-            wait_ms = wait.as_millis(),
-            "no connection to the broker"
-        );
+        report_away(&settings.name, &cause, wait);
         phase.send_replace(Phase::Away(cause));
         tokio::select! {
             () = stop.cancelled() => break,
@@ -101,24 +106,42 @@ async fn connect(settings: &LineSettings, number: u64) -> Result<Wire, BrokerErr
     let connection = tokio::time::timeout(settings.handshake, Connection::connect_uri(uri, properties))
         .await
         .map_err(|_| BrokerError::Slow(settings.handshake))??;
-    match &settings.on_connect {
-        OnConnect::Nothing => {}
-        OnConnect::Declare(topology) => topology.declare(&connection).await?,
-        OnConnect::Check(topology) => {
-            let differences = topology.check(&connection).await?;
-            if !differences.is_empty() {
-                return Err(BrokerError::Topology(differences));
-            }
-        }
-    }
+    within(prepare(&connection, &settings.on_connect)).await?;
     Ok(Wire { connection, number, user })
 }
 
+async fn prepare(connection: &Connection, on_connect: &OnConnect) -> Result<(), BrokerError> {
+    match on_connect {
+        OnConnect::Nothing => Ok(()),
+        OnConnect::Declare(topology) => topology.declare(connection).await,
+        OnConnect::Check(topology) => {
+            let differences = topology.check(connection).await?;
+            if differences.is_empty() { Ok(()) } else { Err(BrokerError::Topology(differences)) }
+        }
+    }
+}
+
+/// What the broker answers, if it does in time.
+pub(super) async fn within<T>(
+    answer: impl Future<Output = Result<T, BrokerError>>,
+) -> Result<T, BrokerError> {
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(BrokerError::Slow(PATIENCE)))
+}
+
+fn report_away(line: &str, cause: &str, wait: Duration) {
+    tracing::warn!(line, cause, wait_ms = wait.as_millis(), "no connection to the broker");
+}
+
 /// Publishes the connection until it is lost or no longer wanted; says why it ended.
-async fn hold(wire: &Arc<Wire>, phase: &watch::Sender<Phase>, stop: &CancellationToken) -> String {
+async fn hold(
+    line: &str,
+    wire: &Arc<Wire>,
+    phase: &watch::Sender<Phase>,
+    stop: &CancellationToken,
+) -> String {
     let mut events = Box::pin(wire.connection.events_listener());
     let mut look = tokio::time::interval(LOOK);
-    phase.send_replace(Phase::Ready(Arc::clone(wire)));
+    move_to(line, phase, Phase::Ready(Arc::clone(wire)));
     loop {
         let event = tokio::select! {
             () = stop.cancelled() => {
@@ -135,22 +158,23 @@ async fn hold(wire: &Arc<Wire>, phase: &watch::Sender<Phase>, stop: &Cancellatio
         };
         match event {
             Some(Event::ConnectionBlocked(why)) => {
-                tracing::warn!(why, "the broker blocks publishers");
-                phase.send_replace(Phase::Blocked(Arc::clone(wire), why));
+                move_to(line, phase, Phase::Blocked(Arc::clone(wire), why));
             }
-            Some(Event::ConnectionUnblocked) => {
-                tracing::info!("the broker takes messages again");
-                phase.send_replace(Phase::Ready(Arc::clone(wire)));
-            }
-            Some(Event::Error(cause)) => {
-                if !wire.connection.status().connected() {
-                    return spell(&cause);
-                }
-            }
+            Some(Event::ConnectionUnblocked) => move_to(line, phase, Phase::Ready(Arc::clone(wire))),
+            Some(Event::Error(cause)) if !wire.connection.status().connected() => return spell(&cause),
             Some(_) => {}
             None => return "the connection ended".to_owned(),
         }
     }
+}
+
+fn move_to(line: &str, phase: &watch::Sender<Phase>, to: Phase) {
+    match &to {
+        Phase::Ready(_) => tracing::info!(line, "the broker takes and gives messages"),
+        Phase::Blocked(_, why) => tracing::warn!(line, why, "the broker blocks publishers"),
+        Phase::Away(_) => {}
+    }
+    phase.send_replace(to);
 }
 
 async fn close(connection: &Connection) {

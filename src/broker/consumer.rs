@@ -4,13 +4,14 @@
 //! took its place; what cannot be settled goes back to its queue by the end of its channel, never by a `nack`.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::message::Delivery;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Consumer};
+use lapin::{Channel, Connection, Consumer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -23,10 +24,12 @@ use super::delivery::Handler;
 use super::error::BrokerError;
 use super::link::{Link, LinkState};
 use super::queue::WorkQueue;
-use super::unsettled::{Stage, process};
+use super::unsettled::{Session, Stage, process};
 
 /// The broker's answer to the end of a consumer or channel is awaited no longer than this.
 const CLOSING: Duration = Duration::from_secs(2);
+/// lapin does not always fail what it waits for when the connection goes, so nothing is awaited without a limit.
+const OPENING: Duration = Duration::from_secs(10);
 
 /// How a queue is consumed.
 #[derive(Debug, Clone)]
@@ -39,6 +42,9 @@ pub struct ConsumerSettings {
     pub patience: Duration,
     /// The longest pause before a lost consumer is made again.
     pub reopen_max: Duration,
+    /// How long nothing may come before the queue is asked whether there is nothing. A consumer whose queue
+    /// is deleted and made again is not always told.
+    pub look: Duration,
 }
 
 impl Default for ConsumerSettings {
@@ -48,6 +54,7 @@ impl Default for ConsumerSettings {
             drain: Duration::from_secs(25),
             patience: Duration::from_secs(60),
             reopen_max: Duration::from_secs(5),
+            look: Duration::from_secs(30),
         }
     }
 }
@@ -62,21 +69,28 @@ pub async fn consume<H: Handler>(
 ) {
     let mut backoff = Backoff::new(settings.reopen_max);
     let permits = Arc::new(Semaphore::new(usize::from(settings.prefetch.max(1))));
-    let stage =
-        Stage { handler, publisher: link.publisher(), queue: queue.clone(), patience: settings.patience };
+    let stage = Stage {
+        handler,
+        publisher: link.publisher(),
+        queue: queue.clone(),
+        patience: settings.patience,
+        metrics: link.metrics(),
+        held: AtomicUsize::new(0),
+    };
     let mut work = Work { stage: Arc::new(stage), settings, permits, tasks: JoinSet::new(), stop };
     while work.link_is_there(link).await {
         let opened = Instant::now();
         let cause = match work.session(link).await {
             Ok(End::Stopped) => break,
-            Ok(End::Lost(cause)) => cause,
+            Ok(End::Stuck(cause)) => cause.to_owned(),
+            Ok(End::Gone(cause)) => cause,
             Err(cause) => spell(&cause),
         };
         if opened.elapsed() > work.settings.reopen_max {
             backoff.reset();
         }
         let wait = backoff.next(fastrand::f64());
-        tracing::warn!(stage = H::NAME, queue = queue.name(), cause, "the consumer is opened again");
+        report_lost(H::NAME, queue.name(), &cause);
         tokio::select! {
             () = work.stop.cancelled() => break,
             () = tokio::time::sleep(wait) => {}
@@ -86,10 +100,18 @@ pub async fn consume<H: Handler>(
     tracing::info!(stage = H::NAME, queue = queue.name(), "the consumer has stopped");
 }
 
+fn report_lost(stage: &str, queue: &str, cause: &str) {
+    tracing::warn!(stage, queue, cause, "the consumer is opened again");
+}
+
 /// Why a session ended.
 enum End {
+    /// The consumer is to stop.
     Stopped,
-    Lost(String),
+    /// The channel is there, but it does not serve any more.
+    Stuck(&'static str),
+    /// The channel is not there any more.
+    Gone(String),
 }
 
 struct Work<H> {
@@ -115,54 +137,78 @@ impl<H: Handler> Work<H> {
     /// One consumer on one channel, until it is lost or no longer wanted.
     async fn session(&mut self, link: &Link) -> Result<End, BrokerError> {
         let wire = link.wire()?;
-        let channel = wire.connection.create_channel().await?;
-        channel.basic_qos(self.settings.prefetch.max(1), BasicQosOptions::default()).await?;
-        let mut consumer = self.subscribe(&channel).await?;
-        let stuck = CancellationToken::new();
-        tracing::info!(stage = H::NAME, queue = self.stage.queue.name(), "consuming");
+        let opened = timeout(OPENING, self.open(&wire.connection)).await;
+        let (channel, mut consumer) = opened.map_err(|_| BrokerError::Slow(OPENING))??;
+        let session = Session::default();
         let end = loop {
+            let quiet = tokio::time::sleep(self.settings.look);
             let (delivery, permit) = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break End::Stopped,
-                () = stuck.cancelled() => break End::Lost("a delivery could not be settled".to_owned()),
+                () = session.stuck.cancelled() => break End::Stuck("a delivery could not be settled"),
+                () = link.lost(&wire) => break End::Gone("the connection is lost".to_owned()),
                 next = next(&mut consumer, &self.permits) => match next {
                     Ok(next) => next,
-                    Err(cause) => return Ok(End::Lost(cause)),
+                    Err(cause) => break End::Gone(cause),
+                },
+                () = quiet => match timeout(OPENING, self.is_forgotten(&channel)).await {
+                    Ok(Ok(false)) => continue,
+                    Ok(Ok(true)) => break End::Stuck("the queue has messages, and none comes"),
+                    Ok(Err(cause)) => break End::Gone(spell(&cause)),
+                    Err(_) => break End::Gone("the broker does not answer".to_owned()),
                 },
             };
-            while self.tasks.try_join_next().is_some() {}
-            let (stage, user, stuck) = (Arc::clone(&self.stage), wire.user.clone(), stuck.clone());
-            self.tasks.spawn(async move {
-                process(&stage, delivery, &user, &stuck).await;
-                drop(permit);
-            });
+            self.begin(delivery, permit, &wire.user, &session);
         };
-        self.give_back(&channel, &consumer).await;
+        if matches!(end, End::Stopped | End::Stuck(_)) {
+            self.give_back(&channel, &consumer).await;
+        }
+        session.gone.cancel();
         Ok(end)
     }
 
+    async fn open(&self, connection: &Connection) -> Result<(Channel, Consumer), lapin::Error> {
+        let channel = connection.create_channel().await?;
+        channel.basic_qos(self.settings.prefetch.max(1), BasicQosOptions::default()).await?;
+        let consumer = self.subscribe(&channel).await?;
+        Ok((channel, consumer))
+    }
+
+    fn begin(&mut self, delivery: Delivery, permit: OwnedSemaphorePermit, user: &str, session: &Session) {
+        while self.tasks.try_join_next().is_some() {}
+        let (stage, user, session) = (Arc::clone(&self.stage), user.to_owned(), session.clone());
+        self.tasks.spawn(async move {
+            process(&stage, delivery, &user, &session).await;
+            drop(permit);
+        });
+    }
+
+    /// Whether there are messages that we could handle and do not get.
+    async fn is_forgotten(&self, channel: &Channel) -> Result<bool, lapin::Error> {
+        if self.permits.available_permits() == 0 {
+            return Ok(false);
+        }
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let queue =
+            channel.queue_declare(short(self.stage.queue.name())?, options, FieldTable::default()).await?;
+        Ok(queue.message_count() > 0 || queue.consumer_count() == 0)
+    }
+
     async fn subscribe(&self, channel: &Channel) -> Result<Consumer, lapin::Error> {
-        let name = |text: &str| {
-            ShortString::try_new(text).map_err(|cause| lapin::Error::from(std::io::Error::other(cause)))
-        };
         let tag = format!("{}.{}", H::NAME, Uuid::new_v4().simple());
         let options = BasicConsumeOptions::default();
-        channel
-            .basic_consume(name(self.stage.queue.name())?, name(&tag)?, options, FieldTable::default())
-            .await
+        let (queue, tag) = (short(self.stage.queue.name())?, short(&tag)?);
+        let consumer = channel.basic_consume(queue, tag, options, FieldTable::default()).await?;
+        tracing::info!(stage = H::NAME, queue = self.stage.queue.name(), "consuming");
+        Ok(consumer)
     }
 
     /// Takes nothing more, lets what is held finish within the drain time, and ends the channel, by which everything
     /// that is not settled goes back to the queue.
     async fn give_back(&mut self, channel: &Channel, consumer: &Consumer) {
-        let cancelled = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
-        if !matches!(timeout(CLOSING, cancelled).await, Ok(Ok(()))) {
-            tracing::debug!("the broker did not take the end of the consumer");
-        }
+        courteous(channel.basic_cancel(consumer.tag(), BasicCancelOptions::default())).await;
         self.finish().await;
-        if !matches!(timeout(CLOSING, channel.close(200, ShortString::default())).await, Ok(Ok(()))) {
-            tracing::debug!("the broker did not take the end of the channel");
-        }
+        courteous(channel.close(200, ShortString::default())).await;
     }
 
     async fn finish(&mut self) {
@@ -178,6 +224,13 @@ impl<H: Handler> Work<H> {
     }
 }
 
+/// A broker that is gone does not answer to an end, and it is one all the same.
+async fn courteous(end: impl Future<Output = lapin::Result<()>>) {
+    if !matches!(timeout(CLOSING, end).await, Ok(Ok(()))) {
+        tracing::debug!("the broker did not answer to the end of a consumer");
+    }
+}
+
 /// The next delivery and the right to handle it; an error says why there will be none.
 async fn next(
     consumer: &mut Consumer,
@@ -189,4 +242,9 @@ async fn next(
         Some(Err(cause)) => Err(spell(&cause)),
         None => Err("the broker ended the consumer: is the queue still there?".to_owned()),
     }
+}
+
+/// `ShortString`'s own conversion panics on what is too long.
+fn short(text: &str) -> Result<ShortString, lapin::Error> {
+    ShortString::try_new(text).map_err(|cause| std::io::Error::other(cause).into())
 }

@@ -5,6 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -20,12 +21,12 @@ use super::backoff::Backoff;
 use super::connection::spell;
 use super::delivery::{Handler, Incoming};
 use super::error::PublishError;
-use super::headers;
 use super::message::{Letter, Target};
 use super::publisher::Publisher;
 use super::queue::{Delay, WorkQueue};
 use super::settle::{Settlement, follow_up};
 use crate::domain::Cause;
+use crate::telemetry::{self, Metrics};
 
 /// The longest pause between two tries to publish a follow-up.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -36,26 +37,58 @@ pub(super) struct Stage<H> {
     pub(super) publisher: Publisher,
     pub(super) queue: WorkQueue,
     pub(super) patience: Duration,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) held: AtomicUsize,
 }
 
-/// Handles and settles one delivery; `stuck` is cancelled where it could not be settled.
+/// What a delivery shares with the consumer that it came from.
+#[derive(Clone, Default)]
+pub(super) struct Session {
+    /// Cancelled where a delivery could not be settled.
+    pub(super) stuck: CancellationToken,
+    /// Cancelled when the channel is gone: no acknowledgement gets through any more, and lapin may never say so.
+    pub(super) gone: CancellationToken,
+}
+
+/// Handles and settles one delivery.
 pub(super) async fn process<H: Handler>(
     stage: &Stage<H>,
     mut delivery: Delivery,
     us: &str,
-    stuck: &CancellationToken,
+    session: &Session,
 ) {
+    let _held = Held::new(stage);
     let message = Incoming::read(&mut delivery, us, Timestamp::now());
     let span = span(stage, &message);
     async {
+        let begun = Instant::now();
         let settlement = handle(stage, message.clone()).await;
-        if let Err(cause) = settle(stage, &delivery, message, settlement).await {
+        count::<H>(&stage.metrics, &settlement, begun.elapsed());
+        if let Err(cause) = settle(stage, &delivery, session, message, settlement).await {
             tracing::error!(stage = H::NAME, cause = spell(&cause), "not settled: the message goes back");
-            stuck.cancel();
+            session.stuck.cancel();
         }
     }
     .instrument(span)
     .await;
+}
+
+/// Counts a delivery for as long as it is held, however that ends.
+struct Held<'a, H: Handler>(&'a Stage<H>);
+
+impl<'a, H: Handler> Held<'a, H> {
+    fn new(stage: &'a Stage<H>) -> Self {
+        let before = stage.held.fetch_add(1, Ordering::Relaxed);
+        stage.metrics.in_flight(H::NAME, before.saturating_add(1));
+        Self(stage)
+    }
+}
+
+impl<H: Handler> Drop for Held<'_, H> {
+    fn drop(&mut self) {
+        let before = self.0.held.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.in_flight(H::NAME, before.saturating_sub(1));
+    }
 }
 
 fn span<H: Handler>(stage: &Stage<H>, message: &Incoming) -> Span {
@@ -70,7 +103,7 @@ fn span<H: Handler>(stage: &Stage<H>, message: &Incoming) -> Span {
         attempt = message.attempt,
     );
     // Refused only where nobody records traces.
-    drop(span.set_parent(headers::extract(&message.headers)));
+    drop(span.set_parent(telemetry::extract(&message.headers)));
     span
 }
 
@@ -85,6 +118,7 @@ async fn handle<H: Handler>(stage: &Stage<H>, message: Incoming) -> Settlement {
 async fn settle<H: Handler>(
     stage: &Stage<H>,
     delivery: &Delivery,
+    session: &Session,
     message: Incoming,
     settlement: Settlement,
 ) -> Result<(), PublishError> {
@@ -92,13 +126,22 @@ async fn settle<H: Handler>(
     if let Some((to, letter)) = follow_up(message, settlement, &stage.queue, Timestamp::now()) {
         publish(stage, delivery, to, letter).await?;
     }
-    match delivery.acker.ack(BasicAckOptions::default()).await {
+    acknowledge(H::NAME, delivery, session).await;
+    Ok(())
+}
+
+async fn acknowledge(stage: &str, delivery: &Delivery, session: &Session) {
+    let acked = tokio::select! {
+        biased;
+        () = session.gone.cancelled() => Ok(false),
+        acked = delivery.acker.ack(BasicAckOptions::default()) => acked,
+    };
+    match acked {
         Ok(true) => {}
         // Not an error, and not an acknowledgement: the channel is gone, and the broker delivers again.
-        Ok(false) => tracing::warn!(stage = H::NAME, "too late to acknowledge: the message comes again"),
-        Err(cause) => tracing::warn!(stage = H::NAME, %cause, "not acknowledged: the message comes again"),
+        Ok(false) => tracing::warn!(stage, "too late to acknowledge: the message comes again"),
+        Err(cause) => tracing::warn!(stage, %cause, "not acknowledged: the message comes again"),
     }
-    Ok(())
 }
 
 /// Tries until the broker has the follow-up, the delivery is lost to us anyway, or patience is at its end. Going
@@ -131,4 +174,13 @@ fn log<H: Handler>(message: &Incoming, settlement: &Settlement) {
     };
     let (attempt, cause) = (message.attempt, cause.as_str());
     tracing::info!(stage = H::NAME, id, outcome, attempt, cause, "settled");
+}
+
+fn count<H: Handler>(metrics: &Metrics, settlement: &Settlement, took: Duration) {
+    metrics.stage_processed(H::NAME, settlement.outcome(), took.as_secs_f64());
+    match settlement {
+        Settlement::Done => {}
+        Settlement::Delay { cause, .. } => metrics.delayed(H::NAME, *cause),
+        Settlement::Park { cause, .. } => metrics.parked(H::NAME, *cause),
+    }
 }

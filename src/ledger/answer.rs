@@ -3,7 +3,6 @@
 //! Invariant: the first final answer to a submission wins, whatever comes later; `issued` and `recorded` belong to
 //! the record and pass to its newest attempt, `rejected` belongs to its submission (contract, rule 5).
 
-use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::history::Note;
@@ -255,7 +254,11 @@ impl Ledger {
                 self.give(tx, addressed, "rejected", Some(reason), Stage::Resolve).await?;
                 Ok(Resolution::Answered(addressed.attempt.id))
             }
-            None => Ok(Resolution::Noted),
+            // Nobody waits for it any more, but it is this submission's first final answer and stays that.
+            None => {
+                write_answer(tx, addressed, "rejected", Some(reason)).await?;
+                Ok(Resolution::Noted)
+            }
         }
     }
 
@@ -268,13 +271,7 @@ impl Ledger {
         reason: Option<&Reason>,
         stage: Stage,
     ) -> Result<(), LedgerError> {
-        let text = reason.map(serde_json::to_string).transpose();
-        sqlx::query("UPDATE attempt SET answer = $2, reason = $3 WHERE attempt_id = $1")
-            .bind(case.attempt.id.to_string())
-            .bind(label.to_owned())
-            .bind(text.map_err(|_| LedgerError::Unreadable("reason"))?)
-            .execute(&mut **tx)
-            .await?;
+        write_answer(tx, case, label, reason).await?;
         self.shift(tx, case.attempt.id, Event::Answer, stage, None).await?;
         Ok(())
     }
@@ -295,15 +292,22 @@ impl Ledger {
         };
         self.note(tx, note).await
     }
+}
 
-    /// When nothing may be written to OpenCRVS before: the attempt's acceptance by the ledger's row.
-    ///
-    /// # Errors
-    /// [`LedgerError::Missing`] for an unknown attempt.
-    pub async fn accepted_at(&self, attempt: AttemptId) -> Result<Timestamp, LedgerError> {
-        let case = self.case(attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
-        Ok(case.attempt.accepted_at)
-    }
+async fn write_answer(
+    tx: &mut Transaction<'static, Any>,
+    case: &Case,
+    label: &str,
+    reason: Option<&Reason>,
+) -> Result<(), LedgerError> {
+    let text = reason.map(serde_json::to_string).transpose();
+    sqlx::query("UPDATE attempt SET answer = $2, reason = $3 WHERE attempt_id = $1")
+        .bind(case.attempt.id.to_string())
+        .bind(label.to_owned())
+        .bind(text.map_err(|_| LedgerError::Unreadable("reason"))?)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 fn ask_again(newest: &Case) -> Resolution {

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
     use crate::nid::REPLY_SCHEMA;
 
-    fn reply(data: Value) -> Value {
+    fn reply(data: &Value) -> Value {
         json!({
             "specversion": "1.0", "id": "r-1", "source": "/nid", "type": "crvs.nid.reply.v1",
             "time": "2026-11-23T10:00:00Z", "datacontenttype": "application/json", "data": data,
@@ -206,22 +206,22 @@ mod tests {
 
     /// Replies that are one step away from a good one, and good ones.
     fn instances() -> Vec<Value> {
-        let issued = with(reply(data("issued")), "/data/national_id", json!("1234567890"));
-        let rejected = with(reply(data("rejected")), "/data/reason", json!({ "code": "not_eligible" }));
+        let issued = with(reply(&data("issued")), "/data/national_id", json!("1234567890"));
+        let rejected = with(reply(&data("rejected")), "/data/reason", json!({ "code": "not_eligible" }));
         let mut all = vec![
             issued.clone(),
             rejected.clone(),
-            reply(data("recorded")),
-            reply(data("pending")),
-            with(reply(data("retry")), "/data/retry_after_s", json!(30)),
-            with(reply(data("retry")), "/data/retry_after_s", json!(0)),
-            with(reply(data("retry")), "/data/retry_after_s", json!("30")),
-            with(reply(data("pending")), "/data/nid_reference", json!("x".repeat(129))),
+            reply(&data("recorded")),
+            reply(&data("pending")),
+            with(reply(&data("retry")), "/data/retry_after_s", json!(30)),
+            with(reply(&data("retry")), "/data/retry_after_s", json!(0)),
+            with(reply(&data("retry")), "/data/retry_after_s", json!("30")),
+            with(reply(&data("pending")), "/data/nid_reference", json!("x".repeat(129))),
             with(issued.clone(), "/data/submission", json!(1.0)),
             with(issued.clone(), "/data/unheard_of", json!({ "a": 1 })),
-            reply(data("issued")),
-            reply(data("rejected")),
-            reply(data("done")),
+            reply(&data("issued")),
+            reply(&data("rejected")),
+            reply(&data("done")),
             json!([]),
             json!("issued"),
         ];
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn a_vendors_free_text_is_not_kept() {
         let reason = json!({ "code": "other", "message": "Ada Doe", "fields": ["subject.name", "Ada Doe"] });
-        let text = with(reply(data("rejected")), "/data/reason", reason).to_string();
+        let text = with(reply(&data("rejected")), "/data/reason", reason).to_string();
         let kept = Reply::read(text.as_bytes(), 65_536).unwrap();
         let reason = Reason { code: ReasonCode::Other, fields: vec!["subject.name".into()] };
         assert_eq!(kept.status, Status::Rejected(reason));

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::settle::Fault;
-use crate::broker::{Outgoing, Publisher, Target, WorkQueue};
+use crate::broker::names::AMQP_SYSTEM;
+use crate::broker::{Delay, Outgoing, Publisher, Target, WorkQueue};
 use crate::domain::{Cause, MESSAGE_VERSION, OutcomeMessage, RequestMessage, State};
 use crate::ledger::{Case, Ledger};
 
@@ -40,7 +41,7 @@ impl NextHop {
 
     /// Has the attempt's request sent again after a while; without one, after the first delay step.
     pub(super) async fn ask_again(&self, case: &Case, after: Option<Duration>) -> Result<(), Fault> {
-        let to = self.queues.requests.waiting_at_least(after.unwrap_or_default());
+        let to = waiting(&self.queues.requests, after.unwrap_or_default(), Target::requests(AMQP_SYSTEM));
         self.publish(case, &to, "request.v1", &request_message(case)).await
     }
 
@@ -60,7 +61,7 @@ impl NextHop {
     }
 
     async fn request(&self, case: &Case) -> Result<(), Fault> {
-        let to = Target { exchange: "requests".into(), routing_key: "amqp".into() };
+        let to = Target::requests(AMQP_SYSTEM);
         self.publish(case, &to, "request.v1", &request_message(case)).await
     }
 
@@ -68,9 +69,9 @@ impl NextHop {
         let message =
             OutcomeMessage { v: MESSAGE_VERSION, record: case.record.id.clone(), attempt: case.attempt.id };
         let to = if self.is_early(case.attempt.accepted_at) {
-            self.queues.outcomes.waiting_at_least(self.confirm_after)
+            waiting(&self.queues.outcomes, self.confirm_after, Target::outcomes())
         } else {
-            Target { exchange: "outcomes".into(), routing_key: "outcome".into() }
+            Target::outcomes()
         };
         self.publish(case, &to, "outcome.v1", &message).await
     }
@@ -103,4 +104,9 @@ impl NextHop {
 
 fn request_message(case: &Case) -> RequestMessage {
     RequestMessage { v: MESSAGE_VERSION, record: case.record.id.clone(), attempt: case.attempt.id }
+}
+
+/// The delay queue that is long enough; the work queue itself where no delay is configured.
+fn waiting(queue: &WorkQueue, least: Duration, otherwise: Target) -> Target {
+    queue.pick(Delay::AtLeast(least), 0).map_or(otherwise, Target::queue)
 }

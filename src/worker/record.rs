@@ -45,11 +45,10 @@ impl Record {
         let message = read(body)?;
         let registration = &message.registration;
         let number = self.numbers.fill(registration);
-        let number = registration.number.clone().map_or(number, Ok).map_err(|_| Fault::Message(Cause::Malformed))?;
-        let Receipt { case, fresh } = self
-            .ledger
-            .receive(registration, &number, &message.sealed_view, &message.sealed_token)
-            .await?;
+        let number =
+            registration.number.clone().map_or(number, Ok).map_err(|_| Fault::Message(Cause::Malformed))?;
+        let Receipt { case, fresh } =
+            self.ledger.receive(registration, &number, &message.sealed_view, &message.sealed_token).await?;
         tracing::info!(
             record.id = %case.record.id, attempt.id = %case.attempt.id, attempt.state = case.attempt.state.as_str(),
             fresh, "registration recorded"

@@ -9,15 +9,13 @@ use std::sync::Arc;
 use super::next_hop::NextHop;
 use super::record::{ask_about, open_view};
 use super::settle::{Fault, settled};
+use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Handler, Incoming, Outgoing, Publisher, Settlement, Target};
 use crate::domain::{Cause, MESSAGE_VERSION, RequestMessage, State};
 use crate::ledger::{Case, Ledger, Stage};
 use crate::nid::{Ask, Request};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
-
-/// The name of the queue contract as a route.
-const SYSTEM: &str = "amqp";
 
 /// The stage.
 pub struct Send {
@@ -76,7 +74,7 @@ impl Send {
             // *record* sends only what can be asked; the release or the mapping has changed since.
             return self.park(&case, Cause::Malformed).await;
         };
-        self.ledger.requested(&case, SYSTEM).await?;
+        self.ledger.requested(&case, AMQP_SYSTEM).await?;
         self.publish(&case, request).await?;
         self.ledger.published(case.attempt.id).await?;
         self.metrics.requested(&case.record.kind);
@@ -95,12 +93,16 @@ impl Send {
     }
 
     async fn publish(&self, case: &Case, request: Request) -> Result<(), Fault> {
-        let to = Target { exchange: "nid.requests".into(), routing_key: request.kind.into() };
+        let to = Target::nid_requests(request.kind);
         let mut headers = BTreeMap::new();
         headers.insert("reply_to".to_owned(), format!("reply.{}", request.kind));
         let outgoing = Outgoing {
             id: format!("{}:{}", case.record.request, case.attempt.submission),
-            kind: if request.kind == "birth" { "crvs.nid.birth.request.v1" } else { "crvs.nid.death.request.v1" },
+            kind: if request.kind == "birth" {
+                "crvs.nid.birth.request.v1"
+            } else {
+                "crvs.nid.death.request.v1"
+            },
             content_type: "application/cloudevents+json",
             correlation_id: Some(case.record.request.to_string()),
             headers,

@@ -7,9 +7,7 @@ use nidbridge::domain::{
     AttemptKey, Cause, Dialect, Event, EventKind, NationalId, Reason, ReasonCode, RecordId, Registration,
     RegistrationNumber, State, TrackingId,
 };
-use nidbridge::ledger::{
-    Case, LeaseRefusal, Ledger, LedgerError, Resolution, SealedId, Stage, VendorReply,
-};
+use nidbridge::ledger::{Case, LeaseRefusal, Ledger, LedgerError, Resolution, SealedId, Stage, VendorReply};
 
 use crate::harness::ledgers::{OpenLedger, both};
 
@@ -124,6 +122,10 @@ async fn a_rejection_belongs_to_its_submission() {
         let first = requested(ledger, "r", 0).await;
         let second = requested(ledger, "r", 1).await;
         assert_eq!(reply(ledger, &first, 1, &rejected()).await, Resolution::Noted);
+        assert_eq!(state(ledger, &second).await, State::Requested);
+        // Superseded or not: it was the first final answer to that submission.
+        let late = reply(ledger, &first, 1, &issued(ledger, "1111111111")).await;
+        assert_eq!(late, Resolution::Refused(Cause::ContradictoryAnswer));
         assert_eq!(state(ledger, &second).await, State::Requested);
         assert_eq!(reply(ledger, &first, 2, &rejected()).await, Resolution::Answered(second.attempt.id));
         let case = ledger.case(second.attempt.id).await.unwrap().unwrap();

@@ -1,1 +1,18 @@
-//! it
+//! The stories of the bridge, told against the real RabbitMQ and the real PostgreSQL.
+//!
+//! One binary: a shared private node is started by the first test that wants it and ends with the process. Each
+//! test has vhosts and a database of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod broker;
+mod harness;
+mod ledger;
+mod pipeline;
+mod vendor;

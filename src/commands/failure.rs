@@ -1,0 +1,62 @@
+//! How a command fails, and the exit code that says so (`sysexits.h` where it has one).
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use crate::config::Faults;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] Faults),
+    /// Something that is needed cannot be reached.
+    #[error("{0:#}")]
+    Unavailable(#[source] anyhow::Error),
+    /// It may work later.
+    #[error("{0:#}")]
+    Later(#[source] anyhow::Error),
+    /// Anything else.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 78,
+            Self::Unavailable(_) => 69,
+            Self::Later(_) => 75,
+            Self::Failed(_) => 1,
+        }
+    }
+
+    /// Says so on stderr.
+    pub(super) fn report(&self) -> ExitCode {
+        // with stderr gone there is nobody left to tell
+        writeln!(std::io::stderr(), "nidbridge: {self}").unwrap_or_default();
+        ExitCode::from(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_the_code_that_the_help_names() {
+        let cause = || anyhow::anyhow!("x");
+        let codes = [
+            Failure::Config(Faults(Vec::new())),
+            Failure::Unavailable(cause()),
+            Failure::Later(cause()),
+            Failure::Failed(cause()),
+        ]
+        .map(|failure| failure.code());
+        assert_eq!(codes, [78, 69, 75, 1]);
+        for code in codes {
+            assert!(super::super::EXIT_CODES.contains(&format!(" {code} ")), "{code}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Finds the text of each setting: environment over file over default.
+//!
+//! Invariant: a fault never ends the reading, and never holds a secret.
+
+use std::collections::BTreeMap;
+
+use super::fault::Fault;
+use super::setting::{Form, Setting};
+
+/// A setting as it holds, as it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The key.
+    pub key: &'static str,
+    /// The value; `(not set)` if there is none.
+    pub value: String,
+    /// Where it is from: a variable, the file, or the default.
+    pub origin: String,
+}
+
+/// Reads settings and gathers what is wrong with them.
+pub struct Reader<'a> {
+    environment: &'a BTreeMap<String, String>,
+    file: &'a BTreeMap<String, String>,
+    faults: Vec<Fault>,
+    shown: Vec<Shown>,
+}
+
+struct Found {
+    text: String,
+    origin: String,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(environment: &'a BTreeMap<String, String>, file: &'a BTreeMap<String, String>) -> Self {
+        Self { environment, file, faults: Vec::new(), shown: Vec::new() }
+    }
+
+    /// The value of one setting, or nothing and a fault.
+    pub(super) fn value<F: Form>(&mut self, setting: &Setting) -> Option<F::Value> {
+        let found = match self.find(setting) {
+            Ok(found) => found,
+            Err(fault) => {
+                self.faults.push(fault);
+                return None;
+            }
+        };
+        let value = if found.text.is_empty() { "(not set)".to_owned() } else { (setting.show)(&found.text) };
+        self.shown.push(Shown { key: setting.key, value, origin: found.origin.clone() });
+        match F::parse(&found.text) {
+            Ok(value) => Some(value),
+            Err(why) => {
+                let fix = format!("write {} (it is from {})", F::EXPECTED, found.origin);
+                self.faults.push(Fault::of(setting, why, fix).showing(setting, &found.text));
+                None
+            }
+        }
+    }
+
+    pub(super) fn fault(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    pub(super) fn finish(self) -> (Vec<Shown>, Vec<Fault>) {
+        (self.shown, self.faults)
+    }
+
+    fn find(&self, setting: &Setting) -> Result<Found, Fault> {
+        let mut found: Option<Found> = None;
+        for name in setting.env {
+            for candidate in [self.direct(name), self.mounted(setting, name)?].into_iter().flatten() {
+                if let Some(first) = &found {
+                    let why = format!("is set twice, by {} and by {}", first.origin, candidate.origin);
+                    return Err(Fault::of(setting, why, "keep one of them"));
+                }
+                found = Some(candidate);
+            }
+        }
+        Ok(found
+            .or_else(|| {
+                let text = self.file.get(setting.key)?.clone();
+                Some(Found { text, origin: "the file".to_owned() })
+            })
+            .unwrap_or_else(|| Found { text: setting.default.to_owned(), origin: "the default".to_owned() }))
+    }
+
+    /// An empty variable is one that is not set: compose files pass those on.
+    fn direct(&self, name: &str) -> Option<Found> {
+        let text = self.environment.get(name).filter(|text| !text.is_empty())?;
+        Some(Found { text: text.clone(), origin: name.to_owned() })
+    }
+
+    fn mounted(&self, setting: &Setting, name: &str) -> Result<Option<Found>, Fault> {
+        let name = format!("{name}_FILE");
+        let Some(path) = self.environment.get(&name).filter(|path| !path.is_empty()) else { return Ok(None) };
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                Ok(Some(Found { text: text.trim_end_matches(['\r', '\n']).to_owned(), origin: name }))
+            }
+            Err(why) => Err(Fault::of(
+                setting,
+                format!("{name} names {path:?}, which cannot be read ({why})"),
+                "mount the file there, readable for this user, or set the variable itself",
+            )),
+        }
+    }
+}

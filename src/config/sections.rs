@@ -1,0 +1,176 @@
+//! The settings themselves: a struct for each concern, a line for each setting.
+//!
+//! Invariant: this is the only place where a setting is named; nothing else reads the environment or the file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::forms::{
+    AmqpUrl, HttpUrl, Keys, LedgerUrl, Listen, LogFilter, LogFormat, LogFormatName, Negative, Optional, Path,
+    Positive, Size, Span, Steps, Switch, Template, Text,
+};
+use super::setting::settings;
+use crate::domain::{NegativePolicy, NumberTemplate};
+
+settings! {
+    /// RabbitMQ, and how it is used.
+    pub struct BrokerConfig in "broker" {
+        /// The broker, with the bridge's own vhost.
+        url: SecretString, AmqpUrl, "amqp://guest:guest@localhost:5672/nidbridge", ["AMQP_URL"];
+        /// The vhost of the queue contract with the National ID system.
+        nid_url: SecretString, AmqpUrl, "amqp://guest:guest@localhost:5672/nid", ["NID_AMQP_URL"];
+        /// How often either side of a connection shows that it lives.
+        heartbeat: Duration, Span, "10s", ["BROKER_HEARTBEAT"];
+        /// The time in which it must be known whether the broker has a message.
+        publish_timeout: Duration, Span, "1s", ["PUBLISH_TIMEOUT"];
+        /// Messages that one process publishes at the same time; each has a channel of its own.
+        channels: u16, Positive<u16>, "64", ["BROKER_CHANNELS"];
+        /// Messages that a stage works on at the same time.
+        prefetch: u16, Positive<u16>, "32", ["BROKER_PREFETCH"];
+        /// How long a message waits before each further try; it goes on at the last step.
+        retry_steps: Vec<Duration>, Steps, "5s,30s,2m,10m,30m", ["RETRY_STEPS"];
+        /// Messages that a queue takes before it refuses more.
+        max_length: u64, Positive<u64>, "1000000", ["BROKER_MAX_LENGTH"];
+        /// Deliveries after which the broker itself parks a message that is never settled.
+        delivery_limit: u32, Positive<u32>, "50", ["BROKER_DELIVERY_LIMIT"];
+        /// Whether each process declares exchanges and queues when it connects.
+        apply_topology: bool, Switch, "true", ["BROKER_APPLY_TOPOLOGY"];
+        /// How long a process that is told to stop may finish what it holds.
+        drain: Duration, Span, "25s", ["BROKER_DRAIN"];
+        /// The longest pause between two tries to reach the broker.
+        reconnect_max: Duration, Span, "5s", ["BROKER_RECONNECT_MAX"];
+    }
+}
+
+settings! {
+    /// Where the bridge keeps what it knows.
+    pub struct LedgerConfig in "ledger" {
+        /// SQLite for one machine, PostgreSQL for more.
+        url: SecretString, LedgerUrl, "sqlite://nidbridge.db", ["LEDGER_URL"];
+        /// Connections of one process.
+        connections: u32, Positive<u32>, "8", ["LEDGER_CONNECTIONS"];
+    }
+}
+
+settings! {
+    /// What rests is sealed with these.
+    pub struct SealConfig in "seal" {
+        /// The first key seals, every key opens. Front, worker and confirmer need the same.
+        keys: SecretString, Keys, "", ["SEAL_KEYS"];
+    }
+}
+
+settings! {
+    /// Where OpenCRVS calls the bridge.
+    pub struct FrontConfig in "front" {
+        /// Where it listens.
+        listen: SocketAddr, Listen, "0.0.0.0:3040", ["FRONT_LISTEN"];
+        /// The largest body that is read.
+        max_body: usize, Size, "50MiB", ["FRONT_MAX_BODY"];
+        /// Memory that all bodies together may take; more callers wait.
+        body_memory: usize, Size, "256MiB", ["FRONT_BODY_MEMORY"];
+        /// How long a registration is held while the broker is away, before it is answered 503.
+        hold: Duration, Span, "15s", ["FRONT_HOLD"];
+        /// Where the last good key of OpenCRVS is kept, so that a restart does not need auth.
+        key_cache: Option<PathBuf>, Optional<Path>, "", ["FRONT_KEY_CACHE"];
+    }
+}
+
+settings! {
+    /// What a record token of OpenCRVS must say.
+    pub struct TokenConfig in "token" {
+        /// Who issued it.
+        issuer: String, Text, "opencrvs:auth-service", ["TOKEN_ISSUER"];
+        /// For whom it is meant.
+        audience: String, Text, "opencrvs:countryconfig-user", ["TOKEN_AUDIENCE"];
+        /// What it allows.
+        scope: String, Text, "record.confirm-registration", ["TOKEN_SCOPE"];
+    }
+}
+
+settings! {
+    /// Where OpenCRVS is.
+    pub struct OpencrvsConfig in "opencrvs" {
+        /// The auth service.
+        auth_url: Url, HttpUrl, "http://auth:4040", ["AUTH_URL", "OPENCRVS_AUTH_URL"];
+        /// The gateway.
+        gateway_url: Url, HttpUrl, "http://gateway:7070", ["GATEWAY_URL", "OPENCRVS_GATEWAY_URL"];
+        /// The country's own configuration service.
+        country_config_url: Option<Url>, Optional<HttpUrl>, "",
+            ["COUNTRY_CONFIG_URL", "OPENCRVS_COUNTRY_CONFIG_URL"];
+        /// The time that one call may take.
+        timeout: Duration, Span, "30s", ["OPENCRVS_TIMEOUT"];
+        /// The time that a connection may take to open.
+        connect_timeout: Duration, Span, "5s", ["OPENCRVS_CONNECT_TIMEOUT"];
+        /// The shortest pause between two fetches of the public key.
+        key_refetch: Duration, Span, "5s", ["OPENCRVS_KEY_REFETCH"];
+    }
+}
+
+settings! {
+    /// The National ID system.
+    pub struct NidConfig in "nid" {
+        /// The `source` of the requests: who asks.
+        source: String, Text, "/nidbridge", ["NID_SOURCE"];
+        /// The largest reply that is read.
+        reply_max_bytes: usize, Size, "64KiB", ["NID_REPLY_MAX_BYTES"];
+        /// How long an answer is waited for.
+        deadline: Duration, Span, "7d", ["NID_DEADLINE"];
+        /// Replies that are worked on at the same time.
+        prefetch: u16, Positive<u16>, "32", ["NID_PREFETCH"];
+    }
+}
+
+settings! {
+    /// How OpenCRVS is told.
+    pub struct ConfirmConfig in "confirm" {
+        /// The pause after the 202, on top of the publish timeout, before OpenCRVS may be written to.
+        delay: Duration, Span, "2s", ["CONFIRM_DELAY"];
+        /// How long nobody writes a record after a write whose end is not known.
+        quarantine: Duration, Span, "10m", ["CONFIRM_QUARANTINE"];
+        /// How long one confirmer has a record for itself.
+        lease: Duration, Span, "60s", ["CONFIRM_LEASE"];
+        /// What is done with a negative answer that this OpenCRVS cannot be told.
+        negative: NegativePolicy, Negative, "hold", ["CONFIRM_NEGATIVE"];
+        /// Records that are worked on at the same time.
+        prefetch: u16, Positive<u16>, "16", ["CONFIRM_PREFETCH"];
+        /// The type under which OpenCRVS gets the ID.
+        identifier_type: String, Text, "NATIONAL_ID", ["CONFIRM_IDENTIFIER_TYPE"];
+        /// The comment of a confirmation without an ID.
+        comment: String, Text, "The National ID system did not issue an ID.", ["CONFIRM_COMMENT"];
+    }
+}
+
+settings! {
+    /// Registration numbers.
+    pub struct NumberConfig in "number" {
+        /// How they are made.
+        template: NumberTemplate, Template, "{year}{tracking_id}", ["NUMBER_TEMPLATE"];
+    }
+}
+
+settings! {
+    /// Logs and traces.
+    pub struct TelemetryConfig in "telemetry" {
+        /// How log lines look.
+        log_format: LogFormat, LogFormatName, "text", ["LOG_FORMAT"];
+        /// What is logged.
+        log_filter: String, LogFilter, "info", ["LOG_FILTER"];
+        /// Where traces go (OTLP over HTTP); none go anywhere without it.
+        otlp_endpoint: Option<Url>, Optional<HttpUrl>, "", ["OTEL_EXPORTER_OTLP_ENDPOINT"];
+        /// The name under which they go.
+        service_name: String, Text, "nidbridge", ["OTEL_SERVICE_NAME"];
+    }
+}
+
+settings! {
+    /// The listener for operators and machines: `/metrics`, `/livez`, `/readyz`.
+    pub struct AdminConfig in "admin" {
+        /// Where it listens.
+        listen: SocketAddr, Listen, "0.0.0.0:9040", ["ADMIN_LISTEN"];
+    }
+}

@@ -1,0 +1,90 @@
+//! How a setting is declared: once, and loader, `config show` and `config reference` are all made from that.
+
+/// One line of the table of settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The dotted key in the TOML file.
+    pub key: &'static str,
+    /// The names in the environment; the first is the one that is documented, the others are older spellings.
+    pub env: &'static [&'static str],
+    /// What holds when nobody says anything; empty is "not set".
+    pub default: &'static str,
+    /// What it is.
+    pub doc: &'static str,
+    /// What a value looks like.
+    pub expected: &'static str,
+    /// Whether it may never be shown.
+    pub secret: bool,
+    /// A value as it may be shown.
+    pub show: fn(&str) -> String,
+}
+
+impl Setting {
+    /// The name in the environment.
+    pub fn variable(&self) -> &'static str {
+        self.env.first().copied().unwrap_or(self.key)
+    }
+}
+
+/// How the text of a setting is read and shown.
+pub trait Form {
+    /// What it becomes.
+    type Value;
+    /// What a value looks like, for messages: "a duration such as 5s".
+    const EXPECTED: &'static str;
+    /// Whether it may never be shown.
+    const SECRET: bool = false;
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What is wrong, without the text itself.
+    fn parse(text: &str) -> Result<Self::Value, String>;
+
+    /// The text as it may be shown.
+    fn show(text: &str) -> String {
+        if Self::SECRET { "(set)".to_owned() } else { text.to_owned() }
+    }
+}
+
+/// Declares a struct of settings: `field: type, form, default, [environment names];`.
+macro_rules! settings {
+    (
+        $(#[doc = $about:literal])+
+        pub struct $name:ident in $section:literal {
+            $(
+                $(#[doc = $doc:literal])+
+                $field:ident: $ty:ty, $form:ty, $default:expr, [$($env:literal),+];
+            )+
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            $( $(#[doc = $doc])+ pub $field: $ty, )+
+        }
+
+        impl $name {
+            pub(in crate::config) const SETTINGS: &'static [$crate::config::setting::Setting] = &[
+                $( $crate::config::setting::Setting {
+                    key: concat!($section, ".", stringify!($field)),
+                    env: &[$($env),+],
+                    default: $default,
+                    doc: concat!($($doc),+),
+                    expected: <$form as $crate::config::setting::Form>::EXPECTED,
+                    secret: <$form as $crate::config::setting::Form>::SECRET,
+                    show: <$form as $crate::config::setting::Form>::show,
+                }, )+
+            ];
+
+            /// Reads every field before it gives up, so that all faults are found.
+            pub(in crate::config) fn read(reader: &mut $crate::config::reader::Reader<'_>) -> Option<Self> {
+                let mut settings = Self::SETTINGS.iter();
+                $( let $field = settings.next().and_then(|setting| reader.value::<$form>(setting)); )+
+                Some(Self { $($field: $field?),+ })
+            }
+        }
+    };
+}
+
+pub(in crate::config) use settings;

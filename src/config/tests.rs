@@ -1,0 +1,214 @@
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+
+use super::*;
+
+const KEY: &str = "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+fn environment(pairs: &[(&str, &str)]) -> Sources {
+    let environment = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Sources { file: None, environment }
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn faults(sources: &Sources) -> Vec<String> {
+    load(sources, Part::Role).unwrap_err().0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn keys_are_all_that_a_role_must_be_told() {
+    let loaded = load(&environment(&[("SEAL_KEYS", KEY)]), Part::Role).unwrap();
+    assert_eq!(loaded.config.broker.retry_steps.len(), 5);
+    assert_eq!(loaded.config.front.max_body, 50 << 20);
+    assert_eq!(loaded.config.confirm.quarantine, Duration::from_secs(600));
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    let missing = faults(&environment(&[]));
+    assert!(
+        matches!(missing.as_slice(), [only] if only.starts_with("SEAL_KEYS (seal.keys): is not set;")),
+        "{missing:?}"
+    );
+    assert!(load(&environment(&[]), Part::Tool).is_ok());
+}
+
+#[test]
+fn every_default_is_a_value_of_its_own_form() {
+    assert!(load(&Sources::default(), Part::Tool).is_ok());
+    let keys: Vec<&str> = settings().map(|setting| setting.key).collect();
+    let variables: Vec<&str> = settings().flat_map(|setting| setting.env.iter().copied()).collect();
+    for names in [keys, variables] {
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "{names:?}");
+    }
+}
+
+#[test]
+fn the_environment_stands_over_the_file_and_the_file_over_the_default() {
+    let file = file(
+        "[front]\nlisten = '127.0.0.1:1'\nhold = '1s'\n[broker]\nretry_steps = ['1s', '2s']\nchannels = 7",
+    );
+    let mut sources = environment(&[("SEAL_KEYS", KEY), ("FRONT_LISTEN", "127.0.0.1:2"), ("FRONT_HOLD", "")]);
+    sources.file = Some(file.path().to_owned());
+    let config = load(&sources, Part::Role).unwrap().config;
+    assert_eq!(config.front.listen.port(), 2);
+    assert_eq!(config.front.hold, Duration::from_secs(1), "an empty variable is none");
+    assert_eq!(config.broker.retry_steps, [Duration::from_secs(1), Duration::from_secs(2)]);
+    assert_eq!(config.broker.channels, 7);
+}
+
+#[test]
+fn a_value_may_come_from_a_mounted_file() {
+    let mounted = file(&format!("{KEY}\n"));
+    let path = mounted.path().to_str().unwrap();
+    let config = load(&environment(&[("SEAL_KEYS_FILE", path)]), Part::Role).unwrap().config;
+    assert_eq!(config.seal_keys.expose_secret(), KEY);
+    let twice = faults(&environment(&[("SEAL_KEYS_FILE", path), ("SEAL_KEYS", KEY)]));
+    assert!(twice[0].contains("is set twice, by SEAL_KEYS and by SEAL_KEYS_FILE"), "{twice:?}");
+    let gone = faults(&environment(&[("SEAL_KEYS_FILE", "/nowhere/at/all")]));
+    assert!(gone[0].contains("SEAL_KEYS_FILE names \"/nowhere/at/all\""), "{gone:?}");
+}
+
+#[test]
+fn names_that_opencrvs_uses_elsewhere_are_understood() {
+    let sources = environment(&[("SEAL_KEYS", KEY), ("OPENCRVS_GATEWAY_URL", "http://gw:1/")]);
+    assert_eq!(load(&sources, Part::Role).unwrap().config.opencrvs.gateway_url.as_str(), "http://gw:1/");
+    let both = environment(&[("GATEWAY_URL", "http://a"), ("OPENCRVS_GATEWAY_URL", "http://b")]);
+    assert!(faults(&both)[0].contains("set twice, by GATEWAY_URL and by OPENCRVS_GATEWAY_URL"));
+}
+
+#[test]
+fn all_faults_are_told_at_once_with_their_names_and_the_fix() {
+    let file = file("[front]\nlistn = 'x'\n[number]\ntemplate = '{year}'\n");
+    let mut sources = environment(&[
+        ("FRONT_MAX_BODY", "50MB"),
+        ("CONFIRM_DELAY", "2"),
+        ("GATEWAY_URL", "gateway:7070"),
+        ("BROKER_CHANNELS", "0"),
+        ("CONFIRM_NEGATIVE", "reject"),
+    ]);
+    sources.file = Some(file.path().to_owned());
+    let faults = faults(&sources);
+    for expected in [
+        "front.listn: is not a setting; did you mean `front.listen`?",
+        "FRONT_MAX_BODY (front.max_body): \"50MB\" has a unit that is none of B, KiB, MiB, GiB; write a size such as",
+        "CONFIRM_DELAY (confirm.delay): \"2\" has no unit; write a duration such as 500ms, 5s, 10m, 24h or 7d",
+        "GATEWAY_URL (opencrvs.gateway_url): \"gateway:7070\" does not begin with http:// or https://; write a URL",
+        "BROKER_CHANNELS (broker.channels): \"0\" is less than 1; write a whole number of at least 1 (it is from",
+        "CONFIRM_NEGATIVE (confirm.negative): \"reject\" is neither; write hold or confirm_with_comment",
+        "NUMBER_TEMPLATE (number.template): \"{year}\" cannot be used: {tracking_id} is missing",
+    ] {
+        assert!(faults.iter().any(|fault| fault.starts_with(expected)), "{expected}\n{faults:#?}");
+    }
+    assert_eq!(faults.len(), 7, "{faults:#?}");
+}
+
+#[test]
+fn settings_must_fit_each_other() {
+    let sources = environment(&[
+        ("SEAL_KEYS", KEY),
+        ("CONFIRM_LEASE", "30s"),
+        ("OPENCRVS_CONNECT_TIMEOUT", "31s"),
+        ("FRONT_BODY_MEMORY", "1MiB"),
+    ]);
+    let faults = faults(&sources);
+    assert!(
+        faults[0].starts_with("CONFIRM_LEASE (confirm.lease): 30s is not longer than OPENCRVS_TIMEOUT (30s)")
+    );
+    assert_eq!(faults.len(), 3, "{faults:#?}");
+}
+
+#[test]
+fn no_secret_is_ever_shown() {
+    let secret = "s3cr3t";
+    let amqp = format!("amqp://bridge:{secret}@mq:5671/nidbridge?token={secret}");
+    let ledger = format!("postgres://bridge:{secret}@db/nidbridge");
+    let sources = environment(&[("SEAL_KEYS", KEY), ("AMQP_URL", &amqp), ("LEDGER_URL", &ledger)]);
+    let loaded = load(&sources, Part::Role).unwrap();
+    let shown = |key| loaded.shown.iter().find(|shown| shown.key == key).unwrap().value.clone();
+    assert_eq!(shown("broker.url"), "amqp://***@mq:5671/nidbridge?***");
+    assert_eq!(shown("ledger.url"), "postgres://***@db/nidbridge");
+    assert_eq!(shown("seal.keys"), "(set)");
+    assert_eq!(shown("opencrvs.country_config_url"), "(not set)");
+    assert!(!format!("{loaded:?}").contains(secret));
+
+    let wrong = environment(&[
+        ("SEAL_KEYS", "a:s3cr3t"),
+        ("AMQP_URL", "http://bridge:s3cr3t@mq"),
+        ("LEDGER_URL", "mysql://s3cr3t"),
+        ("GATEWAY_URL", "http://u:s3cr3t@gateway"),
+    ]);
+    let faults = faults(&wrong);
+    assert_eq!(faults.len(), 4, "{faults:#?}");
+    assert!(!faults.concat().contains(secret), "{faults:#?}");
+}
+
+#[test]
+fn a_broken_file_is_told_by_its_line_and_never_quoted() {
+    let file = file("[seal]\nkeys = s3cr3t\n");
+    let sources = Sources { file: Some(file.path().to_owned()), environment: BTreeMap::new() };
+    let faults = faults(&sources).concat();
+    assert!(faults.contains("is not TOML, line 2:"), "{faults}");
+    assert!(!faults.contains("s3cr3t"), "{faults}");
+}
+
+#[test]
+fn a_variable_that_is_nearly_one_of_ours_is_a_warning() {
+    let sources = environment(&[
+        ("SEAL_KEYS", KEY),
+        ("FRONT_LISTN", "0.0.0.0:1"),
+        ("SEAL_KEY_FILE", "/x"),
+        ("PATH", "/bin"),
+        ("HOME", "/"),
+        ("FRONT_COLOUR", "blue"),
+    ]);
+    let warnings = load(&sources, Part::Role).unwrap().warnings;
+    assert_eq!(
+        warnings,
+        [
+            "FRONT_LISTN is not a setting: did you mean FRONT_LISTEN?",
+            "SEAL_KEY is not a setting: did you mean SEAL_KEYS?"
+        ]
+    );
+}
+
+#[test]
+fn durations_and_sizes_are_read_in_every_unit() {
+    use super::forms::{Size, Span, Steps};
+    use super::setting::Form as _;
+    for (text, millis) in
+        [("500ms", 500), ("5s", 5_000), ("2m", 120_000), ("24h", 86_400_000), ("7d", 604_800_000)]
+    {
+        assert_eq!(Span::parse(text).unwrap(), Duration::from_millis(millis));
+    }
+    for text in ["", "s", "5", "5 s", "-5s", "0s", "5w", "99999999999999999999s", "18446744073709551615d"] {
+        assert!(Span::parse(text).is_err(), "{text}");
+    }
+    for (text, bytes) in [("1", 1), ("64KiB", 65_536), ("50MiB", 52_428_800), ("1 GiB", 1 << 30)] {
+        assert_eq!(Size::parse(text).unwrap(), bytes);
+    }
+    for text in ["", "MiB", "0", "1kb", "99999999999GiB"] {
+        assert!(Size::parse(text).is_err(), "{text}");
+    }
+    assert!(Steps::parse("5s, 30s").is_ok());
+    assert!(Steps::parse("5s,5s").is_err());
+    assert!(Steps::parse("").is_err());
+}
+
+#[test]
+fn the_reference_names_every_setting_and_no_secret() {
+    let text = reference();
+    for setting in settings() {
+        assert!(text.contains(&format!("| `{}` | `{}`", setting.key, setting.variable())), "{}", setting.key);
+    }
+    assert!(
+        text.contains("| `front.listen` | `FRONT_LISTEN` | `0.0.0.0:3040` | Where it listens."),
+        "{text}"
+    );
+}

@@ -1,0 +1,103 @@
+//! The admin listener of every process: what it counts, whether it lives, whether it is ready.
+//!
+//! Invariant: `/livez` depends on the process alone, so that a broker that is away never gets a process killed;
+//! nothing here names a person or a secret.
+
+mod readiness;
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json};
+use axum::routing::get;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry::Metrics;
+
+pub use readiness::{Condition, Readiness};
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Serves until `stop` is cancelled; stop it after the process has drained, so that `/readyz` can tell.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let stopped = stop.cancelled_owned();
+    axum::serve(listener, router(metrics, readiness)).with_graceful_shutdown(stopped).await
+}
+
+fn router(metrics: Arc<Metrics>, readiness: Readiness) -> Router {
+    let counted = Router::new().route("/metrics", get(show_metrics)).with_state(metrics);
+    let ready = Router::new().route("/readyz", get(show_readiness)).with_state(readiness);
+    Router::new()
+        .route("/livez", get(|| async { Json(json!({ "alive": true })) }))
+        // what the probes of OpenCRVS's own charts ask
+        .route("/ping", get(|| async { Json(json!({ "success": true })) }))
+        .merge(counted)
+        .merge(ready)
+}
+
+async fn show_metrics(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, OPENMETRICS)], metrics.encode())
+}
+
+async fn show_readiness(State(readiness): State<Readiness>) -> impl IntoResponse {
+    let missing = readiness.missing();
+    let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ready": missing.is_empty(), "missing": missing })))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    async fn ask(readiness: &Readiness, path: &str) -> (StatusCode, String) {
+        let metrics = Arc::new(Metrics::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(serve(listener, metrics, readiness.clone(), stop.clone()));
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        stop.cancel();
+        served.await.unwrap().unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, body.to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_process_lives_whatever_it_waits_for() {
+        let readiness = Readiness::new();
+        let broker = readiness.condition("broker");
+        assert_eq!(ask(&readiness, "/livez").await.0, StatusCode::OK);
+        let not_yet = (StatusCode::SERVICE_UNAVAILABLE, r#"{"missing":["broker"],"ready":false}"#.to_owned());
+        assert_eq!(ask(&readiness, "/readyz").await, not_yet);
+        broker.set(true);
+        assert_eq!(ask(&readiness, "/readyz").await.0, StatusCode::OK);
+        readiness.drain();
+        let (status, body) = ask(&readiness, "/readyz").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(body.contains("draining"), "{body}");
+        assert_eq!(ask(&readiness, "/livez").await.0, StatusCode::OK);
+        assert_eq!(ask(&readiness, "/ping").await.1, r#"{"success":true}"#);
+        let metrics = ask(&readiness, "/metrics").await.1;
+        assert!(metrics.contains("nidbridge_build_info") && metrics.ends_with("# EOF\n"), "{metrics}");
+    }
+}

@@ -1,0 +1,65 @@
+//! Ends helper processes when ours ends, in whatever way it does.
+//!
+//! A shell reads from a pipe that only we hold the other end of. When we are gone, killed or not, the pipe closes,
+//! and the shell ends what it was given and removes the directory.
+//!
+//! Invariant: nothing that a guardian watches outlives us by more than ten seconds.
+
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A line on the pipe means that there is nothing to do any more; the end of the pipe means that we are gone. The
+/// first argument is the directory to remove, or empty; the others are the processes.
+const SCRIPT: &str = r#"
+trap '' INT HUP TERM
+read -r line && exit 0
+remove=$1
+shift
+kill -TERM "$@"
+tries=0
+while [ "$tries" -lt 100 ]; do
+  alive=
+  for process in "$@"; do kill -0 "$process" && alive=yes; done
+  [ -z "$alive" ] && break
+  sleep 0.1
+  tries=$((tries + 1))
+done
+kill -KILL "$@"
+[ -n "$remove" ] && rm -rf -- "$remove"
+"#;
+
+/// Watches processes for as long as it lives.
+#[derive(Debug)]
+pub struct Guardian {
+    shell: Child,
+}
+
+impl Guardian {
+    /// Watches these processes; `remove` is a directory that goes with them.
+    ///
+    /// # Errors
+    /// When no shell can be started.
+    pub fn watch(processes: &[u32], remove: Option<&Path>) -> io::Result<Self> {
+        let shell = Command::new("/bin/sh")
+            .args(["-c", SCRIPT, "guardian"])
+            .arg(remove.unwrap_or_else(|| Path::new("")))
+            .args(processes.iter().map(ToString::to_string))
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { shell })
+    }
+
+    /// Lets the processes be: they have ended, and their numbers may soon be those of others.
+    pub fn dismiss(mut self) {
+        if let Some(mut pipe) = self.shell.stdin.take() {
+            drop(pipe.write_all(b"done\n"));
+        }
+        drop(self.shell.wait());
+    }
+}

@@ -1,0 +1,24 @@
+//! A simulated ID system: a vendor on the queue contract, with the manners and bad manners that vendors have.
+//!
+//! [`Vendor`] decides what is answered and when, without a clock or a broker; [`NidSim`] connects it to the queues.
+//!
+//! Invariant: the genuine answers keep the contract whatever is mixed in: the same submission gets the same answer,
+//! and a request id never gets a second ID, not even from a simulator that was restarted with the same seed.
+
+mod args;
+mod garbage;
+mod manner;
+mod reply;
+mod request;
+mod service;
+mod settings;
+mod state;
+mod vendor;
+
+pub use args::{NidArgs, run};
+pub use garbage::Garbage;
+pub use reply::{Final, Planned};
+pub use service::NidSim;
+pub use settings::VendorSettings;
+pub use state::NidState;
+pub use vendor::Vendor;

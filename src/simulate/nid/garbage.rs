@@ -1,0 +1,122 @@
+//! What a vendor's faults may send, beside the genuine answer.
+//!
+//! Invariant: none of it may change how a registration ends. What contradicts an answer is sent well after it,
+//! because the first final answer is the one that holds.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::reply::{Final, data, event};
+use super::request::Request;
+
+/// One kind of useless reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Garbage {
+    /// Not JSON.
+    NotJson,
+    /// For a request that nobody made.
+    UnknownRequest,
+    /// With a status that the contract does not have.
+    UnknownStatus,
+    /// For a submission that nobody made.
+    WrongSubmission,
+    /// Issued, but what?
+    IssuedWithoutId,
+    /// A second, different final answer.
+    Contradiction,
+    /// An ID that was issued for another request.
+    IdOfAnother,
+    /// Larger than a reply may be.
+    Huge,
+}
+
+impl Garbage {
+    /// All kinds.
+    pub const ALL: [Self; 8] = [
+        Self::NotJson,
+        Self::UnknownRequest,
+        Self::UnknownStatus,
+        Self::WrongSubmission,
+        Self::IssuedWithoutId,
+        Self::Contradiction,
+        Self::IdOfAnother,
+        Self::Huge,
+    ];
+
+    /// The name in counters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotJson => "not_json",
+            Self::UnknownRequest => "unknown_request",
+            Self::UnknownStatus => "unknown_status",
+            Self::WrongSubmission => "wrong_submission",
+            Self::IssuedWithoutId => "issued_without_id",
+            Self::Contradiction => "contradiction",
+            Self::IdOfAnother => "id_of_another",
+            Self::Huge => "huge",
+        }
+    }
+
+    /// Whether it is well formed and final, so that it must not come before the genuine answer.
+    pub(super) fn comes_after(self) -> bool {
+        match self {
+            Self::Contradiction | Self::IdOfAnother => true,
+            Self::NotJson
+            | Self::UnknownRequest
+            | Self::UnknownStatus
+            | Self::WrongSubmission
+            | Self::IssuedWithoutId
+            | Self::Huge => false,
+        }
+    }
+}
+
+/// What the making of garbage needs to know.
+pub(super) struct Circumstances<'a> {
+    pub(super) request: &'a Request,
+    pub(super) answer: &'a Final,
+    /// An ID that was issued for another request.
+    pub(super) anothers: Option<&'a str>,
+    pub(super) huge: usize,
+    pub(super) now: Timestamp,
+}
+
+impl Circumstances<'_> {
+    /// The message: its id and its body.
+    pub(super) fn make(&self, garbage: Garbage) -> (String, Vec<u8>) {
+        let (id, submission) = (&self.request.id, self.request.submission);
+        let contradiction = || data(id, submission, &self.opposite());
+        let made = match garbage {
+            Garbage::NotJson => return (Uuid::new_v4().to_string(), b"{\"status\": issued".to_vec()),
+            Garbage::UnknownRequest => data(&Uuid::new_v4().to_string(), submission, self.answer),
+            Garbage::UnknownStatus => json!({"request_id": id, "submission": submission, "status": "maybe"}),
+            Garbage::WrongSubmission => data(id, submission + 7, &Final::Rejected("policy")),
+            Garbage::IssuedWithoutId => {
+                json!({"request_id": id, "submission": submission, "status": "issued"})
+            }
+            Garbage::Contradiction => contradiction(),
+            Garbage::IdOfAnother => match self.anothers {
+                Some(anothers) => data(id, submission, &Final::Issued(anothers.to_owned())),
+                None => contradiction(),
+            },
+            Garbage::Huge => self.padded(),
+        };
+        event(&made, self.now)
+    }
+
+    fn opposite(&self) -> Final {
+        match self.answer {
+            Final::Rejected("policy") => Final::Rejected("other"),
+            Final::Issued(_) | Final::Recorded | Final::Rejected(_) => Final::Rejected("policy"),
+        }
+    }
+
+    fn padded(&self) -> Value {
+        let mut made = data(&self.request.id, self.request.submission, self.answer);
+        if let Some(fields) = made.as_object_mut() {
+            fields.insert("remark".to_owned(), json!("x".repeat(self.huge)));
+        }
+        made
+    }
+}

@@ -1,0 +1,75 @@
+//! A reply as the vendor writes it: one of CloudEvents in structured mode.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A final answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Final {
+    /// A birth: this ID.
+    Issued(String),
+    /// A death: recorded.
+    Recorded,
+    /// No, for this reason (a code of the contract).
+    Rejected(&'static str),
+}
+
+impl Final {
+    /// The status in the contract.
+    pub fn status(&self) -> &'static str {
+        match self {
+            Self::Issued(_) => "issued",
+            Self::Recorded => "recorded",
+            Self::Rejected(_) => "rejected",
+        }
+    }
+}
+
+/// A message that is to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// How long after the request.
+    pub after: Duration,
+    /// The routing key.
+    pub routing_key: &'static str,
+    /// The AMQP correlation id: the request's id.
+    pub correlation_id: String,
+    /// The AMQP message id: another one for every message.
+    pub message_id: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// The part of a reply that tells what it is.
+pub(super) fn data(request: &str, submission: u64, answer: &Final) -> Value {
+    let mut data = json!({"request_id": request, "submission": submission, "status": answer.status()});
+    let more = match answer {
+        Final::Issued(id) => json!({"national_id": id, "national_id_kind": "uin"}),
+        Final::Recorded => json!({}),
+        Final::Rejected(code) => json!({"reason": {
+            "code": code, "message": "The simulated ID system rejects this submission.", "fields": []
+        }}),
+    };
+    if let (Some(data), Some(more)) = (data.as_object_mut(), more.as_object()) {
+        data.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+    data
+}
+
+/// The whole message around [`data`], with an id of its own.
+pub(super) fn event(data: &Value, now: Timestamp) -> (String, Vec<u8>) {
+    let id = Uuid::new_v4().to_string();
+    let event = json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": "/simulated-id-system",
+        "type": "crvs.nid.reply.v1",
+        "time": now.to_string(),
+        "datacontenttype": "application/json",
+        "data": data
+    });
+    (id, event.to_string().into_bytes())
+}

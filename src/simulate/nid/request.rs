@@ -1,0 +1,63 @@
+//! A request as the vendor reads it.
+
+use serde_json::Value;
+
+const BIRTH: &str = "crvs.nid.birth.request.v1";
+const DEATH: &str = "crvs.nid.death.request.v1";
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    Birth,
+    Death,
+}
+
+impl Asked {
+    pub(super) fn reply_to(self) -> &'static str {
+        match self {
+            Self::Birth => "reply.birth",
+            Self::Death => "reply.death",
+        }
+    }
+}
+
+/// A request that can be answered.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub(super) id: String,
+    pub(super) asked: Asked,
+    pub(super) submission: u64,
+    pub(super) number: String,
+    /// What a repeat of the same submission must not change.
+    pub(super) content: String,
+    /// The contract's names of the fields that are needed and absent.
+    pub(super) missing: Vec<&'static str>,
+}
+
+impl Request {
+    /// Reads a request; nothing when it is not one that can be answered at all.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        let event: Value = serde_json::from_slice(body).ok()?;
+        let asked = match event.get("type")?.as_str()? {
+            BIRTH => Asked::Birth,
+            DEATH => Asked::Death,
+            _ => return None,
+        };
+        let data = event.get("data")?;
+        let subject = data.get("subject")?;
+        let needed: &[&str] = match asked {
+            Asked::Birth => &["name", "date_of_birth", "sex"],
+            Asked::Death => &["national_id", "date_of_death"],
+        };
+        let missing = needed.iter().filter(|field| subject.get(field).is_none()).copied().collect();
+        let content = [Some(subject), data.get("registration"), data.get("parents")];
+        Some(Self {
+            id: event.get("id")?.as_str()?.to_owned(),
+            asked,
+            submission: data.get("submission")?.as_u64().filter(|submission| *submission > 0)?,
+            number: data.pointer("/registration/number")?.as_str()?.to_owned(),
+            content: content.into_iter().flatten().map(Value::to_string).collect(),
+            missing,
+        })
+    }
+}

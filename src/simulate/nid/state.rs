@@ -1,0 +1,49 @@
+//! What a simulated ID system saw and sent.
+
+use std::collections::BTreeMap;
+
+use super::reply::Final;
+
+/// What was seen and sent so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NidState {
+    /// Requests, repeats included.
+    pub requests: u64,
+    /// Requests of a submission that was seen before.
+    pub repeats: u64,
+    /// Requests that could not be read.
+    pub malformed: u64,
+    /// Distinct request ids: persons, as far as an ID system can tell.
+    pub persons: u64,
+    /// Registration numbers that came under two request ids: the bridge made two persons of one.
+    pub persons_doubled: u64,
+    /// Repeats of a submission with other content, which the contract forbids.
+    pub changed_repeats: u64,
+    /// Request ids that two different IDs were issued for.
+    pub ids_doubled: u64,
+    /// Answers `retry` that were planned.
+    pub retries_sent: u64,
+    /// Answers `pending` that were planned.
+    pub pending_sent: u64,
+    /// Final answers that were planned a second time.
+    pub duplicates_sent: u64,
+    /// Final answers that were planned late.
+    pub late_sent: u64,
+    /// Useless replies that were planned, by kind.
+    pub garbage_sent: BTreeMap<&'static str, u64>,
+    /// The final answer to the newest submission of each request id that has one.
+    pub finals: BTreeMap<String, Final>,
+}
+
+impl NidState {
+    /// How many requests ended as this status: `issued`, `recorded` or `rejected`.
+    pub fn ended(&self, status: &str) -> usize {
+        self.finals.values().filter(|answer| answer.status() == status).count()
+    }
+
+    /// The request ids whose newest submission was rejected.
+    pub fn rejected(&self) -> impl Iterator<Item = &str> {
+        let rejected = self.finals.iter().filter(|(_, answer)| matches!(answer, Final::Rejected(_)));
+        rejected.map(|(id, _)| id.as_str())
+    }
+}

@@ -1,0 +1,256 @@
+//! What is answered to a request, and when: no clock, no broker, no chance but that of the seed.
+//!
+//! Invariant: see [`nid`](super); the state says so by counting every breach, its own and the bridge's.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use fastrand::Rng;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::garbage::{Circumstances, Garbage};
+use super::manner::Manner;
+use super::reply::{Final, Planned, data, event};
+use super::request::{Asked, Request};
+use super::settings::VendorSettings;
+use super::state::NidState;
+
+#[derive(Debug, Default)]
+struct Person {
+    issued: Option<String>,
+    newest: u64,
+    submissions: HashMap<u64, Submission>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Submission {
+    content: String,
+    asked_to_retry: bool,
+    answer: Option<Final>,
+}
+
+/// The ID system's mind.
+#[derive(Debug)]
+pub struct Vendor {
+    settings: VendorSettings,
+    people: HashMap<String, Person>,
+    numbers: HashMap<String, String>,
+    ids: HashMap<String, String>,
+    doubled: HashSet<String>,
+    scripted: HashMap<String, Final>,
+    state: NidState,
+}
+
+const REASONS: [&str; 4] = ["invalid_data", "duplicate_person", "not_eligible", "policy"];
+
+impl Vendor {
+    /// A vendor that has seen nobody.
+    pub fn new(settings: VendorSettings) -> Self {
+        Self {
+            settings,
+            people: HashMap::new(),
+            numbers: HashMap::new(),
+            ids: HashMap::new(),
+            doubled: HashSet::new(),
+            scripted: HashMap::new(),
+            state: NidState::default(),
+        }
+    }
+
+    /// What was seen and sent so far.
+    pub fn state(&self) -> &NidState {
+        &self.state
+    }
+
+    /// The behaviour from now on.
+    pub fn settings_mut(&mut self) -> &mut VendorSettings {
+        &mut self.settings
+    }
+
+    /// Fixes the answer to the submissions of a request that have none yet. An ID once issued stays.
+    pub fn will_answer(&mut self, request_id: &str, answer: Final) {
+        self.scripted.insert(request_id.to_owned(), answer);
+    }
+
+    /// What is sent for a request, in order of time.
+    pub fn answer(&mut self, body: &[u8], now: Timestamp) -> Vec<Planned> {
+        self.state.requests += 1;
+        let Some(request) = Request::read(body) else {
+            self.state.malformed += 1;
+            return Vec::new();
+        };
+        self.meet(&request);
+        let mut chance = self.chance(&request);
+        let manner = Manner::draw(&self.settings, &mut chance);
+        let person = self.people.entry(request.id.clone()).or_default();
+        let submission = person.submissions.entry(request.submission).or_default();
+        let first_time = submission.answer.is_none();
+        if first_time && manner.retry && !submission.asked_to_retry {
+            submission.asked_to_retry = true;
+            self.state.retries_sent += 1;
+            let after = self.settings.retry_after_s;
+            return vec![plan(&request, manner.latency, &self.progress(&request, "retry", Some(after)), now)];
+        }
+        let answer = match submission.answer.clone() {
+            Some(answer) => answer,
+            None => self.decide(&request, &mut chance),
+        };
+        let mut planned = self.genuine(&request, &answer, &manner, first_time, now);
+        if first_time && let Some(garbage) = manner.garbage {
+            planned.push(self.garbage(&request, &answer, garbage, &manner, now));
+        }
+        planned.sort_by_key(|message| message.after);
+        planned
+    }
+
+    /// Remembers the request, and counts what the bridge must not do.
+    fn meet(&mut self, request: &Request) {
+        if !self.people.contains_key(&request.id) {
+            self.state.persons += 1;
+        }
+        let owner = self.numbers.entry(request.number.clone()).or_insert_with(|| request.id.clone());
+        if *owner != request.id {
+            self.state.persons_doubled += 1;
+        }
+        let person = self.people.entry(request.id.clone()).or_default();
+        person.newest = person.newest.max(request.submission);
+        match person.submissions.get(&request.submission) {
+            Some(seen) => {
+                self.state.repeats += 1;
+                self.state.changed_repeats += u64::from(seen.content != request.content);
+            }
+            None => {
+                let seen = Submission { content: request.content.clone(), ..Submission::default() };
+                person.submissions.insert(request.submission, seen);
+            }
+        }
+    }
+
+    fn chance(&self, request: &Request) -> Rng {
+        Rng::with_seed(self.settings.seed ^ digest(&request.id).wrapping_add(request.submission))
+    }
+
+    fn decide(&mut self, request: &Request, chance: &mut Rng) -> Final {
+        let rejected = chance.f64() < self.settings.reject;
+        let reason = REASONS.get(chance.usize(..REASONS.len())).copied().unwrap_or("other");
+        let issued = self.people.get(&request.id).and_then(|person| person.issued.clone());
+        let answer = match (issued, self.scripted.get(&request.id).cloned(), request.asked) {
+            (Some(id), _, _) => Final::Issued(id),
+            (None, Some(scripted), _) => scripted,
+            (None, None, _) if !request.missing.is_empty() => Final::Rejected("missing_data"),
+            (None, None, _) if rejected => Final::Rejected(reason),
+            (None, None, Asked::Birth) => Final::Issued(self.fresh_id(&request.id)),
+            (None, None, Asked::Death) => Final::Recorded,
+        };
+        let person = self.people.entry(request.id.clone()).or_default();
+        if let Some(submission) = person.submissions.get_mut(&request.submission) {
+            submission.answer = Some(answer.clone());
+        }
+        if request.submission >= person.newest {
+            self.state.finals.insert(request.id.clone(), answer.clone());
+        }
+        if let Final::Issued(id) = &answer {
+            self.ids.insert(id.clone(), request.id.clone());
+            if person.issued.get_or_insert_with(|| id.clone()) != id
+                && self.doubled.insert(request.id.clone())
+            {
+                self.state.ids_doubled += 1;
+            }
+        }
+        answer
+    }
+
+    /// Ten digits, nobody else's, and a function of seed and request as long as no two requests collide.
+    fn fresh_id(&self, request: &str) -> String {
+        let mut chance = Rng::with_seed(self.settings.seed ^ digest(request).rotate_left(7));
+        loop {
+            let id = chance.u64(5_000_000_000..10_000_000_000).to_string();
+            if !self.ids.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    fn genuine(
+        &mut self,
+        request: &Request,
+        answer: &Final,
+        manner: &Manner,
+        first_time: bool,
+        now: Timestamp,
+    ) -> Vec<Planned> {
+        let said = || data(&request.id, request.submission, answer);
+        let mut planned = vec![plan(request, manner.answered(), &said(), now)];
+        if !first_time {
+            return planned;
+        }
+        self.state.late_sent += u64::from(manner.late.is_some());
+        if manner.duplicate {
+            self.state.duplicates_sent += 1;
+            planned.push(plan(request, manner.answered() + manner.latency, &said(), now));
+        }
+        if manner.pending {
+            self.state.pending_sent += 1;
+            planned.push(plan(request, Duration::ZERO, &self.progress(request, "pending", None), now));
+        }
+        planned
+    }
+
+    fn progress(&self, request: &Request, status: &str, retry_after_s: Option<u32>) -> Value {
+        let mut said = json!({
+            "request_id": request.id, "submission": request.submission, "status": status,
+            "nid_reference": format!("SIM-{:016x}", digest(&request.id) ^ self.settings.seed)
+        });
+        if let (Some(after), Some(fields)) = (retry_after_s, said.as_object_mut()) {
+            fields.insert("retry_after_s".to_owned(), json!(after.max(1)));
+        }
+        said
+    }
+
+    fn garbage(
+        &mut self,
+        request: &Request,
+        answer: &Final,
+        garbage: Garbage,
+        manner: &Manner,
+        now: Timestamp,
+    ) -> Planned {
+        let anothers = self.ids.iter().find(|(_, owner)| **owner != request.id).map(|(id, _)| id.as_str());
+        let huge = self.settings.huge;
+        let (message_id, body) = Circumstances { request, answer, anothers, huge, now }.make(garbage);
+        *self.state.garbage_sent.entry(garbage.name()).or_default() += 1;
+        let after = if garbage.comes_after() {
+            manner.answered() + manner.latency + self.settings.contradict_after
+        } else {
+            manner.latency / 2
+        };
+        Planned {
+            after,
+            routing_key: request.asked.reply_to(),
+            correlation_id: request.id.clone(),
+            message_id,
+            body,
+        }
+    }
+}
+
+fn plan(request: &Request, after: Duration, said: &Value, now: Timestamp) -> Planned {
+    let (message_id, body) = event(said, now);
+    Planned {
+        after,
+        routing_key: request.asked.reply_to(),
+        correlation_id: request.id.clone(),
+        message_id,
+        body,
+    }
+}
+
+/// The same on every machine and in every release, unlike the standard library's hashes.
+fn digest(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! A simulated OpenCRVS 1.7 to 1.9 on real sockets: auth, gateway, and the workflow service that calls the bridge.
+//!
+//! It is as unforgiving as the real one: errors come with HTTP 200, a second confirm succeeds and does harm, a
+//! rejection by API is refused, and any answer but 2xx puts the record back to REJECTED, even over REGISTERED.
+//!
+//! Invariant: the listeners are of this process only and end with the [`OpencrvsSim`] that started them.
+
+mod args;
+mod auth;
+mod book;
+mod caller;
+mod core;
+mod faults;
+mod gateway;
+mod graphql;
+mod keys;
+mod load;
+mod submit;
+mod tally;
+mod wire;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use args::{OpencrvsArgs, run};
+pub use book::{Attempt, Book, Confirmed, Record, Status, Step, Wire};
+pub use faults::{Calls, Fault, Faults};
+pub use keys::{Claims, ISSUER};
+pub use load::RunOptions;
+pub use submit::{SubmitOptions, SubmitOutcome};
+pub use tally::Tally;
+
+use self::core::Core;
+use self::wire::{CuttableListener, Scissors};
+
+/// Why a simulated OpenCRVS does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No key could be made.
+    #[error("cannot make an RSA key")]
+    Key,
+    /// A token could not be signed.
+    #[error("cannot sign a token")]
+    Token(#[from] jsonwebtoken::errors::Error),
+    /// A document is not one that OpenCRVS would send.
+    #[error("the document has no {0}")]
+    Document(&'static str),
+    /// A number in the arguments makes no sense.
+    #[error("{0}")]
+    Argument(String),
+}
+
+/// How a simulated OpenCRVS is set up.
+#[derive(Debug, Clone)]
+pub struct OpencrvsSettings {
+    /// Where auth listens; port 0 takes a free one.
+    pub auth: SocketAddr,
+    /// Where the gateway listens; port 0 takes a free one.
+    pub gateway: SocketAddr,
+    /// How long a record token lives, in seconds.
+    pub token_lifetime_s: i64,
+}
+
+impl Default for OpencrvsSettings {
+    fn default() -> Self {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self { auth: free, gateway: free, token_lifetime_s: 7 * 24 * 3_600 }
+    }
+}
+
+/// A running simulated OpenCRVS. Clones are the same one; it ends with the last of them.
+#[derive(Clone)]
+pub struct OpencrvsSim {
+    core: Arc<Core>,
+    auth: SocketAddr,
+    gateway: SocketAddr,
+    correlation: Arc<AtomicU64>,
+    _until_dropped: Arc<DropGuard>,
+}
+
+impl OpencrvsSim {
+    /// Makes a key and listens.
+    ///
+    /// # Errors
+    /// [`SimulateError`] when an address is taken or the machine has no randomness.
+    pub async fn start(settings: OpencrvsSettings) -> Result<Self, SimulateError> {
+        let core = Arc::new(Core::new(settings.token_lifetime_s)?);
+        let stop = CancellationToken::new();
+        let auth = serve(settings.auth, auth::router(Arc::clone(&core)), stop.clone()).await?;
+        let gateway = serve(settings.gateway, gateway::router(Arc::clone(&core)), stop.clone()).await?;
+        let correlation = Arc::new(AtomicU64::new(1));
+        Ok(Self { core, auth, gateway, correlation, _until_dropped: Arc::new(stop.drop_guard()) })
+    }
+
+    /// Where auth is, for `AUTH_URL`.
+    pub fn auth_url(&self) -> String {
+        format!("http://{}", self.auth)
+    }
+
+    /// Where the gateway is, for `GATEWAY_URL`.
+    pub fn gateway_url(&self) -> String {
+        format!("http://{}", self.gateway)
+    }
+
+    /// What can be made to go wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.core.faults
+    }
+
+    /// Reads the records.
+    pub fn inspect<T>(&self, read: impl FnOnce(&Book) -> T) -> T {
+        self.core.with_book(|book| read(book))
+    }
+
+    /// A copy of one record.
+    pub fn record(&self, id: &str) -> Option<Record> {
+        self.inspect(|book| book.record(id).cloned())
+    }
+
+    /// A copy of all records.
+    pub fn state(&self) -> Book {
+        self.inspect(Book::clone)
+    }
+
+    /// The sum of what was seen so far.
+    pub fn tally(&self) -> Tally {
+        self.inspect(Tally::of)
+    }
+
+    /// The records that wait for an answer.
+    pub fn waiting(&self) -> Vec<String> {
+        self.in_status(Status::WaitingValidation)
+    }
+
+    /// The records in a state.
+    pub fn in_status(&self, status: Status) -> Vec<String> {
+        self.inspect(|book| {
+            let found = book.records().filter(|(_, record)| record.status() == status);
+            found.map(|(id, _)| id.to_owned()).collect()
+        })
+    }
+
+    /// Moves a record as a user may: certifies it, archives it, takes it back. False if there is none.
+    pub fn set_status(&self, record: &str, status: Status) -> bool {
+        self.core.with_book(|book| book.set_status(record, status, Timestamp::now()))
+    }
+
+    /// Replaces auth's key, as a redeploy may: every token of before is worthless.
+    ///
+    /// # Errors
+    /// [`SimulateError::Key`] when the machine has no randomness.
+    pub fn rotate_key(&self) -> Result<(), SimulateError> {
+        self.core.rotate_key()
+    }
+
+    /// The public key that auth serves now.
+    pub fn public_key(&self) -> String {
+        self.core.with_key(|key| key.public_pem().to_owned())
+    }
+
+    /// The claims of the token that a record's submission would carry.
+    pub fn record_claims(&self, record: &str) -> Claims {
+        let registrar = self.inspect(|book| book.record(record).map(|record| record.registrar.clone()));
+        self.core.record_claims(&registrar.unwrap_or_else(|| format!("5f{:022x}", 0)), record)
+    }
+
+    /// Signs any claims with auth's key.
+    ///
+    /// # Errors
+    /// [`SimulateError::Token`] when signing fails.
+    pub fn mint(&self, claims: &Claims) -> Result<String, SimulateError> {
+        self.core.mint(claims)
+    }
+}
+
+async fn serve(
+    address: SocketAddr,
+    router: axum::Router,
+    stop: CancellationToken,
+) -> Result<SocketAddr, SimulateError> {
+    let failed = |source| SimulateError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let service = router.into_make_service_with_connect_info::<Scissors>();
+    drop(tokio::spawn(async move {
+        tokio::select! {
+            _ = axum::serve(CuttableListener(listener), service) => {}
+            () = stop.cancelled() => {}
+        }
+    }));
+    Ok(bound)
+}
+
+#[cfg(test)]
+mod tests;

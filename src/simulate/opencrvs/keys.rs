@@ -1,0 +1,152 @@
+//! The auth service's key and the tokens that it signs.
+//!
+//! Invariant: the private key is made at the start and never leaves the process.
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::KeyPair as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use super::SimulateError;
+
+/// Who signs: `iss` of every token of OpenCRVS.
+pub const ISSUER: &str = "opencrvs:auth-service";
+
+const AUDIENCES: [&str; 13] = [
+    "gateway-user",
+    "user-mgnt-user",
+    "auth-user",
+    "hearth-user",
+    "notification-user",
+    "workflow-user",
+    "search-user",
+    "metrics-user",
+    "countryconfig-user",
+    "webhooks-user",
+    "config-user",
+    "documents-user",
+    "notification-api-user",
+];
+
+/// What a token says. A test changes what it wants to have refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Issuer.
+    pub iss: String,
+    /// The registrar's user id.
+    pub sub: String,
+    /// The services that accept it.
+    pub aud: Vec<String>,
+    /// What it allows.
+    pub scope: Vec<String>,
+    /// Issued at, in seconds.
+    pub iat: i64,
+    /// Good until, in seconds.
+    pub exp: i64,
+    /// The record that it is for.
+    #[serde(rename = "recordId", default, skip_serializing_if = "Option::is_none")]
+    pub record_id: Option<String>,
+}
+
+impl Claims {
+    /// The claims of a record token, as the token exchange makes them.
+    pub fn record(registrar: &str, record: &str, now: Timestamp, lifetime_s: i64) -> Self {
+        Self {
+            iss: ISSUER.to_owned(),
+            sub: registrar.to_owned(),
+            aud: AUDIENCES.iter().map(|name| format!("opencrvs:{name}")).collect(),
+            scope: vec!["record.confirm-registration".to_owned(), "record.reject-registration".to_owned()],
+            iat: now.as_second(),
+            exp: now.as_second() + lifetime_s,
+            record_id: Some(record.to_owned()),
+        }
+    }
+
+    /// The claims of the token that anybody may fetch.
+    pub fn anonymous(now: Timestamp) -> Self {
+        Self {
+            iss: ISSUER.to_owned(),
+            sub: "__ANONYMOUS_USER__".to_owned(),
+            aud: vec!["opencrvs:countryconfig-user".to_owned()],
+            scope: vec!["verify".to_owned()],
+            iat: now.as_second(),
+            exp: now.as_second() + 600,
+            record_id: None,
+        }
+    }
+}
+
+/// One RSA key.
+pub(super) struct SigningKey {
+    signs: EncodingKey,
+    checks: DecodingKey,
+    pem: String,
+}
+
+impl SigningKey {
+    pub(super) fn generate() -> Result<Self, SimulateError> {
+        let failed = |_| SimulateError::Key;
+        let pair = KeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
+        let private: Pkcs8V1Der<'_> = pair.as_der().map_err(failed)?;
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(failed)?;
+        let public = pem("PUBLIC KEY", public.as_ref());
+        Ok(Self {
+            signs: EncodingKey::from_rsa_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes())?,
+            checks: DecodingKey::from_rsa_pem(public.as_bytes())?,
+            pem: public,
+        })
+    }
+
+    /// The public half as `/.well-known` serves it.
+    pub(super) fn public_pem(&self) -> &str {
+        &self.pem
+    }
+
+    pub(super) fn sign(&self, claims: &Claims) -> Result<String, SimulateError> {
+        Ok(jsonwebtoken::encode(&Header::new(Algorithm::RS256), claims, &self.signs)?)
+    }
+
+    /// The claims of a token that is good for this audience (without the `opencrvs:` before it).
+    pub(super) fn verify(&self, token: &str, audience: &str) -> Option<Claims> {
+        let mut rules = Validation::new(Algorithm::RS256);
+        rules.leeway = 0;
+        rules.set_issuer(&[ISSUER]);
+        rules.set_audience(&[format!("opencrvs:{audience}")]);
+        rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        jsonwebtoken::decode::<Claims>(token, &self.checks, &rules).ok().map(|token| token.claims)
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut lines = format!("-----BEGIN {label}-----\n");
+    for (position, letter) in text.chars().enumerate() {
+        if position > 0 && position % 64 == 0 {
+            lines.push('\n');
+        }
+        lines.push(letter);
+    }
+    lines.push_str(&format!("\n-----END {label}-----\n"));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_for_its_audience_key_and_time_only() {
+        let (key, other) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+        let claims = Claims::record("registrar", "record", Timestamp::now(), 60);
+        let token = key.sign(&claims).unwrap();
+        assert_eq!(key.verify(&token, "gateway-user"), Some(claims.clone()));
+        assert!(key.verify(&token, "somebody-else").is_none());
+        assert!(other.verify(&token, "gateway-user").is_none());
+        let stale = key.sign(&Claims { exp: claims.iat - 5, ..claims }).unwrap();
+        assert!(key.verify(&stale, "gateway-user").is_none());
+    }
+}

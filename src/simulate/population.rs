@@ -1,0 +1,187 @@
+//! The people of the simulated country: an endless, seeded row of births, deaths and marriages, no two alike.
+//!
+//! Invariant: the same seed and index make the same declaration. The document of an attempt differs from that of
+//! another attempt only by its time, its history and what the registrar corrected.
+
+mod bundle;
+mod history;
+mod observations;
+mod people;
+mod places;
+
+use fastrand::Rng;
+use uuid::Uuid;
+
+pub use bundle::{AttemptFacts, Earlier, correct_name};
+
+use super::spread::Lot;
+
+/// What was declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A birth.
+    Birth,
+    /// A death.
+    Death,
+    /// A marriage.
+    Marriage,
+}
+
+impl Kind {
+    /// The kind as OpenCRVS names it in documents: `BIRTH`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Birth => "BIRTH",
+            Self::Death => "DEATH",
+            Self::Marriage => "MARRIAGE",
+        }
+    }
+
+    /// The kind as it stands in systems and sections: `birth`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Birth => "birth",
+            Self::Death => "death",
+            Self::Marriage => "marriage",
+        }
+    }
+
+    /// Reads [`Kind::code`] or [`Kind::name`] back.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Birth, Self::Death, Self::Marriage]
+            .into_iter()
+            .find(|kind| kind.name().eq_ignore_ascii_case(text))
+    }
+}
+
+/// Which way a document took inside OpenCRVS before it is sent: the two ways leave different documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Declared by somebody who may register: the document as the client sent it.
+    Create,
+    /// Declared earlier, registered now: read back from the database, with histories and internal keys.
+    Register,
+}
+
+/// The mix of a population, as shares of 1; what is neither death nor marriage is a birth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mix {
+    /// Deaths.
+    pub deaths: f64,
+    /// Marriages.
+    pub marriages: f64,
+    /// Documents in the [`Shape::Register`] form.
+    pub register_path: f64,
+}
+
+impl Default for Mix {
+    fn default() -> Self {
+        Self { deaths: 0.2, marriages: 0.1, register_path: 0.5 }
+    }
+}
+
+/// One event of one family, before anybody submitted it.
+#[derive(Debug, Clone)]
+pub struct Declaration {
+    /// Its place in the row.
+    pub index: u64,
+    /// The record's id in OpenCRVS (`Composition.id`).
+    pub record: String,
+    /// The family's code: `B`, `D` or `M` and six of `A`–`Z`, `0`–`9`.
+    pub tracking_id: String,
+    /// What happened.
+    pub kind: Kind,
+    /// The form of its document.
+    pub shape: Shape,
+    pub(super) seed: u64,
+}
+
+/// The row of declarations.
+#[derive(Debug, Clone)]
+pub struct Population {
+    seed: u64,
+    mix: Mix,
+    next: u64,
+}
+
+const TRACKING_IDS: u64 = 36 * 36 * 36 * 36 * 36 * 36;
+/// Shares no factor with 36, so that multiplying by it visits every tracking id once.
+const TRACKING_STEP: u64 = 1_000_000_007;
+
+impl Population {
+    /// A row that starts at index 0.
+    pub fn new(seed: u64, mix: Mix) -> Self {
+        Self { seed, mix, next: 0 }
+    }
+
+    /// The declaration of an index.
+    pub fn declaration(&self, index: u64) -> Declaration {
+        let place = Lot::Kind.place(self.seed, index);
+        let kind = if place < self.mix.marriages {
+            Kind::Marriage
+        } else if place < self.mix.marriages + self.mix.deaths {
+            Kind::Death
+        } else {
+            Kind::Birth
+        };
+        let shape = if Lot::Shape.place(self.seed, index) < self.mix.register_path {
+            Shape::Register
+        } else {
+            Shape::Create
+        };
+        let seed = Rng::with_seed(self.seed.rotate_left(17) ^ index).u64(..);
+        Declaration {
+            index,
+            record: random_uuid(&mut Rng::with_seed(seed)).to_string(),
+            tracking_id: tracking_id(kind, self.seed, index),
+            kind,
+            shape,
+            seed,
+        }
+    }
+}
+
+impl Iterator for Population {
+    type Item = Declaration;
+
+    fn next(&mut self) -> Option<Declaration> {
+        let index = self.next;
+        self.next += 1;
+        Some(self.declaration(index))
+    }
+}
+
+impl Declaration {
+    /// The id of a part of this record, the same at every attempt.
+    pub(super) fn part(&self, name: &str) -> String {
+        Uuid::new_v5(&Uuid::from_u128(u128::from(self.seed)), name.as_bytes()).to_string()
+    }
+
+    /// Chance for a part of this record, the same at every attempt.
+    pub(super) fn chance(&self, salt: u64) -> Rng {
+        Rng::with_seed(self.seed.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+}
+
+fn random_uuid(chance: &mut Rng) -> Uuid {
+    uuid::Builder::from_random_bytes(chance.u128(..).to_be_bytes()).into_uuid()
+}
+
+fn tracking_id(kind: Kind, seed: u64, index: u64) -> String {
+    let start = Rng::with_seed(seed).u64(..TRACKING_IDS);
+    let mut rest = (start + (index % TRACKING_IDS) * TRACKING_STEP) % TRACKING_IDS;
+    let mut text = String::from(match kind {
+        Kind::Birth => 'B',
+        Kind::Death => 'D',
+        Kind::Marriage => 'M',
+    });
+    for _ in 0..6 {
+        let digit = u32::try_from(rest % 36).unwrap_or_default();
+        text.push(char::from_digit(digit, 36).unwrap_or('0').to_ascii_uppercase());
+        rest /= 36;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! The document of an attempt: the Bundle that OpenCRVS sends to `POST /event-registration`.
+
+use serde_json::{Value, json};
+
+use super::people::Part;
+use super::{Declaration, Kind, Shape};
+
+/// A status that the record had before this attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    /// The status, as `reg-status` writes it.
+    pub status: String,
+    /// Since when, as `Task.lastModified` writes it.
+    pub at: String,
+}
+
+/// What tells the document of one attempt from that of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptFacts {
+    /// `Task.lastModified`: ISO 8601 with milliseconds.
+    pub last_modified: String,
+    /// What the record went through before, oldest first.
+    pub earlier: Vec<Earlier>,
+}
+
+impl Declaration {
+    /// The document of an attempt.
+    pub fn bundle(&self, attempt: &AttemptFacts) -> Value {
+        let mut resources = vec![self.composition(attempt), self.encounter()];
+        resources.extend(self.related_persons());
+        resources.extend(self.patients().into_iter().map(|part| self.patient(part)));
+        resources.push(self.task(attempt));
+        resources.push(self.questionnaire());
+        resources.extend(self.observations());
+        resources.push(self.practitioner());
+        resources.extend(self.locations());
+        let mut bundle = json!({"resourceType": "Bundle", "type": "document"});
+        if self.shape == Shape::Register {
+            resources = self.as_read_back(resources, attempt);
+        }
+        let entries: Vec<Value> = resources.iter().map(|resource| self.entry(resource)).collect();
+        if let Some(fields) = bundle.as_object_mut() {
+            fields.insert("entry".to_owned(), Value::Array(entries));
+            if self.shape == Shape::Create {
+                fields.insert("meta".to_owned(), json!({"lastUpdated": attempt.last_modified}));
+            }
+        }
+        bundle
+    }
+
+    fn entry(&self, resource: &Value) -> Value {
+        let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
+        let id = resource.get("id").and_then(Value::as_str).unwrap_or_default();
+        let version = self.part(&format!("version/{kind}/{id}"));
+        json!({"fullUrl": format!("/fhir/{kind}/{id}/_history/{version}"), "resource": resource})
+    }
+
+    /// The informant is one of the family in most records and then has no Patient of their own.
+    fn informant(&self) -> (Part, &'static str) {
+        let other = self.chance(30).f64() < 0.2;
+        match self.kind {
+            Kind::Birth if other => (Part::Informant, "LEGAL_GUARDIAN"),
+            Kind::Birth => (Part::Mother, "MOTHER"),
+            Kind::Death if other => (Part::Informant, "SON"),
+            Kind::Death => (Part::Spouse, "SPOUSE"),
+            Kind::Marriage => (Part::Groom, "GROOM"),
+        }
+    }
+
+    fn patients(&self) -> Vec<Part> {
+        let mut people = match self.kind {
+            Kind::Birth => vec![Part::Mother, Part::Child, Part::Father],
+            Kind::Death => vec![Part::Spouse, Part::Deceased],
+            Kind::Marriage => vec![Part::Bride, Part::Groom, Part::WitnessOne, Part::WitnessTwo],
+        };
+        if self.informant().0 == Part::Informant {
+            people.push(Part::Informant);
+        }
+        people
+    }
+
+    fn composition(&self, attempt: &AttemptFacts) -> Value {
+        let name = self.kind.name();
+        let title = match self.kind {
+            Kind::Birth => "Birth Declaration",
+            Kind::Death => "Death Declaration",
+            Kind::Marriage => "Marriage Declaration",
+        };
+        let mut sections = vec![section(
+            Part::Informant.title(),
+            "informant-details",
+            &format!("RelatedPerson/{}", self.part("informant-relation")),
+        )];
+        sections.extend(self.patients().into_iter().filter(|part| *part != Part::Informant).map(|part| {
+            let witness = matches!(part, Part::WitnessOne | Part::WitnessTwo);
+            let (kind, id) = if witness {
+                ("RelatedPerson", self.part(&format!("{}-relation", part.name())))
+            } else {
+                ("Patient", self.part(part.name()))
+            };
+            section(part.title(), &format!("{}-details", part.name()), &format!("{kind}/{id}"))
+        }));
+        let mut encounter = section(
+            &format!("{title} encounter"),
+            &format!("{name}-encounter"),
+            &format!("Encounter/{}", self.part("encounter")),
+        );
+        if let Some(system) = encounter.pointer_mut("/code/coding/0/system") {
+            *system = json!("http://opencrvs.org/specs/sections");
+        }
+        sections.push(encounter);
+        json!({
+            "resourceType": "Composition", "id": self.record, "status": "preliminary", "title": title,
+            "identifier": {"system": "urn:ietf:rfc:3986", "value": self.tracking_id},
+            "type": {
+                "coding": [{"system": "http://opencrvs.org/doc-types", "code": format!("{name}-declaration")}],
+                "text": title
+            },
+            "class": {
+                "coding": [{"system": "http://opencrvs.org/doc-classes", "code": "crvs-document"}],
+                "text": "CRVS Document"
+            },
+            "section": sections, "subject": {}, "author": [],
+            "date": attempt.earlier.first().map_or(&attempt.last_modified, |first| &first.at)
+        })
+    }
+
+    pub(super) fn task(&self, attempt: &AttemptFacts) -> Value {
+        let practitioner = format!("Practitioner/{}", self.part("practitioner"));
+        json!({
+            "resourceType": "Task", "id": self.task_id(), "status": "ready", "intent": "proposal",
+            "code": {"coding": [{"system": "http://opencrvs.org/specs/types", "code": self.kind.code()}]},
+            "focus": {"reference": format!("Composition/{}", self.record)},
+            "requester": {"agent": {"reference": practitioner}},
+            "identifier": [
+                {"system": "http://opencrvs.org/specs/id/draft-id", "value": self.part("draft")},
+                {
+                    "system": format!("http://opencrvs.org/specs/id/{}-tracking-id", self.kind.name()),
+                    "value": self.tracking_id
+                }
+            ],
+            "extension": [
+                {
+                    "url": "http://opencrvs.org/specs/extension/contact-person-phone-number",
+                    "valueString": format!("+26097{:07}", self.index % 10_000_000)
+                },
+                {"url": "http://opencrvs.org/specs/extension/timeLoggedMS", "valueInteger": 1_699},
+                {
+                    "url": "http://opencrvs.org/specs/extension/regLastUser",
+                    "valueReference": {"reference": practitioner}
+                },
+                {
+                    "url": "http://opencrvs.org/specs/extension/regLastOffice",
+                    "valueReference": {"reference": format!("Location/{}", self.office().id)}
+                }
+            ],
+            "lastModified": attempt.last_modified,
+            "businessStatus": {"coding": [{
+                "system": "http://opencrvs.org/specs/reg-status", "code": "WAITING_VALIDATION"
+            }]},
+            "meta": {"lastUpdated": attempt.last_modified}
+        })
+    }
+
+    /// The id of the Task, which a confirm answers with.
+    pub fn task_id(&self) -> String {
+        self.part("task")
+    }
+
+    fn related_persons(&self) -> Vec<Value> {
+        let (informant, relation) = self.informant();
+        let mut persons = vec![related("informant-relation", relation, informant)];
+        if self.kind == Kind::Marriage {
+            persons.push(related("witness-one-relation", "HEAD_OF_GROOM_FAMILY", Part::WitnessOne));
+            persons.push(related("witness-two-relation", "HEAD_OF_BRIDE_FAMILY", Part::WitnessTwo));
+        }
+        persons
+            .into_iter()
+            .map(|(id, relation, of)| {
+                json!({
+                    "resourceType": "RelatedPerson", "id": self.part(id),
+                    "relationship": {"coding": [{
+                        "system": "http://hl7.org/fhir/ValueSet/relatedperson-relationshiptype", "code": relation
+                    }]},
+                    "patient": {"reference": format!("Patient/{}", self.part(of.name()))}
+                })
+            })
+            .collect()
+    }
+
+    fn encounter(&self) -> Value {
+        json!({
+            "resourceType": "Encounter", "id": self.part("encounter"), "status": "finished",
+            "location": [{"location": {"reference": format!("Location/{}", self.facility().id)}}]
+        })
+    }
+
+    fn questionnaire(&self) -> Value {
+        let item = |path: &str, answer: Value| json!({"text": path, "linkId": "", "answer": [answer]});
+        let person = match self.kind {
+            Kind::Birth => "mother",
+            Kind::Death => "deceased",
+            Kind::Marriage => "groom",
+        };
+        let group = format!("{}.{person}.{person}-view-group", self.kind.name());
+        json!({
+            "resourceType": "QuestionnaireResponse", "id": self.part("questionnaire"),
+            "extension": [], "status": "completed",
+            "subject": {"reference": format!("urn:uuid:{}", self.part("stale-subject"))},
+            "item": [
+                item(&format!("{group}.{person}IdType"), json!({"valueString": "NATIONAL_ID"})),
+                item(&format!("{group}.{person}NidVerified"), json!({"valueBoolean": self.chance(31).bool()}))
+            ]
+        })
+    }
+
+    fn practitioner(&self) -> Value {
+        json!({
+            "resourceType": "Practitioner", "id": self.part("practitioner"),
+            "telecom": [
+                {"system": "phone", "value": "+260933333333"},
+                {"system": "email", "value": "registrar@example.org"}
+            ],
+            "name": [{"use": "en", "family": "Mweene", "given": ["Kennedy"]}]
+        })
+    }
+}
+
+fn related(id: &'static str, relation: &'static str, of: Part) -> (&'static str, &'static str, Part) {
+    (id, relation, of)
+}
+
+fn section(title: &str, code: &str, reference: &str) -> Value {
+    json!({
+        "title": title,
+        "code": {"coding": [{"system": "http://opencrvs.org/doc-sections", "code": code}], "text": title},
+        "entry": [{"reference": reference}]
+    })
+}
+
+/// Corrects the given name of whom a document is about (child, deceased, groom); false if it names nobody.
+pub fn correct_name(bundle: &mut Value, given: &str) -> bool {
+    let subjects = ["child-details", "deceased-details", "groom-details"];
+    let Some(entries) = bundle.get_mut("entry").and_then(Value::as_array_mut) else { return false };
+    let subject = entries
+        .iter()
+        .filter(|entry| entry.pointer("/resource/resourceType") == Some(&json!("Composition")))
+        .filter_map(|entry| entry.pointer("/resource/section").and_then(Value::as_array))
+        .flatten()
+        .find(|section| {
+            let code = section.pointer("/code/coding/0/code").and_then(Value::as_str);
+            code.is_some_and(|code| subjects.contains(&code))
+        })
+        .and_then(|section| section.pointer("/entry/0/reference").and_then(Value::as_str))
+        .and_then(|reference| reference.strip_prefix("Patient/").map(str::to_owned));
+    let Some(id) = subject else { return false };
+    entries
+        .iter_mut()
+        .filter_map(|entry| entry.get_mut("resource"))
+        .filter(|resource| resource.get("resourceType") == Some(&json!("Patient")))
+        .find(|resource| resource.get("id") == Some(&json!(id)))
+        .and_then(|patient| patient.pointer_mut("/name/0/given/0"))
+        .map(|name| *name = json!(given))
+        .is_some()
+}

@@ -1,0 +1,51 @@
+//! Shares that hold for small numbers too: every share of a run is spread over it evenly instead of being diced.
+//!
+//! A share of 0.1 falls on 10 of any 100 neighbours, give or take one. Each lot (kind of event, lost answers, …) is
+//! spread by an irrational step of its own, so that lots do not fall together.
+
+/// What a share is of; each has its own step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lot {
+    /// Which kind of event a registration is.
+    Kind,
+    /// Whether the answer to a submission is lost.
+    LostAnswer,
+    /// Whether a registrar submits a refused record again.
+    Resubmission,
+    /// What shape the document has.
+    Shape,
+}
+
+impl Lot {
+    fn step(self) -> f64 {
+        match self {
+            Self::Kind => 0.618_033_988_749_894_9,
+            Self::LostAnswer => 0.414_213_562_373_095_1,
+            Self::Resubmission => 0.732_050_807_568_877_3,
+            Self::Shape => 0.236_067_977_499_789_7,
+        }
+    }
+
+    /// Where the thing of this index stands in the lot, from 0 to below 1.
+    pub(super) fn place(self, seed: u64, index: u64) -> f64 {
+        let start = fastrand::Rng::with_seed(seed ^ self.step().to_bits()).f64();
+        #[expect(clippy::cast_precision_loss, reason = "an index beyond 2^52 is never reached")]
+        let moved = index as f64 * self.step();
+        (start + moved).fract()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_holds_for_a_hundred_neighbours_whatever_the_seed() {
+        for seed in 0..50 {
+            for lot in [Lot::Kind, Lot::LostAnswer, Lot::Resubmission, Lot::Shape] {
+                let hits = (0..100).filter(|index| lot.place(seed, *index) < 0.1).count();
+                assert!((8..=12).contains(&hits), "{lot:?} with seed {seed}: {hits}");
+            }
+        }
+    }
+}

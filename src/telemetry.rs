@@ -1,0 +1,203 @@
+//! What a process says of itself: logs, traces, metrics.
+//!
+//! Invariant: personal data and tokens are in none of them; one trace follows a registration from the front to the
+//! confirmer, carried in message headers.
+
+mod metrics;
+pub mod names;
+mod propagation;
+
+use std::io::IsTerminal as _;
+use std::thread;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Subscriber;
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt};
+use url::Url;
+
+use crate::config::{LogFormat, TelemetryConfig};
+
+pub use metrics::Metrics;
+pub use propagation::{extract, inject};
+
+/// Why logs and traces cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The exporter of traces refuses the endpoint.
+    #[error("traces cannot go to OTEL_EXPORTER_OTLP_ENDPOINT")]
+    Exporter(#[source] ExporterBuildError),
+    /// The thread that makes the exporter came to an end.
+    #[error("the exporter of traces could not be made")]
+    Thread,
+    /// This process has its logs already.
+    #[error("logs are already set up in this process")]
+    Twice(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// Holds what must be written before the process ends.
+#[derive(Debug)]
+pub struct Guard(Option<SdkTracerProvider>);
+
+impl Guard {
+    /// Sends the spans that are left. Call it last; it ends within the exporter's own timeout.
+    pub async fn shutdown(self) {
+        let Some(provider) = self.0 else { return };
+        // the exporter blocks, which must not happen on a thread of the runtime
+        let flushed = tokio::task::spawn_blocking(move || provider.shutdown()).await;
+        if !matches!(flushed, Ok(Ok(()))) {
+            tracing::warn!("the last spans could not be sent");
+        }
+    }
+}
+
+/// Sets up the logs and traces of a process; `role` is the name of its command.
+///
+/// # Errors
+/// [`TelemetryError`] says what stands in the way.
+pub fn init(config: &TelemetryConfig, role: &'static str) -> Result<Guard, TelemetryError> {
+    let (subscriber, guard) = subscriber(config, role)?;
+    subscriber.try_init().map_err(TelemetryError::Twice)?;
+    Ok(guard)
+}
+
+fn subscriber(
+    config: &TelemetryConfig,
+    role: &'static str,
+) -> Result<(impl Subscriber + Send + Sync + use<>, Guard), TelemetryError> {
+    let provider = match &config.otlp_endpoint {
+        Some(endpoint) => Some(provider(endpoint, &config.service_name, role)?),
+        None => None,
+    };
+    let traces = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer().with_tracer(provider.tracer("nidbridge")).with_location(false)
+    });
+    // the configuration has read the filter already
+    let filter = EnvFilter::new(&config.log_filter);
+    let subscriber = Registry::default().with(filter).with(lines(config.log_format)).with(traces);
+    Ok((subscriber, Guard(provider)))
+}
+
+/// Log lines go to stderr: stdout belongs to what a command prints.
+fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync> {
+    match format {
+        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
+        LogFormat::Text => {
+            let colours = std::io::stderr().is_terminal();
+            fmt::layer().with_ansi(colours).with_writer(std::io::stderr).boxed()
+        }
+    }
+}
+
+fn provider(endpoint: &Url, service: &str, role: &'static str) -> Result<SdkTracerProvider, TelemetryError> {
+    let endpoint = format!("{}/v1/traces", endpoint.as_str().trim_end_matches('/'));
+    // its HTTP client brings a runtime of its own, which must not be made on a thread of ours
+    let exporter = thread::spawn(move || {
+        SpanExporter::builder()
+            .with_http()
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(endpoint)
+            .build()
+    });
+    let exporter = exporter.join().map_err(|_| TelemetryError::Thread)?.map_err(TelemetryError::Exporter)?;
+    let resource = Resource::builder()
+        .with_service_name(service.to_owned())
+        .with_attributes([
+            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new("nidbridge.role", role),
+        ])
+        .build();
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use opentelemetry::trace::TraceContextExt as _;
+    use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+    use super::*;
+
+    fn config(endpoint: &str) -> TelemetryConfig {
+        TelemetryConfig {
+            log_format: LogFormat::Json,
+            log_filter: "info".to_owned(),
+            otlp_endpoint: Some(endpoint.parse().unwrap()),
+            service_name: "bridge-under-test".to_owned(),
+        }
+    }
+
+    /// A collector that takes one export and hands over its request line and body.
+    fn collector() -> (String, mpsc::Receiver<(String, Vec<u8>)>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, exports) = mpsc::channel();
+        thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            let (mut first, mut length) = (String::new(), 0);
+            reader.read_line(&mut first).unwrap();
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+            sender.send((first, body)).unwrap();
+        });
+        (endpoint, exports)
+    }
+
+    fn holds(body: &[u8], part: &[u8]) -> bool {
+        body.windows(part.len()).any(|window| window == part)
+    }
+
+    #[tokio::test]
+    async fn a_span_reaches_the_collector_with_the_trace_of_its_message() {
+        let (endpoint, exports) = collector();
+        let (subscriber, guard) = subscriber(&config(&endpoint), "front").unwrap();
+        let (headers, sent) = tracing::subscriber::with_default(subscriber, || {
+            let received = tracing::info_span!("receive registration");
+            let headers = inject(&received);
+            let worker = tracing::info_span!("record registration");
+            worker.set_parent(extract(&headers)).unwrap();
+            assert_eq!(worker.context().span().span_context().trace_id(), extract_id(&headers));
+            (headers, received.context().span().span_context().trace_id())
+        });
+        assert_eq!(extract_id(&headers), sent);
+        guard.shutdown().await;
+        let (first, body) = exports.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(first.starts_with("POST /v1/traces "), "{first}");
+        for part in ["receive registration", "record registration", "bridge-under-test", "nidbridge.role"] {
+            assert!(holds(&body, part.as_bytes()), "{part}");
+        }
+        assert!(holds(&body, &sent.to_bytes()));
+    }
+
+    fn extract_id(headers: &std::collections::BTreeMap<String, String>) -> opentelemetry::trace::TraceId {
+        extract(headers).span().span_context().trace_id()
+    }
+
+    #[test]
+    fn without_traces_nothing_is_added_to_a_message() {
+        assert!(inject(&tracing::Span::none()).is_empty());
+        assert!(!extract(&std::collections::BTreeMap::new()).span().span_context().is_valid());
+    }
+}

@@ -1,0 +1,53 @@
+//! Every metric name and label of the bridge, in one place.
+//!
+//! Invariant: dashboards and alert rules may name only what is here; no label holds a name, an id or a token.
+
+/// Registrations that OpenCRVS sent, by event kind and by what they were answered.
+pub const RECEIVED: &str = "nidbridge_received_total";
+/// How long the front takes to answer.
+pub const HTTP_DURATION: &str = "nidbridge_http_request_duration_seconds";
+/// Messages that a stage has settled.
+pub const STAGE_PROCESSED: &str = "nidbridge_stage_processed_total";
+/// How long a stage works on one message.
+pub const STAGE_DURATION: &str = "nidbridge_stage_duration_seconds";
+/// Messages that a stage put off.
+pub const RETRIES: &str = "nidbridge_retries_total";
+/// Messages and attempts that a stage gave up on until an operator resumes them.
+pub const DEAD_LETTERED: &str = "nidbridge_dead_lettered_total";
+/// Messages that a stage works on at this moment.
+pub const IN_FLIGHT: &str = "nidbridge_inflight";
+/// Messages that were given to the broker, by what came of it.
+pub const PUBLISHED: &str = "nidbridge_published_total";
+/// How long the broker takes to confirm.
+pub const PUBLISH_CONFIRM: &str = "nidbridge_publish_confirm_seconds";
+/// Requests that went to the ID system.
+pub const REQUESTED: &str = "nidbridge_requests_total";
+/// Replies of the ID system.
+pub const REPLIES: &str = "nidbridge_replies_total";
+/// What came of telling OpenCRVS.
+pub const CONFIRM: &str = "nidbridge_confirm_total";
+/// From the front's 202 to the end in OpenCRVS.
+pub const END_TO_END: &str = "nidbridge_end_to_end_seconds";
+/// Whether a connection to the broker is open (1) or not (0).
+pub const BROKER_CONNECTED: &str = "nidbridge_broker_connected";
+/// What an operator has to look at.
+pub const ALARMS: &str = "nidbridge_alarms_total";
+/// The release that runs; always 1.
+pub const BUILD_INFO: &str = "nidbridge_build_info";
+
+/// The kind of event: `birth`, `death`, `marriage`, `other`.
+pub const EVENT: &str = "event";
+/// A status of the queue contract.
+pub const STATUS: &str = "status";
+/// What came of it.
+pub const OUTCOME: &str = "outcome";
+/// `record`, `send`, `resolve` or `confirm`.
+pub const STAGE: &str = "stage";
+/// Why: a name of [`crate::domain::Cause`].
+pub const CAUSE: &str = "cause";
+/// An exchange of the topology.
+pub const EXCHANGE: &str = "exchange";
+/// Which connection to the broker.
+pub const LINK: &str = "link";
+/// The release.
+pub const VERSION: &str = "version";

@@ -1,0 +1,45 @@
+//! Trace context in message headers: W3C `traceparent` and `tracestate`, as over HTTP.
+//!
+//! Invariant: only those headers are written; a message without them starts a trace of its own.
+
+use std::collections::BTreeMap;
+
+use opentelemetry::Context;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+struct Outgoing<'a>(&'a mut BTreeMap<String, String>);
+
+impl Injector for Outgoing<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        // an empty tracestate says nothing
+        if !value.is_empty() {
+            self.0.insert(key.to_owned(), value);
+        }
+    }
+}
+
+struct Incoming<'a>(&'a BTreeMap<String, String>);
+
+impl Extractor for Incoming<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+}
+
+/// The headers that let a receiver go on with the trace of a span; none while traces go nowhere.
+pub fn inject(span: &tracing::Span) -> BTreeMap<String, String> {
+    let mut headers = BTreeMap::new();
+    TraceContextPropagator::new().inject_context(&span.context(), &mut Outgoing(&mut headers));
+    headers
+}
+
+/// The trace that a message belongs to: give it to `OpenTelemetrySpanExt::set_parent`.
+pub fn extract(headers: &BTreeMap<String, String>) -> Context {
+    TraceContextPropagator::new().extract_with_context(&Context::new(), &Incoming(headers))
+}

@@ -1,0 +1,134 @@
+//! Faults: a network that breaks and a broker that is killed cost time and duplicates, never a message.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nidbridge::broker::{Link, LinkSettings, LinkState, Settlement, Target, Topology, WorkQueue, names};
+use nidbridge::simulate::rabbitmq::Node;
+use tokio::sync::mpsc;
+
+use super::{Running, SOON, consumer, message, put, told};
+use crate::harness::ground::{connected, quick};
+use crate::harness::{ChaosProxy, Ground, eventually, temporary};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_connection_comes_back_and_nothing_is_lost() {
+    const MESSAGES: usize = 300;
+    let ground = Ground::fresh().await;
+    let proxy = ChaosProxy::before(ground.amqp_port()).await;
+    let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
+    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings);
+    let direct = ground.link(topology.clone()).await;
+    let broken =
+        connected(Link::open(&ground.link_settings_by("cut", proxy.port()), topology, Arc::default())).await;
+    let (tell, mut done) = mpsc::unbounded_channel();
+    let running = Running::start(&broken, &queue, consumer(), move |message| {
+        tell.send(message.id.unwrap()).unwrap();
+        async { Settlement::Done }
+    });
+    let mut seen = BTreeSet::new();
+    for number in 0..MESSAGES {
+        put(&direct, queue.name(), &number.to_string()).await;
+        if number % 100 == 50 {
+            proxy.cut();
+            let mut state = broken.state();
+            let away = state.wait_for(|state| matches!(state, LinkState::Away(_)));
+            tokio::time::timeout(SOON, away).await.expect("the cut is seen").expect("a link");
+            proxy.restore();
+        }
+    }
+    while seen.len() < MESSAGES {
+        seen.insert(told(&mut done).await);
+    }
+    running.stop().await;
+    eventually(SOON, "nothing is left", async || {
+        (direct.depth(queue.name()).await.unwrap().ready == 0).then_some(())
+    })
+    .await;
+    assert_eq!(direct.depth(&queue.parked()).await.unwrap().ready, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_swallows_everything_is_found_by_the_heartbeat() {
+    let ground = Ground::fresh().await;
+    let proxy = ChaosProxy::before(ground.amqp_port()).await;
+    let queue = WorkQueue::new("q", &[], &[]);
+    let topology = Topology::of(&ground.vhost, &[queue], &ground.settings);
+    let settings = LinkSettings {
+        heartbeat: Duration::from_secs(1),
+        publish_timeout: Duration::from_millis(300),
+        ..ground.link_settings_by("hole", proxy.port())
+    };
+    let link = connected(Link::open(&settings, topology, Arc::default())).await;
+    eventually(SOON, "a first message goes through", async || {
+        link.publisher().publish(&Target::queue("q"), message("before")).await.ok()
+    })
+    .await;
+    proxy.blackhole();
+    let lost = link.publisher().publish(&Target::queue("q"), message("during")).await.unwrap_err();
+    assert!(lost.may_be_stored(), "{lost:?}");
+    let mut state = link.state();
+    let away = state.wait_for(|state| matches!(state, LinkState::Away(_)));
+    tokio::time::timeout(SOON, away).await.expect("the silence is noticed").expect("a link");
+    proxy.restore();
+    assert!(link.publisher().available(SOON).await);
+    eventually(SOON, "messages go through again", async || {
+        link.publisher().publish(&Target::queue("q"), message("after")).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_killed_keeps_what_it_confirmed_and_is_used_again() {
+    let settings = quick();
+    let topologies = [Topology::bridge(&settings, &[names::AMQP_SYSTEM]), Topology::national_id(&settings)];
+    let dir = temporary("killed");
+    let mut node = Node::start_temporary(&dir, &topologies).await.unwrap_or_else(|cause| panic!("{cause}"));
+    let link_settings = LinkSettings {
+        apply_topology: false,
+        publish_timeout: Duration::from_secs(5),
+        reconnect_max: Duration::from_millis(500),
+        ..LinkSettings::new("test", node.amqp_url(names::BRIDGE_VHOST))
+    };
+    let [bridge, national_id] = topologies;
+    let link = connected(Link::open(&link_settings, bridge.clone(), Arc::default())).await;
+    let nid_settings = LinkSettings { url: node.amqp_url(names::NID_VHOST), ..link_settings.clone() };
+    let nid = connected(Link::open(&nid_settings, national_id.clone(), Arc::default())).await;
+    assert_eq!(link.check(&bridge).await.unwrap(), [], "the definitions are the topology");
+    assert_eq!(nid.check(&national_id).await.unwrap(), [], "the definitions are the topology");
+
+    let publisher = link.publisher();
+    let publishing = tokio::spawn(async move {
+        let mut stored = BTreeSet::new();
+        let mut failed = 0;
+        while failed == 0 || stored.len() < 50 {
+            let id = format!("{}", stored.len() + failed);
+            match publisher.publish(&Target::registrations(), message(&id)).await {
+                Ok(()) => drop(stored.insert(id)),
+                Err(_) => {
+                    failed += 1;
+                    publisher.available(SOON).await;
+                }
+            }
+        }
+        stored
+    });
+    eventually(SOON, "messages are stored", async || {
+        (link.depth(names::REGISTRATIONS_WORK).await.ok()?.ready > 20).then_some(())
+    })
+    .await;
+    node.kill9().await.unwrap();
+    node.restart().await.unwrap_or_else(|cause| panic!("{cause}"));
+    let stored = tokio::time::timeout(SOON * 2, publishing).await.expect("in time").expect("a publisher");
+    let link = connected(link).await;
+    let mut found = BTreeSet::new();
+    while let Some(got) = link.take(names::REGISTRATIONS_WORK).await.unwrap() {
+        found.insert(got.id.unwrap());
+    }
+    assert!(stored.is_subset(&found), "confirmed and lost: {:?}", stored.difference(&found));
+    link.close().await;
+    nid.close().await;
+    node.stop().await.unwrap();
+    assert!(!dir.exists(), "a temporary node leaves nothing behind");
+}

@@ -1,0 +1,154 @@
+//! Publishing: `Ok` is true, and every other answer is the right one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nidbridge::broker::{LinkSettings, LinkState, NotSent, PublishError, Target, Topology, WorkQueue, names};
+use secrecy::SecretString;
+
+use super::{SOON, message, put};
+use crate::harness::ground::connected;
+use crate::harness::{Ground, eventually};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_confirmed_message_is_in_its_queue_with_all_that_it_carries() {
+    let ground = Ground::fresh().await;
+    let link = ground.link(Topology::bridge(&ground.settings, &[names::AMQP_SYSTEM])).await;
+    let mut outgoing = message("one");
+    outgoing.correlation_id = Some("correlation".into());
+    outgoing.headers.insert("note".into(), "kept".into());
+    link.publisher().publish(&Target::registrations(), outgoing).await.unwrap();
+    let got = link.take(names::REGISTRATIONS_WORK).await.unwrap().expect("the message");
+    assert_eq!(got.id.as_deref(), Some("one"));
+    assert_eq!(got.kind.as_deref(), Some("story.v1"));
+    assert_eq!(got.correlation_id.as_deref(), Some("correlation"));
+    assert_eq!(got.headers["note"], "kept");
+    assert_eq!((got.attempt, &got.body[..]), (0, &b"one"[..]));
+    link.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_queue_takes_is_an_error_for_the_vendor_and_kept_in_our_own_vhost() {
+    let ground = Ground::fresh().await;
+    let ours = ground.link(Topology::bridge(&ground.settings, &[names::AMQP_SYSTEM])).await;
+    ours.publisher().publish(&Target::requests("nobody"), message("one")).await.unwrap();
+    assert_eq!(ours.take(names::UNROUTED).await.unwrap().unwrap().routing_key, "nobody");
+
+    let nid = nidbridge::broker::Link::open(
+        &ground.nid_link_settings("nid"),
+        Topology::national_id(&ground.settings),
+        Arc::default(),
+    );
+    let nid = connected(nid).await;
+    let refused = nid.publisher().publish(&Target::nid_requests("marriage"), message("two")).await;
+    assert!(matches!(refused, Err(PublishError::Unroutable)), "{refused:?}");
+    let missing = nid.publisher().publish(&Target::new("no.such.exchange", "x"), message("three")).await;
+    assert!(matches!(missing, Err(PublishError::Unroutable)), "{missing:?}");
+    nid.publisher().publish(&Target::nid_requests("birth"), message("four")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
+    let ground = Ground::fresh().await;
+    let mut settings = ground.settings.clone();
+    settings.max_length = 3;
+    let queue = WorkQueue::new("small", &[], &[]);
+    let link = ground.link(Topology::of(&ground.vhost, &[queue], &settings)).await;
+    let mut stored = 0;
+    let refused = loop {
+        match link.publisher().publish(&Target::queue("small"), message("m")).await {
+            Ok(()) => stored += 1,
+            Err(cause) => break cause,
+        }
+        assert!(stored < 10, "a limit of 3 took {stored}");
+    };
+    assert!(matches!(refused, PublishError::Refused), "{refused:?}");
+    while link.take("small").await.unwrap().is_some() {}
+    eventually(SOON, "there is room again", async || {
+        link.publisher().publish(&Target::queue("small"), message("m")).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_amqp_cannot_carry_is_refused_before_it_is_sent() {
+    let ground = Ground::fresh().await;
+    let queue = WorkQueue::new("q", &[], &[]);
+    let link = ground.link(Topology::of(&ground.vhost, &[queue], &ground.settings)).await;
+    let long = "x".repeat(256);
+    let publisher = link.publisher();
+    let too_long = publisher.publish(&Target::queue("q"), message(&long)).await;
+    assert!(matches!(too_long, Err(PublishError::NotSent(NotSent::TooLong(_)))), "{too_long:?}");
+    let too_long = publisher.publish(&Target::queue(long), message("m")).await;
+    assert!(matches!(too_long, Err(PublishError::NotSent(NotSent::TooLong(_)))), "{too_long:?}");
+    let mut large = message("m");
+    large.body = vec![0; 9 * 1024 * 1024];
+    let too_large = publisher.publish(&Target::queue("q"), large).await;
+    assert!(matches!(too_large, Err(PublishError::TooLarge)), "{too_large:?}");
+    put(&link, "q", "fits").await;
+}
+
+#[tokio::test]
+async fn without_a_broker_nothing_is_sent_and_the_state_says_why() {
+    let topology = Topology::of("x", &[], &crate::harness::ground::quick());
+    for url in ["amqp://guest:hidden@127.0.0.1:1/x", "no url, but hidden"] {
+        let link = nidbridge::broker::Link::open(
+            &LinkSettings::new("test", SecretString::from(url)),
+            topology.clone(),
+            Arc::default(),
+        );
+        let mut state = link.state();
+        let tried = |state: &LinkState| matches!(state, LinkState::Away(why) if why != "connecting");
+        let why = format!("{:?}", *tokio::time::timeout(SOON, state.wait_for(tried)).await.unwrap().unwrap());
+        assert!(!why.contains("hidden"), "{why}");
+        let sent = link.publisher().publish(&Target::queue("q"), message("m")).await;
+        assert!(matches!(sent, Err(PublishError::NotSent(NotSent::Away(_)))), "{sent:?}");
+        assert!(!link.publisher().available(Duration::from_millis(10)).await);
+        link.close().await;
+    }
+}
+
+/// The trap of the client library: confirms that change places when a channel is shared or left half way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callers_that_go_away_never_spoil_the_answer_of_another() {
+    const TASKS: usize = 64;
+    const EACH: usize = 40;
+    let ground = Ground::fresh().await;
+    let queue = WorkQueue::new("q", &[], &[]);
+    let topology = Topology::of(&ground.vhost, &[queue], &ground.settings);
+    let settings = LinkSettings { channels: 24, ..ground.link_settings("test") };
+    let link = connected(nidbridge::broker::Link::open(&settings, topology, Arc::default())).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..TASKS {
+        let publisher = link.publisher();
+        tasks.spawn(async move {
+            let mut stored = Vec::new();
+            for number in 0..EACH {
+                let id = format!("{task}-{number}");
+                let (there, goes_away) = (number % 3 != 0, number % 5 == 4);
+                let to = Target::queue(if there { "q" } else { "nobody" });
+                let publish = publisher.publish(&to, message(&id));
+                let patience = Duration::from_micros(if goes_away { 300 } else { 60_000_000 });
+                let Ok(outcome) = tokio::time::timeout(patience, publish).await else { continue };
+                match (there, outcome) {
+                    (true, Ok(())) => stored.push(id),
+                    (false, Err(PublishError::Unroutable)) => {}
+                    (there, outcome) => panic!("{id}: there: {there}, {outcome:?}"),
+                }
+            }
+            stored
+        });
+    }
+    let mut stored = BTreeSet::new();
+    while let Some(done) = tasks.join_next().await {
+        stored.extend(done.expect("every answer is the right one"));
+    }
+    let mut found = BTreeSet::new();
+    while let Some(got) = link.take("q").await.unwrap() {
+        found.insert(String::from_utf8(got.body.to_vec()).unwrap());
+    }
+    assert!(stored.is_subset(&found), "confirmed and lost: {:?}", stored.difference(&found));
+    assert!(found.iter().all(|id| id.split('-').nth(1).unwrap().parse::<usize>().unwrap() % 3 != 0));
+    assert!(stored.len() > TASKS * EACH / 3, "{}", stored.len());
+}

@@ -1,0 +1,43 @@
+//! The topology: applying is idempotent, and a difference is named instead of crashed on.
+
+use std::sync::Arc;
+
+use nidbridge::broker::{Link, LinkSettings, LinkState, Topology, WorkQueue, names};
+
+use super::SOON;
+use crate::harness::Ground;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn applying_twice_changes_nothing_and_checks_clean() {
+    let ground = Ground::fresh().await;
+    let topology = Topology::bridge(&ground.settings, &[names::AMQP_SYSTEM]);
+    let link = ground.link(topology.clone()).await;
+    link.apply(&topology).await.unwrap();
+    assert_eq!(link.check(&topology).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_argument_and_a_missing_queue_are_named_with_what_to_do() {
+    let ground = Ground::fresh().await;
+    let (one, two) = (WorkQueue::new("one", &[], &[]), WorkQueue::new("two", &[], &[]));
+    let link = ground.link(Topology::of(&ground.vhost, std::slice::from_ref(&one), &ground.settings)).await;
+    let mut changed = ground.settings.clone();
+    changed.delivery_limit = 7;
+    let wanted = Topology::of(&ground.vhost, &[one, two], &changed);
+    let texts: Vec<_> = link.check(&wanted).await.unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(texts.len(), 3, "{texts:?}");
+    assert!(texts[0].starts_with("`one` is there with other arguments"), "{texts:?}");
+    assert!(texts[0].contains("x-delivery-limit"), "{texts:?}");
+    assert!(texts[1].starts_with("`two.parked` is missing"), "{texts:?}");
+    assert!(texts[2].starts_with("`two` is missing"), "{texts:?}");
+
+    for apply_topology in [true, false] {
+        let settings = LinkSettings { apply_topology, ..ground.link_settings("wrong") };
+        let wrong = Link::open(&settings, wanted.clone(), Arc::default());
+        let mut state = wrong.state();
+        let named =
+            |state: &LinkState| matches!(state, LinkState::Away(why) if why.contains("x-delivery-limit"));
+        tokio::time::timeout(SOON, state.wait_for(named)).await.expect("it is named").expect("a link");
+        wrong.close().await;
+    }
+}

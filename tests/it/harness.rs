@@ -1,0 +1,16 @@
+//! What a story needs: a broker and a database of its own, a network that can be broken, patience with a limit.
+//!
+//! Invariant: tests wait for conditions, with a deadline; nothing they start outlives the process.
+
+pub mod eventually;
+pub mod ground;
+pub mod http;
+pub mod ledgers;
+pub mod postgres;
+pub mod proxy;
+mod selftest;
+pub mod world;
+
+pub use eventually::eventually;
+pub use ground::{Ground, temporary};
+pub use proxy::ChaosProxy;
