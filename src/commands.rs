@@ -11,7 +11,6 @@ mod shutdown;
 mod simulate;
 mod start;
 mod topology;
-mod wiring;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,7 +20,7 @@ use clap::{Parser, Subcommand};
 
 pub use failure::Failure;
 pub use start::{Process, role, tool};
-pub use wiring::{link, topologies, topology_settings};
+pub use topology::topologies;
 
 /// How long what still runs in the background may hold up the end of a process.
 const LAST_WAIT: Duration = Duration::from_secs(1);

@@ -4,6 +4,7 @@
 //! took its place; what cannot be settled goes back to its queue by the end of its channel, never by a `nack`.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -68,8 +69,14 @@ pub async fn consume<H: Handler>(
 ) {
     let mut backoff = Backoff::new(settings.reopen_max);
     let permits = Arc::new(Semaphore::new(usize::from(settings.prefetch.max(1))));
-    let stage =
-        Stage { handler, publisher: link.publisher(), queue: queue.clone(), patience: settings.patience };
+    let stage = Stage {
+        handler,
+        publisher: link.publisher(),
+        queue: queue.clone(),
+        patience: settings.patience,
+        metrics: link.metrics(),
+        held: AtomicUsize::new(0),
+    };
     let mut work = Work { stage: Arc::new(stage), settings, permits, tasks: JoinSet::new(), stop };
     while work.link_is_there(link).await {
         let opened = Instant::now();

@@ -19,12 +19,13 @@ use super::error::BrokerError;
 use super::pool::Pool;
 use super::publisher::Publisher;
 use super::topology::{Difference, Topology};
+use crate::telemetry::Metrics;
 
 /// How to reach the broker, and how patiently.
 #[derive(Debug, Clone)]
 pub struct LinkSettings {
     /// Names the connections on the broker: `front`, `worker`, …
-    pub name: String,
+    pub name: &'static str,
     /// `amqp://` or `amqps://`, with user, password and vhost.
     pub url: SecretString,
     /// A broker that is silent for twice as long is away.
@@ -43,9 +44,9 @@ pub struct LinkSettings {
 
 impl LinkSettings {
     /// Reasonable limits for a URL.
-    pub fn new(name: impl Into<String>, url: SecretString) -> Self {
+    pub fn new(name: &'static str, url: SecretString) -> Self {
         Self {
-            name: name.into(),
+            name,
             url,
             heartbeat: Duration::from_secs(10),
             publish_timeout: Duration::from_secs(1),
@@ -91,6 +92,7 @@ struct Inner {
     publisher: Publisher,
     consuming: watch::Receiver<Phase>,
     state: watch::Receiver<LinkState>,
+    metrics: Arc<Metrics>,
     tasks: TaskTracker,
     stop: CancellationToken,
     _stops_with_us: DropGuard,
@@ -98,7 +100,7 @@ struct Inner {
 
 impl Link {
     /// Starts the tasks that connect, and returns at once. The vhost is that of the URL.
-    pub fn open(settings: &LinkSettings, topology: Topology) -> Self {
+    pub fn open(settings: &LinkSettings, topology: Topology, metrics: Arc<Metrics>) -> Self {
         install_crypto();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let prepare =
@@ -106,10 +108,21 @@ impl Link {
         let publishing = line(settings, "publish", prepare, &stop, &tasks);
         let consuming = line(settings, "consume", OnConnect::Nothing, &stop, &tasks);
         let (told, state) = watch::channel(LinkState::Away("connecting".to_owned()));
-        tasks.spawn(tell(publishing.clone(), consuming.clone(), told, stop.clone()));
-        let publisher = Publisher::new(Pool::new(publishing, settings));
+        let tells = Tells { name: settings.name, told, metrics: Arc::clone(&metrics) };
+        tasks.spawn(tells.run(publishing.clone(), consuming.clone(), stop.clone()));
+        let publisher = Publisher::new(Pool::new(publishing, settings), Arc::clone(&metrics));
         let guard = stop.clone().drop_guard();
-        Self { inner: Arc::new(Inner { publisher, consuming, state, tasks, stop, _stops_with_us: guard }) }
+        Self {
+            inner: Arc::new(Inner {
+                publisher,
+                consuming,
+                state,
+                metrics,
+                tasks,
+                stop,
+                _stops_with_us: guard,
+            }),
+        }
     }
 
     /// The link's publisher.
@@ -152,6 +165,10 @@ impl Link {
         within(async { topology.check(&self.wire()?.connection).await }).await
     }
 
+    pub(super) fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.inner.metrics)
+    }
+
     /// Waits until the connection that consumes is another one, or none.
     pub(super) async fn lost(&self, wire: &Wire) {
         let mut phase = self.inner.consuming.clone();
@@ -187,31 +204,44 @@ fn line(
 }
 
 /// Tells the state of both lines as one.
-async fn tell(
-    mut publishing: watch::Receiver<Phase>,
-    mut consuming: watch::Receiver<Phase>,
+struct Tells {
+    name: &'static str,
     told: watch::Sender<LinkState>,
-    stop: CancellationToken,
-) {
-    loop {
-        let state = both(&publishing.borrow_and_update(), &consuming.borrow_and_update());
-        told.send_if_modified(|known| {
+    metrics: Arc<Metrics>,
+}
+
+impl Tells {
+    async fn run(
+        self,
+        mut publishing: watch::Receiver<Phase>,
+        mut consuming: watch::Receiver<Phase>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let state = both(&publishing.borrow_and_update(), &consuming.borrow_and_update());
+            self.tell(state);
+            let changed = tokio::select! {
+                () = stop.cancelled() => break,
+                changed = publishing.changed() => changed,
+                changed = consuming.changed() => changed,
+            };
+            if changed.is_err() {
+                break;
+            }
+        }
+        self.tell(LinkState::Away("closed".to_owned()));
+    }
+
+    fn tell(&self, state: LinkState) {
+        self.metrics.broker_connected(self.name, state.is_connected());
+        self.told.send_if_modified(|known| {
             let news = *known != state;
             if news {
                 *known = state;
             }
             news
         });
-        let changed = tokio::select! {
-            () = stop.cancelled() => break,
-            changed = publishing.changed() => changed,
-            changed = consuming.changed() => changed,
-        };
-        if changed.is_err() {
-            break;
-        }
     }
-    told.send_replace(LinkState::Away("closed".to_owned()));
 }
 
 fn both(publishing: &Phase, consuming: &Phase) -> LinkState {

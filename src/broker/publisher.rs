@@ -6,23 +6,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::connection::Phase;
 use super::error::PublishError;
-use super::headers;
 use super::message::{Letter, Outgoing, Target};
 use super::pool::Pool;
+use crate::telemetry::{self, Metrics};
 
 /// Publishes on the link that it came from.
 #[derive(Clone)]
 pub struct Publisher {
     pool: Arc<Pool>,
+    metrics: Arc<Metrics>,
 }
 
 impl Publisher {
-    pub(super) fn new(pool: Arc<Pool>) -> Self {
-        Self { pool }
+    pub(super) fn new(pool: Arc<Pool>, metrics: Arc<Metrics>) -> Self {
+        Self { pool, metrics }
     }
 
     /// Publishes a message, persistent and mandatory, and waits for the broker's confirm.
@@ -49,9 +51,16 @@ impl Publisher {
             messaging.rabbitmq.destination.routing_key = to.routing_key,
             messaging.message.id = letter.id.as_deref().unwrap_or_default(),
         );
-        headers::inject(&span, &mut letter.headers);
-        let pool = Arc::clone(&self.pool);
-        let task = tokio::spawn(async move { pool.publish(&to, &letter).await }.instrument(span));
+        letter.headers.extend(telemetry::inject(&span));
+        let (pool, metrics) = (Arc::clone(&self.pool), Arc::clone(&self.metrics));
+        let publish = async move {
+            let begun = Instant::now();
+            let outcome = pool.publish(&to, &letter).await;
+            let label = outcome.as_ref().map_or_else(PublishError::outcome, |()| "confirmed");
+            metrics.published(&to.exchange, label, begun.elapsed().as_secs_f64());
+            outcome
+        };
+        let task = tokio::spawn(publish.instrument(span));
         task.await.unwrap_or_else(|cause| Err(PublishError::Unknown(cause.to_string())))
     }
 }

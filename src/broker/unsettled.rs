@@ -5,6 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -20,12 +21,12 @@ use super::backoff::Backoff;
 use super::connection::spell;
 use super::delivery::{Handler, Incoming};
 use super::error::PublishError;
-use super::headers;
 use super::message::{Letter, Target};
 use super::publisher::Publisher;
 use super::queue::{Delay, WorkQueue};
 use super::settle::{Settlement, follow_up};
 use crate::domain::Cause;
+use crate::telemetry::{self, Metrics};
 
 /// The longest pause between two tries to publish a follow-up.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -36,6 +37,8 @@ pub(super) struct Stage<H> {
     pub(super) publisher: Publisher,
     pub(super) queue: WorkQueue,
     pub(super) patience: Duration,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) held: AtomicUsize,
 }
 
 /// What a delivery shares with the consumer that it came from.
@@ -54,10 +57,13 @@ pub(super) async fn process<H: Handler>(
     us: &str,
     session: &Session,
 ) {
+    let _held = Held::new(stage);
     let message = Incoming::read(&mut delivery, us, Timestamp::now());
     let span = span(stage, &message);
     async {
+        let begun = Instant::now();
         let settlement = handle(stage, message.clone()).await;
+        count::<H>(&stage.metrics, &settlement, begun.elapsed());
         if let Err(cause) = settle(stage, &delivery, session, message, settlement).await {
             tracing::error!(stage = H::NAME, cause = spell(&cause), "not settled: the message goes back");
             session.stuck.cancel();
@@ -65,6 +71,24 @@ pub(super) async fn process<H: Handler>(
     }
     .instrument(span)
     .await;
+}
+
+/// Counts a delivery for as long as it is held, however that ends.
+struct Held<'a, H: Handler>(&'a Stage<H>);
+
+impl<'a, H: Handler> Held<'a, H> {
+    fn new(stage: &'a Stage<H>) -> Self {
+        let before = stage.held.fetch_add(1, Ordering::Relaxed);
+        stage.metrics.in_flight(H::NAME, before.saturating_add(1));
+        Self(stage)
+    }
+}
+
+impl<H: Handler> Drop for Held<'_, H> {
+    fn drop(&mut self) {
+        let before = self.0.held.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.in_flight(H::NAME, before.saturating_sub(1));
+    }
 }
 
 fn span<H: Handler>(stage: &Stage<H>, message: &Incoming) -> Span {
@@ -79,7 +103,7 @@ fn span<H: Handler>(stage: &Stage<H>, message: &Incoming) -> Span {
         attempt = message.attempt,
     );
     // Refused only where nobody records traces.
-    drop(span.set_parent(headers::extract(&message.headers)));
+    drop(span.set_parent(telemetry::extract(&message.headers)));
     span
 }
 
@@ -150,4 +174,13 @@ fn log<H: Handler>(message: &Incoming, settlement: &Settlement) {
     };
     let (attempt, cause) = (message.attempt, cause.as_str());
     tracing::info!(stage = H::NAME, id, outcome, attempt, cause, "settled");
+}
+
+fn count<H: Handler>(metrics: &Metrics, settlement: &Settlement, took: Duration) {
+    metrics.stage_processed(H::NAME, settlement.outcome(), took.as_secs_f64());
+    match settlement {
+        Settlement::Done => {}
+        Settlement::Delay { cause, .. } => metrics.delayed(H::NAME, *cause),
+        Settlement::Park { cause, .. } => metrics.parked(H::NAME, *cause),
+    }
 }

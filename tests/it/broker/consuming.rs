@@ -173,12 +173,13 @@ async fn the_vendors_word_counts_only_where_the_broker_vouches_for_it() {
     let nid = nidbridge::broker::Link::open(
         &ground.nid_link_settings("nid"),
         Topology::national_id(&ground.settings),
+        Arc::default(),
     );
     let nid = crate::harness::ground::connected(nid).await;
     let mut vendor_settings = ground.nid_link_settings("vendor");
     vendor_settings.url = ground.vendor_url();
     let nothing = Topology::of(&ground.nid_vhost, &[], &ground.settings);
-    let vendor = nidbridge::broker::Link::open(&vendor_settings, nothing);
+    let vendor = nidbridge::broker::Link::open(&vendor_settings, nothing, Arc::default());
     let vendor = crate::harness::ground::connected(vendor).await;
 
     let queue = WorkQueue::nid_replies(&ground.settings);

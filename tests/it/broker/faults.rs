@@ -1,6 +1,7 @@
 //! Faults: a network that breaks and a broker that is killed cost time and duplicates, never a message.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nidbridge::broker::{Link, LinkSettings, LinkState, Settlement, Target, Topology, WorkQueue, names};
@@ -19,7 +20,8 @@ async fn a_cut_connection_comes_back_and_nothing_is_lost() {
     let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
     let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings);
     let direct = ground.link(topology.clone()).await;
-    let broken = connected(Link::open(&ground.link_settings_by("cut", proxy.port()), topology)).await;
+    let broken =
+        connected(Link::open(&ground.link_settings_by("cut", proxy.port()), topology, Arc::default())).await;
     let (tell, mut done) = mpsc::unbounded_channel();
     let running = Running::start(&broken, &queue, consumer(), move |message| {
         tell.send(message.id.unwrap()).unwrap();
@@ -58,7 +60,7 @@ async fn a_network_that_swallows_everything_is_found_by_the_heartbeat() {
         publish_timeout: Duration::from_millis(300),
         ..ground.link_settings_by("hole", proxy.port())
     };
-    let link = connected(Link::open(&settings, topology)).await;
+    let link = connected(Link::open(&settings, topology, Arc::default())).await;
     eventually(SOON, "a first message goes through", async || {
         link.publisher().publish(&Target::queue("q"), message("before")).await.ok()
     })
@@ -90,9 +92,9 @@ async fn a_broker_that_is_killed_keeps_what_it_confirmed_and_is_used_again() {
         ..LinkSettings::new("test", node.amqp_url(names::BRIDGE_VHOST))
     };
     let [bridge, national_id] = topologies;
-    let link = connected(Link::open(&link_settings, bridge.clone())).await;
+    let link = connected(Link::open(&link_settings, bridge.clone(), Arc::default())).await;
     let nid_settings = LinkSettings { url: node.amqp_url(names::NID_VHOST), ..link_settings.clone() };
-    let nid = connected(Link::open(&nid_settings, national_id.clone())).await;
+    let nid = connected(Link::open(&nid_settings, national_id.clone(), Arc::default())).await;
     assert_eq!(link.check(&bridge).await.unwrap(), [], "the definitions are the topology");
     assert_eq!(nid.check(&national_id).await.unwrap(), [], "the definitions are the topology");
 

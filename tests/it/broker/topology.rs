@@ -1,5 +1,7 @@
 //! The topology: applying is idempotent, and a difference is named instead of crashed on.
 
+use std::sync::Arc;
+
 use nidbridge::broker::{Link, LinkSettings, LinkState, Topology, WorkQueue, names};
 
 use super::SOON;
@@ -31,7 +33,7 @@ async fn a_wrong_argument_and_a_missing_queue_are_named_with_what_to_do() {
 
     for apply_topology in [true, false] {
         let settings = LinkSettings { apply_topology, ..ground.link_settings("wrong") };
-        let wrong = Link::open(&settings, wanted.clone());
+        let wrong = Link::open(&settings, wanted.clone(), Arc::default());
         let mut state = wrong.state();
         let named =
             |state: &LinkState| matches!(state, LinkState::Away(why) if why.contains("x-delivery-limit"));

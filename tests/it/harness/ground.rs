@@ -1,6 +1,7 @@
 //! The ground a story stands on: a pair of vhosts on the shared node, ours and the vendor's.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nidbridge::broker::{Link, LinkSettings, Topology, TopologySettings};
@@ -63,17 +64,17 @@ impl Ground {
     }
 
     /// The settings of a link to our vhost.
-    pub fn link_settings(&self, name: &str) -> LinkSettings {
+    pub fn link_settings(&self, name: &'static str) -> LinkSettings {
         patient(LinkSettings::new(name, self.node.amqp_url(&self.vhost)))
     }
 
     /// The settings of a link to our vhost through a proxy.
-    pub fn link_settings_by(&self, name: &str, port: u16) -> LinkSettings {
+    pub fn link_settings_by(&self, name: &'static str, port: u16) -> LinkSettings {
         patient(LinkSettings::new(name, self.node.amqp_url_by(port, &self.vhost)))
     }
 
     /// The settings of a link to the vendor's vhost.
-    pub fn nid_link_settings(&self, name: &str) -> LinkSettings {
+    pub fn nid_link_settings(&self, name: &'static str) -> LinkSettings {
         patient(LinkSettings::new(name, self.node.amqp_url(&self.nid_vhost)))
     }
 
@@ -84,7 +85,7 @@ impl Ground {
 
     /// A connected link to our vhost with this topology.
     pub async fn link(&self, topology: Topology) -> Link {
-        connected(Link::open(&self.link_settings("test"), topology)).await
+        connected(Link::open(&self.link_settings("test"), topology, Arc::default())).await
     }
 
     /// The port of the node, for a proxy.
