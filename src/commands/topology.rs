@@ -9,7 +9,9 @@ use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
 use super::{Failure, output, start};
-use crate::broker::{Link, LinkSettings, Topology, TopologySettings, User, Users, definitions, names};
+use crate::broker::{
+    Link, LinkSettings, LinkState, Topology, TopologySettings, User, Users, definitions, names,
+};
 use crate::config::{self, Config, Part, Sources};
 use crate::telemetry::Metrics;
 
@@ -104,7 +106,11 @@ async fn connect(config: &Config, topology: &Topology) -> Result<Link, Failure> 
     }
     let state = link.state().borrow().clone();
     link.close().await;
-    let why = anyhow!("{}: the broker is not there: {state:?}", in_vhost(topology));
+    let why = match state {
+        LinkState::Connected => "it came too late".to_owned(),
+        LinkState::Blocked(why) | LinkState::Away(why) => why,
+    };
+    let why = anyhow!("{}: the broker cannot be used: {why}", in_vhost(topology));
     Err(Failure::Unavailable(why))
 }
 
