@@ -81,18 +81,6 @@ settings! {
 }
 
 settings! {
-    /// What a record token of OpenCRVS must say.
-    pub struct TokenConfig in "token" {
-        /// Who issued it.
-        issuer: String, Text, "opencrvs:auth-service", ["TOKEN_ISSUER"];
-        /// For whom it is meant.
-        audience: String, Text, "opencrvs:countryconfig-user", ["TOKEN_AUDIENCE"];
-        /// What it allows.
-        scope: String, Text, "record.confirm-registration", ["TOKEN_SCOPE"];
-    }
-}
-
-settings! {
     /// Where OpenCRVS is.
     pub struct OpencrvsConfig in "opencrvs" {
         /// The auth service.
@@ -158,8 +146,8 @@ settings! {
     pub struct TelemetryConfig in "telemetry" {
         /// How log lines look.
         log_format: LogFormat, LogFormatName, "text", ["LOG_FORMAT"];
-        /// What is logged.
-        log_filter: String, LogFilter, "info", ["LOG_FILTER"];
+        /// What is logged. What lapin says of a lost connection is said once by the bridge itself.
+        log_filter: String, LogFilter, "info,lapin=off", ["LOG_FILTER"];
         /// Where traces go (OTLP over HTTP); none go anywhere without it.
         otlp_endpoint: Option<Url>, Optional<HttpUrl>, "", ["OTEL_EXPORTER_OTLP_ENDPOINT"];
         /// The name under which they go.
