@@ -3,14 +3,20 @@
 //! Invariant: this is the only place that knows all parts; data goes to stdout, everything else to stderr, and the
 //! exit code tells a script what to do next.
 
+mod all;
 mod config;
+mod confirmer;
+mod demo;
 mod failure;
+mod front;
 mod healthcheck;
 mod output;
+mod parts;
 mod shutdown;
 mod simulate;
 mod start;
 mod topology;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,8 +25,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 pub use failure::Failure;
-pub use start::{Process, role, tool};
-pub use topology::topologies;
+pub use start::Process;
 
 /// How long what still runs in the background may hold up the end of a process.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -44,6 +49,20 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 69 someth
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Takes registrations from OpenCRVS over HTTP.
+    Front,
+    /// Puts registrations on record, asks the National ID system and takes its replies in.
+    Worker {
+        /// Only these stages, so that they scale apart.
+        #[arg(long, value_delimiter = ',', default_value = "record,send,resolve")]
+        stages: Vec<worker::WorkerStage>,
+    },
+    /// Tells OpenCRVS.
+    Confirmer,
+    /// Front, worker and confirmer in one process, for a small country.
+    All,
+    /// The whole bridge on this machine, with both of its sides simulated.
+    Demo(demo::DemoArgs),
     /// Stand-ins for the surroundings: a sandbox for integrators.
     #[command(subcommand)]
     Simulate(simulate::Simulate),
@@ -76,6 +95,13 @@ pub fn run(cli: Cli) -> ExitCode {
 async fn dispatch(cli: Cli) -> Result<(), Failure> {
     let file = cli.config;
     match cli.command {
+        Command::Front => start::role("front", file, front::run).await,
+        Command::Worker { stages } => {
+            start::role("worker", file, async move |process| worker::run(process, &stages).await).await
+        }
+        Command::Confirmer => start::role("confirmer", file, confirmer::run).await,
+        Command::All => start::role("all", file, all::run).await,
+        Command::Demo(args) => demo::run(args).await,
         Command::Simulate(what) => simulate::run(what, file).await,
         Command::Topology(what) => topology::run(what, file).await,
         Command::Config(what) => config::run(what, file),

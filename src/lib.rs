@@ -12,8 +12,14 @@
 pub mod broker;
 pub mod commands;
 pub mod config;
+pub mod confirmer;
 pub mod console;
 pub mod domain;
+pub mod front;
+pub mod ledger;
+pub mod nid;
+pub mod opencrvs;
 pub mod seal;
 pub mod simulate;
 pub mod telemetry;
+pub mod worker;

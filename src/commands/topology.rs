@@ -8,10 +8,8 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
-use super::{Failure, output, start};
-use crate::broker::{
-    Link, LinkSettings, LinkState, Topology, TopologySettings, User, Users, definitions, names,
-};
+use super::{Failure, output, parts, start};
+use crate::broker::{Link, LinkSettings, LinkState, Topology, User, Users, definitions, names};
 use crate::config::{self, Config, Part, Sources};
 use crate::telemetry::Metrics;
 
@@ -46,12 +44,6 @@ pub struct Print {
     pub passwords: Option<PathBuf>,
 }
 
-/// Our vhost and the vendor's, as configured.
-pub fn topologies(config: &Config) -> [Topology; 2] {
-    let settings = TopologySettings::new(&config.broker, &config.confirm);
-    [Topology::bridge(&settings, &[names::AMQP_SYSTEM]), Topology::national_id(&settings)]
-}
-
 pub(super) async fn run(command: TopologyCommand, file: Option<PathBuf>) -> Result<(), Failure> {
     match command {
         TopologyCommand::Print(print) => {
@@ -60,7 +52,7 @@ pub(super) async fn run(command: TopologyCommand, file: Option<PathBuf>) -> Resu
         }
         TopologyCommand::Apply => {
             start::tool("topology", file, async |config, _| {
-                for topology in topologies(&config) {
+                for topology in parts::topologies(&config) {
                     let link = connect(&config, &topology).await?;
                     link.apply(&topology).await.with_context(|| in_vhost(&topology))?;
                     link.close().await;
@@ -76,7 +68,7 @@ pub(super) async fn run(command: TopologyCommand, file: Option<PathBuf>) -> Resu
 
 async fn check(config: &Config) -> Result<(), Failure> {
     let mut found = 0;
-    for topology in topologies(config) {
+    for topology in parts::topologies(config) {
         let link = connect(config, &topology).await?;
         let differences = link.check(&topology).await.with_context(|| in_vhost(&topology))?;
         link.close().await;
@@ -95,11 +87,13 @@ async fn check(config: &Config) -> Result<(), Failure> {
 
 /// Connects without declaring or comparing anything, which is then done and told by name.
 async fn connect(config: &Config, topology: &Topology) -> Result<Link, Failure> {
-    let vendors = topology.vhost() == names::NID_VHOST;
-    let settings = if vendors { LinkSettings::national_id } else { LinkSettings::bridge };
-    let settings = LinkSettings { apply_topology: false, ..settings("topology", &config.broker) };
-    let nothing =
-        Topology::of(topology.vhost(), &[], &TopologySettings::new(&config.broker, &config.confirm));
+    let settings = if topology.vhost() == names::NID_VHOST {
+        LinkSettings::national_id("topology", &config.broker)
+    } else {
+        LinkSettings::bridge("topology", &config.broker)
+    };
+    let settings = LinkSettings { apply_topology: false, ..settings };
+    let nothing = Topology::of(topology.vhost(), &[], &parts::topology_settings(config));
     let link = Link::open(&settings, nothing, Arc::new(Metrics::new()));
     if link.connected(PATIENCE).await {
         return Ok(link);
@@ -125,7 +119,7 @@ fn printed(config: &Config, print: &Print) -> Result<String, Failure> {
         vendor: user(&print.vendor_user)?,
         administrator: print.administrator.as_deref().map(user).transpose()?,
     };
-    let made = definitions(&topologies(config), &users).context("this machine has no randomness")?;
+    let made = definitions(&parts::topologies(config), &users).context("this machine has no randomness")?;
     Ok(serde_json::to_string_pretty(&made).context("definitions")?)
 }
 

@@ -122,8 +122,12 @@ pub fn next(state: State, event: Event) -> Result<State, Conflict> {
         Answered, Confirmed, Expired, Held, Parked, Received, Rejected, Requested, Superseded, Withdrawn,
     };
     match (state, event) {
-        (Received | Requested, Event::Request) => Ok(Requested),
-        (Received | Requested, Event::Answer) => Ok(Answered),
+        (Received | Requested, Event::Request) | (Parked, Event::Resume { asked: true, answered: false }) => {
+            Ok(Requested)
+        }
+        (Received | Requested, Event::Answer) | (Parked, Event::Resume { answered: true, .. }) => {
+            Ok(Answered)
+        }
         (Answered, Event::Confirm) => Ok(Confirmed),
         (Answered, Event::Reject) => Ok(Rejected),
         (Answered, Event::Hold) => Ok(Held),
@@ -131,9 +135,7 @@ pub fn next(state: State, event: Event) -> Result<State, Conflict> {
         (Received | Requested | Answered | Parked, Event::Withdraw) => Ok(Withdrawn),
         (Received | Requested | Answered | Parked, Event::Expire) => Ok(Expired),
         (Received | Requested | Answered, Event::Park) => Ok(Parked),
-        (Parked, Event::Resume { answered: true, .. }) => Ok(Answered),
-        (Parked, Event::Resume { asked: true, .. }) => Ok(Requested),
-        (Parked, Event::Resume { .. }) => Ok(Received),
+        (Parked, Event::Resume { asked: false, answered: false }) => Ok(Received),
         (
             Received | Requested | Answered | Confirmed | Rejected | Superseded | Withdrawn | Held | Expired
             | Parked,
@@ -178,6 +180,8 @@ pub enum Cause {
     GatewayContract,
     /// The gateway cannot be reached or is in trouble.
     GatewayUnavailable,
+    /// The ID system cannot be reached, or its queue is full.
+    IdSystemUnavailable,
     /// The ledger cannot be reached.
     LedgerUnavailable,
     /// The broker cannot be reached.
@@ -216,6 +220,7 @@ impl Cause {
             Self::OtherNumber => "other_number",
             Self::GatewayContract => "gateway_contract",
             Self::GatewayUnavailable => "gateway_unavailable",
+            Self::IdSystemUnavailable => "id_system_unavailable",
             Self::LedgerUnavailable => "ledger_unavailable",
             Self::BrokerUnavailable => "broker_unavailable",
             Self::Leased => "leased",

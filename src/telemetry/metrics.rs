@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::names;
-use crate::domain::Cause;
+use crate::domain::{Cause, EventKind};
 
 /// Up to ten seconds: one hop.
 const HOP_BUCKETS: &[f64] =
@@ -50,6 +50,8 @@ pub struct Metrics {
     in_flight: Gauges<1>,
     published: Counters<2>,
     publish_confirm: Histograms<1>,
+    requested: Counters<1>,
+    replies: Counters<1>,
     confirm: Counters<1>,
     end_to_end: Histogram,
     broker_connected: Gauges<1>,
@@ -105,6 +107,12 @@ impl Metrics {
                 "Whether a connection to the broker is open",
                 Family::default(),
             ),
+            requested: book.enter(
+                names::REQUESTED,
+                "Requests that went to the ID system, by event kind",
+                Family::default(),
+            ),
+            replies: book.enter(names::REPLIES, "Replies of the ID system, by status", Family::default()),
             alarms: book.enter(names::ALARMS, "What an operator has to look at", Family::default()),
             registry,
         }
@@ -151,6 +159,16 @@ impl Metrics {
     /// A stage put a message off.
     pub fn delayed(&self, stage: &'static str, cause: Cause) {
         self.retries.get_or_create(&[label(names::STAGE, stage), label(names::CAUSE, cause.as_str())]).inc();
+    }
+
+    /// A request went to the ID system.
+    pub fn requested(&self, kind: &EventKind) {
+        self.requested.get_or_create(&[label(names::EVENT, kind.label())]).inc();
+    }
+
+    /// The ID system replied with this status of the contract.
+    pub fn replied(&self, status: &'static str) {
+        self.replies.get_or_create(&[label(names::STATUS, status)]).inc();
     }
 
     /// What came of telling OpenCRVS.

@@ -20,6 +20,10 @@ pub const IN_FLIGHT: &str = "nidbridge_inflight";
 pub const PUBLISHED: &str = "nidbridge_published_total";
 /// How long the broker takes to confirm.
 pub const PUBLISH_CONFIRM: &str = "nidbridge_publish_confirm_seconds";
+/// Requests that went to the ID system.
+pub const REQUESTED: &str = "nidbridge_requests_total";
+/// Replies of the ID system.
+pub const REPLIES: &str = "nidbridge_replies_total";
 /// What came of telling OpenCRVS.
 pub const CONFIRM: &str = "nidbridge_confirm_total";
 /// From the front's 202 to the end in OpenCRVS.
@@ -33,6 +37,8 @@ pub const BUILD_INFO: &str = "nidbridge_build_info";
 
 /// The kind of event: `birth`, `death`, `marriage`, `other`.
 pub const EVENT: &str = "event";
+/// A status of the queue contract.
+pub const STATUS: &str = "status";
 /// What came of it.
 pub const OUTCOME: &str = "outcome";
 /// `record`, `send`, `resolve` or `confirm`.

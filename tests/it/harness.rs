@@ -5,9 +5,11 @@
 pub mod eventually;
 pub mod ground;
 pub mod http;
+pub mod ledgers;
 pub mod postgres;
 pub mod proxy;
 mod selftest;
+pub mod world;
 
 pub use eventually::eventually;
 pub use ground::{Ground, temporary};

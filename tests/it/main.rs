@@ -3,8 +3,16 @@
 //! One binary: a shared private node is started by the first test that wants it and ends with the process. Each
 //! test has vhosts and a database of its own.
 
-#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod broker;
 mod harness;
+mod ledger;
+mod pipeline;
 mod vendor;

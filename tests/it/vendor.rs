@@ -1,12 +1,10 @@
 //! The simulated ID system at a real broker, with the rights that a vendor has and no others.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use nidbridge::broker::{Link, LinkSettings, Outgoing, Target, Topology, TopologySettings, names};
 use nidbridge::simulate::nid::{Final, NidSim, VendorSettings};
-use nidbridge::telemetry::Metrics;
 use serde_json::{Value, json};
 
 use crate::harness::ground::connected;
@@ -43,23 +41,22 @@ async fn both(ground: &Ground) -> (Link, Link) {
     let ours = Link::open(
         &ground.nid_link_settings("bridge"),
         Topology::national_id(&ground.settings),
-        Arc::new(Metrics::new()),
+        std::sync::Arc::default(),
     );
     let ours = connected(ours).await;
     let nothing: TopologySettings = ground.settings.clone();
     let vendor = LinkSettings { apply_topology: false, ..LinkSettings::new("vendor", ground.vendor_url()) };
     let vendor =
-        Link::open(&vendor, Topology::of(&ground.nid_vhost, &[], &nothing), Arc::new(Metrics::new()));
+        Link::open(&vendor, Topology::of(&ground.nid_vhost, &[], &nothing), std::sync::Arc::default());
     (ours, connected(vendor).await)
 }
 
 async fn replies(link: &Link, count: usize) -> Vec<(String, Value)> {
     let mut got = Vec::new();
     while got.len() < count {
-        let reply =
-            eventually(SOON, "a reply", async || link.take(names::NID_REPLIES).await.expect("a link")).await;
+        let reply = eventually(SOON, "a reply", async || link.take(names::NID_REPLIES).await.unwrap()).await;
         assert_eq!(reply.content_type.as_deref(), Some("application/cloudevents+json"));
-        let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(reply.correlation_id.as_deref(), body["data"]["request_id"].as_str());
         assert_eq!(reply.id.as_deref(), body["id"].as_str());
         got.push((reply.routing_key, body["data"].clone()));

@@ -1,6 +1,5 @@
 //! `nidbridge simulate nid`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -8,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{NidSim, NidState, VendorSettings};
 use crate::broker::{Link, LinkSettings, Topology, TopologySettings};
-use crate::telemetry::Metrics;
 
 /// A simulated ID system on the queue contract.
 #[derive(Debug, Clone, clap::Args)]
@@ -77,7 +75,7 @@ pub async fn run(args: NidArgs, stop: CancellationToken) -> NidState {
         apply_topology: false,
         ..LinkSettings::new("simulated-id-system", args.amqp_url.clone())
     };
-    let link = Link::open(&link, topology, Arc::new(Metrics::new()));
+    let link = Link::open(&link, topology, std::sync::Arc::new(crate::telemetry::Metrics::new()));
     let sim = NidSim::start(args.settings(), &link);
     loop {
         tokio::select! {

@@ -1,0 +1,77 @@
+//! The parts that the roles are put together from, each made from its slice of the configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use url::Url;
+
+use crate::broker::names::AMQP_SYSTEM;
+use crate::broker::{Link, LinkSettings, Topology, TopologySettings};
+use crate::config::Config;
+use crate::console::Readiness;
+use crate::ledger::{Ledger, LedgerSettings};
+use crate::opencrvs::ClientSettings;
+use crate::seal::Sealer;
+use crate::telemetry::Metrics;
+
+/// How long a step waits for the ledger before the message goes back to wait in its queue.
+const LEDGER_WAIT: Duration = Duration::from_secs(10);
+
+pub(super) fn topology_settings(config: &Config) -> TopologySettings {
+    TopologySettings::new(&config.broker, &config.confirm)
+}
+
+/// Our vhost and the vendor's.
+pub(super) fn topologies(config: &Config) -> [Topology; 2] {
+    let settings = topology_settings(config);
+    [Topology::bridge(&settings, &[AMQP_SYSTEM]), Topology::national_id(&settings)]
+}
+
+/// Our own vhost.
+pub(super) fn bridge_link(config: &Config, role: &'static str, metrics: &Arc<Metrics>) -> Link {
+    let [topology, _] = topologies(config);
+    Link::open(&LinkSettings::bridge(role, &config.broker), topology, Arc::clone(metrics))
+}
+
+/// The vendor's vhost.
+pub(super) fn nid_link(config: &Config, role: &'static str, metrics: &Arc<Metrics>) -> Link {
+    let [_, topology] = topologies(config);
+    Link::open(&LinkSettings::national_id(role, &config.broker), topology, Arc::clone(metrics))
+}
+
+pub(super) fn sealer(config: &Config) -> anyhow::Result<Arc<Sealer>> {
+    Ok(Arc::new(Sealer::parse(&config.seal_keys).context("SEAL_KEYS cannot be used")?))
+}
+
+pub(super) async fn ledger(config: &Config, role: &str, sealer: &Sealer) -> anyhow::Result<Ledger> {
+    let settings = LedgerSettings {
+        url: config.ledger.url.clone(),
+        connections: config.ledger.connections,
+        timeout: LEDGER_WAIT,
+        who: format!("{role} {}", uuid::Uuid::new_v4().simple()),
+    };
+    Ledger::open(&settings, sealer).await.context("the ledger cannot be opened")
+}
+
+pub(super) fn client_settings(config: &Config, url: &Url) -> ClientSettings {
+    ClientSettings {
+        url: url.clone(),
+        timeout: config.opencrvs.timeout,
+        connect_timeout: config.opencrvs.connect_timeout,
+    }
+}
+
+/// Keeps a condition of a process at what its link says.
+pub(super) fn watch_link(readiness: &Readiness, name: &'static str, link: &Link) {
+    let (condition, mut state) = (readiness.condition(name), link.state());
+    tokio::spawn(async move {
+        loop {
+            condition.set(state.borrow_and_update().is_connected());
+            // The link is gone when nobody tells any more.
+            if state.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+}

@@ -1,0 +1,112 @@
+//! `nidbridge worker`: record, send and resolve, or some of them.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, Process, parts};
+use crate::broker::names::AMQP_SYSTEM;
+use crate::broker::{ConsumerSettings, Handler, Link, WorkQueue, consume};
+use crate::config::Config;
+use crate::worker::{NextHop, Queues, Record, Resolve, Send};
+
+/// Which stages a worker runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum WorkerStage {
+    /// Put registrations on record.
+    Record,
+    /// Ask the ID system.
+    Send,
+    /// Take its replies in.
+    Resolve,
+}
+
+/// Runs the stages until it is told to stop.
+pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), Failure> {
+    let Process { config, metrics, readiness, stop } = process;
+    let config = &*config;
+    let sealer = parts::sealer(config)?;
+    let ledger = parts::ledger(config, "worker", &sealer).await?;
+    let bridge = parts::bridge_link(config, "worker", &metrics);
+    let nid = parts::nid_link(config, "worker", &metrics);
+    parts::watch_link(&readiness, "broker", &bridge);
+    parts::watch_link(&readiness, "nid_broker", &nid);
+    let settings = parts::topology_settings(config);
+    let queues = Queues {
+        requests: WorkQueue::requests(&settings, AMQP_SYSTEM),
+        outcomes: WorkQueue::outcomes(&settings),
+    };
+    let next = NextHop::new(ledger.clone(), bridge.publisher(), settings.confirm_after, queues.clone());
+    let source = config.nid.source.clone();
+    let record = Arc::new(Record {
+        ledger: ledger.clone(),
+        sealer: Arc::clone(&sealer),
+        numbers: config.number.template.clone(),
+        next: next.clone(),
+        metrics: Arc::clone(&metrics),
+        source: source.clone(),
+    });
+    let send = Arc::new(Send {
+        ledger: ledger.clone(),
+        sealer: Arc::clone(&sealer),
+        nid: nid.publisher(),
+        next: next.clone(),
+        metrics: Arc::clone(&metrics),
+        source,
+    });
+    let resolve = Arc::new(Resolve {
+        ledger: ledger.clone(),
+        sealer,
+        next,
+        metrics,
+        max_bytes: config.nid.reply_max_bytes,
+    });
+    let prefetch = config.broker.prefetch;
+    let mut loops = Loops { config, stop, running: JoinSet::new() };
+    for stage in stages {
+        match stage {
+            WorkerStage::Record => {
+                loops.start(&bridge, WorkQueue::registrations(&settings), prefetch, Arc::clone(&record));
+            }
+            WorkerStage::Send => loops.start(&bridge, queues.requests.clone(), prefetch, Arc::clone(&send)),
+            WorkerStage::Resolve => {
+                loops.start(
+                    &bridge,
+                    WorkQueue::replies(&settings),
+                    config.nid.prefetch,
+                    Arc::clone(&resolve),
+                );
+                loops.start(
+                    &nid,
+                    WorkQueue::nid_replies(&settings),
+                    config.nid.prefetch,
+                    Arc::clone(&resolve),
+                );
+            }
+        }
+    }
+    loops.finish().await;
+    nid.close().await;
+    bridge.close().await;
+    ledger.close().await;
+    Ok(())
+}
+
+struct Loops<'a> {
+    config: &'a Config,
+    stop: CancellationToken,
+    running: JoinSet<()>,
+}
+
+impl Loops<'_> {
+    fn start<H: Handler>(&mut self, link: &Link, queue: WorkQueue, prefetch: u16, handler: Arc<H>) {
+        let settings = ConsumerSettings::new(&self.config.broker, prefetch);
+        let (link, stop) = (link.clone(), self.stop.clone());
+        self.running.spawn(async move { consume(&link, &queue, settings, handler, stop).await });
+    }
+
+    async fn finish(mut self) {
+        while self.running.join_next().await.is_some() {}
+    }
+}

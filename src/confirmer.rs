@@ -1,0 +1,232 @@
+//! The confirmer: all that writes to OpenCRVS.
+//!
+//! For each outcome: take the record's lease, read what OpenCRVS has, decide ([`domain::decide`](crate::domain::decide)),
+//! commit the write intent, write with the record's own token, record the end.
+//!
+//! Invariant: nothing is written before `confirm_after` has passed since the acceptance, without the lease, without a
+//! committed intent, or while an earlier write may still arrive (`quarantine`); no older answer is written over a
+//! newer attempt.
+
+mod answer;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::broker::{Delay, Handler, Incoming, Settlement};
+use crate::domain::{
+    Answer, AttemptId, Cause, Decision, Event, MESSAGE_VERSION, NegativePolicy, OutcomeMessage, Situation,
+    State, decide,
+};
+use crate::ledger::{Case, Lease, LeaseRefusal, Ledger, LedgerError};
+use crate::opencrvs::{FaultClass, Gateway, GatewayFault, Seen};
+use crate::seal::{Field, Sealer};
+use crate::telemetry::Metrics;
+use crate::worker::settle::{Fault, delay, settled};
+
+/// How the confirmer goes about it.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Nothing is written sooner after the acceptance.
+    pub confirm_after: Duration,
+    /// How long a lease lasts; longer than any request to the gateway.
+    pub lease: Duration,
+    /// How long a write may still arrive whose end is not known.
+    pub quarantine: Duration,
+    /// What to do with a negative answer.
+    pub negative: NegativePolicy,
+    /// The identifier type under which OpenCRVS gets the ID.
+    pub identifier_type: String,
+    /// The comment of a confirmation after a negative answer.
+    pub comment: String,
+}
+
+/// The stage.
+pub struct Confirmer {
+    /// What was answered.
+    pub ledger: Ledger,
+    /// Opens token and ID.
+    pub sealer: Arc<Sealer>,
+    /// OpenCRVS.
+    pub gateway: Gateway,
+    /// How to go about it.
+    pub rules: Rules,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Handler for Confirmer {
+    const NAME: &'static str = "confirm";
+
+    async fn handle(&self, message: Incoming) -> Settlement {
+        settled(Self::NAME, self.confirm(&message.body).await)
+    }
+}
+
+/// What the turn at a record needs: the case, its answer, its token.
+struct Turn {
+    lease: Lease,
+    case: Case,
+    answer: Answer,
+    token: SecretString,
+}
+
+impl Confirmer {
+    async fn confirm(&self, body: &[u8]) -> Result<Settlement, Fault> {
+        let message: OutcomeMessage =
+            serde_json::from_slice(body).map_err(|_| Fault::Message(Cause::Malformed))?;
+        if message.v != MESSAGE_VERSION {
+            return Err(Fault::Message(Cause::UnknownVersion));
+        }
+        let case = self.ledger.case(message.attempt).await?.ok_or(Fault::Message(Cause::UnknownRequest))?;
+        if let Some(settlement) = self.not_yet(&case)? {
+            return Ok(settlement);
+        }
+        match self.ledger.lease(message.attempt, self.rules.lease).await? {
+            Err(LeaseRefusal::Unknown) => Err(Fault::Message(Cause::UnknownRequest)),
+            Err(LeaseRefusal::Taken) => Ok(delay(Cause::Leased)),
+            Ok((lease, case)) => {
+                let result = self.turn(lease, case).await;
+                // A lease that cannot be given back ends by itself; what the turn came to is what counts.
+                if let Err(fault) = self.ledger.release(lease).await {
+                    tracing::warn!(error = %fault, "a lease could not be given back");
+                }
+                result
+            }
+        }
+    }
+
+    /// Whether there is nothing to do (yet) for this attempt.
+    fn not_yet(&self, case: &Case) -> Result<Option<Settlement>, Fault> {
+        if case.attempt.state != State::Answered {
+            return Ok(Some(Settlement::Done));
+        }
+        let age = Duration::try_from(Timestamp::now().duration_since(case.attempt.accepted_at));
+        // A clock that runs behind the front's makes the age negative: wait the whole time.
+        let left = self.rules.confirm_after.saturating_sub(age.unwrap_or_default());
+        Ok((!left.is_zero())
+            .then_some(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::TooEarly }))
+    }
+
+    async fn turn(&self, lease: Lease, case: Case) -> Result<Settlement, Fault> {
+        if case.attempt.state != State::Answered || !case.is_newest() {
+            return Ok(Settlement::Done);
+        }
+        if let Some(left) = self.quarantined(&case).await? {
+            return Ok(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::Quarantined });
+        }
+        if case.attempt.token_expires_at <= Timestamp::now() {
+            return self.end(&case, Event::Expire, Some(Cause::TokenRefused)).await;
+        }
+        let (answer, token) = match (answer::of(&self.sealer, &case), self.token(&case)) {
+            (Ok(answer), Ok(token)) => (answer, token),
+            (Err(Fault::Seal(_)), _) | (_, Err(Fault::Seal(_))) => {
+                return self.end(&case, Event::Park, Some(Cause::Unsealable)).await;
+            }
+            (Err(fault), _) | (_, Err(fault)) => return Err(fault),
+        };
+        match self.gateway.read(&token, &case.record.id).await {
+            Ok(seen) => self.act(Turn { lease, case, answer, token }, &seen).await,
+            Err(fault) => self.unread(&case, &fault).await,
+        }
+    }
+
+    /// How long an earlier write of this record may still arrive.
+    async fn quarantined(&self, case: &Case) -> Result<Option<Duration>, Fault> {
+        let Some(intent) = case.record.intent else { return Ok(None) };
+        let now = self.ledger.now().await?;
+        let age = Duration::try_from(now.duration_since(intent.at)).unwrap_or_default();
+        let left = self.rules.quarantine.saturating_sub(age);
+        Ok((!left.is_zero()).then_some(left))
+    }
+
+    async fn act(&self, turn: Turn, seen: &Seen) -> Result<Settlement, Fault> {
+        let Some(number) = turn.case.record.number.as_ref() else {
+            return self.end(&turn.case, Event::Park, Some(Cause::NumberTaken)).await;
+        };
+        let decision = decide(&Situation {
+            status: seen.status,
+            since: seen.since,
+            number_there: seen.number.as_deref(),
+            stamp: turn.case.attempt.stamp,
+            number,
+            answer: &turn.answer,
+            policy: self.rules.negative,
+        });
+        tracing::debug!(record.id = %turn.case.record.id, status = ?seen.status, ?decision, "decided");
+        match decision {
+            Decision::Write => self.write(turn).await,
+            Decision::AlreadyConfirmed => self.confirmed(&turn.case, "already").await,
+            Decision::Superseded => self.end(&turn.case, Event::Supersede, None).await,
+            Decision::Withdrawn => self.withdrawn(&turn).await,
+            Decision::OtherNumber => self.end(&turn.case, Event::Park, Some(Cause::OtherNumber)).await,
+            Decision::Hold => self.end(&turn.case, Event::Hold, Some(Cause::RejectedByIdSystem)).await,
+            Decision::ReadAgain => Ok(delay(Cause::NotYetVisible)),
+        }
+    }
+
+    async fn withdrawn(&self, turn: &Turn) -> Result<Settlement, Fault> {
+        let orphan = matches!(turn.answer, Answer::Issued { .. }).then_some(Cause::OrphanId);
+        self.end(&turn.case, Event::Withdraw, orphan).await
+    }
+
+    async fn confirmed(&self, case: &Case, outcome: &'static str) -> Result<Settlement, Fault> {
+        let settlement = self.end(case, Event::Confirm, None).await?;
+        self.metrics.confirmed(outcome);
+        let age = Duration::try_from(Timestamp::now().duration_since(case.attempt.accepted_at));
+        self.metrics.end_to_end(age.unwrap_or_default().as_secs_f64());
+        Ok(settlement)
+    }
+
+    /// Records the end of an attempt; an end with a cause is an alarm.
+    async fn end(&self, case: &Case, event: Event, cause: Option<Cause>) -> Result<Settlement, Fault> {
+        let (record, attempt) = (&case.record.id, case.attempt.id);
+        match self.ledger.finish(attempt, event, cause).await {
+            Ok(state) => match cause {
+                Some(cause) => {
+                    self.metrics.alarm(cause);
+                    tracing::error!(
+                        record.id = %record, attempt.id = %attempt, attempt.state = state.as_str(),
+                        cause = cause.as_str(), "an operator is needed"
+                    );
+                }
+                None => tracing::info!(
+                    record.id = %record, attempt.id = %attempt, attempt.state = state.as_str(), "attempt ended"
+                ),
+            },
+            // A newer attempt came in between; the ledger has what happened in its history.
+            Err(LedgerError::Conflict(conflict)) => {
+                tracing::warn!(record.id = %record, %conflict, "ended before");
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+        Ok(Settlement::Done)
+    }
+
+    /// The state of the record could not be read: nothing was written.
+    async fn unread(&self, case: &Case, fault: &GatewayFault) -> Result<Settlement, Fault> {
+        tracing::warn!(record.id = %case.record.id, error = %fault, "the record could not be read");
+        match fault.class() {
+            FaultClass::Permanent => self.end(case, Event::Park, Some(fault.cause())).await,
+            FaultClass::Throttled(after) => {
+                Ok(Settlement::Delay { step: Delay::AtLeast(after), cause: fault.cause() })
+            }
+            FaultClass::Transient | FaultClass::Ambiguous => Ok(delay(fault.cause())),
+        }
+    }
+
+    fn token(&self, case: &Case) -> Result<SecretString, Fault> {
+        let sealed = case.attempt.sealed_token.as_deref().ok_or(Fault::Message(Cause::Unsealable))?;
+        let plain = self.sealer.open(&case.record.id, Field::Token, sealed)?;
+        let text = std::str::from_utf8(&plain).map_err(|_| Fault::Message(Cause::Malformed))?;
+        Ok(SecretString::from(text))
+    }
+}
+
+/// Names an attempt in a log line.
+fn attempt_of(turn: &Turn) -> AttemptId {
+    turn.case.attempt.id
+}

@@ -1,0 +1,73 @@
+//! The write itself: intent, mutation, end.
+//!
+//! Invariant: a write whose end is not known leaves its intent standing, so that nobody writes this record again
+//! before the quarantine has passed and the record was read.
+
+use std::time::Instant;
+
+use super::{Confirmer, Turn, attempt_of};
+use crate::broker::{Delay, Settlement};
+use crate::domain::{Answer, Cause, Event};
+use crate::opencrvs::{Confirmation, FaultClass, GatewayFault};
+use crate::worker::settle::{Fault, delay};
+
+impl Confirmer {
+    pub(super) async fn write(&self, turn: Turn) -> Result<Settlement, Fault> {
+        let Some(confirmation) = self.confirmation(&turn) else {
+            return self.end(&turn.case, Event::Park, Some(Cause::NumberTaken)).await;
+        };
+        let before = Instant::now();
+        if !self.ledger.intend(turn.lease, self.rules.lease).await? {
+            return Ok(delay(Cause::Leased));
+        }
+        // A process that was stopped since then for long must not write any more: others may take the lease over.
+        if before.elapsed() > self.rules.lease / 2 {
+            self.ledger.retract(turn.lease, Cause::Leased).await?;
+            return Ok(delay(Cause::Leased));
+        }
+        match self.gateway.confirm(&turn.token, &turn.case.record.id, &confirmation).await {
+            Ok(()) => self.confirmed(&turn.case, "confirmed").await,
+            Err(fault) => self.unwritten(&turn, &fault).await,
+        }
+    }
+
+    fn confirmation(&self, turn: &Turn) -> Option<Confirmation> {
+        let number = turn.case.record.number.clone()?;
+        let (identifiers, comment) = match &turn.answer {
+            Answer::Issued { id, .. } => (vec![(self.rules.identifier_type.clone(), id.clone())], None),
+            Answer::Recorded | Answer::NotAsked => (Vec::new(), None),
+            Answer::Rejected(reason) => {
+                (Vec::new(), Some(format!("{} ({})", self.rules.comment, reason.code.as_str())))
+            }
+        };
+        Some(Confirmation { number, identifiers, comment })
+    }
+
+    /// The mutation did not say that it succeeded.
+    async fn unwritten(&self, turn: &Turn, fault: &GatewayFault) -> Result<Settlement, Fault> {
+        let cause = fault.cause();
+        tracing::warn!(
+            record.id = %turn.case.record.id, attempt.id = %attempt_of(turn), error = %fault,
+            "the confirmation did not succeed"
+        );
+        self.metrics.confirmed(cause.as_str());
+        match fault.class() {
+            FaultClass::Permanent => {
+                self.ledger.retract(turn.lease, cause).await?;
+                self.end(&turn.case, Event::Park, Some(cause)).await
+            }
+            FaultClass::Transient => {
+                self.ledger.retract(turn.lease, cause).await?;
+                Ok(delay(cause))
+            }
+            FaultClass::Throttled(after) => {
+                self.ledger.retract(turn.lease, cause).await?;
+                Ok(Settlement::Delay { step: Delay::AtLeast(after), cause })
+            }
+            FaultClass::Ambiguous => Ok(Settlement::Delay {
+                step: Delay::AtLeast(self.rules.quarantine),
+                cause: Cause::Quarantined,
+            }),
+        }
+    }
+}

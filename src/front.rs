@@ -1,0 +1,133 @@
+//! The HTTP front: takes a registration from OpenCRVS and answers 202 when the broker has it.
+//!
+//! Authenticate, read, parse into the view, seal, publish, answer. It needs the broker and auth's key, nothing else;
+//! next: [`worker`](crate::worker).
+//!
+//! Invariant: 2xx only after the broker's confirm. The document is dropped here; what goes on is the sealed view and
+//! the sealed token. Core is answered nothing that holds personal data.
+
+mod accept;
+mod body;
+mod refusal;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+pub use refusal::Refusal;
+
+use crate::broker::Publisher;
+use crate::opencrvs::KeyStore;
+use crate::seal::Sealer;
+use crate::telemetry::{self, Metrics};
+
+/// What the front works with.
+pub struct Front {
+    /// Verifies record tokens.
+    pub keys: KeyStore,
+    /// Seals view and token.
+    pub sealer: Arc<Sealer>,
+    /// Where registrations go.
+    pub publisher: Publisher,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The limits.
+    pub limits: Limits,
+}
+
+/// The limits of the front.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The longest body, in bytes.
+    pub max_body: usize,
+    /// How many bytes of bodies are held at once.
+    pub body_memory: usize,
+    /// How long a request waits for a broker that is away.
+    pub hold: Duration,
+}
+
+struct Shared {
+    front: Front,
+    /// One permit per KiB of body that is held.
+    memory: Arc<Semaphore>,
+}
+
+/// Serves until `stop`; requests that are under way are finished.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken) -> std::io::Result<()> {
+    let memory = Arc::new(Semaphore::new(body::permits(front.limits.body_memory)));
+    let shared = Arc::new(Shared { front, memory });
+    let router = Router::new()
+        .route("/event-registration", post(event_registration))
+        .route("/ping", get(ping))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .with_state(shared);
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+async fn ping() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], r#"{"success":true}"#)
+}
+
+async fn unknown_path(method: Method, uri: Uri) -> Refusal {
+    tracing::debug!(http.request.method = %method, url.path = uri.path(), "unknown path");
+    Refusal::UnknownPath
+}
+
+async fn unknown_method() -> Refusal {
+    Refusal::UnknownMethod
+}
+
+/// Core spreads the headers of its own caller over the request (`Content-Type` twice, `Host` of another service), so
+/// neither is looked at: the body is JSON or it is not.
+async fn event_registration(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Infallible> {
+    let span = tracing::info_span!(
+        "POST /event-registration",
+        otel.kind = "server",
+        http.response.status_code = tracing::field::Empty,
+        record.id = tracing::field::Empty,
+        attempt.id = tracing::field::Empty,
+    );
+    // Without a tracer there is no parent to set, which is no fault.
+    drop(span.set_parent(telemetry::extract(&trace_headers(request.headers()))));
+    let begun = Instant::now();
+    let result = accept::accept(&shared.front, &shared.memory, request).instrument(span.clone()).await;
+    let (kind, outcome, response) = match result {
+        Ok(kind) => (kind.label(), "accepted", StatusCode::ACCEPTED.into_response()),
+        Err(refusal) => {
+            span.in_scope(|| tracing::warn!(status = refusal.status().as_u16(), error = %refusal, "refused"));
+            ("unknown", refusal.label(), refusal.into_response())
+        }
+    };
+    span.record("http.response.status_code", response.status().as_u16());
+    let metrics = &shared.front.metrics;
+    metrics.front_request(kind, outcome);
+    metrics.front_seconds(begun.elapsed().as_secs_f64());
+    Ok(response)
+}
+
+/// The caller's trace: core's agent sends W3C headers where it is switched on.
+fn trace_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
+    ["traceparent", "tracestate"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned())))
+        .collect()
+}

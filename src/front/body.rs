@@ -1,0 +1,53 @@
+//! Bodies: read whole, but never more of them at once than there is memory for.
+//!
+//! Invariant: a body that says it is too long is refused before it is read; one that does not say so is refused when
+//! it has become too long.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Refusal;
+
+const UNIT: usize = 1024;
+
+/// How many permits stand for so many bytes.
+pub(super) fn permits(bytes: usize) -> usize {
+    bytes.div_ceil(UNIT).clamp(1, Semaphore::MAX_PERMITS)
+}
+
+/// A body with the memory that it holds.
+pub(super) struct Held {
+    pub(super) bytes: Bytes,
+    _memory: OwnedSemaphorePermit,
+}
+
+pub(super) async fn read(
+    headers: &HeaderMap,
+    mut body: Body,
+    max: usize,
+    memory: &Arc<Semaphore>,
+    all: usize,
+) -> Result<Held, Refusal> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > max) {
+        return Err(Refusal::TooLarge { max });
+    }
+    // Without an announcement the longest body is taken for granted: a wait here is back pressure on the caller.
+    let wanted = permits(announced.unwrap_or(max)).min(permits(all));
+    let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+    let held = Arc::clone(memory).acquire_many_owned(wanted).await.map_err(|_| Refusal::Internal)?;
+    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(UNIT));
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Refusal::BodyBrokeOff)?.into_data() else { continue };
+        if bytes.len() + data.len() > max {
+            return Err(Refusal::TooLarge { max });
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Held { bytes: bytes.freeze(), _memory: held })
+}

@@ -1,0 +1,100 @@
+//! What the front answers when it does not take a registration.
+//!
+//! Shaped as hapi's boom, which OpenCRVS speaks: `{statusCode, error, message, msg}`; versions up to 1.4 read `msg`.
+//!
+//! Invariant: every message names the cause and the fix, and none holds personal data, a token or a part of the body.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::broker::PublishError;
+use crate::opencrvs::{TokenFault, fhir};
+
+/// A refusal.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The token.
+    #[error(transparent)]
+    Token(#[from] TokenFault),
+    /// The body.
+    #[error(transparent)]
+    Body(#[from] fhir::Refusal),
+    /// The body broke off.
+    #[error("the body ended before it was complete: send the whole bundle")]
+    BodyBrokeOff,
+    /// The body is too long.
+    #[error(
+        "the body is longer than {max} bytes: raise FRONT_MAX_BODY, or keep attachments out of the record"
+    )]
+    TooLarge {
+        /// The limit.
+        max: usize,
+    },
+    /// The broker did not take it; it is certain that it has nothing.
+    #[error("the message broker is away, so nothing was stored: submit the record again when it is back")]
+    BrokerAway,
+    /// The broker did not confirm in time; it may have it.
+    #[error("the message broker did not confirm in time: submit the record again; a repeat does no harm")]
+    Unconfirmed(#[source] PublishError),
+    /// Sealing or writing the message failed.
+    #[error("the bridge could not seal the registration: this is a fault of the bridge, see its log")]
+    Internal,
+    /// Another path.
+    #[error("there is nothing at this path: registrations are taken at POST /event-registration")]
+    UnknownPath,
+    /// Another method.
+    #[error("this path takes another method: registrations are taken at POST /event-registration")]
+    UnknownMethod,
+}
+
+impl Refusal {
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Token(TokenFault::NoKey) | Self::BrokerAway | Self::Unconfirmed(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::Body(_) | Self::BodyBrokeOff => StatusCode::BAD_REQUEST,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::UnknownMethod => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+
+    /// The outcome in metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Token(TokenFault::NoKey) => "no_key",
+            Self::Token(_) => "unauthorized",
+            Self::Body(_) | Self::BodyBrokeOff => "bad_request",
+            Self::TooLarge { .. } => "too_large",
+            Self::BrokerAway => "broker_away",
+            Self::Unconfirmed(_) => "unconfirmed",
+            Self::Internal => "internal",
+            Self::UnknownPath | Self::UnknownMethod => "unknown",
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let message = self.to_string();
+        let body = json!({
+            "statusCode": status.as_u16(),
+            "error": status.canonical_reason().unwrap_or("Error"),
+            "message": message,
+            "msg": message,
+        });
+        let mut response =
+            (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string())
+                .into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
+        }
+        response
+    }
+}

@@ -1,0 +1,169 @@
+//! The ledger: what was accepted, where each attempt stands, what OpenCRVS was told; and the only home of SQL.
+//!
+//! PostgreSQL, or SQLite inside one machine; one set of SQL for both. A transaction on a record starts with a write
+//! to its row, which makes the transactions of one record follow each other in either database.
+//!
+//! Invariant: a commit is durable before the next step begins; an attempt moves only along
+//! [`domain::next`](crate::domain::next) and by compare-and-set; sealed columns are written sealed; history is only
+//! ever added to.
+
+mod answer;
+mod confirm;
+mod error;
+mod fingerprint;
+mod history;
+mod receive;
+mod rows;
+mod summary;
+
+use std::borrow::Cow;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{Any, AnyPool, Executor as _, Row as _, SqlSafeStr as _, Transaction};
+
+pub use answer::{Resolution, SealedId, VendorReply};
+pub use confirm::{Lease, LeaseRefusal};
+pub use error::LedgerError;
+pub use history::{Entry, Stage};
+pub use receive::Receipt;
+pub use rows::{AttemptRow, Case, Intent, Known, RecordRow};
+pub use summary::Standing;
+
+use crate::domain::NationalId;
+use crate::seal::Sealer;
+use fingerprint::Fingerprinter;
+
+const COMMON: &str = include_str!("ledger/migrations/0001_ledger.sql");
+const FOR_SQLITE: &str = include_str!("ledger/migrations/0002_sqlite.sql");
+const FOR_POSTGRES: &str = include_str!("ledger/migrations/0002_postgres.sql");
+
+/// How to reach a ledger.
+#[derive(Debug, Clone)]
+pub struct LedgerSettings {
+    /// `sqlite:<path>` or `postgres://user:password@host/database`.
+    pub url: secrecy::SecretString,
+    /// How many connections this process may hold (PostgreSQL; SQLite always has one writer).
+    pub connections: u32,
+    /// How long to wait for a connection or for SQLite's lock.
+    pub timeout: Duration,
+    /// Who this process is, in leases and in history.
+    pub who: String,
+}
+
+/// A connected, migrated ledger. Clones share it.
+#[derive(Clone)]
+pub struct Ledger {
+    pool: AnyPool,
+    fingerprinter: Arc<Fingerprinter>,
+    who: Arc<str>,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("who", &self.who).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Connects, brings the schema up to this release and opens the ledger's own key.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the database cannot be reached, is of a newer release, or its key does not open with
+    /// `SEAL_KEYS`.
+    pub async fn open(settings: &LedgerSettings, sealer: &Sealer) -> Result<Self, LedgerError> {
+        use secrecy::ExposeSecret as _;
+        sqlx::any::install_default_drivers();
+        let url = settings.url.expose_secret();
+        let backend = Backend::of(url)?;
+        let options = AnyConnectOptions::from_str(&backend.connect_url(url)).map_err(LedgerError::Url)?;
+        let busy = settings.timeout.as_millis();
+        let pool = AnyPoolOptions::new()
+            .max_connections(if backend == Backend::Sqlite { 1 } else { settings.connections })
+            .acquire_timeout(settings.timeout)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if backend == Backend::Sqlite {
+                        let pragmas = format!(
+                            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout={busy}"
+                        );
+                        connection.execute(sqlx::AssertSqlSafe(pragmas)).await?;
+                    } else {
+                        connection.execute("SET synchronous_commit = on").await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await?;
+        migrator(backend).run(&pool).await.map_err(LedgerError::Migrate)?;
+        let fingerprinter = Arc::new(Fingerprinter::load(&pool, sealer).await?);
+        Ok(Self { pool, fingerprinter, who: settings.who.as_str().into() })
+    }
+
+    /// The time by the ledger's clock, which is the one that leases and quarantines go by.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn now(&self) -> Result<Timestamp, LedgerError> {
+        let row = sqlx::query("SELECT now_ms FROM clock").fetch_one(&self.pool).await?;
+        rows::timestamp(row.try_get("now_ms")?)
+    }
+
+    /// The keyed fingerprint of an ID: equal for equal IDs, of no use without the ledger's key.
+    pub fn fingerprint(&self, id: &NationalId) -> String {
+        self.fingerprinter.of(id)
+    }
+
+    /// Closes the connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Starts a transaction that no other transaction on this record overlaps.
+    /// Returns `None` for a record that the ledger does not have.
+    async fn on_record(&self, record: &str) -> Result<Option<Transaction<'static, Any>>, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let touched = sqlx::query("UPDATE record SET touched = touched + 1 WHERE record_id = $1")
+            .bind(record)
+            .execute(&mut *tx)
+            .await?;
+        Ok((touched.rows_affected() == 1).then_some(tx))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+impl Backend {
+    fn of(url: &str) -> Result<Self, LedgerError> {
+        match url.split(':').next() {
+            Some("sqlite") => Ok(Self::Sqlite),
+            Some("postgres" | "postgresql") => Ok(Self::Postgres),
+            _ => Err(LedgerError::Scheme),
+        }
+    }
+
+    fn connect_url(self, url: &str) -> Cow<'_, str> {
+        if self == Self::Sqlite && !url.contains("mode=") {
+            let separator = if url.contains('?') { '&' } else { '?' };
+            return Cow::Owned(format!("{url}{separator}mode=rwc"));
+        }
+        Cow::Borrowed(url)
+    }
+}
+
+fn migrator(backend: Backend) -> Migrator {
+    let dialect = if backend == Backend::Sqlite { FOR_SQLITE } else { FOR_POSTGRES };
+    let migration = |version, name: &'static str, sql: &'static str| {
+        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![migration(1, "ledger", COMMON), migration(2, "dialect", dialect)])
+}

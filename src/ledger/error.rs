@@ -1,0 +1,52 @@
+//! What can go wrong with the ledger, and whether to try again.
+
+use crate::domain::Conflict;
+use crate::seal::SealError;
+
+/// A fault of the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// `LEDGER_URL` names a database that is not supported.
+    #[error("LEDGER_URL must start with sqlite: or postgres:")]
+    Scheme,
+    /// `LEDGER_URL` cannot be read.
+    #[error("LEDGER_URL cannot be read: check user, host and database")]
+    Url(#[source] sqlx::Error),
+    /// The schema could not be brought up to this release.
+    #[error("the ledger's schema could not be brought up to this release")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    /// The database did not answer, or refused; the transaction is not committed as far as we know.
+    #[error("the ledger is not available")]
+    Unavailable(#[from] sqlx::Error),
+    /// A row holds what this release cannot read.
+    #[error("the ledger holds a {0} that this release cannot read")]
+    Unreadable(&'static str),
+    /// The ledger's own key does not open.
+    #[error("the ledger's key does not open with SEAL_KEYS: add the key that this ledger was made with")]
+    Key(#[source] SealError),
+    /// The step is not legal for the attempt as it stands.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The attempt was moved by another process between read and write.
+    #[error("another process moved the attempt at the same moment")]
+    Raced,
+    /// The row is gone.
+    #[error("the ledger does not have this {0}")]
+    Missing(&'static str),
+}
+
+impl LedgerError {
+    /// Whether the same step may succeed later as it is.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Raced => true,
+            Self::Scheme
+            | Self::Url(_)
+            | Self::Migrate(_)
+            | Self::Unreadable(_)
+            | Self::Key(_)
+            | Self::Conflict(_)
+            | Self::Missing(_) => false,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Keyed fingerprints of issued IDs, so that one ID on two records is seen even after the IDs themselves are erased.
+//!
+//! Invariant: the key is the ledger's own, made once, sealed at rest, and survives the rotation of `SEAL_KEYS`.
+
+use aws_lc_rs::{hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sqlx::{AnyPool, Row as _};
+
+use super::LedgerError;
+use crate::domain::NationalId;
+use crate::seal::{Field, Sealer};
+
+const NAME: &str = "fingerprint";
+
+pub(super) struct Fingerprinter(hmac::Key);
+
+impl Fingerprinter {
+    pub(super) async fn load(pool: &AnyPool, sealer: &Sealer) -> Result<Self, LedgerError> {
+        let mut fresh = [0_u8; 32];
+        rand::fill(&mut fresh).map_err(|_| LedgerError::Key(crate::seal::SealError::Cipher))?;
+        let sealed = sealer.seal_as(NAME, Field::LedgerKey, &fresh).map_err(LedgerError::Key)?;
+        sqlx::query("INSERT INTO ledger_key (name, sealed) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
+            .bind(NAME)
+            .bind(sealed)
+            .execute(pool)
+            .await?;
+        let row =
+            sqlx::query("SELECT sealed FROM ledger_key WHERE name = $1").bind(NAME).fetch_one(pool).await?;
+        let sealed: String = row.try_get("sealed")?;
+        let key = sealer.open_as(NAME, Field::LedgerKey, &sealed).map_err(LedgerError::Key)?;
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &key)))
+    }
+
+    pub(super) fn of(&self, id: &NationalId) -> String {
+        URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, id.expose().as_bytes()))
+    }
+}

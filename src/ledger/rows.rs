@@ -1,0 +1,214 @@
+//! Rows of the ledger, read into types that cannot be wrong.
+
+use jiff::Timestamp;
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row as _, Transaction};
+
+use super::{Ledger, LedgerError};
+use crate::domain::{
+    AttemptId, Cause, Dialect, EventKind, IdKind, Reason, RecordId, RegistrationNumber, RequestId, State,
+    TrackingId,
+};
+
+/// A final answer that belongs to the record rather than to one submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// An ID was issued.
+    Issued,
+    /// The death is recorded.
+    Recorded,
+}
+
+impl Known {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Recorded => "recorded",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "issued" => Some(Self::Issued),
+            "recorded" => Some(Self::Recorded),
+            _ => None,
+        }
+    }
+}
+
+/// A write to OpenCRVS that was begun and whose end is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intent {
+    /// For which attempt.
+    pub attempt: AttemptId,
+    /// When, by the ledger's clock.
+    pub at: Timestamp,
+}
+
+/// A record. Holds no personal data in clear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordRow {
+    /// The record in OpenCRVS.
+    pub id: RecordId,
+    /// Who must be answered.
+    pub dialect: Dialect,
+    /// What happened.
+    pub kind: EventKind,
+    /// The family's code.
+    pub tracking_id: TrackingId,
+    /// The office's code.
+    pub office: Option<String>,
+    /// The number; `None` only where another record has it.
+    pub number: Option<RegistrationNumber>,
+    /// What the ID system knows the record by.
+    pub request: RequestId,
+    /// The newest attempt.
+    pub newest: AttemptId,
+    /// What the ID system has said for good.
+    pub known: Option<Known>,
+    /// The issued ID, sealed.
+    pub sealed_id: Option<String>,
+    /// Its kind.
+    pub id_kind: Option<IdKind>,
+    /// A write that was begun.
+    pub intent: Option<Intent>,
+}
+
+/// An attempt. Holds no personal data in clear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// Its id.
+    pub id: AttemptId,
+    /// When the registrar submitted it.
+    pub stamp: Timestamp,
+    /// Its number towards the ID system, from 1; 0 when it is never sent.
+    pub submission: u32,
+    /// When the front took it.
+    pub accepted_at: Timestamp,
+    /// When its token dies.
+    pub token_expires_at: Timestamp,
+    /// The view, sealed; `None` once erased.
+    pub sealed_view: Option<String>,
+    /// The token, sealed; `None` once erased.
+    pub sealed_token: Option<String>,
+    /// Where it stands.
+    pub state: State,
+    /// Why it stands there, where there is a cause.
+    pub cause: Option<String>,
+    /// [`Answer::label`](crate::domain::Answer::label) of its answer.
+    pub answer: Option<String>,
+    /// Why it was rejected.
+    pub reason: Option<Reason>,
+}
+
+/// An attempt with its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    /// The record.
+    pub record: RecordRow,
+    /// The attempt.
+    pub attempt: AttemptRow,
+}
+
+impl Case {
+    /// Whether no newer attempt of the record was recorded.
+    pub fn is_newest(&self) -> bool {
+        self.record.newest == self.attempt.id
+    }
+}
+
+const CASE: &str = "SELECT r.record_id, r.dialect, r.kind, r.tracking_id, r.office, r.number, r.request_id, \
+     r.newest_attempt, r.known, r.sealed_id, r.id_kind, r.intent_attempt, r.intent_at, \
+     a.attempt_id, a.stamp, a.submission, a.accepted_at, a.token_expires_at, a.sealed_view, a.sealed_token, \
+     a.state, a.cause, a.answer, a.reason \
+     FROM attempt a JOIN record r ON r.record_id = a.record_id WHERE a.attempt_id = $1";
+
+impl Ledger {
+    /// An attempt with its record, as they stand now.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
+    pub async fn case(&self, attempt: AttemptId) -> Result<Option<Case>, LedgerError> {
+        let row = sqlx::query(CASE).bind(attempt.to_string()).fetch_optional(&self.pool).await?;
+        row.as_ref().map(case).transpose()
+    }
+}
+
+/// The same within a transaction.
+pub(super) async fn case_in(
+    tx: &mut Transaction<'static, Any>,
+    attempt: AttemptId,
+) -> Result<Option<Case>, LedgerError> {
+    let row = sqlx::query(CASE).bind(attempt.to_string()).fetch_optional(&mut **tx).await?;
+    row.as_ref().map(case).transpose()
+}
+
+fn case(row: &AnyRow) -> Result<Case, LedgerError> {
+    Ok(Case { record: record(row)?, attempt: attempt(row)? })
+}
+
+fn record(row: &AnyRow) -> Result<RecordRow, LedgerError> {
+    let intent_at: Option<i64> = row.try_get("intent_at")?;
+    let intent_by = optional(row, "intent_attempt", |text| AttemptId::parse(text).ok())?;
+    Ok(RecordRow {
+        id: required(row, "record_id", |text| RecordId::parse(text).ok())?,
+        dialect: required(row, "dialect", Dialect::parse)?,
+        kind: required(row, "kind", |text| Some(EventKind::from_name(text)))?,
+        tracking_id: required(row, "tracking_id", |text| TrackingId::parse(text).ok())?,
+        office: row.try_get("office")?,
+        number: optional(row, "number", |text| RegistrationNumber::parse(text).ok())?,
+        request: required(row, "request_id", |text| RequestId::parse(text).ok())?,
+        newest: required(row, "newest_attempt", |text| AttemptId::parse(text).ok())?,
+        known: optional(row, "known", Known::parse)?,
+        sealed_id: row.try_get("sealed_id")?,
+        id_kind: optional(row, "id_kind", |text| serde_json::from_value(text.into()).ok())?,
+        intent: match (intent_by, intent_at) {
+            (Some(attempt), Some(at)) => Some(Intent { attempt, at: timestamp(at)? }),
+            _ => None,
+        },
+    })
+}
+
+fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
+    let submission: i64 = row.try_get("submission")?;
+    Ok(AttemptRow {
+        id: required(row, "attempt_id", |text| AttemptId::parse(text).ok())?,
+        stamp: timestamp(row.try_get("stamp")?)?,
+        submission: u32::try_from(submission).map_err(|_| LedgerError::Unreadable("submission"))?,
+        accepted_at: timestamp(row.try_get("accepted_at")?)?,
+        token_expires_at: timestamp(row.try_get("token_expires_at")?)?,
+        sealed_view: row.try_get("sealed_view")?,
+        sealed_token: row.try_get("sealed_token")?,
+        state: required(row, "state", State::parse)?,
+        cause: row.try_get("cause")?,
+        answer: row.try_get("answer")?,
+        reason: optional(row, "reason", |text| serde_json::from_str(text).ok())?,
+    })
+}
+
+/// Names a cause's text as it stands in the ledger.
+pub(super) fn cause_text(cause: Option<Cause>) -> Option<&'static str> {
+    cause.map(Cause::as_str)
+}
+
+pub(super) fn timestamp(ms: i64) -> Result<Timestamp, LedgerError> {
+    Timestamp::from_millisecond(ms).map_err(|_| LedgerError::Unreadable("time"))
+}
+
+pub(super) fn required<T>(
+    row: &AnyRow,
+    column: &'static str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<T, LedgerError> {
+    let text: String = row.try_get(column)?;
+    read(&text).ok_or(LedgerError::Unreadable(column))
+}
+
+pub(super) fn optional<T>(
+    row: &AnyRow,
+    column: &'static str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, LedgerError> {
+    let text: Option<String> = row.try_get(column)?;
+    text.map(|text| read(&text).ok_or(LedgerError::Unreadable(column))).transpose()
+}

@@ -1,0 +1,232 @@
+//! A request of the queue contract, made from the view by the allow-list.
+//!
+//! Invariant: for one attempt it is the same text whenever and wherever it is made, so that a repeat is a repeat.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::person::{Born, Died, Faults, Parent, born, died, parents};
+use crate::domain::{EventKind, Reason, ReasonCode, RegistrationNumber, RequestId, Role, View};
+
+/// What is to be asked of an ID system about a registration.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// This.
+    Request(Request),
+    /// Nothing: the event, or the person, is not the ID system's business.
+    Nothing,
+    /// Nothing, because the contract could not be met; the fields say why.
+    Unfit(Reason),
+}
+
+/// What the request is made of, next to the view.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The request's id.
+    pub request: RequestId,
+    /// The submission, from 1.
+    pub submission: u32,
+    /// The kind of event.
+    pub kind: &'a EventKind,
+    /// The registration number.
+    pub number: &'a RegistrationNumber,
+    /// The office's code.
+    pub office: Option<&'a str>,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// Until when an answer is of use.
+    pub expires_at: Timestamp,
+    /// Who asks (CloudEvents `source`).
+    pub source: &'a str,
+}
+
+/// A request, ready to be published. It is personal data: `Debug` shows only its kind.
+#[derive(PartialEq, Eq)]
+pub struct Request {
+    /// `birth` or `death`: the routing key.
+    pub kind: &'static str,
+    /// The CloudEvent, as JSON.
+    pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Request({})", self.kind)
+    }
+}
+
+#[derive(Serialize)]
+struct Envelope<'a, S> {
+    specversion: &'static str,
+    id: String,
+    source: &'a str,
+    r#type: String,
+    time: String,
+    datacontenttype: &'static str,
+    data: Data<'a, S>,
+}
+
+#[derive(Serialize)]
+struct Data<'a, S> {
+    submission: u32,
+    expires_at: String,
+    registration: Registered<'a>,
+    subject: S,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parents: Vec<Parent>,
+}
+
+#[derive(Serialize)]
+struct Registered<'a> {
+    number: &'a str,
+    registered_on: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    office_code: Option<&'a str>,
+}
+
+/// Says what is to be asked about a registration.
+pub fn ask(facts: &Facts<'_>, view: &View) -> Ask {
+    let mut faults = Faults::default();
+    match facts.kind {
+        EventKind::Birth => {
+            let subject: Option<Born> = born(view, &mut faults);
+            request(facts, "birth", subject, parents(view), &faults)
+        }
+        EventKind::Death => {
+            // Without the ID of the deceased there is nobody whom the ID system could mark.
+            let Some(id) = view.person(Role::Deceased).and_then(|person| person.nid.as_deref()) else {
+                return Ask::Nothing;
+            };
+            let subject: Option<Died> = died(id, view, &mut faults);
+            request(facts, "death", subject, Vec::new(), &faults)
+        }
+        EventKind::Marriage | EventKind::Other(_) => Ask::Nothing,
+    }
+}
+
+fn request<S: Serialize>(
+    facts: &Facts<'_>,
+    kind: &'static str,
+    subject: Option<S>,
+    parents: Vec<Parent>,
+    faults: &Faults,
+) -> Ask {
+    let Some(subject) = subject.filter(|_| faults.is_empty()) else {
+        return Ask::Unfit(reason(faults));
+    };
+    let envelope = Envelope {
+        specversion: "1.0",
+        id: facts.request.to_string(),
+        source: facts.source,
+        r#type: format!("crvs.nid.{kind}.request.v1"),
+        time: facts.accepted_at.to_string(),
+        datacontenttype: "application/json",
+        data: Data {
+            submission: facts.submission,
+            expires_at: facts.expires_at.to_string(),
+            registration: Registered {
+                number: facts.number.as_str(),
+                registered_on: facts.accepted_at.to_zoned(TimeZone::UTC).date().to_string(),
+                office_code: facts.office.filter(|code| code.chars().count() <= 64),
+            },
+            subject,
+            parents,
+        },
+    };
+    match serde_json::to_vec(&envelope) {
+        Ok(body) => Ask::Request(Request { kind, body }),
+        // Strings and numbers always serialise; if they ever do not, an operator is to see it.
+        Err(_) => Ask::Unfit(Reason { code: ReasonCode::Other, fields: Vec::new() }),
+    }
+}
+
+fn reason(faults: &Faults) -> Reason {
+    let code = if faults.missing.is_empty() { ReasonCode::InvalidData } else { ReasonCode::MissingData };
+    Reason { code, fields: [faults.missing.as_slice(), faults.invalid.as_slice()].concat() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Name, Person, RecordId};
+    use crate::nid::REQUEST_SCHEMA;
+
+    fn asked(kind: &EventKind, view: &View) -> Ask {
+        let record = RecordId::parse("b3821b1b-0cf8-4bdc-b94e-ecbc9af4a30e").unwrap();
+        let number = RegistrationNumber::parse("2026BXXDBIC").unwrap();
+        let facts = Facts {
+            request: RequestId::of(&record, kind),
+            submission: 1,
+            kind,
+            number: &number,
+            office: Some("CRVS_OFFICE_JWMRGwDBXK"),
+            accepted_at: "2026-11-23T10:00:00Z".parse().unwrap(),
+            expires_at: "2026-11-30T10:00:00Z".parse().unwrap(),
+            source: "/nidbridge",
+        };
+        ask(&facts, view)
+    }
+
+    fn person(firstname: &str) -> Person {
+        Person {
+            name: Some(Name {
+                firstname: Some(firstname.into()),
+                middlename: None,
+                surname: Some("Doe".into()),
+            }),
+            dob: Some("2026-01-02".into()),
+            gender: Some("female".into()),
+            nid: Some("1234567890".into()),
+            ..Person::default()
+        }
+    }
+
+    fn valid(request: &Request) -> serde_json::Value {
+        let schema: serde_json::Value = serde_json::from_str(REQUEST_SCHEMA).unwrap();
+        let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+        let body = serde_json::from_slice(&request.body).unwrap();
+        assert!(validator.is_valid(&body), "{:?}", validator.iter_errors(&body).collect::<Vec<_>>());
+        body
+    }
+
+    #[test]
+    fn a_birth_is_asked_with_the_mapped_fields_and_nothing_else() {
+        let mut view = View::default();
+        view.persons.insert(Role::Child, person("Ada"));
+        view.persons.insert(Role::Mother, person("Eve"));
+        view.persons.insert(Role::Informant, person("Secret"));
+        let Ask::Request(request) = asked(&EventKind::Birth, &view) else { panic!("not asked") };
+        let body = valid(&request);
+        assert_eq!(body["data"]["subject"]["name"]["full"], "Ada Doe");
+        assert_eq!(body["data"]["parents"][0]["national_id"], "1234567890");
+        let text = body.to_string();
+        assert!(!text.contains("Eve") && !text.contains("Secret"), "{text}");
+        assert!(body["data"]["subject"].get("national_id").is_none());
+    }
+
+    #[test]
+    fn a_birth_without_what_the_contract_needs_is_not_sent_and_says_which_fields() {
+        let mut view = View::default();
+        view.persons.insert(Role::Child, Person { dob: Some("soon".into()), ..Person::default() });
+        let Ask::Unfit(reason) = asked(&EventKind::Birth, &view) else { panic!("sent") };
+        assert_eq!(reason.code, ReasonCode::MissingData);
+        assert_eq!(reason.fields, ["subject.name", "subject.sex", "subject.date_of_birth"]);
+    }
+
+    #[test]
+    fn a_death_is_asked_by_the_id_alone_and_only_if_there_is_one() {
+        let mut view = View::default();
+        let deceased = Person { date_of_death: Some("2026-11-01".into()), ..person("Ada") };
+        view.persons.insert(Role::Deceased, deceased.clone());
+        let Ask::Request(request) = asked(&EventKind::Death, &view) else { panic!("not asked") };
+        assert!(!valid(&request).to_string().contains("Ada"));
+        view.persons.insert(Role::Deceased, Person { nid: None, ..deceased });
+        assert_eq!(asked(&EventKind::Death, &view), Ask::Nothing);
+    }
+
+    #[test]
+    fn a_marriage_is_nobody_elses_business() {
+        assert_eq!(asked(&EventKind::Marriage, &View::default()), Ask::Nothing);
+    }
+}

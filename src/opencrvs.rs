@@ -1,0 +1,41 @@
+//! OpenCRVS on the wire: what it sends us, how its tokens are checked, how it is told.
+//!
+//! The FHIR generation (1.7–1.9): a bundle comes in ([`fhir`]), a GraphQL mutation goes out ([`Gateway`]).
+//!
+//! Invariant: a token is in no error, no log line and no URL that is logged; an error in an HTTP 200 is an error.
+
+pub mod fhir;
+mod gateway;
+mod keys;
+mod token;
+
+use std::time::Duration;
+
+use url::Url;
+
+pub use gateway::{Confirmation, FaultClass, Gateway, GatewayFault, Seen};
+pub use keys::{KeyStore, KeyStoreSettings};
+pub use token::{RecordToken, TokenFault};
+
+/// How the services of OpenCRVS are reached.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// The base URL of the service.
+    pub url: Url,
+    /// The limit for a request with its answer.
+    pub timeout: Duration,
+    /// The limit for a connection.
+    pub connect_timeout: Duration,
+}
+
+/// A client whose idle connections are dropped before the gateway drops them (node closes after 5 s; a request on such
+/// a connection is lost, and nobody can say whether it arrived).
+fn client(settings: &ClientSettings) -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .timeout(settings.timeout)
+        .connect_timeout(settings.connect_timeout)
+        .pool_idle_timeout(Duration::from_millis(2_500))
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("nidbridge/", env!("CARGO_PKG_VERSION")))
+        .build()
+}

@@ -1,0 +1,174 @@
+//! Bundles as they come, and as they must not take the front down.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::domain::Role;
+
+fn bundle() -> Value {
+    json!({
+        "resourceType": "Bundle", "type": "document", "entry": [
+            { "fullUrl": "/fhir/Composition/c-1", "resource": {
+                "resourceType": "Composition", "id": "c-1", "identifier": { "value": "BXXDBIC" },
+                "type": { "coding": [{ "code": "birth-declaration" }] },
+                "section": [
+                    { "code": { "coding": [{ "code": "child-details" }] }, "entry": [{ "reference": "Patient/p-1" }] },
+                    { "code": { "coding": [{ "code": "mother-details" }] }, "entry": [{ "reference": "urn:uuid:p-2" }] },
+                    { "code": { "coding": [{ "code": "informant-details" }] }, "entry": [{ "reference": "RelatedPerson/r-1" }] }
+                ] } },
+            { "resource": { "resourceType": "TaskHistory", "id": "t-1", "lastModified": "2020-01-01T00:00:00.000Z" } },
+            { "resource": { "resourceType": "TaskHistory", "id": "t-1", "lastModified": "2020-01-01T00:00:00.000Z" } },
+            { "resource": {
+                "resourceType": "Task", "id": "t-1", "lastModified": "2026-11-23T10:00:00.107Z", "_request": { "method": "POST" },
+                "code": { "coding": [{ "code": "BIRTH" }] },
+                "identifier": [{ "system": "http://opencrvs.org/specs/id/birth-tracking-id", "value": "BXXDBIC" }],
+                "extension": [{ "url": "http://opencrvs.org/specs/extension/regLastOffice",
+                    "valueReference": { "reference": "Location/o-1" } }] } },
+            { "resource": { "resourceType": "Patient", "id": "p-1", "gender": "female", "birthDate": "2026-11-01", "name": [
+                { "use": "en", "given": ["Ada", ""], "family": ["Doe"] }, { "use": "fr", "given": ["Adèle"], "family": "Doe" }] } },
+            { "resource": { "resourceType": "Patient", "id": "p-2", "identifier": [
+                { "type": { "coding": [{ "code": "NATIONAL_ID" }] }, "value": "1234567890" }] } },
+            { "resource": { "resourceType": "RelatedPerson", "id": "r-1", "relationship": { "coding": [{ "code": "MOTHER" }] },
+                "patient": { "reference": "Patient/p-2" } } },
+            { "resource": { "resourceType": "Location", "id": "o-1", "partOf": { "reference": "Location/d-1" },
+                "identifier": [{ "system": "http://opencrvs.org/specs/id/internal-id", "value": "CRVS_OFFICE_1" }] } },
+            { "resource": { "resourceType": "Location", "id": "d-1", "partOf": { "reference": "Location/s-1" },
+                "extension": [{ "url": "x/location-boundary-geojson", "valueAttachment": { "data": "GEOGRAPHY" } }],
+                "identifier": [{ "system": "http://opencrvs.org/specs/id/statistical-code", "value": "DISTRICT" }] } },
+            { "resource": { "resourceType": "Location", "id": "s-1", "partOf": { "reference": "Location/d-1" },
+                "identifier": [{ "system": "http://opencrvs.org/specs/id/statistical-code", "value": "STATE" }] } },
+            "not an entry", { "resource": 7 }, { "resource": { "resourceType": ["odd"] } }
+        ]
+    })
+}
+
+fn read_value(value: &Value) -> Result<Document, Refusal> {
+    read(value.to_string().as_bytes())
+}
+
+#[test]
+fn a_register_path_bundle_becomes_a_document_and_a_view() {
+    let document = read_value(&bundle()).unwrap();
+    assert_eq!(document.record.as_str(), "c-1");
+    assert_eq!(document.mark, "2026-11-23T10:00:00.107Z");
+    assert_eq!(document.kind, EventKind::Birth);
+    assert_eq!(document.office.as_deref(), Some("CRVS_OFFICE_1"));
+    let child = document.view.person(Role::Child).unwrap();
+    assert_eq!(child.name.as_ref().unwrap().surname.as_deref(), Some("Doe"));
+    assert_eq!(child.name.as_ref().unwrap().middlename, None);
+    assert_eq!(child.names.get("fr").unwrap().firstname.as_deref(), Some("Adèle"));
+    assert_eq!(document.view.person(Role::Mother).unwrap().nid.as_deref(), Some("1234567890"));
+    assert_eq!(document.view.person(Role::Informant).unwrap().relation.as_deref(), Some("MOTHER"));
+    assert_eq!(document.view.event_details.date.as_deref(), Some("2026-11-01"));
+}
+
+#[test]
+fn the_codes_above_an_office_are_widest_first_and_a_circle_ends() {
+    let document = read_value(&bundle()).unwrap();
+    let codes = &document.view.office.codes;
+    assert_eq!(codes.last().map(String::as_str), Some("DISTRICT"));
+    assert!(codes.len() <= 12, "{}", codes.len());
+    assert!(!serde_json::to_string(&document.view).unwrap().contains("GEOGRAPHY"));
+}
+
+#[test]
+fn what_no_answer_could_be_given_without_is_refused_by_name() {
+    let without = |kind: &str| {
+        let mut bundle = bundle();
+        let entries = bundle["entry"].as_array_mut().unwrap();
+        entries.retain(|entry| entry["resource"]["resourceType"] != kind);
+        read_value(&bundle).unwrap_err()
+    };
+    assert_eq!(without("Composition"), Refusal::NoComposition);
+    assert_eq!(without("Task"), Refusal::NoTask);
+    for (body, refusal) in [
+        (&b""[..], Refusal::Empty),
+        (b" \n", Refusal::Empty),
+        (b"\xff\xfe", Refusal::NotUtf8),
+        (b"{", Refusal::NotJson),
+        (b"hello", Refusal::NotJson),
+        (b"[]", Refusal::NotABundle),
+        (b"{}", Refusal::NotABundle),
+        (b"7", Refusal::NotABundle),
+        (br#"{"resourceType":"Bundle"}"#, Refusal::NotABundle),
+        (br#"{"resourceType":"Bundle","entry":7}"#, Refusal::NotABundle),
+        (br#"{"resourceType":"Patient","entry":[]}"#, Refusal::NotABundle),
+        (br#"{"resourceType":"Bundle","entry":[]}"#, Refusal::NoComposition),
+    ] {
+        assert_eq!(read(body).unwrap_err(), refusal, "{}", String::from_utf8_lossy(body));
+    }
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(matches!(read(deep.as_bytes()), Err(Refusal::NotJson | Refusal::NotABundle)));
+    let inside = bundle().to_string().replacen("\"not an entry\"", &deep, 1);
+    assert!(read(inside.as_bytes()).is_ok_and(|document| document.record.as_str() == "c-1"));
+}
+
+#[test]
+fn every_field_may_be_of_another_type() {
+    let text = bundle().to_string();
+    let keys = [
+        "given",
+        "family",
+        "birthDate",
+        "identifier",
+        "section",
+        "partOf",
+        "extension",
+        "name",
+        "use",
+        "coding",
+    ];
+    for key in keys {
+        for odd in ["null", "7", "\"x\"", "[]", "{}", "[[{}]]"] {
+            let changed = text.replace(&format!("\"{key}\":"), &format!("\"{key}\":{odd},\"was_{key}\":"));
+            // Not refused for a person's data; perhaps for what identifies the attempt.
+            match read(changed.as_bytes()) {
+                Ok(_) | Err(Refusal::NoTrackingId | Refusal::NoEvent) => {}
+                Err(refusal) => panic!("{key} as {odd}: {refusal}"),
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_take_the_parser_down(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        prop_assert!(read(&bytes).is_err());
+    }
+
+    #[test]
+    fn no_cut_or_change_of_a_bundle_takes_the_parser_down(at in 0_usize..4096, byte in any::<u8>(), cut in any::<bool>()) {
+        let mut text = bundle().to_string().into_bytes();
+        let at = at % text.len();
+        if cut { text.truncate(at); } else { text[at] = byte; }
+        if cut { prop_assert!(read(&text).is_err()); } else { drop(read(&text)); }
+    }
+}
+
+#[test]
+fn the_real_bundles_become_views_of_a_few_kilobytes() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/fhir");
+    let Ok(files) = std::fs::read_dir(&folder) else {
+        return skipped();
+    };
+    let mut read_in = 0;
+    for file in files {
+        let path = file.unwrap().path();
+        let document = read(&std::fs::read(&path).unwrap()).unwrap();
+        let view = serde_json::to_string(&document.view).unwrap();
+        assert!((400..4096).contains(&view.len()), "{}: {} bytes", path.display(), view.len());
+        for never in ["geojson", "<base64>", "+2609", "kalusha", "@", "population"] {
+            assert!(!view.contains(never), "{}: {never}", path.display());
+        }
+        let subject = if document.kind == EventKind::Birth { Role::Child } else { Role::Deceased };
+        assert!(document.view.person(subject).unwrap().name.is_some(), "{}", path.display());
+        read_in += 1;
+    }
+    assert!(read_in > 0);
+}
+
+#[expect(clippy::print_stderr, reason = "a skip is to be loud")]
+fn skipped() {
+    eprintln!("SKIPPED: no fixtures beside the project, so no real bundle was read");
+}

@@ -1,0 +1,99 @@
+//! The view of a bundle.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::bundle::Bundle;
+use super::person::person;
+use super::{codes, extension, place, text};
+use crate::domain::{EventDetails, EventKind, Office, Person, Role, View};
+
+/// A questionnaire of a country has some dozens of answers.
+const MOST_ANSWERS: usize = 100;
+const LONGEST_ANSWER: usize = 256;
+
+const SECTIONS: [(Role, &str); 7] = [
+    (Role::Child, "child-details"),
+    (Role::Deceased, "deceased-details"),
+    (Role::Mother, "mother-details"),
+    (Role::Father, "father-details"),
+    (Role::Spouse, "spouse-details"),
+    (Role::Bride, "bride-details"),
+    (Role::Groom, "groom-details"),
+];
+
+pub(super) fn of(bundle: &Bundle, composition: &Value, task: &Value, kind: &EventKind) -> View {
+    let mut persons: BTreeMap<Role, Person> = SECTIONS
+        .into_iter()
+        .filter_map(|(role, code)| Some((role, person(bundle, bundle.section(composition, code)?))))
+        .collect();
+    if let Some(informant) = informant(bundle, composition) {
+        persons.insert(Role::Informant, informant);
+    }
+    let event_details =
+        EventDetails { date: date(&persons, bundle, composition, kind), place: scene(bundle, composition) };
+    View { persons, event_details, office: office(bundle, task), answers: answers(bundle) }
+}
+
+fn informant(bundle: &Bundle, composition: &Value) -> Option<Person> {
+    let related = bundle.section(composition, "informant-details")?;
+    let patient = text(related, "/patient/reference").and_then(|reference| bundle.resolve(reference));
+    let mut informant = patient.map(|patient| person(bundle, patient)).unwrap_or_default();
+    informant.relation = related.get("relationship").and_then(|kind| codes(kind).next()).map(str::to_owned);
+    Some(informant)
+}
+
+fn date(
+    persons: &BTreeMap<Role, Person>,
+    bundle: &Bundle,
+    composition: &Value,
+    kind: &EventKind,
+) -> Option<String> {
+    match kind {
+        EventKind::Birth => persons.get(&Role::Child)?.dob.clone(),
+        EventKind::Death => persons.get(&Role::Deceased)?.date_of_death.clone(),
+        EventKind::Marriage | EventKind::Other(_) => ["bride-details", "groom-details"]
+            .into_iter()
+            .filter_map(|code| bundle.section(composition, code))
+            .find_map(|patient| text(extension(patient, "date-of-marriage")?, "/valueDateTime"))
+            .map(str::to_owned),
+    }
+}
+
+fn scene(bundle: &Bundle, composition: &Value) -> Option<crate::domain::Place> {
+    ["birth-encounter", "death-encounter", "marriage-encounter"].into_iter().find_map(|code| {
+        let encounter = bundle.section(composition, code)?;
+        place::place(bundle, text(encounter, "/location/0/location/reference")?)
+    })
+}
+
+fn office(bundle: &Bundle, task: &Value) -> Office {
+    let reference =
+        extension(task, "regLastOffice").and_then(|office| text(office, "/valueReference/reference"));
+    let place = reference.and_then(|reference| place::place(bundle, reference)).unwrap_or_default();
+    Office { id: place.id, code: place.code, codes: place.codes }
+}
+
+fn answers(bundle: &Bundle) -> BTreeMap<String, Value> {
+    bundle
+        .of("QuestionnaireResponse")
+        .filter_map(|response| response.get("item").and_then(Value::as_array))
+        .flatten()
+        .filter_map(|item| Some((text(item, "/text")?.to_owned(), answer(item)?)))
+        .filter(|(field, _)| field.len() <= LONGEST_ANSWER)
+        .take(MOST_ANSWERS)
+        .collect()
+}
+
+fn answer(item: &Value) -> Option<Value> {
+    let given = item.pointer("/answer/0")?;
+    let value = ["valueString", "valueBoolean", "valueInteger", "valueDecimal"]
+        .into_iter()
+        .find_map(|name| given.get(name))?;
+    match value {
+        Value::String(text) => (!text.is_empty() && text.len() <= LONGEST_ANSWER).then(|| value.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.clone()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}

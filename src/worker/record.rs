@@ -1,0 +1,119 @@
+//! Stage *record*: a registration that the front accepted is put on record, with its number and its attempt.
+//!
+//! Next: *send*, or the confirmer where the ID system is not asked.
+//!
+//! Invariant: nothing here waits for an ID system or for OpenCRVS; a registration that cannot be recorded is parked
+//! in the queue with its cause, sealed as it came.
+
+use std::sync::Arc;
+
+use super::next_hop::NextHop;
+use super::settle::{Fault, settled};
+use crate::broker::{Handler, Incoming, Settlement};
+use crate::domain::{Cause, MESSAGE_VERSION, NumberTemplate, RegistrationMessage, State, View};
+use crate::ledger::{Case, Ledger, Receipt, Stage};
+use crate::nid::{Ask, Facts, ask};
+use crate::seal::{Field, Sealer};
+use crate::telemetry::Metrics;
+
+/// The stage.
+pub struct Record {
+    /// Where it is put.
+    pub ledger: Ledger,
+    /// Opens the view.
+    pub sealer: Arc<Sealer>,
+    /// Makes the number.
+    pub numbers: NumberTemplate,
+    /// Where it goes on.
+    pub next: NextHop,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// CloudEvents `source` of requests.
+    pub source: String,
+}
+
+impl Handler for Record {
+    const NAME: &'static str = "record";
+
+    async fn handle(&self, message: Incoming) -> Settlement {
+        settled(Self::NAME, self.record(&message.body).await)
+    }
+}
+
+impl Record {
+    async fn record(&self, body: &[u8]) -> Result<Settlement, Fault> {
+        let message = read(body)?;
+        let registration = &message.registration;
+        let number = self.numbers.fill(registration);
+        let number =
+            registration.number.clone().map_or(number, Ok).map_err(|_| Fault::Message(Cause::Malformed))?;
+        let Receipt { case, fresh } =
+            self.ledger.receive(registration, &number, &message.sealed_view, &message.sealed_token).await?;
+        tracing::info!(
+            record.id = %case.record.id, attempt.id = %case.attempt.id, attempt.state = case.attempt.state.as_str(),
+            fresh, "registration recorded"
+        );
+        let case = if case.attempt.state == State::Received { self.route(case).await? } else { case };
+        self.next.drive(&case).await?;
+        Ok(Settlement::Done)
+    }
+
+    /// Answers at once what no ID system is to be asked; leaves the rest for *send*.
+    async fn route(&self, case: Case) -> Result<Case, Fault> {
+        let view = match open_view(&self.sealer, &case) {
+            Ok(view) => view,
+            Err(fault) => return self.park(case, &fault).await,
+        };
+        match ask_about(&case, &view, &self.source) {
+            Some(Ask::Request(_)) => return Ok(case),
+            Some(Ask::Nothing) => self.ledger.answer(&case, None).await?,
+            Some(Ask::Unfit(reason)) => self.ledger.answer(&case, Some(&reason)).await?,
+            None => return self.park(case, &Fault::Message(Cause::NumberTaken)).await,
+        }
+        Ok(self.ledger.case(case.attempt.id).await?.unwrap_or(case))
+    }
+
+    async fn park(&self, mut case: Case, fault: &Fault) -> Result<Case, Fault> {
+        let cause = match fault {
+            Fault::Seal(_) => Cause::Unsealable,
+            Fault::Message(cause) => *cause,
+            Fault::Ledger(_) | Fault::Publish(_) | Fault::IdSystem(_) => Cause::Internal,
+        };
+        self.ledger.park(&case, Stage::Record, cause).await?;
+        self.metrics.alarm(cause);
+        tracing::error!(record.id = %case.record.id, cause = cause.as_str(), "registration parked");
+        case.attempt.state = State::Parked;
+        Ok(case)
+    }
+}
+
+fn read(body: &[u8]) -> Result<RegistrationMessage, Fault> {
+    // The version is looked at before the rest, so that a newer release's message is told from a broken one.
+    let value: serde_json::Value =
+        serde_json::from_slice(body).map_err(|_| Fault::Message(Cause::Malformed))?;
+    if value.get("v").and_then(serde_json::Value::as_u64) != Some(u64::from(MESSAGE_VERSION)) {
+        return Err(Fault::Message(Cause::UnknownVersion));
+    }
+    serde_json::from_value(value).map_err(|_| Fault::Message(Cause::Malformed))
+}
+
+pub(super) fn open_view(sealer: &Sealer, case: &Case) -> Result<View, Fault> {
+    let sealed = case.attempt.sealed_view.as_deref().ok_or(Fault::Message(Cause::Unsealable))?;
+    let plain = sealer.open(&case.record.id, Field::View, sealed)?;
+    serde_json::from_slice(&plain).map_err(|_| Fault::Message(Cause::Malformed))
+}
+
+/// `None` when the record has no number.
+pub(super) fn ask_about(case: &Case, view: &View, source: &str) -> Option<Ask> {
+    let facts = Facts {
+        request: case.record.request,
+        submission: case.attempt.submission,
+        kind: &case.record.kind,
+        number: case.record.number.as_ref()?,
+        office: case.record.office.as_deref(),
+        accepted_at: case.attempt.accepted_at,
+        expires_at: case.attempt.token_expires_at,
+        source,
+    };
+    Some(ask(&facts, view))
+}

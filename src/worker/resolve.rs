@@ -1,0 +1,119 @@
+//! Stage *resolve*: a reply of the ID system is checked against its schema and the ledger, and its outcome published.
+//!
+//! Invariant: a reply that cannot be applied is visible: in the record's history where it names one, else in the
+//! parked queue, sealed, with its cause. None of them changes what is already known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::next_hop::NextHop;
+use super::settle::{Fault, chain, settled};
+use crate::broker::{Handler, Incoming, Settlement};
+use crate::domain::{Cause, RecordId, RequestId};
+use crate::ledger::{Ledger, Resolution, SealedId, VendorReply};
+use crate::nid::{Reply, Status};
+use crate::seal::{Field, Sealer};
+use crate::telemetry::Metrics;
+
+/// The stage.
+pub struct Resolve {
+    /// What was asked.
+    pub ledger: Ledger,
+    /// Seals the ID.
+    pub sealer: Arc<Sealer>,
+    /// Where an answered attempt goes on, and how one is asked again.
+    pub next: NextHop,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The longest reply that is read, in bytes.
+    pub max_bytes: usize,
+}
+
+impl Handler for Resolve {
+    const NAME: &'static str = "resolve";
+
+    async fn handle(&self, message: Incoming) -> Settlement {
+        let reply = match Reply::read(&message.body, self.max_bytes) {
+            Ok(reply) => reply,
+            Err(malformed) => {
+                tracing::warn!(error = %malformed, bytes = message.body.len(), "a reply is not what its schema says");
+                return self.park(&message, Cause::Malformed);
+            }
+        };
+        self.metrics.replied(reply.status.label());
+        match self.resolve(reply).await {
+            Ok(Some(cause)) => self.park(&message, cause),
+            Ok(None) => Settlement::Done,
+            Err(fault) => settled(Self::NAME, Err(fault)),
+        }
+    }
+}
+
+impl Resolve {
+    /// `Some(cause)`: the reply concerns nothing that the ledger has, and goes to the parked queue.
+    async fn resolve(&self, reply: Reply) -> Result<Option<Cause>, Fault> {
+        let Some((request, record)) = self.asked(reply.request).await? else {
+            return Ok(Some(Cause::UnknownRequest));
+        };
+        let after = match reply.status {
+            Status::Retry(seconds) => seconds.map(|s| Duration::from_secs(s.into())),
+            Status::Issued { .. } | Status::Recorded | Status::Rejected(_) | Status::Pending(_) => None,
+        };
+        let status = reply.status.label();
+        let reply_in = self.vendor_reply(&record, reply.status)?;
+        let resolution = self.ledger.resolve(&record, reply.submission, &reply_in).await?;
+        tracing::info!(record.id = %record, request.id = %request, status, resolution = ?resolution, "reply taken in");
+        match resolution {
+            Resolution::Answered(attempt) => {
+                if let Some(case) = self.ledger.case(attempt).await? {
+                    self.next.drive(&case).await?;
+                }
+            }
+            Resolution::AskAgain(attempt) => {
+                if let Some(case) = self.ledger.case(attempt).await? {
+                    self.next.ask_again(&case, after).await?;
+                }
+            }
+            Resolution::Noted => {}
+            Resolution::Refused(cause) => self.alarm(&record, cause),
+            Resolution::Unknown => return Ok(Some(Cause::UnknownRequest)),
+        }
+        Ok(None)
+    }
+
+    async fn asked(&self, request: Option<RequestId>) -> Result<Option<(RequestId, RecordId)>, Fault> {
+        let Some(request) = request else { return Ok(None) };
+        Ok(self.ledger.record_of(request).await?.map(|record| (request, record)))
+    }
+
+    fn vendor_reply(&self, record: &RecordId, status: Status) -> Result<VendorReply, Fault> {
+        Ok(match status {
+            Status::Issued { id, kind } => VendorReply::Issued(SealedId {
+                sealed: self.sealer.seal(record, Field::NationalId, id.expose().as_bytes())?,
+                fingerprint: self.ledger.fingerprint(&id),
+                kind,
+            }),
+            Status::Recorded => VendorReply::Recorded,
+            Status::Rejected(reason) => VendorReply::Rejected(reason),
+            Status::Retry(_) => VendorReply::Retry,
+            Status::Pending(reference) => VendorReply::Pending(reference),
+        })
+    }
+
+    fn alarm(&self, record: &RecordId, cause: Cause) {
+        self.metrics.alarm(cause);
+        tracing::error!(record.id = %record, cause = cause.as_str(), "a reply was refused");
+    }
+
+    /// Parks the reply sealed: it may hold a person's data, whoever wrote it.
+    fn park(&self, message: &Incoming, cause: Cause) -> Settlement {
+        let owner = message.id.as_deref().unwrap_or("reply");
+        match self.sealer.seal_as(owner, Field::ParkedBody, &message.body) {
+            Ok(sealed) => Settlement::Park { cause, body: Some(sealed.into_bytes()) },
+            Err(fault) => {
+                tracing::error!(error = %chain(&fault), "a refused reply could not be sealed");
+                super::settle::delay(Cause::Internal)
+            }
+        }
+    }
+}

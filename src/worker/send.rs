@@ -1,0 +1,120 @@
+//! Stage *send*: the request of an attempt goes to the ID system.
+//!
+//! Invariant: the ledger says *requested* before the request can be seen by the ID system, so that an answer never
+//! finds nothing to answer; a request that is sent twice is the same text twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::next_hop::NextHop;
+use super::record::{ask_about, open_view};
+use super::settle::{Fault, settled};
+use crate::broker::names::AMQP_SYSTEM;
+use crate::broker::{Handler, Incoming, Outgoing, Publisher, Settlement, Target};
+use crate::domain::{Cause, MESSAGE_VERSION, RequestMessage, State};
+use crate::ledger::{Case, Ledger, Stage};
+use crate::nid::{Ask, Request};
+use crate::seal::Sealer;
+use crate::telemetry::Metrics;
+
+/// The stage.
+pub struct Send {
+    /// What was recorded.
+    pub ledger: Ledger,
+    /// Opens the view.
+    pub sealer: Arc<Sealer>,
+    /// Publishes to the ID system's vhost.
+    pub nid: Publisher,
+    /// Where an attempt goes on whose record has its answer already.
+    pub next: NextHop,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// CloudEvents `source`.
+    pub source: String,
+}
+
+impl Handler for Send {
+    const NAME: &'static str = "send";
+
+    async fn handle(&self, message: Incoming) -> Settlement {
+        settled(Self::NAME, self.send(&message.body).await)
+    }
+}
+
+impl Send {
+    async fn send(&self, body: &[u8]) -> Result<Settlement, Fault> {
+        let message: RequestMessage =
+            serde_json::from_slice(body).map_err(|_| Fault::Message(Cause::Malformed))?;
+        if message.v != MESSAGE_VERSION {
+            return Err(Fault::Message(Cause::UnknownVersion));
+        }
+        let case = self.ledger.case(message.attempt).await?.ok_or(Fault::Message(Cause::UnknownRequest))?;
+        match case.attempt.state {
+            State::Received | State::Requested if case.is_newest() => self.ask(case).await,
+            State::Answered => self.next.drive(&case).await.map(|()| Settlement::Done),
+            State::Received
+            | State::Requested
+            | State::Confirmed
+            | State::Rejected
+            | State::Superseded
+            | State::Withdrawn
+            | State::Held
+            | State::Expired
+            | State::Parked => Ok(Settlement::Done),
+        }
+    }
+
+    async fn ask(&self, case: Case) -> Result<Settlement, Fault> {
+        let view = match open_view(&self.sealer, &case) {
+            Ok(view) => view,
+            Err(Fault::Seal(_)) => return self.park(&case, Cause::Unsealable).await,
+            Err(fault) => return Err(fault),
+        };
+        let Some(Ask::Request(request)) = ask_about(&case, &view, &self.source) else {
+            // *record* sends only what can be asked; the release or the mapping has changed since.
+            return self.park(&case, Cause::Malformed).await;
+        };
+        self.ledger.requested(&case, AMQP_SYSTEM).await?;
+        self.publish(&case, request).await?;
+        self.ledger.published(case.attempt.id).await?;
+        self.metrics.requested(&case.record.kind);
+        tracing::info!(
+            record.id = %case.record.id, attempt.id = %case.attempt.id, submission = case.attempt.submission,
+            "request sent to the ID system"
+        );
+        // An ID that is known belongs to this attempt as well; the ID system still gets the corrected data.
+        if case.record.known.is_some() {
+            self.ledger.answer(&case, None).await?;
+            if let Some(answered) = self.ledger.case(case.attempt.id).await? {
+                self.next.drive(&answered).await?;
+            }
+        }
+        Ok(Settlement::Done)
+    }
+
+    async fn publish(&self, case: &Case, request: Request) -> Result<(), Fault> {
+        let to = Target::nid_requests(request.kind);
+        let mut headers = BTreeMap::new();
+        headers.insert("reply_to".to_owned(), format!("reply.{}", request.kind));
+        let outgoing = Outgoing {
+            id: format!("{}:{}", case.record.request, case.attempt.submission),
+            kind: if request.kind == "birth" {
+                "crvs.nid.birth.request.v1"
+            } else {
+                "crvs.nid.death.request.v1"
+            },
+            content_type: "application/cloudevents+json",
+            correlation_id: Some(case.record.request.to_string()),
+            headers,
+            body: request.body,
+        };
+        self.nid.publish(&to, outgoing).await.map_err(Fault::IdSystem)
+    }
+
+    async fn park(&self, case: &Case, cause: Cause) -> Result<Settlement, Fault> {
+        self.ledger.park(case, Stage::Send, cause).await?;
+        self.metrics.alarm(cause);
+        tracing::error!(record.id = %case.record.id, cause = cause.as_str(), "registration parked");
+        Ok(Settlement::Done)
+    }
+}

@@ -1,0 +1,70 @@
+//! What a fault of a stage means for the delivery that it was at.
+
+use crate::broker::{Delay, PublishError, Settlement};
+use crate::domain::Cause;
+use crate::ledger::LedgerError;
+use crate::seal::SealError;
+
+/// A fault of a stage.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The next hop.
+    #[error("the next hop could not be published")]
+    Publish(#[from] PublishError),
+    /// The ID system's queue.
+    #[error("the ID system's queue did not take the request")]
+    IdSystem(#[source] PublishError),
+    /// A message that is not what it should be.
+    #[error("the message is not what this stage reads")]
+    Message(Cause),
+    /// A seal.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+impl Fault {
+    /// How the delivery is settled: parked where nothing would change by waiting, delayed where it may.
+    pub(crate) fn settlement(&self) -> Settlement {
+        match self {
+            Self::Ledger(LedgerError::Conflict(_)) => delay(Cause::Internal),
+            Self::Ledger(fault) if fault.is_transient() => delay(Cause::LedgerUnavailable),
+            Self::Ledger(_) => park(Cause::Internal),
+            Self::Publish(_) => delay(Cause::BrokerUnavailable),
+            Self::IdSystem(_) => delay(Cause::IdSystemUnavailable),
+            Self::Message(cause) => park(*cause),
+            Self::Seal(_) => park(Cause::Unsealable),
+        }
+    }
+}
+
+pub(crate) fn delay(cause: Cause) -> Settlement {
+    Settlement::Delay { step: Delay::Next, cause }
+}
+
+pub(crate) fn park(cause: Cause) -> Settlement {
+    Settlement::Park { cause, body: None }
+}
+
+/// Settles by a stage's result, and logs the fault once.
+pub(crate) fn settled(stage: &'static str, result: Result<Settlement, Fault>) -> Settlement {
+    result.unwrap_or_else(|fault| {
+        let settlement = fault.settlement();
+        tracing::warn!(stage, error = %chain(&fault), "the delivery could not be finished");
+        settlement
+    })
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

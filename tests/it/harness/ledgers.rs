@@ -1,0 +1,76 @@
+//! A ledger for a story: the same story is told on SQLite and on PostgreSQL.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nidbridge::ledger::{Ledger, LedgerError, LedgerSettings};
+use nidbridge::seal::Sealer;
+use secrecy::SecretString;
+
+use super::ground::temporary;
+use super::postgres::fresh_database;
+
+/// Keys that seal nothing but what tests make up.
+pub const SEAL_KEYS: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// A kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// The URL of a new, empty database.
+pub async fn fresh_url(engine: Engine) -> String {
+    match engine {
+        Engine::Sqlite => {
+            let dir: PathBuf = temporary("ledger");
+            std::fs::create_dir_all(&dir).expect("a directory for SQLite");
+            format!("sqlite:{}", dir.join("ledger.db").display())
+        }
+        Engine::Postgres => fresh_database().await,
+    }
+}
+
+/// An open ledger and how it was opened.
+pub struct OpenLedger {
+    pub ledger: Ledger,
+    pub seal_keys: String,
+    url: String,
+}
+
+/// One ledger of each kind.
+pub async fn both() -> Vec<OpenLedger> {
+    let mut open = Vec::new();
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let url = fresh_url(engine).await;
+        let ledger = ledger(&url, SEAL_KEYS).await.expect("a ledger");
+        open.push(OpenLedger { ledger, seal_keys: SEAL_KEYS.to_owned(), url });
+    }
+    open
+}
+
+/// Opens a ledger.
+pub async fn ledger(url: &str, seal_keys: &str) -> Result<Ledger, LedgerError> {
+    let settings = LedgerSettings {
+        url: SecretString::from(url),
+        connections: 4,
+        timeout: Duration::from_secs(20),
+        who: "test".to_owned(),
+    };
+    Ledger::open(&settings, &Sealer::parse(&SecretString::from(seal_keys)).expect("keys")).await
+}
+
+impl OpenLedger {
+    /// Opens the same database again, perhaps with other keys.
+    pub async fn reopen(&self, seal_keys: &str) -> Result<Ledger, LedgerError> {
+        ledger(&self.url, seal_keys).await
+    }
+
+    /// Runs a statement behind the ledger's back.
+    pub async fn execute(&self, sql: &'static str) -> Result<(), sqlx::Error> {
+        use sqlx::Connection as _;
+        let mut connection = sqlx::AnyConnection::connect(&self.url).await?;
+        sqlx::query(sql).execute(&mut connection).await.map(|_| ())
+    }
+}

@@ -1,0 +1,265 @@
+//! The whole bridge with both of its sides: real processes, real sockets, a private broker and a private database.
+//!
+//! The processes are the product's own binary, so that a story can kill one of them with `kill -9`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use nidbridge::broker::{Link, LinkSettings, Topology};
+use nidbridge::domain::{EventKind, RecordId, RequestId};
+use nidbridge::ledger::Ledger;
+use nidbridge::simulate::guardian::Guardian;
+use nidbridge::simulate::nid::{NidSim, VendorSettings};
+use nidbridge::simulate::opencrvs::{OpencrvsSettings, OpencrvsSim};
+use rustix::process::{Pid, Signal, kill_process};
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use super::ground::{connected, temporary};
+use super::ledgers::{Engine, SEAL_KEYS, fresh_url, ledger};
+use super::{Ground, eventually};
+
+/// How long a story waits for something that has to happen.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// A role of the bridge that runs as a process of its own.
+pub struct Role {
+    name: &'static str,
+    child: Child,
+    _guardian: Guardian,
+}
+
+/// Both sides and the bridge between them.
+pub struct World {
+    pub opencrvs: OpencrvsSim,
+    pub nid: NidSim,
+    pub ledger: Ledger,
+    pub ground: Ground,
+    pub front: Url,
+    pub admin: BTreeMap<&'static str, u16>,
+    pub dir: PathBuf,
+    vendor: Link,
+    roles: BTreeMap<&'static str, Role>,
+    environment: BTreeMap<String, String>,
+}
+
+impl World {
+    /// All roles, running and ready, with short delays and a well-behaved ID system.
+    pub async fn new(engine: Engine) -> Self {
+        Self::with(engine, &[]).await
+    }
+
+    /// The same with settings of the story's own.
+    pub async fn with(engine: Engine, settings: &[(&str, &str)]) -> Self {
+        let mut world = Self::empty(engine, settings).await;
+        for role in ["front", "worker", "confirmer"] {
+            world.start(role);
+        }
+        for role in ["front", "worker", "confirmer"] {
+            world.ready(role).await;
+        }
+        world
+    }
+
+    /// Both sides; no role runs yet.
+    pub async fn empty(engine: Engine, settings: &[(&str, &str)]) -> Self {
+        let ground = Ground::fresh().await;
+        let opencrvs = OpencrvsSim::start(OpencrvsSettings::default()).await.expect("OpenCRVS");
+        let dir = temporary("world");
+        std::fs::create_dir_all(&dir).expect("a directory for logs");
+        let url = fresh_url(engine).await;
+        let front = free_port();
+        let admin: BTreeMap<_, _> =
+            ["front", "worker", "confirmer"].into_iter().map(|role| (role, free_port())).collect();
+        let mut environment: BTreeMap<String, String> = [
+            ("AMQP_URL", ground.link_settings("x").url.expose_secret().to_owned()),
+            ("NID_AMQP_URL", ground.nid_link_settings("x").url.expose_secret().to_owned()),
+            ("LEDGER_URL", url.clone()),
+            ("SEAL_KEYS", SEAL_KEYS.to_owned()),
+            ("AUTH_URL", opencrvs.auth_url()),
+            ("GATEWAY_URL", opencrvs.gateway_url()),
+            ("FRONT_LISTEN", format!("127.0.0.1:{front}")),
+            ("RETRY_STEPS", "200ms,500ms,1s,2s".to_owned()),
+            ("PUBLISH_TIMEOUT", "2s".to_owned()),
+            // The pause is counted from the acceptance, on top of the publish timeout; stories are short.
+            ("CONFIRM_DELAY", "1ms".to_owned()),
+            ("CONFIRM_LEASE", "6s".to_owned()),
+            ("CONFIRM_QUARANTINE", "2s".to_owned()),
+            ("OPENCRVS_TIMEOUT", "2500ms".to_owned()),
+            ("OPENCRVS_CONNECT_TIMEOUT", "1s".to_owned()),
+            ("OPENCRVS_KEY_REFETCH", "200ms".to_owned()),
+            ("BROKER_DRAIN", "5s".to_owned()),
+            ("BROKER_RECONNECT_MAX", "500ms".to_owned()),
+            ("LOG_FORMAT", "json".to_owned()),
+            ("LOG_FILTER", "info,nidbridge=debug".to_owned()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+        for (name, value) in settings {
+            environment.insert((*name).to_owned(), (*value).to_owned());
+        }
+        let ledger = ledger(&url, SEAL_KEYS).await.expect("the ledger");
+        let nothing = Topology::of(&ground.nid_vhost, &[], &ground.settings);
+        let own = Topology::national_id(&ground.settings).in_vhost(&ground.nid_vhost);
+        // The vendor may configure nothing, so its queues are there before it comes.
+        let ours =
+            Link::open(&ground.nid_link_settings("set-up"), nothing.clone(), std::sync::Arc::default());
+        let ours = connected(ours).await;
+        // Declared by the worker with its own settings when it starts; the two queues of requests suffice here.
+        drop(own);
+        ours.close().await;
+        let vendor =
+            LinkSettings { apply_topology: false, ..LinkSettings::new("vendor", ground.vendor_url()) };
+        let vendor = Link::open(&vendor, nothing, std::sync::Arc::default());
+        let nid = NidSim::start(quick_vendor(), &vendor);
+        let front = Url::parse(&format!("http://127.0.0.1:{front}/")).expect("a URL");
+        Self { opencrvs, nid, ledger, ground, front, admin, dir, vendor, roles: BTreeMap::new(), environment }
+    }
+
+    /// Starts a role as a process of its own; its log goes to the world's directory.
+    pub fn start(&mut self, role: &'static str) {
+        let log = File::options().create(true).append(true).open(self.log(role)).expect("a log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nidbridge"));
+        command.arg(role).env_clear().envs(&self.environment).env("PATH", "/usr/bin:/bin");
+        if let Some(port) = self.admin.get(role) {
+            command.env("ADMIN_LISTEN", format!("127.0.0.1:{port}"));
+        }
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("the product's binary");
+        let guardian = Guardian::watch(&[child.id()], None).expect("a guardian");
+        self.roles.insert(role, Role { name: role, child, _guardian: guardian });
+    }
+
+    /// Waits until a role says that it is ready.
+    pub async fn ready(&mut self, role: &'static str) {
+        let port = self.admin[role];
+        eventually(SOON, &format!("{role} is ready"), async || {
+            if let Some(status) =
+                self.roles.get_mut(role).and_then(|role| role.child.try_wait().ok().flatten())
+            {
+                panic!("{role} has ended with {status}:\n{}", self.log_text(role));
+            }
+            (http_status(port, "/readyz") == Some(200)).then_some(())
+        })
+        .await;
+    }
+
+    /// Ends a role at once, as a crash would.
+    pub fn kill9(&mut self, role: &'static str) {
+        let mut gone = self.roles.remove(role).expect("a role that runs");
+        gone.child.kill().expect("a process to kill");
+        gone.child.wait().expect("its end");
+    }
+
+    /// Ends a role by SIGTERM and waits for it; its exit code.
+    pub async fn terminate(&mut self, role: &'static str) -> Option<i32> {
+        let mut going = self.roles.remove(role).expect("a role that runs");
+        let pid = Pid::from_child(&going.child);
+        kill_process(pid, Signal::TERM).expect("a process to stop");
+        let what = format!("{} has ended", going.name);
+        let status = eventually(SOON, &what, async || going.child.try_wait().expect("its state")).await;
+        status.code()
+    }
+
+    /// Where the log of a role is.
+    pub fn log(&self, role: &str) -> PathBuf {
+        self.dir.join(format!("{role}.log"))
+    }
+
+    /// The log of a role.
+    pub fn log_text(&self, role: &str) -> String {
+        std::fs::read_to_string(self.log(role)).unwrap_or_default()
+    }
+
+    /// A metric of a role, summed over its labels that contain `with`.
+    pub fn metric(&self, role: &'static str, name: &str, with: &str) -> f64 {
+        let text = http_body(self.admin[role], "/metrics").unwrap_or_default();
+        text.lines()
+            .filter(|line| line.starts_with(name) && line.contains(with))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// A link of the story's own to our vhost, for looking at queues.
+    pub async fn look(&self) -> Link {
+        let nothing = Topology::of(&self.ground.vhost, &[], &self.ground.settings);
+        connected(Link::open(&self.ground.link_settings("look"), nothing, std::sync::Arc::default())).await
+    }
+
+    /// The same to the vendor's vhost.
+    pub async fn look_nid(&self) -> Link {
+        let nothing = Topology::of(&self.ground.nid_vhost, &[], &self.ground.settings);
+        connected(Link::open(&self.ground.nid_link_settings("look"), nothing, std::sync::Arc::default()))
+            .await
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for role in self.roles.values_mut() {
+            drop(role.child.kill());
+            drop(role.child.wait());
+        }
+        let vendor = self.vendor.clone();
+        drop(tokio::runtime::Handle::current().spawn(vendor.close()));
+        // A story that fails leaves its logs for whoever looks into it.
+        if std::thread::panicking() {
+            eprintln!("the logs of this story are in {}", self.dir.display());
+        } else {
+            drop(std::fs::remove_dir_all(&self.dir));
+        }
+    }
+}
+
+/// The request id of a record.
+pub fn request_of(record: &str, kind: &str) -> String {
+    RequestId::of(&RecordId::parse(record).unwrap(), &EventKind::from_name(kind)).to_string()
+}
+
+fn quick_vendor() -> VendorSettings {
+    VendorSettings {
+        latency_min: Duration::from_millis(5),
+        latency_max: Duration::from_millis(50),
+        ..VendorSettings::default()
+    }
+}
+
+/// Below what the system gives away by itself, so that nobody gets it between this call and the role's start.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
+fn free_port() -> u16 {
+    let first = 11_000 + u16::try_from(std::process::id() % 300).unwrap_or_default() * 30;
+    loop {
+        let port = first + NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        if std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+fn http_get(port: u16, path: &str) -> Option<String> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+fn http_status(port: u16, path: &str) -> Option<u16> {
+    http_get(port, path)?.split(' ').nth(1)?.parse().ok()
+}
+
+fn http_body(port: u16, path: &str) -> Option<String> {
+    http_get(port, path)?.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+}

@@ -1,0 +1,287 @@
+//! Stories of the ledger, each told on SQLite and on PostgreSQL.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use nidbridge::domain::{
+    AttemptKey, Cause, Dialect, Event, EventKind, NationalId, Reason, ReasonCode, RecordId, Registration,
+    RegistrationNumber, State, TrackingId,
+};
+use nidbridge::ledger::{Case, LeaseRefusal, Ledger, LedgerError, Resolution, SealedId, Stage, VendorReply};
+
+use crate::harness::ledgers::{OpenLedger, both};
+
+const TTL: Duration = Duration::from_secs(60);
+
+fn registration(record: &str, minute: i64, kind: EventKind) -> Registration {
+    let stamp = "2026-11-23T10:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minute);
+    let mut tracking = String::from("B");
+    tracking.push_str(&record.replace('-', "").to_uppercase());
+    Registration {
+        key: AttemptKey {
+            dialect: Dialect::Fhir,
+            record: RecordId::parse(record).unwrap(),
+            mark: stamp.to_string(),
+            stamp,
+        },
+        kind,
+        tracking_id: TrackingId::parse(&tracking).unwrap(),
+        office: None,
+        accepted_at: stamp,
+        token_expires_at: stamp + SignedDuration::from_hours(168),
+        number: None,
+    }
+}
+
+async fn receive(ledger: &Ledger, record: &str, minute: i64) -> Case {
+    receive_as(ledger, record, minute, EventKind::Birth, record).await
+}
+
+async fn receive_as(ledger: &Ledger, record: &str, minute: i64, kind: EventKind, number: &str) -> Case {
+    let number = RegistrationNumber::parse(number).unwrap();
+    let registration = registration(record, minute, kind);
+    ledger.receive(&registration, &number, "v1.k.view", "v1.k.token").await.unwrap().case
+}
+
+async fn requested(ledger: &Ledger, record: &str, minute: i64) -> Case {
+    let case = receive(ledger, record, minute).await;
+    ledger.requested(&case, "amqp").await.unwrap();
+    case
+}
+
+fn issued(ledger: &Ledger, id: &str) -> VendorReply {
+    let fingerprint = ledger.fingerprint(&NationalId::parse(id).unwrap());
+    VendorReply::Issued(SealedId { sealed: format!("v1.k.{id}"), fingerprint, kind: None })
+}
+
+fn rejected() -> VendorReply {
+    VendorReply::Rejected(Reason { code: ReasonCode::NotEligible, fields: vec![] })
+}
+
+async fn state(ledger: &Ledger, case: &Case) -> State {
+    ledger.case(case.attempt.id).await.unwrap().unwrap().attempt.state
+}
+
+async fn reply(ledger: &Ledger, case: &Case, submission: u32, reply: &VendorReply) -> Resolution {
+    ledger.resolve(&case.record.id, submission, reply).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_attempt_twice_is_one_attempt_with_one_number() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let first = receive_as(ledger, "r", 0, EventKind::Birth, "2026A").await;
+        let again = receive_as(ledger, "r", 0, EventKind::Birth, "2027A").await;
+        assert_eq!(first, again);
+        assert_eq!(first.record.number.unwrap().as_str(), "2026A");
+        assert_eq!(first.attempt.submission, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_attempt_supersedes_and_keeps_the_number_and_an_older_one_changes_nothing() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let first = requested(ledger, "r", 5).await;
+        let second = receive_as(ledger, "r", 9, EventKind::Birth, "other").await;
+        let late = receive(ledger, "r", 1).await;
+        assert_eq!(state(ledger, &first).await, State::Superseded);
+        assert_eq!((second.attempt.state, second.attempt.submission), (State::Received, 2));
+        assert_eq!((late.attempt.state, late.attempt.submission), (State::Superseded, 0));
+        assert_eq!(second.record.number, first.record.number);
+        assert_eq!(second.record.request, first.record.request);
+        assert!(second.is_newest() && !late.is_newest());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_another_record_has_parks_the_registration() {
+    for OpenLedger { ledger, .. } in &both().await {
+        receive_as(ledger, "one", 0, EventKind::Birth, "2026A").await;
+        let second = receive_as(ledger, "two", 0, EventKind::Birth, "2026A").await;
+        assert_eq!(second.attempt.state, State::Parked);
+        assert_eq!(second.attempt.cause.as_deref(), Some(Cause::NumberTaken.as_str()));
+        assert_eq!(second.record.number, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_passes_to_the_newest_attempt_whichever_submission_it_answers() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let first = requested(ledger, "r", 0).await;
+        let second = receive(ledger, "r", 1).await;
+        let id = issued(ledger, "1234567890");
+        assert_eq!(reply(ledger, &first, 1, &id).await, Resolution::Answered(second.attempt.id));
+        assert_eq!(state(ledger, &second).await, State::Answered);
+        assert_eq!(state(ledger, &first).await, State::Superseded);
+        assert_eq!(reply(ledger, &first, 2, &id).await, Resolution::Answered(second.attempt.id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejection_belongs_to_its_submission() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let first = requested(ledger, "r", 0).await;
+        let second = requested(ledger, "r", 1).await;
+        assert_eq!(reply(ledger, &first, 1, &rejected()).await, Resolution::Noted);
+        assert_eq!(state(ledger, &second).await, State::Requested);
+        // Superseded or not: it was the first final answer to that submission.
+        let late = reply(ledger, &first, 1, &issued(ledger, "1111111111")).await;
+        assert_eq!(late, Resolution::Refused(Cause::ContradictoryAnswer));
+        assert_eq!(state(ledger, &second).await, State::Requested);
+        assert_eq!(reply(ledger, &first, 2, &rejected()).await, Resolution::Answered(second.attempt.id));
+        let case = ledger.case(second.attempt.id).await.unwrap().unwrap();
+        assert_eq!(case.attempt.reason.unwrap().code, ReasonCode::NotEligible);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_final_answer_wins() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let case = requested(ledger, "r", 0).await;
+        reply(ledger, &case, 1, &issued(ledger, "1111111111")).await;
+        let before = ledger.case(case.attempt.id).await.unwrap();
+        for other in [issued(ledger, "2222222222"), rejected()] {
+            let refused = Resolution::Refused(Cause::ContradictoryAnswer);
+            assert_eq!(reply(ledger, &case, 1, &other).await, refused);
+        }
+        assert_eq!(ledger.case(case.attempt.id).await.unwrap(), before);
+        let refusals = ledger.history(&case.record.id).await.unwrap();
+        assert_eq!(refusals.iter().filter(|entry| entry.what == "reply_refused").count(), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_id_on_two_records_parks_the_second() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let one = requested(ledger, "one", 0).await;
+        let two = requested(ledger, "two", 0).await;
+        reply(ledger, &one, 1, &issued(ledger, "1111111111")).await;
+        let refused = Resolution::Refused(Cause::IdOfAnotherRecord);
+        assert_eq!(reply(ledger, &two, 1, &issued(ledger, "1111111111")).await, refused);
+        assert_eq!(state(ledger, &two).await, State::Parked);
+        assert_eq!(state(ledger, &one).await, State::Answered);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_to_a_submission_that_was_never_made_is_in_the_history() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let case = requested(ledger, "r", 0).await;
+        let refused = Resolution::Refused(Cause::WrongSubmission);
+        assert_eq!(reply(ledger, &case, 7, &issued(ledger, "1111111111")).await, refused);
+        assert_eq!(state(ledger, &case).await, State::Requested);
+        let last = ledger.history(&case.record.id).await.unwrap().pop().unwrap();
+        assert_eq!(last.cause.as_deref(), Some("wrong_submission"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_confirmer_at_a_time_and_none_after_its_lease_is_lost() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let case = requested(ledger, "r", 0).await;
+        reply(ledger, &case, 1, &issued(ledger, "1111111111")).await;
+        let (ours, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+        assert_eq!(ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap_err(), LeaseRefusal::Taken);
+        ledger.release(ours).await.unwrap();
+        let (theirs, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+        assert!(!ledger.intend(ours, TTL).await.unwrap(), "a lease that was given back still writes");
+        ledger.release(ours).await.unwrap();
+        assert!(ledger.intend(theirs, TTL).await.unwrap(), "an old lease took the new one away");
+        ledger.release(theirs).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_was_not_given_back_ends_by_the_ledgers_clock() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let case = requested(ledger, "r", 0).await;
+        let (_lost, _) = ledger.lease(case.attempt.id, Duration::ZERO).await.unwrap().unwrap();
+        assert!(ledger.lease(case.attempt.id, TTL).await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_stands_until_the_end_of_the_write_is_known() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let case = requested(ledger, "r", 0).await;
+        reply(ledger, &case, 1, &issued(ledger, "1111111111")).await;
+        let (lease, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+        assert!(ledger.intend(lease, TTL).await.unwrap());
+        let intent = |case: Case| case.record.intent.map(|intent| intent.attempt);
+        assert_eq!(intent(ledger.case(case.attempt.id).await.unwrap().unwrap()), Some(case.attempt.id));
+        // A newer attempt comes in while the write is under way: its end is still recorded, and clears the intent.
+        receive(ledger, "r", 1).await;
+        let ended = ledger.finish(case.attempt.id, Event::Confirm, None).await;
+        assert!(matches!(ended, Err(LedgerError::Conflict(_))), "{ended:?}");
+        assert_eq!(intent(ledger.case(case.attempt.id).await.unwrap().unwrap()), None);
+        ledger.release(lease).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_answered_or_not_the_newest_is_not_written() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let first = requested(ledger, "r", 0).await;
+        let (lease, _) = ledger.lease(first.attempt.id, TTL).await.unwrap().unwrap();
+        assert!(!ledger.intend(lease, TTL).await.unwrap(), "written without an answer");
+        reply(ledger, &first, 1, &issued(ledger, "1111111111")).await;
+        receive(ledger, "r", 1).await;
+        assert!(!ledger.intend(lease, TTL).await.unwrap(), "an older attempt was written");
+        ledger.release(lease).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_for_a_record_that_opencrvs_took_back_is_an_alarm() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let case = requested(ledger, "r", 0).await;
+        ledger.finish(case.attempt.id, Event::Withdraw, None).await.unwrap();
+        let refused = Resolution::Refused(Cause::OrphanId);
+        assert_eq!(reply(ledger, &case, 1, &issued(ledger, "1111111111")).await, refused);
+        assert_eq!(state(ledger, &case).await, State::Withdrawn);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_on_one_record_leave_one_number_and_numbered_submissions() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let tasks: Vec<_> = (0..16_i64)
+            .map(|n| {
+                let ledger = ledger.clone();
+                tokio::spawn(async move { receive(&ledger, "r", n % 4).await })
+            })
+            .collect();
+        let mut cases = Vec::new();
+        for task in tasks {
+            cases.push(task.await.unwrap());
+        }
+        let newest = cases.iter().max_by_key(|case| case.attempt.stamp).unwrap();
+        let now = ledger.case(newest.attempt.id).await.unwrap().unwrap();
+        assert!(now.is_newest());
+        assert_eq!(ledger.counts().await.unwrap().get("received"), Some(&1));
+        assert_eq!(ledger.counts().await.unwrap().get("superseded"), Some(&3));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_is_opened_again_with_its_key_and_refuses_another() {
+    for open in &both().await {
+        let id = NationalId::parse("1234567890").unwrap();
+        let again = open.reopen(&open.seal_keys).await.unwrap();
+        assert_eq!(again.fingerprint(&id), open.ledger.fingerprint(&id));
+        let other = format!("other:{}", "B".repeat(42) + "A=");
+        let refused = open.reopen(&other).await.unwrap_err();
+        assert!(matches!(refused, LedgerError::Key(_)), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_is_only_ever_added_to() {
+    for open in &both().await {
+        let case = receive(&open.ledger, "r", 0).await;
+        open.ledger.park(&case, Stage::Record, Cause::Unsealable).await.unwrap();
+        for sql in ["DELETE FROM history", "UPDATE history SET what = 'nothing'"] {
+            assert!(open.execute(sql).await.is_err(), "{sql} went through");
+        }
+        assert_eq!(open.ledger.history(&case.record.id).await.unwrap().len(), 2);
+    }
+}
