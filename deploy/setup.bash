@@ -89,7 +89,7 @@ ensure_packages() {
 ensure_cargo() {
   command -v cargo >/dev/null || PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
   command -v cargo >/dev/null ||
-    die "Rust is missing: install rustup (see rust-lang.org), then \`rustup toolchain install stable\`"
+    die "Rust is missing: install rustup, then \`rustup toolchain install stable\`"
   local version
   version=$(cargo --version | cut -d ' ' -f 2)
   if [ "$(printf '%s\n' "$RUST_NEEDED" "$version" | sort -V | head -n 1)" != "$RUST_NEEDED" ]; then
