@@ -24,7 +24,7 @@ pub use reference::reference;
 use sections::SealConfig;
 pub use sections::{
     AdminConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig, NidConfig, NumberConfig,
-    OpencrvsConfig, TelemetryConfig, TokenConfig,
+    OpencrvsConfig, TelemetryConfig,
 };
 
 #[cfg(test)]
@@ -44,8 +44,6 @@ pub struct Config {
     pub seal_keys: SecretString,
     /// The front.
     pub front: FrontConfig,
-    /// What a record token must say.
-    pub token: TokenConfig,
     /// OpenCRVS.
     pub opencrvs: OpencrvsConfig,
     /// The National ID system.
@@ -128,7 +126,6 @@ pub fn load(sources: &Sources, part: Part) -> Result<Loaded, Faults> {
 fn settings() -> impl Iterator<Item = &'static Setting> {
     [
         FrontConfig::SETTINGS,
-        TokenConfig::SETTINGS,
         OpencrvsConfig::SETTINGS,
         BrokerConfig::SETTINGS,
         LedgerConfig::SETTINGS,
@@ -146,7 +143,6 @@ fn settings() -> impl Iterator<Item = &'static Setting> {
 impl Config {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let front = FrontConfig::read(reader);
-        let token = TokenConfig::read(reader);
         let opencrvs = OpencrvsConfig::read(reader);
         let broker = BrokerConfig::read(reader);
         let ledger = LedgerConfig::read(reader);
@@ -161,7 +157,6 @@ impl Config {
             ledger: ledger?,
             seal_keys: seal?.keys,
             front: front?,
-            token: token?,
             opencrvs: opencrvs?,
             nid: nid?,
             confirm: confirm?,

@@ -9,7 +9,9 @@ use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
 use super::{Failure, output, parts, start};
-use crate::broker::{Link, LinkSettings, LinkState, Topology, User, Users, definitions, names};
+use crate::broker::{
+    Link, LinkSettings, LinkState, Topology, TopologySettings, User, Users, definitions, names,
+};
 use crate::config::{self, Config, Part, Sources};
 use crate::telemetry::Metrics;
 
@@ -87,13 +89,11 @@ async fn check(config: &Config) -> Result<(), Failure> {
 
 /// Connects without declaring or comparing anything, which is then done and told by name.
 async fn connect(config: &Config, topology: &Topology) -> Result<Link, Failure> {
-    let settings = if topology.vhost() == names::NID_VHOST {
-        LinkSettings::national_id("topology", &config.broker)
-    } else {
-        LinkSettings::bridge("topology", &config.broker)
-    };
-    let settings = LinkSettings { apply_topology: false, ..settings };
-    let nothing = Topology::of(topology.vhost(), &[], &parts::topology_settings(config));
+    let vendors = topology.vhost() == names::NID_VHOST;
+    let settings = if vendors { LinkSettings::national_id } else { LinkSettings::bridge };
+    let settings = LinkSettings { apply_topology: false, ..settings("topology", &config.broker) };
+    let nothing =
+        Topology::of(topology.vhost(), &[], &TopologySettings::new(&config.broker, &config.confirm));
     let link = Link::open(&settings, nothing, Arc::new(Metrics::new()));
     if link.connected(PATIENCE).await {
         return Ok(link);

@@ -7,9 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Process, parts};
 use crate::broker::names::AMQP_SYSTEM;
-use crate::broker::{ConsumerSettings, Handler, Link, WorkQueue, consume};
+use crate::broker::{ConsumerSettings, Handler, Link, Publisher, WorkQueue, consume};
 use crate::config::Config;
-use crate::worker::{NextHop, Queues, Record, Resolve, Send};
+use crate::ledger::Ledger;
+use crate::seal::Sealer;
+use crate::telemetry::Metrics;
+use crate::worker::{Asking, NextHop, Queues, Record, Resolve, Send};
 
 /// Which stages a worker runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -38,30 +41,8 @@ pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
         outcomes: WorkQueue::outcomes(&settings),
     };
     let next = NextHop::new(ledger.clone(), bridge.publisher(), settings.confirm_after, queues.clone());
-    let source = config.nid.source.clone();
-    let record = Arc::new(Record {
-        ledger: ledger.clone(),
-        sealer: Arc::clone(&sealer),
-        numbers: config.number.template.clone(),
-        next: next.clone(),
-        metrics: Arc::clone(&metrics),
-        source: source.clone(),
-    });
-    let send = Arc::new(Send {
-        ledger: ledger.clone(),
-        sealer: Arc::clone(&sealer),
-        nid: nid.publisher(),
-        next: next.clone(),
-        metrics: Arc::clone(&metrics),
-        source,
-    });
-    let resolve = Arc::new(Resolve {
-        ledger: ledger.clone(),
-        sealer,
-        next,
-        metrics,
-        max_bytes: config.nid.reply_max_bytes,
-    });
+    let Handlers { record, send, resolve } =
+        handlers(config, &ledger, &sealer, &next, nid.publisher(), &metrics);
     let prefetch = config.broker.prefetch;
     let mut loops = Loops { config, stop, running: JoinSet::new() };
     for stage in stages {
@@ -91,6 +72,47 @@ pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     bridge.close().await;
     ledger.close().await;
     Ok(())
+}
+
+struct Handlers {
+    record: Arc<Record>,
+    send: Arc<Send>,
+    resolve: Arc<Resolve>,
+}
+
+fn handlers(
+    config: &Config,
+    ledger: &Ledger,
+    sealer: &Arc<Sealer>,
+    next: &NextHop,
+    nid: Publisher,
+    metrics: &Arc<Metrics>,
+) -> Handlers {
+    let asking = Asking { source: config.nid.source.clone(), deadline: config.nid.deadline };
+    let record = Record {
+        ledger: ledger.clone(),
+        sealer: Arc::clone(sealer),
+        numbers: config.number.template.clone(),
+        next: next.clone(),
+        metrics: Arc::clone(metrics),
+        asking: asking.clone(),
+    };
+    let send = Send {
+        ledger: ledger.clone(),
+        sealer: Arc::clone(sealer),
+        nid,
+        next: next.clone(),
+        metrics: Arc::clone(metrics),
+        asking,
+    };
+    let resolve = Resolve {
+        ledger: ledger.clone(),
+        sealer: Arc::clone(sealer),
+        next: next.clone(),
+        metrics: Arc::clone(metrics),
+        max_bytes: config.nid.reply_max_bytes,
+    };
+    Handlers { record: Arc::new(record), send: Arc::new(send), resolve: Arc::new(resolve) }
 }
 
 struct Loops<'a> {

@@ -81,18 +81,6 @@ settings! {
 }
 
 settings! {
-    /// What a record token of OpenCRVS must say.
-    pub struct TokenConfig in "token" {
-        /// Who issued it.
-        issuer: String, Text, "opencrvs:auth-service", ["TOKEN_ISSUER"];
-        /// For whom it is meant.
-        audience: String, Text, "opencrvs:countryconfig-user", ["TOKEN_AUDIENCE"];
-        /// What it allows.
-        scope: String, Text, "record.confirm-registration", ["TOKEN_SCOPE"];
-    }
-}
-
-settings! {
     /// Where OpenCRVS is.
     pub struct OpencrvsConfig in "opencrvs" {
         /// The auth service.

@@ -71,7 +71,7 @@ async fn births_deaths_and_marriages_are_registered_once_each(engine: Engine) {
             let submitted =
                 world.opencrvs.submit(&declaration, &world.front, SubmitOptions::default()).await.unwrap();
             assert!(submitted.wire.is_success(), "{:?}", submitted.wire);
-            let id = declaration.record.to_string();
+            let id = declaration.record.clone();
             ends_as(&world, &id, Status::Registered).await;
             let record = world.opencrvs.record(&id).unwrap();
             assert_eq!(record.confirms.len(), 1);
@@ -87,7 +87,7 @@ async fn births_deaths_and_marriages_are_registered_once_each(engine: Engine) {
 async fn a_lost_answer_and_a_second_submission_end_as_one_registration(engine: Engine) {
     let world = World::new(engine).await;
     for (n, declaration) in people(Kind::Birth, 2, 11).into_iter().enumerate() {
-        let id = declaration.record.to_string();
+        let id = declaration.record.clone();
         // The answer to the first submission meets the second one, or comes before it.
         if n == 0 {
             world.nid.hold();
@@ -124,7 +124,7 @@ async fn stands_as_second(world: &World, record: &str) {
 async fn a_rejection_is_held_and_an_operator_is_told(engine: Engine) {
     let world = World::new(engine).await;
     let declaration = people(Kind::Birth, 1, 13).remove(0);
-    let id = declaration.record.to_string();
+    let id = declaration.record.clone();
     world.nid.will_answer(&request_of(&id, "birth"), Final::Rejected("not_eligible"));
     world.opencrvs.submit(&declaration, &world.front, SubmitOptions::default()).await.unwrap();
     stands_as(&world, &id, "held").await;

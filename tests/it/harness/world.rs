@@ -28,7 +28,6 @@ pub const SOON: Duration = Duration::from_secs(60);
 
 /// A role of the bridge that runs as a process of its own.
 pub struct Role {
-    name: &'static str,
     child: Child,
     _guardian: Guardian,
 }
@@ -38,7 +37,7 @@ pub struct World {
     pub opencrvs: OpencrvsSim,
     pub nid: NidSim,
     pub ledger: Ledger,
-    pub ground: Ground,
+    ground: Ground,
     pub front: Url,
     pub admin: BTreeMap<&'static str, u16>,
     pub dir: PathBuf,
@@ -136,7 +135,7 @@ impl World {
             .spawn()
             .expect("the product's binary");
         let guardian = Guardian::watch(&[child.id()], None).expect("a guardian");
-        self.roles.insert(role, Role { name: role, child, _guardian: guardian });
+        self.roles.insert(role, Role { child, _guardian: guardian });
     }
 
     /// Waits until a role says that it is ready.
@@ -165,7 +164,7 @@ impl World {
         let mut going = self.roles.remove(role).expect("a role that runs");
         let pid = Pid::from_child(&going.child);
         kill_process(pid, Signal::TERM).expect("a process to stop");
-        let what = format!("{} has ended", going.name);
+        let what = format!("{role} has ended");
         let status = eventually(SOON, &what, async || going.child.try_wait().expect("its state")).await;
         status.code()
     }
