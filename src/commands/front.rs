@@ -9,11 +9,13 @@ use crate::opencrvs::{KeyStore, KeyStoreSettings};
 
 /// Runs until it is told to stop.
 pub(super) async fn run(process: Process) -> Result<(), Failure> {
+    let listening = process.readiness.condition("listener");
     let address = process.config.front.listen;
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("FRONT_LISTEN (front.listen): {address} cannot be listened on"))
         .map_err(Failure::Unavailable)?;
+    listening.set(true);
     Ok(serve_on(listener, process).await?)
 }
 
@@ -32,7 +34,9 @@ pub(super) async fn serve_on(listener: TcpListener, process: Process) -> anyhow:
     let limits = Limits {
         max_body: config.front.max_body,
         body_memory: config.front.body_memory,
+        body_timeout: config.front.body_timeout,
         hold: config.front.hold,
+        drain: config.broker.drain,
     };
     let front = Front { keys, sealer, publisher: link.publisher(), metrics, limits };
     serve(listener, front, stop).await.context("the front's listener failed")?;

@@ -7,7 +7,7 @@ use nidbridge::domain::RecordId;
 use nidbridge::simulate::opencrvs::Status;
 use tokio::io::AsyncWriteExt as _;
 
-use super::wire::{Post, ask, connect, send, taken_down};
+use super::wire::{Post, answer, ask, connect, send, taken_down};
 use super::{births, boom, bundle, token};
 use crate::harness::ledgers::Engine;
 use crate::harness::world::World;
@@ -76,14 +76,21 @@ fn this_year() -> i16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_says_no_more_is_given_up_and_holds_up_nobody() {
     // As much memory as one body without a length may take.
-    let settings = [("FRONT_BODY_MEMORY", "50MiB"), ("FRONT_BODY_TIMEOUT", "1s")];
-    let world = World::with_front(&settings).await;
+    let settings = [("FRONT_BODY_MEMORY", "50MiB"), ("FRONT_BODY_TIMEOUT", "1s"), ("BROKER_DRAIN", "2s")];
+    let mut world = World::with_front(&settings).await;
     let declaration = births(1, 132).remove(0);
     let whole = Post::new(&token(&world, &declaration), bundle(&declaration).to_string());
     let mut silent = connect(&world.front).await;
     let head = Post::new(&token(&world, &declaration), "").with("Transfer-Encoding: chunked").head();
     silent.write_all(&[head.as_slice(), b"5\r\n{\"res"].concat()).await.unwrap();
-    let answer = tokio::time::timeout(Duration::from_secs(20), whole.to(&world.front)).await;
-    assert_eq!(answer.expect("the silent one holds up nobody").status, 202);
-    boom(&super::wire::answer(&mut silent).await, "silent", 408, "Request Timeout");
+    let taken = tokio::time::timeout(Duration::from_secs(20), whole.to(&world.front)).await;
+    assert_eq!(taken.expect("the silent one holds up nobody").status, 202);
+    boom(&answer(&mut silent).await, "silent", 408, "Request Timeout");
+    // Nor does it hold up the end of the process.
+    let mut half = connect(&world.front).await;
+    half.write_all(&head[..head.len() / 2]).await.unwrap();
+    let nothing = connect(&world.front).await;
+    assert_eq!(ask(&world.front, "GET", "/ping").await.status, 200);
+    assert_eq!(world.terminate("front").await, Some(0));
+    drop((half, nothing));
 }
