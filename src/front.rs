@@ -54,8 +54,12 @@ pub struct Limits {
     pub max_body: usize,
     /// How many bytes of bodies are held at once.
     pub body_memory: usize,
+    /// The longest pause within a body before its caller is given up.
+    pub body_timeout: Duration,
     /// How long a request waits for a broker that is away.
     pub hold: Duration,
+    /// How long requests that are under way may take when the front is to stop.
+    pub drain: Duration,
 }
 
 struct Shared {
@@ -64,12 +68,13 @@ struct Shared {
     memory: Arc<Semaphore>,
 }
 
-/// Serves until `stop`; requests that are under way are finished.
+/// Serves until `stop`; requests that are under way are finished, but a caller that is silent is not waited for.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken) -> std::io::Result<()> {
     let memory = Arc::new(Semaphore::new(body::permits(front.limits.body_memory)));
+    let drain = front.limits.drain;
     let shared = Arc::new(Shared { front, memory });
     let router = Router::new()
         .route("/event-registration", post(event_registration))
@@ -77,20 +82,39 @@ pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken)
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .with_state(shared);
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(drain).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served,
+        () = overdue => {
+            tracing::warn!("callers that did not finish their requests were cut off");
+            Ok(())
+        }
+    }
 }
 
 async fn ping() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], r#"{"success":true}"#)
 }
 
-async fn unknown_path(method: Method, uri: Uri) -> Refusal {
+async fn unknown_path(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Refusal {
     tracing::debug!(http.request.method = %method, url.path = uri.path(), "unknown path");
-    Refusal::UnknownPath
+    shared.elsewhere(Refusal::UnknownPath)
 }
 
-async fn unknown_method() -> Refusal {
-    Refusal::UnknownMethod
+async fn unknown_method(State(shared): State<Arc<Shared>>) -> Refusal {
+    shared.elsewhere(Refusal::UnknownMethod)
+}
+
+impl Shared {
+    /// Counts what came to another place: a caller that is set up wrongly is seen.
+    fn elsewhere(&self, refusal: Refusal) -> Refusal {
+        self.front.metrics.front_request("unknown", refusal.label());
+        refusal
+    }
 }
 
 /// Core spreads the headers of its own caller over the request (`Content-Type` twice, `Host` of another service), so

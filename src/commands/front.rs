@@ -14,11 +14,14 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
 }
 
 pub(super) async fn listen(process: &Process) -> Result<TcpListener, Failure> {
+    let listening = process.readiness.condition("listener");
     let address = process.config.front.listen;
-    TcpListener::bind(address)
+    let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("FRONT_LISTEN (front.listen): {address} cannot be listened on"))
-        .map_err(Failure::Unavailable)
+        .map_err(Failure::Unavailable)?;
+    listening.set(true);
+    Ok(listener)
 }
 
 /// The same on a listener that is bound already.
@@ -36,7 +39,9 @@ pub(super) async fn serve_on(listener: TcpListener, process: Process) -> anyhow:
     let limits = Limits {
         max_body: config.front.max_body,
         body_memory: config.front.body_memory,
+        body_timeout: config.front.body_timeout,
         hold: config.front.hold,
+        drain: config.broker.drain,
     };
     let front = Front { keys, sealer, publisher: link.publisher(), metrics, limits };
     serve(listener, front, stop).await.context("the front's listener failed")?;

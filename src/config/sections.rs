@@ -73,6 +73,8 @@ settings! {
         max_body: usize, Size, "50MiB", ["FRONT_MAX_BODY"];
         /// Memory that all bodies together may take; more callers wait.
         body_memory: usize, Size, "256MiB", ["FRONT_BODY_MEMORY"];
+        /// The longest pause within a body before its caller is given up.
+        body_timeout: Duration, Span, "30s", ["FRONT_BODY_TIMEOUT"];
         /// How long a registration is held while the broker is away, before it is answered 503.
         hold: Duration, Span, "15s", ["FRONT_HOLD"];
         /// Where the last good key of OpenCRVS is kept, so that a restart does not need auth.

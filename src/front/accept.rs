@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
@@ -28,10 +29,12 @@ pub(super) async fn accept(
     memory: &Arc<Semaphore>,
     request: Request,
 ) -> Result<EventKind, Refusal> {
-    let (parts, body) = request.into_parts();
-    let token = front.keys.verify(bearer(&parts.headers)?).await?;
-    let limits = &front.limits;
-    let held = body::read(&parts.headers, body, limits.max_body, memory, limits.body_memory).await?;
+    let (parts, mut body) = request.into_parts();
+    let taken = take(front, memory, &parts.headers, &mut body).await;
+    if taken.is_err() {
+        body::discard(body, &front.limits);
+    }
+    let (token, held) = taken?;
     let document = parse(held).await?;
     if document.record != token.record {
         return Err(TokenFault::OtherRecord.into());
@@ -45,6 +48,16 @@ pub(super) async fn accept(
     publish(front, &message).await?;
     tracing::info!(event.kind = kind.as_str(), record.id = %key.record, attempt.id = %key.id(), "accepted");
     Ok(kind)
+}
+
+async fn take(
+    front: &Front,
+    memory: &Arc<Semaphore>,
+    headers: &HeaderMap,
+    body: &mut Body,
+) -> Result<(RecordToken, Held), Refusal> {
+    let token = front.keys.verify(bearer(headers)?).await?;
+    Ok((token, body::read(headers, body, &front.limits, memory).await?))
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {

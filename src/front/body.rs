@@ -1,7 +1,7 @@
 //! Bodies: read whole, but never more of them at once than there is memory for.
 //!
 //! Invariant: a body that says it is too long is refused before it is read; one that does not say so is refused when
-//! it has become too long.
+//! it has become too long. Memory is held only for a caller that keeps sending.
 
 use std::sync::Arc;
 
@@ -10,8 +10,9 @@ use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
-use super::Refusal;
+use super::{Limits, Refusal};
 
 const UNIT: usize = 1024;
 
@@ -28,21 +29,21 @@ pub(super) struct Held {
 
 pub(super) async fn read(
     headers: &HeaderMap,
-    mut body: Body,
-    max: usize,
+    body: &mut Body,
+    limits: &Limits,
     memory: &Arc<Semaphore>,
-    all: usize,
 ) -> Result<Held, Refusal> {
+    let (max, pause) = (limits.max_body, limits.body_timeout);
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: usize| length > max) {
         return Err(Refusal::TooLarge { max });
     }
     // Without an announcement the longest body is taken for granted: a wait here is back pressure on the caller.
-    let wanted = permits(announced.unwrap_or(max)).min(permits(all));
+    let wanted = permits(announced.unwrap_or(max)).min(permits(limits.body_memory));
     let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
     let held = Arc::clone(memory).acquire_many_owned(wanted).await.map_err(|_| Refusal::Internal)?;
     let mut bytes = BytesMut::with_capacity(announced.unwrap_or(UNIT));
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = timeout(pause, body.frame()).await.map_err(|_| Refusal::BodyStalled { pause })? {
         let Ok(data) = frame.map_err(|_| Refusal::BodyBrokeOff)?.into_data() else { continue };
         if bytes.len() + data.len() > max {
             return Err(Refusal::TooLarge { max });
@@ -50,4 +51,11 @@ pub(super) async fn read(
         bytes.extend_from_slice(&data);
     }
     Ok(Held { bytes: bytes.freeze(), _memory: held })
+}
+
+/// Reads on in the background, for a while, and keeps nothing: a caller whose connection is closed while it sends may
+/// never see why it was refused.
+pub(super) fn discard(mut body: Body, limits: &Limits) {
+    let rest = async move { while let Some(Ok(_)) = body.frame().await {} };
+    drop(tokio::spawn(timeout(limits.body_timeout, rest)));
 }

@@ -4,6 +4,8 @@
 //!
 //! Invariant: every message names the cause and the fix, and none holds personal data, a token or a part of the body.
 
+use std::time::Duration;
+
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -23,6 +25,12 @@ pub enum Refusal {
     /// The body broke off.
     #[error("the body ended before it was complete: send the whole bundle")]
     BodyBrokeOff,
+    /// The caller said no more.
+    #[error("no more of the body came for {pause:?}: send the whole bundle, or raise FRONT_BODY_TIMEOUT")]
+    BodyStalled {
+        /// How long it was waited for.
+        pause: Duration,
+    },
     /// The body is too long.
     #[error(
         "the body is longer than {max} bytes: raise FRONT_MAX_BODY, or keep attachments out of the record"
@@ -57,6 +65,7 @@ impl Refusal {
             }
             Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Body(_) | Self::BodyBrokeOff => StatusCode::BAD_REQUEST,
+            Self::BodyStalled { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UnknownPath => StatusCode::NOT_FOUND,
@@ -70,6 +79,7 @@ impl Refusal {
             Self::Token(TokenFault::NoKey) => "no_key",
             Self::Token(_) => "unauthorized",
             Self::Body(_) | Self::BodyBrokeOff => "bad_request",
+            Self::BodyStalled { .. } => "stalled",
             Self::TooLarge { .. } => "too_large",
             Self::BrokerAway => "broker_away",
             Self::Unconfirmed(_) => "unconfirmed",

@@ -38,7 +38,7 @@ pub enum TokenFault {
     #[error("the token is not a JWT: send the record token that auth issued for this record")]
     Garbage,
     /// Not RS256.
-    #[error("the token is not signed with RS256: only tokens of OpenCRVS auth are accepted")]
+    #[error("the token is not signed with RS256: send the record token that OpenCRVS auth issued")]
     Algorithm,
     /// A signature of another key.
     #[error(
@@ -49,10 +49,14 @@ pub enum TokenFault {
     #[error("the token has expired: submit the record again")]
     Expired,
     /// Another issuer.
-    #[error("the token's issuer is not opencrvs:auth-service")]
+    #[error(
+        "the token's issuer is not opencrvs:auth-service: send the record token that OpenCRVS auth issued"
+    )]
     Issuer,
     /// Another audience.
-    #[error("the token is not for opencrvs:countryconfig-user")]
+    #[error(
+        "the token is not for opencrvs:countryconfig-user: send the record token that OpenCRVS auth issued"
+    )]
     Audience,
     /// Not a token to confirm with.
     #[error(
@@ -63,7 +67,7 @@ pub enum TokenFault {
     #[error("the token names no record (claim recordId): OpenCRVS 1.7 to 1.9 is needed")]
     NoRecord,
     /// Another record.
-    #[error("the token is for another record than the one in the body")]
+    #[error("the token is for another record than the one in the body: send the token of this record")]
     OtherRecord,
     /// There is no key to verify it with.
     #[error("auth's public key could not be fetched yet: check AUTH_URL and that auth is up")]

@@ -13,6 +13,7 @@
 )]
 
 mod broker;
+mod front;
 mod harness;
 mod ledger;
 mod pipeline;

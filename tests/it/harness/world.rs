@@ -21,7 +21,7 @@ use url::Url;
 
 use super::ground::{connected, temporary};
 use super::ledgers::{Engine, SEAL_KEYS, fresh_url, ledger};
-use super::{Ground, eventually};
+use super::{ChaosProxy, Ground, eventually};
 
 /// How long a story waits for something that has to happen.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -61,6 +61,14 @@ impl World {
         for role in ["front", "worker", "confirmer"] {
             world.ready(role).await;
         }
+        world
+    }
+
+    /// The front alone: what it accepts stays in its queue.
+    pub async fn with_front(settings: &[(&str, &str)]) -> Self {
+        let mut world = Self::empty(Engine::Sqlite, settings).await;
+        world.start("front");
+        world.ready("front").await;
         world
     }
 
@@ -118,6 +126,19 @@ impl World {
         let nid = NidSim::start(quick_vendor(), &vendor);
         let front = Url::parse(&format!("http://127.0.0.1:{front}/")).expect("a URL");
         Self { opencrvs, nid, ledger, ground, front, admin, dir, vendor, roles: BTreeMap::new(), environment }
+    }
+
+    /// A setting of every role that is started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// A proxy between our broker and every role that is started from now on.
+    pub async fn proxy_to_broker(&mut self) -> ChaosProxy {
+        let proxy = ChaosProxy::before(self.ground.amqp_port()).await;
+        let settings = self.ground.link_settings_by("proxy", proxy.port());
+        self.set("AMQP_URL", settings.url.expose_secret());
+        proxy
     }
 
     /// Starts a role as a process of its own; its log goes to the world's directory.
@@ -179,6 +200,12 @@ impl World {
         std::fs::read_to_string(self.log(role)).unwrap_or_default()
     }
 
+    /// What the admin listener of a role answers: status and body.
+    pub fn admin(&self, role: &'static str, path: &str) -> Option<(u16, String)> {
+        let port = self.admin[role];
+        Some((http_status(port, path)?, http_body(port, path)?))
+    }
+
     /// A metric of a role, summed over its labels that contain `with`.
     pub fn metric(&self, role: &'static str, name: &str, with: &str) -> f64 {
         let text = http_body(self.admin[role], "/metrics").unwrap_or_default();
@@ -235,7 +262,8 @@ fn quick_vendor() -> VendorSettings {
 /// Below what the system gives away by itself, so that nobody gets it between this call and the role's start.
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 
-fn free_port() -> u16 {
+/// A port that nobody listens on and nobody is given by chance.
+pub fn free_port() -> u16 {
     let first = 11_000 + u16::try_from(std::process::id() % 300).unwrap_or_default() * 30;
     loop {
         let port = first + NEXT_PORT.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,88 @@
+//! What the front answers, byte for byte: whom it lets in, what it takes, and what it does when something is away.
+//!
+//! The front is the product's own process; the callers are raw sockets, because the exact bytes matter.
+
+mod answers;
+mod away;
+mod bodies;
+mod hangups;
+mod keys;
+mod tokens;
+mod wire;
+
+use nidbridge::broker::Incoming;
+use nidbridge::domain::{RegistrationMessage, View};
+use nidbridge::seal::{Field, Sealer};
+use nidbridge::simulate::population::{AttemptFacts, Declaration, Kind, correct_name};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::harness::ledgers::SEAL_KEYS;
+use crate::harness::world::World;
+use crate::pipeline::people;
+use wire::Answer;
+
+/// A name that stands in no log and no answer by chance.
+const NAME: &str = "Qorvyxandra";
+/// Where the front puts what it has accepted.
+const ACCEPTED: &str = "registrations.work";
+
+/// Births with a name that is found again, all different.
+fn births(count: usize, seed: u64) -> Vec<Declaration> {
+    people(Kind::Birth, count, seed)
+}
+
+/// The document of a first attempt.
+fn bundle(declaration: &Declaration) -> Value {
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+    let mut bundle = declaration.bundle(&AttemptFacts { last_modified: now, earlier: Vec::new() });
+    assert!(correct_name(&mut bundle, NAME));
+    bundle
+}
+
+/// The token that OpenCRVS would send with it.
+fn token(world: &World, declaration: &Declaration) -> String {
+    world.opencrvs.mint(&world.opencrvs.record_claims(&declaration.record)).unwrap()
+}
+
+/// The resources of a type.
+fn resources<'b>(bundle: &'b mut Value, kind: &'b str) -> impl Iterator<Item = &'b mut Value> {
+    let entries = bundle["entry"].as_array_mut().unwrap().iter_mut().map(|entry| &mut entry["resource"]);
+    entries.filter(move |resource| resource["resourceType"] == kind)
+}
+
+/// Everything that the front has had stored, oldest first.
+async fn stored(world: &World) -> Vec<Incoming> {
+    let look = world.look().await;
+    let mut found = Vec::new();
+    while let Some(message) = look.take(ACCEPTED).await.unwrap() {
+        found.push(message);
+    }
+    assert_eq!(look.depth(ACCEPTED).await.unwrap().ready, 0);
+    look.close().await;
+    found
+}
+
+/// The view in a stored message.
+fn view(message: &Incoming) -> (RegistrationMessage, View) {
+    let message: RegistrationMessage = serde_json::from_slice(&message.body).unwrap();
+    let sealer = Sealer::parse(&SecretString::from(SEAL_KEYS)).unwrap();
+    let open = sealer.open(&message.registration.key.record, Field::View, &message.sealed_view).unwrap();
+    let view = serde_json::from_slice(&open).unwrap();
+    (message, view)
+}
+
+/// An answer in the shape of hapi's boom, with nothing of a person in it; its message.
+fn boom(answer: &Answer, what: &str, status: u16, error: &str) -> String {
+    assert_eq!(answer.status, status, "{what}: {answer:?}");
+    assert!(answer.header("content-type").unwrap().starts_with("application/json"), "{what}: {answer:?}");
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    let message = body["message"].as_str().unwrap();
+    let expected = serde_json::json!({
+        "statusCode": status, "error": error, "message": message, "msg": message
+    });
+    assert_eq!(body, expected, "{what}");
+    assert!(!answer.body.contains(NAME), "{what}: {answer:?}");
+    assert_eq!(answer.header("retry-after").is_some(), status == 503, "{what}: {answer:?}");
+    message.to_owned()
+}

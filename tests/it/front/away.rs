@@ -1,0 +1,74 @@
+//! The broker is away: what is certainly not stored is held for a while, then put off; nothing is half accepted.
+
+use std::time::{Duration, Instant};
+
+use super::wire::Post;
+use super::{births, boom, bundle, stored, token};
+use crate::harness::ledgers::Engine;
+use crate::harness::world::{SOON, World};
+use crate::harness::{ChaosProxy, eventually};
+
+async fn connected(world: &World, yes: bool) {
+    let now = || world.metric("front", "nidbridge_broker_connected", "front") > 0.5;
+    eventually(SOON, "the front sees the broker come and go", async || (now() == yes).then_some(())).await;
+}
+
+async fn front_before(world: &mut World, hold: &str) -> ChaosProxy {
+    let proxy = world.proxy_to_broker().await;
+    world.set("FRONT_HOLD", hold);
+    world.set("PUBLISH_TIMEOUT", "1s");
+    world.start("front");
+    world.ready("front").await;
+    connected(world, true).await;
+    proxy
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_is_held_for_the_broker_and_then_put_off() {
+    let mut world = World::empty(Engine::Sqlite, &[]).await;
+    let people = births(3, 141);
+    let posts = people.iter().map(|one| Post::new(&token(&world, one), bundle(one).to_string()));
+    let posts: Vec<Post> = posts.collect();
+    let proxy = front_before(&mut world, "1s").await;
+    proxy.cut();
+    connected(&world, false).await;
+    let begun = Instant::now();
+    let refused = posts[0].to(&world.front).await;
+    assert!(begun.elapsed() >= Duration::from_millis(900), "it was not held: {:?}", begun.elapsed());
+    let message = boom(&refused, "cut", 503, "Service Unavailable");
+    assert!(message.contains("nothing was stored: submit the record again"), "{message}");
+    proxy.restore();
+    connected(&world, true).await;
+    assert_eq!(stored(&world).await.len(), 0);
+    assert_eq!(posts[0].to(&world.front).await.status, 202);
+    // The broker takes it and says nothing: it may be stored, so there is no second try within the same request.
+    proxy.blackhole();
+    let message = boom(&posts[1].to(&world.front).await, "silence", 503, "Service Unavailable");
+    assert!(message.contains("did not confirm in time: submit the record again"), "{message}");
+    proxy.restore();
+    for (metric, outcome) in [
+        ("nidbridge_received_total", "broker_away"),
+        ("nidbridge_received_total", "unconfirmed"),
+        ("nidbridge_published_total", "unknown"),
+        ("nidbridge_published_total", "confirmed"),
+    ] {
+        assert_eq!(world.metric("front", metric, &format!("outcome=\"{outcome}\"")), 1.0, "{outcome}");
+    }
+    assert_eq!(world.terminate("front").await, Some(0));
+
+    let proxy = front_before(&mut world, "60s").await;
+    proxy.cut();
+    connected(&world, false).await;
+    let (post, front) = (posts[2].clone(), world.front.clone());
+    let held = tokio::spawn(async move { post.to(&front).await });
+    let tried = || world.metric("front", "nidbridge_published_total", "not_sent") > 0.0;
+    eventually(SOON, "a try that fails", async || tried().then_some(())).await;
+    assert!(!held.is_finished());
+    proxy.restore();
+    assert_eq!(held.await.unwrap().status, 202);
+    // The one in the middle may have come through when the network was back; the others are there once.
+    let found: Vec<String> = stored(&world).await.into_iter().filter_map(|one| one.correlation_id).collect();
+    let times = |n: usize| found.iter().filter(|record| **record == people[n].record).count();
+    assert_eq!((times(0), times(2)), (1, 1), "{found:?}");
+    assert!(times(1) <= 1, "{found:?}");
+}
