@@ -13,7 +13,11 @@
 )]
 
 mod broker;
+mod gateway;
 mod harness;
 mod ledger;
 mod pipeline;
+mod replies;
+mod secrets;
+mod traces;
 mod vendor;
