@@ -6,9 +6,9 @@ use nidbridge::simulate::population::Kind;
 use serde_json::json;
 
 use super::{confirmed_once, confirms, standing, submitted, writes_begun};
-use crate::harness::ChaosProxy;
 use crate::harness::ledgers::Engine;
-use crate::harness::world::{World, request_of};
+use crate::harness::world::{SOON, World, request_of};
+use crate::harness::{ChaosProxy, eventually};
 use crate::pipeline::people;
 use crate::replies::{alarmed, asked};
 
@@ -44,8 +44,12 @@ async fn a_record_that_opencrvs_moved_on_is_withdrawn_and_not_written() {
     let moved = [Status::Archived, Status::Rejected, Status::Declared];
     let mut births = asked(&world, Kind::Birth, moved.len(), 63).await;
     // Nothing is orphaned where no ID was issued.
-    let rejected = asked(&world, Kind::Birth, 1, 64).await.remove(0);
+    let rejected = people(Kind::Birth, 1, 64).remove(0);
     world.nid.will_answer(&request_of(&rejected.record, "birth"), Final::Rejected("policy"));
+    submitted(&world, &rejected).await;
+    let all = async || (world.nid.state().persons == 4).then_some(());
+    eventually(SOON, "the ID system was asked", all).await;
+    assert!(world.opencrvs.set_status(&rejected.record, Status::Archived));
     for (birth, status) in births.iter().zip(moved) {
         assert!(world.opencrvs.set_status(&birth.record, status));
     }
@@ -55,6 +59,8 @@ async fn a_record_that_opencrvs_moved_on_is_withdrawn_and_not_written() {
         let standing = standing(&world, &birth.record, "withdrawn", &what).await;
         assert_eq!(standing.cause.as_deref(), Some("orphan_id"), "{what}");
     }
+    let standing = standing(&world, &rejected.record, "withdrawn", "rejected and archived").await;
+    assert_eq!(standing.cause, None);
     births.push(rejected);
     for birth in &births {
         assert_eq!((confirms(&world, &birth.record), writes_begun(&world, &birth.record).await), (0, 0));
@@ -130,7 +136,7 @@ async fn a_gateway_that_is_down_is_waited_for() {
         let before = delays(&world);
         submitted(&world, &birth).await;
         let tried = async || (delays(&world) >= before + 2.0).then_some(());
-        crate::harness::eventually(crate::harness::world::SOON, mode, tried).await;
+        eventually(SOON, mode, tried).await;
         assert_eq!(confirms(&world, &birth.record), 0);
         proxy.restore();
         confirmed_once(&world, &birth.record, mode).await;
