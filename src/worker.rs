@@ -13,6 +13,6 @@ mod send;
 pub(crate) mod settle;
 
 pub use next_hop::{NextHop, Queues};
-pub use record::Record;
+pub use record::{Asking, Record};
 pub use resolve::Resolve;
 pub use send::Send;

@@ -1,6 +1,5 @@
 //! `nidbridge all`: the three roles in one process, for a small country.
 
-use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use super::worker::WorkerStage;
@@ -8,11 +7,7 @@ use super::{Failure, Process, confirmer, front, worker};
 
 /// Runs front, worker and confirmer until they are told to stop, or until one of them fails.
 pub(super) async fn run(process: Process) -> Result<(), Failure> {
-    let address = process.config.front.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("FRONT_LISTEN (front.listen): {address} cannot be listened on"))
-        .map_err(Failure::Unavailable)?;
+    let listener = front::listen(&process).await?;
     serve_on(listener, process).await
 }
 

@@ -47,13 +47,15 @@ pub struct DemoArgs {
 pub(super) async fn run(args: DemoArgs) -> Result<(), Failure> {
     let guard = telemetry::init(&logs()?, "demo").context("logs and traces cannot be set up")?;
     let stop = shutdown::on_signal().context("signals cannot be handled")?;
-    let accounts = play(&args, stop).await;
+    let accounts = play(&args, stop.clone()).await;
+    let interrupted = stop.is_cancelled();
     guard.shutdown().await;
     let accounts = accounts?;
     if args.json {
         output::line(&serde_json::to_string(&accounts).context("the accounts cannot be written")?)?;
     }
-    if accounts.hold_up() {
+    let all_came = args.registrations.is_none_or(|wanted| accounts.registrations == wanted);
+    if accounts.hold_up() && (all_came || interrupted) {
         return Ok(());
     }
     Err(Failure::Failed(anyhow::anyhow!("the accounts do not hold up")))
@@ -116,7 +118,7 @@ async fn watch(
         let settled = done_submitting && now.open == 0;
         let stuck = done_submitting && moved.elapsed() > patience;
         if settled || stuck || stop.is_cancelled() {
-            submitted.abort();
+            submitted.await.context("the simulated registrars")??;
             let accounts = if stop.is_cancelled() { now } else { now.closed() };
             tell(&accounts.summary());
             return Ok(accounts);

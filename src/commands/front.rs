@@ -9,12 +9,16 @@ use crate::opencrvs::{KeyStore, KeyStoreSettings};
 
 /// Runs until it is told to stop.
 pub(super) async fn run(process: Process) -> Result<(), Failure> {
+    let listener = listen(&process).await?;
+    Ok(serve_on(listener, process).await?)
+}
+
+pub(super) async fn listen(process: &Process) -> Result<TcpListener, Failure> {
     let address = process.config.front.listen;
-    let listener = TcpListener::bind(address)
+    TcpListener::bind(address)
         .await
         .with_context(|| format!("FRONT_LISTEN (front.listen): {address} cannot be listened on"))
-        .map_err(Failure::Unavailable)?;
-    Ok(serve_on(listener, process).await?)
+        .map_err(Failure::Unavailable)
 }
 
 /// The same on a listener that is bound already.

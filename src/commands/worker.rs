@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
-use crate::worker::{NextHop, Queues, Record, Resolve, Send};
+use crate::worker::{Asking, NextHop, Queues, Record, Resolve, Send};
 
 /// Which stages a worker runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -88,13 +88,14 @@ fn handlers(
     nid: Publisher,
     metrics: &Arc<Metrics>,
 ) -> Handlers {
+    let asking = Asking { source: config.nid.source.clone(), deadline: config.nid.deadline };
     let record = Record {
         ledger: ledger.clone(),
         sealer: Arc::clone(sealer),
         numbers: config.number.template.clone(),
         next: next.clone(),
         metrics: Arc::clone(metrics),
-        source: config.nid.source.clone(),
+        asking: asking.clone(),
     };
     let send = Send {
         ledger: ledger.clone(),
@@ -102,7 +103,7 @@ fn handlers(
         nid,
         next: next.clone(),
         metrics: Arc::clone(metrics),
-        source: config.nid.source.clone(),
+        asking,
     };
     let resolve = Resolve {
         ledger: ledger.clone(),

@@ -6,6 +6,9 @@
 //! in the queue with its cause, sealed as it came.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::next_hop::NextHop;
 use super::settle::{Fault, settled};
@@ -28,8 +31,17 @@ pub struct Record {
     pub next: NextHop,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// CloudEvents `source` of requests.
+    /// How requests are asked.
+    pub asking: Asking,
+}
+
+/// How requests are asked.
+#[derive(Debug, Clone)]
+pub struct Asking {
+    /// CloudEvents `source`.
     pub source: String,
+    /// How long an answer is waited for; no longer than the token lives.
+    pub deadline: Duration,
 }
 
 impl Handler for Record {
@@ -64,7 +76,7 @@ impl Record {
             Ok(view) => view,
             Err(fault) => return self.park(case, &fault).await,
         };
-        match ask_about(&case, &view, &self.source) {
+        match ask_about(&case, &view, &self.asking) {
             Some(Ask::Request(_)) => return Ok(case),
             Some(Ask::Nothing) => self.ledger.answer(&case, None).await?,
             Some(Ask::Unfit(reason)) => self.ledger.answer(&case, Some(&reason)).await?,
@@ -104,7 +116,8 @@ pub(super) fn open_view(sealer: &Sealer, case: &Case) -> Result<View, Fault> {
 }
 
 /// `None` when the record has no number.
-pub(super) fn ask_about(case: &Case, view: &View, source: &str) -> Option<Ask> {
+pub(super) fn ask_about(case: &Case, view: &View, asking: &Asking) -> Option<Ask> {
+    let until = case.attempt.accepted_at.saturating_add(asking.deadline).unwrap_or(Timestamp::MAX);
     let facts = Facts {
         request: case.record.request,
         submission: case.attempt.submission,
@@ -112,8 +125,8 @@ pub(super) fn ask_about(case: &Case, view: &View, source: &str) -> Option<Ask> {
         number: case.record.number.as_ref()?,
         office: case.record.office.as_deref(),
         accepted_at: case.attempt.accepted_at,
-        expires_at: case.attempt.token_expires_at,
-        source,
+        expires_at: case.attempt.token_expires_at.min(until),
+        source: &asking.source,
     };
     Some(ask(&facts, view))
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::next_hop::NextHop;
-use super::record::{ask_about, open_view};
+use super::record::{Asking, ask_about, open_view};
 use super::settle::{Fault, settled};
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Handler, Incoming, Outgoing, Publisher, Settlement, Target};
@@ -29,8 +29,8 @@ pub struct Send {
     pub next: NextHop,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// CloudEvents `source`.
-    pub source: String,
+    /// How requests are asked.
+    pub asking: Asking,
 }
 
 impl Handler for Send {
@@ -70,7 +70,7 @@ impl Send {
             Err(Fault::Seal(_)) => return self.park(&case, Cause::Unsealable).await,
             Err(fault) => return Err(fault),
         };
-        let Some(Ask::Request(request)) = ask_about(&case, &view, &self.source) else {
+        let Some(Ask::Request(request)) = ask_about(&case, &view, &self.asking) else {
             // *record* sends only what can be asked; the release or the mapping has changed since.
             return self.park(&case, Cause::Malformed).await;
         };

@@ -157,7 +157,7 @@ impl Accounts {
             "What OpenCRVS and the ID system saw in {:.0} s:\n\
              \n  {:>6}  submissions of {} registrations, {} of them submitted again\
              \n  {:>6}  accepted (202)\
-             \n  {:>6}  confirmed, as {} should be; half within {} ms, 99 % within {} ms\
+             \n  {:>6}  confirmed of {} that should be; half within {} ms, 99 % within {} ms\
              \n  {:>6}  held: the ID system said no, an operator was told\
              \n  {:>6}  superseded by a newer submission of the same record\
              \n  {:>6}  taken back by OpenCRVS itself\

@@ -19,6 +19,7 @@ use super::state::NidState;
 #[derive(Debug, Default)]
 struct Person {
     issued: Option<String>,
+    recorded: bool,
     newest: u64,
     submissions: HashMap<u64, Submission>,
 }
@@ -134,9 +135,12 @@ impl Vendor {
     fn decide(&mut self, request: &Request, chance: &mut Rng) -> Final {
         let rejected = chance.f64() < self.settings.reject;
         let reason = REASONS.get(chance.usize(..REASONS.len())).copied().unwrap_or("other");
-        let issued = self.people.get(&request.id).and_then(|person| person.issued.clone());
-        let answer = match (issued, self.scripted.get(&request.id).cloned(), request.asked) {
-            (Some(id), _, _) => Final::Issued(id),
+        let known = self.people.get(&request.id);
+        // What was issued or recorded for a person stays, whatever a later submission says.
+        let issued = known.and_then(|person| person.issued.clone().map(Final::Issued));
+        let known = issued.or_else(|| known.filter(|person| person.recorded).map(|_| Final::Recorded));
+        let answer = match (known, self.scripted.get(&request.id).cloned(), request.asked) {
+            (Some(known), _, _) => known,
             (None, Some(scripted), _) => scripted,
             (None, None, _) if !request.missing.is_empty() => Final::Rejected("missing_data"),
             (None, None, _) if rejected => Final::Rejected(reason),
@@ -150,6 +154,7 @@ impl Vendor {
         if request.submission >= person.newest {
             self.state.finals.insert(request.id.clone(), answer.clone());
         }
+        person.recorded |= answer == Final::Recorded;
         if let Final::Issued(id) = &answer {
             self.ids.insert(id.clone(), request.id.clone());
             if person.issued.get_or_insert_with(|| id.clone()) != id
