@@ -15,6 +15,10 @@ use crate::nid::{Reply, Status};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::Metrics;
 
+/// How much of a refused reply is kept. What is larger may be larger than a message of ours, and would come back
+/// until the broker itself parks it, in clear and without a cause.
+const PARKED_MAX: usize = 1024 * 1024;
+
 /// The stage.
 pub struct Resolve {
     /// What was asked.
@@ -108,7 +112,8 @@ impl Resolve {
     /// Parks the reply sealed: it may hold a person's data, whoever wrote it.
     fn park(&self, message: &Incoming, cause: Cause) -> Settlement {
         let owner = message.id.as_deref().unwrap_or("reply");
-        match self.sealer.seal_as(owner, Field::ParkedBody, &message.body) {
+        let kept = message.body.get(..PARKED_MAX).unwrap_or(&message.body);
+        match self.sealer.seal_as(owner, Field::ParkedBody, kept) {
             Ok(sealed) => Settlement::Park { cause, body: Some(sealed.into_bytes()) },
             Err(fault) => {
                 tracing::error!(error = %chain(&fault), "a refused reply could not be sealed");

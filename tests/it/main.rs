@@ -14,7 +14,11 @@
 
 mod broker;
 mod front;
+mod gateway;
 mod harness;
 mod ledger;
 mod pipeline;
+mod replies;
+mod secrets;
+mod traces;
 mod vendor;

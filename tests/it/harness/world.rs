@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nidbridge::broker::{Link, LinkSettings, Topology};
 use nidbridge::domain::{EventKind, RecordId, RequestId};
-use nidbridge::ledger::Ledger;
+use nidbridge::ledger::{Entry, Ledger};
 use nidbridge::simulate::guardian::Guardian;
 use nidbridge::simulate::nid::{NidSim, VendorSettings};
 use nidbridge::simulate::opencrvs::{OpencrvsSettings, OpencrvsSim};
@@ -213,6 +213,53 @@ impl World {
             .filter(|line| line.starts_with(name) && line.contains(with))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
+    }
+
+    /// The history of a record in the ledger, oldest first.
+    pub async fn history(&self, record: &str) -> Vec<Entry> {
+        self.ledger.history(&RecordId::parse(record).unwrap()).await.expect("the history")
+    }
+
+    /// All metrics of a role.
+    pub fn metrics_text(&self, role: &'static str) -> String {
+        http_body(self.admin[role], "/metrics").unwrap_or_default()
+    }
+
+    /// Fails the story if a role has ended that nobody ended.
+    pub fn assert_all_run(&mut self) {
+        let ended: Vec<_> = self
+            .roles
+            .iter_mut()
+            .filter_map(|(name, role)| Some((*name, role.child.try_wait().ok().flatten()?)))
+            .collect();
+        assert!(ended.is_empty(), "these have ended: {ended:?}");
+    }
+
+    /// Changes a setting of the roles that start from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// The vhosts that the story has to itself.
+    pub fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    /// Where the ledger is.
+    pub fn ledger_url(&self) -> &str {
+        &self.environment["LEDGER_URL"]
+    }
+
+    /// A link with the rights of the vendor, who may send more than we ever would.
+    pub async fn vendor_link(&self) -> Link {
+        let settings = LinkSettings {
+            apply_topology: false,
+            max_message: 16 * 1024 * 1024,
+            publish_timeout: Duration::from_secs(20),
+            ..LinkSettings::new("another vendor", self.ground.vendor_url())
+        };
+        let nothing = Topology::of(&self.ground.nid_vhost, &[], &self.ground.settings);
+        connected(Link::open(&settings, nothing, std::sync::Arc::default())).await
     }
 
     /// A link of the story's own to our vhost, for looking at queues.

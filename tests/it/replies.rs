@@ -1,0 +1,112 @@
+//! What an ID system may say amiss: nothing stops, no registration is lost or ends otherwise, and each fault is seen.
+
+mod progress;
+mod refused;
+mod unusable;
+
+use std::collections::BTreeMap;
+
+use nidbridge::broker::{Link, Outgoing, Target};
+use nidbridge::simulate::opencrvs::SubmitOptions;
+use nidbridge::simulate::population::{Declaration, Kind};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::harness::eventually;
+use crate::harness::world::{SOON, World};
+use crate::pipeline::people;
+
+/// A vendor who says whatever the story wants, beside the simulated one.
+pub struct Vendor(Link);
+
+impl Vendor {
+    pub async fn of(world: &World) -> Self {
+        Self(world.vendor_link().await)
+    }
+
+    /// Sends a body as a reply and returns its message id.
+    pub async fn says(&self, body: Vec<u8>) -> String {
+        let id = Uuid::new_v4().to_string();
+        let outgoing = Outgoing {
+            id: id.clone(),
+            kind: "crvs.nid.reply.v1",
+            content_type: "application/cloudevents+json",
+            correlation_id: None,
+            headers: BTreeMap::new(),
+            body,
+        };
+        self.0.publisher().publish(&Target::nid_replies("reply.birth"), outgoing).await.expect("a reply");
+        id
+    }
+
+    /// Sends a reply that keeps the schema.
+    pub async fn replies(&self, data: &Value) {
+        self.says(event(data).to_string().into_bytes()).await;
+    }
+}
+
+/// The envelope around what a reply says.
+pub fn event(data: &Value) -> Value {
+    json!({
+        "specversion": "1.0", "id": Uuid::new_v4().to_string(), "source": "/another-vendor",
+        "type": "crvs.nid.reply.v1", "time": "2026-11-23T10:00:00Z", "datacontenttype": "application/json",
+        "data": data,
+    })
+}
+
+/// What an answer to a submission says.
+pub fn answer(request: &str, submission: u64, status: &str) -> Value {
+    json!({ "request_id": request, "submission": submission, "status": status })
+}
+
+pub fn issued(request: &str, submission: u64, id: &str) -> Value {
+    json!({ "request_id": request, "submission": submission, "status": "issued", "national_id": id })
+}
+
+pub fn rejected(request: &str, submission: u64) -> Value {
+    let reason = json!({ "code": "policy", "message": "no", "fields": [] });
+    json!({ "request_id": request, "submission": submission, "status": "rejected", "reason": reason })
+}
+
+/// Submits declarations of a kind.
+pub async fn submit(world: &World, kind: Kind, count: usize, seed: u64) -> Vec<Declaration> {
+    let declarations = people(kind, count, seed);
+    for declaration in &declarations {
+        let submitted =
+            world.opencrvs.submit(declaration, &world.front, SubmitOptions::default()).await.unwrap();
+        assert!(submitted.wire.is_success(), "{:?}", submitted.wire);
+    }
+    declarations
+}
+
+/// The same with a vendor who has read the requests and keeps the answers back.
+pub async fn asked(world: &World, kind: Kind, count: usize, seed: u64) -> Vec<Declaration> {
+    world.nid.hold();
+    let before = world.nid.state().persons;
+    let all = before + u64::try_from(count).unwrap();
+    let declarations = submit(world, kind, count, seed).await;
+    eventually(SOON, "the ID system was asked", async || (world.nid.state().persons >= all).then_some(()))
+        .await;
+    declarations
+}
+
+/// Waits until the record's history says that a reply was refused for this cause.
+pub async fn refused(world: &World, record: &str, cause: &str) {
+    eventually(SOON, &format!("a reply about {record} is refused: {cause}"), async || {
+        let history = world.history(record).await;
+        let found = |entry: &&nidbridge::ledger::Entry| {
+            entry.what == "reply_refused" && entry.cause.as_deref() == Some(cause)
+        };
+        history.iter().find(found).map(|_| ())
+    })
+    .await;
+}
+
+/// Waits until a role has raised this alarm so often.
+pub async fn alarmed(world: &World, role: &'static str, cause: &str, times: f64) {
+    let label = format!("cause=\"{cause}\"");
+    eventually(SOON, &format!("{role} raises {cause}"), async || {
+        (world.metric(role, "nidbridge_alarms_total", &label) >= times).then_some(())
+    })
+    .await;
+}
