@@ -235,11 +235,6 @@ impl World {
         assert!(ended.is_empty(), "these have ended: {ended:?}");
     }
 
-    /// Changes a setting of the roles that start from now on.
-    pub fn set(&mut self, name: &str, value: &str) {
-        self.environment.insert(name.to_owned(), value.to_owned());
-    }
-
     /// The vhosts that the story has to itself.
     pub fn ground(&self) -> &Ground {
         &self.ground
