@@ -25,7 +25,7 @@ use url::Url;
 use crate::config::{LogFormat, TelemetryConfig};
 
 pub use metrics::Metrics;
-pub use propagation::{extract, inject};
+pub use propagation::{extract, inject, remember, resume};
 
 /// Why logs and traces cannot be set up.
 #[derive(Debug, thiserror::Error)]

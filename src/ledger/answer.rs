@@ -66,11 +66,12 @@ impl Ledger {
             .transpose()
     }
 
-    /// Notes that the attempt's request is about to go to an ID system; which one sticks to the record.
+    /// Notes that the attempt's request is about to go to an ID system, and in which trace; which system it is sticks
+    /// to the record.
     ///
     /// # Errors
     /// [`LedgerError::Conflict`] when the attempt is not one to be sent.
-    pub async fn requested(&self, case: &Case, system: &str) -> Result<(), LedgerError> {
+    pub async fn requested(&self, case: &Case, system: &str, trace: Option<&str>) -> Result<(), LedgerError> {
         let record = case.record.id.as_str();
         let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
         sqlx::query("UPDATE record SET route = $2 WHERE record_id = $1 AND route IS NULL")
@@ -79,10 +80,14 @@ impl Ledger {
             .execute(&mut *tx)
             .await?;
         self.shift(&mut tx, case.attempt.id, Event::Request, Stage::Send, None).await?;
-        sqlx::query("UPDATE attempt SET asked_at = (SELECT now_ms FROM clock) WHERE attempt_id = $1")
-            .bind(case.attempt.id.to_string())
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "UPDATE attempt SET asked_at = (SELECT now_ms FROM clock), trace = COALESCE($2, trace) \
+             WHERE attempt_id = $1",
+        )
+        .bind(case.attempt.id.to_string())
+        .bind(trace.map(str::to_owned))
+        .execute(&mut *tx)
+        .await?;
         Ok(tx.commit().await?)
     }
 

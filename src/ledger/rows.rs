@@ -99,6 +99,8 @@ pub struct AttemptRow {
     pub answer: Option<String>,
     /// Why it was rejected.
     pub reason: Option<Reason>,
+    /// The trace that its request went out in (`traceparent`).
+    pub trace: Option<String>,
 }
 
 /// An attempt with its record.
@@ -120,7 +122,7 @@ impl Case {
 const CASE: &str = "SELECT r.record_id, r.dialect, r.kind, r.tracking_id, r.office, r.number, r.request_id, \
      r.newest_attempt, r.known, r.sealed_id, r.id_kind, r.intent_attempt, r.intent_at, \
      a.attempt_id, a.stamp, a.submission, a.accepted_at, a.token_expires_at, a.sealed_view, a.sealed_token, \
-     a.state, a.cause, a.answer, a.reason \
+     a.state, a.cause, a.answer, a.reason, a.trace \
      FROM attempt a JOIN record r ON r.record_id = a.record_id WHERE a.attempt_id = $1";
 
 impl Ledger {
@@ -183,6 +185,7 @@ fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
         cause: row.try_get("cause")?,
         answer: row.try_get("answer")?,
         reason: optional(row, "reason", |text| serde_json::from_str(text).ok())?,
+        trace: row.try_get("trace")?,
     })
 }
 

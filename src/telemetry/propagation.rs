@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
+use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -37,6 +38,22 @@ pub fn inject(span: &tracing::Span) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::new();
     TraceContextPropagator::new().inject_context(&span.context(), &mut Outgoing(&mut headers));
     headers
+}
+
+const PARENT: &str = "traceparent";
+
+/// What [`resume`] needs to go on with the trace of a span; `None` while traces go nowhere.
+pub fn remember(span: &tracing::Span) -> Option<String> {
+    inject(span).remove(PARENT)
+}
+
+/// Makes a span, not entered yet, part of a remembered trace; it points to the one that was going on instead.
+pub fn resume(span: &tracing::Span, remembered: &str) {
+    let going_on = tracing::Span::current().context();
+    let parent = extract(&BTreeMap::from([(PARENT.to_owned(), remembered.to_owned())]));
+    // Refused only where nobody records traces.
+    drop(span.set_parent(parent));
+    span.add_link(going_on.span().span_context().clone());
 }
 
 /// The trace that a message belongs to: give it to `OpenTelemetrySpanExt::set_parent`.

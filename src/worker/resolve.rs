@@ -6,14 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::{Instrument as _, Span};
+
 use super::next_hop::NextHop;
 use super::settle::{Fault, chain, settled};
 use crate::broker::{Handler, Incoming, Settlement};
 use crate::domain::{Cause, RecordId, RequestId};
-use crate::ledger::{Ledger, Resolution, SealedId, VendorReply};
+use crate::ledger::{Case, Ledger, Resolution, SealedId, VendorReply};
 use crate::nid::{Reply, Status};
 use crate::seal::{Field, Sealer};
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 
 /// How much of a refused reply is kept. What is larger may be larger than a message of ours, and would come back
 /// until the broker itself parks it, in clear and without a cause.
@@ -70,12 +72,12 @@ impl Resolve {
         match resolution {
             Resolution::Answered(attempt) => {
                 if let Some(case) = self.ledger.case(attempt).await? {
-                    self.next.drive(&case).await?;
+                    self.next.drive(&case).instrument(span(&case)).await?;
                 }
             }
             Resolution::AskAgain(attempt) => {
                 if let Some(case) = self.ledger.case(attempt).await? {
-                    self.next.ask_again(&case, after).await?;
+                    self.next.ask_again(&case, after).instrument(span(&case)).await?;
                 }
             }
             Resolution::Noted => {}
@@ -121,4 +123,13 @@ impl Resolve {
             }
         }
     }
+}
+
+/// Goes on with the trace that the request went out in: an ID system need not know what a trace is.
+fn span(case: &Case) -> Span {
+    let span = tracing::info_span!("answer", record.id = %case.record.id, attempt.id = %case.attempt.id);
+    if let Some(trace) = &case.attempt.trace {
+        telemetry::resume(&span, trace);
+    }
+    span
 }

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tracing::Span;
+
 use super::next_hop::NextHop;
 use super::record::{Asking, ask_about, open_view};
 use super::settle::{Fault, settled};
@@ -15,7 +17,7 @@ use crate::domain::{Cause, MESSAGE_VERSION, RequestMessage, State};
 use crate::ledger::{Case, Ledger, Stage};
 use crate::nid::{Ask, Request};
 use crate::seal::Sealer;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 
 /// The stage.
 pub struct Send {
@@ -74,7 +76,8 @@ impl Send {
             // *record* sends only what can be asked; the release or the mapping has changed since.
             return self.park(&case, Cause::Malformed).await;
         };
-        self.ledger.requested(&case, AMQP_SYSTEM).await?;
+        let trace = telemetry::remember(&Span::current());
+        self.ledger.requested(&case, AMQP_SYSTEM, trace.as_deref()).await?;
         self.publish(&case, request).await?;
         self.ledger.published(case.attempt.id).await?;
         self.metrics.requested(&case.record.kind);

@@ -45,7 +45,7 @@ async fn receive_as(ledger: &Ledger, record: &str, minute: i64, kind: EventKind,
 
 async fn requested(ledger: &Ledger, record: &str, minute: i64) -> Case {
     let case = receive(ledger, record, minute).await;
-    ledger.requested(&case, "amqp").await.unwrap();
+    ledger.requested(&case, "amqp", None).await.unwrap();
     case
 }
 

@@ -41,7 +41,8 @@ CREATE TABLE attempt (
     reason           TEXT,
     asked_at         BIGINT,
     published_at     BIGINT,
-    ended_at         BIGINT
+    ended_at         BIGINT,
+    trace            TEXT               -- W3C traceparent of the request, which no ID system has to send back
 );
 CREATE INDEX attempt_of_record ON attempt (record_id, submission);
 CREATE INDEX attempt_state ON attempt (state, published_at);

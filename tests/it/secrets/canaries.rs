@@ -1,0 +1,143 @@
+//! People who occur nowhere else, and the search for them.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::harness::world::World;
+
+/// Texts that must not be found, with what they are.
+#[derive(Default)]
+pub struct Canaries {
+    texts: BTreeMap<String, String>,
+    next: u32,
+}
+
+impl Canaries {
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    fn keep(&mut self, text: &str, what: &str) {
+        self.texts.insert(text.to_owned(), what.to_owned());
+    }
+
+    /// A name that nobody has.
+    pub fn name(&mut self) -> String {
+        self.next += 1;
+        let name = format!("Kanari{}", Uuid::new_v4().simple());
+        self.keep(&name, "a name");
+        name
+    }
+
+    /// An ID that nobody has; ten digits as all of them.
+    pub fn fresh_id(&mut self) -> String {
+        self.next += 1;
+        let id = format!("{}", 4_900_000_000_u64 + u64::from(self.next));
+        self.keep(&id, "an ID");
+        id
+    }
+
+    /// Keeps the parts of a token: what it says, and what makes it one.
+    pub fn token(&mut self, token: &str) {
+        for (part, what) in token.split('.').skip(1).zip(["a token's claims", "a token's signature"]) {
+            self.keep(part, what);
+        }
+    }
+
+    /// Keeps the IDs that were issued.
+    pub fn issued(&mut self, world: &World) {
+        for (_, record) in world.opencrvs.state().records() {
+            if let Some(id) = record.identifiers.get("NATIONAL_ID") {
+                self.keep(id, "an issued ID");
+            }
+        }
+        for last in world.nid.state().finals.values() {
+            if let nidbridge::simulate::nid::Final::Issued(id) = last {
+                self.keep(id, "an issued ID");
+            }
+        }
+    }
+
+    /// Gives everybody in a document a name that nobody else has, and keeps their IDs.
+    pub fn mark(&mut self, mut bundle: Value) -> Value {
+        for entry in bundle["entry"].as_array_mut().expect("entries") {
+            let resource = &mut entry["resource"];
+            if resource["resourceType"] != "Patient" {
+                continue;
+            }
+            for name in resource["name"].as_array_mut().into_iter().flatten() {
+                name["given"] = json!([self.name(), self.name()]);
+                let family = self.name();
+                name["family"] = if name["family"].is_array() { json!([family]) } else { json!(family) };
+            }
+            for identifier in resource["identifier"].as_array().into_iter().flatten() {
+                self.keep(identifier["value"].as_str().expect("a value"), "the ID of a relative");
+            }
+            for address in resource["address"].as_array_mut().into_iter().flatten() {
+                address["line"] = json!([self.name()]);
+            }
+        }
+        bundle
+    }
+
+    /// Which of them are in some bytes: as they are, or in base64 at any alignment.
+    pub fn found_in(&self, place: &str, bytes: &[u8]) -> Vec<String> {
+        let mut found = Vec::new();
+        for (text, what) in &self.texts {
+            if holds(bytes, text.as_bytes()) {
+                found.push(format!("{place}: {what}, {text}"));
+            }
+            for shift in 0..3 {
+                for form in encoded(text.as_bytes(), shift) {
+                    if holds(bytes, form.as_bytes()) {
+                        found.push(format!("{place}: {what} in base64, {text}"));
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The part of an encoded text that does not depend on what is around it, `shift` bytes after a whole group.
+fn encoded(text: &[u8], shift: usize) -> [String; 2] {
+    let whole = (text.len() + shift) / 3 * 3;
+    let padded = [&vec![0; shift][..], text].concat();
+    let first = if shift == 0 { 0 } else { 4 };
+    [STANDARD_NO_PAD.encode(&padded[..whole]), URL_SAFE_NO_PAD.encode(&padded[..whole])]
+        .map(|form| form[first..].to_owned())
+}
+
+fn holds(bytes: &[u8], part: &[u8]) -> bool {
+    let Some(first) = part.first() else { return false };
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| byte == first) {
+        rest = &rest[at..];
+        if rest.starts_with(part) {
+            return true;
+        }
+        rest = &rest[1..];
+    }
+    false
+}
+
+#[test]
+fn a_canary_is_found_in_clear_and_in_base64_at_any_alignment() {
+    let mut canaries = Canaries::default();
+    let name = canaries.name();
+    canaries.token("head.claims-of-a-token.signature-of-it");
+    for text in [
+        format!("x {name} y"),
+        STANDARD_NO_PAD.encode(format!("{name} y")),
+        STANDARD_NO_PAD.encode(format!("x{name} y")),
+        URL_SAFE_NO_PAD.encode(format!("xx{name}y")),
+        "Bearer head.claims-of-a-token.other".to_owned(),
+    ] {
+        assert_eq!(canaries.found_in("here", text.as_bytes()).len(), 1, "{text}");
+    }
+    assert!(canaries.found_in("here", &[0, 1, 2]).is_empty());
+}
