@@ -26,7 +26,7 @@ async fn a_reply_that_answers_something_else_is_refused_and_the_true_one_is_take
     let mut world = World::new(Engine::Sqlite).await;
     let births = asked(&world, Kind::Birth, 3, 31).await;
     let deaths = people(Kind::Death, 5, 32);
-    let death = deaths.iter().find(Declaration::deceased_has_national_id).unwrap();
+    let death = deaths.iter().find(|one| one.deceased_has_national_id()).unwrap();
     world.opencrvs.submit(death, &world.front, SubmitOptions::default()).await.unwrap();
     eventually(SOON, "all are asked", async || (world.nid.state().persons == 4).then_some(())).await;
     let vendor = Vendor::of(&world).await;
