@@ -30,7 +30,14 @@ async fn a_caller_may_hang_up_at_any_byte_and_its_headers_are_taken_as_they_are(
         let alive = ask(&world.front, "GET", "/ping").await;
         assert_eq!(alive.status, 200, "cut at {at} of {}", bytes.len());
     }
+    // The answer is there and nobody reads it; so OpenCRVS's next try is the same attempt.
+    let mut stream = connect(&world.front).await;
+    stream.write_all(&bytes).await.unwrap();
+    stream.readable().await.unwrap();
+    drop(stream);
     assert_eq!(send(&world.front, &bytes).await.status, 202);
+    let accepted = world.metric("front", "nidbridge_received_total", "outcome=\"accepted\"");
+    assert!(accepted >= 2.0, "{accepted}");
     let known = registered_once(&world, &cut.record).await;
     assert_eq!(known, [format!("{}{}", this_year(), cut.tracking_id)]);
 
