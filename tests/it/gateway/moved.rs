@@ -128,9 +128,9 @@ async fn a_gateway_that_is_down_is_waited_for() {
     }
     for (mode, cut) in [("cut", true), ("blackhole", false)] {
         if cut {
-            proxy.cut()
+            proxy.cut();
         } else {
-            proxy.blackhole()
+            proxy.blackhole();
         }
         let birth = people(Kind::Birth, 1, 67 + u64::from(cut)).remove(0);
         let before = delays(&world);

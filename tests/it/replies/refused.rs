@@ -3,7 +3,7 @@
 use nidbridge::domain::Cause;
 use nidbridge::simulate::nid::Final;
 use nidbridge::simulate::opencrvs::{Status, SubmitOptions};
-use nidbridge::simulate::population::Kind;
+use nidbridge::simulate::population::{Declaration, Kind};
 
 use super::{Vendor, alarmed, answer, asked, issued, refused, rejected, submit};
 use crate::harness::eventually;
@@ -57,7 +57,7 @@ async fn the_first_final_answer_holds_whatever_is_said_after_it() {
     let mut world = World::new(Engine::Sqlite).await;
     let births = people(Kind::Birth, 3, 33);
     let [changed, denied, granted] = [0, 1, 2].map(|n: usize| births[n].record.as_str());
-    let death = people(Kind::Death, 5, 34).into_iter().find(|one| one.deceased_has_national_id()).unwrap();
+    let death = people(Kind::Death, 5, 34).into_iter().find(Declaration::deceased_has_national_id).unwrap();
     world.nid.will_answer(&request_of(granted, "birth"), Final::Rejected("not_eligible"));
     world.nid.will_answer(&request_of(&death.record, "death"), Final::Rejected("not_eligible"));
     for declaration in births.iter().chain([&death]) {
