@@ -14,11 +14,14 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
     let Process { config, metrics, readiness, stop } = process;
     let config = &*config;
     let sealer = parts::sealer(config)?;
+    // Held back until the link is watched, too: a process without conditions would count as ready.
+    let opened = readiness.condition("ledger");
     let ledger = parts::ledger(config, "confirmer", &sealer).await?;
     let gateway = Gateway::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the gateway's client")?;
     let link = parts::bridge_link(config, "confirmer", &metrics);
     parts::watch_link(&readiness, "broker", &link);
+    opened.set(true);
     let topology = parts::topology_settings(config);
     let confirmer = Confirmer {
         ledger: ledger.clone(),

@@ -30,11 +30,14 @@ pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     let Process { config, metrics, readiness, stop } = process;
     let config = &*config;
     let sealer = parts::sealer(config)?;
+    // Held back until the links are watched, too: a process without conditions would count as ready.
+    let opened = readiness.condition("ledger");
     let ledger = parts::ledger(config, "worker", &sealer).await?;
     let bridge = parts::bridge_link(config, "worker", &metrics);
     let nid = parts::nid_link(config, "worker", &metrics);
     parts::watch_link(&readiness, "broker", &bridge);
     parts::watch_link(&readiness, "nid_broker", &nid);
+    opened.set(true);
     let settings = parts::topology_settings(config);
     let queues = Queues {
         requests: WorkQueue::requests(&settings, AMQP_SYSTEM),

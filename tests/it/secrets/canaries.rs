@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use nidbridge::simulate::nid::Final;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::harness::world::World;
 #[derive(Default)]
 pub struct Canaries {
     texts: BTreeMap<String, String>,
-    next: u32,
+    ids: u32,
 }
 
 impl Canaries {
@@ -27,7 +28,6 @@ impl Canaries {
 
     /// A name that nobody has.
     pub fn name(&mut self) -> String {
-        self.next += 1;
         let name = format!("Kanari{}", Uuid::new_v4().simple());
         self.keep(&name, "a name");
         name
@@ -35,8 +35,8 @@ impl Canaries {
 
     /// An ID that nobody has; ten digits as all of them.
     pub fn fresh_id(&mut self) -> String {
-        self.next += 1;
-        let id = format!("{}", 4_900_000_000_u64 + u64::from(self.next));
+        self.ids += 1;
+        let id = format!("{}", 4_900_000_000_u64 + u64::from(self.ids));
         self.keep(&id, "an ID");
         id
     }
@@ -56,7 +56,7 @@ impl Canaries {
             }
         }
         for last in world.nid.state().finals.values() {
-            if let nidbridge::simulate::nid::Final::Issued(id) = last {
+            if let Final::Issued(id) = last {
                 self.keep(id, "an issued ID");
             }
         }
@@ -86,17 +86,15 @@ impl Canaries {
 
     /// Which of them are in some bytes: as they are, or in base64 at any alignment.
     pub fn found_in(&self, place: &str, bytes: &[u8]) -> Vec<String> {
+        // Canaries are ASCII, which this leaves as it is.
+        let there = String::from_utf8_lossy(bytes);
         let mut found = Vec::new();
         for (text, what) in &self.texts {
-            if holds(bytes, text.as_bytes()) {
+            if there.contains(text) {
                 found.push(format!("{place}: {what}, {text}"));
             }
-            for shift in 0..3 {
-                for form in encoded(text.as_bytes(), shift) {
-                    if holds(bytes, form.as_bytes()) {
-                        found.push(format!("{place}: {what} in base64, {text}"));
-                    }
-                }
+            if (0..3).flat_map(|shift| encoded(text.as_bytes(), shift)).any(|form| there.contains(&form)) {
+                found.push(format!("{place}: {what} in base64, {text}"));
             }
         }
         found
@@ -110,19 +108,6 @@ fn encoded(text: &[u8], shift: usize) -> [String; 2] {
     let first = if shift == 0 { 0 } else { 4 };
     [STANDARD_NO_PAD.encode(&padded[..whole]), URL_SAFE_NO_PAD.encode(&padded[..whole])]
         .map(|form| form[first..].to_owned())
-}
-
-fn holds(bytes: &[u8], part: &[u8]) -> bool {
-    let Some(first) = part.first() else { return false };
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| byte == first) {
-        rest = &rest[at..];
-        if rest.starts_with(part) {
-            return true;
-        }
-        rest = &rest[1..];
-    }
-    false
 }
 
 #[test]
