@@ -37,10 +37,9 @@ impl Lane {
     pub fn of(state: State, published_at: Option<Timestamp>, sent_at: Option<Timestamp>) -> Option<Self> {
         match state {
             State::Answered => Some(Self::Outcome),
-            State::Received => Some(Self::Request),
             // Published since: it is to be asked (again), and our own queue has the message.
             State::Requested if sent_at.is_some() && sent_at >= published_at => Some(Self::Reply),
-            State::Requested => Some(Self::Request),
+            State::Received | State::Requested => Some(Self::Request),
             State::Confirmed
             | State::Rejected
             | State::Superseded
