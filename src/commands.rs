@@ -12,6 +12,7 @@ mod front;
 mod healthcheck;
 mod output;
 mod parts;
+mod recover;
 mod shutdown;
 mod simulate;
 mod start;
@@ -54,7 +55,7 @@ pub enum Command {
     /// Puts registrations on record, asks the National ID system and takes its replies in.
     Worker {
         /// Only these stages, so that they scale apart.
-        #[arg(long, value_delimiter = ',', default_value = "record,send,resolve")]
+        #[arg(long, value_delimiter = ',', default_value = "record,send,resolve,sweep")]
         stages: Vec<worker::WorkerStage>,
     },
     /// Tells OpenCRVS.
@@ -66,6 +67,8 @@ pub enum Command {
     /// Stand-ins for the surroundings: a sandbox for integrators.
     #[command(subcommand)]
     Simulate(simulate::Simulate),
+    /// Fills the queues of an empty broker from the ledger; it may be run again at any time.
+    Recover(recover::RecoverArgs),
     /// Exchanges and queues on the broker.
     #[command(subcommand)]
     Topology(topology::TopologyCommand),
@@ -103,6 +106,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::All => start::role("all", file, all::run).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Simulate(what) => simulate::run(what, file).await,
+        Command::Recover(args) => recover::run(args, file).await,
         Command::Topology(what) => topology::run(what, file).await,
         Command::Config(what) => config::run(what, file),
         Command::Healthcheck => healthcheck::run(file),

@@ -24,7 +24,7 @@ pub use reference::reference;
 use sections::SealConfig;
 pub use sections::{
     AdminConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig, NidConfig, NumberConfig,
-    OpencrvsConfig, TelemetryConfig,
+    OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig,
 };
 
 #[cfg(test)]
@@ -52,6 +52,10 @@ pub struct Config {
     pub confirm: ConfirmConfig,
     /// Registration numbers.
     pub number: NumberConfig,
+    /// The sweeper.
+    pub sweep: SweepConfig,
+    /// How long what is sealed is kept.
+    pub retention: RetentionConfig,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
     /// The admin listener.
@@ -133,6 +137,8 @@ fn settings() -> impl Iterator<Item = &'static Setting> {
         NidConfig::SETTINGS,
         NumberConfig::SETTINGS,
         ConfirmConfig::SETTINGS,
+        SweepConfig::SETTINGS,
+        RetentionConfig::SETTINGS,
         TelemetryConfig::SETTINGS,
         AdminConfig::SETTINGS,
     ]
@@ -150,6 +156,8 @@ impl Config {
         let nid = NidConfig::read(reader);
         let number = NumberConfig::read(reader);
         let confirm = ConfirmConfig::read(reader);
+        let sweep = SweepConfig::read(reader);
+        let retention = RetentionConfig::read(reader);
         let telemetry = TelemetryConfig::read(reader);
         let admin = AdminConfig::read(reader);
         Some(Self {
@@ -161,6 +169,8 @@ impl Config {
             nid: nid?,
             confirm: confirm?,
             number: number?,
+            sweep: sweep?,
+            retention: retention?,
             telemetry: telemetry?,
             admin: admin?,
         })

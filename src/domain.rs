@@ -10,6 +10,7 @@ mod ids;
 mod message;
 mod number;
 mod registration;
+mod sweep;
 mod view;
 
 pub use answer::{Answer, IdKind, Reason, ReasonCode};
@@ -19,4 +20,5 @@ pub use ids::{AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, Tr
 pub use message::{MESSAGE_VERSION, OutcomeMessage, RegistrationMessage, RequestMessage};
 pub use number::{NumberTemplate, UnusableTemplate};
 pub use registration::{AttemptKey, Dialect, EventKind, Registration};
+pub use sweep::{Lane, Patience, missing};
 pub use view::{Address, Code, EventDetails, Name, Office, Person, Place, Role, View};

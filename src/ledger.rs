@@ -15,6 +15,8 @@ mod history;
 mod receive;
 mod rows;
 mod summary;
+mod sweep;
+mod tenure;
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -33,6 +35,7 @@ pub use history::{Entry, Stage};
 pub use receive::Receipt;
 pub use rows::{AttemptRow, Case, Intent, Known, RecordRow};
 pub use summary::Standing;
+pub use sweep::Expiry;
 
 use crate::domain::NationalId;
 use crate::seal::Sealer;
@@ -43,6 +46,7 @@ const RACES: u32 = 10;
 const AFTER_A_RACE: Duration = Duration::from_millis(100);
 
 const COMMON: &str = include_str!("ledger/migrations/0001_ledger.sql");
+const SWEEP: &str = include_str!("ledger/migrations/0003_sweep.sql");
 const FOR_SQLITE: &str = include_str!("ledger/migrations/0002_sqlite.sql");
 const FOR_POSTGRES: &str = include_str!("ledger/migrations/0002_postgres.sql");
 
@@ -183,5 +187,9 @@ fn migrator(backend: Backend) -> Migrator {
     let migration = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations(vec![migration(1, "ledger", COMMON), migration(2, "dialect", dialect)])
+    Migrator::with_migrations(vec![
+        migration(1, "ledger", COMMON),
+        migration(2, "dialect", dialect),
+        migration(3, "sweep", SWEEP),
+    ])
 }

@@ -1,7 +1,8 @@
-//! The worker: all that touches the National ID side, in three stages that can also run apart.
+//! The worker: all that touches the National ID side, in stages that can also run apart.
 //!
 //! [`Record`] puts a registration into the ledger, [`Send`] puts its request to the ID system, [`Resolve`] takes the
-//! reply in. What each must tell the next goes through [`broker`](crate::broker).
+//! reply in. What each must tell the next goes through [`broker`](crate::broker). [`Sweep`] looks after what got lost on
+//! the way.
 //!
 //! Invariant: intent in the ledger, then the effect, then its result in the ledger, then the next hop's publisher
 //! confirm, and only then is the delivery settled; a duplicate of an open attempt drives its next hop again.
@@ -11,8 +12,10 @@ mod record;
 mod resolve;
 mod send;
 pub(crate) mod settle;
+mod sweep;
 
 pub use next_hop::{NextHop, Queues};
 pub use record::{Asking, Record};
 pub use resolve::Resolve;
 pub use send::Send;
+pub use sweep::{Sweep, SweepRules};

@@ -23,6 +23,13 @@ pub(super) fn topology_settings(config: &Config) -> TopologySettings {
     TopologySettings::new(&config.broker, &config.confirm)
 }
 
+/// The longest time that a message may wait in a queue of ours by design.
+pub(super) fn longest_delay(config: &Config) -> Duration {
+    let settings = topology_settings(config);
+    let steps = settings.retry_steps.iter().copied();
+    steps.chain([settings.confirm_after, config.confirm.quarantine]).max().unwrap_or_default()
+}
+
 /// Our vhost and the vendor's.
 pub(super) fn topologies(config: &Config) -> [Topology; 2] {
     let settings = topology_settings(config);

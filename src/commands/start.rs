@@ -60,7 +60,32 @@ where
     F: FnOnce(Arc<Config>, CancellationToken) -> Work,
     Work: Future<Output = Result<(), Failure>>,
 {
-    let (config, guard) = prepare(name, file, Part::Tool)?;
+    command(name, file, Part::Tool, body).await
+}
+
+/// The same for a command that needs all that a role needs, such as the keys.
+///
+/// # Errors
+/// As [`role`].
+pub async fn operation<F, Work>(name: &'static str, file: Option<PathBuf>, body: F) -> Result<(), Failure>
+where
+    F: FnOnce(Arc<Config>, CancellationToken) -> Work,
+    Work: Future<Output = Result<(), Failure>>,
+{
+    command(name, file, Part::Role, body).await
+}
+
+async fn command<F, Work>(
+    name: &'static str,
+    file: Option<PathBuf>,
+    part: Part,
+    body: F,
+) -> Result<(), Failure>
+where
+    F: FnOnce(Arc<Config>, CancellationToken) -> Work,
+    Work: Future<Output = Result<(), Failure>>,
+{
+    let (config, guard) = prepare(name, file, part)?;
     let stop = shutdown::on_signal().context("signals cannot be handled")?;
     let done = body(config, stop).await;
     guard.shutdown().await;

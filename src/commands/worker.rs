@@ -1,4 +1,4 @@
-//! `nidbridge worker`: record, send and resolve, or some of them.
+//! `nidbridge worker`: record, send, resolve and sweep, or some of them.
 
 use std::sync::Arc;
 
@@ -9,10 +9,11 @@ use super::{Failure, Process, parts};
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{ConsumerSettings, Handler, Link, Publisher, WorkQueue, consume};
 use crate::config::Config;
+use crate::domain::Patience;
 use crate::ledger::Ledger;
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
-use crate::worker::{Asking, NextHop, Queues, Record, Resolve, Send};
+use crate::worker::{Asking, NextHop, Queues, Record, Resolve, Send, Sweep, SweepRules};
 
 /// Which stages a worker runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -23,6 +24,8 @@ pub enum WorkerStage {
     Send,
     /// Take its replies in.
     Resolve,
+    /// Look after what nothing was heard of; one worker of all does.
+    Sweep,
 }
 
 /// Runs the stages until it is told to stop.
@@ -68,6 +71,15 @@ pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
                     Arc::clone(&resolve),
                 );
             }
+            WorkerStage::Sweep => loops.sweep(Sweep {
+                ledger: ledger.clone(),
+                next: next.clone(),
+                bridge: bridge.clone(),
+                nid: nid.clone(),
+                queues: queues.clone(),
+                metrics: Arc::clone(&metrics),
+                rules: sweep_rules(config),
+            }),
         }
     }
     loops.finish().await;
@@ -75,6 +87,21 @@ pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     bridge.close().await;
     ledger.close().await;
     Ok(())
+}
+
+fn sweep_rules(config: &Config) -> SweepRules {
+    let longest = parts::longest_delay(config);
+    SweepRules {
+        interval: config.sweep.interval,
+        batch: usize::try_from(config.sweep.batch).unwrap_or(usize::MAX),
+        patience: Patience {
+            queued: longest + config.sweep.margin,
+            asked: config.nid.resend_after.max(longest),
+        },
+        expiring: config.sweep.expiring,
+        quarantine: config.confirm.quarantine,
+        keep_sealed: config.retention.sealed,
+    }
 }
 
 struct Handlers {
@@ -129,6 +156,11 @@ impl Loops<'_> {
         let settings = ConsumerSettings::new(&self.config.broker, prefetch);
         let (link, stop) = (link.clone(), self.stop.clone());
         self.running.spawn(async move { consume(&link, &queue, settings, handler, stop).await });
+    }
+
+    fn sweep(&mut self, sweep: Sweep) {
+        let stop = self.stop.clone();
+        self.running.spawn(async move { sweep.run(&stop).await });
     }
 
     async fn finish(mut self) {

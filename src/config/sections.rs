@@ -110,6 +110,8 @@ settings! {
         reply_max_bytes: usize, Size, "64KiB", ["NID_REPLY_MAX_BYTES"];
         /// How long an answer is waited for.
         deadline: Duration, Span, "7d", ["NID_DEADLINE"];
+        /// How long a request may go without a word from the ID system before it is sent again; `pending` is a word.
+        resend_after: Duration, Span, "24h", ["NID_RESEND_AFTER"];
         /// Replies that are worked on at the same time.
         prefetch: u16, Positive<u16>, "32", ["NID_PREFETCH"];
     }
@@ -140,6 +142,28 @@ settings! {
     pub struct NumberConfig in "number" {
         /// How they are made.
         template: NumberTemplate, Template, "{year}{tracking_id}", ["NUMBER_TEMPLATE"];
+    }
+}
+
+settings! {
+    /// How registrations that nothing was heard of are looked after.
+    pub struct SweepConfig in "sweep" {
+        /// How often one worker of all looks.
+        interval: Duration, Span, "60s", ["SWEEP_INTERVAL"];
+        /// Messages that it publishes again in one turn, at most.
+        batch: u32, Positive<u32>, "500", ["SWEEP_BATCH"];
+        /// How much longer than the longest delay of a queue a registration may be silent.
+        margin: Duration, Span, "5m", ["SWEEP_MARGIN"];
+        /// How long before a record token dies an operator is warned.
+        expiring: Duration, Span, "24h", ["SWEEP_EXPIRING"];
+    }
+}
+
+settings! {
+    /// How long what rests sealed is kept.
+    pub struct RetentionConfig in "retention" {
+        /// After the end of a registration, until its token, personal data and ID are erased.
+        sealed: Duration, Span, "30d", ["RETENTION_SEALED"];
     }
 }
 

@@ -170,6 +170,8 @@ pub enum Cause {
     RejectedByIdSystem,
     /// The token is dead, or its key is.
     TokenRefused,
+    /// The token dies soon, and the attempt has no answer that OpenCRVS was told.
+    TokenExpiring,
     /// The registrar's account is not active any more.
     RegistrarInactive,
     /// OpenCRVS does not know the record, or not under this token.
@@ -215,6 +217,7 @@ impl Cause {
             Self::OrphanId => "orphan_id",
             Self::RejectedByIdSystem => "rejected_by_id_system",
             Self::TokenRefused => "token_refused",
+            Self::TokenExpiring => "token_expiring",
             Self::RegistrarInactive => "registrar_inactive",
             Self::RecordRefused => "record_refused",
             Self::OtherNumber => "other_number",

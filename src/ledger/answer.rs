@@ -103,6 +103,16 @@ impl Ledger {
         Ok(())
     }
 
+    /// Notes that the ID system's queue has the attempt's request.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn sent(&self, attempt: AttemptId) -> Result<(), LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        with_id_system(&mut tx, attempt).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Answers an attempt without a reply: what the record already has, or else `otherwise`.
     /// Does nothing to an attempt that has its answer.
     ///
@@ -115,7 +125,7 @@ impl Ledger {
         if now.attempt.state == State::Answered {
             return Ok(tx.rollback().await?);
         }
-        let (label, reason) = match (now.record.known, otherwise) {
+        let (label, reason) = match (now.record.at_hand(), otherwise) {
             (Some(known), _) => (known.as_str(), None),
             (None, Some(reason)) => ("rejected", Some(reason)),
             (None, None) => ("not_asked", None),
@@ -148,7 +158,7 @@ impl Ledger {
             VendorReply::Recorded => self.recorded(&mut tx, &addressed, &newest).await?,
             VendorReply::Rejected(reason) => self.rejected(&mut tx, &addressed, reason).await?,
             VendorReply::Retry => ask_again(&newest),
-            VendorReply::Pending(reference) => pending(&mut tx, record, reference.as_deref()).await?,
+            VendorReply::Pending(reference) => pending(&mut tx, &addressed, reference.as_deref()).await?,
         };
         if let Resolution::Refused(cause) = resolution {
             self.refuse(&mut tx, record, Some(addressed.attempt.id), cause).await?;
@@ -176,7 +186,12 @@ impl Ledger {
             .await?;
         let owner: Option<String> = row.map(|row| row.try_get("record_id")).transpose()?;
         match (owner, addressed.record.known) {
-            (Some(owner), _) if owner == addressed.record.id.as_str() => {}
+            (Some(owner), _) if owner == addressed.record.id.as_str() => {
+                // Erased since, and an attempt is open that needs it.
+                if addressed.record.sealed_id.is_none() && newest.attempt.state.is_open() {
+                    store(tx, &addressed.record.id, id).await?;
+                }
+            }
             (Some(_), Some(_)) | (None, Some(_)) => {
                 return Ok(Resolution::Refused(Cause::ContradictoryAnswer));
             }
@@ -187,19 +202,7 @@ impl Ledger {
                 }
                 return Ok(Resolution::Refused(Cause::IdOfAnotherRecord));
             }
-            (None, None) => {
-                let kind = id.kind.and_then(|kind| serde_json::to_value(kind).ok());
-                sqlx::query(
-                    "UPDATE record SET known = 'issued', sealed_id = $2, id_fingerprint = $3, id_kind = $4 \
-                     WHERE record_id = $1",
-                )
-                .bind(addressed.record.id.as_str())
-                .bind(id.sealed.as_str())
-                .bind(id.fingerprint.as_str())
-                .bind(kind.as_ref().and_then(|kind| kind.as_str()).map(str::to_owned))
-                .execute(&mut **tx)
-                .await?;
-            }
+            (None, None) => store(tx, &addressed.record.id, id).await?,
         }
         self.pass_on(tx, newest, Known::Issued).await
     }
@@ -311,6 +314,36 @@ impl Ledger {
     }
 }
 
+/// Both times are one reading of the clock: `sent_at` before `published_at` would say that it is to be asked again.
+async fn with_id_system(tx: &mut Transaction<'static, Any>, attempt: AttemptId) -> Result<(), LedgerError> {
+    for sql in [
+        "UPDATE attempt SET published_at = (SELECT now_ms FROM clock) WHERE attempt_id = $1",
+        "UPDATE attempt SET sent_at = published_at WHERE attempt_id = $1",
+    ] {
+        sqlx::query(sql).bind(attempt.to_string()).execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+/// Stores an issued ID.
+async fn store(
+    tx: &mut Transaction<'static, Any>,
+    record: &RecordId,
+    id: &SealedId,
+) -> Result<(), LedgerError> {
+    let kind = id.kind.and_then(|kind| serde_json::to_value(kind).ok());
+    sqlx::query(
+        "UPDATE record SET known = 'issued', sealed_id = $2, id_fingerprint = $3, id_kind = $4 WHERE record_id = $1",
+    )
+    .bind(record.as_str())
+    .bind(id.sealed.as_str())
+    .bind(id.fingerprint.as_str())
+    .bind(kind.as_ref().and_then(|kind| kind.as_str()).map(str::to_owned))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 async fn write_answer(
     tx: &mut Transaction<'static, Any>,
     case: &Case,
@@ -334,14 +367,18 @@ fn ask_again(newest: &Case) -> Resolution {
 
 async fn pending(
     tx: &mut Transaction<'static, Any>,
-    record: &RecordId,
+    addressed: &Case,
     reference: Option<&str>,
 ) -> Result<Resolution, LedgerError> {
     sqlx::query("UPDATE record SET reference = COALESCE($2, reference) WHERE record_id = $1")
-        .bind(record.as_str())
+        .bind(addressed.record.id.as_str())
         .bind(reference.map(str::to_owned))
         .execute(&mut **tx)
         .await?;
+    // The ID system has it: the wait for its reply begins anew.
+    if addressed.attempt.state == State::Requested {
+        with_id_system(tx, addressed.attempt.id).await?;
+    }
     Ok(Resolution::Noted)
 }
 

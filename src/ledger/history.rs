@@ -19,6 +19,8 @@ pub enum Stage {
     Resolve,
     /// OpenCRVS is told.
     Confirm,
+    /// What is silent is looked after.
+    Sweep,
 }
 
 impl Stage {
@@ -29,6 +31,7 @@ impl Stage {
             Self::Send => "send",
             Self::Resolve => "resolve",
             Self::Confirm => "confirm",
+            Self::Sweep => "sweep",
         }
     }
 }

@@ -108,7 +108,8 @@ impl Ledger {
         }
         sqlx::query(
             "INSERT INTO attempt (attempt_id, record_id, stamp, submission, accepted_at, token_expires_at, \
-             sealed_view, sealed_token, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             sealed_view, sealed_token, state, recorded_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, (SELECT now_ms FROM clock))",
         )
         .bind(id.to_string())
         .bind(key.record.as_str())

@@ -101,6 +101,12 @@ pub struct AttemptRow {
     pub reason: Option<Reason>,
     /// The trace that its request went out in (`traceparent`).
     pub trace: Option<String>,
+    /// When it was put on record.
+    pub recorded_at: Timestamp,
+    /// When its next hop was published last.
+    pub published_at: Option<Timestamp>,
+    /// When the ID system's queue took its request last, or the ID system said that it is still at it.
+    pub sent_at: Option<Timestamp>,
 }
 
 /// An attempt with its record.
@@ -110,6 +116,20 @@ pub struct Case {
     pub record: RecordRow,
     /// The attempt.
     pub attempt: AttemptRow,
+}
+
+impl RecordRow {
+    /// What the ID system has said for good, if it can still be told: an ID that was erased must be asked for again.
+    pub fn at_hand(&self) -> Option<Known> {
+        self.known.filter(|known| *known != Known::Issued || self.sealed_id.is_some())
+    }
+}
+
+impl AttemptRow {
+    /// When it was last heard of.
+    pub fn last_heard(&self) -> Timestamp {
+        self.published_at.unwrap_or(self.recorded_at)
+    }
 }
 
 impl Case {
@@ -122,7 +142,8 @@ impl Case {
 const CASE: &str = "SELECT r.record_id, r.dialect, r.kind, r.tracking_id, r.office, r.number, r.request_id, \
      r.newest_attempt, r.known, r.sealed_id, r.id_kind, r.intent_attempt, r.intent_at, \
      a.attempt_id, a.stamp, a.submission, a.accepted_at, a.token_expires_at, a.sealed_view, a.sealed_token, \
-     a.state, a.cause, a.answer, a.reason, a.trace \
+     a.state, a.cause, a.answer, a.reason, a.trace, COALESCE(a.recorded_at, a.accepted_at) AS recorded_at, \
+     a.published_at, a.sent_at \
      FROM attempt a JOIN record r ON r.record_id = a.record_id WHERE a.attempt_id = $1";
 
 impl Ledger {
@@ -186,6 +207,9 @@ fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
         answer: row.try_get("answer")?,
         reason: optional(row, "reason", |text| serde_json::from_str(text).ok())?,
         trace: row.try_get("trace")?,
+        recorded_at: timestamp(row.try_get("recorded_at")?)?,
+        published_at: row.try_get::<Option<i64>, _>("published_at")?.map(timestamp).transpose()?,
+        sent_at: row.try_get::<Option<i64>, _>("sent_at")?.map(timestamp).transpose()?,
     })
 }
 

@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::names;
-use crate::domain::{Cause, EventKind};
+use crate::domain::{Cause, EventKind, State};
 
 /// Up to ten seconds: one hop.
 const HOP_BUCKETS: &[f64] =
@@ -55,6 +55,9 @@ pub struct Metrics {
     confirm: Counters<1>,
     end_to_end: Histogram,
     broker_connected: Gauges<1>,
+    sweeps: Counters<1>,
+    swept: Counters<1>,
+    erased: Counter,
     alarms: Counters<1>,
 }
 
@@ -113,6 +116,13 @@ impl Metrics {
                 Family::default(),
             ),
             replies: book.enter(names::REPLIES, "Replies of the ID system, by status", Family::default()),
+            sweeps: book.enter(
+                names::SWEEPS,
+                "Turns of the sweeper, by what came of them",
+                Family::default(),
+            ),
+            swept: book.enter(names::SWEPT, "Attempts whose next hop was published again", Family::default()),
+            erased: book.enter(names::ERASED, "Records whose sealed values were erased", Counter::default()),
             alarms: book.enter(names::ALARMS, "What an operator has to look at", Family::default()),
             registry,
         }
@@ -186,6 +196,21 @@ impl Metrics {
         self.broker_connected.get_or_create(&[label(names::LINK, link)]).set(i64::from(connected));
     }
 
+    /// A turn of the sweeper came to this.
+    pub fn sweep(&self, outcome: &'static str) {
+        self.sweeps.get_or_create(&[label(names::OUTCOME, outcome)]).inc();
+    }
+
+    /// The next hop of an attempt in this state was published again.
+    pub fn swept(&self, state: State) {
+        self.swept.get_or_create(&[label(names::STATE, state.as_str())]).inc();
+    }
+
+    /// The sealed values of a record were erased.
+    pub fn erased(&self) {
+        self.erased.inc();
+    }
+
     /// Something that an operator has to look at.
     pub fn alarm(&self, cause: Cause) {
         self.alarms.get_or_create(&[label(names::CAUSE, cause.as_str())]).inc();
@@ -231,6 +256,9 @@ mod tests {
         metrics.confirmed("confirmed");
         metrics.end_to_end(3.0);
         metrics.broker_connected("bridge", true);
+        metrics.sweep("done");
+        metrics.swept(State::Requested);
+        metrics.erased();
         metrics.alarm(Cause::OrphanId);
         let text = metrics.encode();
         for line in [
@@ -246,6 +274,9 @@ mod tests {
             "nidbridge_confirm_total{outcome=\"confirmed\"} 1",
             "nidbridge_end_to_end_seconds_bucket{le=\"5.0\"} 1",
             "nidbridge_broker_connected{link=\"bridge\"} 1",
+            "nidbridge_sweeps_total{outcome=\"done\"} 1",
+            "nidbridge_swept_total{state=\"requested\"} 1",
+            "nidbridge_erased_total 1",
             "nidbridge_alarms_total{cause=\"orphan_id\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

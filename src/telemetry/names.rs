@@ -30,6 +30,12 @@ pub const CONFIRM: &str = "nidbridge_confirm_total";
 pub const END_TO_END: &str = "nidbridge_end_to_end_seconds";
 /// Whether a connection to the broker is open (1) or not (0).
 pub const BROKER_CONNECTED: &str = "nidbridge_broker_connected";
+/// Turns of the sweeper, by what came of them.
+pub const SWEEPS: &str = "nidbridge_sweeps_total";
+/// Attempts whose next hop the sweeper published again, by their state.
+pub const SWEPT: &str = "nidbridge_swept_total";
+/// Records whose sealed values were erased.
+pub const ERASED: &str = "nidbridge_erased_total";
 /// What an operator has to look at.
 pub const ALARMS: &str = "nidbridge_alarms_total";
 /// The release that runs; always 1.
@@ -39,9 +45,11 @@ pub const BUILD_INFO: &str = "nidbridge_build_info";
 pub const EVENT: &str = "event";
 /// A status of the queue contract.
 pub const STATUS: &str = "status";
+/// The state of an attempt.
+pub const STATE: &str = "state";
 /// What came of it.
 pub const OUTCOME: &str = "outcome";
-/// `record`, `send`, `resolve` or `confirm`.
+/// `record`, `send`, `resolve`, `confirm` or `sweep`.
 pub const STAGE: &str = "stage";
 /// Why: a name of [`crate::domain::Cause`].
 pub const CAUSE: &str = "cause";

@@ -46,7 +46,7 @@ impl NextHop {
     }
 
     /// Publishes the next hop of an attempt that is open; does nothing for one that is not.
-    pub(super) async fn drive(&self, case: &Case) -> Result<(), Fault> {
+    pub(crate) async fn drive(&self, case: &Case) -> Result<(), Fault> {
         match case.attempt.state {
             State::Received | State::Requested => self.request(case).await,
             State::Answered => self.outcome(case).await,

@@ -79,14 +79,14 @@ impl Send {
         let trace = telemetry::remember(&Span::current());
         self.ledger.requested(&case, AMQP_SYSTEM, trace.as_deref()).await?;
         self.publish(&case, request).await?;
-        self.ledger.published(case.attempt.id).await?;
+        self.ledger.sent(case.attempt.id).await?;
         self.metrics.requested(&case.record.kind);
         tracing::info!(
             record.id = %case.record.id, attempt.id = %case.attempt.id, submission = case.attempt.submission,
             "request sent to the ID system"
         );
         // An ID that is known belongs to this attempt as well; the ID system still gets the corrected data.
-        if case.record.known.is_some() {
+        if case.record.at_hand().is_some() {
             self.ledger.answer(&case, None).await?;
             if let Some(answered) = self.ledger.case(case.attempt.id).await? {
                 self.next.drive(&answered).await?;

@@ -11,7 +11,7 @@ use nidbridge::ledger::{Case, LeaseRefusal, Ledger, LedgerError, Resolution, Sea
 
 use crate::harness::ledgers::{Engine, OpenLedger, SEAL_KEYS, both, fresh_url, ledger};
 
-const TTL: Duration = Duration::from_secs(60);
+pub const TTL: Duration = Duration::from_secs(60);
 
 fn registration(record: &str, minute: i64, kind: EventKind) -> Registration {
     let stamp = "2026-11-23T10:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minute);
@@ -33,7 +33,7 @@ fn registration(record: &str, minute: i64, kind: EventKind) -> Registration {
     }
 }
 
-async fn receive(ledger: &Ledger, record: &str, minute: i64) -> Case {
+pub async fn receive(ledger: &Ledger, record: &str, minute: i64) -> Case {
     receive_as(ledger, record, minute, EventKind::Birth, record).await
 }
 
@@ -43,13 +43,13 @@ async fn receive_as(ledger: &Ledger, record: &str, minute: i64, kind: EventKind,
     ledger.receive(&registration, &number, "v1.k.view", "v1.k.token").await.unwrap().case
 }
 
-async fn requested(ledger: &Ledger, record: &str, minute: i64) -> Case {
+pub async fn requested(ledger: &Ledger, record: &str, minute: i64) -> Case {
     let case = receive(ledger, record, minute).await;
     ledger.requested(&case, "amqp", None).await.unwrap();
     case
 }
 
-fn issued(ledger: &Ledger, id: &str) -> VendorReply {
+pub fn issued(ledger: &Ledger, id: &str) -> VendorReply {
     let fingerprint = ledger.fingerprint(&NationalId::parse(id).unwrap());
     VendorReply::Issued(SealedId { sealed: format!("v1.k.{id}"), fingerprint, kind: None })
 }
@@ -58,11 +58,11 @@ fn rejected() -> VendorReply {
     VendorReply::Rejected(Reason { code: ReasonCode::NotEligible, fields: vec![] })
 }
 
-async fn state(ledger: &Ledger, case: &Case) -> State {
+pub async fn state(ledger: &Ledger, case: &Case) -> State {
     ledger.case(case.attempt.id).await.unwrap().unwrap().attempt.state
 }
 
-async fn reply(ledger: &Ledger, case: &Case, submission: u32, reply: &VendorReply) -> Resolution {
+pub async fn reply(ledger: &Ledger, case: &Case, submission: u32, reply: &VendorReply) -> Resolution {
     ledger.resolve(&case.record.id, submission, reply).await.unwrap()
 }
 

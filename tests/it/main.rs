@@ -20,5 +20,6 @@ mod ledger;
 mod pipeline;
 mod replies;
 mod secrets;
+mod sweep;
 mod traces;
 mod vendor;

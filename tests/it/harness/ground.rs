@@ -63,6 +63,33 @@ impl Ground {
         ground
     }
 
+    /// Loses everything in both vhosts, and who may do what there with it; then makes them anew.
+    pub async fn lose(&self) {
+        let (api, vhost, nid_vhost) = (self.api.clone(), self.vhost.clone(), self.nid_vhost.clone());
+        let lost = tokio::task::spawn_blocking(move || {
+            for vhost in [&vhost, &nid_vhost] {
+                api.must("DELETE", &format!("/vhosts/{vhost}"), "");
+            }
+            furnish(&api, &vhost, &nid_vhost);
+        });
+        lost.await.expect("new vhosts");
+    }
+
+    /// Empties a queue of our vhost and the delay queues beside it.
+    pub async fn purge(&self, queue: &str) {
+        let (api, vhost, queue) = (self.api.clone(), self.vhost.clone(), queue.to_owned());
+        let purged = tokio::task::spawn_blocking(move || {
+            let all: serde_json::Value =
+                serde_json::from_str(&api.must("GET", &format!("/queues/{vhost}?columns=name"), "")).unwrap();
+            let names = all.as_array().unwrap().iter().filter_map(|queue| queue["name"].as_str());
+            let ours = |name: &&str| *name == queue || name.starts_with(&format!("{queue}.wait."));
+            for name in names.filter(ours) {
+                api.must("DELETE", &format!("/queues/{vhost}/{name}/contents"), "");
+            }
+        });
+        purged.await.expect("empty queues");
+    }
+
     /// The settings of a link to our vhost.
     pub fn link_settings(&self, name: &'static str) -> LinkSettings {
         patient(LinkSettings::new(name, self.node.amqp_url(&self.vhost)))

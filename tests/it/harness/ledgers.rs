@@ -52,11 +52,15 @@ pub async fn both() -> Vec<OpenLedger> {
 
 /// Opens a ledger.
 pub async fn ledger(url: &str, seal_keys: &str) -> Result<Ledger, LedgerError> {
+    ledger_of(url, seal_keys, "test").await
+}
+
+async fn ledger_of(url: &str, seal_keys: &str, who: &str) -> Result<Ledger, LedgerError> {
     let settings = LedgerSettings {
         url: SecretString::from(url),
         connections: 4,
         timeout: Duration::from_secs(20),
-        who: "test".to_owned(),
+        who: who.to_owned(),
     };
     Ledger::open(&settings, &Sealer::parse(&SecretString::from(seal_keys)).expect("keys")).await
 }
@@ -65,6 +69,11 @@ impl OpenLedger {
     /// Opens the same database again, perhaps with other keys.
     pub async fn reopen(&self, seal_keys: &str) -> Result<Ledger, LedgerError> {
         ledger(&self.url, seal_keys).await
+    }
+
+    /// Opens the same database as another process would.
+    pub async fn reopen_as(&self, who: &str) -> Ledger {
+        ledger_of(&self.url, &self.seal_keys, who).await.expect("the same ledger")
     }
 
     /// Runs a statement behind the ledger's back.

@@ -54,7 +54,12 @@ impl World {
 
     /// The same with settings of the story's own.
     pub async fn with(engine: Engine, settings: &[(&str, &str)]) -> Self {
-        let mut world = Self::empty(engine, settings).await;
+        Self::beside(OpencrvsSettings::default(), engine, settings).await
+    }
+
+    /// The same beside an OpenCRVS of the story's own.
+    pub async fn beside(opencrvs: OpencrvsSettings, engine: Engine, settings: &[(&str, &str)]) -> Self {
+        let mut world = Self::of(opencrvs, engine, settings).await;
         for role in ["front", "worker", "confirmer"] {
             world.start(role);
         }
@@ -74,8 +79,12 @@ impl World {
 
     /// Both sides; no role runs yet.
     pub async fn empty(engine: Engine, settings: &[(&str, &str)]) -> Self {
+        Self::of(OpencrvsSettings::default(), engine, settings).await
+    }
+
+    async fn of(opencrvs: OpencrvsSettings, engine: Engine, settings: &[(&str, &str)]) -> Self {
         let ground = Ground::fresh().await;
-        let opencrvs = OpencrvsSim::start(OpencrvsSettings::default()).await.expect("OpenCRVS");
+        let opencrvs = OpencrvsSim::start(opencrvs).await.expect("OpenCRVS");
         let dir = temporary("world");
         std::fs::create_dir_all(&dir).expect("a directory for logs");
         let url = fresh_url(engine).await;
@@ -143,12 +152,15 @@ impl World {
 
     /// Starts a role as a process of its own; its log goes to the world's directory.
     pub fn start(&mut self, role: &'static str) {
-        let log = File::options().create(true).append(true).open(self.log(role)).expect("a log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nidbridge"));
-        command.arg(role).env_clear().envs(&self.environment).env("PATH", "/usr/bin:/bin");
-        if let Some(port) = self.admin.get(role) {
-            command.env("ADMIN_LISTEN", format!("127.0.0.1:{port}"));
-        }
+        self.start_as(role, role);
+    }
+
+    /// The same under a name of its own, so that a role can run more than once.
+    pub fn start_as(&mut self, name: &'static str, role: &'static str) {
+        let log = File::options().create(true).append(true).open(self.log(name)).expect("a log");
+        let port = *self.admin.entry(name).or_insert_with(free_port);
+        let mut command = self.command(&[role]);
+        command.env("ADMIN_LISTEN", format!("127.0.0.1:{port}"));
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))
@@ -156,7 +168,33 @@ impl World {
             .spawn()
             .expect("the product's binary");
         let guardian = Guardian::watch(&[child.id()], None).expect("a guardian");
-        self.roles.insert(role, Role { child, _guardian: guardian });
+        self.roles.insert(name, Role { child, _guardian: guardian });
+    }
+
+    /// Runs a command of the product to its end, with these settings over the world's; its exit code and its stdout.
+    pub async fn run(&self, args: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String) {
+        let mut command = self.command(args);
+        command.envs(settings.iter().copied()).stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output());
+        let output = output.await.expect("a thread").expect("the product's binary");
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nidbridge"));
+        command.args(args).env_clear().envs(&self.environment).env("PATH", "/usr/bin:/bin");
+        command
+    }
+
+    /// Everything that the broker holds is lost: both vhosts are as on the first day.
+    pub async fn lose_broker(&self) {
+        self.ground.lose().await;
+    }
+
+    /// Empties a queue of our vhost and the delay queues beside it.
+    pub async fn purge(&self, queue: &str) {
+        self.ground.purge(queue).await;
     }
 
     /// Waits until a role says that it is ready.

@@ -1,0 +1,131 @@
+//! What the sweeper does about an attempt that nothing was heard of: is it due, and how many may be published again?
+//!
+//! Invariant: what is published again is bounded by what is missing, so that sweeping never adds to a backlog.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::attempt::State;
+
+/// Where the one message of an open attempt should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// On its way to the confirmer.
+    Outcome,
+    /// On its way to *send*.
+    Request,
+    /// With the ID system, whose reply is waited for.
+    Reply,
+}
+
+impl Lane {
+    /// Every lane; the one that is nearest to the end comes first.
+    pub const ALL: [Self; 3] = [Self::Outcome, Self::Request, Self::Reply];
+
+    /// The name in the ledger's queries and in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Outcome => "outcome",
+            Self::Request => "request",
+            Self::Reply => "reply",
+        }
+    }
+
+    /// The lane of an attempt that stands so, was published last at `published_at`, and whose request the ID system's
+    /// queue took last at `sent_at`. `None` for one that is not open.
+    pub fn of(state: State, published_at: Option<Timestamp>, sent_at: Option<Timestamp>) -> Option<Self> {
+        match state {
+            State::Answered => Some(Self::Outcome),
+            // Published since: it is to be asked (again), and our own queue has the message.
+            State::Requested if sent_at.is_some() && sent_at >= published_at => Some(Self::Reply),
+            State::Received | State::Requested => Some(Self::Request),
+            State::Confirmed
+            | State::Rejected
+            | State::Superseded
+            | State::Withdrawn
+            | State::Held
+            | State::Expired
+            | State::Parked => None,
+        }
+    }
+}
+
+/// How long an attempt may be silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// In our own queues: longer than the longest delay, so that a message that only waits is not doubled.
+    pub queued: Duration,
+    /// With the ID system.
+    pub asked: Duration,
+}
+
+impl Patience {
+    /// How long in this lane.
+    pub fn of(&self, lane: Lane) -> Duration {
+        match lane {
+            Lane::Outcome | Lane::Request => self.queued,
+            Lane::Reply => self.asked,
+        }
+    }
+
+    /// Whether an attempt that was last heard of at `last` is to be published again.
+    pub fn is_over(&self, lane: Lane, last: Timestamp, now: Timestamp) -> bool {
+        // A last time that lies ahead of `now` makes the silence negative: nothing is due then.
+        Duration::try_from(now.duration_since(last)).is_ok_and(|silence| silence >= self.of(lane))
+    }
+}
+
+/// How many of the `due` attempts of a lane may be published again, when `open` attempts should each have a message
+/// there, the queues hold `queued`, and the turn has `left` publishes left.
+///
+/// During an outage every open attempt still has its message, and nothing is due to be added however long it lasts.
+pub fn missing(open: u64, queued: u64, due: usize, left: usize) -> usize {
+    let gone = usize::try_from(open.saturating_sub(queued)).unwrap_or(usize::MAX);
+    gone.min(due).min(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn every_open_state_has_a_lane_and_no_other() {
+        for state in State::ALL {
+            assert_eq!(Lane::of(state, None, None).is_some(), state.is_open(), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_with_the_id_system_until_it_is_published_again() {
+        let lane = |published: Option<i64>, sent: Option<i64>| {
+            Lane::of(State::Requested, published.map(at), sent.map(at))
+        };
+        assert_eq!(lane(Some(1), None), Some(Lane::Request), "it never got there");
+        assert_eq!(lane(Some(2), Some(2)), Some(Lane::Reply));
+        assert_eq!(lane(Some(3), Some(2)), Some(Lane::Request), "it is to be asked again");
+    }
+
+    #[test]
+    fn it_is_due_when_the_patience_of_its_lane_is_over_and_not_before() {
+        let patience = Patience { queued: Duration::from_secs(60), asked: Duration::from_secs(600) };
+        for (lane, limit) in [(Lane::Outcome, 60), (Lane::Request, 60), (Lane::Reply, 600)] {
+            assert!(!patience.is_over(lane, at(0), at(limit - 1)), "{lane:?}");
+            assert!(patience.is_over(lane, at(0), at(limit)), "{lane:?}");
+            assert!(!patience.is_over(lane, at(limit * 2), at(0)), "{lane:?}: a clock that was set back");
+        }
+    }
+
+    #[test]
+    fn no_more_is_published_again_than_is_missing() {
+        assert_eq!(missing(1_000, 1_000, 1_000, 500), 0, "an outage: everything still waits");
+        assert_eq!(missing(1_000, 0, 1_000, 500), 500, "a broker that lost all of it");
+        assert_eq!(missing(20, 10, 10, 500), 10, "ten lost among ten that are on their way");
+        assert_eq!(missing(20, 0, 3, 500), 3, "fewer are due than are missing");
+        assert_eq!(missing(3, 900, 3, 500), 0, "more messages than attempts");
+    }
+}

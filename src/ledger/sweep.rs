@@ -1,0 +1,286 @@
+//! What the sweeper and `nidbridge recover` ask of the ledger.
+//!
+//! Invariant: an attempt is looked at only where it is the newest of its record; its end by expiry never falls into a
+//! write to OpenCRVS that is under way or may still arrive; erasing keeps everything that is not sealed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sqlx::{Any, Row as _, Transaction};
+
+use super::confirm::millis;
+use super::history::Note;
+use super::rows::{self, Case, Known, required};
+use super::{Ledger, LedgerError, Stage};
+use crate::domain::{AttemptId, Cause, Event, Lane, RecordId, State, next};
+
+/// What came of an attempt whose token is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// It has ended.
+    Ended {
+        /// The ID system has issued an ID for the record, which is not registered now.
+        orphan: bool,
+    },
+    /// A confirmer is at it, or it has moved on by itself.
+    LeftAlone,
+}
+
+impl Ledger {
+    /// Attempts of a lane that were not heard of for `silence`, the most silent first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn silent(
+        &self,
+        lane: Lane,
+        silence: Duration,
+        most: usize,
+    ) -> Result<Vec<AttemptId>, LedgerError> {
+        let found = sqlx::query(
+            "SELECT a.attempt_id FROM attempt a \
+             JOIN record r ON r.record_id = a.record_id AND r.newest_attempt = a.attempt_id \
+             WHERE a.state IN ('received', 'requested', 'answered') \
+             AND CASE WHEN a.state = 'answered' THEN 'outcome' \
+                 WHEN a.state = 'requested' AND a.sent_at >= COALESCE(a.published_at, 0) THEN 'reply' \
+                 ELSE 'request' END = $1 \
+             AND COALESCE(a.published_at, a.recorded_at) <= (SELECT now_ms FROM clock) - $2 \
+             ORDER BY COALESCE(a.published_at, a.recorded_at) LIMIT $3",
+        )
+        .bind(lane.as_str())
+        .bind(millis(silence))
+        .bind(limit(most))
+        .fetch_all(&self.pool)
+        .await?;
+        attempts(&found)
+    }
+
+    /// How many attempts of a lane are open.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn open_in(&self, lane: Lane) -> Result<u64, LedgerError> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS n FROM attempt a \
+             JOIN record r ON r.record_id = a.record_id AND r.newest_attempt = a.attempt_id \
+             WHERE a.state IN ('received', 'requested', 'answered') \
+             AND CASE WHEN a.state = 'answered' THEN 'outcome' \
+                 WHEN a.state = 'requested' AND a.sent_at >= COALESCE(a.published_at, 0) THEN 'reply' \
+                 ELSE 'request' END = $1",
+        )
+        .bind(lane.as_str())
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(row.try_get::<i64, _>("n")?.unsigned_abs())
+    }
+
+    /// The open attempts in the order of their ids, those after `after`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn open_after(
+        &self,
+        after: Option<AttemptId>,
+        most: usize,
+    ) -> Result<Vec<AttemptId>, LedgerError> {
+        let found = sqlx::query(
+            "SELECT a.attempt_id FROM attempt a \
+             JOIN record r ON r.record_id = a.record_id AND r.newest_attempt = a.attempt_id \
+             WHERE a.state IN ('received', 'requested', 'answered') AND a.attempt_id > $1 \
+             ORDER BY a.attempt_id LIMIT $2",
+        )
+        .bind(after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(limit(most))
+        .fetch_all(&self.pool)
+        .await?;
+        attempts(&found)
+    }
+
+    /// How many attempts are open, by state.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn open_counts(&self) -> Result<BTreeMap<&'static str, u64>, LedgerError> {
+        let mut counts = self.counts().await?;
+        counts.retain(|name, _| State::parse(name).is_some_and(State::is_open));
+        Ok(counts)
+    }
+
+    /// Writes into the history that the attempt's next hop was published again.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn republished(&self, case: &Case) -> Result<(), LedgerError> {
+        let record = case.record.id.as_str();
+        let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
+        self.note(&mut tx, swept(record, Some(case.attempt.id), "republished", None)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Open attempts whose token is dead and that no confirmer is at. A write whose end is not known is waited for
+    /// as long as `quarantine`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn outlived(&self, quarantine: Duration, most: usize) -> Result<Vec<AttemptId>, LedgerError> {
+        let found = sqlx::query(
+            "SELECT a.attempt_id FROM attempt a JOIN record r ON r.record_id = a.record_id \
+             WHERE a.ended_at IS NULL AND a.state IN ('received', 'requested', 'answered') \
+             AND a.token_expires_at <= (SELECT now_ms FROM clock) AND r.lease_until <= (SELECT now_ms FROM clock) \
+             AND COALESCE(r.intent_at, 0) <= (SELECT now_ms FROM clock) - $1 \
+             ORDER BY a.token_expires_at LIMIT $2",
+        )
+        .bind(millis(quarantine))
+        .bind(limit(most))
+        .fetch_all(&self.pool)
+        .await?;
+        attempts(&found)
+    }
+
+    /// Ends an attempt of [`Ledger::outlived`], unless that has changed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn expire(&self, attempt: AttemptId, quarantine: Duration) -> Result<Expiry, LedgerError> {
+        let Some(case) = self.case(attempt).await? else { return Ok(Expiry::LeftAlone) };
+        let record = case.record.id.as_str();
+        let Some(mut tx) = self.on_record(record).await? else { return Ok(Expiry::LeftAlone) };
+        // The record's row is ours now: no lease and no intent can come in between.
+        let still = sqlx::query(
+            "SELECT 1 AS one FROM attempt a JOIN record r ON r.record_id = a.record_id WHERE a.attempt_id = $1 \
+             AND a.token_expires_at <= (SELECT now_ms FROM clock) AND r.lease_until <= (SELECT now_ms FROM clock) \
+             AND COALESCE(r.intent_at, 0) <= (SELECT now_ms FROM clock) - $2",
+        )
+        .bind(attempt.to_string())
+        .bind(millis(quarantine))
+        .fetch_optional(&mut *tx)
+        .await?;
+        let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
+        if still.is_none()
+            || !case.attempt.state.is_open()
+            || next(case.attempt.state, Event::Expire).is_err()
+        {
+            tx.rollback().await?;
+            return Ok(Expiry::LeftAlone);
+        }
+        self.shift(&mut tx, attempt, Event::Expire, Stage::Sweep, Some(Cause::TokenRefused)).await?;
+        let orphan = case.is_newest() && case.record.known == Some(Known::Issued);
+        if orphan {
+            let note = swept(record, Some(attempt), "id_without_registration", Some(Cause::OrphanId));
+            self.note(&mut tx, note).await?;
+        }
+        tx.commit().await?;
+        Ok(Expiry::Ended { orphan })
+    }
+
+    /// Marks the open attempts whose token dies within `notice`, once for each token's end, and returns them.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`]; those that were returned before stay marked.
+    pub async fn warn_expiring(&self, notice: Duration, most: usize) -> Result<Vec<Case>, LedgerError> {
+        let found = sqlx::query(
+            "SELECT a.attempt_id FROM attempt a WHERE a.ended_at IS NULL \
+             AND a.state IN ('received', 'requested', 'answered') \
+             AND a.token_expires_at > (SELECT now_ms FROM clock) \
+             AND a.token_expires_at <= (SELECT now_ms FROM clock) + $1 \
+             AND COALESCE(a.warned_for, 0) <> a.token_expires_at ORDER BY a.token_expires_at LIMIT $2",
+        )
+        .bind(millis(notice))
+        .bind(limit(most))
+        .fetch_all(&self.pool)
+        .await?;
+        let mut warned = Vec::new();
+        for attempt in attempts(&found)? {
+            let Some(case) = self.case(attempt).await? else { continue };
+            let Some(mut tx) = self.on_record(case.record.id.as_str()).await? else { continue };
+            if mark_warned(&mut tx, attempt).await? {
+                let note = swept(
+                    case.record.id.as_str(),
+                    Some(attempt),
+                    "token_expiring",
+                    Some(Cause::TokenExpiring),
+                );
+                self.note(&mut tx, note).await?;
+                tx.commit().await?;
+                warned.push(case);
+            }
+        }
+        Ok(warned)
+    }
+
+    /// Records of which something sealed is still kept that ended longer than `keep` ago.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn erasable(&self, keep: Duration, most: usize) -> Result<Vec<RecordId>, LedgerError> {
+        let found = sqlx::query(
+            "SELECT a.record_id FROM attempt a WHERE a.ended_at <= (SELECT now_ms FROM clock) - $1 \
+             AND (a.sealed_view IS NOT NULL OR a.sealed_token IS NOT NULL) \
+             UNION \
+             SELECT r.record_id FROM record r JOIN attempt a ON a.attempt_id = r.newest_attempt \
+             WHERE r.sealed_id IS NOT NULL AND a.ended_at <= (SELECT now_ms FROM clock) - $1 LIMIT $2",
+        )
+        .bind(millis(keep))
+        .bind(limit(most))
+        .fetch_all(&self.pool)
+        .await?;
+        found.iter().map(|row| required(row, "record_id", |text| RecordId::parse(text).ok())).collect()
+    }
+
+    /// Erases what is sealed of a record and ended longer than `keep` ago; the ID's fingerprint stays. Says whether
+    /// there was anything.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`]; nothing is erased then.
+    pub async fn erase(&self, record: &RecordId, keep: Duration) -> Result<bool, LedgerError> {
+        let Some(mut tx) = self.on_record(record.as_str()).await? else { return Ok(false) };
+        let of_attempts = sqlx::query(
+            "UPDATE attempt SET sealed_view = NULL, sealed_token = NULL WHERE record_id = $1 \
+             AND ended_at <= (SELECT now_ms FROM clock) - $2 \
+             AND (sealed_view IS NOT NULL OR sealed_token IS NOT NULL)",
+        )
+        .bind(record.as_str())
+        .bind(millis(keep))
+        .execute(&mut *tx)
+        .await?;
+        // An open attempt still needs the ID.
+        let of_record = sqlx::query(
+            "UPDATE record SET sealed_id = NULL WHERE record_id = $1 AND sealed_id IS NOT NULL \
+             AND EXISTS (SELECT 1 FROM attempt a WHERE a.attempt_id = record.newest_attempt \
+             AND a.ended_at <= (SELECT now_ms FROM clock) - $2)",
+        )
+        .bind(record.as_str())
+        .bind(millis(keep))
+        .execute(&mut *tx)
+        .await?;
+        let erased = of_attempts.rows_affected() + of_record.rows_affected() > 0;
+        if erased {
+            self.note(&mut tx, swept(record.as_str(), None, "erased", None)).await?;
+        }
+        tx.commit().await?;
+        Ok(erased)
+    }
+}
+
+async fn mark_warned(tx: &mut Transaction<'static, Any>, attempt: AttemptId) -> Result<bool, LedgerError> {
+    let marked = sqlx::query(
+        "UPDATE attempt SET warned_for = token_expires_at WHERE attempt_id = $1 \
+         AND state IN ('received', 'requested', 'answered') AND COALESCE(warned_for, 0) <> token_expires_at",
+    )
+    .bind(attempt.to_string())
+    .execute(&mut **tx)
+    .await?;
+    Ok(marked.rows_affected() == 1)
+}
+
+fn swept<'a>(record: &'a str, attempt: Option<AttemptId>, what: &'a str, cause: Option<Cause>) -> Note<'a> {
+    Note { record, attempt, stage: Stage::Sweep, what, cause }
+}
+
+fn attempts(found: &[sqlx::any::AnyRow]) -> Result<Vec<AttemptId>, LedgerError> {
+    found.iter().map(|row| required(row, "attempt_id", |text| AttemptId::parse(text).ok())).collect()
+}
+
+fn limit(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,287 @@
+//! Stage *sweep*: looks after the attempts that nothing was heard of, and after what has outlived its time.
+//!
+//! Of all workers of an installation one sweeps, by a lease in the ledger. In each turn it ends attempts whose token is
+//! dead, warns of those that are about to be, erases what is kept sealed for too long, and publishes again what got
+//! lost on the way.
+//!
+//! Invariant: it cannot make an outage worse. It publishes one message at a time and stops at the first that fails, an
+//! attempt at most once in the longest delay, and no more than the queues are short of.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::next_hop::{NextHop, Queues};
+use super::settle::{Fault, chain};
+use crate::broker::names::{NID_KINDS, NID_REPLIES, nid_requests};
+use crate::broker::{BrokerError, Link, WorkQueue};
+use crate::domain::{AttemptId, Cause, Lane, Patience, missing};
+use crate::ledger::{Case, Expiry, Ledger, LedgerError};
+use crate::telemetry::Metrics;
+
+/// The lease that makes a sweeper the only one.
+const LEASE: &str = "sweep";
+/// One publish, one query and some slack: a sweeper that still works is not taken for one that is gone.
+const LEASE_FLOOR: Duration = Duration::from_secs(5);
+/// Erasing is looked into no more often than that, however often the sweeper turns.
+const ERASE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// How the sweeper goes about it.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepRules {
+    /// How often it turns.
+    pub interval: Duration,
+    /// How many of each it does in one turn, at most.
+    pub batch: usize,
+    /// How long an attempt may be silent.
+    pub patience: Patience,
+    /// How long before a token dies an operator is warned.
+    pub expiring: Duration,
+    /// How long a write may still arrive whose end is not known.
+    pub quarantine: Duration,
+    /// How long after the end what is sealed is kept.
+    pub keep_sealed: Duration,
+}
+
+/// The stage.
+pub struct Sweep {
+    /// What should be on its way.
+    pub ledger: Ledger,
+    /// How it gets on its way again.
+    pub next: NextHop,
+    /// Our own vhost.
+    pub bridge: Link,
+    /// The vendor's vhost.
+    pub nid: Link,
+    /// The queues between the stages.
+    pub queues: Queues,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How to go about it.
+    pub rules: SweepRules,
+}
+
+/// Why a turn ended early.
+#[derive(Debug, thiserror::Error)]
+enum Halt {
+    #[error("another process sweeps")]
+    Elsewhere,
+    #[error("told to stop")]
+    Told,
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("the broker cannot be asked")]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Hop(#[from] Fault),
+}
+
+impl Halt {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Elsewhere => "elsewhere",
+            Self::Told => "told",
+            Self::Ledger(_) | Self::Broker(_) | Self::Hop(_) => "stopped",
+        }
+    }
+}
+
+/// What a sweeper remembers.
+struct Watch<'a> {
+    stop: &'a CancellationToken,
+    renewed: Instant,
+    erased: Option<Instant>,
+}
+
+impl Sweep {
+    /// The stage's name.
+    pub const NAME: &'static str = "sweep";
+
+    /// Turns until it is told to stop.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let mut tick = tokio::time::interval(self.rules.interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut watch = Watch { stop, renewed: Instant::now(), erased: None };
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = stop.cancelled() => break,
+            }
+            let outcome = match self.turn(&mut watch).await {
+                Ok(()) => "done",
+                Err(halt) => {
+                    if halt.outcome() == "stopped" {
+                        tracing::warn!(stage = Self::NAME, error = %chain(&halt), "the turn ended early");
+                    }
+                    halt.outcome()
+                }
+            };
+            self.metrics.sweep(outcome);
+        }
+        if let Err(fault) = self.ledger.resign(LEASE).await {
+            tracing::warn!(stage = Self::NAME, error = %chain(&fault), "the lease ends by itself");
+        }
+    }
+
+    async fn turn(&self, watch: &mut Watch<'_>) -> Result<(), Halt> {
+        self.take(watch).await?;
+        self.expire(watch).await?;
+        self.warn().await?;
+        self.erase(watch).await?;
+        let mut left = self.rules.batch;
+        for lane in Lane::ALL {
+            left = left.saturating_sub(self.sweep(lane, left, watch).await?);
+        }
+        Ok(())
+    }
+
+    async fn take(&self, watch: &mut Watch<'_>) -> Result<(), Halt> {
+        if !self.ledger.hold(LEASE, self.lease()).await? {
+            return Err(Halt::Elsewhere);
+        }
+        watch.renewed = Instant::now();
+        Ok(())
+    }
+
+    /// Goes on only while it is still ours to go on.
+    async fn go_on(&self, watch: &mut Watch<'_>) -> Result<(), Halt> {
+        if watch.stop.is_cancelled() {
+            return Err(Halt::Told);
+        }
+        if watch.renewed.elapsed() < self.lease() / 3 {
+            return Ok(());
+        }
+        self.take(watch).await
+    }
+
+    fn lease(&self) -> Duration {
+        LEASE_FLOOR + self.rules.interval * 2
+    }
+
+    /// Publishes again what a lane is short of; says how many that were.
+    async fn sweep(&self, lane: Lane, left: usize, watch: &mut Watch<'_>) -> Result<usize, Halt> {
+        let due = self.ledger.silent(lane, self.rules.patience.of(lane), left).await?;
+        if due.is_empty() {
+            return Ok(0);
+        }
+        // Counted in this order, a message that is taken in between makes us publish less rather than more.
+        let queued = self.queued(lane).await?;
+        let open = self.ledger.open_in(lane).await?;
+        let most = missing(open, queued, due.len(), left);
+        tracing::info!(
+            stage = Self::NAME,
+            lane = lane.as_str(),
+            due = due.len(),
+            open,
+            queued,
+            again = most,
+            "attempts are silent"
+        );
+        let mut published = 0;
+        for attempt in due.into_iter().take(most) {
+            self.go_on(watch).await?;
+            published += usize::from(self.publish_again(attempt, lane).await?);
+        }
+        Ok(published)
+    }
+
+    /// How many messages of a lane the broker has.
+    async fn queued(&self, lane: Lane) -> Result<u64, BrokerError> {
+        match lane {
+            Lane::Outcome => depth(&self.bridge, &self.queues.outcomes).await,
+            Lane::Request => depth(&self.bridge, &self.queues.requests).await,
+            Lane::Reply => {
+                let mut sum = u64::from(self.nid.depth(NID_REPLIES).await?.ready);
+                for kind in NID_KINDS {
+                    sum += u64::from(self.nid.depth(&nid_requests(kind)).await?.ready);
+                }
+                Ok(sum)
+            }
+        }
+    }
+
+    async fn publish_again(&self, attempt: AttemptId, lane: Lane) -> Result<bool, Halt> {
+        let Some(case) = self.ledger.case(attempt).await? else { return Ok(false) };
+        let at = &case.attempt;
+        let still = Lane::of(at.state, at.published_at, at.sent_at) == Some(lane)
+            && case.is_newest()
+            && self.rules.patience.is_over(lane, at.last_heard(), self.ledger.now().await?);
+        if !still {
+            return Ok(false);
+        }
+        match self.next.drive(&case).await {
+            Ok(()) => {}
+            Err(Fault::Publish(fault)) => {
+                // It may have arrived, and then a second one in the next turn would be one too many.
+                if fault.may_be_stored() {
+                    self.ledger.published(attempt).await?;
+                }
+                return Err(Fault::Publish(fault).into());
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+        self.ledger.republished(&case).await?;
+        self.metrics.swept(at.state);
+        tracing::info!(
+            stage = Self::NAME, record.id = %case.record.id, attempt.id = %attempt,
+            attempt.state = at.state.as_str(), "published again"
+        );
+        Ok(true)
+    }
+
+    /// Ends the attempts whose token is dead.
+    async fn expire(&self, watch: &mut Watch<'_>) -> Result<(), Halt> {
+        for attempt in self.ledger.outlived(self.rules.quarantine, self.rules.batch).await? {
+            self.go_on(watch).await?;
+            let Expiry::Ended { orphan } = self.ledger.expire(attempt, self.rules.quarantine).await? else {
+                continue;
+            };
+            self.alarm(attempt, Cause::TokenRefused, "the token died before OpenCRVS could be told");
+            if orphan {
+                self.alarm(attempt, Cause::OrphanId, "an ID was issued for a record that is not registered");
+            }
+        }
+        Ok(())
+    }
+
+    async fn warn(&self) -> Result<(), Halt> {
+        for Case { attempt, .. } in self.ledger.warn_expiring(self.rules.expiring, self.rules.batch).await? {
+            self.alarm(attempt.id, Cause::TokenExpiring, "the token dies soon");
+        }
+        Ok(())
+    }
+
+    fn alarm(&self, attempt: AttemptId, cause: Cause, what: &'static str) {
+        self.metrics.alarm(cause);
+        tracing::error!(stage = Self::NAME, attempt.id = %attempt, cause = cause.as_str(), "{what}");
+    }
+
+    /// Erases a batch of what was kept for long enough.
+    async fn erase(&self, watch: &mut Watch<'_>) -> Result<(), Halt> {
+        let pause = ERASE_EVERY.min(self.rules.keep_sealed / 100);
+        if watch.erased.is_some_and(|last| last.elapsed() < pause) {
+            return Ok(());
+        }
+        let records = self.ledger.erasable(self.rules.keep_sealed, self.rules.batch).await?;
+        // A full batch may have left some, which the next turn is for.
+        let all = records.len() < self.rules.batch;
+        for record in &records {
+            self.go_on(watch).await?;
+            if self.ledger.erase(record, self.rules.keep_sealed).await? {
+                self.metrics.erased();
+            }
+        }
+        watch.erased = all.then(Instant::now);
+        Ok(())
+    }
+}
+
+async fn depth(link: &Link, queue: &WorkQueue) -> Result<u64, BrokerError> {
+    let mut sum = u64::from(link.depth(queue.name()).await?.ready);
+    for (_, name) in queue.delays() {
+        sum += u64::from(link.depth(&name).await?.ready);
+    }
+    Ok(sum)
+}

@@ -1,0 +1,131 @@
+//! What the ledger tells the sweeper, on both ledgers.
+
+use std::time::Duration;
+
+use nidbridge::domain::{Event, Lane, State};
+use nidbridge::ledger::{Expiry, Resolution, VendorReply};
+
+use crate::harness::ledgers::{OpenLedger, both};
+use crate::ledger::{TTL, issued, receive, reply, requested, state};
+
+const NOW: Duration = Duration::ZERO;
+const LATER: Duration = Duration::from_secs(3_600);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_is_in_the_lane_that_its_message_is_in() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let waits = async || {
+            let mut lanes = Vec::new();
+            for lane in Lane::ALL {
+                let silent = ledger.silent(lane, NOW, 10).await.unwrap();
+                assert_eq!(u64::try_from(silent.len()).unwrap(), ledger.open_in(lane).await.unwrap());
+                assert!(ledger.silent(lane, LATER, 10).await.unwrap().is_empty());
+                lanes.extend(silent.iter().map(|_| lane));
+            }
+            lanes
+        };
+        let case = receive(ledger, "r", 0).await;
+        assert_eq!(waits().await, [Lane::Request]);
+        ledger.requested(&case, "amqp").await.unwrap();
+        assert_eq!(waits().await, [Lane::Request], "the ID system's queue has it only once it says so");
+        ledger.sent(case.attempt.id).await.unwrap();
+        assert_eq!(waits().await, [Lane::Reply]);
+        assert_eq!(
+            reply(ledger, &case, 1, &issued(ledger, "1234567890")).await,
+            Resolution::Answered(case.attempt.id)
+        );
+        assert_eq!(waits().await, [Lane::Outcome]);
+        ledger.finish(case.attempt.id, Event::Confirm, None).await.unwrap();
+        assert_eq!(waits().await, []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pending_begins_the_wait_for_the_id_system_anew() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let case = requested(ledger, "r", 0).await;
+        ledger.sent(case.attempt.id).await.unwrap();
+        let before = ledger.case(case.attempt.id).await.unwrap().unwrap().attempt.last_heard();
+        let waited = async || (ledger.now().await.unwrap() > before).then_some(());
+        crate::harness::eventually(TTL, "a millisecond", waited).await;
+        reply(ledger, &case, 1, &VendorReply::Pending(None)).await;
+        assert!(ledger.case(case.attempt.id).await.unwrap().unwrap().attempt.last_heard() > before);
+        assert_eq!(ledger.open_in(Lane::Reply).await.unwrap(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_token_ends_no_attempt_that_a_confirmer_is_at() {
+    for open in &both().await {
+        let ledger = &open.ledger;
+        let case = requested(ledger, "r", 0).await;
+        reply(ledger, &case, 1, &issued(ledger, "1234567890")).await;
+        open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
+        let (lease, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+        let outlived = async |quarantine| ledger.outlived(quarantine, 10).await.unwrap();
+        assert!(outlived(NOW).await.is_empty());
+        assert_eq!(ledger.expire(case.attempt.id, NOW).await.unwrap(), Expiry::LeftAlone);
+        assert!(ledger.intend(lease, TTL).await.unwrap());
+        ledger.release(lease).await.unwrap();
+        // The write may still arrive.
+        assert!(outlived(LATER).await.is_empty());
+        assert_eq!(ledger.expire(case.attempt.id, LATER).await.unwrap(), Expiry::LeftAlone);
+        assert_eq!(outlived(NOW).await, [case.attempt.id]);
+        let ended = Expiry::Ended { orphan: true };
+        assert_eq!(ledger.expire(case.attempt.id, NOW).await.unwrap(), ended);
+        assert_eq!(state(ledger, &case).await, State::Expired);
+        assert_eq!(ledger.expire(case.attempt.id, NOW).await.unwrap(), Expiry::LeftAlone);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_is_warned_once_for_each_end_of_a_token() {
+    for open in &both().await {
+        let ledger = &open.ledger;
+        receive(ledger, "r", 0).await;
+        let warned = async |notice| ledger.warn_expiring(notice, 10).await.unwrap().len();
+        let century = Duration::from_secs(100 * 365 * 86_400);
+        assert_eq!(warned(Duration::ZERO).await, 0);
+        assert_eq!((warned(century).await, warned(century).await), (1, 0));
+        // Renewed.
+        open.execute("UPDATE attempt SET token_expires_at = token_expires_at + 1000").await.unwrap();
+        assert_eq!((warned(century).await, warned(century).await), (1, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_id_is_asked_for_again_and_must_be_the_same() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let first = requested(ledger, "r", 0).await;
+        reply(ledger, &first, 1, &issued(ledger, "1234567890")).await;
+        assert!(!ledger.erase(&first.record.id, NOW).await.unwrap(), "an open attempt lost its data");
+        ledger.finish(first.attempt.id, Event::Expire, None).await.unwrap();
+        assert!(ledger.erasable(LATER, 10).await.unwrap().is_empty());
+        assert_eq!(ledger.erasable(NOW, 10).await.unwrap(), std::slice::from_ref(&first.record.id));
+        assert!(ledger.erase(&first.record.id, NOW).await.unwrap());
+        assert!(ledger.erasable(NOW, 10).await.unwrap().is_empty());
+        let second = requested(ledger, "r", 1).await;
+        assert_eq!((second.record.known.is_some(), second.record.at_hand()), (true, None));
+        let other = reply(ledger, &second, 2, &issued(ledger, "2222222222")).await;
+        assert!(matches!(other, Resolution::Refused(_)), "{other:?}");
+        let same = reply(ledger, &second, 2, &issued(ledger, "1234567890")).await;
+        assert_eq!(same, Resolution::Answered(second.attempt.id));
+        let now = ledger.case(second.attempt.id).await.unwrap().unwrap();
+        assert!(now.record.sealed_id.is_some() && now.record.at_hand().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_holder_at_a_time_and_the_next_when_its_time_is_up() {
+    for open in &both().await {
+        let ours = &open.ledger;
+        let theirs = open.reopen_as("other").await;
+        assert!(ours.hold("x", TTL).await.unwrap() && ours.hold("x", TTL).await.unwrap());
+        assert!(!theirs.hold("x", TTL).await.unwrap() && theirs.hold("y", TTL).await.unwrap());
+        theirs.resign("x").await.unwrap();
+        assert!(!theirs.hold("x", TTL).await.unwrap(), "one that has it not gave it away");
+        ours.resign("x").await.unwrap();
+        assert!(theirs.hold("x", Duration::ZERO).await.unwrap());
+        assert!(ours.hold("x", TTL).await.unwrap());
+    }
+}
