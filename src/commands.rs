@@ -14,6 +14,7 @@ mod output;
 mod parts;
 mod shutdown;
 mod simulate;
+mod spool;
 mod start;
 mod topology;
 mod worker;
@@ -69,6 +70,9 @@ pub enum Command {
     /// Exchanges and queues on the broker.
     #[command(subcommand)]
     Topology(topology::TopologyCommand),
+    /// Registrations that a front put on its disk while the broker was away.
+    #[command(subcommand)]
+    Spool(spool::SpoolCommand),
     /// The settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -104,6 +108,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args).await,
         Command::Simulate(what) => simulate::run(what, file).await,
         Command::Topology(what) => topology::run(what, file).await,
+        Command::Spool(what) => spool::run(what, file).await,
         Command::Config(what) => config::run(what, file),
         Command::Healthcheck => healthcheck::run(file),
         Command::Version => output::line(concat!("nidbridge ", env!("CARGO_PKG_VERSION"))),

@@ -1,11 +1,17 @@
 //! `nidbridge front`: takes registrations.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use super::{Failure, Process, parts};
+use crate::config::Config;
+use crate::front::spool::{Spool, SpoolSettings};
 use crate::front::{Front, Limits, serve};
 use crate::opencrvs::{KeyStore, KeyStoreSettings};
+use crate::telemetry::Metrics;
 
 /// Runs until it is told to stop.
 pub(super) async fn run(process: Process) -> Result<(), Failure> {
@@ -14,11 +20,11 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
         .await
         .with_context(|| format!("FRONT_LISTEN (front.listen): {address} cannot be listened on"))
         .map_err(Failure::Unavailable)?;
-    Ok(serve_on(listener, process).await?)
+    serve_on(listener, process).await
 }
 
 /// The same on a listener that is bound already.
-pub(super) async fn serve_on(listener: TcpListener, process: Process) -> anyhow::Result<()> {
+pub(super) async fn serve_on(listener: TcpListener, process: Process) -> Result<(), Failure> {
     let Process { config, metrics, stop, .. } = process;
     let config = &*config;
     let sealer = parts::sealer(config)?;
@@ -28,14 +34,42 @@ pub(super) async fn serve_on(listener: TcpListener, process: Process) -> anyhow:
         cache: config.front.key_cache.clone(),
     })
     .context("the client of auth")?;
+    let spool = match &config.front.spool {
+        Some(directory) => Some(spool(config, directory, &metrics).await?),
+        None => None,
+    };
     let link = parts::bridge_link(config, "front", &metrics);
     let limits = Limits {
         max_body: config.front.max_body,
         body_memory: config.front.body_memory,
         hold: config.front.hold,
     };
-    let front = Front { keys, sealer, publisher: link.publisher(), metrics, limits };
-    serve(listener, front, stop).await.context("the front's listener failed")?;
+    let publisher = link.publisher();
+    let front = Front { keys, sealer, publisher: publisher.clone(), spool: spool.clone(), metrics, limits };
+    let (done, relaying) = (stop.child_token(), stop.child_token());
+    let serving = async {
+        let served = serve(listener, front, done).await.context("the front's listener failed");
+        relaying.cancel();
+        served
+    };
+    let relay = async {
+        if let Some(spool) = &spool {
+            spool.relay(&publisher, relaying.clone()).await;
+        }
+    };
+    let (served, ()) = tokio::join!(serving, relay);
     link.close().await;
-    Ok(())
+    Ok(served?)
+}
+
+async fn spool(config: &Config, directory: &Path, metrics: &Arc<Metrics>) -> Result<Spool, Failure> {
+    let settings = SpoolSettings {
+        directory: directory.to_owned(),
+        max: u64::try_from(config.front.spool_max).unwrap_or(u64::MAX),
+        rest: parts::topology_settings(config).confirm_after,
+    };
+    Spool::open(settings, Arc::clone(metrics))
+        .await
+        .context("FRONT_SPOOL (front.spool)")
+        .map_err(Failure::Unavailable)
 }

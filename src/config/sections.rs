@@ -73,10 +73,14 @@ settings! {
         max_body: usize, Size, "50MiB", ["FRONT_MAX_BODY"];
         /// Memory that all bodies together may take; more callers wait.
         body_memory: usize, Size, "256MiB", ["FRONT_BODY_MEMORY"];
-        /// How long a registration is held while the broker is away, before it is answered 503.
+        /// How long a registration is held while the broker is away, before it is spooled or answered 503.
         hold: Duration, Span, "15s", ["FRONT_HOLD"];
         /// Where the last good key of OpenCRVS is kept, so that a restart does not need auth.
         key_cache: Option<PathBuf>, Optional<Path>, "", ["FRONT_KEY_CACHE"];
+        /// A directory of this front's own, where it keeps registrations on disk while the broker is away.
+        spool: Option<PathBuf>, Optional<Path>, "", ["FRONT_SPOOL"];
+        /// Bytes that the spool takes before OpenCRVS is answered 503.
+        spool_max: usize, Size, "1GiB", ["FRONT_SPOOL_MAX"];
     }
 }
 

@@ -55,6 +55,9 @@ pub struct Metrics {
     confirm: Counters<1>,
     end_to_end: Histogram,
     broker_connected: Gauges<1>,
+    spooled: Counter,
+    spool_files: Gauge,
+    spool_bytes: Gauge,
     alarms: Counters<1>,
 }
 
@@ -113,6 +116,17 @@ impl Metrics {
                 Family::default(),
             ),
             replies: book.enter(names::REPLIES, "Replies of the ID system, by status", Family::default()),
+            spooled: book.enter(
+                names::SPOOLED,
+                "Registrations that went to the front's disk first",
+                Counter::default(),
+            ),
+            spool_files: book.enter(
+                names::SPOOL_FILES,
+                "Registrations that wait in the spool",
+                Gauge::default(),
+            ),
+            spool_bytes: book.enter(names::SPOOL_BYTES, "How many bytes they are", Gauge::default()),
             alarms: book.enter(names::ALARMS, "What an operator has to look at", Family::default()),
             registry,
         }
@@ -186,6 +200,17 @@ impl Metrics {
         self.broker_connected.get_or_create(&[label(names::LINK, link)]).set(i64::from(connected));
     }
 
+    /// A registration went to the front's own disk.
+    pub fn spooled(&self) {
+        self.spooled.inc();
+    }
+
+    /// What the front's spool holds now.
+    pub fn spool_holds(&self, files: usize, bytes: u64) {
+        self.spool_files.set(i64::try_from(files).unwrap_or(i64::MAX));
+        self.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// Something that an operator has to look at.
     pub fn alarm(&self, cause: Cause) {
         self.alarms.get_or_create(&[label(names::CAUSE, cause.as_str())]).inc();
@@ -232,6 +257,8 @@ mod tests {
         metrics.end_to_end(3.0);
         metrics.broker_connected("bridge", true);
         metrics.alarm(Cause::OrphanId);
+        metrics.spooled();
+        metrics.spool_holds(2, 9_000);
         let text = metrics.encode();
         for line in [
             "nidbridge_received_total{event=\"birth\",outcome=\"accepted\"} 1",
@@ -247,6 +274,9 @@ mod tests {
             "nidbridge_end_to_end_seconds_bucket{le=\"5.0\"} 1",
             "nidbridge_broker_connected{link=\"bridge\"} 1",
             "nidbridge_alarms_total{cause=\"orphan_id\"} 1",
+            "nidbridge_spooled_total 1",
+            "nidbridge_spool_files 2",
+            "nidbridge_spool_bytes 9000",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

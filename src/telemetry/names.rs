@@ -30,6 +30,12 @@ pub const CONFIRM: &str = "nidbridge_confirm_total";
 pub const END_TO_END: &str = "nidbridge_end_to_end_seconds";
 /// Whether a connection to the broker is open (1) or not (0).
 pub const BROKER_CONNECTED: &str = "nidbridge_broker_connected";
+/// Registrations that a front put on its own disk because the broker took none.
+pub const SPOOLED: &str = "nidbridge_spooled_total";
+/// Registrations that wait in a front's spool.
+pub const SPOOL_FILES: &str = "nidbridge_spool_files";
+/// How many bytes they are.
+pub const SPOOL_BYTES: &str = "nidbridge_spool_bytes";
 /// What an operator has to look at.
 pub const ALARMS: &str = "nidbridge_alarms_total";
 /// The release that runs; always 1.
