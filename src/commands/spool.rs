@@ -16,16 +16,18 @@ use crate::telemetry::Metrics;
 /// How long the broker may take nothing before we give up.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+const RELAY: &str = "\
+For a directory (FRONT_SPOOL) whose front will not come back: a front that starts on its own directory relays it by \
+itself. Only the broker's settings are needed, no SEAL_KEYS. A file is deleted when the broker has confirmed its \
+registration, so this can be broken off and repeated.\n\n\
+Exit codes: 0 nothing is left; 1 files that cannot be read are now *.corrupt; 69 a front runs on the directory, or it \
+cannot be used; 75 the broker took nothing for 15 seconds, and what is left is told.";
+
 /// `nidbridge spool …`
 #[derive(Debug, Subcommand)]
 pub enum SpoolCommand {
     /// Gives the registrations of a directory to the broker, until none is left.
-    ///
-    /// For a directory (FRONT_SPOOL) whose front is gone: a front that starts on it again relays it by itself. Needs
-    /// the settings of the broker only, no SEAL_KEYS. What is deleted has been confirmed by the broker; broken off, it
-    /// can be repeated. Exit code 0: nothing is left. 75: the broker took nothing for 15 seconds; what is left is told.
-    /// 69: a front still runs on the directory, or it cannot be used. 1: files that cannot be read are now *.corrupt.
-    #[command(verbatim_doc_comment)]
+    #[command(after_help = RELAY)]
     Relay {
         /// The directory.
         directory: PathBuf,

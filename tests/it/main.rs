@@ -16,4 +16,5 @@ mod broker;
 mod harness;
 mod ledger;
 mod pipeline;
+mod spool;
 mod vendor;

@@ -21,7 +21,7 @@ use url::Url;
 
 use super::ground::{connected, temporary};
 use super::ledgers::{Engine, SEAL_KEYS, fresh_url, ledger};
-use super::{Ground, eventually};
+use super::{ChaosProxy, Ground, eventually};
 
 /// How long a story waits for something that has to happen.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -44,6 +44,10 @@ pub struct World {
     vendor: Link,
     roles: BTreeMap<&'static str, Role>,
     environment: BTreeMap<String, String>,
+    /// What a role is told instead, or as well.
+    own: BTreeMap<&'static str, BTreeMap<String, String>>,
+    /// What a role is started by, such as `unshare`.
+    by: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl World {
@@ -117,18 +121,15 @@ impl World {
         let vendor = Link::open(&vendor, nothing, std::sync::Arc::default());
         let nid = NidSim::start(quick_vendor(), &vendor);
         let front = Url::parse(&format!("http://127.0.0.1:{front}/")).expect("a URL");
-        Self { opencrvs, nid, ledger, ground, front, admin, dir, vendor, roles: BTreeMap::new(), environment }
+        let (roles, own, by) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { opencrvs, nid, ledger, ground, front, admin, dir, vendor, roles, environment, own, by }
     }
 
     /// Starts a role as a process of its own; its log goes to the world's directory.
     pub fn start(&mut self, role: &'static str) {
         let log = File::options().create(true).append(true).open(self.log(role)).expect("a log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nidbridge"));
-        command.arg(role).env_clear().envs(&self.environment).env("PATH", "/usr/bin:/bin");
-        if let Some(port) = self.admin.get(role) {
-            command.env("ADMIN_LISTEN", format!("127.0.0.1:{port}"));
-        }
-        let child = command
+        let child = self
+            .command(role, &[role])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)
@@ -136,6 +137,45 @@ impl World {
             .expect("the product's binary");
         let guardian = Guardian::watch(&[child.id()], None).expect("a guardian");
         self.roles.insert(role, Role { child, _guardian: guardian });
+    }
+
+    /// The product's own command line, with the settings of a role.
+    pub fn command(&self, role: &str, arguments: &[&str]) -> Command {
+        let binary = env!("CARGO_BIN_EXE_nidbridge");
+        let mut command = match self.by.get(role).map(Vec::as_slice) {
+            Some([first, rest @ ..]) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(binary);
+                command
+            }
+            Some([]) | None => Command::new(binary),
+        };
+        command.args(arguments).env_clear().envs(&self.environment).env("PATH", "/usr/bin:/bin");
+        if let Some(port) = self.admin.get(role) {
+            command.env("ADMIN_LISTEN", format!("127.0.0.1:{port}"));
+        }
+        if let Some(own) = self.own.get(role) {
+            command.envs(own);
+        }
+        command
+    }
+
+    /// A setting of one role alone, from its next start on.
+    pub fn set(&mut self, role: &'static str, name: &str, value: &str) {
+        self.own.entry(role).or_default().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Starts a role by another command, which is given the role's own command line as arguments.
+    pub fn start_by(&mut self, role: &'static str, words: &[&str]) {
+        self.by.insert(role, words.iter().map(|word| (*word).to_owned()).collect());
+    }
+
+    /// Puts a network that can be broken between a role, from its next start on, and the broker.
+    pub async fn proxy_before_broker(&mut self, role: &'static str) -> ChaosProxy {
+        let proxy = ChaosProxy::before(self.ground.amqp_port()).await;
+        let url = self.ground.link_settings_by("x", proxy.port()).url;
+        self.set(role, "AMQP_URL", url.expose_secret());
+        proxy
     }
 
     /// Waits until a role says that it is ready.
@@ -157,6 +197,11 @@ impl World {
         let mut gone = self.roles.remove(role).expect("a role that runs");
         gone.child.kill().expect("a process to kill");
         gone.child.wait().expect("its end");
+    }
+
+    /// The process of a role.
+    pub fn pid(&self, role: &str) -> Pid {
+        Pid::from_child(&self.roles[role].child)
     }
 
     /// Ends a role by SIGTERM and waits for it; its exit code.
