@@ -25,7 +25,9 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
 
 /// The same on a listener that is bound already.
 pub(super) async fn serve_on(listener: TcpListener, process: Process) -> Result<(), Failure> {
-    let Process { config, metrics, stop, .. } = process;
+    let Process { config, metrics, readiness, stop } = process;
+    // Never the broker: without it a front still has its spool, and a caller that is answered is better off.
+    let open = readiness.condition("front");
     let config = &*config;
     let sealer = parts::sealer(config)?;
     let keys = KeyStore::new(KeyStoreSettings {
@@ -46,6 +48,7 @@ pub(super) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     };
     let publisher = link.publisher();
     let front = Front { keys, sealer, publisher: publisher.clone(), spool: spool.clone(), metrics, limits };
+    open.set(true);
     let (done, relaying) = (stop.child_token(), stop.child_token());
     let serving = async {
         let served = serve(listener, front, done).await.context("the front's listener failed");

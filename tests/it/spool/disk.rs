@@ -45,11 +45,11 @@ async fn damaged_files_are_set_aside_with_an_alarm_and_the_rest_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spool_that_is_full_or_gone_is_answered_503_with_an_alarm() {
     // Room for one registration, not for two.
-    let story = Story::new(&[("FRONT_SPOOL_MAX", "4KiB"), ("FRONT_HOLD", "200ms")]).await;
+    let story = Story::new(&[("FRONT_SPOOL_MAX", "8KiB"), ("FRONT_HOLD", "200ms")]).await;
     let people = people(Kind::Birth, 4, 312);
     story.spooled(&people[..1]).await;
     let room = fs::metadata(&story.files(".registration")[0]).unwrap().len();
-    assert!((2_049..=4_096).contains(&room), "{room} bytes: choose another bound for this story");
+    assert!((4_097..=8_192).contains(&room), "{room} bytes: choose another bound for this story");
     assert_eq!(story.submit(&people[1]).await, 503);
     assert_eq!(story.metric("nidbridge_alarms_total", "spool_full"), 1.0);
     assert_eq!(story.metric("nidbridge_received_total", "spool_full"), 1.0);
