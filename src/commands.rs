@@ -15,6 +15,7 @@ mod parts;
 mod recover;
 mod shutdown;
 mod simulate;
+mod spool;
 mod start;
 mod topology;
 mod worker;
@@ -72,6 +73,9 @@ pub enum Command {
     /// Exchanges and queues on the broker.
     #[command(subcommand)]
     Topology(topology::TopologyCommand),
+    /// Registrations that a front put on its disk while the broker was away.
+    #[command(subcommand)]
+    Spool(spool::SpoolCommand),
     /// The settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -108,6 +112,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Simulate(what) => simulate::run(what, file).await,
         Command::Recover(args) => recover::run(args, file).await,
         Command::Topology(what) => topology::run(what, file).await,
+        Command::Spool(what) => spool::run(what, file).await,
         Command::Config(what) => config::run(what, file),
         Command::Healthcheck => healthcheck::run(file),
         Command::Version => output::line(concat!("nidbridge ", env!("CARGO_PKG_VERSION"))),

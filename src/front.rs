@@ -1,14 +1,16 @@
-//! The HTTP front: takes a registration from OpenCRVS and answers 202 when the broker has it.
+//! The HTTP front: takes a registration from OpenCRVS and answers 202 when the broker, or the spool, has it.
 //!
 //! Authenticate, read, parse into the view, seal, publish, answer. It needs the broker and auth's key, nothing else;
 //! next: [`worker`](crate::worker).
 //!
-//! Invariant: 2xx only after the broker's confirm. The document is dropped here; what goes on is the sealed view and
+//! Invariant: 2xx only after the broker's confirm, or once the [`spool`] is durable. The document is dropped here; what goes on is the sealed view and
 //! the sealed token. Core is answered nothing that holds personal data.
 
 mod accept;
 mod body;
+mod handover;
 mod refusal;
+pub mod spool;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -27,6 +29,7 @@ use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 pub use refusal::Refusal;
+use spool::Spool;
 
 use crate::broker::Publisher;
 use crate::opencrvs::KeyStore;
@@ -41,6 +44,8 @@ pub struct Front {
     pub sealer: Arc<Sealer>,
     /// Where registrations go.
     pub publisher: Publisher,
+    /// Where they are kept while the broker takes none; without it, OpenCRVS is answered 503 then.
+    pub spool: Option<Spool>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The limits.

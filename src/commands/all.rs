@@ -21,7 +21,7 @@ pub(super) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         role
     };
     let stages = [WorkerStage::Record, WorkerStage::Send, WorkerStage::Resolve, WorkerStage::Sweep];
-    let front = async { ended(front::serve_on(listener, process.clone()).await.map_err(Failure::Failed)) };
+    let front = async { ended(front::serve_on(listener, process.clone()).await) };
     let worker = async { ended(worker::run(process.clone(), &stages).await) };
     let confirmer = async { ended(confirmer::run(process.clone()).await) };
     let (front, worker, confirmer) = tokio::join!(front, worker, confirmer);

@@ -75,10 +75,14 @@ settings! {
         body_memory: usize, Size, "256MiB", ["FRONT_BODY_MEMORY"];
         /// The longest pause within a body before its caller is given up.
         body_timeout: Duration, Span, "30s", ["FRONT_BODY_TIMEOUT"];
-        /// How long a registration is held while the broker is away, before it is answered 503.
+        /// How long a registration is held while the broker is away, before it is spooled or answered 503.
         hold: Duration, Span, "15s", ["FRONT_HOLD"];
         /// Where the last good key of OpenCRVS is kept, so that a restart does not need auth.
         key_cache: Option<PathBuf>, Optional<Path>, "", ["FRONT_KEY_CACHE"];
+        /// A directory of this front's own, where it keeps registrations on disk while the broker is away.
+        spool: Option<PathBuf>, Optional<Path>, "", ["FRONT_SPOOL"];
+        /// Bytes that the spool takes before OpenCRVS is answered 503.
+        spool_max: usize, Size, "1GiB", ["FRONT_SPOOL_MAX"];
     }
 }
 

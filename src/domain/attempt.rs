@@ -198,6 +198,12 @@ pub enum Cause {
     NotYetVisible,
     /// The ID system asked to be asked again later.
     AskedToRetry,
+    /// The front's spool has reached its bound.
+    SpoolFull,
+    /// The disk of the front's spool is full, broken or does not answer.
+    SpoolUnwritable,
+    /// A spooled registration that cannot be relayed.
+    SpoolCorrupt,
     /// A fault in the bridge itself.
     Internal,
 }
@@ -231,6 +237,9 @@ impl Cause {
             Self::TooEarly => "too_early",
             Self::NotYetVisible => "not_yet_visible",
             Self::AskedToRetry => "asked_to_retry",
+            Self::SpoolFull => "spool_full",
+            Self::SpoolUnwritable => "spool_unwritable",
+            Self::SpoolCorrupt => "spool_corrupt",
             Self::Internal => "internal",
         }
     }

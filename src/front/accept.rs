@@ -1,8 +1,6 @@
-//! One registration, from the request to the broker's confirm.
+//! One registration, from the request to the moment when it is safe.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -12,8 +10,8 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
 
 use super::body::{self, Held};
+use super::handover::hand_over;
 use super::{Front, Refusal};
-use crate::broker::{Outgoing, PublishError, Target};
 use crate::domain::{
     AttemptKey, Dialect, EventKind, MESSAGE_VERSION, Registration, RegistrationMessage, RegistrationNumber,
 };
@@ -39,15 +37,15 @@ pub(super) async fn accept(
     if document.record != token.record {
         return Err(TokenFault::OtherRecord.into());
     }
-    let mut message = message(front, document, &token, &parts.headers)?;
+    let message = message(front, document, &token, &parts.headers)?;
     let key = &message.registration.key;
+    let (record, attempt) = (key.record.clone(), key.id());
     let span = tracing::Span::current();
-    span.record("record.id", key.record.as_str());
-    span.record("attempt.id", key.id().to_string());
+    span.record("record.id", record.as_str());
+    span.record("attempt.id", attempt.to_string());
     let kind = message.registration.kind.clone();
-    publish(front, &mut message).await?;
-    let key = &message.registration.key;
-    tracing::info!(event.kind = kind.as_str(), record.id = %key.record, attempt.id = %key.id(), "accepted");
+    hand_over(front, message).await?;
+    tracing::info!(event.kind = kind.as_str(), record.id = %record, attempt.id = %attempt, "accepted");
     Ok(kind)
 }
 
@@ -104,43 +102,4 @@ fn message(
         number: number.and_then(|number| RegistrationNumber::parse(number.trim()).ok()),
     };
     Ok(RegistrationMessage { v: MESSAGE_VERSION, registration, sealed_view, sealed_token })
-}
-
-/// Publishes once it can; tries again only what was certainly not sent, as long as the caller is held.
-async fn publish(front: &Front, message: &mut RegistrationMessage) -> Result<(), Refusal> {
-    let deadline = Instant::now() + front.limits.hold;
-    loop {
-        // However long it was held: what is written to OpenCRVS must not overtake our answer, so its time counts
-        // from the publish that the answer follows.
-        message.registration.accepted_at = Timestamp::now();
-        let body = serde_json::to_vec(message).map_err(|_| Refusal::Internal)?;
-        let outgoing = Outgoing {
-            id: message.registration.key.id().to_string(),
-            kind: "registration.v1",
-            content_type: "application/json",
-            correlation_id: Some(message.registration.key.record.to_string()),
-            headers: BTreeMap::new(),
-            body,
-        };
-        let fault = match front.publisher.publish(&Target::registrations(), outgoing).await {
-            Ok(()) => return Ok(()),
-            Err(fault) => fault,
-        };
-        tracing::warn!(error = %fault, "the broker did not confirm");
-        if fault.may_be_stored() {
-            return Err(Refusal::Unconfirmed(fault));
-        }
-        match fault {
-            PublishError::NotSent(_) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() || !front.publisher.available(left).await {
-                    return Err(Refusal::BrokerAway);
-                }
-            }
-            PublishError::Unroutable
-            | PublishError::Refused
-            | PublishError::TooLarge
-            | PublishError::Unknown(_) => return Err(Refusal::BrokerAway),
-        }
-    }
 }

@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::spool::NotSpooled;
 use crate::broker::PublishError;
 use crate::opencrvs::{TokenFault, fhir};
 
@@ -45,6 +46,11 @@ pub enum Refusal {
     /// The broker did not confirm in time; it may have it.
     #[error("the message broker did not confirm in time: submit the record again; a repeat does no harm")]
     Unconfirmed(#[source] PublishError),
+    /// The broker did not take it, and neither did the spool.
+    #[error(
+        "the message broker is away and the spool cannot take the registration ({0}): submit the record again later"
+    )]
+    NotSpooled(#[from] NotSpooled),
     /// Sealing or writing the message failed.
     #[error("the bridge could not seal the registration: this is a fault of the bridge, see its log")]
     Internal,
@@ -60,9 +66,10 @@ impl Refusal {
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Token(TokenFault::NoKey) | Self::BrokerAway | Self::Unconfirmed(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Token(TokenFault::NoKey)
+            | Self::BrokerAway
+            | Self::Unconfirmed(_)
+            | Self::NotSpooled(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Body(_) | Self::BodyBrokeOff => StatusCode::BAD_REQUEST,
             Self::BodyStalled { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -83,6 +90,8 @@ impl Refusal {
             Self::TooLarge { .. } => "too_large",
             Self::BrokerAway => "broker_away",
             Self::Unconfirmed(_) => "unconfirmed",
+            Self::NotSpooled(NotSpooled::Full(_)) => "spool_full",
+            Self::NotSpooled(NotSpooled::Disk(_) | NotSpooled::Slow | NotSpooled::Internal) => "spool_failed",
             Self::Internal => "internal",
             Self::UnknownPath | Self::UnknownMethod => "unknown",
         }

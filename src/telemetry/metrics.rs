@@ -58,6 +58,9 @@ pub struct Metrics {
     sweeps: Counters<1>,
     swept: Counters<1>,
     erased: Counter,
+    spooled: Counter,
+    spool_files: Gauge,
+    spool_bytes: Gauge,
     alarms: Counters<1>,
 }
 
@@ -75,6 +78,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Metrics that all stand at nothing.
+    #[expect(clippy::too_many_lines, reason = "a table of metrics")]
     pub fn new() -> Self {
         let mut registry = Registry::default();
         let mut book = Book(&mut registry);
@@ -123,6 +127,17 @@ impl Metrics {
             ),
             swept: book.enter(names::SWEPT, "Attempts whose next hop was published again", Family::default()),
             erased: book.enter(names::ERASED, "Records whose sealed values were erased", Counter::default()),
+            spooled: book.enter(
+                names::SPOOLED,
+                "Registrations that went to the front's disk first",
+                Counter::default(),
+            ),
+            spool_files: book.enter(
+                names::SPOOL_FILES,
+                "Registrations that wait in the spool",
+                Gauge::default(),
+            ),
+            spool_bytes: book.enter(names::SPOOL_BYTES, "How many bytes they are", Gauge::default()),
             alarms: book.enter(names::ALARMS, "What an operator has to look at", Family::default()),
             registry,
         }
@@ -211,6 +226,17 @@ impl Metrics {
         self.erased.inc();
     }
 
+    /// A registration went to the front's own disk.
+    pub fn spooled(&self) {
+        self.spooled.inc();
+    }
+
+    /// What the front's spool holds now.
+    pub fn spool_holds(&self, files: usize, bytes: u64) {
+        self.spool_files.set(i64::try_from(files).unwrap_or(i64::MAX));
+        self.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// Something that an operator has to look at.
     pub fn alarm(&self, cause: Cause) {
         self.alarms.get_or_create(&[label(names::CAUSE, cause.as_str())]).inc();
@@ -260,6 +286,8 @@ mod tests {
         metrics.swept(State::Requested);
         metrics.erased();
         metrics.alarm(Cause::OrphanId);
+        metrics.spooled();
+        metrics.spool_holds(2, 9_000);
         let text = metrics.encode();
         for line in [
             "nidbridge_received_total{event=\"birth\",outcome=\"accepted\"} 1",
@@ -278,6 +306,9 @@ mod tests {
             "nidbridge_swept_total{state=\"requested\"} 1",
             "nidbridge_erased_total 1",
             "nidbridge_alarms_total{cause=\"orphan_id\"} 1",
+            "nidbridge_spooled_total 1",
+            "nidbridge_spool_files 2",
+            "nidbridge_spool_bytes 9000",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -36,6 +36,12 @@ pub const SWEEPS: &str = "nidbridge_sweeps_total";
 pub const SWEPT: &str = "nidbridge_swept_total";
 /// Records whose sealed values were erased.
 pub const ERASED: &str = "nidbridge_erased_total";
+/// Registrations that a front put on its own disk because the broker took none.
+pub const SPOOLED: &str = "nidbridge_spooled_total";
+/// Registrations that wait in a front's spool.
+pub const SPOOL_FILES: &str = "nidbridge_spool_files";
+/// How many bytes they are.
+pub const SPOOL_BYTES: &str = "nidbridge_spool_bytes";
 /// What an operator has to look at.
 pub const ALARMS: &str = "nidbridge_alarms_total";
 /// The release that runs; always 1.

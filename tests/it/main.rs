@@ -20,6 +20,7 @@ mod ledger;
 mod pipeline;
 mod replies;
 mod secrets;
+mod spool;
 mod sweep;
 mod traces;
 mod vendor;

@@ -44,6 +44,10 @@ pub struct World {
     vendor: Link,
     roles: BTreeMap<&'static str, Role>,
     environment: BTreeMap<String, String>,
+    /// What a role is told instead, or as well.
+    own: BTreeMap<&'static str, BTreeMap<String, String>>,
+    /// What a role is started by, such as `unshare`.
+    by: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl World {
@@ -134,7 +138,8 @@ impl World {
         let vendor = Link::open(&vendor, nothing, std::sync::Arc::default());
         let nid = NidSim::start(quick_vendor(), &vendor);
         let front = Url::parse(&format!("http://127.0.0.1:{front}/")).expect("a URL");
-        Self { opencrvs, nid, ledger, ground, front, admin, dir, vendor, roles: BTreeMap::new(), environment }
+        let (roles, own, by) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { opencrvs, nid, ledger, ground, front, admin, dir, vendor, roles, environment, own, by }
     }
 
     /// A setting of every role that is started from now on.
@@ -159,7 +164,7 @@ impl World {
     pub fn start_as(&mut self, name: &'static str, role: &'static str) {
         let log = File::options().create(true).append(true).open(self.log(name)).expect("a log");
         let port = *self.admin.entry(name).or_insert_with(free_port);
-        let mut command = self.command(&[role]);
+        let mut command = self.command(role, &[role]);
         command.env("ADMIN_LISTEN", format!("127.0.0.1:{port}"));
         let child = command
             .stdin(Stdio::null())
@@ -173,18 +178,12 @@ impl World {
 
     /// Runs a command of the product to its end, with these settings over the world's; its exit code and its stdout.
     pub async fn run(&self, args: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String) {
-        let mut command = self.command(args);
+        let mut command = self.command("", args);
         command.envs(settings.iter().copied()).stdin(Stdio::null());
         let output = tokio::task::spawn_blocking(move || command.output());
         let output = output.await.expect("a thread").expect("the product's binary");
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nidbridge"));
-        command.args(args).env_clear().envs(&self.environment).env("PATH", "/usr/bin:/bin");
-        command
     }
 
     /// Everything that the broker holds is lost: both vhosts are as on the first day.
@@ -195,6 +194,45 @@ impl World {
     /// Empties a queue of our vhost and the delay queues beside it.
     pub async fn purge(&self, queue: &str) {
         self.ground.purge(queue).await;
+    }
+
+    /// The product's own command line, with the settings of a role.
+    pub fn command(&self, role: &str, arguments: &[&str]) -> Command {
+        let binary = env!("CARGO_BIN_EXE_nidbridge");
+        let mut command = match self.by.get(role).map(Vec::as_slice) {
+            Some([first, rest @ ..]) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(binary);
+                command
+            }
+            Some([]) | None => Command::new(binary),
+        };
+        command.args(arguments).env_clear().envs(&self.environment).env("PATH", "/usr/bin:/bin");
+        if let Some(port) = self.admin.get(role) {
+            command.env("ADMIN_LISTEN", format!("127.0.0.1:{port}"));
+        }
+        if let Some(own) = self.own.get(role) {
+            command.envs(own);
+        }
+        command
+    }
+
+    /// A setting of one role alone, from its next start on.
+    pub fn set_for(&mut self, role: &'static str, name: &str, value: &str) {
+        self.own.entry(role).or_default().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Starts a role by another command, which is given the role's own command line as arguments.
+    pub fn start_by(&mut self, role: &'static str, words: &[&str]) {
+        self.by.insert(role, words.iter().map(|word| (*word).to_owned()).collect());
+    }
+
+    /// Puts a network that can be broken between a role, from its next start on, and the broker.
+    pub async fn proxy_before_broker(&mut self, role: &'static str) -> ChaosProxy {
+        let proxy = ChaosProxy::before(self.ground.amqp_port()).await;
+        let url = self.ground.link_settings_by("x", proxy.port()).url;
+        self.set_for(role, "AMQP_URL", url.expose_secret());
+        proxy
     }
 
     /// Waits until a role says that it is ready.
@@ -216,6 +254,11 @@ impl World {
         let mut gone = self.roles.remove(role).expect("a role that runs");
         gone.child.kill().expect("a process to kill");
         gone.child.wait().expect("its end");
+    }
+
+    /// The process of a role.
+    pub fn pid(&self, role: &str) -> Pid {
+        Pid::from_child(&self.roles[role].child)
     }
 
     /// Ends a role by SIGTERM and waits for it; its exit code.

@@ -1,0 +1,149 @@
+//! The names of spool files: what order they have, and which attempt each is of.
+//!
+//! Invariant: a name is a function of the attempt alone, so one attempt has one file, however often it is submitted;
+//! the order of names is the order in which the registrars submitted.
+
+use crate::domain::{AttemptId, AttemptKey};
+
+const SPOOLED: &str = ".registration";
+const TEMPORARY: &str = ".tmp";
+const CORRUPT: &str = ".corrupt";
+/// A UUID in its usual form.
+const ID_LENGTH: usize = 36;
+
+/// The name of a spooled registration: `20261123T101112.345678Z-<attempt id>.registration`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name(String);
+
+impl Name {
+    pub(super) fn of(key: &AttemptKey) -> Self {
+        let stamp = key.stamp.strftime("%Y%m%dT%H%M%S.%6fZ");
+        Self(format!("{stamp}-{}{SPOOLED}", key.id()))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let name = Self(text.to_owned());
+        name.attempt().map(|_| name)
+    }
+
+    /// The attempt that the file must be of.
+    pub(super) fn attempt(&self) -> Option<AttemptId> {
+        let (stamp, id) = self.0.strip_suffix(SPOOLED)?.split_at_checked(self.split())?;
+        let digits = stamp.strip_suffix('-')?;
+        let plain = |c: char| c.is_ascii_digit() || matches!(c, 'T' | 'Z' | '.' | '-');
+        if digits.is_empty() || !digits.chars().all(plain) {
+            return None;
+        }
+        AttemptId::parse(id).ok().filter(|attempt| attempt.to_string() == id)
+    }
+
+    fn split(&self) -> usize {
+        self.0.len().saturating_sub(SPOOLED.len() + ID_LENGTH)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A name for the file while it is written; `nobody_elses` tells two writers of one attempt apart.
+    pub(super) fn temporary(&self, nobody_elses: u64) -> String {
+        format!("{}.{nobody_elses}{TEMPORARY}", self.0)
+    }
+
+    /// Where a file goes that cannot be read.
+    pub(super) fn corrupt(&self) -> String {
+        format!("{}{CORRUPT}", self.0)
+    }
+}
+
+/// What a file of the directory is, by its name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A registration.
+    Spooled(Name),
+    /// One that was being written when the process ended: nobody was told of it.
+    Temporary,
+    /// One that could not be read.
+    Corrupt,
+    /// None of ours: left alone.
+    Foreign,
+}
+
+pub(super) fn kind(file: &str) -> Kind {
+    if let Some(name) = Name::parse(file) {
+        return Kind::Spooled(name);
+    }
+    if file.strip_suffix(CORRUPT).and_then(Name::parse).is_some() {
+        return Kind::Corrupt;
+    }
+    let temporary = file.strip_suffix(TEMPORARY).and_then(|rest| rest.rsplit_once('.'));
+    match temporary {
+        Some((name, number)) if number.parse::<u64>().is_ok() && Name::parse(name).is_some() => {
+            Kind::Temporary
+        }
+        Some(_) | None => Kind::Foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Dialect, RecordId};
+
+    fn key(record: &str, stamp: &str) -> AttemptKey {
+        AttemptKey {
+            dialect: Dialect::Fhir,
+            record: RecordId::parse(record).unwrap(),
+            mark: stamp.to_owned(),
+            stamp: stamp.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn one_attempt_has_one_name_and_is_read_back_from_it() {
+        let key = key("one", "2026-11-23T10:11:12.3Z");
+        let name = Name::of(&key);
+        assert_eq!(name, Name::of(&key));
+        assert!(name.as_str().starts_with("20261123T101112.300000Z-"), "{name:?}");
+        assert_eq!(name.attempt(), Some(key.id()));
+        assert_eq!(kind(name.as_str()), Kind::Spooled(name.clone()));
+    }
+
+    #[test]
+    fn names_are_in_the_order_of_submission() {
+        let stamps = [
+            "1999-12-31T23:59:59.999999Z",
+            "2026-01-02T00:00:00Z",
+            "2026-01-02T00:00:00.000001Z",
+            "2026-01-02T00:00:00.1Z",
+            "2026-01-02T00:00:01Z",
+            "2026-10-01T00:00:00Z",
+            "9999-01-01T00:00:00Z",
+        ];
+        let names: Vec<Name> = stamps.iter().map(|stamp| Name::of(&key("one", stamp))).collect();
+        assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+    }
+
+    #[test]
+    fn only_files_of_the_spool_are_taken_for_one() {
+        let name = Name::of(&key("one", "2026-01-02T00:00:00Z"));
+        let (text, id) = (name.as_str(), name.attempt().unwrap());
+        assert_eq!(kind(&name.temporary(7)), Kind::Temporary);
+        assert_eq!(kind(&name.corrupt()), Kind::Corrupt);
+        for foreign in [
+            "lock".to_owned(),
+            String::new(),
+            ".registration".to_owned(),
+            "x.tmp".to_owned(),
+            format!("{text}.tmp"),
+            format!("{text}.x.tmp"),
+            format!("{text}.bak"),
+            format!("notes-{id}.registration"),
+            format!("-{id}.registration"),
+            format!("20260102T000000.000000Z-{}.registration", id.to_string().to_uppercase()),
+            "ü".repeat(40) + ".registration",
+        ] {
+            assert_eq!(kind(&foreign), Kind::Foreign, "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The relay: gives what is spooled to the broker, oldest first, as soon as the broker takes it.
+//!
+//! Invariant: a file goes only after the broker's confirm. What cannot be read is set aside and never stands in the
+//! way of the rest; what the broker does not take stays first in line.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::envelope::{self, Envelope, Unreadable};
+use super::name::Name;
+use super::{Inner, Spool, lock};
+use crate::broker::{PublishError, Publisher};
+use crate::domain::Cause;
+use crate::front::handover::{self, Fault};
+use crate::telemetry;
+
+/// A broker that is away is waited for in spans of this; each ends in a new look at the first file.
+const LOOK: Duration = Duration::from_secs(60);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What became of one file.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The broker has it.
+    Relayed,
+    /// Nobody can read it, or no broker would take it.
+    SetAside,
+    /// The broker does not take it now.
+    Failed(PublishError),
+}
+
+/// The pause after a failure: doubling, bounded, back to the first after a success.
+#[derive(Debug)]
+pub(super) struct Pause(Duration);
+
+impl Pause {
+    pub(super) fn new() -> Self {
+        Self(FIRST_PAUSE)
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.0 = FIRST_PAUSE;
+    }
+
+    pub(super) fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = pause.saturating_mul(2).min(LONGEST_PAUSE);
+        pause
+    }
+}
+
+impl Spool {
+    /// Relays until `stop`; what is spooled meanwhile as well.
+    pub async fn relay(&self, publisher: &Publisher, stop: CancellationToken) {
+        let mut pause = Pause::new();
+        loop {
+            let name = tokio::select! {
+                () = stop.cancelled() => return,
+                name = self.next_due() => name,
+            };
+            let taken = tokio::select! {
+                () = stop.cancelled() => return,
+                taken = publisher.available(LOOK) => taken,
+            };
+            if !taken {
+                continue;
+            }
+            // Not broken off: it ends within the publish timeout.
+            match self.step(&name, publisher).await {
+                Step::Relayed | Step::SetAside => pause.reset(),
+                Step::Failed(fault) => {
+                    let (waiting, wait) = (self.files(), pause.next());
+                    tracing::warn!(error = %fault, waiting, wait_ms = wait.as_millis(), "not relayed yet");
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first file, once it has rested.
+    async fn next_due(&self) -> Name {
+        loop {
+            let first = lock(&self.inner.index).first();
+            match first {
+                Some((name, due)) if due <= Instant::now() => return name,
+                Some((_, due)) => tokio::time::sleep_until(due).await,
+                None => self.inner.news.notified().await,
+            }
+        }
+    }
+
+    /// The name of the first file, rested or not.
+    pub(super) fn first(&self) -> Option<Name> {
+        lock(&self.inner.index).first().map(|(name, _)| name)
+    }
+
+    /// Gives one file to the broker.
+    pub(super) async fn step(&self, name: &Name, publisher: &Publisher) -> Step {
+        let envelope = match self.read(name).await {
+            Ok(envelope) => envelope,
+            Err(why) => return self.set_aside(name, &why).await,
+        };
+        let key = &envelope.message.registration.key;
+        let span = tracing::info_span!("relay", record.id = %key.record, attempt.id = %key.id());
+        drop(span.set_parent(telemetry::extract(&envelope.trace)));
+        match handover::publish(publisher, &envelope.message).instrument(span.clone()).await {
+            Ok(()) => {
+                self.broker_took();
+                span.in_scope(|| tracing::info!("relayed from the spool"));
+                self.remove(name).await;
+                Step::Relayed
+            }
+            Err(Fault::Broker(fault)) if handover::can_be_taken_later(&fault) => Step::Failed(fault),
+            Err(fault) => self.set_aside(name, &fault.to_string()).await,
+        }
+    }
+
+    async fn read(&self, name: &Name) -> Result<Envelope, String> {
+        let bytes = self
+            .on_disk(name, |inner, name| inner.directory.read(name))
+            .await
+            .map_err(|cause| cause.to_string())?;
+        let envelope = envelope::decode(&bytes).map_err(|why| why.to_string())?;
+        if name.attempt() == Some(envelope.message.registration.key.id()) {
+            Ok(envelope)
+        } else {
+            Err(Unreadable::OtherAttempt.to_string())
+        }
+    }
+
+    /// A file that stays is relayed again by the next process: a repeat, and no harm.
+    async fn remove(&self, name: &Name) {
+        if let Err(cause) = self.on_disk(name, |inner, name| inner.directory.remove(name)).await {
+            tracing::error!(file = name.as_str(), %cause, "relayed, but the file cannot be deleted");
+            self.inner.alarm(Cause::SpoolUnwritable);
+        }
+        self.inner.forget(name);
+    }
+
+    /// Out of the way of the rest, and never deleted.
+    async fn set_aside(&self, name: &Name, why: &str) -> Step {
+        let moved = self.on_disk(name, |inner, name| inner.directory.set_aside(name)).await;
+        match moved {
+            Ok(()) => {
+                let to = name.corrupt();
+                tracing::error!(file = name.as_str(), to, why, "a spooled registration cannot be relayed");
+            }
+            Err(cause) => {
+                let file = name.as_str();
+                tracing::error!(file, %cause, why, "a spooled registration cannot be relayed and stays");
+            }
+        }
+        self.inner.alarm(Cause::SpoolCorrupt);
+        self.inner.forget(name);
+        Step::SetAside
+    }
+
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        name: &Name,
+        work: impl FnOnce(&Inner, &Name) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let (inner, name) = (Arc::clone(&self.inner), name.clone());
+        tokio::task::spawn_blocking(move || work(&inner, &name))
+            .await
+            .unwrap_or_else(|cause| Err(io::Error::other(cause)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_bound_and_start_again() {
+        let mut pause = Pause::new();
+        let pauses: Vec<u128> = (0..8).map(|_| pause.next().as_millis()).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+        pause.reset();
+        assert_eq!(pause.next(), FIRST_PAUSE);
+    }
+}
