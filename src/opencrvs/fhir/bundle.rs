@@ -224,3 +224,56 @@ impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {
         deserializer.deserialize_map(Object).map(Parts)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(entries: &str) -> Bundle {
+        let text = format!(r#"{{"resourceType":"Bundle","entry":[{entries}]}}"#);
+        Bundle::read(text.as_bytes()).unwrap()
+    }
+
+    fn of_patient(fields: &str) -> String {
+        format!(r#"{{"resource":{{"resourceType":"Patient","id":"p",{fields}}}}}"#)
+    }
+
+    #[test]
+    fn what_holds_an_attachment_is_not_built_and_the_rest_of_the_resource_is() {
+        let long = "A".repeat(LONGEST_FIELD);
+        let location = format!(
+            r#"{{"resource":{{"resourceType":"Location","id":"l","extension":[{{"valueAttachment":"{long}"}}]}}}}"#
+        );
+        let patient = of_patient(&format!(r#""photo":["A"],"extension":["{long}"],"gender":"male""#));
+        let bundle = read(&format!("{location},{patient}"));
+        let patient = bundle.first("Patient").unwrap().as_object().unwrap();
+        assert_eq!(patient.keys().collect::<Vec<_>>(), ["gender", "id", "resourceType"]);
+        let location = bundle.first("Location").unwrap().as_object().unwrap();
+        assert_eq!(location.keys().collect::<Vec<_>>(), ["id", "resourceType"]);
+    }
+
+    #[test]
+    fn of_many_fields_and_resources_no_more_is_built_than_there_is_room_for() {
+        let large = format!(r#""extension":["{}"]"#, "A".repeat(LONGEST_FIELD / 2));
+        let bundle = read(&vec![of_patient(&large); 20].join(","));
+        let built: usize = bundle.0.iter().map(|resource| resource.body.to_string().len()).sum();
+        assert!(built <= MOST_BUILT + 20 * 64, "{built}");
+        let bundle = read(&vec![of_patient(r#""gender":"male""#); MOST_RESOURCES + 1].join(","));
+        assert_eq!(bundle.0.len(), MOST_RESOURCES);
+    }
+
+    #[test]
+    fn what_is_not_needed_takes_no_room_from_what_is() {
+        let history = r#"{"resource":{"resourceType":"TaskHistory","id":"t"}}"#;
+        let mut entries = vec![history.to_owned(); 2 * MOST_RESOURCES];
+        entries.push(of_patient(r#""gender":"male""#));
+        let bundle = read(&entries.join(","));
+        assert_eq!((bundle.0.len(), bundle.first("Patient").is_some()), (1, true));
+    }
+
+    #[test]
+    fn of_a_field_that_is_there_twice_the_last_one_counts() {
+        let bundle = read(&of_patient(r#""gender":"male","gender":"female""#));
+        assert_eq!(text(bundle.first("Patient").unwrap(), "/gender"), Some("female"));
+    }
+}
