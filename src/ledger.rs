@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyPool, Executor as _, Row as _, SqlSafeStr as _, Transaction};
 
 pub use answer::{Resolution, SealedId, VendorReply};
@@ -37,6 +37,10 @@ pub use summary::Standing;
 use crate::domain::NationalId;
 use crate::seal::Sealer;
 use fingerprint::Fingerprinter;
+
+/// How often a start looks again when another process was in its way, and after how long.
+const RACES: u32 = 10;
+const AFTER_A_RACE: Duration = Duration::from_millis(100);
 
 const COMMON: &str = include_str!("ledger/migrations/0001_ledger.sql");
 const FOR_SQLITE: &str = include_str!("ledger/migrations/0002_sqlite.sql");
@@ -100,7 +104,7 @@ impl Ledger {
             })
             .connect_with(options)
             .await?;
-        migrator(backend).run(&pool).await.map_err(LedgerError::Migrate)?;
+        migrate(backend, &pool).await?;
         let fingerprinter = Arc::new(Fingerprinter::load(&pool, sealer).await?);
         Ok(Self { pool, fingerprinter, who: settings.who.as_str().into() })
     }
@@ -157,6 +161,20 @@ impl Backend {
             return Cow::Owned(format!("{url}{separator}mode=rwc"));
         }
         Cow::Borrowed(url)
+    }
+}
+
+/// SQLite has no lock around migrations: of two processes that start at once one finds the other's tables in its way,
+/// has changed nothing, and finds its work done when it looks again.
+async fn migrate(backend: Backend, pool: &AnyPool) -> Result<(), LedgerError> {
+    let mut left = RACES;
+    loop {
+        match migrator(backend).run(pool).await {
+            Ok(()) => return Ok(()),
+            Err(MigrateError::ExecuteMigration(..) | MigrateError::Execute(_)) if left > 0 => left -= 1,
+            Err(fault) => return Err(LedgerError::Migrate(fault)),
+        }
+        tokio::time::sleep(AFTER_A_RACE).await;
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use url::Url;
 
+use super::Failure;
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Link, LinkSettings, Topology, TopologySettings};
 use crate::config::Config;
@@ -44,14 +45,18 @@ pub(super) fn sealer(config: &Config) -> anyhow::Result<Arc<Sealer>> {
     Ok(Arc::new(Sealer::parse(&config.seal_keys).context("SEAL_KEYS cannot be used")?))
 }
 
-pub(super) async fn ledger(config: &Config, role: &str, sealer: &Sealer) -> anyhow::Result<Ledger> {
+pub(super) async fn ledger(config: &Config, role: &str, sealer: &Sealer) -> Result<Ledger, Failure> {
     let settings = LedgerSettings {
         url: config.ledger.url.clone(),
         connections: config.ledger.connections,
         timeout: LEDGER_WAIT,
         who: format!("{role} {}", uuid::Uuid::new_v4().simple()),
     };
-    Ledger::open(&settings, sealer).await.context("the ledger cannot be opened")
+    Ledger::open(&settings, sealer).await.map_err(|fault| {
+        let transient = fault.is_transient();
+        let fault = anyhow::Error::new(fault).context("LEDGER_URL (ledger.url): the ledger cannot be opened");
+        if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }
+    })
 }
 
 pub(super) fn client_settings(config: &Config, url: &Url) -> ClientSettings {

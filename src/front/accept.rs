@@ -39,13 +39,14 @@ pub(super) async fn accept(
     if document.record != token.record {
         return Err(TokenFault::OtherRecord.into());
     }
-    let message = message(front, document, &token, &parts.headers)?;
+    let mut message = message(front, document, &token, &parts.headers)?;
     let key = &message.registration.key;
     let span = tracing::Span::current();
     span.record("record.id", key.record.as_str());
     span.record("attempt.id", key.id().to_string());
     let kind = message.registration.kind.clone();
-    publish(front, &message).await?;
+    publish(front, &mut message).await?;
+    let key = &message.registration.key;
     tracing::info!(event.kind = kind.as_str(), record.id = %key.record, attempt.id = %key.id(), "accepted");
     Ok(kind)
 }
@@ -106,17 +107,20 @@ fn message(
 }
 
 /// Publishes once it can; tries again only what was certainly not sent, as long as the caller is held.
-async fn publish(front: &Front, message: &RegistrationMessage) -> Result<(), Refusal> {
+async fn publish(front: &Front, message: &mut RegistrationMessage) -> Result<(), Refusal> {
     let deadline = Instant::now() + front.limits.hold;
-    let body = serde_json::to_vec(message).map_err(|_| Refusal::Internal)?;
     loop {
+        // However long it was held: what is written to OpenCRVS must not overtake our answer, so its time counts
+        // from the publish that the answer follows.
+        message.registration.accepted_at = Timestamp::now();
+        let body = serde_json::to_vec(message).map_err(|_| Refusal::Internal)?;
         let outgoing = Outgoing {
             id: message.registration.key.id().to_string(),
             kind: "registration.v1",
             content_type: "application/json",
             correlation_id: Some(message.registration.key.record.to_string()),
             headers: BTreeMap::new(),
-            body: body.clone(),
+            body,
         };
         let fault = match front.publisher.publish(&Target::registrations(), outgoing).await {
             Ok(()) => return Ok(()),

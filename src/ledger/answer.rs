@@ -262,6 +262,14 @@ impl Ledger {
             // Nobody waits for it any more, but it is this submission's first final answer and stays that.
             None => {
                 write_answer(tx, addressed, "rejected", Some(reason)).await?;
+                let note = Note {
+                    record: addressed.record.id.as_str(),
+                    attempt: Some(addressed.attempt.id),
+                    stage: Stage::Resolve,
+                    what: "rejected_too_late",
+                    cause: None,
+                };
+                self.note(tx, note).await?;
                 Ok(Resolution::Noted)
             }
         }

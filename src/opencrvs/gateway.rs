@@ -125,10 +125,11 @@ impl Gateway {
             return Err(GatewayFault::of_status(status.as_u16(), retry_after));
         }
         let Ok(parsed) = serde_json::from_slice::<Answer>(&body) else {
-            return Err(if status.is_success() {
-                GatewayFault::Unreadable
-            } else {
-                GatewayFault::of_status(status.as_u16(), retry_after)
+            return Err(match status {
+                status if status.is_success() => GatewayFault::Unreadable,
+                // A proxy whose backend is not there yet; the gateway's own answers are JSON.
+                StatusCode::NOT_FOUND => GatewayFault::Unreachable,
+                status => GatewayFault::of_status(status.as_u16(), retry_after),
             });
         };
         match (parsed.errors.as_deref(), parsed.data) {

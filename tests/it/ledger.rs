@@ -9,7 +9,7 @@ use nidbridge::domain::{
 };
 use nidbridge::ledger::{Case, LeaseRefusal, Ledger, LedgerError, Resolution, SealedId, Stage, VendorReply};
 
-use crate::harness::ledgers::{OpenLedger, both};
+use crate::harness::ledgers::{Engine, OpenLedger, SEAL_KEYS, both, fresh_url, ledger};
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -283,5 +283,27 @@ async fn history_is_only_ever_added_to() {
             assert!(open.execute(sql).await.is_err(), "{sql} went through");
         }
         assert_eq!(open.ledger.history(&case.record.id).await.unwrap().len(), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_start_at_once_find_one_ledger() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let url = fresh_url(engine).await;
+        let opening: Vec<_> = (0..4)
+            .map(|_| {
+                let url = url.clone();
+                tokio::spawn(async move { ledger(&url, SEAL_KEYS).await })
+            })
+            .collect();
+        let id = NationalId::parse("1234567890").unwrap();
+        let mut prints = Vec::new();
+        for open in opening {
+            prints.push(
+                open.await.unwrap().unwrap_or_else(|fault| panic!("{engine:?}: {fault:?}")).fingerprint(&id),
+            );
+        }
+        prints.dedup();
+        assert_eq!(prints.len(), 1, "{engine:?}");
     }
 }

@@ -25,7 +25,7 @@ pub enum FaultClass {
 /// A fault of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GatewayFault {
-    /// The request never left.
+    /// The request never left, or a proxy had nowhere to pass it on to.
     #[error("the gateway cannot be reached: check GATEWAY_URL and that it is up")]
     Unreachable,
     /// HTTP 404: a proxy such as Traefik answers so for a gateway that is just being started again.

@@ -32,7 +32,8 @@ const FOR_GOOD: [(Calls, Fault, &str); 20] = [
     (Calls::Fetch, Fault::Http(401), "token_refused"),
 ];
 
-const FOR_NOW: [(Calls, Fault, &str); 4] = [
+const FOR_NOW: [(Calls, Fault, &str); 5] = [
+    (Calls::Confirm, Fault::Http(404), "gateway_unavailable"),
     (Calls::Confirm, Fault::UserManagementDown, "gateway_unavailable"),
     (Calls::Confirm, Fault::RateLimited, "gateway_unavailable"),
     (Calls::Confirm, Fault::Http(429), "gateway_unavailable"),
