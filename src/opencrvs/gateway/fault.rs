@@ -28,9 +28,6 @@ pub enum GatewayFault {
     /// The request never left, or a proxy had nowhere to pass it on to.
     #[error("the gateway cannot be reached: check GATEWAY_URL and that it is up")]
     Unreachable,
-    /// HTTP 404: a proxy such as Traefik answers so for a gateway that is just being started again.
-    #[error("there is no gateway at its URL at the moment: check GATEWAY_URL and that it is up")]
-    NotThere,
     /// No complete answer within the time.
     #[error("the gateway did not answer in time")]
     TimedOut,
@@ -79,7 +76,7 @@ impl GatewayFault {
     /// What it means for what was to be done.
     pub fn class(&self) -> FaultClass {
         match self {
-            Self::Unreachable | Self::NotThere | Self::LookupFailed | Self::NotFound => FaultClass::Transient,
+            Self::Unreachable | Self::LookupFailed | Self::NotFound => FaultClass::Transient,
             Self::Throttled(after) => FaultClass::Throttled(*after),
             Self::Unauthorized
             | Self::RegistrarInactive
@@ -96,7 +93,6 @@ impl GatewayFault {
     pub fn cause(&self) -> Cause {
         match self {
             Self::Unreachable
-            | Self::NotThere
             | Self::TimedOut
             | Self::BrokenOff
             | Self::Status(_)
@@ -127,8 +123,7 @@ impl GatewayFault {
             // 402 is how the rate limiter of 1.7–1.9 answers REST calls.
             429 | 402 => Self::Throttled(retry_after.unwrap_or(PAUSE)),
             401 | 403 => Self::Unauthorized,
-            404 => Self::NotThere,
-            400 | 405 | 413 | 415 => Self::Contract,
+            400 | 404 | 405 | 413 | 415 => Self::Contract,
             other => Self::Status(other),
         }
     }
@@ -244,13 +239,7 @@ mod tests {
         assert_eq!(GatewayFault::of_status(502, None).class(), FaultClass::Ambiguous);
         let wait = Duration::from_secs(7);
         assert_eq!(GatewayFault::of_status(429, Some(wait)).class(), FaultClass::Throttled(wait));
-        assert_eq!(GatewayFault::of_status(302, None).class(), FaultClass::Ambiguous);
-    }
-
-    #[test]
-    fn a_gateway_that_its_proxy_does_not_know_just_now_is_asked_again() {
-        let fault = GatewayFault::of_status(404, None);
-        assert_eq!((fault.class(), fault.cause()), (FaultClass::Transient, Cause::GatewayUnavailable));
-        assert_eq!(GatewayFault::of_status(400, None).class(), FaultClass::Permanent);
+        // A redirection is not followed; who knows what passed the request on.
+        assert_eq!(GatewayFault::of_status(307, None).class(), FaultClass::Ambiguous);
     }
 }
