@@ -104,6 +104,19 @@ fn what_no_answer_could_be_given_without_is_refused_by_name() {
     assert!(read(inside.as_bytes()).is_ok_and(|document| document.record.as_str() == "c-1"));
 }
 
+#[test]
+fn of_what_is_nested_without_end_only_the_field_that_it_is_in_is_lost() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let with = |field: &str| {
+        let patient = format!(r#""resourceType":"Patient","was":0,"{field}":{deep}"#);
+        read(bundle().to_string().replace(r#""resourceType":"Patient""#, &patient).as_bytes()).unwrap()
+    };
+    for field in ["_transforms", "photo", "address", "active"] {
+        let child = with(field).view.person(Role::Child).unwrap().clone();
+        assert_eq!(child.name.unwrap().firstname.as_deref(), Some("Ada"), "{field}");
+    }
+}
+
 const KEYS: [&str; 24] = [
     "active",
     "address",
