@@ -4,6 +4,7 @@
 //!
 //! Invariant: a token is in no error, no log line and no URL that is logged; an error in an HTTP 200 is an error.
 
+mod exchange;
 pub mod fhir;
 mod gateway;
 mod keys;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use exchange::{RenewalFault, TokenExchange};
 pub use gateway::{Confirmation, FaultClass, Gateway, GatewayFault, Seen};
 pub use keys::{KeyStore, KeyStoreSettings};
 pub use token::{RecordToken, TokenFault};

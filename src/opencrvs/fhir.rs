@@ -18,6 +18,11 @@ use serde_json::Value;
 use crate::domain::{EventKind, RecordId, TrackingId, View};
 use bundle::Bundle;
 
+/// The longest text that is read at all.
+const LONGEST: usize = 256;
+/// The longest time or kind of event.
+const LONGEST_MARK: usize = 64;
+
 /// What the front needs of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
@@ -93,29 +98,37 @@ pub fn read(body: &[u8]) -> Result<Document, Refusal> {
 
 fn attempt_time(task: &Value) -> Option<(String, Timestamp)> {
     ["/lastModified", "/meta/lastUpdated"].into_iter().find_map(|path| {
-        let mark = text(task, path)?;
+        let mark = text(task, path).filter(|mark| mark.len() <= LONGEST_MARK)?;
         Some((mark.to_owned(), mark.parse().ok()?))
     })
 }
 
 fn kind(task: &Value, composition: &Value) -> Option<EventKind> {
-    let name = codes(task.get("code")?).next();
+    let by_code = task.get("code").and_then(|code| codes(code).next());
     // `birth-declaration`, `death-notification`, …
     let by_type = || codes(composition.get("type")?).find_map(|code| code.split('-').next());
-    name.or_else(by_type).filter(|name| name.len() <= 64).map(EventKind::from_name)
+    let usable = |name: &&str| !name.is_empty() && name.len() <= LONGEST_MARK;
+    by_code.filter(usable).or_else(|| by_type().filter(usable)).map(EventKind::from_name)
 }
 
 fn tracking_id(task: &Value, composition: &Value) -> Option<TrackingId> {
     let identifiers = task.get("identifier").and_then(Value::as_array).into_iter().flatten();
-    let of_task = identifiers
+    identifiers
         .filter(|id| text(id, "/system").is_some_and(|system| system.ends_with("-tracking-id")))
-        .find_map(|id| text(id, "/value"));
-    TrackingId::parse(of_task.or_else(|| text(composition, "/identifier/value"))?).ok()
+        .filter_map(|id| text(id, "/value"))
+        .chain(text(composition, "/identifier/value"))
+        .find_map(|id| TrackingId::parse(id).ok())
 }
 
-/// A text that says something.
+/// A text that says something; one that is longer than any name, date, code or reference does not.
 fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
-    value.pointer(pointer).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty())
+    let text = value.pointer(pointer).and_then(Value::as_str).map(str::trim);
+    text.filter(|text| !text.is_empty() && text.len() <= LONGEST)
+}
+
+/// A text that is a code, and so may stand in a log line and in a column: nothing in it controls either.
+fn code<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
+    text(value, pointer).filter(|code| !code.chars().any(char::is_control))
 }
 
 /// The codes of a codeable concept, in any system.
@@ -125,7 +138,7 @@ fn codes(concept: &Value) -> impl Iterator<Item = &str> {
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
-        .filter_map(|coding| text(coding, "/code"))
+        .filter_map(|coding| code(coding, "/code"))
 }
 
 /// The extension whose URL ends so.

@@ -68,22 +68,33 @@ impl KeyStore {
     pub async fn verify(&self, token: &str) -> Result<RecordToken, TokenFault> {
         plausible(token)?;
         let arrived = Instant::now();
-        let known = self.known.read().await.clone();
-        match known.map(|key| verify(token, &key)) {
-            Some(Err(TokenFault::Signature)) | None => {}
-            Some(verdict) => return verdict,
+        if let Some(verdict) = self.judged(token).await {
+            return verdict;
         }
-        self.refresh(arrived).await;
-        let known = self.known.read().await.clone();
-        known.map_or(Err(TokenFault::NoKey), |key| verify(token, &key))
+        let mut last = self.last.lock().await;
+        // The fetch that was waited for may have brought the key; another one would only make the caller wait.
+        if let Some(verdict) = self.judged(token).await {
+            return verdict;
+        }
+        if last.is_none_or(|begun| begun < arrived) {
+            self.refresh(&mut last).await;
+        }
+        drop(last);
+        self.key().await.map_or(Err(TokenFault::NoKey), |key| verify(token, &key))
     }
 
-    /// Fetches the key unless that was begun after `arrived`; waits until it is permitted.
-    async fn refresh(&self, arrived: Instant) {
-        let mut last = self.last.lock().await;
-        if last.is_some_and(|begun| begun >= arrived) {
-            return;
-        }
+    async fn key(&self) -> Option<Arc<DecodingKey>> {
+        self.known.read().await.clone()
+    }
+
+    /// What the known key says, unless another key might say something else.
+    async fn judged(&self, token: &str) -> Option<Result<RecordToken, TokenFault>> {
+        let verdict = verify(token, &*self.key().await?);
+        (verdict.as_ref().err() != Some(&TokenFault::Signature)).then_some(verdict)
+    }
+
+    /// Fetches the key as soon as that is permitted.
+    async fn refresh(&self, last: &mut Option<Instant>) {
         if let Some(begun) = *last {
             tokio::time::sleep_until(begun + self.refetch).await;
         }
@@ -128,4 +139,101 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let beside = path.with_extension("new");
     std::fs::write(&beside, bytes)?;
     std::fs::rename(beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as Slot;
+
+    use futures_util::future::join_all;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::simulate::opencrvs::{OpencrvsSettings, OpencrvsSim};
+
+    const REFETCH: Duration = Duration::from_millis(300);
+
+    /// Serves keys, and notes when it was asked.
+    struct Auth {
+        url: Url,
+        key: Arc<Slot<String>>,
+        asked: Arc<Slot<Vec<Instant>>>,
+    }
+
+    impl Auth {
+        async fn serving(key: String) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = Url::parse(&format!("http://{}/base/", listener.local_addr().unwrap())).unwrap();
+            let (key, asked) = (Arc::new(Slot::new(key)), Arc::new(Slot::new(Vec::new())));
+            let auth = Self { url, key: Arc::clone(&key), asked: Arc::clone(&asked) };
+            tokio::spawn(async move {
+                while let Ok((mut caller, _)) = listener.accept().await {
+                    let mut head = vec![0; 4096];
+                    let read = caller.read(&mut head).await.unwrap();
+                    assert!(head[..read].starts_with(b"GET /base/.well-known HTTP/1.1"));
+                    asked.lock().unwrap().push(Instant::now());
+                    let pem = key.lock().unwrap().clone();
+                    let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length:";
+                    caller.write_all(format!("{head} {}\r\n\r\n{pem}", pem.len()).as_bytes()).await.unwrap();
+                }
+            });
+            auth
+        }
+
+        fn store(&self, cache: Option<PathBuf>) -> KeyStore {
+            let limit = Duration::from_secs(5);
+            let auth = ClientSettings { url: self.url.clone(), timeout: limit, connect_timeout: limit };
+            KeyStore::new(KeyStoreSettings { auth, refetch: REFETCH, cache }).unwrap()
+        }
+
+        fn asked(&self) -> Vec<Instant> {
+            self.asked.lock().unwrap().clone()
+        }
+    }
+
+    async fn opencrvs() -> (OpencrvsSim, String) {
+        let sim = OpencrvsSim::start(OpencrvsSettings::default()).await.unwrap();
+        let token = sim.mint(&sim.record_claims("record-1")).unwrap();
+        (sim, token)
+    }
+
+    #[tokio::test]
+    async fn any_number_of_forged_tokens_costs_auth_one_question_per_pause() {
+        let ((sim, good), (_stranger, forged)) = (opencrvs().await, opencrvs().await);
+        let auth = Auth::serving(sim.public_key()).await;
+        let keys = auth.store(None);
+        for verdict in join_all((0..20).map(|_| keys.verify(&good))).await {
+            assert_eq!(verdict.unwrap().record.as_str(), "record-1");
+        }
+        assert_eq!(auth.asked().len(), 1);
+        for verdict in join_all((0..50).map(|_| keys.verify(&forged))).await {
+            assert_eq!(verdict.unwrap_err(), TokenFault::Signature);
+        }
+        let asked = auth.asked();
+        assert_eq!(asked.len(), 2);
+        assert!(asked[1] - asked[0] >= REFETCH / 2, "{:?}", asked[1] - asked[0]);
+        assert!(keys.verify(&good).await.is_ok());
+        for odd in ["", "a", "a.b.c", "eyJhbGciOiJub25lIn0.e30."] {
+            assert!(keys.verify(odd).await.is_err());
+        }
+        assert_eq!(auth.asked().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_token_of_a_new_key_waits_for_it_and_what_is_no_key_displaces_none() {
+        let ((old, of_old), (new, of_new)) = (opencrvs().await, opencrvs().await);
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("auth.pem");
+        let auth = Auth::serving(old.public_key()).await;
+        let keys = auth.store(Some(cache.clone()));
+        assert!(keys.verify(&of_old).await.is_ok());
+        *auth.key.lock().unwrap() = "<html>auth is starting</html>".to_owned();
+        assert_eq!(keys.verify(&of_new).await.unwrap_err(), TokenFault::Signature);
+        assert!(keys.verify(&of_old).await.is_ok());
+        assert_eq!(std::fs::read_to_string(&cache).unwrap(), old.public_key());
+        *auth.key.lock().unwrap() = new.public_key();
+        assert!(keys.verify(&of_new).await.is_ok());
+        assert_eq!(std::fs::read_to_string(&cache).unwrap(), new.public_key());
+    }
 }

@@ -1,59 +1,69 @@
-//! The bundle as a list of resources, of which only the ones that are needed are ever built.
+//! The bundle as a list of resources, of which only the fields that are needed are ever built.
 //!
-//! Invariant: a body of 50 MiB costs little more than itself; a resource that is odd is as good as absent.
+//! Invariant: a body of 50 MiB costs little more than itself, whatever is in it; a field or a resource that is odd is as
+//! good as absent.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::{Refusal, text};
 
 /// The resources that the view is made of. `TaskHistory` and its like are not among them.
-const NEEDED: [&str; 8] = [
-    "Composition",
-    "Task",
-    "Patient",
-    "RelatedPerson",
-    "Encounter",
-    "QuestionnaireResponse",
-    "Location",
-    "Observation",
+const NEEDED: [&str; 7] =
+    ["Composition", "Task", "Patient", "RelatedPerson", "Encounter", "QuestionnaireResponse", "Location"];
+
+/// The fields of all of them that anything is read from.
+const FIELDS: [&str; 20] = [
+    "resourceType",
+    "id",
+    "identifier",
+    "type",
+    "section",
+    "code",
+    "lastModified",
+    "meta",
+    "extension",
+    "active",
+    "name",
+    "gender",
+    "birthDate",
+    "deceasedDateTime",
+    "address",
+    "relationship",
+    "patient",
+    "location",
+    "item",
+    "partOf",
 ];
+
+/// A field that is longer holds an attachment.
+const LONGEST_FIELD: usize = 1024 * 1024;
+/// What is built of one bundle, as JSON text; a record needs some 20 KB. In memory it is ten times that at worst.
+const MOST_BUILT: usize = 4 * LONGEST_FIELD;
+/// A record has some thirty.
+const MOST_RESOURCES: usize = 2_000;
 
 #[derive(Deserialize)]
 struct Outer<'a> {
     #[serde(borrow, default, rename = "resourceType")]
     kind: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    entry: Option<Vec<&'a RawValue>>,
+    #[serde(default)]
+    entry: Option<Resources>,
 }
 
 #[derive(Deserialize)]
 struct Entry<'a> {
-    #[serde(default, rename = "fullUrl")]
-    full_url: Option<Value>,
+    #[serde(borrow, default, rename = "fullUrl")]
+    full_url: Option<&'a RawValue>,
     #[serde(borrow)]
     resource: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct Head {
-    #[serde(rename = "resourceType")]
-    kind: String,
-}
-
-/// A `Location` without its boundary, which may be megabytes of geography.
-#[derive(Deserialize)]
-struct LeanLocation {
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
-    identifier: Value,
-    #[serde(default, rename = "type")]
-    kind: Value,
-    #[serde(default, rename = "partOf")]
-    part_of: Value,
 }
 
 struct Resource {
@@ -80,8 +90,7 @@ impl Bundle {
         if outer.kind.is_none_or(|kind| kind.get() != "\"Bundle\"") {
             return Err(Refusal::NotABundle);
         }
-        let entries = outer.entry.ok_or(Refusal::NotABundle)?;
-        Ok(Self(entries.into_iter().filter_map(resource).collect()))
+        Ok(Self(outer.entry.ok_or(Refusal::NotABundle)?.kept))
     }
 
     /// The first resource of exactly this type.
@@ -93,10 +102,11 @@ impl Bundle {
         self.0.iter().filter(move |resource| resource.kind == kind).map(|resource| &resource.body)
     }
 
-    /// Follows a reference such as `Patient/<id>` or `urn:uuid:<id>`.
+    /// Follows a reference: `Patient/<id>`, `urn:uuid:<id>`, or a URL of either with or without its version.
     pub(super) fn resolve(&self, reference: &str) -> Option<&Value> {
-        let id = reference.rsplit(['/', ':']).next()?;
-        let kind = reference.split_once('/').map(|(kind, _)| kind);
+        let plain = reference.split("/_history/").next()?;
+        let mut parts = plain.rsplit('/');
+        let (id, kind) = (parts.next()?.rsplit(':').next()?, parts.next());
         let named = |resource: &&Resource| {
             kind.is_none_or(|kind| resource.kind == kind) && text(&resource.body, "/id") == Some(id)
         };
@@ -115,19 +125,155 @@ impl Bundle {
     }
 }
 
-fn resource(entry: &RawValue) -> Option<Resource> {
-    let entry: Entry<'_> = serde_json::from_str(entry.get()).ok()?;
-    let Head { kind } = serde_json::from_str(entry.resource.get()).ok()?;
-    if !NEEDED.contains(&kind.as_str()) {
-        return None;
+/// The entries, each of them judged and for the most part dropped as it is read.
+struct Resources {
+    kept: Vec<Resource>,
+    /// How much more may be built.
+    left: usize,
+}
+
+impl Resources {
+    fn take(&mut self, entry: &RawValue) {
+        if self.kept.len() < MOST_RESOURCES
+            && let Some(resource) = self.resource(entry)
+        {
+            self.kept.push(resource);
+        }
     }
-    let body = if kind == "Location" {
-        let LeanLocation { id, identifier, kind, part_of } =
-            serde_json::from_str(entry.resource.get()).ok()?;
-        serde_json::json!({ "id": id, "identifier": identifier, "type": kind, "partOf": part_of })
-    } else {
-        serde_json::from_str(entry.resource.get()).ok()?
-    };
-    let full_url = entry.full_url.and_then(|url| url.as_str().map(str::to_owned));
-    Some(Resource { kind, full_url, body })
+
+    fn resource(&mut self, entry: &RawValue) -> Option<Resource> {
+        let entry: Entry<'_> = serde_json::from_str(entry.get()).ok()?;
+        let Parts(parts) = serde_json::from_str(entry.resource.get()).ok()?;
+        let kind = NEEDED.into_iter().find(|kind| {
+            parts.get("resourceType").is_some_and(|found| found.get().trim_matches('"') == *kind)
+        })?;
+        let mut body = Map::new();
+        for (name, raw) in parts {
+            // The boundary of a location is an extension: up to megabytes of geography.
+            if (kind, name) == ("Location", "extension") {
+                continue;
+            }
+            if let Some(value) = self.build(raw) {
+                body.insert(name.to_owned(), value);
+            }
+        }
+        let full_url = entry.full_url.and_then(|url| self.build(url)?.as_str().map(str::to_owned));
+        Some(Resource { kind: kind.to_owned(), full_url, body: Value::Object(body) })
+    }
+
+    fn build(&mut self, raw: &RawValue) -> Option<Value> {
+        let length = raw.get().len();
+        if length > LONGEST_FIELD {
+            return None;
+        }
+        self.left = self.left.checked_sub(length)?;
+        serde_json::from_str(raw.get()).ok()
+    }
+}
+
+impl<'de> Deserialize<'de> for Resources {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Resources;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of entries")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Resources, A::Error> {
+                let mut resources = Resources { kept: Vec::new(), left: MOST_BUILT };
+                while let Some(entry) = entries.next_element::<&'de RawValue>()? {
+                    resources.take(entry);
+                }
+                Ok(resources)
+            }
+        }
+
+        deserializer.deserialize_seq(Entries)
+    }
+}
+
+/// The needed fields of a resource, not built yet; of a field that is there twice the last one counts.
+struct Parts<'a>(BTreeMap<&'static str, &'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = BTreeMap<&'static str, &'de RawValue>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a resource")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+                let mut parts = BTreeMap::new();
+                while let Some(key) = fields.next_key::<Cow<'de, str>>()? {
+                    match FIELDS.into_iter().find(|name| *name == key) {
+                        Some(name) => drop(parts.insert(name, fields.next_value::<&'de RawValue>()?)),
+                        None => drop(fields.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(parts)
+            }
+        }
+
+        deserializer.deserialize_map(Object).map(Parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(entries: &str) -> Bundle {
+        let text = format!(r#"{{"resourceType":"Bundle","entry":[{entries}]}}"#);
+        Bundle::read(text.as_bytes()).unwrap()
+    }
+
+    fn of_patient(fields: &str) -> String {
+        format!(r#"{{"resource":{{"resourceType":"Patient","id":"p",{fields}}}}}"#)
+    }
+
+    #[test]
+    fn what_holds_an_attachment_is_not_built_and_the_rest_of_the_resource_is() {
+        let long = "A".repeat(LONGEST_FIELD);
+        let location = format!(
+            r#"{{"resource":{{"resourceType":"Location","id":"l","extension":[{{"valueAttachment":"{long}"}}]}}}}"#
+        );
+        let patient = of_patient(&format!(r#""photo":["A"],"extension":["{long}"],"gender":"male""#));
+        let bundle = read(&format!("{location},{patient}"));
+        let patient = bundle.first("Patient").unwrap().as_object().unwrap();
+        assert_eq!(patient.keys().collect::<Vec<_>>(), ["gender", "id", "resourceType"]);
+        let location = bundle.first("Location").unwrap().as_object().unwrap();
+        assert_eq!(location.keys().collect::<Vec<_>>(), ["id", "resourceType"]);
+    }
+
+    #[test]
+    fn of_many_fields_and_resources_no_more_is_built_than_there_is_room_for() {
+        let large = format!(r#""extension":["{}"]"#, "A".repeat(LONGEST_FIELD / 2));
+        let bundle = read(&vec![of_patient(&large); 20].join(","));
+        let built: usize = bundle.0.iter().map(|resource| resource.body.to_string().len()).sum();
+        assert!(built <= MOST_BUILT + 20 * 64, "{built}");
+        let bundle = read(&vec![of_patient(r#""gender":"male""#); MOST_RESOURCES + 1].join(","));
+        assert_eq!(bundle.0.len(), MOST_RESOURCES);
+    }
+
+    #[test]
+    fn what_is_not_needed_takes_no_room_from_what_is() {
+        let history = r#"{"resource":{"resourceType":"TaskHistory","id":"t"}}"#;
+        let mut entries = vec![history.to_owned(); 2 * MOST_RESOURCES];
+        entries.push(of_patient(r#""gender":"male""#));
+        let bundle = read(&entries.join(","));
+        assert_eq!((bundle.0.len(), bundle.first("Patient").is_some()), (1, true));
+    }
+
+    #[test]
+    fn of_a_field_that_is_there_twice_the_last_one_counts() {
+        let bundle = read(&of_patient(r#""gender":"male","gender":"female""#));
+        assert_eq!(text(bundle.first("Patient").unwrap(), "/gender"), Some("female"));
+    }
 }

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::bundle::Bundle;
-use super::{codes, extension, place, text};
+use super::{LONGEST, codes, extension, place, text};
 use crate::domain::{Address, Name, Person};
 
-/// The longest text of a field that is kept; what is longer is not a name, a date or a code.
-const LONGEST: usize = 256;
 /// The most of anything that is a list.
 const MOST: usize = 32;
 
 pub(super) fn person(bundle: &Bundle, patient: &Value) -> Person {
     let names = names(patient);
     let identifiers = identifiers(patient);
-    let not_available = patient.get("active") == Some(&Value::Bool(false));
+    let reason = extension(patient, "reason-not-applying").and_then(|reason| kept(reason, "/valueString"));
+    // A reason stays behind when a person is found after all; `active` is what counts where it is there.
+    let active = patient.get("active").and_then(Value::as_bool).unwrap_or(reason.is_none());
     Person {
         name: names.first().map(|(_, name)| name.clone()),
         names: names.into_iter().collect(),
@@ -29,13 +29,13 @@ pub(super) fn person(bundle: &Bundle, patient: &Value) -> Person {
         nationality: nationality(patient),
         address: address(bundle, patient),
         relation: None,
-        details_not_available: not_available,
-        reason: extension(patient, "reason-not-applying").and_then(|reason| kept(reason, "/valueString")),
+        details_not_available: !active,
+        reason,
     }
 }
 
 fn kept(value: &Value, pointer: &str) -> Option<String> {
-    text(value, pointer).filter(|text| text.len() <= LONGEST).map(str::to_owned)
+    text(value, pointer).map(str::to_owned)
 }
 
 fn list<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
@@ -74,7 +74,7 @@ fn age(extension: &Value) -> Option<u16> {
 
 fn nationality(patient: &Value) -> Option<String> {
     let code = extension(extension(patient, "patient-nationality")?, "code")?;
-    codes(code.get("valueCodeableConcept")?).next().filter(|code| code.len() <= LONGEST).map(str::to_owned)
+    codes(code.get("valueCodeableConcept")?).next().map(str::to_owned)
 }
 
 fn address(bundle: &Bundle, patient: &Value) -> Option<Address> {

@@ -239,5 +239,7 @@ mod tests {
         assert_eq!(GatewayFault::of_status(502, None).class(), FaultClass::Ambiguous);
         let wait = Duration::from_secs(7);
         assert_eq!(GatewayFault::of_status(429, Some(wait)).class(), FaultClass::Throttled(wait));
+        // A redirection is not followed; who knows what passed the request on.
+        assert_eq!(GatewayFault::of_status(307, None).class(), FaultClass::Ambiguous);
     }
 }

@@ -45,11 +45,7 @@ fn not_registrations(good: &Value) -> Vec<(&'static str, Vec<u8>, &'static str)>
     let mut not_utf8 = text.clone().into_bytes();
     let at = text.find(NAME).unwrap();
     not_utf8[at] = 0xff;
-    let deep_task = text.replacen(
-        r#""resourceType":"Task""#,
-        &format!(r#""resourceType":"Task","_deep":{}"#, nested()),
-        1,
-    );
+    let deep_task = text.replacen(r#""resourceType":"Task""#, &format!(r#""resourceType":{}"#, nested()), 1);
     assert_ne!(deep_task, text);
     vec![
         ("empty", Vec::new(), "the body is empty"),
@@ -111,10 +107,6 @@ async fn what_is_a_registration_is_taken_however_odd() {
         let (message, view) = view(message);
         assert_eq!(message.registration.key.record.as_str(), declaration.record);
         let child = view.person(Role::Child).and_then(|child| child.name.clone());
-        if n == 6 {
-            assert!(child.is_none(), "what is nested too deeply is as good as absent");
-            continue;
-        }
         let name = child.unwrap();
         assert_eq!(name.firstname.as_deref(), Some(NAME), "{n}");
         assert_eq!(name.surname.is_some_and(|name| name == "Listed"), n == 4, "{n}");
@@ -145,7 +137,7 @@ fn with_histories(mut bundle: Value) -> Value {
     bundle
 }
 
-/// The document with something endlessly nested in each Patient.
+/// The document with something endlessly nested in each Patient, where nothing is read from.
 fn deep_patient(bundle: &Value) -> String {
     let text = bundle.to_string();
     text.replace(r#""resourceType":"Patient""#, &format!(r#""resourceType":"Patient","_deep":{}"#, nested()))
