@@ -10,7 +10,6 @@ use super::Failure;
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Link, LinkSettings, Topology, TopologySettings};
 use crate::config::Config;
-use crate::console::Readiness;
 use crate::ledger::{Ledger, LedgerSettings};
 use crate::opencrvs::ClientSettings;
 use crate::seal::Sealer;
@@ -65,18 +64,4 @@ pub(super) fn client_settings(config: &Config, url: &Url) -> ClientSettings {
         timeout: config.opencrvs.timeout,
         connect_timeout: config.opencrvs.connect_timeout,
     }
-}
-
-/// Keeps a condition of a process at what its link says.
-pub(super) fn watch_link(readiness: &Readiness, name: &'static str, link: &Link) {
-    let (condition, mut state) = (readiness.condition(name), link.state());
-    tokio::spawn(async move {
-        loop {
-            condition.set(state.borrow_and_update().is_connected());
-            // The link is gone when nobody tells any more.
-            if state.changed().await.is_err() {
-                return;
-            }
-        }
-    });
 }

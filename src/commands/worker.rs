@@ -35,8 +35,8 @@ pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     let ledger = parts::ledger(config, "worker", &sealer).await?;
     let bridge = parts::bridge_link(config, "worker", &metrics);
     let nid = parts::nid_link(config, "worker", &metrics);
-    parts::watch_link(&readiness, "broker", &bridge);
-    parts::watch_link(&readiness, "nid_broker", &nid);
+    readiness.link("broker", bridge.state());
+    readiness.link("nid_broker", nid.state());
     opened.set(true);
     let settings = parts::topology_settings(config);
     let queues = Queues {

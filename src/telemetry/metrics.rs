@@ -55,6 +55,8 @@ pub struct Metrics {
     confirm: Counters<1>,
     end_to_end: Histogram,
     broker_connected: Gauges<1>,
+    broker_reconnects: Counters<1>,
+    unsettled: Counters<1>,
     alarms: Counters<1>,
 }
 
@@ -105,6 +107,16 @@ impl Metrics {
             broker_connected: book.enter(
                 names::BROKER_CONNECTED,
                 "Whether a connection to the broker is open",
+                Family::default(),
+            ),
+            broker_reconnects: book.enter(
+                names::BROKER_RECONNECTS,
+                "Connections to the broker that came back",
+                Family::default(),
+            ),
+            unsettled: book.enter(
+                names::UNSETTLED,
+                "Messages that were handled and come again",
                 Family::default(),
             ),
             requested: book.enter(
@@ -186,6 +198,16 @@ impl Metrics {
         self.broker_connected.get_or_create(&[label(names::LINK, link)]).set(i64::from(connected));
     }
 
+    /// A connection to the broker that was lost is there again.
+    pub fn reconnected(&self, link: &'static str) {
+        self.broker_reconnects.get_or_create(&[label(names::LINK, link)]).inc();
+    }
+
+    /// A stage has handled a message and could not acknowledge it.
+    pub fn unsettled(&self, stage: &'static str) {
+        self.unsettled.get_or_create(&[label(names::STAGE, stage)]).inc();
+    }
+
     /// Something that an operator has to look at.
     pub fn alarm(&self, cause: Cause) {
         self.alarms.get_or_create(&[label(names::CAUSE, cause.as_str())]).inc();
@@ -231,6 +253,10 @@ mod tests {
         metrics.confirmed("confirmed");
         metrics.end_to_end(3.0);
         metrics.broker_connected("bridge", true);
+        metrics.reconnected("bridge");
+        metrics.unsettled("record");
+        metrics.requested(&EventKind::Birth);
+        metrics.replied("issued");
         metrics.alarm(Cause::OrphanId);
         let text = metrics.encode();
         for line in [
@@ -246,11 +272,18 @@ mod tests {
             "nidbridge_confirm_total{outcome=\"confirmed\"} 1",
             "nidbridge_end_to_end_seconds_bucket{le=\"5.0\"} 1",
             "nidbridge_broker_connected{link=\"bridge\"} 1",
+            "nidbridge_broker_reconnects_total{link=\"bridge\"} 1",
+            "nidbridge_unsettled_total{stage=\"record\"} 1",
+            "nidbridge_requests_total{event=\"birth\"} 1",
+            "nidbridge_replies_total{status=\"issued\"} 1",
             "nidbridge_alarms_total{cause=\"orphan_id\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
         assert!(text.contains("nidbridge_build_info{version="), "{text}");
+        for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            assert!(name.starts_with("nidbridge_"), "{name}");
+        }
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

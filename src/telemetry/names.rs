@@ -30,6 +30,10 @@ pub const CONFIRM: &str = "nidbridge_confirm_total";
 pub const END_TO_END: &str = "nidbridge_end_to_end_seconds";
 /// Whether a connection to the broker is open (1) or not (0).
 pub const BROKER_CONNECTED: &str = "nidbridge_broker_connected";
+/// How often a connection to the broker came back after it was lost.
+pub const BROKER_RECONNECTS: &str = "nidbridge_broker_reconnects_total";
+/// Deliveries that were handled and not acknowledged: the broker gives them again.
+pub const UNSETTLED: &str = "nidbridge_unsettled_total";
 /// What an operator has to look at.
 pub const ALARMS: &str = "nidbridge_alarms_total";
 /// The release that runs; always 1.
