@@ -24,7 +24,8 @@ use crate::telemetry::Metrics;
 /// How to reach the broker, and how patiently.
 #[derive(Debug, Clone)]
 pub struct LinkSettings {
-    /// Names the connections on the broker: `front`, `worker`, …
+    /// Names the connections on the broker and the link in metrics: `front`, `worker`, … Links of one process need
+    /// different ones.
     pub name: &'static str,
     /// `amqp://` or `amqps://`, with user, password and vhost.
     pub url: SecretString,

@@ -29,15 +29,15 @@ pub(super) fn topologies(config: &Config) -> [Topology; 2] {
 }
 
 /// Our own vhost.
-pub(super) fn bridge_link(config: &Config, role: &'static str, metrics: &Arc<Metrics>) -> Link {
+pub(super) fn bridge_link(config: &Config, name: &'static str, metrics: &Arc<Metrics>) -> Link {
     let [topology, _] = topologies(config);
-    Link::open(&LinkSettings::bridge(role, &config.broker), topology, Arc::clone(metrics))
+    Link::open(&LinkSettings::bridge(name, &config.broker), topology, Arc::clone(metrics))
 }
 
 /// The vendor's vhost.
-pub(super) fn nid_link(config: &Config, role: &'static str, metrics: &Arc<Metrics>) -> Link {
+pub(super) fn nid_link(config: &Config, name: &'static str, metrics: &Arc<Metrics>) -> Link {
     let [_, topology] = topologies(config);
-    Link::open(&LinkSettings::national_id(role, &config.broker), topology, Arc::clone(metrics))
+    Link::open(&LinkSettings::national_id(name, &config.broker), topology, Arc::clone(metrics))
 }
 
 pub(super) fn sealer(config: &Config) -> anyhow::Result<Arc<Sealer>> {
