@@ -235,6 +235,10 @@ impl Ledger {
                 self.give(tx, newest, known.as_str(), None, Stage::Resolve).await?;
                 Ok(Resolution::Answered(newest.attempt.id))
             }
+            // Issued for one submission and rejected for a newer one: the contract forbids it, and an operator decides.
+            State::Answered if newest.attempt.answer.as_deref() == Some("rejected") => {
+                Ok(Resolution::Refused(Cause::OrphanId))
+            }
             State::Answered => Ok(Resolution::Answered(newest.attempt.id)),
             State::Withdrawn | State::Expired | State::Rejected | State::Held => {
                 Ok(Resolution::Refused(Cause::OrphanId))
@@ -324,17 +328,8 @@ async fn write_answer(
 }
 
 fn ask_again(newest: &Case) -> Resolution {
-    match newest.attempt.state {
-        State::Received | State::Requested => Resolution::AskAgain(newest.attempt.id),
-        State::Answered
-        | State::Confirmed
-        | State::Rejected
-        | State::Superseded
-        | State::Withdrawn
-        | State::Held
-        | State::Expired
-        | State::Parked => Resolution::Noted,
-    }
+    let waits = matches!(newest.attempt.state, State::Received | State::Requested);
+    if waits { Resolution::AskAgain(newest.attempt.id) } else { Resolution::Noted }
 }
 
 async fn pending(

@@ -62,7 +62,7 @@ impl Ledger {
         }
         sqlx::query(
             "INSERT INTO record (record_id, dialect, kind, tracking_id, office, request_id, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, (SELECT now_ms FROM clock)) ON CONFLICT (record_id) DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, (SELECT now_ms FROM clock)) ON CONFLICT DO NOTHING",
         )
         .bind(key.record.as_str())
         .bind(key.dialect.as_str())

@@ -134,6 +134,19 @@ async fn a_rejection_belongs_to_its_submission() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_id_beside_a_newer_rejection_is_for_an_operator_to_decide() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let first = requested(ledger, "r", 0).await;
+        let second = requested(ledger, "r", 1).await;
+        assert_eq!(reply(ledger, &first, 2, &rejected()).await, Resolution::Answered(second.attempt.id));
+        let late = reply(ledger, &first, 1, &issued(ledger, "1111111111")).await;
+        assert_eq!(late, Resolution::Refused(Cause::OrphanId));
+        let case = ledger.case(second.attempt.id).await.unwrap().unwrap();
+        assert_eq!(case.attempt.answer.as_deref(), Some("rejected"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_final_answer_wins() {
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;

@@ -230,25 +230,18 @@ impl Vendor {
         } else {
             manner.latency / 2
         };
-        Planned {
-            after,
-            routing_key: request.asked.reply_to(),
-            correlation_id: request.id.clone(),
-            message_id,
-            body,
-        }
+        posted(request, after, message_id, body)
     }
 }
 
 fn plan(request: &Request, after: Duration, said: &Value, now: Timestamp) -> Planned {
     let (message_id, body) = event(said, now);
-    Planned {
-        after,
-        routing_key: request.asked.reply_to(),
-        correlation_id: request.id.clone(),
-        message_id,
-        body,
-    }
+    posted(request, after, message_id, body)
+}
+
+fn posted(request: &Request, after: Duration, message_id: String, body: Vec<u8>) -> Planned {
+    let (routing_key, correlation_id) = (request.asked.reply_to(), request.id.clone());
+    Planned { after, routing_key, correlation_id, message_id, body }
 }
 
 /// The same on every machine and in every release, unlike the standard library's hashes.
