@@ -61,8 +61,10 @@ async fn show_readiness(State(readiness): State<Readiness>) -> impl IntoResponse
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::watch;
 
     use super::*;
+    use crate::broker::LinkState;
 
     async fn ask(readiness: &Readiness, path: &str) -> (StatusCode, String) {
         let metrics = Arc::new(Metrics::new());
@@ -99,5 +101,23 @@ mod tests {
         assert_eq!(ask(&readiness, "/ping").await.1, r#"{"success":true}"#);
         let metrics = ask(&readiness, "/metrics").await.1;
         assert!(metrics.contains("nidbridge_build_info") && metrics.ends_with("# EOF\n"), "{metrics}");
+    }
+
+    #[tokio::test]
+    async fn a_process_is_ready_while_its_link_is_there() {
+        let readiness = Readiness::new();
+        let (link, state) = watch::channel(LinkState::Away("connecting".to_owned()));
+        readiness.link("broker", state);
+        let not_ready =
+            (StatusCode::SERVICE_UNAVAILABLE, r#"{"missing":["broker"],"ready":false}"#.to_owned());
+        assert_eq!(ask(&readiness, "/readyz").await, not_ready);
+        link.send_replace(LinkState::Connected);
+        assert_eq!(ask(&readiness, "/readyz").await.0, StatusCode::OK);
+        for state in [LinkState::Blocked("disk".to_owned()), LinkState::Away("lost".to_owned())] {
+            link.send_replace(state);
+            assert_eq!(ask(&readiness, "/readyz").await, not_ready);
+        }
+        link.send_replace(LinkState::Connected);
+        assert_eq!(ask(&readiness, "/readyz").await.0, StatusCode::OK);
     }
 }

@@ -25,7 +25,7 @@ use url::Url;
 use crate::config::{LogFormat, TelemetryConfig};
 
 pub use metrics::Metrics;
-pub use propagation::{extract, inject, remember, resume};
+pub use propagation::{extract, inject, remember, resume, set_parent};
 
 /// Why logs and traces cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -177,7 +177,7 @@ mod tests {
             let received = tracing::info_span!("receive registration");
             let headers = inject(&received);
             let worker = tracing::info_span!("record registration");
-            worker.set_parent(extract(&headers)).unwrap();
+            set_parent(&worker, &headers);
             assert_eq!(worker.context().span().span_context().trace_id(), extract_id(&headers));
             (headers, received.context().span().span_context().trace_id())
         });

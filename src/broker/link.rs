@@ -24,7 +24,8 @@ use crate::telemetry::Metrics;
 /// How to reach the broker, and how patiently.
 #[derive(Debug, Clone)]
 pub struct LinkSettings {
-    /// Names the connections on the broker: `front`, `worker`, …
+    /// Names the connections on the broker and the link in metrics: `front`, `worker`, … Links of one process need
+    /// different ones.
     pub name: &'static str,
     /// `amqp://` or `amqps://`, with user, password and vhost.
     pub url: SecretString,
@@ -108,7 +109,7 @@ impl Link {
         let publishing = line(settings, "publish", prepare, &stop, &tasks);
         let consuming = line(settings, "consume", OnConnect::Nothing, &stop, &tasks);
         let (told, state) = watch::channel(LinkState::Away("connecting".to_owned()));
-        let tells = Tells { name: settings.name, told, metrics: Arc::clone(&metrics) };
+        let tells = Tells { name: settings.name, told, metrics: Arc::clone(&metrics), lost: false };
         tasks.spawn(tells.run(publishing.clone(), consuming.clone(), stop.clone()));
         let publisher = Publisher::new(Pool::new(publishing, settings), Arc::clone(&metrics));
         let guard = stop.clone().drop_guard();
@@ -208,11 +209,13 @@ struct Tells {
     name: &'static str,
     told: watch::Sender<LinkState>,
     metrics: Arc<Metrics>,
+    /// It was there and is not.
+    lost: bool,
 }
 
 impl Tells {
     async fn run(
-        self,
+        mut self,
         mut publishing: watch::Receiver<Phase>,
         mut consuming: watch::Receiver<Phase>,
         stop: CancellationToken,
@@ -232,8 +235,13 @@ impl Tells {
         self.tell(LinkState::Away("closed".to_owned()));
     }
 
-    fn tell(&self, state: LinkState) {
+    fn tell(&mut self, state: LinkState) {
         self.metrics.broker_connected(self.name, state.is_connected());
+        let (was, is) = (is_there(&self.told.borrow()), is_there(&state));
+        if self.lost && is {
+            self.metrics.reconnected(self.name);
+        }
+        self.lost = !is && (was || self.lost);
         self.told.send_if_modified(|known| {
             let news = *known != state;
             if news {
@@ -241,6 +249,13 @@ impl Tells {
             }
             news
         });
+    }
+}
+
+fn is_there(state: &LinkState) -> bool {
+    match state {
+        LinkState::Connected | LinkState::Blocked(_) => true,
+        LinkState::Away(_) => false,
     }
 }
 
@@ -256,5 +271,30 @@ fn both(publishing: &Phase, consuming: &Phase) -> LinkState {
 fn install_crypto() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_comes_back_once_for_each_time_that_it_was_lost() {
+        let metrics = Arc::new(Metrics::new());
+        let (told, _state) = watch::channel(LinkState::Away("connecting".to_owned()));
+        let mut tells = Tells { name: "bridge", told, metrics: Arc::clone(&metrics), lost: false };
+        let away = || LinkState::Away("lost".to_owned());
+        let states =
+            [away(), LinkState::Connected, LinkState::Blocked("disk".to_owned()), LinkState::Connected];
+        for state in states {
+            tells.tell(state);
+        }
+        assert!(!metrics.encode().contains("nidbridge_broker_reconnects_total{"));
+        for state in [away(), away(), LinkState::Connected, away(), LinkState::Connected] {
+            tells.tell(state);
+        }
+        let text = metrics.encode();
+        assert!(text.contains("nidbridge_broker_reconnects_total{link=\"bridge\"} 2"), "{text}");
+        assert!(text.contains("nidbridge_broker_connected{link=\"bridge\"} 1"), "{text}");
     }
 }

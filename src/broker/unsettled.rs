@@ -15,7 +15,6 @@ use lapin::options::BasicAckOptions;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::backoff::Backoff;
 use super::connection::spell;
@@ -66,6 +65,7 @@ pub(super) async fn process<H: Handler>(
         count::<H>(&stage.metrics, &settlement, begun.elapsed());
         if let Err(cause) = settle(stage, &delivery, session, message, settlement).await {
             tracing::error!(stage = H::NAME, cause = spell(&cause), "not settled: the message goes back");
+            stage.metrics.unsettled(H::NAME);
             session.stuck.cancel();
         }
     }
@@ -102,8 +102,7 @@ fn span<H: Handler>(stage: &Stage<H>, message: &Incoming) -> Span {
         stage = H::NAME,
         attempt = message.attempt,
     );
-    // Refused only where nobody records traces.
-    drop(span.set_parent(telemetry::extract(&message.headers)));
+    telemetry::set_parent(&span, &message.headers);
     span
 }
 
@@ -126,22 +125,26 @@ async fn settle<H: Handler>(
     if let Some((to, letter)) = follow_up(message, settlement, &stage.queue, Timestamp::now()) {
         publish(stage, delivery, to, letter).await?;
     }
-    acknowledge(H::NAME, delivery, session).await;
+    if !acknowledge(H::NAME, delivery, session).await {
+        stage.metrics.unsettled(H::NAME);
+    }
     Ok(())
 }
 
-async fn acknowledge(stage: &str, delivery: &Delivery, session: &Session) {
+/// Says whether the acknowledgement went out.
+async fn acknowledge(stage: &str, delivery: &Delivery, session: &Session) -> bool {
     let acked = tokio::select! {
         biased;
         () = session.gone.cancelled() => Ok(false),
         acked = delivery.acker.ack(BasicAckOptions::default()) => acked,
     };
-    match acked {
+    match &acked {
         Ok(true) => {}
         // Not an error, and not an acknowledgement: the channel is gone, and the broker delivers again.
         Ok(false) => tracing::warn!(stage, "too late to acknowledge: the message comes again"),
         Err(cause) => tracing::warn!(stage, %cause, "not acknowledged: the message comes again"),
     }
+    matches!(acked, Ok(true))
 }
 
 /// Tries until the broker has the follow-up, the delivery is lost to us anyway, or patience is at its end. Going

@@ -20,7 +20,7 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
     let gateway = Gateway::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the gateway's client")?;
     let link = parts::bridge_link(config, "confirmer", &metrics);
-    parts::watch_link(&readiness, "broker", &link);
+    readiness.link("broker", link.state());
     opened.set(true);
     let topology = parts::topology_settings(config);
     let confirmer = Confirmer {

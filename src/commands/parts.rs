@@ -10,7 +10,6 @@ use super::Failure;
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Link, LinkSettings, Topology, TopologySettings};
 use crate::config::Config;
-use crate::console::Readiness;
 use crate::ledger::{Ledger, LedgerSettings};
 use crate::opencrvs::ClientSettings;
 use crate::seal::Sealer;
@@ -37,15 +36,15 @@ pub(super) fn topologies(config: &Config) -> [Topology; 2] {
 }
 
 /// Our own vhost.
-pub(super) fn bridge_link(config: &Config, role: &'static str, metrics: &Arc<Metrics>) -> Link {
+pub(super) fn bridge_link(config: &Config, name: &'static str, metrics: &Arc<Metrics>) -> Link {
     let [topology, _] = topologies(config);
-    Link::open(&LinkSettings::bridge(role, &config.broker), topology, Arc::clone(metrics))
+    Link::open(&LinkSettings::bridge(name, &config.broker), topology, Arc::clone(metrics))
 }
 
 /// The vendor's vhost.
-pub(super) fn nid_link(config: &Config, role: &'static str, metrics: &Arc<Metrics>) -> Link {
+pub(super) fn nid_link(config: &Config, name: &'static str, metrics: &Arc<Metrics>) -> Link {
     let [_, topology] = topologies(config);
-    Link::open(&LinkSettings::national_id(role, &config.broker), topology, Arc::clone(metrics))
+    Link::open(&LinkSettings::national_id(name, &config.broker), topology, Arc::clone(metrics))
 }
 
 pub(super) fn sealer(config: &Config) -> anyhow::Result<Arc<Sealer>> {
@@ -72,18 +71,4 @@ pub(super) fn client_settings(config: &Config, url: &Url) -> ClientSettings {
         timeout: config.opencrvs.timeout,
         connect_timeout: config.opencrvs.connect_timeout,
     }
-}
-
-/// Keeps a condition of a process at what its link says.
-pub(super) fn watch_link(readiness: &Readiness, name: &'static str, link: &Link) {
-    let (condition, mut state) = (readiness.condition(name), link.state());
-    tokio::spawn(async move {
-        loop {
-            condition.set(state.borrow_and_update().is_connected());
-            // The link is gone when nobody tells any more.
-            if state.changed().await.is_err() {
-                return;
-            }
-        }
-    });
 }

@@ -37,9 +37,9 @@ pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     let opened = readiness.condition("ledger");
     let ledger = parts::ledger(config, "worker", &sealer).await?;
     let bridge = parts::bridge_link(config, "worker", &metrics);
-    let nid = parts::nid_link(config, "worker", &metrics);
-    parts::watch_link(&readiness, "broker", &bridge);
-    parts::watch_link(&readiness, "nid_broker", &nid);
+    let nid = parts::nid_link(config, "worker_nid", &metrics);
+    readiness.link("broker", bridge.state());
+    readiness.link("nid_broker", nid.state());
     opened.set(true);
     let settings = parts::topology_settings(config);
     let queues = Queues {

@@ -5,14 +5,33 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
+use crate::broker::LinkState;
+
 /// The conditions of one process; clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    conditions: BTreeMap<&'static str, bool>,
+    conditions: BTreeMap<&'static str, Holds>,
     draining: bool,
+}
+
+#[derive(Debug)]
+enum Holds {
+    Told(bool),
+    Link(watch::Receiver<LinkState>),
+}
+
+impl Holds {
+    fn now(&self) -> bool {
+        match self {
+            Self::Told(holds) => *holds,
+            Self::Link(state) => state.borrow().is_connected(),
+        }
+    }
 }
 
 /// One of them, for whoever knows whether it holds.
@@ -30,8 +49,13 @@ impl Readiness {
 
     /// A condition that does not hold yet.
     pub fn condition(&self, name: &'static str) -> Condition {
-        self.known().conditions.insert(name, false);
+        self.known().conditions.insert(name, Holds::Told(false));
         Condition { name, readiness: self.clone() }
+    }
+
+    /// A condition that holds while a link to the broker is connected.
+    pub fn link(&self, name: &'static str, state: watch::Receiver<LinkState>) {
+        self.known().conditions.insert(name, Holds::Link(state));
     }
 
     /// From now on the process finishes what it has and takes nothing new.
@@ -42,7 +66,7 @@ impl Readiness {
     /// What stands in the way; empty is ready.
     pub fn missing(&self) -> Vec<&'static str> {
         let known = self.known();
-        let missing = known.conditions.iter().filter(|(_, holds)| !**holds).map(|(name, _)| *name);
+        let missing = known.conditions.iter().filter(|(_, holds)| !holds.now()).map(|(name, _)| *name);
         known.draining.then_some("draining").into_iter().chain(missing).collect()
     }
 
@@ -55,6 +79,6 @@ impl Readiness {
 impl Condition {
     /// It holds, or not any more.
     pub fn set(&self, holds: bool) {
-        self.readiness.known().conditions.insert(self.name, holds);
+        self.readiness.known().conditions.insert(self.name, Holds::Told(holds));
     }
 }

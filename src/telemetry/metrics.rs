@@ -61,6 +61,8 @@ pub struct Metrics {
     spooled: Counter,
     spool_files: Gauge,
     spool_bytes: Gauge,
+    broker_reconnects: Counters<1>,
+    unsettled: Counters<1>,
     alarms: Counters<1>,
 }
 
@@ -112,6 +114,16 @@ impl Metrics {
             broker_connected: book.enter(
                 names::BROKER_CONNECTED,
                 "Whether a connection to the broker is open",
+                Family::default(),
+            ),
+            broker_reconnects: book.enter(
+                names::BROKER_RECONNECTS,
+                "Connections to the broker that came back",
+                Family::default(),
+            ),
+            unsettled: book.enter(
+                names::UNSETTLED,
+                "Messages that were handled and come again",
                 Family::default(),
             ),
             requested: book.enter(
@@ -237,6 +249,16 @@ impl Metrics {
         self.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
+    /// A connection to the broker that was lost is there again.
+    pub fn reconnected(&self, link: &'static str) {
+        self.broker_reconnects.get_or_create(&[label(names::LINK, link)]).inc();
+    }
+
+    /// A stage has handled a message and could not acknowledge it.
+    pub fn unsettled(&self, stage: &'static str) {
+        self.unsettled.get_or_create(&[label(names::STAGE, stage)]).inc();
+    }
+
     /// Something that an operator has to look at.
     pub fn alarm(&self, cause: Cause) {
         self.alarms.get_or_create(&[label(names::CAUSE, cause.as_str())]).inc();
@@ -285,6 +307,10 @@ mod tests {
         metrics.sweep("done");
         metrics.swept(State::Requested);
         metrics.erased();
+        metrics.reconnected("bridge");
+        metrics.unsettled("record");
+        metrics.requested(&EventKind::Birth);
+        metrics.replied("issued");
         metrics.alarm(Cause::OrphanId);
         metrics.spooled();
         metrics.spool_holds(2, 9_000);
@@ -305,6 +331,10 @@ mod tests {
             "nidbridge_sweeps_total{outcome=\"done\"} 1",
             "nidbridge_swept_total{state=\"requested\"} 1",
             "nidbridge_erased_total 1",
+            "nidbridge_broker_reconnects_total{link=\"bridge\"} 1",
+            "nidbridge_unsettled_total{stage=\"record\"} 1",
+            "nidbridge_requests_total{event=\"birth\"} 1",
+            "nidbridge_replies_total{status=\"issued\"} 1",
             "nidbridge_alarms_total{cause=\"orphan_id\"} 1",
             "nidbridge_spooled_total 1",
             "nidbridge_spool_files 2",
@@ -313,6 +343,9 @@ mod tests {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
         assert!(text.contains("nidbridge_build_info{version="), "{text}");
+        for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            assert!(name.starts_with("nidbridge_"), "{name}");
+        }
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

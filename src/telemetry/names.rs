@@ -42,6 +42,10 @@ pub const SPOOLED: &str = "nidbridge_spooled_total";
 pub const SPOOL_FILES: &str = "nidbridge_spool_files";
 /// How many bytes they are.
 pub const SPOOL_BYTES: &str = "nidbridge_spool_bytes";
+/// How often a connection to the broker came back after it was lost.
+pub const BROKER_RECONNECTS: &str = "nidbridge_broker_reconnects_total";
+/// Deliveries that were handled and not acknowledged: the broker gives them again.
+pub const UNSETTLED: &str = "nidbridge_unsettled_total";
 /// What an operator has to look at.
 pub const ALARMS: &str = "nidbridge_alarms_total";
 /// The release that runs; always 1.

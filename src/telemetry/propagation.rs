@@ -50,13 +50,17 @@ pub fn remember(span: &tracing::Span) -> Option<String> {
 /// Makes a span, not entered yet, part of a remembered trace; it points to the one that was going on instead.
 pub fn resume(span: &tracing::Span, remembered: &str) {
     let going_on = tracing::Span::current().context();
-    let parent = extract(&BTreeMap::from([(PARENT.to_owned(), remembered.to_owned())]));
-    // Refused only where nobody records traces.
-    drop(span.set_parent(parent));
+    set_parent(span, &BTreeMap::from([(PARENT.to_owned(), remembered.to_owned())]));
     span.add_link(going_on.span().span_context().clone());
 }
 
-/// The trace that a message belongs to: give it to `OpenTelemetrySpanExt::set_parent`.
+/// Makes a span, not entered yet, part of the trace that a message belongs to.
+pub fn set_parent(span: &tracing::Span, headers: &BTreeMap<String, String>) {
+    // Refused only where nobody records traces.
+    drop(span.set_parent(extract(headers)));
+}
+
+/// The trace that a message belongs to.
 pub fn extract(headers: &BTreeMap<String, String>) -> Context {
     TraceContextPropagator::new().extract_with_context(&Context::new(), &Incoming(headers))
 }

@@ -82,6 +82,7 @@ async fn births_deaths_and_marriages_are_registered_once_each(engine: Engine) {
     }
     assert_eq!(world.nid.state().ended("issued"), 3);
     assert_eq!(world.opencrvs.tally().confirmed_twice, 0);
+    assert_eq!(world.metric("worker", "nidbridge_broker_connected", ""), 2.0, "each link has its own gauge");
 }
 
 async fn a_lost_answer_and_a_second_submission_end_as_one_registration(engine: Engine) {

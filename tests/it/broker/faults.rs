@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nidbridge::broker::{Link, LinkSettings, LinkState, Settlement, Target, Topology, WorkQueue, names};
+use nidbridge::broker::{
+    BrokerError, Link, LinkSettings, LinkState, Settlement, Target, Topology, WorkQueue, names,
+};
 use nidbridge::simulate::rabbitmq::Node;
-use tokio::sync::mpsc;
+use nidbridge::telemetry::Metrics;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::{Running, SOON, consumer, message, put, told};
 use crate::harness::ground::{connected, quick};
@@ -20,8 +23,14 @@ async fn a_cut_connection_comes_back_and_nothing_is_lost() {
     let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
     let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings);
     let direct = ground.link(topology.clone()).await;
-    let broken =
-        connected(Link::open(&ground.link_settings_by("cut", proxy.port()), topology, Arc::default())).await;
+    let metrics = Arc::new(Metrics::new());
+    let cut = ground.link_settings_by("cut", proxy.port());
+    let broken = connected(Link::open(&cut, topology, Arc::clone(&metrics))).await;
+    assert_eq!(
+        counted(&metrics, "nidbridge_broker_reconnects_total{link=\"cut\"}"),
+        0,
+        "the first is no return"
+    );
     let (tell, mut done) = mpsc::unbounded_channel();
     let running = Running::start(&broken, &queue, consumer(), move |message| {
         tell.send(message.id.unwrap()).unwrap();
@@ -42,11 +51,63 @@ async fn a_cut_connection_comes_back_and_nothing_is_lost() {
         seen.insert(told(&mut done).await);
     }
     running.stop().await;
+    // The two connections of a link need not notice a cut at once, so one cut may be two losses.
+    eventually(SOON, "every return is counted", async || {
+        (counted(&metrics, "nidbridge_broker_reconnects_total{link=\"cut\"}") >= 3).then_some(())
+    })
+    .await;
     eventually(SOON, "nothing is left", async || {
         (direct.depth(queue.name()).await.unwrap().ready == 0).then_some(())
     })
     .await;
     assert_eq!(direct.depth(&queue.parked()).await.unwrap().ready, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_finished_too_late_to_acknowledge_comes_again_and_is_counted() {
+    let ground = Ground::fresh().await;
+    let proxy = ChaosProxy::before(ground.amqp_port()).await;
+    let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
+    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings);
+    let direct = ground.link(topology.clone()).await;
+    let metrics = Arc::new(Metrics::new());
+    let cut = ground.link_settings_by("cut", proxy.port());
+    let broken = connected(Link::open(&cut, topology, Arc::clone(&metrics))).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let (tell, mut begun) = mpsc::unbounded_channel();
+    let at_the_gate = Arc::clone(&gate);
+    let running = Running::start(&broken, &queue, consumer(), move |_| {
+        let (gate, tell) = (Arc::clone(&at_the_gate), tell.clone());
+        async move {
+            tell.send(()).unwrap();
+            gate.acquire_owned().await.unwrap().forget();
+            Settlement::Done
+        }
+    });
+    put(&direct, queue.name(), "one").await;
+    told(&mut begun).await;
+    proxy.cut();
+    eventually(SOON, "the consumer's connection is gone", async || {
+        // A question that was on its way when the connection went may never be answered.
+        let asked = tokio::time::timeout(Duration::from_millis(500), broken.depth(queue.name())).await;
+        matches!(asked, Ok(Err(BrokerError::Away(_)))).then_some(())
+    })
+    .await;
+    gate.add_permits(1);
+    let unsettled = "nidbridge_unsettled_total{stage=\"story\"}";
+    eventually(SOON, "it is counted", async || (counted(&metrics, unsettled) == 1).then_some(())).await;
+    proxy.restore();
+    told(&mut begun).await;
+    gate.add_permits(1);
+    running.stop().await;
+    assert_eq!(counted(&metrics, unsettled), 1, "the second time it is settled");
+    assert_eq!(direct.depth(queue.name()).await.unwrap().ready, 0);
+}
+
+/// What a counter stands at; nothing is shown of one that never moved.
+fn counted(metrics: &Metrics, series: &str) -> u64 {
+    let text = metrics.encode();
+    text.lines().find_map(|line| line.strip_prefix(series)).map_or(0, |value| value.trim().parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
