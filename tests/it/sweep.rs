@@ -122,6 +122,7 @@ async fn a_broker_that_lost_everything_is_refilled_and_nothing_is_confirmed_twic
 async fn a_message_that_vanished_is_published_again_once_by_the_one_that_sweeps(engine: Engine) {
     let mut world = World::with(engine, &QUICK).await;
     world.kill9("confirmer");
+    turns(&world, "worker", "done", 1.0).await;
     world.start_as("second worker", "worker");
     world.ready("second worker").await;
     turns(&world, "second worker", "elsewhere", 2.0).await;
