@@ -40,6 +40,8 @@ async fn a_cut_connection_comes_back_and_nothing_is_lost() {
     for number in 0..MESSAGES {
         put(&direct, queue.name(), &number.to_string()).await;
         if number % 100 == 50 {
+            // A link that is not back yet would make one loss of two cuts.
+            assert!(broken.connected(SOON).await, "it did not come back");
             proxy.cut();
             let mut state = broken.state();
             let away = state.wait_for(|state| matches!(state, LinkState::Away(_)));
