@@ -27,7 +27,7 @@ pub use drain::{Drained, Left};
 use crate::domain::{Cause, RegistrationMessage};
 use crate::telemetry::{self, Metrics};
 use directory::{Directory, Scan};
-use index::Index;
+use index::{Index, Seen};
 use name::Name;
 
 /// Files that are written at the same time; each holds up a thread until it is on the disk.
@@ -188,40 +188,53 @@ impl Spool {
 impl Inner {
     fn store(&self, name: &Name, bytes: &[u8]) -> Result<(), NotSpooled> {
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let due = Instant::now() + self.rest;
         let mut index = lock(&self.index);
-        if index.renew(name, due) {
-            drop(index);
-            // Whoever wrote it may not have got as far as this.
-            return self.directory.sync().map_err(NotSpooled::Disk);
-        }
-        if !index.reserve(size) {
+        if !index.reserve(name, size) {
             return Err(NotSpooled::Full(index.max()));
         }
         drop(index);
-        let placed = self.directory.place(name, bytes);
-        let synced = placed.and_then(|()| self.directory.sync().map_err(directory::Misplaced::There));
-        let mut index = lock(&self.index);
-        match &synced {
-            // What is there is relayed, although nobody was promised it: a repeat does no harm.
-            Ok(()) | Err(directory::Misplaced::There(_)) => {
-                index.commit(name.clone(), size, Instant::now() + self.rest);
-            }
-            Err(directory::Misplaced::Gone(_)) => index.release(size),
-        }
-        drop(index);
-        if synced.is_ok() {
-            self.metrics.spooled();
-        }
+        let placed = self.place(name, bytes, size);
         self.show();
         self.news.notify_one();
-        synced.map_err(|misplaced| NotSpooled::Disk(misplaced.into()))
+        placed.map_err(NotSpooled::Disk)?;
+        self.metrics.spooled();
+        Ok(())
     }
 
-    /// A file is not to be relayed any more.
-    fn forget(&self, name: &Name) {
-        lock(&self.index).remove(name);
+    /// What was reserved is committed or released here. Names change only while the index is locked, so that nobody
+    /// deletes or sets aside another file than the one that was read.
+    fn place(&self, name: &Name, bytes: &[u8], size: u64) -> io::Result<()> {
+        let written = self.directory.write(name, bytes);
+        let mut index = lock(&self.index);
+        let named = written.and_then(|temporary| self.directory.give_name(&temporary, name));
+        if let Err(cause) = named {
+            index.release(size);
+            return Err(cause);
+        }
+        index.commit(name.clone(), size, Instant::now() + self.rest);
+        drop(index);
+        // From here on it may be relayed, although nobody is promised it yet: a repeat does no harm.
+        self.directory.sync()?;
+        lock(&self.index).postpone(name, Instant::now() + self.rest);
+        Ok(())
+    }
+
+    /// Deletes or moves a file and says so, unless it was written anew. It is not relayed any more, even if the disk
+    /// refuses.
+    fn finish(
+        &self,
+        seen: &Seen,
+        away: impl FnOnce(&Directory, &Name) -> io::Result<()>,
+    ) -> io::Result<bool> {
+        let mut index = lock(&self.index);
+        if !index.is(seen) {
+            return Ok(false);
+        }
+        let done = away(&self.directory, &seen.name);
+        index.remove(&seen.name);
+        drop(index);
         self.show();
+        done.map(|()| true)
     }
 
     fn show(&self) {

@@ -32,23 +32,6 @@ pub(super) struct Scan {
     pub(super) corrupt: usize,
 }
 
-/// Why a file could not be placed, and what became of it.
-#[derive(Debug)]
-pub(super) enum Misplaced {
-    /// Nothing of it is left.
-    Gone(io::Error),
-    /// It is there, but the disk did not vouch for it.
-    There(io::Error),
-}
-
-impl From<Misplaced> for io::Error {
-    fn from(misplaced: Misplaced) -> Self {
-        match misplaced {
-            Misplaced::Gone(cause) | Misplaced::There(cause) => cause,
-        }
-    }
-}
-
 impl Directory {
     pub(super) fn open(path: &Path) -> Result<(Self, Scan), SpoolError> {
         let unusable = |cause| SpoolError::Unusable { directory: path.to_owned(), cause };
@@ -86,16 +69,16 @@ impl Directory {
         Ok(scan)
     }
 
-    /// Writes a file under another name, and gives it its own once it is on the disk.
-    pub(super) fn place(&self, name: &Name, bytes: &[u8]) -> Result<(), Misplaced> {
+    /// Writes a file through to the disk under a name that nobody reads.
+    pub(super) fn write(&self, name: &Name, bytes: &[u8]) -> io::Result<PathBuf> {
         let temporary = self.path.join(name.temporary(self.writes.fetch_add(1, Ordering::Relaxed)));
-        let placed = write_through(&temporary, bytes)
-            .and_then(|()| fs::rename(&temporary, self.path.join(name.as_str())));
-        placed.map_err(|cause| {
-            // If it stays, the next start removes it.
-            drop(fs::remove_file(&temporary));
-            Misplaced::Gone(cause)
-        })
+        let written = write_through(&temporary, bytes);
+        or_clear(written, &temporary).map(|()| temporary)
+    }
+
+    /// Gives it its own name; a file that has it is replaced.
+    pub(super) fn give_name(&self, temporary: &Path, name: &Name) -> io::Result<()> {
+        or_clear(fs::rename(temporary, self.path.join(name.as_str())), temporary)
     }
 
     /// Puts the names themselves on the disk.
@@ -121,6 +104,14 @@ fn owned() -> fs::OpenOptions {
     let mut options = File::options();
     options.write(true).mode(OWNER_ONLY);
     options
+}
+
+/// What is not cleared away now, the next start clears.
+fn or_clear(done: io::Result<()>, temporary: &Path) -> io::Result<()> {
+    if done.is_err() {
+        drop(fs::remove_file(temporary));
+    }
+    done
 }
 
 fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {

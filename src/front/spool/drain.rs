@@ -39,7 +39,7 @@ impl Spool {
         let mut deadline = Instant::now() + patience;
         let mut why = "the broker cannot be reached".to_owned();
         let left = loop {
-            let Some(name) = self.first() else { break None };
+            let Some(seen) = self.first() else { break None };
             let patient = deadline.saturating_duration_since(Instant::now());
             let taken = tokio::select! {
                 () = stop.cancelled() => {
@@ -51,7 +51,7 @@ impl Spool {
             if !taken {
                 break Some(Left { files: self.files(), why });
             }
-            match self.step(&name, publisher).await {
+            match self.step(&seen, publisher).await {
                 Step::Relayed => relayed += 1,
                 Step::SetAside => set_aside += 1,
                 Step::Failed(fault) => {

@@ -13,6 +13,14 @@ use super::name::Name;
 struct File {
     bytes: u64,
     due: Instant,
+    version: u64,
+}
+
+/// A file as it was seen: it may have been written anew since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) name: Name,
+    version: u64,
 }
 
 #[derive(Debug)]
@@ -22,13 +30,16 @@ pub(super) struct Index {
     /// Of files that are being written.
     reserved: u64,
     max: u64,
+    /// Counts what is written.
+    version: u64,
 }
 
 impl Index {
     pub(super) fn new(max: u64, found: Vec<(Name, u64)>, now: Instant) -> Self {
         let bytes = found.iter().map(|(_, bytes)| bytes).sum();
-        let files = found.into_iter().map(|(name, bytes)| (name, File { bytes, due: now })).collect();
-        Self { files, bytes, reserved: 0, max }
+        let files =
+            found.into_iter().map(|(name, bytes)| (name, File { bytes, due: now, version: 0 })).collect();
+        Self { files, bytes, reserved: 0, max, version: 0 }
     }
 
     pub(super) fn files(&self) -> usize {
@@ -43,20 +54,11 @@ impl Index {
         self.max
     }
 
-    /// Whether the file is there; if so, it is not relayed before `due`.
-    pub(super) fn renew(&mut self, name: &Name, due: Instant) -> bool {
-        match self.files.get_mut(name) {
-            Some(file) => {
-                file.due = due;
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Room for a file that will be committed or released; says whether there is any.
-    pub(super) fn reserve(&mut self, bytes: u64) -> bool {
-        let after = self.bytes.saturating_add(self.reserved).saturating_add(bytes);
+    /// Room for a file that will be committed or released; says whether there is any. It takes the place of an
+    /// earlier one of its name.
+    pub(super) fn reserve(&mut self, name: &Name, bytes: u64) -> bool {
+        let replaced = self.files.get(name).map_or(0, |file| file.bytes);
+        let after = self.bytes.saturating_sub(replaced).saturating_add(self.reserved).saturating_add(bytes);
         let room = after <= self.max;
         if room {
             self.reserved += bytes;
@@ -72,7 +74,20 @@ impl Index {
         self.release(bytes);
         self.remove(&name);
         self.bytes += bytes;
-        self.files.insert(name, File { bytes, due });
+        self.version += 1;
+        self.files.insert(name, File { bytes, due, version: self.version });
+    }
+
+    /// Whether the file is still the one that was seen.
+    pub(super) fn is(&self, seen: &Seen) -> bool {
+        self.files.get(&seen.name).is_some_and(|file| file.version == seen.version)
+    }
+
+    /// Lets a file rest until then.
+    pub(super) fn postpone(&mut self, name: &Name, due: Instant) {
+        if let Some(file) = self.files.get_mut(name) {
+            file.due = due;
+        }
     }
 
     pub(super) fn remove(&mut self, name: &Name) {
@@ -82,8 +97,9 @@ impl Index {
     }
 
     /// The file that is relayed next, and when.
-    pub(super) fn first(&self) -> Option<(Name, Instant)> {
-        self.files.first_key_value().map(|(name, file)| (name.clone(), file.due))
+    pub(super) fn first(&self) -> Option<(Seen, Instant)> {
+        let (name, file) = self.files.first_key_value()?;
+        Some((Seen { name: name.clone(), version: file.version }, file.due))
     }
 }
 
@@ -104,42 +120,48 @@ mod tests {
     #[test]
     fn it_never_takes_more_than_its_bound_however_many_write_at_once() {
         let now = Instant::now();
+        let (one, two) = (name("2026-01-01T00:00:00Z"), name("2026-01-02T00:00:00Z"));
         let mut index = Index::new(100, Vec::new(), now);
-        assert!(index.reserve(60));
-        assert!(!index.reserve(41), "the first is not written yet, but it will be");
-        assert!(index.reserve(40));
+        assert!(index.reserve(&one, 60));
+        assert!(!index.reserve(&two, 41), "the first is not written yet, but it will be");
+        assert!(index.reserve(&two, 40));
         index.release(40);
-        index.commit(name("2026-01-01T00:00:00Z"), 60, now);
+        index.commit(one.clone(), 60, now);
         assert_eq!((index.files(), index.bytes()), (1, 60));
-        assert!(!index.reserve(41));
-        index.remove(&name("2026-01-01T00:00:00Z"));
-        assert!(index.reserve(100));
-        assert!(!index.reserve(u64::MAX));
+        assert!(!index.reserve(&two, 41));
+        index.remove(&one);
+        assert!(index.reserve(&two, 100));
+        assert!(!index.reserve(&one, u64::MAX));
     }
 
     #[test]
-    fn two_writers_of_one_attempt_make_one_file() {
+    fn a_repeat_takes_the_place_of_the_first_even_in_a_full_spool() {
         let now = Instant::now();
+        let (one, two) = (name("2026-01-01T00:00:00Z"), name("2026-01-02T00:00:00Z"));
         let mut index = Index::new(100, Vec::new(), now);
-        for bytes in [30, 40] {
-            assert!(index.reserve(bytes));
-        }
-        for bytes in [30, 40] {
-            index.commit(name("2026-01-01T00:00:00Z"), bytes, now);
-        }
-        assert_eq!((index.files(), index.bytes(), index.reserved), (1, 40, 0));
+        assert!(index.reserve(&one, 90));
+        index.commit(one.clone(), 90, now);
+        let (first, _) = index.first().unwrap();
+        assert!(!index.reserve(&two, 95));
+        assert!(index.reserve(&one, 95));
+        assert!(index.is(&first));
+        index.commit(one, 95, now);
+        assert_eq!((index.files(), index.bytes(), index.reserved), (1, 95, 0));
+        assert!(!index.is(&first), "what was seen is not what is there now");
     }
 
     #[test]
     fn the_oldest_is_first_and_what_was_found_counts() {
         let now = Instant::now();
-        let found = vec![(name("2026-01-03T00:00:00Z"), 70), (name("2026-01-02T00:00:00Z"), 50)];
-        let mut index = Index::new(100, found, now);
-        assert!(!index.reserve(1), "more was found than fits now");
-        assert_eq!(index.first(), Some((name("2026-01-02T00:00:00Z"), now)));
+        let (one, two) = (name("2026-01-02T00:00:00Z"), name("2026-01-03T00:00:00Z"));
+        let mut index = Index::new(100, vec![(two.clone(), 70), (one.clone(), 50)], now);
+        assert!(!index.reserve(&name("2026-01-04T00:00:00Z"), 1), "more was found than fits now");
+        let (first, due) = index.first().unwrap();
+        assert_eq!((&first.name, due), (&one, now));
         let later = now + std::time::Duration::from_secs(1);
-        assert!(index.renew(&name("2026-01-02T00:00:00Z"), later));
-        assert!(!index.renew(&name("2026-01-01T00:00:00Z"), later));
-        assert_eq!(index.first(), Some((name("2026-01-02T00:00:00Z"), later)));
+        index.postpone(&one, later);
+        assert_eq!(index.first(), Some((first, later)));
+        index.remove(&one);
+        assert_eq!(index.first().unwrap().0.name, two);
     }
 }

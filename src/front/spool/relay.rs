@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::directory::Directory;
 use super::envelope::{self, Envelope, Unreadable};
-use super::name::Name;
+use super::index::Seen;
 use super::{Inner, Spool, lock};
 use crate::broker::{PublishError, Publisher};
 use crate::domain::Cause;
@@ -61,9 +62,9 @@ impl Spool {
     pub async fn relay(&self, publisher: &Publisher, stop: CancellationToken) {
         let mut pause = Pause::new();
         loop {
-            let name = tokio::select! {
+            let seen = tokio::select! {
                 () = stop.cancelled() => return,
-                name = self.next_due() => name,
+                seen = self.next_due() => seen,
             };
             let taken = tokio::select! {
                 () = stop.cancelled() => return,
@@ -73,7 +74,7 @@ impl Spool {
                 continue;
             }
             // Not broken off: it ends within the publish timeout.
-            match self.step(&name, publisher).await {
+            match self.step(&seen, publisher).await {
                 Step::Relayed | Step::SetAside => pause.reset(),
                 Step::Failed(fault) => {
                     let (waiting, wait) = (self.files(), pause.next());
@@ -88,27 +89,27 @@ impl Spool {
     }
 
     /// The first file, once it has rested.
-    async fn next_due(&self) -> Name {
+    async fn next_due(&self) -> Seen {
         loop {
             let first = lock(&self.inner.index).first();
             match first {
-                Some((name, due)) if due <= Instant::now() => return name,
+                Some((seen, due)) if due <= Instant::now() => return seen,
                 Some((_, due)) => tokio::time::sleep_until(due).await,
                 None => self.inner.news.notified().await,
             }
         }
     }
 
-    /// The name of the first file, rested or not.
-    pub(super) fn first(&self) -> Option<Name> {
-        lock(&self.inner.index).first().map(|(name, _)| name)
+    /// The first file, rested or not.
+    pub(super) fn first(&self) -> Option<Seen> {
+        lock(&self.inner.index).first().map(|(seen, _)| seen)
     }
 
     /// Gives one file to the broker.
-    pub(super) async fn step(&self, name: &Name, publisher: &Publisher) -> Step {
-        let envelope = match self.read(name).await {
+    pub(super) async fn step(&self, seen: &Seen, publisher: &Publisher) -> Step {
+        let envelope = match self.read(seen).await {
             Ok(envelope) => envelope,
-            Err(why) => return self.set_aside(name, &why).await,
+            Err(why) => return self.set_aside(seen, &why).await,
         };
         let key = &envelope.message.registration.key;
         let span = tracing::info_span!("relay", record.id = %key.record, attempt.id = %key.id());
@@ -117,21 +118,21 @@ impl Spool {
             Ok(()) => {
                 self.broker_took();
                 span.in_scope(|| tracing::info!("relayed from the spool"));
-                self.remove(name).await;
+                self.remove(seen).await;
                 Step::Relayed
             }
             Err(Fault::Broker(fault)) if handover::can_be_taken_later(&fault) => Step::Failed(fault),
-            Err(fault) => self.set_aside(name, &fault.to_string()).await,
+            Err(fault) => self.set_aside(seen, &fault.to_string()).await,
         }
     }
 
-    async fn read(&self, name: &Name) -> Result<Envelope, String> {
+    async fn read(&self, seen: &Seen) -> Result<Envelope, String> {
         let bytes = self
-            .on_disk(name, |inner, name| inner.directory.read(name))
+            .on_disk(seen, |inner, seen| inner.directory.read(&seen.name))
             .await
             .map_err(|cause| cause.to_string())?;
         let envelope = envelope::decode(&bytes).map_err(|why| why.to_string())?;
-        if name.attempt() == Some(envelope.message.registration.key.id()) {
+        if seen.name.attempt() == Some(envelope.message.registration.key.id()) {
             Ok(envelope)
         } else {
             Err(Unreadable::OtherAttempt.to_string())
@@ -139,39 +140,38 @@ impl Spool {
     }
 
     /// A file that stays is relayed again by the next process: a repeat, and no harm.
-    async fn remove(&self, name: &Name) {
-        if let Err(cause) = self.on_disk(name, |inner, name| inner.directory.remove(name)).await {
-            tracing::error!(file = name.as_str(), %cause, "relayed, but the file cannot be deleted");
+    async fn remove(&self, seen: &Seen) {
+        if let Err(cause) = self.on_disk(seen, |inner, seen| inner.finish(seen, Directory::remove)).await {
+            let file = seen.name.as_str();
+            tracing::error!(file, %cause, "relayed, but the file cannot be deleted");
             self.inner.alarm(Cause::SpoolUnwritable);
         }
-        self.inner.forget(name);
     }
 
     /// Out of the way of the rest, and never deleted.
-    async fn set_aside(&self, name: &Name, why: &str) -> Step {
-        let moved = self.on_disk(name, |inner, name| inner.directory.set_aside(name)).await;
-        match moved {
-            Ok(()) => {
-                let to = name.corrupt();
-                tracing::error!(file = name.as_str(), to, why, "a spooled registration cannot be relayed");
+    async fn set_aside(&self, seen: &Seen, why: &str) -> Step {
+        let file = seen.name.as_str();
+        match self.on_disk(seen, |inner, seen| inner.finish(seen, Directory::set_aside)).await {
+            Ok(false) => return Step::SetAside,
+            Ok(true) => {
+                let to = seen.name.corrupt();
+                tracing::error!(file, to, why, "a spooled registration cannot be relayed");
             }
             Err(cause) => {
-                let file = name.as_str();
                 tracing::error!(file, %cause, why, "a spooled registration cannot be relayed and stays");
             }
         }
         self.inner.alarm(Cause::SpoolCorrupt);
-        self.inner.forget(name);
         Step::SetAside
     }
 
     async fn on_disk<T: Send + 'static>(
         &self,
-        name: &Name,
-        work: impl FnOnce(&Inner, &Name) -> io::Result<T> + Send + 'static,
+        seen: &Seen,
+        work: impl FnOnce(&Inner, &Seen) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let (inner, name) = (Arc::clone(&self.inner), name.clone());
-        tokio::task::spawn_blocking(move || work(&inner, &name))
+        let (inner, seen) = (Arc::clone(&self.inner), seen.clone());
+        tokio::task::spawn_blocking(move || work(&inner, &seen))
             .await
             .unwrap_or_else(|cause| Err(io::Error::other(cause)))
     }

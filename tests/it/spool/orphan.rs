@@ -5,16 +5,18 @@ use std::process::Output;
 use nidbridge::simulate::population::Kind;
 
 use super::Story;
+use crate::harness::world::SOON;
 use crate::pipeline::people;
 
 /// Runs a command of the product to its end, with the settings of the front.
 async fn run(story: &Story, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = story.world.command("front", arguments);
+    let mut command = tokio::process::Command::from(story.world.command("front", arguments));
+    command.kill_on_drop(true);
     command.env("FRONT_LISTEN", "127.0.0.1:0").env("ADMIN_LISTEN", "127.0.0.1:0");
     if arguments[0] == "spool" {
         command.env_remove("SEAL_KEYS");
     }
-    let ended = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+    let ended = tokio::time::timeout(SOON, command.output()).await.expect("it ends by itself");
     let Output { status, stdout, stderr } = ended.unwrap();
     (status.code(), format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)))
 }
