@@ -1,11 +1,13 @@
 //! A ledger for a story: the same story is told on SQLite and on PostgreSQL.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nidbridge::ledger::{Ledger, LedgerError, LedgerSettings};
 use nidbridge::seal::Sealer;
+use nidbridge::simulate::guardian::Guardian;
 use secrecy::SecretString;
+use tokio::sync::OnceCell;
 
 use super::ground::temporary;
 use super::postgres::fresh_database;
@@ -20,13 +22,26 @@ pub enum Engine {
     Postgres,
 }
 
+/// One directory for the whole process; its guardian removes it.
+static DIRECTORY: OnceCell<(PathBuf, Guardian)> = OnceCell::const_new();
+
+async fn directory() -> &'static Path {
+    let made = DIRECTORY.get_or_init(async || {
+        let dir = temporary("ledgers");
+        std::fs::create_dir_all(&dir).expect("a directory for SQLite");
+        let guardian = Guardian::watch(&[], Some(&dir)).expect("a guardian");
+        (dir, guardian)
+    });
+    &made.await.0
+}
+
 /// The URL of a new, empty database.
 pub async fn fresh_url(engine: Engine) -> String {
     match engine {
         Engine::Sqlite => {
-            let dir: PathBuf = temporary("ledger");
-            std::fs::create_dir_all(&dir).expect("a directory for SQLite");
-            format!("sqlite:{}", dir.join("ledger.db").display())
+            let own = directory().await.join(uuid::Uuid::new_v4().simple().to_string());
+            std::fs::create_dir(&own).expect("a directory for SQLite");
+            format!("sqlite:{}", own.join("ledger.db").display())
         }
         Engine::Postgres => fresh_database().await,
     }
