@@ -81,6 +81,7 @@ impl Stage {
              \n  metrics          {}/metrics, /readyz\
              \n  OpenCRVS (made up)  auth {}, gateway {}\
              \n  RabbitMQ         http://127.0.0.1:{} (user {user}, password {})\
+             \n  a vendor's side  {}\
              \n  ledger           {}\
              \n\nRegistrars register births, deaths and marriages; some answers are lost and they submit again. The ID\
              \nsystem rejects one in ten, repeats itself, asks to be asked later and writes nonsense now and then.\
@@ -91,6 +92,7 @@ impl Stage {
             self.opencrvs.gateway_url(),
             self.node.management_port(),
             password.expose_secret(),
+            self.node.vendor_url(names::NID_VHOST).expose_secret(),
             self.dir.join("ledger.db").display(),
         )
     }
