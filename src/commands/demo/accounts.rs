@@ -58,7 +58,7 @@ pub struct Accounts {
     /// The same, of the slowest hundredth.
     pub p99_ms: u64,
     /// Submissions that are still under way.
-    #[serde(skip)]
+    #[serde(rename = "under_way")]
     pub open: u64,
 }
 
@@ -148,10 +148,10 @@ impl Accounts {
     }
 
     pub(super) fn summary(&self) -> String {
-        let verdict = if self.hold_up() {
-            "Every accepted registration is accounted for."
-        } else {
-            "THE ACCOUNTS DO NOT HOLD UP."
+        let verdict = match (self.hold_up(), self.open) {
+            (false, _) => "THE ACCOUNTS DO NOT HOLD UP.",
+            (true, 0) => "Every accepted registration is accounted for.",
+            (true, _) => "Stopped early: what was under way has no end yet, and this run says nothing of it.",
         };
         format!(
             "What OpenCRVS and the ID system saw in {:.0} s:\n\
