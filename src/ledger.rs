@@ -8,6 +8,7 @@
 //! ever added to.
 
 mod answer;
+mod asking;
 mod confirm;
 mod error;
 mod fingerprint;
@@ -33,7 +34,7 @@ pub use confirm::{Lease, LeaseRefusal};
 pub use error::LedgerError;
 pub use history::{Entry, Stage};
 pub use receive::Receipt;
-pub use rows::{AttemptRow, Case, Intent, Known, RecordRow};
+pub use rows::{AttemptRow, Case, Intent, RecordRow};
 pub use summary::Standing;
 pub use sweep::Expiry;
 

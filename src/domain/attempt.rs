@@ -204,6 +204,8 @@ pub enum Cause {
     SpoolUnwritable,
     /// A spooled registration that cannot be relayed.
     SpoolCorrupt,
+    /// OpenCRVS has moved the record on without us.
+    MovedOn,
     /// A fault in the bridge itself.
     Internal,
 }
@@ -240,8 +242,14 @@ impl Cause {
             Self::SpoolFull => "spool_full",
             Self::SpoolUnwritable => "spool_unwritable",
             Self::SpoolCorrupt => "spool_corrupt",
+            Self::MovedOn => "moved_on",
             Self::Internal => "internal",
         }
+    }
+
+    /// Whether an attempt that stops for it needs an operator.
+    pub fn is_alarm(self) -> bool {
+        self != Self::MovedOn
     }
 }
 
