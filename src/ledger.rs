@@ -17,6 +17,7 @@ mod rows;
 mod summary;
 mod sweep;
 mod tenure;
+mod tokens;
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -36,6 +37,7 @@ pub use receive::Receipt;
 pub use rows::{AttemptRow, Case, Intent, Known, RecordRow};
 pub use summary::Standing;
 pub use sweep::Expiry;
+pub use tokens::{Fresh, Judged, Judgement, Replaced};
 
 use crate::domain::NationalId;
 use crate::seal::Sealer;
@@ -47,6 +49,7 @@ const AFTER_A_RACE: Duration = Duration::from_millis(100);
 
 const COMMON: &str = include_str!("ledger/migrations/0001_ledger.sql");
 const SWEEP: &str = include_str!("ledger/migrations/0003_sweep.sql");
+const TOKENS: &str = include_str!("ledger/migrations/0004_tokens.sql");
 const FOR_SQLITE: &str = include_str!("ledger/migrations/0002_sqlite.sql");
 const FOR_POSTGRES: &str = include_str!("ledger/migrations/0002_postgres.sql");
 
@@ -191,5 +194,6 @@ fn migrator(backend: Backend) -> Migrator {
         migration(1, "ledger", COMMON),
         migration(2, "dialect", dialect),
         migration(3, "sweep", SWEEP),
+        migration(4, "tokens", TOKENS),
     ])
 }

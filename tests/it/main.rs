@@ -23,5 +23,6 @@ mod replies;
 mod secrets;
 mod spool;
 mod sweep;
+mod tokens;
 mod traces;
 mod vendor;
