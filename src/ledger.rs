@@ -18,6 +18,7 @@ mod rows;
 mod summary;
 mod sweep;
 mod tenure;
+mod tokens;
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -37,6 +38,7 @@ pub use receive::Receipt;
 pub use rows::{AttemptRow, Case, Intent, RecordRow};
 pub use summary::Standing;
 pub use sweep::Expiry;
+pub use tokens::{Fresh, Judged, Judgement, Replaced};
 
 use crate::domain::NationalId;
 use crate::seal::Sealer;
@@ -48,6 +50,7 @@ const AFTER_A_RACE: Duration = Duration::from_millis(100);
 
 const COMMON: &str = include_str!("ledger/migrations/0001_ledger.sql");
 const SWEEP: &str = include_str!("ledger/migrations/0003_sweep.sql");
+const TOKENS: &str = include_str!("ledger/migrations/0004_tokens.sql");
 const FOR_SQLITE: &str = include_str!("ledger/migrations/0002_sqlite.sql");
 const FOR_POSTGRES: &str = include_str!("ledger/migrations/0002_postgres.sql");
 
@@ -192,5 +195,6 @@ fn migrator(backend: Backend) -> Migrator {
         migration(1, "ledger", COMMON),
         migration(2, "dialect", dialect),
         migration(3, "sweep", SWEEP),
+        migration(4, "tokens", TOKENS),
     ])
 }

@@ -16,7 +16,7 @@ use url::Url;
 
 pub use exchange::{RenewalFault, TokenExchange};
 pub use gateway::{Confirmation, FaultClass, Gateway, GatewayFault, Seen};
-pub use keys::{KeyStore, KeyStoreSettings};
+pub use keys::{KeyId, KeyStore, KeyStoreSettings};
 pub use token::{RecordToken, TokenFault};
 
 /// How the services of OpenCRVS are reached.

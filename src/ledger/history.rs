@@ -21,6 +21,8 @@ pub enum Stage {
     Confirm,
     /// What is silent is looked after.
     Sweep,
+    /// Tokens are kept alive.
+    Tokens,
 }
 
 impl Stage {
@@ -32,6 +34,7 @@ impl Stage {
             Self::Resolve => "resolve",
             Self::Confirm => "confirm",
             Self::Sweep => "sweep",
+            Self::Tokens => "tokens",
         }
     }
 }

@@ -24,5 +24,6 @@ mod replies;
 mod secrets;
 mod spool;
 mod sweep;
+mod tokens;
 mod traces;
 mod vendor;
