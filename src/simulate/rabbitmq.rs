@@ -1,10 +1,12 @@
 //! A private RabbitMQ node in a directory of its own: for the demo, the sandbox and the tests.
 //!
 //! It uses the system's package and nothing else of the system's: own ports on the loopback interface, own cookie,
-//! own port mapper, own data. The system's node, if there is one, is not touched.
+//! own port mapper, own data. The system's node, if there is one, is not touched. With `NIDBRIDGE_RABBITMQ` set it
+//! uses another system's package (see [`installation`]).
 //!
 //! Invariant: nothing is left running when we end, however we end (see [`Guardian`]).
 
+mod installation;
 mod launch;
 
 use std::fs;
@@ -86,7 +88,7 @@ impl Node {
     }
 
     async fn launch(dir: &Path, topologies: &[Topology], temporary: bool) -> Result<Self, NodeError> {
-        if !Path::new(launch::SERVER).exists() {
+        if !installation::has(launch::SERVER) {
             return Err(NodeError::Missing);
         }
         let ports = free_ports().map_err(io_error("there are no free ports"))?;

@@ -9,14 +9,14 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{BRIDGE, LOOK, NODE, OPERATOR, VENDOR};
+use super::{BRIDGE, LOOK, NODE, OPERATOR, VENDOR, installation};
 use crate::broker::{Topology, User, Users, definitions};
 
 /// The start script itself: the one in `/usr/sbin` changes the user and drops the environment.
@@ -96,8 +96,8 @@ fn configuration(dir: &Path, ports: Ports) -> String {
 
 pub(super) fn start_epmd(dir: &Path, ports: Ports) -> io::Result<Child> {
     let program =
-        ["/usr/bin/epmd", "/usr/lib/erlang/bin/epmd"].into_iter().find(|path| Path::new(path).exists());
-    Command::new(program.unwrap_or("epmd"))
+        ["/usr/bin/epmd", "/usr/lib/erlang/bin/epmd"].into_iter().find(|path| installation::has(path));
+    installation::command(program.unwrap_or("epmd"), dir)
         .args(["-port", &ports.epmd.to_string()])
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
         .current_dir(dir)
@@ -119,7 +119,7 @@ pub(super) async fn await_epmd(ports: Ports) {
 /// With `RUNNING_UNDER_SYSTEMD` the script becomes the node, so that a signal to the process reaches it.
 pub(super) fn start_server(dir: &Path, ports: Ports) -> io::Result<Child> {
     let log = OpenOptions::new().create(true).append(true).open(dir.join("start.log"))?;
-    Command::new(SERVER)
+    installation::command(SERVER, dir)
         .env("HOME", dir.join("home"))
         .env("RABBITMQ_NODENAME", NODE)
         .env("RABBITMQ_CONF_ENV_FILE", dir.join("none.conf"))
