@@ -15,6 +15,7 @@ mod history;
 mod receive;
 mod rows;
 mod summary;
+mod survey;
 mod sweep;
 mod tenure;
 

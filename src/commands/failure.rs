@@ -11,6 +11,9 @@ pub enum Failure {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] Faults),
+    /// What was compared differs.
+    #[error("{0:#}")]
+    Differs(#[source] anyhow::Error),
     /// Something that is needed cannot be reached.
     #[error("{0:#}")]
     Unavailable(#[source] anyhow::Error),
@@ -26,6 +29,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Config(_) => 78,
+            Self::Differs(_) => 3,
             Self::Unavailable(_) => 69,
             Self::Later(_) => 75,
             Self::Failed(_) => 1,
@@ -49,12 +53,13 @@ mod tests {
         let cause = || anyhow::anyhow!("x");
         let codes = [
             Failure::Config(Faults(Vec::new())),
+            Failure::Differs(cause()),
             Failure::Unavailable(cause()),
             Failure::Later(cause()),
             Failure::Failed(cause()),
         ]
         .map(|failure| failure.code());
-        assert_eq!(codes, [78, 69, 75, 1]);
+        assert_eq!(codes, [78, 3, 69, 75, 1]);
         for code in codes {
             assert!(super::super::EXIT_CODES.contains(&format!(" {code} ")), "{code}");
         }

@@ -10,7 +10,7 @@ use super::Failure;
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Link, LinkSettings, Topology, TopologySettings};
 use crate::config::Config;
-use crate::ledger::{Ledger, LedgerSettings};
+use crate::ledger::{Ledger, LedgerError, LedgerSettings};
 use crate::opencrvs::ClientSettings;
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
@@ -63,6 +63,13 @@ pub(super) async fn ledger(config: &Config, role: &str, sealer: &Sealer) -> Resu
         let fault = anyhow::Error::new(fault).context("LEDGER_URL (ledger.url): the ledger cannot be opened");
         if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }
     })
+}
+
+/// A fault of the ledger in the middle of a command.
+pub(super) fn ledger_away(fault: LedgerError) -> Failure {
+    let transient = fault.is_transient();
+    let fault = anyhow::Error::new(fault).context("the ledger");
+    if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }
 }
 
 pub(super) fn client_settings(config: &Config, url: &Url) -> ClientSettings {

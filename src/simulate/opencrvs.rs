@@ -15,6 +15,7 @@ mod gateway;
 mod graphql;
 mod keys;
 mod load;
+mod search;
 mod submit;
 mod tally;
 mod wire;

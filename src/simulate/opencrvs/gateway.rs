@@ -17,6 +17,7 @@ use super::core::Core;
 use super::faults::{Calls, Fault};
 use super::graphql::{GatewayError, Operation};
 use super::keys::Claims;
+use super::search;
 use super::tally::Tally;
 use super::wire::Scissors;
 
@@ -59,7 +60,7 @@ async fn graphql(
     let fault = match operation {
         Operation::Confirm => core.faults.take(Calls::Confirm),
         Operation::Fetch => core.faults.take(Calls::Fetch),
-        Operation::Reject => None,
+        Operation::Reject | Operation::Search => None,
     };
     match fault {
         Some(fault) => call.disturbed(fault, &scissors).await,
@@ -116,9 +117,12 @@ impl Call<'_> {
 
     fn run(&self) -> Result<Value, GatewayError> {
         let claims = self.caller()?;
+        if self.operation == Operation::Search {
+            return Ok(self.core.with_book(|book| search::waiting(book, &claims, self.variables)));
+        }
         let id = self.text("id").ok_or(GatewayError::BadUserInput("id"))?;
         match self.operation {
-            Operation::Fetch => self.fetch(id),
+            Operation::Fetch | Operation::Search => self.fetch(id),
             Operation::Confirm => {
                 self.allowed(&claims, "record.confirm-registration", id)?;
                 let details = self.details()?;

@@ -13,6 +13,7 @@ pub(super) enum Operation {
     Confirm,
     Reject,
     Fetch,
+    Search,
 }
 
 impl Operation {
@@ -21,6 +22,7 @@ impl Operation {
             Self::Confirm => "confirmRegistration",
             Self::Reject => "rejectRegistration",
             Self::Fetch => "fetchRegistration",
+            Self::Search => "searchEvents",
         }
     }
 
@@ -30,7 +32,7 @@ impl Operation {
         if opened == 0 || opened != document.matches('}').count() {
             return Err(GatewayError::ParseFailed);
         }
-        [Self::Confirm, Self::Reject, Self::Fetch]
+        [Self::Confirm, Self::Reject, Self::Fetch, Self::Search]
             .into_iter()
             .find(|operation| document.contains(operation.field()))
             .ok_or(GatewayError::ValidationFailed)
@@ -93,7 +95,7 @@ impl GatewayError {
                 "request to http://user-mgnt:3030/getUser failed, reason: connect ECONNREFUSED".to_owned()
             }
             Self::NoScope(Operation::Reject) => "User does not have a Reject Registration scope".to_owned(),
-            Self::NoScope(Operation::Confirm | Operation::Fetch) => {
+            Self::NoScope(Operation::Confirm | Operation::Fetch | Operation::Search) => {
                 "User does not have a Confirm Registration scope".to_owned()
             }
             Self::OtherRecord => "User does not have access to the record".to_owned(),
@@ -142,6 +144,7 @@ impl GatewayError {
         // fetchRegistration may be null, the mutations may not, so that theirs empties the whole answer
         let data = match operation {
             Some(Operation::Fetch) => json!({"fetchRegistration": null}),
+            Some(Operation::Search) => json!({"searchEvents": null}),
             Some(Operation::Confirm | Operation::Reject) | None => Value::Null,
         };
         Json(json!({"errors": [error], "data": data})).into_response()
