@@ -4,6 +4,8 @@
 //! exit code tells a script what to do next.
 
 mod all;
+mod attempts;
+mod causes;
 mod config;
 mod confirmer;
 mod demo;
@@ -72,6 +74,11 @@ pub enum Command {
     Simulate(simulate::Simulate),
     /// Fills the queues of an empty broker from the ledger; it may be run again at any time.
     Recover(recover::RecoverArgs),
+    /// Where registrations stand, why, and for how long still.
+    #[command(subcommand)]
+    Attempts(attempts::AttemptsCommand),
+    /// What each cause means and what to do about it: the runbook.
+    Causes(causes::CausesArgs),
     /// Compares what is open here with what waits in OpenCRVS, and changes nothing.
     Reconcile(reconcile::ReconcileArgs),
     /// Exchanges and queues on the broker.
@@ -115,6 +122,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args).await,
         Command::Simulate(what) => simulate::run(what, file).await,
         Command::Recover(args) => recover::run(args, file).await,
+        Command::Attempts(what) => attempts::run(what, file).await,
+        Command::Causes(args) => causes::run(&args),
         Command::Reconcile(args) => reconcile::run(args, file).await,
         Command::Topology(what) => topology::run(what, file).await,
         Command::Spool(what) => spool::run(what, file).await,

@@ -13,6 +13,7 @@ mod error;
 mod fingerprint;
 mod history;
 mod receive;
+mod resume;
 mod rows;
 mod summary;
 mod survey;
@@ -34,8 +35,10 @@ pub use confirm::{Lease, LeaseRefusal};
 pub use error::LedgerError;
 pub use history::{Entry, Stage};
 pub use receive::Receipt;
+pub use resume::Resumed;
 pub use rows::{AttemptRow, Case, Intent, Known, RecordRow};
 pub use summary::Standing;
+pub use survey::{Group, Listed, Selection};
 pub use sweep::Expiry;
 
 use crate::domain::NationalId;

@@ -33,10 +33,25 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<(), Failur
         }
     }
     for row in std::iter::once(&heading).chain(rows) {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{:<width$}", clean(cell)));
         line(cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
+}
+
+/// A text without what could steer a terminal; codes of offices come from documents.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// A moment, to the second.
+pub(super) fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// How long a token lives still.
+pub(super) fn left(until: Timestamp, now: Timestamp) -> String {
+    if until <= now { format!("dead for {}", span(until, now)) } else { span(now, until) }
 }
 
 /// The time between two moments in its two largest units: `3d 4h`, `5m 12s`; before its time it is negative.

@@ -1,5 +1,6 @@
 //! What an operator does: looks, compares, lets go on, seals anew. The commands are the product's own, as processes.
 
+mod attempts;
 mod reconcile;
 
 use serde_json::Value;
