@@ -16,6 +16,7 @@ mod output;
 mod parts;
 mod reconcile;
 mod recover;
+mod seal;
 mod shutdown;
 mod simulate;
 mod spool;
@@ -81,6 +82,9 @@ pub enum Command {
     Causes(causes::CausesArgs),
     /// Compares what is open here with what waits in OpenCRVS, and changes nothing.
     Reconcile(reconcile::ReconcileArgs),
+    /// What the ledger keeps sealed.
+    #[command(subcommand)]
+    Seal(seal::SealCommand),
     /// Exchanges and queues on the broker.
     #[command(subcommand)]
     Topology(topology::TopologyCommand),
@@ -125,6 +129,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Attempts(what) => attempts::run(what, file).await,
         Command::Causes(args) => causes::run(&args),
         Command::Reconcile(args) => reconcile::run(args, file).await,
+        Command::Seal(what) => seal::run(what, file).await,
         Command::Topology(what) => topology::run(what, file).await,
         Command::Spool(what) => spool::run(what, file).await,
         Command::Config(what) => config::run(what, file),

@@ -93,10 +93,16 @@ pub(super) async fn ledger(config: &Config, role: &str, sealer: &Sealer) -> Resu
         timeout: LEDGER_WAIT,
         who: format!("{role} {}", uuid::Uuid::new_v4().simple()),
     };
-    Ledger::open(&settings, sealer).await.map_err(|fault| {
-        let transient = fault.is_transient();
-        let fault = anyhow::Error::new(fault).context("LEDGER_URL (ledger.url): the ledger cannot be opened");
-        if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }
+    Ledger::open(&settings, sealer).await.map_err(|fault| match fault {
+        LedgerError::Key(_) => Failure::Misconfigured(
+            anyhow::Error::new(fault).context("SEAL_KEYS (seal.keys) is not of this ledger"),
+        ),
+        fault => {
+            let transient = fault.is_transient();
+            let fault =
+                anyhow::Error::new(fault).context("LEDGER_URL (ledger.url): the ledger cannot be opened");
+            if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }
+        }
     })
 }
 

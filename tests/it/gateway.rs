@@ -1,5 +1,6 @@
 //! What the gateway may do to a confirmation: whatever it is, OpenCRVS is told at most once, and the ledger knows why.
 
+mod idle;
 mod moved;
 mod table;
 mod unsure;

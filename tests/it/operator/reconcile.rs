@@ -113,5 +113,5 @@ async fn what_cannot_be_compared_is_no_agreement() {
     assert_eq!(code, Some(69));
     let other = ("SEAL_KEYS", "other:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
     let (code, _) = world.run(&["reconcile"], &[other]).await;
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(78));
 }

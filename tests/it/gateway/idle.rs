@@ -1,0 +1,107 @@
+//! The gateway (Node) closes a connection that was idle for 5 s. A request that is on its way just then is lost, so no
+//! connection is used again that comes near it.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use nidbridge::domain::RecordId;
+use nidbridge::opencrvs::{ClientSettings, Gateway};
+use nidbridge::simulate::population::{Mix, Population};
+use secrecy::SecretString;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use url::Url;
+
+use super::submitted;
+use crate::harness::eventually;
+use crate::harness::world::{SOON, World};
+
+/// Well before Node's `keepAliveTimeout` of 5 s.
+const TOO_LONG: Duration = Duration::from_millis(3_100);
+
+/// One connection to the gateway: when a byte last passed, and the longest pause before something was asked.
+struct Line {
+    last: Instant,
+    longest: Duration,
+}
+
+type Lines = Arc<Mutex<Vec<Line>>>;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_idle_for_long_is_not_used_again() {
+    let world = World::with_front(&[]).await;
+    let declaration = Population::new(71, Mix::default()).next().unwrap();
+    submitted(&world, &declaration).await;
+    let (url, lines) = watched(&world.opencrvs.gateway_url()).await;
+    let gateway = Gateway::new(&ClientSettings {
+        url,
+        timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(5),
+    })
+    .unwrap();
+    let token = world.opencrvs.mint(&world.opencrvs.record_claims(&declaration.record)).unwrap();
+    let (token, record) = (SecretString::from(token), RecordId::parse(&declaration.record).unwrap());
+    gateway.read(&token, &record).await.unwrap();
+    gateway.read(&token, &record).await.unwrap();
+    assert_eq!(lines.lock().unwrap().len(), 1, "a connection that is in use is used again");
+    eventually(SOON, "the connection is idle for long", async || {
+        (lines.lock().unwrap()[0].last.elapsed() > TOO_LONG).then_some(())
+    })
+    .await;
+    gateway.read(&token, &record).await.unwrap();
+    let lines = lines.lock().unwrap();
+    let longest = lines.iter().map(|line| line.longest).max().unwrap();
+    assert_eq!(lines.len(), 2, "the old connection was used after a pause of {longest:?}");
+}
+
+/// Forwards to the gateway and watches.
+async fn watched(gateway: &str) -> (Url, Lines) {
+    let mut url = Url::parse(gateway).unwrap();
+    let target = url.port().unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
+    let lines = Lines::default();
+    let seen = Arc::clone(&lines);
+    drop(tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let line = {
+                let mut all = seen.lock().unwrap();
+                all.push(Line { last: Instant::now(), longest: Duration::ZERO });
+                all.len() - 1
+            };
+            drop(tokio::spawn(forward(client, target, Arc::clone(&seen), line)));
+        }
+    }));
+    (url, lines)
+}
+
+fn asked(lines: &Lines, line: usize) {
+    let mut lines = lines.lock().unwrap();
+    let pause = lines[line].last.elapsed();
+    lines[line].longest = lines[line].longest.max(pause);
+}
+
+async fn forward(mut client: TcpStream, target: u16, lines: Lines, line: usize) {
+    let Ok(mut gateway) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else { return };
+    let (mut there, mut back) = (vec![0_u8; 16 * 1024], vec![0_u8; 16 * 1024]);
+    loop {
+        let done = tokio::select! {
+            read = client.read(&mut there) => match read {
+                Ok(0) | Err(_) => return,
+                Ok(read) => {
+                    asked(&lines, line);
+                    gateway.write_all(&there[..read]).await
+                }
+            },
+            read = gateway.read(&mut back) => match read {
+                Ok(0) | Err(_) => return,
+                Ok(read) => client.write_all(&back[..read]).await,
+            },
+        };
+        lines.lock().unwrap()[line].last = Instant::now();
+        if done.is_err() {
+            return;
+        }
+    }
+}
