@@ -13,8 +13,11 @@ mod error;
 mod fingerprint;
 mod history;
 mod receive;
+mod resume;
+mod rotate;
 mod rows;
 mod summary;
+mod survey;
 mod sweep;
 mod tenure;
 
@@ -33,8 +36,11 @@ pub use confirm::{Lease, LeaseRefusal};
 pub use error::LedgerError;
 pub use history::{Entry, Stage};
 pub use receive::Receipt;
+pub use resume::Resumed;
+pub use rotate::{Place, Rotated};
 pub use rows::{AttemptRow, Case, Intent, Known, RecordRow};
 pub use summary::Standing;
+pub use survey::{Group, Listed, Selection};
 pub use sweep::Expiry;
 
 use crate::domain::NationalId;

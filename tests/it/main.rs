@@ -17,6 +17,7 @@ mod front;
 mod gateway;
 mod harness;
 mod ledger;
+mod operator;
 mod overload;
 mod pipeline;
 mod replies;
