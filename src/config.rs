@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use fault::{Fault, Faults};
-pub use forms::LogFormat;
+pub use forms::{LogFormat, span};
 pub use reader::Shown;
 pub use reference::reference;
 use sections::SealConfig;

@@ -15,7 +15,9 @@ use std::time::Duration;
 use url::Url;
 
 pub use exchange::{RenewalFault, TokenExchange};
-pub use gateway::{Confirmation, FaultClass, Gateway, GatewayFault, Seen};
+pub use gateway::{
+    Confirmation, FaultClass, Gateway, GatewayFault, Seen, UserToken, UserTokenFault, Waiting, WaitingList,
+};
 pub use keys::{KeyId, KeyStore, KeyStoreSettings};
 pub use token::{RecordToken, TokenFault};
 

@@ -106,6 +106,14 @@ impl Form for Span {
     }
 }
 
+/// Reads a duration as the settings write it: `500ms`, `5s`, `10m`, `24h`, `7d`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn span(text: &str) -> Result<Duration, String> {
+    Span::parse(text).map_err(|why| format!("{why}: write {}", Span::EXPECTED))
+}
+
 /// A rising list of durations.
 pub struct Steps;
 

@@ -18,6 +18,7 @@ mod gateway;
 mod harness;
 mod ledger;
 mod model;
+mod operator;
 mod overload;
 mod pipeline;
 mod replies;
