@@ -46,10 +46,8 @@ impl Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         // Its workers end with it only when it ends by a signal that it hears.
-        drop(rustix::process::kill_process(
-            rustix::process::Pid::from_child(&self.child),
-            rustix::process::Signal::TERM,
-        ));
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap_or_default();
         drop(self.child.wait());
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();

@@ -12,10 +12,6 @@ use nidbridge::simulate::nid::VendorSettings;
 pub const SEAL_KEYS: &str = "chaos:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Seven days by twenty, in seconds.
 pub const TOKEN_LIFETIME: i64 = 30_240;
-/// `CONFIRM_LEASE`.
-pub const LEASE: Duration = Duration::from_secs(3);
-/// `CONFIRM_QUARANTINE`.
-pub const QUARANTINE: Duration = Duration::from_secs(30);
 /// `OPENCRVS_TIMEOUT`.
 pub const GATEWAY_TIMEOUT: Duration = Duration::from_millis(1_500);
 

@@ -47,7 +47,8 @@ async fn look(stage: &Stage) -> (Accounts, Option<u64>) {
         .map(|standing| (standing.record.to_string(), standing))
         .collect();
     let (book, nid) = (stage.opencrvs.state(), stage.nid.state());
-    let accounts = Accounts::of(&Evidence { book: &book, nid: &nid, standings: &standings });
+    let rotated = *stage.rotated.lock().expect("nobody panicked");
+    let accounts = Accounts::of(&Evidence { book: &book, nid: &nid, standings: &standings, rotated });
     let open = u64::try_from(accounts::open(&standings).len()).unwrap_or(u64::MAX);
     let under_way = queued(stage).await.map(|queued| queued + open + spooled(stage));
     (accounts, under_way)
