@@ -71,7 +71,8 @@ pub fn schedule(seed: u64, length: Duration, nodes: usize) -> Vec<Planned> {
         deck
     });
     plan.lane(|_| vec![What::AuthDown, What::VendorSilent]);
-    plan.once(What::KeyRotation, 0.35..0.5);
+    // Early, so that most of what comes still has a token that counts.
+    plan.once(What::KeyRotation, 0.08..0.2);
     plan.in_order()
 }
 
