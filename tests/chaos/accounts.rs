@@ -4,7 +4,7 @@
 //! Invariant: the ledger is asked only whether an operator was told of what must wait for one. What did not end as
 //! expected is in `unexplained` or `lost`, never in a count of things that are all right.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use nidbridge::domain::{EventKind, RecordId, RequestId, State};
 use nidbridge::ledger::Standing;
@@ -168,7 +168,8 @@ impl Accounts {
         }
     }
 
-    fn wrong(&mut self, id: &str, why: &str) {
+    /// Something that is not as it should be.
+    pub fn wrong(&mut self, id: &str, why: &str) {
         self.unexplained += 1;
         self.bad.insert(id.to_owned(), why.to_owned());
     }
@@ -226,12 +227,7 @@ fn overtaken(record: &Record) -> bool {
 }
 
 /// The id under which the ID system knows a record.
-pub fn request_id(record: &str, seen: &Record) -> Option<String> {
+fn request_id(record: &str, seen: &Record) -> Option<String> {
     let record = RecordId::parse(record).ok()?;
     Some(RequestId::of(&record, &EventKind::from_name(seen.kind.name())).to_string())
-}
-
-/// The records of which the ledger says that they are not at an end.
-pub fn open(standings: &HashMap<String, Standing>) -> BTreeSet<&str> {
-    standings.iter().filter(|(_, one)| one.state.is_open()).map(|(id, _)| id.as_str()).collect()
 }

@@ -71,7 +71,6 @@ fn configuration(dir: &Path, port: u16, fronts: [u16; 2]) -> String {
         ("proxy_read_timeout 30s", "proxy_read_timeout 3s".to_owned()),
         ("proxy_send_timeout 15s", "proxy_send_timeout 2s".to_owned()),
         ("proxy_next_upstream_timeout 90s", "proxy_next_upstream_timeout 9s".to_owned()),
-        ("fail_timeout=5s", "fail_timeout=1s".to_owned()),
     ] {
         assert!(shipped.contains(from), "deploy/nginx/nidbridge.conf has no {from} any more");
         shipped = shipped.replace(from, &to);

@@ -21,7 +21,7 @@ use super::harness::postgres::{self, Cluster as Postgres};
 use super::nginx::Nginx;
 use super::options::Options;
 use super::process::{Process, Recipe};
-use super::settings::{SEAL_KEYS, TOKEN_LIFETIME, shared, vendor};
+use super::settings::{ADVANCED, SEAL_KEYS, TOKEN_LIFETIME, shared, vendor};
 use super::wire::Wire;
 
 /// How many of each kind.
@@ -177,7 +177,7 @@ impl Stage {
 /// Users and vhosts only: the roles declare the queues once all nodes are there, so that each has a member on each.
 async fn broker(options: &Options, dir: &Path) -> Cluster {
     let vhosts = [names::BRIDGE_VHOST, names::NID_VHOST].map(|vhost| Topology::of(vhost, &[], &nothing()));
-    let started = Cluster::start(&dir.join("rabbitmq"), usize::from(options.nodes), &vhosts).await;
+    let started = Cluster::start(&dir.join("rabbitmq"), usize::from(options.nodes), &vhosts, ADVANCED).await;
     let cluster = started.unwrap_or_else(|error| panic!("{error}"));
     let (vhost, (_, vendor)) = (names::NID_VHOST, Cluster::users());
     let requests = "^nid\\.requests\\.(birth|death)$";
