@@ -89,7 +89,8 @@ async fn disturbed(core: &Core, calls: Calls, scissors: &Scissors) -> Option<Res
             scissors.cut();
             Some(StatusCode::OK.into_response())
         }
-        Fault::AuthenticationFailed
+        Fault::Held
+        | Fault::AuthenticationFailed
         | Fault::UserManagementDown
         | Fault::NoScope
         | Fault::OtherRecord

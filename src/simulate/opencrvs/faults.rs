@@ -4,6 +4,8 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 /// One way for a call to go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -47,6 +49,9 @@ pub enum Fault {
     HangAfter,
     /// The call is done, but this many milliseconds late.
     Delay(u64),
+    /// The call of the gateway is held back until [`Faults::let_go`] and then goes its way (or the way of the next
+    /// fault), whether or not the caller still waits: a mutation that is applied late.
+    Held,
     /// The connection breaks before anything was written.
     CutBefore,
     /// The connection breaks after the record was registered, before a byte of the answer.
@@ -74,6 +79,7 @@ impl Fault {
             | Self::Http(_)
             | Self::NotJson
             | Self::Hang
+            | Self::Held
             | Self::CutBefore => false,
         }
     }
@@ -98,6 +104,7 @@ struct Plan {
     standing: Vec<(Calls, Fault)>,
     deactivated: HashSet<String>,
     latency: Duration,
+    held: Vec<(Calls, oneshot::Sender<()>)>,
 }
 
 /// The switches. All of them can be turned while calls are under way.
@@ -146,6 +153,23 @@ impl Faults {
     /// How long every call of the gateway takes.
     pub fn latency(&self, latency: Duration) {
         self.with(|plan| plan.latency = latency);
+    }
+
+    /// How many calls of this kind are held back now.
+    pub fn held(&self, calls: Calls) -> usize {
+        self.with(|plan| plan.held.iter().filter(|(of, _)| *of == calls).count())
+    }
+
+    /// Lets the calls of this kind go that are held back.
+    pub fn let_go(&self, calls: Calls) {
+        self.with(|plan| plan.held.retain(|(of, _)| *of != calls));
+    }
+
+    /// Holds a call back; the end of the channel lets it go.
+    pub(super) fn hold_back(&self, calls: Calls) -> oneshot::Receiver<()> {
+        let (gate, opened) = oneshot::channel();
+        self.with(|plan| plan.held.push((calls, gate)));
+        opened
     }
 
     pub(super) fn take(&self, calls: Calls) -> Option<Fault> {

@@ -55,16 +55,24 @@ async fn graphql(
     if !pause.is_zero() {
         tokio::time::sleep(pause).await;
     }
-    let call = Call { core: &core, operation, headers: &headers, variables: body.get("variables") };
-    let fault = match operation {
-        Operation::Confirm => core.faults.take(Calls::Confirm),
-        Operation::Fetch => core.faults.take(Calls::Fetch),
+    let calls = match operation {
+        Operation::Confirm => Some(Calls::Confirm),
+        Operation::Fetch => Some(Calls::Fetch),
         Operation::Reject => None,
     };
-    match fault {
-        Some(fault) => call.disturbed(fault, &scissors).await,
-        None => call.answer(),
+    let fault = calls.and_then(|calls| core.faults.take(calls));
+    if let (Some(calls), Some(Fault::Held)) = (calls, fault) {
+        // A task of its own: a caller that goes away takes nothing back.
+        let late = tokio::spawn(async move {
+            drop(core.faults.hold_back(calls).await);
+            let fault = core.faults.take(calls);
+            let call = Call { core: &core, operation, headers: &headers, variables: body.get("variables") };
+            call.with(fault, &scissors).await
+        });
+        return late.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response());
     }
+    let call = Call { core: &core, operation, headers: &headers, variables: body.get("variables") };
+    call.with(fault, &scissors).await
 }
 
 struct Call<'a> {
@@ -75,6 +83,13 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    async fn with(&self, fault: Option<Fault>, scissors: &Scissors) -> Response {
+        match fault {
+            Some(fault) => self.disturbed(fault, scissors).await,
+            None => self.answer(),
+        }
+    }
+
     fn answer(&self) -> Response {
         match self.run() {
             Ok(data) => Json(json!({"data": {self.operation.field(): data}})).into_response(),
@@ -109,7 +124,8 @@ impl Call<'_> {
             | Fault::ParseFailed
             | Fault::ValidationFailed
             | Fault::BadUserInput
-            | Fault::RateLimited => {}
+            | Fault::RateLimited
+            | Fault::Held => {}
         }
         done.unwrap_or_else(|| StatusCode::OK.into_response())
     }

@@ -80,6 +80,7 @@ impl GatewayError {
             | Fault::Hang
             | Fault::HangAfter
             | Fault::Delay(_)
+            | Fault::Held
             | Fault::CutBefore
             | Fault::CutAfter => None,
         }
