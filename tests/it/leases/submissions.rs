@@ -70,8 +70,11 @@ async fn submitted_again_after_the_first_was_answered_in_vain() {
 /// The process stops between its commit and its publish, and a contradiction comes before the redelivery.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_whose_next_hop_was_lost_survives_a_contradiction() {
-    let mut world =
-        World::empty(Engine::Sqlite, &[("PUBLISH_TIMEOUT", "20s"), ("CONFIRM_LEASE", "30s")]).await;
+    let mut world = World::empty(
+        Engine::Sqlite,
+        &[("PUBLISH_TIMEOUT", "20s"), ("CONFIRM_LEASE", "30s"), ("SWEEP_INTERVAL", "1h")],
+    )
+    .await;
     let proxy = world.proxy_before_broker("worker").await;
     for role in ["front", "worker"] {
         world.start(role);
@@ -92,6 +95,8 @@ async fn an_answer_whose_next_hop_was_lost_survives_a_contradiction() {
     stands_as(&world, record, "answered").await;
     vendor.replies(&rejected(&request, 1)).await;
     refused(&world, record, "contradictory_answer").await;
+    let history = world.history(record).await;
+    assert!(!history.iter().any(|entry| entry.what == "rejected_too_late"), "the first answer was forgotten");
     world.kill9("worker");
     proxy.cut();
     proxy.restore();
