@@ -8,6 +8,7 @@
 //! newer attempt.
 
 mod answer;
+mod keeper;
 mod write;
 
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
+
+pub use keeper::{Keeper, KeeperRules};
 
 use crate::broker::{Delay, Handler, Incoming, Settlement};
 use crate::domain::{
@@ -130,7 +133,7 @@ impl Confirmer {
         if case.attempt.token_expires_at <= Timestamp::now() {
             return self.end((lease, &case), Event::Expire, Some(Cause::TokenRefused)).await;
         }
-        let (answer, token) = match (answer::of(&self.sealer, &case), self.token(&case)) {
+        let (answer, token) = match (answer::of(&self.sealer, &case), token_of(&self.sealer, &case)) {
             (Ok(answer), Ok(token)) => (answer, token),
             (Err(Fault::Seal(_)), _) | (_, Err(Fault::Seal(_))) => {
                 return self.end((lease, &case), Event::Park, Some(Cause::Unsealable)).await;
@@ -220,13 +223,14 @@ impl Confirmer {
             FaultClass::Transient | FaultClass::Ambiguous => Ok(delay(fault.cause())),
         }
     }
+}
 
-    fn token(&self, case: &Case) -> Result<SecretString, Fault> {
-        let sealed = case.attempt.sealed_token.as_deref().ok_or(Fault::Message(Cause::Unsealable))?;
-        let plain = self.sealer.open(&case.record.id, Field::Token, sealed)?;
-        let text = std::str::from_utf8(&plain).map_err(|_| Fault::Message(Cause::Malformed))?;
-        Ok(SecretString::from(text))
-    }
+/// Opens the token of an attempt.
+pub(crate) fn token_of(sealer: &Sealer, case: &Case) -> Result<SecretString, Fault> {
+    let sealed = case.attempt.sealed_token.as_deref().ok_or(Fault::Message(Cause::Unsealable))?;
+    let plain = sealer.open(&case.record.id, Field::Token, sealed)?;
+    let text = std::str::from_utf8(&plain).map_err(|_| Fault::Message(Cause::Malformed))?;
+    Ok(SecretString::from(text))
 }
 
 /// Names an attempt in a log line.

@@ -12,6 +12,7 @@ mod message;
 mod number;
 mod registration;
 pub mod resolve;
+mod runbook;
 mod sweep;
 mod view;
 
@@ -22,5 +23,6 @@ pub use ids::{AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, Tr
 pub use message::{MESSAGE_VERSION, OutcomeMessage, RegistrationMessage, RequestMessage};
 pub use number::{NumberTemplate, UnusableTemplate};
 pub use registration::{AttemptKey, Dialect, EventKind, Registration};
+pub use runbook::Advice;
 pub use sweep::{Lane, Patience, missing};
 pub use view::{Address, Code, EventDetails, Name, Office, Person, Place, Role, View};

@@ -192,7 +192,7 @@ impl Ledger {
 }
 
 /// Gives the record its number unless it has one; says whether it has one now.
-async fn allocate(
+pub(super) async fn allocate(
     tx: &mut Transaction<'static, Any>,
     registration: &Registration,
     number: &RegistrationNumber,

@@ -1,6 +1,6 @@
 //! A mutation that is applied late, but within the quarantine.
 
-use nidbridge::simulate::opencrvs::{Calls, Fault};
+use nidbridge::simulate::opencrvs::Calls;
 
 use super::{OTHER, confirmed_once, held, repeats, submit};
 use crate::harness::ledgers::Engine;
@@ -12,7 +12,7 @@ async fn a_mutation_that_is_applied_late_is_found_by_reading() {
     let mut world = World::with(Engine::Sqlite, &settings).await;
     world.start_as(OTHER, "confirmer");
     world.ready(OTHER).await;
-    world.opencrvs.faults().next(Calls::Confirm, 1, Fault::Held);
+    world.opencrvs.faults().hold_next(Calls::Confirm);
     let birth = submit(&world, 61).await;
     held(&world, Calls::Confirm).await;
     // Nobody waits for its answer any more, and more deliveries come.

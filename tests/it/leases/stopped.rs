@@ -25,13 +25,13 @@ async fn lease_passes(world: &World, record: &str) {
 async fn what_a_stopped_confirmer_reads_ends_nothing_that_another_one_is_at() {
     let mut world = World::with(Engine::Sqlite, &PATIENT).await;
     let faults = world.opencrvs.faults();
-    faults.next(Calls::Fetch, 1, Fault::Held);
+    faults.hold_next(Calls::Fetch);
     let birth = submit(&world, 51).await;
     let record = birth.record.as_str();
     held(&world, Calls::Fetch).await;
     signal(&world, "confirmer", Signal::STOP);
     lease_passes(&world, record).await;
-    world.opencrvs.faults().next(Calls::Confirm, 1, Fault::Held);
+    world.opencrvs.faults().hold_next(Calls::Confirm);
     world.start_as(OTHER, "confirmer");
     world.ready(OTHER).await;
     repeats(&world, record).await;

@@ -1,7 +1,7 @@
 //! A record that is submitted again before, while and after its first attempt is answered, under two confirmers; and
 //! an ID system that contradicts itself in between.
 
-use nidbridge::simulate::opencrvs::{Calls, Fault, Status, SubmitOptions};
+use nidbridge::simulate::opencrvs::{Calls, Status, SubmitOptions};
 use nidbridge::simulate::population::Kind;
 
 use super::{OTHER, again, confirmed_once, held, submit, submit_as};
@@ -38,7 +38,7 @@ async fn submitted_again_before_the_first_is_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn submitted_again_while_a_confirmer_is_at_the_first() {
     let world = two_confirmers().await;
-    world.opencrvs.faults().next(Calls::Fetch, 1, Fault::Held);
+    world.opencrvs.faults().hold_next(Calls::Fetch);
     let birth = submit(&world, 72).await;
     held(&world, Calls::Fetch).await;
     assert!(world.opencrvs.set_status(&birth.record, Status::Rejected));
