@@ -84,10 +84,6 @@ struct Call {
 impl Call {
     /// What the services do, and what they would answer if nothing came in between.
     async fn work(&self) -> (Option<Fault>, Option<Response>) {
-        let pause = self.core.faults.pause();
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
-        }
         let record = self.text("id").unwrap_or_default();
         let calls = match self.operation {
             Operation::Confirm => Some((Calls::Confirm, record)),
@@ -99,6 +95,10 @@ impl Call {
             drop(gate.await);
         }
         let fault = calls.and_then(|(calls, record)| self.core.faults.take(calls, record));
+        let pause = self.core.faults.pause();
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
         let answer = match fault.map(Fault::effect) {
             None | Some(Effect::AtOnce) => Some(self.answer(fault)),
             Some(Effect::Later(ms)) => {
