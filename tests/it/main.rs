@@ -17,6 +17,7 @@ mod broker;
 mod front;
 mod gateway;
 mod harness;
+mod leases;
 mod ledger;
 mod model;
 mod operator;
