@@ -93,16 +93,14 @@ pub(super) async fn ledger(config: &Config, role: &str, sealer: &Sealer) -> Resu
         timeout: LEDGER_WAIT,
         who: format!("{role} {}", uuid::Uuid::new_v4().simple()),
     };
-    Ledger::open(&settings, sealer).await.map_err(|fault| match fault {
-        LedgerError::Key(_) => Failure::Misconfigured(
-            anyhow::Error::new(fault).context("SEAL_KEYS (seal.keys) is not of this ledger"),
-        ),
-        fault => {
-            let transient = fault.is_transient();
-            let fault =
-                anyhow::Error::new(fault).context("LEDGER_URL (ledger.url): the ledger cannot be opened");
-            if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }
+    Ledger::open(&settings, sealer).await.map_err(|fault| {
+        if matches!(fault, LedgerError::Key(_)) {
+            let fault = anyhow::Error::new(fault).context("SEAL_KEYS (seal.keys) is not of this ledger");
+            return Failure::Misconfigured(fault);
         }
+        let transient = fault.is_transient();
+        let fault = anyhow::Error::new(fault).context("LEDGER_URL (ledger.url): the ledger cannot be opened");
+        if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }
     })
 }
 

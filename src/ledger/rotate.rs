@@ -96,7 +96,10 @@ impl Ledger {
                 Some(key) => {
                     let prefix = Sealer::prefix_of(key);
                     let beginning = format!("substr({column}, 1, {})", prefix.len());
-                    (format!("{rest} AND {beginning} = '{prefix}'"), format!(" AND {beginning} <> '{prefix}'"))
+                    (
+                        format!("{rest} AND {beginning} = '{prefix}'"),
+                        format!(" AND {beginning} <> '{prefix}'"),
+                    )
                 }
                 // What is no sealed text at all is counted together with all that is left.
                 None => (rest.clone(), " AND 1 = 0".to_owned()),
