@@ -62,7 +62,15 @@ pub(super) fn next_hop(config: &Config, ledger: &Ledger, link: &Link) -> NextHop
 
 /// Our own vhost for a command that does one thing and ends; connected.
 pub(super) async fn operators_link(config: &Config) -> Result<Link, Failure> {
-    let link = bridge_link(config, "operator", &Arc::new(Metrics::new()));
+    connected(bridge_link(config, "operator", &Arc::new(Metrics::new()))).await
+}
+
+/// The vendor's vhost for such a command.
+pub(super) async fn operators_nid_link(config: &Config) -> Result<Link, Failure> {
+    connected(nid_link(config, "operator_nid", &Arc::new(Metrics::new()))).await
+}
+
+async fn connected(link: Link) -> Result<Link, Failure> {
     if link.connected(PATIENCE).await {
         return Ok(link);
     }

@@ -1,6 +1,7 @@
 //! What an operator does: looks, compares, lets go on, seals anew. The commands are the product's own, as processes.
 
 mod attempts;
+mod queue;
 mod reconcile;
 mod seal;
 
