@@ -10,12 +10,15 @@ mod auth;
 mod book;
 mod caller;
 mod core;
+mod fault;
 mod faults;
 mod gateway;
 mod graphql;
 mod keys;
 mod load;
+mod record;
 mod search;
+mod seat;
 mod submit;
 mod tally;
 mod wire;
@@ -26,19 +29,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
-use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use args::{OpencrvsArgs, run};
-pub use book::{Attempt, Book, Confirmed, Record, Status, Step, Wire};
-pub use faults::{Calls, Fault, Faults};
-pub use keys::{Claims, ISSUER};
+pub use book::{Book, Exchanged};
+pub use fault::{Calls, Fault, Share};
+pub use faults::Faults;
+pub use keys::{Claims, ISSUER, TokenHash};
 pub use load::RunOptions;
+pub use record::{Attempt, Confirmed, Record, Status, Step, Wire};
 pub use submit::{SubmitOptions, SubmitOutcome};
-pub use tally::Tally;
+pub use tally::{Counts, Tally};
 
 use self::core::Core;
-use self::wire::{CuttableListener, Scissors};
+use self::seat::Seat;
 
 /// Why a simulated OpenCRVS does not run.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +88,21 @@ impl Default for OpencrvsSettings {
     }
 }
 
+/// A service of OpenCRVS that listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Keys and tokens.
+    Auth,
+    /// GraphQL.
+    Gateway,
+}
+
 /// A running simulated OpenCRVS. Clones are the same one; it ends with the last of them.
 #[derive(Clone)]
 pub struct OpencrvsSim {
     core: Arc<Core>,
-    auth: SocketAddr,
-    gateway: SocketAddr,
+    auth: Arc<Seat>,
+    gateway: Arc<Seat>,
     correlation: Arc<AtomicU64>,
     _until_dropped: Arc<DropGuard>,
 }
@@ -102,20 +115,42 @@ impl OpencrvsSim {
     pub async fn start(settings: OpencrvsSettings) -> Result<Self, SimulateError> {
         let core = Arc::new(Core::new(settings.token_lifetime_s)?);
         let stop = CancellationToken::new();
-        let auth = serve(settings.auth, auth::router(Arc::clone(&core)), stop.clone()).await?;
-        let gateway = serve(settings.gateway, gateway::router(Arc::clone(&core)), stop.clone()).await?;
+        let auth = Seat::take(settings.auth, auth::router(Arc::clone(&core)), stop.clone()).await?;
+        let gateway = Seat::take(settings.gateway, gateway::router(Arc::clone(&core)), stop.clone()).await?;
+        let (auth, gateway) = (Arc::new(auth), Arc::new(gateway));
         let correlation = Arc::new(AtomicU64::new(1));
         Ok(Self { core, auth, gateway, correlation, _until_dropped: Arc::new(stop.drop_guard()) })
     }
 
     /// Where auth is, for `AUTH_URL`.
     pub fn auth_url(&self) -> String {
-        format!("http://{}", self.auth)
+        format!("http://{}", self.auth.address())
     }
 
     /// Where the gateway is, for `GATEWAY_URL`.
     pub fn gateway_url(&self) -> String {
-        format!("http://{}", self.gateway)
+        format!("http://{}", self.gateway.address())
+    }
+
+    /// Kills a service: its connections break and nobody listens, until [`OpencrvsSim::restart`]. What was under way
+    /// behind it goes on, and nothing that OpenCRVS knows is lost.
+    pub async fn kill(&self, service: Service) {
+        self.seat(service).kill().await;
+    }
+
+    /// Starts a service that was killed again, at the same address.
+    ///
+    /// # Errors
+    /// [`SimulateError::Listen`] when somebody has taken the address.
+    pub async fn restart(&self, service: Service) -> Result<(), SimulateError> {
+        self.seat(service).restart().await
+    }
+
+    fn seat(&self, service: Service) -> &Seat {
+        match service {
+            Service::Auth => &self.auth,
+            Service::Gateway => &self.gateway,
+        }
     }
 
     /// What can be made to go wrong.
@@ -141,6 +176,11 @@ impl OpencrvsSim {
     /// The sum of what was seen so far.
     pub fn tally(&self) -> Tally {
         self.inspect(Tally::of)
+    }
+
+    /// Which calls there were so far, and which faults they met.
+    pub fn counts(&self) -> Counts {
+        self.core.counts()
     }
 
     /// The records that wait for an answer.
@@ -187,24 +227,6 @@ impl OpencrvsSim {
     pub fn mint(&self, claims: &Claims) -> Result<String, SimulateError> {
         self.core.mint(claims)
     }
-}
-
-async fn serve(
-    address: SocketAddr,
-    router: axum::Router,
-    stop: CancellationToken,
-) -> Result<SocketAddr, SimulateError> {
-    let failed = |source| SimulateError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    let service = router.into_make_service_with_connect_info::<Scissors>();
-    drop(tokio::spawn(async move {
-        tokio::select! {
-            _ = axum::serve(CuttableListener(listener), service) => {}
-            () = stop.cancelled() => {}
-        }
-    }));
-    Ok(bound)
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
 //! A private RabbitMQ node in a directory of its own: for the demo, the sandbox and the tests.
 //!
 //! It uses the system's package and nothing else of the system's: own ports on the loopback interface, own cookie,
-//! own port mapper, own data. The system's node, if there is one, is not touched.
+//! own port mapper, own data. The system's node, if there is one, is not touched. With `NIDBRIDGE_RABBITMQ` set it
+//! uses another system's package (see [`installation`]). [`Cluster`] is several of them.
 //!
 //! Invariant: nothing is left running when we end, however we end (see [`Guardian`]).
 
+mod cluster;
+mod installation;
 mod launch;
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
@@ -18,7 +21,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use self::launch::{Ports, answers, await_epmd, free_ports, furnish, start_epmd, start_server};
+pub use self::cluster::Cluster;
+use self::launch::{Seat, answers, await_epmd, free_ports, furnish, start_epmd, start_server};
 use super::guardian::Guardian;
 use crate::broker::Topology;
 
@@ -26,7 +30,7 @@ const NODE: &str = "nidbridge@localhost";
 const BRIDGE: &str = "nidbridge";
 const VENDOR: &str = "vendor";
 const OPERATOR: &str = "operator";
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(90);
 const STOPPED: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(50);
 const LOG_TAIL: usize = 2_000;
@@ -59,8 +63,7 @@ pub enum NodeError {
 /// A running node.
 #[derive(Debug)]
 pub struct Node {
-    dir: PathBuf,
-    ports: Ports,
+    seat: Seat,
     password: SecretString,
     temporary: bool,
     server: Child,
@@ -86,18 +89,21 @@ impl Node {
     }
 
     async fn launch(dir: &Path, topologies: &[Topology], temporary: bool) -> Result<Self, NodeError> {
-        if !Path::new(launch::SERVER).exists() {
+        if !installation::has(launch::SERVER) {
             return Err(NodeError::Missing);
         }
-        let ports = free_ports().map_err(io_error("there are no free ports"))?;
+        let ports = free_ports(1).map_err(io_error("there are no free ports"))?;
+        let ports = ports.first().copied().ok_or(NodeError::Missing)?;
         let password = SecretString::from(Uuid::new_v4().simple().to_string());
         fs::create_dir_all(dir).map_err(io_error("its directory cannot be made"))?;
         let dir = dir.canonicalize().map_err(io_error("its directory cannot be found"))?;
-        furnish(&dir, ports, topologies, &password).map_err(io_error("its files cannot be written"))?;
-        let epmd = start_epmd(&dir, ports).map_err(io_error("its port mapper cannot be started"))?;
+        let (name, cookie) = (NODE.to_owned(), Uuid::new_v4().simple().to_string());
+        let seat = Seat { name, dir, ports, peers: Vec::new(), cookie };
+        furnish(&seat, topologies, &password).map_err(io_error("its files cannot be written"))?;
+        let epmd = start_epmd(&seat.dir, ports).map_err(io_error("its port mapper cannot be started"))?;
         await_epmd(ports).await;
-        let server = start_server(&dir, ports).map_err(io_error("it cannot be started"))?;
-        let mut node = Self { dir, ports, password, temporary, server, epmd, guardian: None };
+        let server = start_server(&seat).map_err(io_error("it cannot be started"))?;
+        let mut node = Self { seat, password, temporary, server, epmd, guardian: None };
         node.watch()?;
         node.ready().await?;
         Ok(node)
@@ -105,7 +111,7 @@ impl Node {
 
     /// The URL of a vhost, for the bridge.
     pub fn amqp_url(&self, vhost: &str) -> SecretString {
-        self.url(BRIDGE, self.ports.amqp, vhost)
+        self.url(BRIDGE, self.seat.ports.amqp, vhost)
     }
 
     /// The URL of a vhost through another port, such as a proxy's.
@@ -115,17 +121,17 @@ impl Node {
 
     /// The URL of a vhost, for the vendor.
     pub fn vendor_url(&self, vhost: &str) -> SecretString {
-        self.url(VENDOR, self.ports.amqp, vhost)
+        self.url(VENDOR, self.seat.ports.amqp, vhost)
     }
 
     /// The port that AMQP is spoken on.
     pub fn amqp_port(&self) -> u16 {
-        self.ports.amqp
+        self.seat.ports.amqp
     }
 
     /// The port of the management API, on the loopback interface.
     pub fn management_port(&self) -> u16 {
-        self.ports.management
+        self.seat.ports.management
     }
 
     /// Who may use the management API.
@@ -169,7 +175,7 @@ impl Node {
     /// As [`Node::start`].
     pub async fn restart(&mut self) -> Result<(), NodeError> {
         self.end().await?;
-        self.server = start_server(&self.dir, self.ports).map_err(io_error("it cannot be started again"))?;
+        self.server = start_server(&self.seat).map_err(io_error("it cannot be started again"))?;
         self.watch()?;
         self.ready().await
     }
@@ -186,7 +192,7 @@ impl Node {
             guardian.dismiss();
         }
         if self.temporary {
-            fs::remove_dir_all(&self.dir).map_err(io_error("its directory cannot be removed"))?;
+            fs::remove_dir_all(&self.seat.dir).map_err(io_error("its directory cannot be removed"))?;
         }
         Ok(())
     }
@@ -233,7 +239,7 @@ impl Node {
 
     /// The guardian knows processes by their numbers, so each new one needs a new guardian.
     fn watch(&mut self) -> Result<(), NodeError> {
-        let remove = self.temporary.then_some(self.dir.as_path());
+        let remove = self.temporary.then_some(self.seat.dir.as_path());
         let guardian = Guardian::watch(&[self.server.id(), self.epmd.id()], remove)
             .map_err(io_error("its guardian cannot be started"))?;
         if let Some(earlier) = self.guardian.replace(guardian) {
@@ -244,7 +250,7 @@ impl Node {
 
     async fn ready(&mut self) -> Result<(), NodeError> {
         let deadline = Instant::now() + READY;
-        while !answers(self.ports.amqp) {
+        while !answers(self.seat.ports.amqp) {
             if self.has_ended()? {
                 return Err(self.not_ready("ended while it started"));
             }
@@ -257,11 +263,14 @@ impl Node {
     }
 
     fn not_ready(&self, what: &'static str) -> NodeError {
-        let logs = [self.dir.join("log").join(format!("{NODE}.log")), self.dir.join("start.log")];
-        let text: String = logs.iter().filter_map(|log| fs::read_to_string(log).ok()).collect();
-        let tail: String = text.chars().rev().take(LOG_TAIL).collect::<Vec<_>>().into_iter().rev().collect();
-        NodeError::NotReady { what, tail }
+        NodeError::NotReady { what, tail: log_tail(&self.seat) }
     }
+}
+
+fn log_tail(seat: &Seat) -> String {
+    let logs = [seat.dir.join("log").join(format!("{}.log", seat.name)), seat.dir.join("start.log")];
+    let text: String = logs.iter().filter_map(|log| fs::read_to_string(log).ok()).collect();
+    text.chars().rev().take(LOG_TAIL).collect::<Vec<_>>().into_iter().rev().collect()
 }
 
 /// Whether a node is to be frozen.

@@ -35,6 +35,12 @@ impl Lot {
     }
 }
 
+/// A number for a text: the same on every machine and in every release, unlike the standard library's hashes.
+pub(super) fn digest(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,7 @@ use super::reply::{Final, Planned, data, event};
 use super::request::{Asked, Request};
 use super::settings::VendorSettings;
 use super::state::NidState;
+use crate::simulate::spread::digest;
 
 #[derive(Debug, Default)]
 struct Person {
@@ -242,12 +243,6 @@ fn plan(request: &Request, after: Duration, said: &Value, now: Timestamp) -> Pla
 fn posted(request: &Request, after: Duration, message_id: String, body: Vec<u8>) -> Planned {
     let (routing_key, correlation_id) = (request.asked.reply_to(), request.id.clone());
     Planned { after, routing_key, correlation_id, message_id, body }
-}
-
-/// The same on every machine and in every release, unlike the standard library's hashes.
-fn digest(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{OpencrvsSettings, OpencrvsSim, RunOptions, SimulateError, Tally};
+use super::{OpencrvsSettings, OpencrvsSim, RunOptions, Share, SimulateError, Tally};
 use crate::simulate::population::Mix;
 
 /// A simulated OpenCRVS 1.8: auth, gateway, and registrars who register.
@@ -51,6 +51,13 @@ pub struct OpencrvsArgs {
     /// How long each call of the gateway takes.
     #[arg(long, default_value_t = 20, value_name = "MILLISECONDS")]
     pub gateway_latency_ms: u64,
+    /// A share of the calls of auth and gateway that go wrong, such as `confirm:cut_after=0.02` or
+    /// `fetch:http/503=0.1`; may be given more than once.
+    ///
+    /// CALLS is confirm, fetch, exchange or key. The faults `http` and `http_after` take a status; `delay`, `hang_late`
+    /// and `cut_late` take milliseconds. A wrong name gets the list of all.
+    #[arg(long = "fault", value_name = "CALLS:FAULT=SHARE")]
+    pub faults: Vec<Share>,
     /// How long a record token lives.
     #[arg(long, default_value_t = 604_800, value_name = "SECONDS")]
     pub token_lifetime: u32,
@@ -94,6 +101,7 @@ pub async fn run(args: OpencrvsArgs, stop: CancellationToken) -> Result<Tally, S
     })
     .await?;
     sim.faults().latency(Duration::from_millis(args.gateway_latency_ms));
+    sim.faults().by_share(args.seed, &args.faults);
     tracing::info!(auth = sim.auth_url(), gateway = sim.gateway_url(), "the simulated OpenCRVS listens");
     let running = sim.run(load, stop.clone());
     let reporting = async {
@@ -141,6 +149,8 @@ mod tests {
     #[test]
     fn a_mix_that_cannot_be_is_refused() {
         assert_eq!(load(&["--marriages", "0.3", "--seed", "9"]).unwrap().seed, 9);
+        let faults = ["--fault", "confirm:hang=0.1", "--fault", "key:http/503=0.2"];
+        assert!(load(&faults).is_ok());
         for wrong in [["--deaths", "0.95"], ["--lost-answers", "1.5"], ["--rate", "inf"]] {
             assert!(matches!(load(&wrong), Err(SimulateError::Argument(_))), "{wrong:?}");
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::{ConnectInfo, Query, State};
 use axum::http::{StatusCode, header};
@@ -11,10 +12,11 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::book::Exchanged;
 use super::core::Core;
-use super::faults::{Calls, Fault};
-use super::keys::Claims;
-use super::wire::Scissors;
+use super::fault::{Calls, Effect, Fault};
+use super::keys::{Claims, TokenHash};
+use super::wire::{Scissors, truncated};
 
 const EXCHANGE: &str = "urn:opencrvs:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -29,11 +31,10 @@ pub(super) fn router(core: Arc<Core>) -> Router {
 }
 
 async fn public_key(State(core): State<Arc<Core>>, ConnectInfo(scissors): ConnectInfo<Scissors>) -> Response {
-    if let Some(answer) = disturbed(&core, Calls::Key, &scissors).await {
-        return answer;
-    }
+    let fault = core.faults.take(Calls::Key, "");
     let pem = core.with_key(|key| key.public_pem().to_owned());
-    ([(header::CONTENT_TYPE, "application/octet-stream")], pem).into_response()
+    let answer = ([(header::CONTENT_TYPE, "application/octet-stream")], pem).into_response();
+    disturbed(fault, answer, &scissors).await
 }
 
 async fn anonymous(State(core): State<Arc<Core>>) -> Response {
@@ -48,10 +49,17 @@ async fn exchange(
     ConnectInfo(scissors): ConnectInfo<Scissors>,
     Query(asked): Query<HashMap<String, String>>,
 ) -> Response {
-    if let Some(answer) = disturbed(&core, Calls::Exchange, &scissors).await {
-        return answer;
-    }
     let text = |name: &str| asked.get(name).map(String::as_str).unwrap_or_default();
+    let fault = core.faults.take(Calls::Exchange, text("record_id"));
+    let done = match fault.map(Fault::effect) {
+        None | Some(Effect::AtOnce | Effect::Later(_)) => exchanged(&core, text),
+        Some(Effect::Never) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
+    };
+    disturbed(fault, done, &scissors).await
+}
+
+/// Auth checks that the token is one of its own, for itself and not expired; neither scope, record nor registrar.
+fn exchanged<'a>(core: &Core, text: impl Fn(&str) -> &'a str) -> Response {
     if text("grant_type") != EXCHANGE {
         return refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type");
     }
@@ -62,33 +70,43 @@ async fn exchange(
     if !complete {
         return refusal(StatusCode::BAD_REQUEST, "invalid_request");
     }
-    // core checks no scope and no record here: whoever holds a token may have one for any record
     let Some(subject) = core.with_key(|key| key.verify(text("subject_token"), "auth-user")) else {
+        core.exchange_refused.fetch_add(1, Ordering::Relaxed);
         return refusal(StatusCode::UNAUTHORIZED, "unauthorized_client");
     };
-    match core.mint(&core.record_claims(&subject.sub, text("record_id"))) {
-        Ok(token) => Json(json!({"access_token": token, "token_type": "Bearer"})).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    let Ok(token) = core.mint(&core.record_claims(&subject.sub, text("record_id"))) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    core.with_book(|book| {
+        book.exchange(Exchanged {
+            at: Timestamp::now(),
+            record: text("record_id").to_owned(),
+            from: TokenHash::of(text("subject_token")),
+            to: TokenHash::of(&token),
+        });
+    });
+    Json(json!({"access_token": token, "token_type": "Bearer"})).into_response()
 }
 
 /// Of the faults only those that any HTTP service can have are possible here.
-async fn disturbed(core: &Core, calls: Calls, scissors: &Scissors) -> Option<Response> {
-    match core.faults.take(calls)? {
+async fn disturbed(fault: Option<Fault>, answer: Response, scissors: &Scissors) -> Response {
+    let Some(fault) = fault else { return answer };
+    match fault {
         Fault::Http(status) | Fault::HttpAfter(status) => {
-            Some(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY).into_response())
+            StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY).into_response()
         }
-        Fault::NotJson => Some("<html>".into_response()),
-        Fault::Hang | Fault::HangAfter => std::future::pending().await,
+        Fault::NotJson => "<html>".into_response(),
+        Fault::Hang | Fault::HangAfter | Fault::HangLate(_) => std::future::pending().await,
         Fault::Delay(ms) => {
             tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
-            None
+            answer
         }
-        Fault::Unauthorized => Some(refusal(StatusCode::UNAUTHORIZED, "unauthorized_client")),
-        Fault::CutBefore | Fault::CutAfter => {
+        Fault::Unauthorized => refusal(StatusCode::UNAUTHORIZED, "unauthorized_client"),
+        Fault::CutBefore | Fault::CutAfter | Fault::CutLate(_) => {
             scissors.cut();
-            Some(StatusCode::OK.into_response())
+            answer
         }
+        Fault::TruncatedBefore | Fault::TruncatedAfter => truncated(answer).await,
         Fault::AuthenticationFailed
         | Fault::UserManagementDown
         | Fault::NoScope
@@ -101,7 +119,7 @@ async fn disturbed(core: &Core, calls: Calls, scissors: &Scissors) -> Option<Res
         | Fault::ParseFailed
         | Fault::ValidationFailed
         | Fault::BadUserInput
-        | Fault::RateLimited => Some(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+        | Fault::RateLimited => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

@@ -8,143 +8,13 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::fault::Fault;
+use super::keys::TokenHash;
+use super::record::{Attempt, Confirmed, Record, Status, Wire};
 use crate::simulate::population::{Earlier, Kind};
 
 /// How many registrars share the work.
 const REGISTRARS: usize = 7;
-
-/// The state of a record, as far as this simulation goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// Declared, not yet registered.
-    Declared,
-    /// Sent for external validation.
-    WaitingValidation,
-    /// Registered.
-    Registered,
-    /// Back with the registrar.
-    Rejected,
-    /// The certificate was printed.
-    Certified,
-    /// Put away by the registrar.
-    Archived,
-}
-
-impl Status {
-    /// The name in `RegStatus`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Declared => "DECLARED",
-            Self::WaitingValidation => "WAITING_VALIDATION",
-            Self::Registered => "REGISTERED",
-            Self::Rejected => "REJECTED",
-            Self::Certified => "CERTIFIED",
-            Self::Archived => "ARCHIVED",
-        }
-    }
-}
-
-/// A row of a record's history.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// The state.
-    pub status: Status,
-    /// `Task.lastModified` of the row.
-    pub at: String,
-}
-
-/// How a submission was answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wire {
-    /// With this HTTP status.
-    Status(u16),
-    /// Not at all: no connection, or it broke.
-    Broken(String),
-}
-
-impl Wire {
-    /// Whether the answer was a 2xx.
-    pub fn is_success(&self) -> bool {
-        matches!(self, Self::Status(status) if (200..300).contains(status))
-    }
-}
-
-/// One submission of a record.
-#[derive(Debug, Clone)]
-pub struct Attempt {
-    /// `Task.lastModified` of the submission.
-    pub stamp: String,
-    /// When it was posted.
-    pub posted: Instant,
-    /// How it was answered, once it was.
-    pub wire: Option<Wire>,
-    /// The answer was lost on the way, so that core took it for a failure.
-    pub lost: bool,
-    /// When the record was confirmed while this was its newest attempt.
-    pub confirmed: Option<Instant>,
-}
-
-/// What one confirm wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Confirmed {
-    /// The number.
-    pub number: String,
-    /// The identifiers that came with it, applied or not.
-    pub identifiers: Vec<(String, String)>,
-    /// The comment.
-    pub comment: Option<String>,
-    /// The state that it met.
-    pub over: Status,
-}
-
-/// A record.
-#[derive(Debug, Clone)]
-pub struct Record {
-    /// What happened.
-    pub kind: Kind,
-    /// The family's code.
-    pub tracking_id: String,
-    /// The id of its Task.
-    pub task: String,
-    /// The registrar who submits it.
-    pub registrar: String,
-    /// Its states, oldest first.
-    pub history: Vec<Step>,
-    /// The numbers on its Task; readers take the first, and more than one is harm.
-    pub numbers: Vec<String>,
-    /// The identifiers of the child.
-    pub identifiers: BTreeMap<String, String>,
-    /// How often the family was told.
-    pub notified: u32,
-    /// Every confirm that was applied.
-    pub confirms: Vec<Confirmed>,
-    /// How often a failed submission put REJECTED over REGISTERED.
-    pub overwritten: u32,
-    /// Its submissions, oldest first.
-    pub attempts: Vec<Attempt>,
-    last: Timestamp,
-}
-
-impl Record {
-    /// The state of now.
-    pub fn status(&self) -> Status {
-        self.history.last().map_or(Status::Declared, |step| step.status)
-    }
-
-    fn enter(&mut self, status: Status, at: Timestamp) -> String {
-        // core's times are of one millisecond; two rows of a record never share one
-        let next = self.last + SignedDuration::from_millis(1);
-        self.last = if at > next { at } else { next };
-        let at = iso(self.last);
-        self.history.push(Step { status, at: at.clone() });
-        at
-    }
-
-    fn past(&self) -> Vec<Earlier> {
-        let row = |step: &Step| Earlier { status: step.status.name().to_owned(), at: step.at.clone() };
-        self.history.iter().map(row).collect()
-    }
-}
 
 /// A submission that is to be sent: the record in the memory of the service that sends it.
 #[derive(Debug, Clone)]
@@ -165,10 +35,24 @@ pub(super) struct Subject {
     pub(super) kind: Kind,
 }
 
+/// A token that auth exchanged for a fresh one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchanged {
+    /// When.
+    pub at: Timestamp,
+    /// The record that the fresh one is for.
+    pub record: String,
+    /// The token that was given.
+    pub from: TokenHash,
+    /// The fresh one.
+    pub to: TokenHash,
+}
+
 /// All records.
 #[derive(Debug, Default, Clone)]
 pub struct Book {
     records: HashMap<String, Record>,
+    exchanged: Vec<Exchanged>,
 }
 
 impl Book {
@@ -180,6 +64,27 @@ impl Book {
     /// All records with their ids, in no order.
     pub fn records(&self) -> impl Iterator<Item = (&str, &Record)> {
         self.records.iter().map(|(id, record)| (id.as_str(), record))
+    }
+
+    /// Every token that was exchanged, oldest first.
+    pub fn exchanged(&self) -> &[Exchanged] {
+        &self.exchanged
+    }
+
+    /// The attempt whose token this is, or is a successor of.
+    pub fn attempt_of(&self, record: &str, token: &TokenHash) -> Option<usize> {
+        let attempts = &self.records.get(record)?.attempts;
+        let mut token = token;
+        loop {
+            if let Some(found) = attempts.iter().position(|attempt| attempt.token == *token) {
+                return Some(found);
+            }
+            token = &self.exchanged.iter().find(|one| one.to == *token)?.from;
+        }
+    }
+
+    pub(super) fn exchange(&mut self, exchanged: Exchanged) {
+        self.exchanged.push(exchanged);
     }
 
     pub(super) fn open(&mut self, subject: &Subject, stamp: Option<Timestamp>, now: Timestamp) -> Opened {
@@ -207,7 +112,11 @@ impl Book {
         record.attempts.push(Attempt {
             stamp: stamp.clone(),
             posted: Instant::now(),
+            at: now,
+            token: TokenHash::default(),
+            corrected: None,
             wire: None,
+            answered: None,
             lost: false,
             confirmed: None,
         });
@@ -220,12 +129,28 @@ impl Book {
         }
     }
 
+    /// Notes what a submission carries.
+    pub(super) fn carry(
+        &mut self,
+        record: &str,
+        opened: &Opened,
+        token: TokenHash,
+        corrected: Option<String>,
+    ) {
+        let attempts = self.records.get_mut(record).map(|record| &mut record.attempts);
+        if let Some(attempt) = attempts.and_then(|attempts| attempts.get_mut(opened.attempt)) {
+            attempt.token = token;
+            attempt.corrected = corrected;
+        }
+    }
+
     /// Takes the answer to a submission, and does to the record what core does.
     pub(super) fn close(&mut self, record: &str, opened: &Opened, wire: Wire, lost: bool, now: Timestamp) {
         let Some(record) = self.records.get_mut(record) else { return };
         let refused = lost || !wire.is_success();
         if let Some(attempt) = record.attempts.get_mut(opened.attempt) {
             attempt.wire = Some(wire);
+            attempt.answered = Some(now);
             attempt.lost = lost;
         }
         if refused {
@@ -240,7 +165,7 @@ impl Book {
 
     pub(super) fn confirm(&mut self, id: &str, details: Confirmation, now: Timestamp) -> Option<String> {
         let record = self.records.get_mut(id)?;
-        let over = record.status();
+        let (over, since) = (record.status(), record.history.last().map(|step| step.at.clone()));
         record.enter(Status::Registered, now);
         record.numbers.push(details.number.clone());
         if record.kind == Kind::Birth {
@@ -253,6 +178,11 @@ impl Book {
             identifiers: details.identifiers,
             comment: details.comment,
             over,
+            since: since.unwrap_or_default(),
+            attempt: record.attempts.len().saturating_sub(1),
+            at: now,
+            token: details.token,
+            fault: details.fault,
         });
         if let Some(attempt) = record.attempts.last_mut() {
             attempt.confirmed.get_or_insert_with(Instant::now);
@@ -273,9 +203,6 @@ pub(super) struct Confirmation {
     pub(super) number: String,
     pub(super) identifiers: Vec<(String, String)>,
     pub(super) comment: Option<String>,
-}
-
-/// A time as OpenCRVS writes it: always three digits of milliseconds and `Z`.
-pub(super) fn iso(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    pub(super) token: TokenHash,
+    pub(super) fault: Option<Fault>,
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::book::Wire;
+use super::record::Wire;
 
 /// Posts a document over a connection of its own and waits for the answer for as long as it takes.
 pub(super) async fn post(front: &Url, token: &str, correlation: u64, bundle: &Value) -> Wire {

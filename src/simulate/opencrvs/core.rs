@@ -1,5 +1,6 @@
 //! What the services of the simulated OpenCRVS share.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -8,11 +9,14 @@ use super::SimulateError;
 use super::book::Book;
 use super::faults::Faults;
 use super::keys::{Claims, SigningKey};
+use super::tally::{Counts, count};
 
 pub(super) struct Core {
     key: Mutex<SigningKey>,
     book: Mutex<Book>,
     pub(super) faults: Faults,
+    pub(super) exchange_refused: AtomicU64,
+    keys_rotated: AtomicU64,
     token_lifetime_s: i64,
 }
 
@@ -22,6 +26,8 @@ impl Core {
             key: Mutex::new(SigningKey::generate()?),
             book: Mutex::new(Book::default()),
             faults: Faults::default(),
+            exchange_refused: AtomicU64::new(0),
+            keys_rotated: AtomicU64::new(0),
             token_lifetime_s,
         })
     }
@@ -33,11 +39,27 @@ impl Core {
     pub(super) fn rotate_key(&self) -> Result<(), SimulateError> {
         let fresh = SigningKey::generate()?;
         *self.key.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        self.keys_rotated.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     pub(super) fn with_book<T>(&self, change: impl FnOnce(&mut Book) -> T) -> T {
         change(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let (exchanged, unseen) = self.with_book(|book| {
+            let confirms = book.records().flat_map(|(_, record)| &record.confirms);
+            (book.exchanged().len(), confirms.filter(|confirm| confirm.fault.is_some()).count())
+        });
+        Counts {
+            calls: self.faults.calls(),
+            faults: self.faults.counts(),
+            exchanged: count(exchanged),
+            exchange_refused: self.exchange_refused.load(Ordering::Relaxed),
+            keys_rotated: self.keys_rotated.load(Ordering::Relaxed),
+            confirmed_unseen: count(unseen),
+        }
     }
 
     pub(super) fn mint(&self, claims: &Claims) -> Result<String, SimulateError> {

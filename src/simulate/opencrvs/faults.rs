@@ -1,101 +1,27 @@
-//! What can be made to go wrong at the gateway while it runs.
+//! What can be made to go wrong at the gateway and at auth while they run: by command, or by share and seed.
+//!
+//! Invariant: by share, the nth call for a record meets the same fault in every run with the same seed, in whatever
+//! order the calls of different records come. Every fault that is met is counted.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// One way for a call to go wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The token is not accepted, whatever it says.
-    Unauthorized,
-    /// The registrar of the token is gone or not active.
-    AuthenticationFailed,
-    /// The user management is down, which the gateway reports as a failed authentication.
-    UserManagementDown,
-    /// The scope is denied.
-    NoScope,
-    /// The record of the token is denied.
-    OtherRecord,
-    /// A service behind the gateway fails before anything was written.
-    FailsBefore,
-    /// A service behind the gateway fails after the record was registered.
-    FailsAfter,
-    /// The workflow service does not answer.
-    WorkflowUnreachable,
-    /// The workflow service refuses the token.
-    WorkflowUnauthorized,
-    /// The workflow service refuses the scope.
-    WorkflowForbidden,
-    /// The document is refused as unreadable, with HTTP 400.
-    ParseFailed,
-    /// The document is refused as not of the schema, with HTTP 400.
-    ValidationFailed,
-    /// The variables are refused.
-    BadUserInput,
-    /// Too many calls.
-    RateLimited,
-    /// An HTTP status with a body of no use, from something in between; nothing was written.
-    Http(u16),
-    /// An HTTP status from something in between, after the record was registered.
-    HttpAfter(u16),
-    /// 200 with a page of HTML.
-    NotJson,
-    /// No answer at all; nothing was written.
-    Hang,
-    /// No answer at all, after the record was registered.
-    HangAfter,
-    /// The call is done, but this many milliseconds late.
-    Delay(u64),
-    /// The connection breaks before anything was written.
-    CutBefore,
-    /// The connection breaks after the record was registered, before a byte of the answer.
-    CutAfter,
-}
+use fastrand::Rng;
 
-impl Fault {
-    /// Whether the call does its work although the answer tells otherwise.
-    pub(super) fn applies(self) -> bool {
-        match self {
-            Self::FailsAfter | Self::HttpAfter(_) | Self::HangAfter | Self::Delay(_) | Self::CutAfter => true,
-            Self::Unauthorized
-            | Self::AuthenticationFailed
-            | Self::UserManagementDown
-            | Self::NoScope
-            | Self::OtherRecord
-            | Self::FailsBefore
-            | Self::WorkflowUnreachable
-            | Self::WorkflowUnauthorized
-            | Self::WorkflowForbidden
-            | Self::ParseFailed
-            | Self::ValidationFailed
-            | Self::BadUserInput
-            | Self::RateLimited
-            | Self::Http(_)
-            | Self::NotJson
-            | Self::Hang
-            | Self::CutBefore => false,
-        }
-    }
-}
-
-/// Which calls a fault is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Calls {
-    /// `confirmRegistration`.
-    Confirm,
-    /// `fetchRegistration`.
-    Fetch,
-    /// `POST /token` of auth.
-    Exchange,
-    /// `GET /.well-known` of auth.
-    Key,
-}
+use super::fault::{Calls, Fault, Share};
+use crate::simulate::spread::digest;
 
 #[derive(Debug, Default)]
 struct Plan {
     next: VecDeque<(Calls, Fault)>,
     standing: Vec<(Calls, Fault)>,
+    seed: u64,
+    shares: Vec<Share>,
+    /// How many calls of a kind there were for a record.
+    met: HashMap<(Calls, String), u64>,
+    bitten: BTreeMap<(Calls, &'static str), u64>,
+    calls: BTreeMap<Calls, u64>,
     deactivated: HashSet<String>,
     latency: Duration,
 }
@@ -116,11 +42,27 @@ impl Faults {
         self.with(|plan| plan.next.extend(std::iter::repeat_n((calls, fault), times)));
     }
 
-    /// Every call of this kind goes wrong in this way, until [`Faults::clear`].
+    /// Every call of this kind goes wrong in this way, until [`Faults::relent`] or [`Faults::clear`].
     pub fn always(&self, calls: Calls, fault: Fault) {
         self.with(|plan| {
             plan.standing.retain(|(of, _)| *of != calls);
             plan.standing.push((calls, fault));
+        });
+    }
+
+    /// These shares of the calls go wrong from now on, in place of the shares of before.
+    pub fn by_share(&self, seed: u64, shares: &[Share]) {
+        self.with(|plan| {
+            plan.seed = seed;
+            plan.shares = shares.to_vec();
+        });
+    }
+
+    /// Takes [`Faults::next`] and [`Faults::always`] of these calls back; shares stay.
+    pub fn relent(&self, calls: Calls) {
+        self.with(|plan| {
+            plan.next.retain(|(of, _)| *of != calls);
+            plan.standing.retain(|(of, _)| *of != calls);
         });
     }
 
@@ -129,6 +71,7 @@ impl Faults {
         self.with(|plan| {
             plan.next.clear();
             plan.standing.clear();
+            plan.shares.clear();
         });
     }
 
@@ -148,10 +91,38 @@ impl Faults {
         self.with(|plan| plan.latency = latency);
     }
 
-    pub(super) fn take(&self, calls: Calls) -> Option<Fault> {
-        self.with(|plan| match plan.next.iter().position(|(of, _)| *of == calls) {
-            Some(position) => plan.next.remove(position).map(|(_, fault)| fault),
-            None => plan.standing.iter().find(|(of, _)| *of == calls).map(|(_, fault)| *fault),
+    /// How often calls of this kind met this fault, whatever its number.
+    pub fn bitten(&self, calls: Calls, fault: Fault) -> u64 {
+        self.with(|plan| plan.bitten.get(&(calls, fault.name())).copied().unwrap_or_default())
+    }
+
+    /// How often each fault was met: `confirm.cut_after`.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        let name = |(calls, fault): (Calls, &str)| format!("{}.{fault}", calls.name());
+        self.with(|plan| plan.bitten.iter().map(|(key, times)| (name(*key), *times)).collect())
+    }
+
+    /// How many calls there were of each kind, good and bad.
+    pub fn calls(&self) -> BTreeMap<&'static str, u64> {
+        self.with(|plan| plan.calls.iter().map(|(calls, times)| (calls.name(), *times)).collect())
+    }
+
+    /// What this call meets.
+    pub(super) fn take(&self, calls: Calls, record: &str) -> Option<Fault> {
+        self.with(|plan| {
+            *plan.calls.entry(calls).or_default() += 1;
+            let nth = plan.met.entry((calls, record.to_owned())).or_default();
+            *nth += 1;
+            let place = place(plan.seed, calls, record, *nth);
+            let fault = match plan.next.iter().position(|(of, _)| *of == calls) {
+                Some(position) => plan.next.remove(position).map(|(_, fault)| fault),
+                None => plan.standing.iter().find(|(of, _)| *of == calls).map(|(_, fault)| *fault),
+            };
+            let fault = fault.or_else(|| fallen(&plan.shares, calls, place));
+            if let Some(fault) = fault {
+                *plan.bitten.entry((calls, fault.name())).or_default() += 1;
+            }
+            fault
         })
     }
 
@@ -161,5 +132,68 @@ impl Faults {
 
     pub(super) fn pause(&self) -> Duration {
         self.with(|plan| plan.latency)
+    }
+}
+
+fn place(seed: u64, calls: Calls, record: &str, nth: u64) -> f64 {
+    let salt = digest(calls.name()).rotate_left(23) ^ digest(record);
+    Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt.wrapping_add(nth)).f64()
+}
+
+/// The shares of one kind of calls lie side by side on the line from 0 to 1.
+fn fallen(shares: &[Share], calls: Calls, place: f64) -> Option<Fault> {
+    let mut until = 0.0;
+    shares.iter().filter(|share| share.calls == calls).find_map(|share| {
+        until += share.share;
+        (place < until).then_some(share.fault)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHARES: [Share; 3] = [
+        Share { calls: Calls::Confirm, fault: Fault::CutAfter, share: 0.2 },
+        Share { calls: Calls::Fetch, fault: Fault::Hang, share: 1.0 },
+        Share { calls: Calls::Confirm, fault: Fault::Http(503), share: 0.1 },
+    ];
+
+    fn met(seed: u64, records: impl Iterator<Item = u64>) -> BTreeMap<u64, Option<Fault>> {
+        let faults = Faults::default();
+        faults.by_share(seed, &SHARES);
+        records.map(|one| (one, faults.take(Calls::Confirm, &format!("record-{one}")))).collect()
+    }
+
+    #[test]
+    fn shares_fall_by_seed_and_record_and_not_by_order() {
+        assert_eq!(met(1, 0..1_000), met(1, (0..1_000).rev()));
+        assert_ne!(met(1, 0..1_000), met(2, 0..1_000));
+        let faults = Faults::default();
+        faults.by_share(7, &SHARES);
+        for one in 0..2_000 {
+            faults.take(Calls::Confirm, &format!("record-{}", one % 500));
+        }
+        let (cut, http) =
+            (faults.bitten(Calls::Confirm, Fault::CutAfter), faults.bitten(Calls::Confirm, Fault::Http(0)));
+        assert!(cut.abs_diff(400) < 60 && http.abs_diff(200) < 50, "{cut} {http}");
+        assert_eq!((faults.counts()["confirm.cut_after"], faults.calls()["confirm"]), (cut, 2_000));
+        assert_eq!(faults.take(Calls::Fetch, "record-1"), Some(Fault::Hang));
+        faults.clear();
+        assert_eq!(faults.take(Calls::Fetch, "record-1"), None);
+    }
+
+    #[test]
+    fn what_is_commanded_goes_before_what_falls_by_share() {
+        let faults = Faults::default();
+        faults.by_share(7, &SHARES);
+        faults.next(Calls::Fetch, 1, Fault::CutBefore);
+        faults.always(Calls::Key, Fault::NotJson);
+        assert_eq!(faults.take(Calls::Fetch, "a"), Some(Fault::CutBefore));
+        assert_eq!(faults.take(Calls::Fetch, "a"), Some(Fault::Hang));
+        assert_eq!(faults.take(Calls::Key, ""), Some(Fault::NotJson));
+        faults.relent(Calls::Key);
+        assert_eq!(faults.take(Calls::Key, ""), None);
+        assert_eq!(faults.counts().len(), 3);
     }
 }

@@ -14,18 +14,19 @@ use serde_json::{Value, json};
 
 use super::book::Confirmation;
 use super::core::Core;
-use super::faults::{Calls, Fault};
+use super::fault::{Calls, Effect, Fault};
 use super::graphql::{GatewayError, Operation};
-use super::keys::Claims;
+use super::keys::{Claims, TokenHash};
 use super::search;
-use super::tally::Tally;
-use super::wire::Scissors;
+use super::tally::{Counts, Tally};
+use super::wire::{Scissors, truncated};
 
 pub(super) fn router(core: Arc<Core>) -> Router {
     Router::new()
         .route("/graphql", post(graphql))
         .route("/v1/graphql", post(graphql))
         .route("/simulated/tally", get(tally))
+        .route("/simulated/counts", get(counts))
         .layer(middleware::from_fn(version))
         .with_state(core)
 }
@@ -33,6 +34,11 @@ pub(super) fn router(core: Arc<Core>) -> Router {
 /// Not of OpenCRVS: what it saw so far, for whoever runs the sandbox.
 async fn tally(State(core): State<Arc<Core>>) -> Json<Tally> {
     Json(core.with_book(|book| Tally::of(book)))
+}
+
+/// Not of OpenCRVS either: which calls there were, and which faults they met.
+async fn counts(State(core): State<Arc<Core>>) -> Json<Counts> {
+    Json(core.counts())
 }
 
 async fn version(request: Request, next: Next) -> Response {
@@ -52,50 +58,85 @@ async fn graphql(
         Ok(operation) => operation,
         Err(error) => return error.answer(None),
     };
-    let pause = core.faults.pause();
-    if !pause.is_zero() {
-        tokio::time::sleep(pause).await;
-    }
-    let call = Call { core: &core, operation, headers: &headers, variables: body.get("variables") };
-    let fault = match operation {
-        Operation::Confirm => core.faults.take(Calls::Confirm),
-        Operation::Fetch => core.faults.take(Calls::Fetch),
-        Operation::Reject | Operation::Search => None,
-    };
-    match fault {
-        Some(fault) => call.disturbed(fault, &scissors).await,
-        None => call.answer(),
+    let variables = body.get("variables").cloned().unwrap_or_default();
+    let call = Call { core, operation, headers, variables };
+    // a caller who hangs up does not stop the services behind the gateway
+    let work = tokio::spawn(async move {
+        let (fault, answer) = call.work().await;
+        (fault, answer, call)
+    });
+    match work.await {
+        Ok((Some(fault), answer, call)) => call.disturbed(fault, answer, &scissors).await,
+        Ok((None, Some(answer), _)) => answer,
+        Ok((None, None, _)) | Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
-struct Call<'a> {
-    core: &'a Core,
+struct Call {
+    core: Arc<Core>,
     operation: Operation,
-    headers: &'a HeaderMap,
-    variables: Option<&'a Value>,
+    headers: HeaderMap,
+    variables: Value,
 }
 
-impl Call<'_> {
-    fn answer(&self) -> Response {
-        match self.run() {
+impl Call {
+    /// What the services do, and what they would answer if nothing came in between.
+    async fn work(&self) -> (Option<Fault>, Option<Response>) {
+        let pause = self.core.faults.pause();
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        let record = self.text("id").unwrap_or_default();
+        let fault = match self.operation {
+            Operation::Confirm => self.core.faults.take(Calls::Confirm, record),
+            Operation::Fetch => self.core.faults.take(Calls::Fetch, record),
+            Operation::Reject | Operation::Search => None,
+        };
+        let answer = match fault.map(Fault::effect) {
+            None | Some(Effect::AtOnce) => Some(self.answer(fault)),
+            Some(Effect::Later(ms)) => {
+                self.later(Duration::from_millis(ms), fault);
+                None
+            }
+            Some(Effect::Never) => None,
+        };
+        (fault, answer)
+    }
+
+    fn answer(&self, fault: Option<Fault>) -> Response {
+        match self.run(fault) {
             Ok(data) => Json(json!({"data": {self.operation.field(): data}})).into_response(),
             Err(error) => error.answer(Some(self.operation)),
         }
     }
 
-    async fn disturbed(&self, fault: Fault, scissors: &Scissors) -> Response {
-        let done = fault.applies().then(|| self.answer());
+    /// The token is checked at the door; the record is written when its turn comes, over whatever it is by then.
+    fn later(&self, after: Duration, fault: Option<Fault>) {
+        let (Operation::Confirm, Ok((id, details))) = (self.operation, self.to_confirm(fault)) else {
+            return;
+        };
+        let core = Arc::clone(&self.core);
+        drop(tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            core.with_book(|book| book.confirm(&id, details, Timestamp::now()));
+        }));
+    }
+
+    async fn disturbed(&self, fault: Fault, done: Option<Response>, scissors: &Scissors) -> Response {
+        let done = done.unwrap_or_else(|| StatusCode::OK.into_response());
         if let Some(error) = GatewayError::of(fault) {
-            return error.answer(Some(self.operation));
+            let answer = error.answer(Some(self.operation));
+            return if fault == Fault::TruncatedBefore { truncated(answer).await } else { answer };
         }
         match fault {
             Fault::Http(status) | Fault::HttpAfter(status) => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
                 return (status, "<html><body>Bad Gateway</body></html>").into_response();
             }
-            Fault::Hang | Fault::HangAfter => std::future::pending::<()>().await,
+            Fault::Hang | Fault::HangAfter | Fault::HangLate(_) => std::future::pending::<()>().await,
             Fault::Delay(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
-            Fault::CutBefore | Fault::CutAfter => scissors.cut(),
+            Fault::CutBefore | Fault::CutAfter | Fault::CutLate(_) => scissors.cut(),
+            Fault::TruncatedAfter => return truncated(done).await,
             Fault::NotJson => return "<html><body>Welcome</body></html>".into_response(),
             Fault::Unauthorized
             | Fault::AuthenticationFailed
@@ -110,36 +151,51 @@ impl Call<'_> {
             | Fault::ParseFailed
             | Fault::ValidationFailed
             | Fault::BadUserInput
-            | Fault::RateLimited => {}
+            | Fault::RateLimited
+            | Fault::TruncatedBefore => {}
         }
-        done.unwrap_or_else(|| StatusCode::OK.into_response())
+        done
     }
 
-    fn run(&self) -> Result<Value, GatewayError> {
-        let claims = self.caller()?;
-        if self.operation == Operation::Search {
-            return Ok(self.core.with_book(|book| search::waiting(book, &claims, self.variables)));
-        }
-        let id = self.text("id").ok_or(GatewayError::BadUserInput("id"))?;
+    fn run(&self, fault: Option<Fault>) -> Result<Value, GatewayError> {
         match self.operation {
-            Operation::Fetch | Operation::Search => self.fetch(id),
+            Operation::Fetch => {
+                self.caller()?;
+                self.fetch(self.id()?)
+            }
+            Operation::Search => {
+                let claims = self.caller()?;
+                Ok(self.core.with_book(|book| search::waiting(book, &claims, &self.variables)))
+            }
             Operation::Confirm => {
-                self.allowed(&claims, "record.confirm-registration", id)?;
-                let details = self.details()?;
-                let task = self.core.with_book(|book| book.confirm(id, details, Timestamp::now()));
+                let (id, details) = self.to_confirm(fault)?;
+                let task = self.core.with_book(|book| book.confirm(&id, details, Timestamp::now()));
                 task.map(Value::from).ok_or(GatewayError::Confirm("Internal Server Error"))
             }
             Operation::Reject => {
-                self.allowed(&claims, "record.reject-registration", id)?;
+                self.allowed(&self.caller()?, "record.reject-registration", self.id()?)?;
                 Err(GatewayError::RejectForbidden)
             }
         }
     }
 
+    /// What is to be confirmed, if the caller may.
+    fn to_confirm(&self, fault: Option<Fault>) -> Result<(String, Confirmation), GatewayError> {
+        let (claims, id) = (self.caller()?, self.id()?);
+        self.allowed(&claims, "record.confirm-registration", id)?;
+        Ok((id.to_owned(), Confirmation { fault, ..self.details()? }))
+    }
+
+    fn bearer(&self) -> Option<&str> {
+        self.headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+    }
+
+    fn id(&self) -> Result<&str, GatewayError> {
+        self.text("id").ok_or(GatewayError::BadUserInput("id"))
+    }
+
     fn caller(&self) -> Result<Claims, GatewayError> {
-        let token = self.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token =
-            token.and_then(|value| value.strip_prefix("Bearer ")).ok_or(GatewayError::Unauthorized)?;
+        let token = self.bearer().ok_or(GatewayError::Unauthorized)?;
         let claims = self.core.with_key(|key| key.verify(token, "gateway-user"));
         let claims = claims.ok_or(GatewayError::Unauthorized)?;
         if self.core.faults.is_deactivated(&claims.sub) {
@@ -159,12 +215,12 @@ impl Call<'_> {
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        self.variables?.get(name)?.as_str()
+        self.variables.get(name)?.as_str()
     }
 
     fn details(&self) -> Result<Confirmation, GatewayError> {
         let bad = GatewayError::BadUserInput("details");
-        let details = self.variables.and_then(|all| all.get("details")).ok_or_else(|| bad.clone())?;
+        let details = self.variables.get("details").ok_or_else(|| bad.clone())?;
         let number = details.get("registrationNumber").and_then(Value::as_str).ok_or_else(|| bad.clone())?;
         let given =
             details.get("identifiers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -177,7 +233,8 @@ impl Call<'_> {
             }
         }
         let comment = details.get("comment").and_then(Value::as_str).map(str::to_owned);
-        Ok(Confirmation { number: number.to_owned(), identifiers, comment })
+        let token = TokenHash::of(self.bearer().unwrap_or_default());
+        Ok(Confirmation { number: number.to_owned(), identifiers, comment, token, fault: None })
     }
 
     /// Neither the scope nor the record of the token is checked here, as in core.

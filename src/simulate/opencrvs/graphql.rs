@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::faults::Fault;
+use super::fault::Fault;
 
 /// What a document asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,9 @@ impl GatewayError {
             Fault::UserManagementDown => Some(Self::UserManagementDown),
             Fault::NoScope => Some(Self::NoScope(Operation::Confirm)),
             Fault::OtherRecord => Some(Self::OtherRecord),
-            Fault::FailsBefore | Fault::FailsAfter => Some(Self::Confirm("Internal Server Error")),
+            Fault::FailsBefore | Fault::FailsAfter | Fault::TruncatedBefore => {
+                Some(Self::Confirm("Internal Server Error"))
+            }
             Fault::WorkflowUnreachable => Some(Self::Confirm(UNREACHABLE)),
             Fault::WorkflowUnauthorized => Some(Self::Confirm("Unauthorized")),
             Fault::WorkflowForbidden => Some(Self::Confirm("Forbidden")),
@@ -81,9 +83,12 @@ impl GatewayError {
             | Fault::NotJson
             | Fault::Hang
             | Fault::HangAfter
+            | Fault::HangLate(_)
             | Fault::Delay(_)
             | Fault::CutBefore
-            | Fault::CutAfter => None,
+            | Fault::CutAfter
+            | Fault::CutLate(_)
+            | Fault::TruncatedAfter => None,
         }
     }
 

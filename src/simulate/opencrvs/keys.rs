@@ -2,6 +2,7 @@
 //!
 //! Invariant: the private key is made at the start and never leaves the process.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::KeyPair as _;
@@ -15,6 +16,18 @@ use super::SimulateError;
 
 /// Who signs: `iss` of every token of OpenCRVS.
 pub const ISSUER: &str = "opencrvs:auth-service";
+
+/// What stands for a token in the records: nobody can use it, and the same token always has the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct TokenHash(String);
+
+impl TokenHash {
+    /// The hash of a token.
+    pub fn of(token: &str) -> Self {
+        let sum = digest(&SHA256, token.as_bytes());
+        Self(sum.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    }
+}
 
 const AUDIENCES: [&str; 13] = [
     "gateway-user",

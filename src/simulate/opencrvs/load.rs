@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::book::Status;
+use super::record::Status;
 use super::{OpencrvsSim, SimulateError, SubmitOptions};
 use crate::simulate::population::{Declaration, Mix, Population};
 use crate::simulate::spread::Lot;

@@ -3,12 +3,15 @@
 //! Invariant: a call is made once. Whoever wants it again is a registrar who submits the record again.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::book::{Status, Subject, Wire};
+use super::book::Subject;
+use super::keys::TokenHash;
+use super::record::{Status, Wire};
 use super::{OpencrvsSim, SimulateError, caller};
 use crate::simulate::population::{AttemptFacts, Declaration, Kind, correct_name};
 
@@ -23,6 +26,8 @@ pub struct SubmitOptions {
     pub at: Option<Timestamp>,
     /// A token to send instead of the record's own.
     pub token: Option<String>,
+    /// How long the caller waits for the answer; core itself waits for ever.
+    pub patience: Option<Duration>,
 }
 
 /// What came of a submission.
@@ -91,8 +96,17 @@ impl OpencrvsSim {
             Some(token) => token,
             None => self.core.mint(&self.core.record_claims(&opened.registrar, &subject.record))?,
         };
+        self.core.with_book(|book| {
+            book.carry(&subject.record, &opened, TokenHash::of(&token), options.corrected.clone());
+        });
         let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
-        let wire = caller::post(front, &token, correlation, &bundle).await;
+        let call = caller::post(front, &token, correlation, &bundle);
+        let wire = match options.patience {
+            Some(patience) => tokio::time::timeout(patience, call)
+                .await
+                .unwrap_or_else(|_| Wire::Broken("the caller did not wait any longer".to_owned())),
+            None => call.await,
+        };
         let lost = options.lose_answer && wire.is_success();
         let status = self.core.with_book(|book| {
             book.close(&subject.record, &opened, wire.clone(), lost, Timestamp::now());

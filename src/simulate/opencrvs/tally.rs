@@ -1,10 +1,12 @@
 //! The sum of a run, from what OpenCRVS saw and from nothing else.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::book::{Book, Record, Status};
+use super::book::Book;
+use super::record::{Record, Status};
 
 /// The sum.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -39,6 +41,23 @@ pub struct Tally {
     pub p50_ms: u64,
     /// The same, of the slowest hundredth.
     pub p99_ms: u64,
+}
+
+/// Which calls there were, and what went wrong with them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Calls by kind, good and bad.
+    pub calls: BTreeMap<&'static str, u64>,
+    /// Faults by kind of call and fault: `confirm.cut_after`.
+    pub faults: BTreeMap<String, u64>,
+    /// Tokens that auth exchanged for fresh ones.
+    pub exchanged: u64,
+    /// Tokens that auth refused to exchange.
+    pub exchange_refused: u64,
+    /// How often auth's key was replaced.
+    pub keys_rotated: u64,
+    /// Confirms that came into force although their caller was told something else or nothing.
+    pub confirmed_unseen: u64,
 }
 
 impl Tally {
@@ -90,7 +109,7 @@ impl Record {
     }
 }
 
-fn count(number: usize) -> u64 {
+pub(super) fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 

@@ -4,11 +4,14 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use url::Url;
 
 use super::*;
 use crate::simulate::population::{Declaration, Kind, Mix, Population};
+
+mod chaos;
 
 const CONFIRM: &str = "mutation ($id: ID!, $details: ConfirmRegistrationInput!) { confirmRegistration(id: $id, details: $details) }";
 const REJECT: &str = "mutation ($id: ID!, $details: RejectRegistrationInput!) { rejectRegistration(id: $id, details: $details) }";

@@ -1,4 +1,5 @@
-//! A listener whose connections can be broken from inside a handler, before a byte of the answer is written.
+//! Connections that can be broken from inside a handler, before a byte of the answer is written, and all at once when
+//! the service is killed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,11 +7,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::connect_info::Connected;
+use axum::http::header;
+use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
+use futures_util::stream::{self, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// Long enough for the first half of a truncated answer to be on the wire.
+const FIRST_HALF: Duration = Duration::from_millis(20);
 
 /// Breaks the connection that a request came over.
 #[derive(Debug, Clone, Default)]
@@ -24,13 +34,17 @@ impl Scissors {
     }
 }
 
-/// A listener of connections that can be cut.
-pub(super) struct CuttableListener(pub(super) TcpListener);
+/// A listener of connections that can be cut, and that break when its life ends.
+pub(super) struct CuttableListener {
+    pub(super) listener: TcpListener,
+    pub(super) life: CancellationToken,
+}
 
 /// A connection that can be cut.
 pub(super) struct Cuttable {
     stream: TcpStream,
     scissors: Scissors,
+    death: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Listener for CuttableListener {
@@ -38,12 +52,13 @@ impl Listener for CuttableListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Cuttable, SocketAddr) {
-        let (stream, from) = Listener::accept(&mut self.0).await;
-        (Cuttable { stream, scissors: Scissors::default() }, from)
+        let (stream, from) = Listener::accept(&mut self.listener).await;
+        let death = Box::pin(self.life.clone().cancelled_owned());
+        (Cuttable { stream, scissors: Scissors::default(), death }, from)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 
@@ -54,8 +69,11 @@ impl Connected<IncomingStream<'_, CuttableListener>> for Scissors {
 }
 
 impl Cuttable {
-    fn check(&self) -> io::Result<()> {
-        if self.scissors.cut.load(Ordering::Acquire) {
+    fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let dead = self.death.as_mut().poll(cx).is_ready();
+        if dead || self.scissors.cut.load(Ordering::Acquire) {
+            // a reset, not an end: whatever was not read is lost
+            drop(self.stream.set_zero_linger());
             return Err(io::Error::from(io::ErrorKind::ConnectionReset));
         }
         Ok(())
@@ -68,13 +86,14 @@ impl AsyncRead for Cuttable {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.check(cx)?;
         Pin::new(&mut self.stream).poll_read(cx, into)
     }
 }
 
 impl AsyncWrite for Cuttable {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.check()?;
+        self.check(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -85,4 +104,17 @@ impl AsyncWrite for Cuttable {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
+}
+
+/// The same answer, but its connection ends in the middle of the body.
+pub(super) async fn truncated(answer: Response) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    parts.headers.insert(header::CONTENT_LENGTH, header::HeaderValue::from(body.len()));
+    let half = Ok::<_, io::Error>(body.slice(..body.len() / 2));
+    let end = async {
+        tokio::time::sleep(FIRST_HALF).await;
+        Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset))
+    };
+    Response::from_parts(parts, Body::from_stream(stream::iter([half]).chain(stream::once(end))))
 }

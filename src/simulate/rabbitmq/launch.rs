@@ -8,15 +8,14 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
-use super::{BRIDGE, LOOK, NODE, OPERATOR, VENDOR};
+use super::{BRIDGE, LOOK, OPERATOR, VENDOR, installation};
 use crate::broker::{Topology, User, Users, definitions};
 
 /// The start script itself: the one in `/usr/sbin` changes the user and drops the environment.
@@ -34,12 +33,32 @@ pub(super) struct Ports {
     pub(super) epmd: u16,
 }
 
-/// Four ports that nobody listens on, held until all are found.
-pub(super) fn free_ports() -> io::Result<Ports> {
+/// What tells one node from another.
+#[derive(Debug, Clone)]
+pub(super) struct Seat {
+    pub(super) name: String,
+    pub(super) dir: PathBuf,
+    pub(super) ports: Ports,
+    /// The nodes that it forms a cluster with, itself among them; empty for a node of its own.
+    pub(super) peers: Vec<String>,
+    /// What all nodes of a cluster know and nobody else does.
+    pub(super) cookie: String,
+}
+
+/// Ports for so many nodes that share a port mapper, all of which nobody listens on, held until all are found.
+pub(super) fn free_ports(nodes: usize) -> io::Result<Vec<Ports>> {
     let mut held: Vec<(u16, TcpListener)> = Vec::new();
     for _ in 0..1_000 {
-        if let [(amqp, _), (management, _), (distribution, _), (epmd, _)] = *held.as_slice() {
-            return Ok(Ports { amqp, management, distribution, epmd });
+        if held.len() == nodes * 3 + 1 {
+            let numbers: Vec<u16> = held.iter().map(|(port, _)| *port).collect();
+            let [epmd, rest @ ..] = numbers.as_slice() else { break };
+            let of = |own: &[u16]| match *own {
+                [amqp, management, distribution] => {
+                    Some(Ports { amqp, management, distribution, epmd: *epmd })
+                }
+                _ => None,
+            };
+            return Ok(rest.chunks(3).filter_map(of).collect());
         }
         let port = fastrand::u16(PORTS);
         if NOT_OURS.contains(&port) {
@@ -50,12 +69,8 @@ pub(super) fn free_ports() -> io::Result<Ports> {
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-pub(super) fn furnish(
-    dir: &Path,
-    ports: Ports,
-    topologies: &[Topology],
-    password: &SecretString,
-) -> io::Result<()> {
+pub(super) fn furnish(seat: &Seat, topologies: &[Topology], password: &SecretString) -> io::Result<()> {
+    let dir = seat.dir.as_path();
     for part in ["db", "log", "home"] {
         fs::create_dir_all(dir.join(part))?;
     }
@@ -67,20 +82,31 @@ pub(super) fn furnish(
     let made = definitions(topologies, &users).ok_or_else(|| io::Error::other("there is no randomness"))?;
     fs::write(dir.join("definitions.json"), made.to_string())?;
     fs::write(dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;
-    fs::write(dir.join("rabbitmq.conf"), configuration(dir, ports))?;
+    fs::write(dir.join("rabbitmq.conf"), configuration(seat))?;
     let cookie = dir.join("home").join(".erlang.cookie");
     if !cookie.exists() {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(cookie)?;
-        file.write_all(Uuid::new_v4().simple().to_string().as_bytes())?;
+        file.write_all(seat.cookie.as_bytes())?;
     }
     Ok(())
 }
 
 /// Every listener is named with its address, because plugins listen on all interfaces unless told otherwise.
-fn configuration(dir: &Path, ports: Ports) -> String {
-    let (amqp, management) = (ports.amqp, ports.management);
-    let definitions = dir.join("definitions.json");
+fn configuration(seat: &Seat) -> String {
+    let (amqp, management) = (seat.ports.amqp, seat.ports.management);
+    let definitions = seat.dir.join("definitions.json");
     let definitions = definitions.display();
+    let mut cluster = String::new();
+    for (number, peer) in seat.peers.iter().enumerate() {
+        let number = number + 1;
+        cluster.push_str(&format!("cluster_formation.classic_config.nodes.{number} = {peer}\n"));
+    }
+    if !seat.peers.is_empty() {
+        cluster.push_str(
+            "cluster_formation.peer_discovery_backend = classic_config\n\
+             cluster_partition_handling = pause_minority\n",
+        );
+    }
     format!(
         "listeners.tcp.1 = 127.0.0.1:{amqp}\n\
          management.tcp.ip = 127.0.0.1\n\
@@ -90,14 +116,15 @@ fn configuration(dir: &Path, ports: Ports) -> String {
          log.file.level = info\n\
          vm_memory_high_watermark.absolute = 1GB\n\
          disk_free_limit.absolute = 50MB\n\
-         raft.wal_max_size_bytes = 64000000\n"
+         raft.wal_max_size_bytes = 64000000\n\
+         {cluster}"
     )
 }
 
 pub(super) fn start_epmd(dir: &Path, ports: Ports) -> io::Result<Child> {
     let program =
-        ["/usr/bin/epmd", "/usr/lib/erlang/bin/epmd"].into_iter().find(|path| Path::new(path).exists());
-    Command::new(program.unwrap_or("epmd"))
+        ["/usr/bin/epmd", "/usr/lib/erlang/bin/epmd"].into_iter().find(|path| installation::has(path));
+    installation::command(program.unwrap_or("epmd"), dir)
         .args(["-port", &ports.epmd.to_string()])
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
         .current_dir(dir)
@@ -117,24 +144,20 @@ pub(super) async fn await_epmd(ports: Ports) {
 }
 
 /// With `RUNNING_UNDER_SYSTEMD` the script becomes the node, so that a signal to the process reaches it.
-pub(super) fn start_server(dir: &Path, ports: Ports) -> io::Result<Child> {
+pub(super) fn start_server(seat: &Seat) -> io::Result<Child> {
+    let (dir, ports) = (seat.dir.as_path(), seat.ports);
     let log = OpenOptions::new().create(true).append(true).open(dir.join("start.log"))?;
-    Command::new(SERVER)
-        .env("HOME", dir.join("home"))
-        .env("RABBITMQ_NODENAME", NODE)
-        .env("RABBITMQ_CONF_ENV_FILE", dir.join("none.conf"))
+    let mut command = installation::command(SERVER, dir);
+    identify(&mut command, seat)
         .env("RABBITMQ_MNESIA_BASE", dir.join("db"))
         .env("RABBITMQ_LOG_BASE", dir.join("log"))
         .env("RABBITMQ_PID_FILE", dir.join("pid"))
         .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf"))
         .env("RABBITMQ_ADVANCED_CONFIG_FILE", dir.join("advanced.config"))
         .env("RABBITMQ_CONFIG_FILES", dir.join("conf.d"))
-        .env("RABBITMQ_ENABLED_PLUGINS_FILE", dir.join("enabled_plugins"))
         .env("RABBITMQ_GENERATED_CONFIG_DIR", dir.join("gen"))
         .env("RABBITMQ_FEATURE_FLAGS_FILE", dir.join("db").join("feature_flags"))
         .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
-        .env("ERL_EPMD_PORT", ports.epmd.to_string())
-        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
         .env(
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
             "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
@@ -146,6 +169,17 @@ pub(super) fn start_server(dir: &Path, ports: Ports) -> io::Result<Child> {
         .stderr(log)
         .process_group(0)
         .spawn()
+}
+
+/// What a node and whoever controls it have to agree on.
+pub(super) fn identify<'a>(command: &'a mut Command, seat: &Seat) -> &'a mut Command {
+    command
+        .env("HOME", seat.dir.join("home"))
+        .env("RABBITMQ_NODENAME", &seat.name)
+        .env("RABBITMQ_CONF_ENV_FILE", seat.dir.join("none.conf"))
+        .env("RABBITMQ_ENABLED_PLUGINS_FILE", seat.dir.join("enabled_plugins"))
+        .env("ERL_EPMD_PORT", seat.ports.epmd.to_string())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
 }
 
 /// Whether AMQP is spoken: the node opens its port after everything else, definitions included.

@@ -20,23 +20,30 @@ const USER: &str = "nidbridge";
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 
-struct Cluster {
+/// A running PostgreSQL with its own data.
+pub struct Cluster {
     programs: PathBuf,
+    dir: PathBuf,
     port: u16,
-    _postgres: Child,
-    _guardian: Guardian,
+    postgres: Child,
+    guardian: Guardian,
 }
 
 /// The URL of a new, empty database.
 pub async fn fresh_database() -> String {
     let cluster = CLUSTER.get_or_init(Cluster::start).await;
-    let name = format!("test_{}", Uuid::new_v4().simple());
-    cluster.sql(&format!("CREATE DATABASE {name}"));
-    format!("postgres://{USER}@127.0.0.1:{}/{name}", cluster.port)
+    let name = cluster.database();
+    url(cluster.port, &name)
+}
+
+/// The URL of a database behind a port.
+pub fn url(port: u16, database: &str) -> String {
+    format!("postgres://{USER}@127.0.0.1:{port}/{database}")
 }
 
 impl Cluster {
-    async fn start() -> Self {
+    /// Starts it.
+    pub async fn start() -> Self {
         let programs = programs().unwrap_or_else(|| panic!("{INSTALL}"));
         let dir = temporary("postgres");
         std::fs::create_dir_all(&dir).expect("a directory for PostgreSQL");
@@ -48,24 +55,52 @@ impl Cluster {
         initdb.args(["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]);
         must(initdb.args(["--username", USER, "--pgdata"]).arg(&data));
         let port = free_port();
-        let mut postgres = as_user(&programs.join("postgres"));
-        postgres.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"]).arg(&dir);
-        postgres.args(["-c", "max_connections=300", "-c", "shared_buffers=64MB"]);
-        let log = std::fs::File::create(dir.join("log")).expect("a log for PostgreSQL");
-        let child = postgres
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a log for PostgreSQL"))
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .expect("PostgreSQL");
-        let guardian = Guardian::watch(&[child.id()], Some(&dir)).expect("a guardian");
-        let cluster = Self { programs, port, _postgres: child, _guardian: guardian };
+        let (postgres, guardian) = launch(&programs, &dir, port);
+        let cluster = Self { programs, dir, port, postgres, guardian };
+        cluster.ready().await;
+        cluster
+    }
+
+    /// Makes a new, empty database; its name.
+    pub fn database(&self) -> String {
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        self.sql(&format!("CREATE DATABASE {name}"));
+        name
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends it as a crash would: no checkpoint, every connection cut.
+    pub async fn crash(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.postgres);
+        rustix::process::kill_process(pid, rustix::process::Signal::QUIT).expect("PostgreSQL to crash");
+        let ended = async || self.postgres.try_wait().expect("PostgreSQL's end");
+        eventually(Duration::from_secs(60), "PostgreSQL has crashed", ended).await;
+    }
+
+    /// Ends it for good.
+    pub async fn stop(mut self) {
+        self.crash().await;
+        self.guardian.dismiss();
+        std::fs::remove_dir_all(&self.dir).expect("PostgreSQL's directory");
+    }
+
+    /// Starts it again after a crash.
+    pub async fn recover(&mut self) {
+        let (postgres, guardian) = launch(&self.programs, &self.dir, self.port);
+        self.postgres = postgres;
+        std::mem::replace(&mut self.guardian, guardian).dismiss();
+        self.ready().await;
+    }
+
+    async fn ready(&self) {
         eventually(Duration::from_secs(60), "PostgreSQL is ready", async || {
-            cluster.psql("SELECT 1").status.success().then_some(())
+            self.psql("SELECT 1").status.success().then_some(())
         })
         .await;
-        cluster
     }
 
     fn sql(&self, statement: &str) {
@@ -81,6 +116,23 @@ impl Cluster {
             .output()
             .expect("psql")
     }
+}
+
+fn launch(programs: &Path, dir: &Path, port: u16) -> (Child, Guardian) {
+    let mut postgres = as_user(&programs.join("postgres"));
+    postgres.arg("-D").arg(dir.join("data")).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"]);
+    postgres.arg(dir).args(["-c", "max_connections=300", "-c", "shared_buffers=64MB"]);
+    let log = std::fs::File::options().create(true).append(true).open(dir.join("log"));
+    let log = log.expect("a log for PostgreSQL");
+    let child = postgres
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a log for PostgreSQL"))
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+        .expect("PostgreSQL");
+    let guardian = Guardian::watch(&[child.id()], Some(dir)).expect("a guardian");
+    (child, guardian)
 }
 
 fn root() -> bool {

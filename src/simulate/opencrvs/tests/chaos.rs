@@ -1,0 +1,182 @@
+//! What a chaos run does to the simulated OpenCRVS.
+
+use super::*;
+
+const PATIENT: Duration = Duration::from_secs(20);
+
+/// Waits for something that has to happen soon.
+async fn until(what: &str, mut there: impl FnMut() -> bool) {
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    let waiting = async {
+        while !there() {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENT, waiting).await.unwrap_or_else(|_| panic!("waited for: {what}"));
+}
+
+/// A record that waits for an answer, and a bridge's front to submit it to again.
+struct Ground {
+    sim: OpencrvsSim,
+    front: Url,
+    told: mpsc::UnboundedReceiver<(HeaderMap, Value)>,
+    declaration: Declaration,
+    token: String,
+}
+
+impl Ground {
+    async fn new() -> Self {
+        let (sim, (front, told), declaration) = (sim().await, front(202).await, birth());
+        let token = sim.mint(&sim.record_claims(&declaration.record)).unwrap();
+        let ground = Self { sim, front, told, declaration, token };
+        let with = SubmitOptions { token: Some(ground.token.clone()), ..SubmitOptions::default() };
+        ground.sim.submit(&ground.declaration, &ground.front, with).await.unwrap();
+        ground
+    }
+
+    fn record(&self) -> Record {
+        self.sim.record(&self.declaration.record).unwrap()
+    }
+
+    fn confirms(&self) -> usize {
+        self.record().confirms.len()
+    }
+
+    /// Confirms, and gives up after a while; whether an answer came that could be read to its end.
+    async fn confirm(&self, patience: Duration) -> bool {
+        let details = json!({"registrationNumber": "2026B1"});
+        let body =
+            json!({"query": CONFIRM, "variables": {"id": self.declaration.record, "details": details}});
+        let call = reqwest::Client::new().post(format!("{}/graphql", self.sim.gateway_url()));
+        match call.bearer_auth(&self.token).json(&body).timeout(patience).send().await {
+            Ok(answer) => answer.bytes().await.is_ok(),
+            Err(_) => false,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_late_confirm_comes_into_force_over_whatever_is_there_by_then() {
+    let ground = Ground::new().await;
+    let faults = ground.sim.faults();
+    faults.next(Calls::Confirm, 1, Fault::HangLate(400));
+    faults.next(Calls::Confirm, 1, Fault::CutLate(0));
+    assert!(!ground.confirm(Duration::from_millis(50)).await);
+    assert_eq!(ground.confirms(), 0);
+    let corrected = SubmitOptions { corrected: Some("Corrected".to_owned()), ..SubmitOptions::default() };
+    let second = ground.sim.submit(&ground.declaration, &ground.front, corrected).await.unwrap();
+    until("the late confirm", || ground.confirms() == 1).await;
+    let (record, late) = (ground.record(), ground.record().confirms[0].clone());
+    assert_eq!((late.over, late.since, late.attempt), (Status::WaitingValidation, second.stamp, 1));
+    assert_eq!((late.fault, record.status()), (Some(Fault::HangLate(400)), Status::Registered));
+    assert_eq!(record.attempts[1].corrected.as_deref(), Some("Corrected"));
+    let whose = ground.sim.inspect(|book| book.attempt_of(&ground.declaration.record, &late.token));
+    assert_eq!(whose, Some(0), "it came with the token of the older attempt");
+    assert!(!ground.confirm(PATIENT).await);
+    until("the second late confirm", || ground.confirms() == 2).await;
+    assert_eq!((ground.record().confirms[1].over, ground.record().numbers.len()), (Status::Registered, 2));
+    assert_eq!(ground.sim.counts().confirmed_unseen, 2);
+}
+
+#[tokio::test]
+async fn a_late_confirm_that_may_not_be_never_comes() {
+    let mut ground = Ground::new().await;
+    ground.sim.rotate_key().unwrap();
+    ground.sim.faults().next(Calls::Confirm, 1, Fault::CutLate(0));
+    assert!(!ground.confirm(PATIENT).await);
+    ground.token = ground.sim.mint(&ground.sim.record_claims(&ground.declaration.record)).unwrap();
+    assert!(ground.confirm(PATIENT).await);
+    assert_eq!(ground.record().confirms.iter().filter(|confirm| confirm.fault.is_some()).count(), 0);
+    assert_eq!(
+        (ground.sim.counts().keys_rotated, ground.sim.faults().bitten(Calls::Confirm, Fault::CutLate(1))),
+        (1, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_truncated_answer_breaks_off_in_its_body() {
+    let ground = Ground::new().await;
+    for (fault, confirms) in [(Fault::TruncatedBefore, 0), (Fault::TruncatedAfter, 1)] {
+        ground.sim.faults().next(Calls::Confirm, 1, fault);
+        assert!(!ground.confirm(PATIENT).await, "{fault:?}");
+        assert_eq!(ground.confirms(), confirms, "{fault:?}");
+    }
+    ground.sim.faults().next(Calls::Key, 1, Fault::TruncatedAfter);
+    let key = async || reqwest::get(format!("{}/.well-known", ground.sim.auth_url())).await.unwrap();
+    let answer = key().await;
+    assert_eq!(answer.status(), 200);
+    assert!(answer.text().await.is_err());
+    assert!(key().await.text().await.unwrap().ends_with("-----END PUBLIC KEY-----\n"));
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_does_not_stop_the_services_behind_the_gateway() {
+    let ground = Ground::new().await;
+    ground.sim.faults().latency(Duration::from_millis(300));
+    assert!(!ground.confirm(Duration::from_millis(50)).await);
+    assert_eq!(ground.confirms(), 0);
+    until("the confirm", || ground.confirms() == 1).await;
+}
+
+#[tokio::test]
+async fn a_killed_gateway_breaks_its_connections_and_comes_back_knowing_all_it_knew() {
+    let ground = Ground::new().await;
+    let url = ground.sim.gateway_url();
+    ground.sim.faults().next(Calls::Confirm, 1, Fault::HangAfter);
+    let killed = async {
+        until("the confirm", || ground.confirms() == 1).await;
+        ground.sim.kill(Service::Gateway).await;
+    };
+    let (told, ()) = tokio::join!(ground.confirm(PATIENT), killed);
+    assert!(!told);
+    assert!(reqwest::get(format!("{url}/simulated/tally")).await.unwrap_err().is_connect());
+    assert!(reqwest::get(format!("{}/.well-known", ground.sim.auth_url())).await.is_ok());
+    ground.sim.restart(Service::Gateway).await.unwrap();
+    ground.sim.restart(Service::Gateway).await.unwrap();
+    assert_eq!(ground.sim.gateway_url(), url);
+    let counts =
+        reqwest::get(format!("{url}/simulated/counts")).await.unwrap().json::<Value>().await.unwrap();
+    assert_eq!(
+        (&counts["calls"]["confirm"], &counts["faults"]["confirm.hang_after"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(ground.confirms(), 1);
+}
+
+#[tokio::test]
+async fn a_post_that_a_proxy_repeats_is_one_attempt() {
+    let mut ground = Ground::new().await;
+    let front = ground.front.join("event-registration").unwrap();
+    let repeat = move |headers: HeaderMap, body: axum::body::Bytes| async move {
+        let post = async || {
+            let call = reqwest::Client::new().post(front.clone()).body(body.clone());
+            call.header("authorization", &headers["authorization"]).send().await.unwrap().status().as_u16()
+        };
+        post().await;
+        StatusCode::from_u16(post().await).unwrap()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+    drop(tokio::spawn(async move {
+        axum::serve(listener, Router::new().route("/event-registration", post(repeat))).await
+    }));
+    let outcome = ground.sim.submit(&ground.declaration, &proxy, SubmitOptions::default()).await.unwrap();
+    let (_, first, again) = (ground.told.recv().await, ground.told.recv().await, ground.told.recv().await);
+    assert_eq!(first.unwrap().1, again.unwrap().1);
+    let record = ground.record();
+    assert_eq!((record.attempts.len(), record.attempts[1].wire.clone()), (2, Some(outcome.wire)));
+    assert!(record.attempts[1].is_accepted() && record.attempts[1].answered.is_some());
+}
+
+#[tokio::test]
+async fn a_caller_without_patience_never_learns_what_became_of_it() {
+    let ground = Ground::new().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}/", silent.local_addr().unwrap())).unwrap();
+    let hasty = SubmitOptions { patience: Some(Duration::from_millis(20)), ..SubmitOptions::default() };
+    let outcome = ground.sim.submit(&ground.declaration, &url, hasty).await.unwrap();
+    assert_eq!(outcome.status, Status::Rejected);
+    let last = ground.record().attempts[1].clone();
+    assert!(last.is_doubtful() && !last.is_accepted());
+    assert!(!ground.record().attempts[0].is_doubtful());
+}

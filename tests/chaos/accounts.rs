@@ -1,0 +1,210 @@
+//! The accounts: how each record should have ended, from what its caller was answered and what the ID system decided,
+//! against how it ended in OpenCRVS.
+//!
+//! Invariant: the ledger is asked only whether an operator was told of what must wait for one. What did not end as
+//! expected is in `unexplained` or `lost`, never in a count of things that are all right.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use nidbridge::domain::{EventKind, RecordId, RequestId, State};
+use nidbridge::ledger::Standing;
+use nidbridge::simulate::nid::{Final, NidState};
+use nidbridge::simulate::opencrvs::{Book, Record, Status, Wire};
+use serde::Serialize;
+
+/// How a record should end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// Registered; with this ID if one was issued.
+    Confirmed(Option<String>),
+    /// Waiting, and an operator was told that the ID system said no.
+    Held,
+    /// With the registrar, who did not submit it again: its last submission failed, as far as core knows.
+    Returned,
+}
+
+/// The accounts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Accounts {
+    /// Records that were submitted.
+    pub registrations: u64,
+    /// Submissions.
+    pub submitted: u64,
+    /// Submissions that were answered 202.
+    pub accepted: u64,
+    /// Records that are registered.
+    pub confirmed: u64,
+    /// Records that should be.
+    pub confirmed_expected: u64,
+    /// Records whose rejection OpenCRVS was told: not possible in this generation.
+    pub rejected: u64,
+    /// Records that the ID system rejected and that wait, as they must, for an operator, who was told.
+    pub held: u64,
+    /// Records that wait for an operator because of the schedule, who was told.
+    pub parked: u64,
+    /// Accepted submissions that a newer one took the place of.
+    pub superseded: u64,
+    /// Records whose last submission core took for failed and that nobody submitted again.
+    pub withdrawn: u64,
+    /// Records that should be registered and are not, without anybody having been told why.
+    pub lost: u64,
+    /// Records that were confirmed when they were registered already, or twice for one submission.
+    pub confirmed_twice: u64,
+    /// Registration numbers that two records have, and records with two of them.
+    pub numbers_doubled: u64,
+    /// IDs that two records have, records with two of them, and persons that are two to the ID system.
+    pub ids_doubled: u64,
+    /// Anything else that is not as expected.
+    pub unexplained: u64,
+    /// Registrations that a failed submission overwrote in core: its 2xx came too late, or not at all.
+    pub overwritten: u64,
+    /// Submissions after a record's first.
+    pub resubmitted: u64,
+    /// Why the records in `lost` and `unexplained` are there.
+    #[serde(skip)]
+    pub bad: BTreeMap<String, String>,
+}
+
+/// What the accounts are made of.
+pub struct Evidence<'a> {
+    pub book: &'a Book,
+    pub nid: &'a NidState,
+    pub standings: &'a HashMap<String, Standing>,
+}
+
+impl Accounts {
+    /// Draws them up.
+    pub fn of(evidence: &Evidence<'_>) -> Self {
+        let mut accounts = Self::default();
+        let (mut numbers, mut ids) = (BTreeMap::new(), BTreeMap::new());
+        for (id, record) in evidence.book.records() {
+            accounts.count(record);
+            accounts.judge(id, record, evidence);
+            for number in &record.numbers {
+                accounts.unique(id, numbers.insert(number.clone(), id.to_owned()), Double::Number);
+            }
+            if let Some(issued) = record.identifiers.get("NATIONAL_ID") {
+                accounts.unique(id, ids.insert(issued.clone(), id.to_owned()), Double::Id);
+            }
+        }
+        accounts.ids_doubled += evidence.nid.ids_doubled + evidence.nid.persons_doubled;
+        accounts.unexplained += evidence.nid.malformed + evidence.nid.changed_repeats;
+        for (what, count) in [
+            ("malformed requests", evidence.nid.malformed),
+            ("changed repeats", evidence.nid.changed_repeats),
+        ] {
+            if count > 0 {
+                accounts.bad.insert(what.to_owned(), format!("{count} of them at the ID system"));
+            }
+        }
+        accounts
+    }
+
+    fn count(&mut self, record: &Record) {
+        let accepted = record.attempts.iter().filter(|one| one.wire.as_ref().is_some_and(Wire::is_success));
+        let accepted = u64::try_from(accepted.count()).unwrap_or(u64::MAX);
+        let submissions = u64::try_from(record.attempts.len()).unwrap_or(u64::MAX);
+        self.registrations += 1;
+        self.submitted += submissions;
+        self.accepted += accepted;
+        self.resubmitted += submissions.saturating_sub(1);
+        self.superseded += accepted.saturating_sub(1);
+        self.overwritten += u64::from(record.overwritten);
+    }
+
+    fn judge(&mut self, id: &str, record: &Record, evidence: &Evidence<'_>) {
+        let twice = record.confirms.iter().any(|one| one.over == Status::Registered);
+        if twice || record.confirms.len() > record.attempts.len() {
+            self.confirmed_twice += 1;
+            self.bad.insert(id.to_owned(), format!("confirmed {} times", record.confirms.len()));
+        }
+        let expected = expected(id, record, evidence.nid);
+        self.confirmed_expected += u64::from(matches!(expected, Expected::Confirmed(_)));
+        let told = evidence.standings.get(id);
+        match (&expected, record.status()) {
+            (Expected::Confirmed(issued), Status::Registered | Status::Certified) => {
+                self.confirmed += 1;
+                let there = record.identifiers.get("NATIONAL_ID");
+                if record.kind.name() == "birth" && there != issued.as_ref() {
+                    self.wrong(id, "registered with an ID that is not the one that was issued");
+                }
+            }
+            (Expected::Held, Status::WaitingValidation) => match told.map(|told| told.state) {
+                Some(State::Held) => self.held += 1,
+                other => self.wrong(id, &format!("rejected by the ID system, and the ledger says {other:?}")),
+            },
+            (Expected::Returned, Status::Rejected) => self.withdrawn += 1,
+            (Expected::Confirmed(_), _) => {
+                self.lost += 1;
+                self.bad.insert(
+                    id.to_owned(),
+                    format!("should be registered and is {:?}; the ledger says {told:?}", record.status()),
+                );
+            }
+            (Expected::Held | Expected::Returned, _) => {
+                self.wrong(id, &format!("should be {expected:?} and is {:?}", record.status()));
+            }
+        }
+    }
+
+    fn wrong(&mut self, id: &str, why: &str) {
+        self.unexplained += 1;
+        self.bad.insert(id.to_owned(), why.to_owned());
+    }
+
+    fn unique(&mut self, id: &str, other: Option<String>, what: Double) {
+        let Some(other) = other else { return };
+        match what {
+            Double::Number => self.numbers_doubled += 1,
+            Double::Id => self.ids_doubled += 1,
+        }
+        self.bad.insert(id.to_owned(), format!("{what:?} is also that of {other}"));
+    }
+
+    /// Whether the promise was kept.
+    pub fn hold_up(&self) -> bool {
+        self.faultless() && self.confirmed == self.confirmed_expected
+    }
+
+    fn faultless(&self) -> bool {
+        [self.lost, self.confirmed_twice, self.numbers_doubled, self.ids_doubled, self.unexplained] == [0; 5]
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Double {
+    Number,
+    Id,
+}
+
+/// How a record should end. Core rejects whatever was not answered 2xx, or whose answer did not arrive.
+pub fn expected(id: &str, record: &Record, nid: &NidState) -> Expected {
+    let waits = record
+        .attempts
+        .last()
+        .is_some_and(|last| !last.lost && last.wire.as_ref().is_some_and(Wire::is_success));
+    if !waits {
+        return Expected::Returned;
+    }
+    match request_id(id, record).and_then(|request| nid.finals.get(&request)) {
+        Some(Final::Rejected(_)) => Expected::Held,
+        Some(Final::Issued(issued)) => Expected::Confirmed(Some(issued.clone())),
+        // Not asked: a marriage, or somebody who has no ID that could be marked.
+        Some(Final::Recorded) => Expected::Confirmed(None),
+        None if record.kind.name() == "birth" => {
+            Expected::Confirmed(Some("one that was never asked for".to_owned()))
+        }
+        None => Expected::Confirmed(None),
+    }
+}
+
+/// The id under which the ID system knows a record.
+pub fn request_id(record: &str, seen: &Record) -> Option<String> {
+    let record = RecordId::parse(record).ok()?;
+    Some(RequestId::of(&record, &EventKind::from_name(seen.kind.name())).to_string())
+}
+
+/// The records of which the ledger says that they are not at an end.
+pub fn open(standings: &HashMap<String, Standing>) -> BTreeSet<&str> {
+    standings.iter().filter(|(_, one)| one.state.is_open()).map(|(id, _)| id.as_str()).collect()
+}

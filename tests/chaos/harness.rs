@@ -1,0 +1,20 @@
+//! The parts of the stories' harness that the rig uses too.
+
+#[path = "../it/harness/eventually.rs"]
+mod eventually_;
+#[path = "../it/harness/postgres.rs"]
+#[expect(dead_code, reason = "the stories share one cluster, the rig has its own")]
+pub mod postgres;
+
+pub use eventually_::eventually;
+
+pub mod ground {
+    //! Where `postgres` looks for it.
+
+    use std::path::PathBuf;
+
+    /// A directory for something that cleans up behind itself.
+    pub fn temporary(what: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("nidbridge-{what}-{}", uuid::Uuid::new_v4().simple()))
+    }
+}

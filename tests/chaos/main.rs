@@ -1,0 +1,176 @@
+//! The rig: the whole bridge under a seeded schedule of faults, and the accounts of what came of every registration.
+//!
+//! `deploy/chaos` builds and runs it. It has no harness of tests, and without `--registrations` it does nothing, so that
+//! `cargo test` passes it by.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "the rig fails by panicking"
+)]
+
+mod accounts;
+mod faults;
+mod harness;
+mod nginx;
+mod options;
+mod plan;
+mod process;
+mod report;
+mod settings;
+mod settle;
+mod stage;
+mod wire;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Parser as _;
+use nidbridge::simulate::opencrvs::RunOptions;
+use tokio_util::sync::CancellationToken;
+
+use accounts::Accounts;
+use faults::{Bites, carry_out};
+use options::Options;
+use report::Report;
+use stage::Stage;
+
+fn main() -> ExitCode {
+    if !std::env::args().any(|argument| argument.starts_with("--registrations") || argument == "--help") {
+        println!("chaos: nothing is run without --registrations; see deploy/chaos");
+        return ExitCode::SUCCESS;
+    }
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        tokio::select! {
+            code = run(&options) => code,
+            _ = tokio::signal::ctrl_c() => ExitCode::from(130),
+        }
+    })
+}
+
+async fn run(options: &Options) -> ExitCode {
+    let length = length(options);
+    let mut schedule = plan::schedule(options.seed, length, usize::from(options.nodes));
+    if let Some(only) = &options.only {
+        schedule.retain(|planned| planned.what.name().contains(only));
+    }
+    if options.calm {
+        schedule.clear();
+    }
+    eprintln!(
+        "chaos: seed {}, {} registrations in {length:?}; the schedule:",
+        options.seed, options.registrations
+    );
+    for planned in &schedule {
+        let (at, lasts) = (planned.at.as_secs_f64(), planned.lasts.as_secs_f64());
+        eprintln!("  {at:>6.1} s  {lasts:>4.1} s  {:?}", planned.what);
+    }
+    if options.plan {
+        return ExitCode::SUCCESS;
+    }
+    let dir = directory(options);
+    let report = perform(options, &schedule, &dir).await;
+    if options.json {
+        println!("{}", serde_json::to_string(&report).expect("JSON"));
+    } else {
+        println!("{}", serde_json::to_string_pretty(&report).expect("JSON"));
+    }
+    let good = report.is_good();
+    if good && options.dir.is_none() {
+        drop(std::fs::remove_dir_all(&dir));
+    } else {
+        eprintln!("chaos: the logs are in {}", dir.display());
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The time in which registrations and faults come.
+fn length(options: &Options) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "not that many registrations")]
+    let seconds = options.registrations as f64 / options.rate;
+    Duration::from_secs_f64(seconds.max(10.0))
+}
+
+fn directory(options: &Options) -> PathBuf {
+    let dir = options.dir.clone().unwrap_or_else(|| harness::ground::temporary("chaos"));
+    std::fs::create_dir_all(&dir).expect("a directory");
+    dir.canonicalize().expect("a directory")
+}
+
+async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> Report {
+    eprintln!("chaos: setting the stage in {} …", dir.display());
+    let stage = Arc::new(Stage::set(options, dir).await);
+    let begun = Instant::now();
+    let bites = Arc::new(Bites::default());
+    let load = RunOptions {
+        registrations: Some(options.registrations),
+        rate: options.rate,
+        seed: options.seed,
+        ..RunOptions::to(stage.front.clone())
+    };
+    eprintln!("chaos: the curtain rises");
+    let (loaded, ()) = tokio::join!(
+        stage.opencrvs.run(load, CancellationToken::new()),
+        carry_out(&stage, schedule, &bites),
+    );
+    loaded.expect("the registrars");
+    eprintln!("chaos: all faults have ended after {:.0} s", begun.elapsed().as_secs_f64());
+    let (settled, accounts) = settle::settled(&stage, Duration::from_secs(options.patience)).await;
+    let seconds = begun.elapsed().as_secs_f64();
+    tell(&stage, &accounts).await;
+    let exits: Vec<_> = stage.roles.iter().flat_map(|role| role.process.exits()).collect();
+    let crashed = |exit: &&process::Exit| !exit.unavailable;
+    let mut crashes = exits.iter().filter(crashed).count();
+    for exit in exits.iter().filter(crashed) {
+        eprintln!("chaos: {} ended by itself: {}", exit.name, exit.status);
+    }
+    let stage = Arc::into_inner(stage).expect("nobody else has the stage");
+    for wrong in stage.strike().await {
+        eprintln!("chaos: {wrong}");
+        crashes += 1;
+    }
+    Report {
+        seed: options.seed,
+        accounts,
+        faults: bites.all(),
+        ambiguous_writes: 0,
+        redeliveries: 0,
+        leases_taken_over: 0,
+        crashes: u64::try_from(crashes).unwrap_or(u64::MAX),
+        settled,
+        seconds,
+    }
+}
+
+/// Tells all that is known of each record that is not as it should be.
+async fn tell(stage: &Stage, accounts: &Accounts) {
+    for (id, why) in &accounts.bad {
+        eprintln!("chaos: {id}: {why}");
+        let Some(record) = stage.opencrvs.record(id) else { continue };
+        for attempt in &record.attempts {
+            eprintln!("    submitted {} answered {:?} lost {}", attempt.stamp, attempt.wire, attempt.lost);
+        }
+        for step in &record.history {
+            eprintln!("    OpenCRVS {} {:?}", step.at, step.status);
+        }
+        for confirmed in &record.confirms {
+            eprintln!(
+                "    confirmed over {:?} with {} {:?}",
+                confirmed.over, confirmed.number, confirmed.identifiers
+            );
+        }
+        let Ok(known) = nidbridge::domain::RecordId::parse(id) else { continue };
+        for entry in stage.ledger.history(&known).await.unwrap_or_default() {
+            let cause = entry.cause.unwrap_or_default();
+            eprintln!("    ledger {} {} {} {cause} by {}", entry.at, entry.stage, entry.what, entry.who);
+        }
+    }
+}

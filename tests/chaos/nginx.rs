@@ -1,0 +1,90 @@
+//! nginx before the fronts, with the configuration that users get: only ports and times are put in.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nidbridge::simulate::guardian::Guardian;
+
+const SHIPPED: &str = include_str!("../../deploy/nginx/nidbridge.conf");
+
+/// A running nginx.
+pub struct Nginx {
+    pub port: u16,
+    child: Child,
+    guardian: Option<Guardian>,
+}
+
+impl Nginx {
+    /// Starts it before two fronts.
+    pub fn start(dir: &Path, port: u16, fronts: [u16; 2]) -> Self {
+        let dir = dir.join("nginx");
+        std::fs::create_dir_all(&dir).expect("a directory for nginx");
+        let file = dir.join("nginx.conf");
+        std::fs::write(&file, configuration(&dir, port, fronts)).expect("a configuration for nginx");
+        let log = std::fs::File::create(dir.join("out.log")).expect("a log for nginx");
+        let child = Command::new(program())
+            .arg("-p")
+            .arg(&dir)
+            .arg("-c")
+            .arg(&file)
+            .args(["-e", "error.log"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log for nginx"))
+            .stderr(log)
+            .spawn()
+            .expect("nginx");
+        let guardian = Some(Guardian::watch(&[child.id()], None).expect("a guardian"));
+        Self { port, child, guardian }
+    }
+
+    /// Whether it takes connections.
+    pub fn answers(&self) -> bool {
+        std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, self.port)).is_ok()
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its workers end with it only when it ends by a signal that it hears.
+        drop(rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.child),
+            rustix::process::Signal::TERM,
+        ));
+        drop(self.child.wait());
+        if let Some(guardian) = self.guardian.take() {
+            guardian.dismiss();
+        }
+    }
+}
+
+fn program() -> PathBuf {
+    let known = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"].map(PathBuf::from);
+    known.into_iter().find(|path| path.exists()).expect("nginx is not installed: deploy/chaos installs it")
+}
+
+/// The shipped file with its ports put in and its times divided by ten: half as much as everywhere else, because a
+/// front that is starved by its neighbours on two cores is not one that hangs.
+fn configuration(dir: &Path, port: u16, fronts: [u16; 2]) -> String {
+    let mut shipped = SHIPPED.to_owned();
+    for (from, to) in [
+        ("127.0.0.1:3041", format!("127.0.0.1:{}", fronts[0])),
+        ("127.0.0.1:3042", format!("127.0.0.1:{}", fronts[1])),
+        ("127.0.0.1:3040", format!("127.0.0.1:{port}")),
+        ("proxy_read_timeout 30s", "proxy_read_timeout 3s".to_owned()),
+        ("proxy_send_timeout 15s", "proxy_send_timeout 2s".to_owned()),
+        ("proxy_next_upstream_timeout 90s", "proxy_next_upstream_timeout 9s".to_owned()),
+        ("fail_timeout=5s", "fail_timeout=1s".to_owned()),
+    ] {
+        assert!(shipped.contains(from), "deploy/nginx/nidbridge.conf has no {from} any more");
+        shipped = shipped.replace(from, &to);
+    }
+    let dir = dir.display();
+    // Workers run as whoever owns the temporary directories.
+    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+    format!(
+        "daemon off;\n{user}\nworker_processes 1;\npid {dir}/nginx.pid;\nerror_log {dir}/error.log info;\n\
+         events {{ worker_connections 1024; }}\n\
+         http {{\n  access_log {dir}/access.log;\n  client_body_temp_path {dir}/body;\n  proxy_temp_path {dir}/proxy;\n\
+         fastcgi_temp_path {dir}/fastcgi;\n  uwsgi_temp_path {dir}/uwsgi;\n  scgi_temp_path {dir}/scgi;\n{shipped}}}\n"
+    )
+}

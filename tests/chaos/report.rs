@@ -1,0 +1,38 @@
+//! What is printed at the end.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::accounts::Accounts;
+
+/// The accounts and what the run was like.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub seed: u64,
+    #[serde(flatten)]
+    pub accounts: Accounts,
+    /// How often each kind of fault has bitten.
+    pub faults: BTreeMap<String, u64>,
+    /// Writes to OpenCRVS whose end the bridge could not know.
+    pub ambiguous_writes: u64,
+    /// Messages that the broker gave out again.
+    pub redeliveries: u64,
+    /// Leases that a confirmer took over because another one let them run out.
+    pub leases_taken_over: u64,
+    /// Ends of processes that the rig did not bring about, and that are not those of a start without a ledger.
+    pub crashes: u64,
+    /// Whether everything came to rest within the patience.
+    pub settled: bool,
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Whether the run is one to be content with.
+    pub fn is_good(&self) -> bool {
+        self.settled
+            && self.crashes == 0
+            && self.accounts.hold_up()
+            && self.faults.values().all(|bites| *bites > 0)
+    }
+}

@@ -1,0 +1,80 @@
+//! What the bridge and its neighbours are told: every duration of the product divided by twenty.
+//!
+//! Where a floor stands instead, two cores carry three brokers, a database and the bridge at once, and what is measured
+//! in tens of milliseconds there is starved now and then, which is no fault that anybody planned.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nidbridge::simulate::nid::VendorSettings;
+
+/// Keys that seal nothing but what is made up.
+pub const SEAL_KEYS: &str = "chaos:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// Seven days by twenty, in seconds.
+pub const TOKEN_LIFETIME: i64 = 30_240;
+/// `CONFIRM_LEASE`.
+pub const LEASE: Duration = Duration::from_secs(3);
+/// `CONFIRM_QUARANTINE`.
+pub const QUARANTINE: Duration = Duration::from_secs(30);
+/// `OPENCRVS_TIMEOUT`.
+pub const GATEWAY_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// The settings that all processes share.
+pub fn shared() -> BTreeMap<String, String> {
+    let settings = [
+        ("SEAL_KEYS", SEAL_KEYS),
+        // 5s,30s,2m,10m,30m
+        ("RETRY_STEPS", "250ms,1500ms,6s,30s,90s"),
+        // 1s: a floor, for a cluster confirms after two disks have it
+        ("PUBLISH_TIMEOUT", "1s"),
+        // 2s
+        ("CONFIRM_DELAY", "100ms"),
+        // 60s
+        ("CONFIRM_LEASE", "3s"),
+        // 10m
+        ("CONFIRM_QUARANTINE", "30s"),
+        // 30s
+        ("OPENCRVS_TIMEOUT", "1500ms"),
+        // 5s: a floor
+        ("OPENCRVS_CONNECT_TIMEOUT", "500ms"),
+        // 5s
+        ("OPENCRVS_KEY_REFETCH", "250ms"),
+        // 10s: a floor, the protocol counts in whole seconds and gives up after two
+        ("BROKER_HEARTBEAT", "2s"),
+        // 25s: a floor
+        ("BROKER_DRAIN", "3s"),
+        // 5s
+        ("BROKER_RECONNECT_MAX", "250ms"),
+        // 15s
+        ("FRONT_HOLD", "750ms"),
+        // 30s: a floor
+        ("FRONT_BODY_TIMEOUT", "5s"),
+        // 7d, 24h
+        ("NID_DEADLINE", "30240s"),
+        ("NID_RESEND_AFTER", "72m"),
+        // 60s, 5m, 24h, 30d
+        ("SWEEP_INTERVAL", "3s"),
+        ("SWEEP_MARGIN", "15s"),
+        ("SWEEP_EXPIRING", "72m"),
+        ("RETENTION_SEALED", "36h"),
+        ("LOG_FORMAT", "json"),
+        ("LOG_FILTER", "info,nidbridge=debug,lapin=off"),
+    ];
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// An ID system with something of every manner and bad manner.
+pub fn vendor() -> VendorSettings {
+    VendorSettings {
+        latency_min: Duration::ZERO,
+        latency_max: Duration::from_millis(300),
+        reject: 0.08,
+        retry: 0.05,
+        pending: 0.1,
+        duplicate: 0.1,
+        late: 0.04,
+        late_by: Duration::from_secs(4),
+        garbage: 0.1,
+        ..VendorSettings::default()
+    }
+}

@@ -1,0 +1,289 @@
+//! The stage: broker, ledger, both simulated sides, and the bridge between them with a breakable wire before each
+//! thing that it talks to.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nidbridge::broker::{Link, LinkSettings, Topology, TopologySettings, names};
+use nidbridge::ledger::{Ledger, LedgerSettings};
+use nidbridge::seal::Sealer;
+use nidbridge::simulate::nid::{NidSim, VendorSettings};
+use nidbridge::simulate::opencrvs::{OpencrvsSettings, OpencrvsSim};
+use nidbridge::simulate::rabbitmq::Cluster;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::harness::eventually;
+use super::harness::postgres::{self, Cluster as Postgres};
+use super::nginx::Nginx;
+use super::options::Options;
+use super::process::{Process, Recipe};
+use super::settings::{SEAL_KEYS, TOKEN_LIFETIME, shared, vendor};
+use super::wire::Wire;
+
+/// How many of each kind.
+const OF_EACH: usize = 2;
+const SOON: Duration = Duration::from_secs(120);
+
+/// A process and its wires.
+pub struct Role {
+    pub process: Process,
+    pub broker: Wire,
+    pub ledger: Option<Wire>,
+    pub gateway: Option<Wire>,
+    pub auth: Option<Wire>,
+}
+
+/// Everything.
+pub struct Stage {
+    pub dir: PathBuf,
+    pub cluster: Mutex<Cluster>,
+    pub nodes: usize,
+    pub management: Vec<u16>,
+    pub operator: (String, String),
+    pub postgres: Mutex<Postgres>,
+    pub opencrvs: OpencrvsSim,
+    pub nid: NidSim,
+    pub vendor_wire: Wire,
+    pub ledger: Ledger,
+    pub roles: Vec<Role>,
+    pub front: Url,
+    pub http: reqwest::Client,
+    vendor: Link,
+    _nginx: Nginx,
+}
+
+impl Stage {
+    /// Sets it up; everything is ready when this returns.
+    pub async fn set(options: &Options, dir: &Path) -> Self {
+        let (cluster, postgres) = tokio::join!(broker(options, dir), Postgres::start());
+        let opencrvs = OpencrvsSim::start(OpencrvsSettings {
+            token_lifetime_s: TOKEN_LIFETIME,
+            ..OpencrvsSettings::default()
+        });
+        let opencrvs = opencrvs.await.expect("OpenCRVS");
+        let database = postgres.database();
+        let ledger = ledger(&postgres::url(postgres.port(), &database)).await;
+        let mut wiring = Wiring {
+            dir: dir.to_owned(),
+            nodes: cluster.amqp_ports(),
+            gateway: port(&opencrvs.gateway_url()),
+            auth: port(&opencrvs.auth_url()),
+            postgres: postgres.port(),
+            database,
+            ports: PortRange::new(),
+        };
+        let mut roles = Vec::new();
+        for role in ["front", "worker", "confirmer"] {
+            for number in 1..=OF_EACH {
+                roles.push(wiring.role(role, number, &cluster).await);
+            }
+        }
+        let listens = |name: &str| {
+            let recipe =
+                &roles.iter().find(|role| role.process.recipe.name == name).expect("a front").process;
+            recipe.recipe.environment["FRONT_LISTEN"].rsplit(':').next().and_then(|port| port.parse().ok())
+        };
+        let fronts = [listens("front1"), listens("front2")].map(|port| port.expect("its port"));
+        let nginx = Nginx::start(dir, wiring.ports.next(), fronts);
+        let front = Url::parse(&format!("http://127.0.0.1:{}/", nginx.port)).expect("a URL");
+        let vendor_wire = Wire::before(cluster.amqp_ports(), 1).await.expect("a wire");
+        let (vendor, nid) = vendor_side(&cluster, &vendor_wire, options.seed);
+        let (user, password) = cluster.operator();
+        let operator = (user.to_owned(), password.expose_secret().to_owned());
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
+        let (nodes, management) = (cluster.size(), cluster.management_ports());
+        let stage = Self {
+            dir: dir.to_owned(),
+            cluster: Mutex::new(cluster),
+            nodes,
+            management,
+            operator,
+            postgres: Mutex::new(postgres),
+            opencrvs,
+            nid,
+            vendor_wire,
+            ledger,
+            roles,
+            front,
+            http,
+            vendor,
+            _nginx: nginx,
+        };
+        stage.ready().await;
+        stage
+    }
+
+    async fn ready(&self) {
+        for role in &self.roles {
+            let what = format!("{} is ready", role.process.recipe.name);
+            eventually(SOON, &what, async || role.process.ready(&self.http).await.then_some(())).await;
+        }
+        eventually(SOON, "nginx is ready", async || self._nginx.answers().then_some(())).await;
+    }
+
+    /// The roles of a kind.
+    pub fn of(&self, role: &str) -> Vec<&Role> {
+        self.roles.iter().filter(|one| one.process.recipe.role == role).collect()
+    }
+
+    /// Asks the management API of the first node that answers.
+    pub async fn manage(&self, method: reqwest::Method, path: &str, body: &str) -> Option<String> {
+        for port in &self.management {
+            let request = self
+                .http
+                .request(method.clone(), format!("http://127.0.0.1:{port}/api{path}"))
+                .basic_auth(&self.operator.0, Some(&self.operator.1))
+                .header("content-type", "application/json")
+                .timeout(Duration::from_secs(4))
+                .body(body.to_owned());
+            if let Ok(answer) = request.send().await
+                && answer.status().is_success()
+            {
+                return answer.text().await.ok();
+            }
+        }
+        None
+    }
+
+    /// Ends everything; says what did not end as it should.
+    pub async fn strike(self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut ending = Vec::new();
+        for mut role in self.roles {
+            ending.push(tokio::spawn(async move { role.process.finish().await }));
+        }
+        for end in ending {
+            wrong.extend(end.await.expect("the end of a process"));
+        }
+        self.nid.stop().await;
+        self.vendor.close().await;
+        self.ledger.close().await;
+        if let Err(error) = self.cluster.into_inner().stop().await {
+            wrong.push(format!("the broker: {error}"));
+        }
+        self.postgres.into_inner().stop().await;
+        wrong
+    }
+}
+
+/// Users and vhosts only: the roles declare the queues once all nodes are there, so that each has a member on each.
+async fn broker(options: &Options, dir: &Path) -> Cluster {
+    let vhosts = [names::BRIDGE_VHOST, names::NID_VHOST].map(|vhost| Topology::of(vhost, &[], &nothing()));
+    let started = Cluster::start(&dir.join("rabbitmq"), usize::from(options.nodes), &vhosts).await;
+    let cluster = started.unwrap_or_else(|error| panic!("{error}"));
+    let (vhost, (_, vendor)) = (names::NID_VHOST, Cluster::users());
+    let requests = "^nid\\.requests\\.(birth|death)$";
+    for words in [
+        ["set_permissions", "-p", vhost, vendor, "^$", "^nid\\.replies$", requests],
+        ["set_topic_permissions", "-p", vhost, vendor, "nid.replies", "^reply\\.", "^$"],
+    ] {
+        let mut command = cluster.control(0).expect("a node");
+        let done = command.args(words).output().expect("rabbitmqctl");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    cluster
+}
+
+fn nothing() -> TopologySettings {
+    TopologySettings {
+        retry_steps: Vec::new(),
+        confirm_after: Duration::ZERO,
+        max_length: 0,
+        delivery_limit: 0,
+    }
+}
+
+async fn ledger(url: &str) -> Ledger {
+    let settings = LedgerSettings {
+        url: SecretString::from(url),
+        connections: 4,
+        timeout: Duration::from_secs(20),
+        who: "the rig".to_owned(),
+    };
+    let sealer = Sealer::parse(&SecretString::from(SEAL_KEYS)).expect("keys");
+    Ledger::open(&settings, &sealer).await.expect("the ledger")
+}
+
+fn vendor_side(cluster: &Cluster, wire: &Wire, seed: u64) -> (Link, NidSim) {
+    let url = cluster.vendor_url_by(wire.port(), names::NID_VHOST);
+    let settings = LinkSettings {
+        apply_topology: false,
+        heartbeat: Duration::from_secs(2),
+        publish_timeout: Duration::from_secs(3),
+        reconnect_max: Duration::from_millis(500),
+        ..LinkSettings::new("vendor", url)
+    };
+    let link = Link::open(&settings, Topology::of(names::NID_VHOST, &[], &nothing()), Arc::default());
+    let nid = NidSim::start(VendorSettings { seed, ..vendor() }, &link);
+    (link, nid)
+}
+
+fn port(url: &str) -> u16 {
+    Url::parse(url).ok().and_then(|url| url.port()).expect("a port")
+}
+
+struct Wiring {
+    dir: PathBuf,
+    nodes: Vec<u16>,
+    gateway: u16,
+    auth: u16,
+    postgres: u16,
+    database: String,
+    ports: PortRange,
+}
+
+impl Wiring {
+    async fn role(&mut self, role: &'static str, number: usize, cluster: &Cluster) -> Role {
+        let name = format!("{role}{number}");
+        let admin = self.ports.next();
+        let wire = async |servers: Vec<u16>| Wire::before(servers, number).await.expect("a wire");
+        let broker = wire(self.nodes.clone()).await;
+        let ledger = if role == "front" { None } else { Some(wire(vec![self.postgres]).await) };
+        let gateway = if role == "confirmer" { Some(wire(vec![self.gateway]).await) } else { None };
+        let auth = wire(vec![self.auth]).await;
+        let mut environment: BTreeMap<String, String> = shared();
+        let mut set = |name: &str, value: String| drop(environment.insert(name.to_owned(), value));
+        let by = |vhost| cluster.amqp_url_by(broker.port(), vhost).expose_secret().to_owned();
+        set("AMQP_URL", by(names::BRIDGE_VHOST));
+        set("NID_AMQP_URL", by(names::NID_VHOST));
+        set("ADMIN_LISTEN", format!("127.0.0.1:{admin}"));
+        set("AUTH_URL", format!("http://127.0.0.1:{}", auth.port()));
+        if let Some(wire) = &ledger {
+            set("LEDGER_URL", postgres::url(wire.port(), &self.database));
+        }
+        if let Some(wire) = &gateway {
+            set("GATEWAY_URL", format!("http://127.0.0.1:{}", wire.port()));
+        }
+        if role == "front" {
+            let own = self.dir.join(&name);
+            set("FRONT_LISTEN", format!("127.0.0.1:{}", self.ports.next()));
+            set("FRONT_SPOOL", own.join("spool").display().to_string());
+            set("FRONT_KEY_CACHE", own.join("key.pem").display().to_string());
+            std::fs::create_dir_all(own.join("spool")).expect("a spool");
+        }
+        let recipe = Recipe { name, role, environment, admin };
+        Role { process: Process::start(recipe, &self.dir), broker, ledger, gateway, auth: Some(auth) }
+    }
+}
+
+/// Ports below what the system gives away by itself, so that nobody gets one while its process is down.
+struct PortRange(u16);
+
+impl PortRange {
+    fn new() -> Self {
+        Self(12_000 + fastrand::u16(..400) * 20)
+    }
+
+    fn next(&mut self) -> u16 {
+        loop {
+            self.0 += 1;
+            if std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, self.0)).is_ok() {
+                return self.0;
+            }
+        }
+    }
+}

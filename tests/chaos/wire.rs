@@ -1,0 +1,162 @@
+//! A TCP connection that can be broken in either direction, before one of several ports.
+//!
+//! What is swallowed is not lost but late, as on a real network: it arrives when the direction is whole again, if the
+//! sender's end of the connection was not reset by then.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// How a wire stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything passes.
+    Open,
+    /// Connections break, and no new one is made.
+    Cut,
+    /// Nothing passes to the server.
+    DeafServer,
+    /// Nothing passes back to the client.
+    DeafClient,
+    /// Nothing passes at all.
+    Blackhole,
+}
+
+/// Which way a pump goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ToServer,
+    ToClient,
+}
+
+impl Mode {
+    fn holds(self, way: Way) -> bool {
+        match self {
+            Self::Open | Self::Cut => false,
+            Self::DeafServer => way == Way::ToServer,
+            Self::DeafClient => way == Way::ToClient,
+            Self::Blackhole => true,
+        }
+    }
+}
+
+/// A wire to one of these ports. Clones are the same one.
+#[derive(Clone)]
+pub struct Wire {
+    port: u16,
+    mode: Arc<watch::Sender<Mode>>,
+    bitten: Arc<AtomicU64>,
+}
+
+impl Wire {
+    /// Listens; the first connection goes to the server number `first`, each further one to the next that is there.
+    pub async fn before(servers: Vec<u16>, first: usize) -> std::io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let port = listener.local_addr()?.port();
+        let (mode, seen) = watch::channel(Mode::Open);
+        let bitten = Arc::new(AtomicU64::new(0));
+        let serving =
+            Serving { servers, next: AtomicUsize::new(first), mode: seen, bitten: Arc::clone(&bitten) };
+        drop(tokio::spawn(serving.run(listener)));
+        Ok(Self { port, mode: Arc::new(mode), bitten })
+    }
+
+    /// The port to connect to.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Breaks it, or makes it whole.
+    pub fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+
+    /// On how many connections something was broken or held up.
+    pub fn bitten(&self) -> u64 {
+        self.bitten.load(Ordering::Relaxed)
+    }
+}
+
+struct Serving {
+    servers: Vec<u16>,
+    next: AtomicUsize,
+    mode: watch::Receiver<Mode>,
+    bitten: Arc<AtomicU64>,
+}
+
+impl Serving {
+    async fn run(self, listener: TcpListener) {
+        while let Ok((client, _)) = listener.accept().await {
+            if *self.mode.borrow() == Mode::Cut {
+                self.bitten.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let Some(server) = self.connect().await else { continue };
+            // Small frames of a conversation are not to wait for each other.
+            drop((client.set_nodelay(true), server.set_nodelay(true)));
+            let ((from_client, to_client), (from_server, to_server)) =
+                (client.into_split(), server.into_split());
+            for (way, from, to) in
+                [(Way::ToServer, from_client, to_server), (Way::ToClient, from_server, to_client)]
+            {
+                let pump = Pump { way, mode: self.mode.clone(), bitten: Arc::clone(&self.bitten) };
+                drop(tokio::spawn(pump.run(from, to)));
+            }
+        }
+    }
+
+    async fn connect(&self) -> Option<TcpStream> {
+        for _ in 0..self.servers.len() {
+            let turn = self.next.fetch_add(1, Ordering::Relaxed);
+            let port = *self.servers.get(turn % self.servers.len())?;
+            let connecting = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+            if let Ok(Ok(server)) = tokio::time::timeout(Duration::from_secs(2), connecting).await {
+                return Some(server);
+            }
+        }
+        None
+    }
+}
+
+struct Pump {
+    way: Way,
+    mode: watch::Receiver<Mode>,
+    bitten: Arc<AtomicU64>,
+}
+
+impl Pump {
+    async fn run(mut self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+        let mut buffer = vec![0_u8; 64 * 1024];
+        loop {
+            let mode = *self.mode.borrow_and_update();
+            if mode == Mode::Cut {
+                self.bitten.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            if mode.holds(self.way) {
+                self.bitten.fetch_add(1, Ordering::Relaxed);
+                if self.mode.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            let read = tokio::select! {
+                changed = self.mode.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+                read = from.read(&mut buffer) => read,
+            };
+            match read {
+                Ok(read) if read > 0 && to.write_all(&buffer[..read]).await.is_ok() => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+}
