@@ -1,8 +1,10 @@
 //! What an operator does: looks, compares, lets go on, seals anew. The commands are the product's own, as processes.
 
 mod attempts;
+mod demo;
 mod queue;
 mod reconcile;
+mod refused;
 mod seal;
 
 use std::process::Stdio;
