@@ -5,18 +5,22 @@
 
 mod answer;
 mod attempt;
+mod breaker;
 mod decide;
+pub mod hold;
 mod ids;
 mod message;
 mod number;
 mod registration;
+pub mod resolve;
 mod runbook;
 mod sweep;
 mod view;
 
 pub use answer::{Answer, IdKind, Reason, ReasonCode};
 pub use attempt::{Cause, Conflict, Event, State, next};
-pub use decide::{Decision, NegativePolicy, RecordState, Situation, decide};
+pub use breaker::{BreakerRules, Position, Sign};
+pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide};
 pub use ids::{AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, UnusableId};
 pub use message::{MESSAGE_VERSION, OutcomeMessage, RegistrationMessage, RequestMessage};
 pub use number::{NumberTemplate, UnusableTemplate};

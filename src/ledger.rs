@@ -8,6 +8,7 @@
 //! ever added to.
 
 mod answer;
+mod asking;
 mod confirm;
 mod error;
 mod fingerprint;
@@ -20,6 +21,7 @@ mod summary;
 mod survey;
 mod sweep;
 mod tenure;
+mod tokens;
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -38,10 +40,11 @@ pub use history::{Entry, Stage};
 pub use receive::Receipt;
 pub use resume::Resumed;
 pub use rotate::{Place, Rotated};
-pub use rows::{AttemptRow, Case, Intent, Known, RecordRow};
+pub use rows::{AttemptRow, Case, Intent, RecordRow};
 pub use summary::Standing;
 pub use survey::{Group, Listed, Selection};
 pub use sweep::Expiry;
+pub use tokens::{Fresh, Judged, Judgement, Replaced};
 
 use crate::domain::NationalId;
 use crate::seal::Sealer;
@@ -53,6 +56,7 @@ const AFTER_A_RACE: Duration = Duration::from_millis(100);
 
 const COMMON: &str = include_str!("ledger/migrations/0001_ledger.sql");
 const SWEEP: &str = include_str!("ledger/migrations/0003_sweep.sql");
+const TOKENS: &str = include_str!("ledger/migrations/0004_tokens.sql");
 const FOR_SQLITE: &str = include_str!("ledger/migrations/0002_sqlite.sql");
 const FOR_POSTGRES: &str = include_str!("ledger/migrations/0002_postgres.sql");
 
@@ -197,5 +201,6 @@ fn migrator(backend: Backend) -> Migrator {
         migration(1, "ledger", COMMON),
         migration(2, "dialect", dialect),
         migration(3, "sweep", SWEEP),
+        migration(4, "tokens", TOKENS),
     ])
 }

@@ -18,7 +18,7 @@ pub use exchange::{RenewalFault, TokenExchange};
 pub use gateway::{
     Confirmation, FaultClass, Gateway, GatewayFault, Seen, UserToken, UserTokenFault, Waiting, WaitingList,
 };
-pub use keys::{KeyStore, KeyStoreSettings};
+pub use keys::{KeyId, KeyStore, KeyStoreSettings};
 pub use token::{RecordToken, TokenFault};
 
 /// How the services of OpenCRVS are reached.

@@ -6,12 +6,16 @@ use anyhow::Context as _;
 
 use super::{Failure, Process, parts};
 use crate::broker::{ConsumerSettings, WorkQueue, consume};
-use crate::confirmer::{Confirmer, Rules};
+use crate::config::Config;
+use crate::confirmer::{Confirmer, Keeper, KeeperRules, Needs, Rules};
+use crate::ledger::{Fresh, Ledger};
 use crate::opencrvs::Gateway;
+use crate::seal::Sealer;
+use crate::telemetry::Metrics;
 
 /// Runs until it is told to stop.
 pub(super) async fn run(process: Process) -> Result<(), Failure> {
-    let Process { config, metrics, readiness, stop } = process;
+    let Process { config, metrics, breakers, readiness, stop } = process;
     let config = &*config;
     let sealer = parts::sealer(config)?;
     // Held back until the link is watched, too: a process without conditions would count as ready.
@@ -22,11 +26,14 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
     let link = parts::bridge_link(config, "confirmer", &metrics);
     readiness.link("broker", link.state());
     opened.set(true);
+    let (keys, _) = parts::auth(config)?;
+    let keys = Arc::new(keys);
     let topology = parts::topology_settings(config);
     let confirmer = Confirmer {
         ledger: ledger.clone(),
-        sealer,
-        gateway,
+        sealer: Arc::clone(&sealer),
+        gateway: gateway.clone(),
+        keys: Arc::clone(&keys),
         rules: Rules {
             confirm_after: topology.confirm_after,
             lease: config.confirm.lease,
@@ -35,11 +42,49 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
             identifier_type: config.confirm.identifier_type.clone(),
             comment: config.confirm.comment.clone(),
         },
-        metrics,
+        metrics: Arc::clone(&metrics),
+        needs: Needs {
+            ledger: breakers.ledger.clone(),
+            gateway: breakers.gateway.clone(),
+            auth: breakers.auth.clone(),
+        },
     };
-    let settings = ConsumerSettings::new(&config.broker, config.confirm.prefetch);
-    consume(&link, &WorkQueue::outcomes(&topology), settings, Arc::new(confirmer), stop).await;
+    let keeper = keeper(config, &ledger, &sealer, &metrics)?;
+    let settings = ConsumerSettings {
+        breakers: vec![breakers.ledger.clone(), breakers.gateway.clone(), breakers.auth.clone()],
+        ..ConsumerSettings::new(&config.broker, config.confirm.prefetch)
+    };
+    let outcomes = WorkQueue::outcomes(&topology);
+    tokio::join!(
+        consume(&link, &outcomes, settings, Arc::new(confirmer), stop.clone()),
+        keeper.run(&stop),
+        breakers.keep_ledger(&ledger, stop.clone()),
+        breakers.keep_gateway(&gateway, stop.clone()),
+        breakers.keep_auth(&keys, stop.clone()),
+    );
     link.close().await;
     ledger.close().await;
     Ok(())
+}
+
+fn keeper(
+    config: &Config,
+    ledger: &Ledger,
+    sealer: &Arc<Sealer>,
+    metrics: &Arc<Metrics>,
+) -> Result<Keeper, Failure> {
+    let (keys, exchange) = parts::auth(config)?;
+    Ok(Keeper {
+        ledger: ledger.clone(),
+        sealer: Arc::clone(sealer),
+        keys,
+        exchange,
+        metrics: Arc::clone(metrics),
+        rules: KeeperRules {
+            interval: config.token.interval,
+            batch: usize::try_from(config.token.batch).unwrap_or(usize::MAX),
+            fresh: Fresh { at_percent: config.token.renew_at, until: config.token.renew_until },
+            call: config.opencrvs.timeout,
+        },
+    })
 }

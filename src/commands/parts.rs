@@ -11,7 +11,7 @@ use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Link, LinkSettings, LinkState, Reached, Topology, TopologySettings, WorkQueue};
 use crate::config::{Config, Sources};
 use crate::ledger::{Ledger, LedgerError, LedgerSettings};
-use crate::opencrvs::ClientSettings;
+use crate::opencrvs::{ClientSettings, KeyStore, KeyStoreSettings, TokenExchange};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 use crate::worker::{NextHop, Queues};
@@ -191,4 +191,12 @@ pub(super) fn client_settings(config: &Config, url: &Url) -> ClientSettings {
         timeout: config.opencrvs.timeout,
         connect_timeout: config.opencrvs.connect_timeout,
     }
+}
+
+/// Auth's key and its token exchange, for whoever renews or replaces tokens.
+pub(super) fn auth(config: &Config) -> Result<(KeyStore, TokenExchange), Failure> {
+    let auth = client_settings(config, &config.opencrvs.auth_url);
+    let exchange = TokenExchange::new(&auth).context("the client of auth's token exchange")?;
+    let keys = KeyStoreSettings { auth, refetch: config.opencrvs.key_refetch, cache: None };
+    Ok((KeyStore::new(keys).context("the client of auth")?, exchange))
 }

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::forms::{
     AmqpUrl, HttpUrl, Keys, LedgerUrl, Listen, LogFilter, LogFormat, LogFormatName, Negative, Optional, Path,
-    Positive, Size, Span, Steps, Switch, Template, Text,
+    Percent, Positive, Size, Span, Steps, Switch, Template, Text,
 };
 use super::setting::settings;
 use crate::domain::{NegativePolicy, NumberTemplate};
@@ -142,6 +142,18 @@ settings! {
 }
 
 settings! {
+    /// When what the bridge depends on is left alone.
+    pub struct BreakerConfig in "breaker" {
+        /// So many failures in a row are an outage: what needs it is not consumed until it answers again.
+        failures: u32, Positive<u32>, "5", ["BREAKER_FAILURES"];
+        /// How long it is left alone before it is probed for the first time.
+        pause: Duration, Span, "5s", ["BREAKER_PAUSE"];
+        /// How long it is left alone at most.
+        pause_max: Duration, Span, "1m", ["BREAKER_PAUSE_MAX"];
+    }
+}
+
+settings! {
     /// Registration numbers.
     pub struct NumberConfig in "number" {
         /// How they are made.
@@ -160,6 +172,20 @@ settings! {
         margin: Duration, Span, "5m", ["SWEEP_MARGIN"];
         /// How long before a record token dies an operator is warned.
         expiring: Duration, Span, "24h", ["SWEEP_EXPIRING"];
+    }
+}
+
+settings! {
+    /// How record tokens are kept alive.
+    pub struct TokenConfig in "token" {
+        /// How often one confirmer of all looks after tokens and after auth's key.
+        interval: Duration, Span, "60s", ["TOKEN_INTERVAL"];
+        /// How much of a token's life may go, in percent, before it is exchanged for a fresh one.
+        renew_at: u8, Percent, "50", ["TOKEN_RENEW_AT"];
+        /// How long after its acceptance a registration's token is renewed; after that it runs out.
+        renew_until: Duration, Span, "30d", ["TOKEN_RENEW_UNTIL"];
+        /// Tokens that are renewed in one turn, at most.
+        batch: u32, Positive<u32>, "500", ["TOKEN_BATCH"];
     }
 }
 

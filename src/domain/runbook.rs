@@ -36,7 +36,9 @@ runbook! {
     TokenExpiring: "the record token dies soon and OpenCRVS has no answer yet"
         => "see what it waits for (`attempts list --expiring-within 24h`) and clear that before the token dies";
     TokenRefused: "the record token has died, or auth's key was changed: OpenCRVS takes no answer with it"
-        => "parked: give it a fresh token, then `attempts resume`; expired: an office must settle it in OpenCRVS";
+        => "parked: `tokens replace`, which lets it go on; expired: an office must settle it in OpenCRVS";
+    TokenOrphaned: "auth's key was changed: the record token is worthless, and OpenCRVS has no answer yet"
+        => "`tokens replace --all-orphaned` with the token of an active user";
     RegistrarInactive: "the registrar who submitted it is not active in OpenCRVS any more"
         => "have the account activated, then `attempts resume --cause registrar_inactive`";
     RecordRefused: "OpenCRVS does not accept the token for this record"
@@ -88,6 +90,8 @@ runbook! {
         => "nothing";
     Quarantined: "a write to OpenCRVS whose end is not known is waited out"
         => "nothing: CONFIRM_QUARANTINE later the record is read again";
+    MovedOn: "OpenCRVS has moved the record on by itself; no answer is owed"
+        => "nothing";
     TooEarly: "it is too early to write to OpenCRVS"
         => "nothing";
 }

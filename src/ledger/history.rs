@@ -21,6 +21,8 @@ pub enum Stage {
     Confirm,
     /// What is silent is looked after.
     Sweep,
+    /// Tokens are kept alive.
+    Tokens,
     /// An operator steps in.
     Operate,
 }
@@ -34,6 +36,7 @@ impl Stage {
             Self::Resolve => "resolve",
             Self::Confirm => "confirm",
             Self::Sweep => "sweep",
+            Self::Tokens => "tokens",
             Self::Operate => "operate",
         }
     }

@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::names;
-use crate::domain::{Cause, EventKind, State};
+use crate::domain::{Cause, EventKind, Position, State};
 
 /// Up to ten seconds: one hop.
 const HOP_BUCKETS: &[f64] =
@@ -55,8 +55,11 @@ pub struct Metrics {
     confirm: Counters<1>,
     end_to_end: Histogram,
     broker_connected: Gauges<1>,
+    breaker_state: Gauges<1>,
+    breaker_opened: Counters<1>,
     sweeps: Counters<1>,
     swept: Counters<1>,
+    tokens: Counters<1>,
     erased: Counter,
     spooled: Counter,
     spool_files: Gauge,
@@ -116,6 +119,16 @@ impl Metrics {
                 "Whether a connection to the broker is open",
                 Family::default(),
             ),
+            breaker_state: book.enter(
+                names::BREAKER_STATE,
+                "Whether what is depended on works (0), is tried (1) or is left alone (2)",
+                Family::default(),
+            ),
+            breaker_opened: book.enter(
+                names::BREAKER_OPENED,
+                "How often what is depended on had to be left alone",
+                Family::default(),
+            ),
             broker_reconnects: book.enter(
                 names::BROKER_RECONNECTS,
                 "Connections to the broker that came back",
@@ -138,6 +151,11 @@ impl Metrics {
                 Family::default(),
             ),
             swept: book.enter(names::SWEPT, "Attempts whose next hop was published again", Family::default()),
+            tokens: book.enter(
+                names::TOKENS,
+                "Record tokens that were looked after, by what came of it",
+                Family::default(),
+            ),
             erased: book.enter(names::ERASED, "Records whose sealed values were erased", Counter::default()),
             spooled: book.enter(
                 names::SPOOLED,
@@ -223,6 +241,21 @@ impl Metrics {
         self.broker_connected.get_or_create(&[label(names::LINK, link)]).set(i64::from(connected));
     }
 
+    /// The breaker of a dependency has moved.
+    pub fn breaker(&self, dependency: &'static str, position: Position) {
+        let state = match position {
+            Position::Closed { .. } => 0,
+            Position::HalfOpen { .. } => 1,
+            Position::Open { .. } => 2,
+        };
+        let of = [label(names::DEPENDENCY, dependency)];
+        self.breaker_state.get_or_create(&of).set(state);
+        let opened = self.breaker_opened.get_or_create(&of);
+        if state == 2 {
+            opened.inc();
+        }
+    }
+
     /// A turn of the sweeper came to this.
     pub fn sweep(&self, outcome: &'static str) {
         self.sweeps.get_or_create(&[label(names::OUTCOME, outcome)]).inc();
@@ -231,6 +264,11 @@ impl Metrics {
     /// The next hop of an attempt in this state was published again.
     pub fn swept(&self, state: State) {
         self.swept.get_or_create(&[label(names::STATE, state.as_str())]).inc();
+    }
+
+    /// A record token was looked after, and this came of it.
+    pub fn token(&self, outcome: &'static str) {
+        self.tokens.get_or_create(&[label(names::OUTCOME, outcome)]).inc();
     }
 
     /// The sealed values of a record were erased.
@@ -304,9 +342,11 @@ mod tests {
         metrics.confirmed("confirmed");
         metrics.end_to_end(3.0);
         metrics.broker_connected("bridge", true);
+        metrics.breaker("gateway", Position::HalfOpen { pause: std::time::Duration::ZERO });
         metrics.sweep("done");
         metrics.swept(State::Requested);
         metrics.erased();
+        metrics.token("renewed");
         metrics.reconnected("bridge");
         metrics.unsettled("record");
         metrics.requested(&EventKind::Birth);
@@ -328,9 +368,12 @@ mod tests {
             "nidbridge_confirm_total{outcome=\"confirmed\"} 1",
             "nidbridge_end_to_end_seconds_bucket{le=\"5.0\"} 1",
             "nidbridge_broker_connected{link=\"bridge\"} 1",
+            "nidbridge_breaker_state{dependency=\"gateway\"} 1",
+            "nidbridge_breaker_opened_total{dependency=\"gateway\"} 0",
             "nidbridge_sweeps_total{outcome=\"done\"} 1",
             "nidbridge_swept_total{state=\"requested\"} 1",
             "nidbridge_erased_total 1",
+            "nidbridge_tokens_total{outcome=\"renewed\"} 1",
             "nidbridge_broker_reconnects_total{link=\"bridge\"} 1",
             "nidbridge_unsettled_total{stage=\"record\"} 1",
             "nidbridge_requests_total{event=\"birth\"} 1",

@@ -12,11 +12,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod breakers;
 mod broker;
 mod front;
 mod gateway;
 mod harness;
 mod ledger;
+mod model;
 mod operator;
 mod overload;
 mod pipeline;
@@ -24,5 +26,6 @@ mod replies;
 mod secrets;
 mod spool;
 mod sweep;
+mod tokens;
 mod traces;
 mod vendor;

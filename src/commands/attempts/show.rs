@@ -7,8 +7,9 @@ use serde::Serialize;
 use super::ShowArgs;
 use crate::commands::{Failure, output, parts};
 use crate::config::Config;
+use crate::domain::resolve::{Known, Label};
 use crate::domain::{Cause, RecordId};
-use crate::ledger::{Case, Entry, Known, Ledger};
+use crate::ledger::{Case, Entry, Ledger};
 
 pub(super) async fn run(config: &Config, args: &ShowArgs) -> Result<(), Failure> {
     let sealer = parts::sealer(config)?;
@@ -62,7 +63,7 @@ struct Attempt {
     submission: u32,
     state: &'static str,
     cause: Option<String>,
-    answer: Option<String>,
+    answer: Option<&'static str>,
     accepted_at: Timestamp,
     token_expires_at: Timestamp,
     token_hours_left: f64,
@@ -132,7 +133,7 @@ impl Attempt {
             submission: attempt.submission,
             state: attempt.state.as_str(),
             cause: attempt.cause.clone(),
-            answer: attempt.answer.clone(),
+            answer: attempt.answer.map(Label::as_str),
             accepted_at: attempt.accepted_at,
             token_expires_at: attempt.token_expires_at,
             token_hours_left: output::hours(attempt.token_expires_at.duration_since(now)),
@@ -146,7 +147,7 @@ impl Attempt {
             self.submission.to_string(),
             self.state.to_owned(),
             dash(&self.cause),
-            dash(&self.answer),
+            self.answer.unwrap_or("-").to_owned(),
             output::moment(self.accepted_at),
             output::left(self.token_expires_at, now),
         ]

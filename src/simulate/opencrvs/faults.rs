@@ -7,10 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use fastrand::Rng;
-
 use super::fault::{Calls, Fault, Share};
-use crate::simulate::spread::digest;
+use crate::simulate::spread::{chance, digest};
 
 #[derive(Debug, Default)]
 struct Plan {
@@ -24,6 +22,7 @@ struct Plan {
     calls: BTreeMap<Calls, u64>,
     deactivated: HashSet<String>,
     latency: Duration,
+    index_behind: Duration,
 }
 
 /// The switches. All of them can be turned while calls are under way.
@@ -91,6 +90,11 @@ impl Faults {
         self.with(|plan| plan.latency = latency);
     }
 
+    /// How far the search index is behind the records.
+    pub fn index_lags(&self, behind: Duration) {
+        self.with(|plan| plan.index_behind = behind);
+    }
+
     /// How often calls of this kind met this fault, whatever its number.
     pub fn bitten(&self, calls: Calls, fault: Fault) -> u64 {
         self.with(|plan| plan.bitten.get(&(calls, fault.name())).copied().unwrap_or_default())
@@ -130,14 +134,17 @@ impl Faults {
         self.with(|plan| plan.deactivated.contains(registrar))
     }
 
+    pub(super) fn index_behind(&self) -> Duration {
+        self.with(|plan| plan.index_behind)
+    }
+
     pub(super) fn pause(&self) -> Duration {
         self.with(|plan| plan.latency)
     }
 }
 
 fn place(seed: u64, calls: Calls, record: &str, nth: u64) -> f64 {
-    let salt = digest(calls.name()).rotate_left(23) ^ digest(record);
-    Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt.wrapping_add(nth)).f64()
+    chance(seed ^ digest(calls.name()), record, nth).f64()
 }
 
 /// The shares of one kind of calls lie side by side on the line from 0 to 1.

@@ -54,6 +54,8 @@ pub(super) enum GatewayError {
     ValidationFailed,
     BadUserInput(&'static str),
     RateLimited,
+    NothingToSearch,
+    WindowTooLarge,
 }
 
 const UNREACHABLE: &str =
@@ -112,6 +114,8 @@ impl GatewayError {
             Self::BadUserInput(variable) => {
                 format!("Variable \"${variable}\" got invalid value; a required field was not provided.")
             }
+            Self::NothingToSearch => "There is no param to search ".to_owned(),
+            Self::WindowTooLarge => "Search request failed: Result window is too large".to_owned(),
             Self::RateLimited => {
                 "Too many requests within a minute. Please throttle your requests.".to_owned()
             }
@@ -125,7 +129,9 @@ impl GatewayError {
             | Self::OtherRecord
             | Self::Confirm(_)
             | Self::RejectForbidden
-            | Self::FetchFailed(_) => "INTERNAL_SERVER_ERROR",
+            | Self::FetchFailed(_)
+            | Self::NothingToSearch
+            | Self::WindowTooLarge => "INTERNAL_SERVER_ERROR",
             Self::ParseFailed => "GRAPHQL_PARSE_FAILED",
             Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
             Self::BadUserInput(_) => "BAD_USER_INPUT",

@@ -40,7 +40,8 @@ impl Seat {
 
     /// Breaks every connection and frees the address; does nothing when that was done.
     pub(super) async fn kill(&self) {
-        if let Some((life, served)) = self.running().take() {
+        let running = self.running().take();
+        if let Some((life, served)) = running {
             life.cancel();
             drop(served.await);
         }
@@ -48,7 +49,8 @@ impl Seat {
 
     /// Serves again; does nothing while it does.
     pub(super) async fn restart(&self) -> Result<(), SimulateError> {
-        if self.running().is_none() {
+        let is_away = self.running().is_none();
+        if is_away {
             self.serve(bound(self.address).await?);
         }
         Ok(())
