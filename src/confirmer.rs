@@ -242,7 +242,7 @@ impl Confirmer {
                 self.needs.gateway.worked();
                 self.needs.auth.worked();
             }
-            Some(GatewayFault::Throttled(after)) => self.needs.gateway.throttled(*after),
+            Some(GatewayFault::Throttled(Some(after))) => self.needs.gateway.throttled(*after),
             Some(fault) if fault.is_outage() => self.needs.gateway.failed(),
             Some(_) => self.needs.gateway.worked(),
         }
