@@ -14,6 +14,8 @@ mod consumer;
 mod definitions;
 mod delivery;
 mod error;
+#[doc(hidden)]
+pub mod inlet;
 mod link;
 mod message;
 pub mod names;

@@ -7,6 +7,8 @@
 mod exchange;
 pub mod fhir;
 mod gateway;
+#[doc(hidden)]
+pub mod inlet;
 mod keys;
 mod token;
 

@@ -58,6 +58,19 @@ pub const ORIGINAL_QUEUE: &str = "x-original-queue";
 /// Header: the user that the broker vouched for when the message came first; valid only on what we published.
 pub const ORIGINAL_USER: &str = "x-original-user";
 
+/// All headers of ours.
+pub const HEADERS: [&str; 9] = [
+    ATTEMPT,
+    FIRST_SEEN,
+    CAUSE,
+    PARKED_AT,
+    WORKER_VERSION,
+    ORIGINAL_EXCHANGE,
+    ORIGINAL_KEY,
+    ORIGINAL_QUEUE,
+    ORIGINAL_USER,
+];
+
 /// The queue of the send stage of one ID system.
 pub fn requests_work(system: &str) -> String {
     format!("{REQUESTS}.{system}.{WORK_KEY}")

@@ -16,6 +16,7 @@ mod broker;
 mod front;
 mod gateway;
 mod harness;
+mod inlets;
 mod ledger;
 mod model;
 mod operator;
