@@ -20,7 +20,7 @@ use url::Url;
 pub use fault::{FaultClass, GatewayFault};
 pub use waiting::{UserToken, UserTokenFault, Waiting, WaitingList};
 
-use super::{ClientSettings, client};
+use super::{ClientSettings, Unwhole, client, whole};
 use crate::domain::{NationalId, RecordId, RecordState, RegistrationNumber};
 
 const READ: &str = "query ($id: ID!) { fetchRegistration(id: $id) { id registration { trackingId registrationNumber \
@@ -124,7 +124,10 @@ impl Gateway {
         let answer = request.send().await.map_err(|error| GatewayFault::of_transport(&error))?;
         let status = answer.status();
         let retry_after = retry_after(&answer);
-        let body = answer.bytes().await.map_err(|_| GatewayFault::BrokenOff)?;
+        let body = whole(answer).await.map_err(|why| match why {
+            Unwhole::BrokenOff => GatewayFault::BrokenOff,
+            Unwhole::TooLong => GatewayFault::Unreadable,
+        })?;
         answered(status, retry_after, &body)
     }
 }
