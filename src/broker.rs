@@ -25,7 +25,9 @@ mod publisher;
 mod queue;
 mod settings;
 mod settle;
+mod sieve;
 mod topology;
+mod transport;
 mod unsettled;
 
 pub use breaker::Breaker;
