@@ -15,6 +15,8 @@ mod consumer;
 mod definitions;
 mod delivery;
 mod error;
+#[doc(hidden)]
+pub mod inlet;
 mod link;
 mod message;
 pub mod names;
@@ -25,7 +27,9 @@ mod queue;
 mod replay;
 mod settings;
 mod settle;
+mod sieve;
 mod topology;
+mod transport;
 mod unsettled;
 
 pub use breaker::Breaker;

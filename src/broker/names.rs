@@ -67,6 +67,19 @@ pub const REPLAYED_BY: &str = "x-replayed-by";
 /// Header: why.
 pub const REPLAY_REASON: &str = "x-replay-reason";
 
+/// All headers of ours.
+pub const HEADERS: [&str; 9] = [
+    ATTEMPT,
+    FIRST_SEEN,
+    CAUSE,
+    PARKED_AT,
+    WORKER_VERSION,
+    ORIGINAL_EXCHANGE,
+    ORIGINAL_KEY,
+    ORIGINAL_QUEUE,
+    ORIGINAL_USER,
+];
+
 /// The queue of the send stage of one ID system.
 pub fn requests_work(system: &str) -> String {
     format!("{REQUESTS}.{system}.{WORK_KEY}")

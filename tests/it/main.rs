@@ -18,6 +18,7 @@ mod front;
 mod gateway;
 mod harness;
 mod leases;
+mod inlets;
 mod ledger;
 mod model;
 mod operator;
