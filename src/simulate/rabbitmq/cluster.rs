@@ -73,7 +73,9 @@ impl Cluster {
             let dir = cluster.dir.join(name.split('@').next().unwrap_or(name));
             let seat = Seat { name: name.clone(), dir, ports, peers: peers.clone(), cookie: cookie.clone() };
             let topologies = if cluster.members.is_empty() { topologies } else { &[] };
-            furnish(&seat, topologies, &cluster.password).map_err(io_error("its files cannot be written"))?;
+            furnish(&seat, topologies, &cluster.password)
+                .and_then(|()| fs::write(seat.dir.join("advanced.config"), advanced))
+                .map_err(io_error("its files cannot be written"))?;
             let server = start_server(&seat).map_err(io_error("it cannot be started"))?;
             cluster.members.push(Member { seat, server });
             cluster.watch()?;
