@@ -4,6 +4,8 @@
 //! exit code tells a script what to do next.
 
 mod all;
+mod attempts;
+mod causes;
 mod config;
 mod confirmer;
 mod demo;
@@ -12,7 +14,9 @@ mod front;
 mod healthcheck;
 mod output;
 mod parts;
+mod reconcile;
 mod recover;
+mod seal;
 mod shutdown;
 mod simulate;
 mod spool;
@@ -44,7 +48,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 69 something that is needed cannot be reached; \
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 what was compared \
+differs; 69 something that is needed cannot be reached; \
 75 try again later; 78 the configuration is wrong; 130 and 143 ended by a second Ctrl-C or SIGTERM.\n\
 `nidbridge config reference` lists all settings.";
 
@@ -70,6 +75,16 @@ pub enum Command {
     Simulate(simulate::Simulate),
     /// Fills the queues of an empty broker from the ledger; it may be run again at any time.
     Recover(recover::RecoverArgs),
+    /// Where registrations stand, why, and for how long still.
+    #[command(subcommand)]
+    Attempts(attempts::AttemptsCommand),
+    /// What each cause means and what to do about it: the runbook.
+    Causes(causes::CausesArgs),
+    /// Compares what is open here with what waits in OpenCRVS, and changes nothing.
+    Reconcile(reconcile::ReconcileArgs),
+    /// What the ledger keeps sealed.
+    #[command(subcommand)]
+    Seal(seal::SealCommand),
     /// Exchanges and queues on the broker.
     #[command(subcommand)]
     Topology(topology::TopologyCommand),
@@ -111,6 +126,10 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args).await,
         Command::Simulate(what) => simulate::run(what, file).await,
         Command::Recover(args) => recover::run(args, file).await,
+        Command::Attempts(what) => attempts::run(what, file).await,
+        Command::Causes(args) => causes::run(&args),
+        Command::Reconcile(args) => reconcile::run(args, file).await,
+        Command::Seal(what) => seal::run(what, file).await,
         Command::Topology(what) => topology::run(what, file).await,
         Command::Spool(what) => spool::run(what, file).await,
         Command::Config(what) => config::run(what, file),

@@ -18,13 +18,13 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use fault::{Fault, Faults};
-pub use forms::LogFormat;
+pub use forms::{LogFormat, span};
 pub use reader::Shown;
 pub use reference::reference;
 use sections::SealConfig;
 pub use sections::{
     AdminConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig, NidConfig, NumberConfig,
-    OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig,
+    OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig, TokenConfig,
 };
 
 #[cfg(test)]
@@ -54,6 +54,8 @@ pub struct Config {
     pub number: NumberConfig,
     /// The sweeper.
     pub sweep: SweepConfig,
+    /// Record tokens.
+    pub token: TokenConfig,
     /// How long what is sealed is kept.
     pub retention: RetentionConfig,
     /// Logs and traces.
@@ -138,6 +140,7 @@ fn settings() -> impl Iterator<Item = &'static Setting> {
         NumberConfig::SETTINGS,
         ConfirmConfig::SETTINGS,
         SweepConfig::SETTINGS,
+        TokenConfig::SETTINGS,
         RetentionConfig::SETTINGS,
         TelemetryConfig::SETTINGS,
         AdminConfig::SETTINGS,
@@ -157,6 +160,7 @@ impl Config {
         let number = NumberConfig::read(reader);
         let confirm = ConfirmConfig::read(reader);
         let sweep = SweepConfig::read(reader);
+        let token = TokenConfig::read(reader);
         let retention = RetentionConfig::read(reader);
         let telemetry = TelemetryConfig::read(reader);
         let admin = AdminConfig::read(reader);
@@ -170,6 +174,7 @@ impl Config {
             confirm: confirm?,
             number: number?,
             sweep: sweep?,
+            token: token?,
             retention: retention?,
             telemetry: telemetry?,
             admin: admin?,

@@ -8,6 +8,7 @@
 //! newer attempt.
 
 mod answer;
+mod keeper;
 mod write;
 
 use std::sync::Arc;
@@ -16,10 +17,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
+pub use keeper::{Keeper, KeeperRules};
+
 use crate::broker::{Delay, Handler, Incoming, Settlement};
 use crate::domain::{
-    Answer, AttemptId, Cause, Decision, Event, MESSAGE_VERSION, NegativePolicy, OutcomeMessage, Situation,
-    State, decide,
+    Answer, AttemptId, Cause, Course, Event, MESSAGE_VERSION, NegativePolicy, OutcomeMessage, Situation,
+    State, decide, hold,
 };
 use crate::ledger::{Case, Lease, LeaseRefusal, Ledger, LedgerError};
 use crate::opencrvs::{FaultClass, Gateway, GatewayFault, Seen};
@@ -74,6 +77,15 @@ struct Turn {
     token: SecretString,
 }
 
+/// An attempt with the lease on its record.
+type Held<'a> = (Lease, &'a Case);
+
+impl Turn {
+    fn held(&self) -> Held<'_> {
+        (self.lease, &self.case)
+    }
+}
+
 impl Confirmer {
     async fn confirm(&self, body: &[u8]) -> Result<Settlement, Fault> {
         let message: OutcomeMessage =
@@ -119,33 +131,30 @@ impl Confirmer {
             return Ok(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::Quarantined });
         }
         if case.attempt.token_expires_at <= Timestamp::now() {
-            return self.end(&case, Event::Expire, Some(Cause::TokenRefused)).await;
+            return self.end((lease, &case), Event::Expire, Some(Cause::TokenRefused)).await;
         }
-        let (answer, token) = match (answer::of(&self.sealer, &case), self.token(&case)) {
+        let (answer, token) = match (answer::of(&self.sealer, &case), token_of(&self.sealer, &case)) {
             (Ok(answer), Ok(token)) => (answer, token),
             (Err(Fault::Seal(_)), _) | (_, Err(Fault::Seal(_))) => {
-                return self.end(&case, Event::Park, Some(Cause::Unsealable)).await;
+                return self.end((lease, &case), Event::Park, Some(Cause::Unsealable)).await;
             }
             (Err(fault), _) | (_, Err(fault)) => return Err(fault),
         };
         match self.gateway.read(&token, &case.record.id).await {
             Ok(seen) => self.act(Turn { lease, case, answer, token }, &seen).await,
-            Err(fault) => self.unread(&case, &fault).await,
+            Err(fault) => self.unread((lease, &case), &fault).await,
         }
     }
 
     /// How long an earlier write of this record may still arrive.
     async fn quarantined(&self, case: &Case) -> Result<Option<Duration>, Fault> {
         let Some(intent) = case.record.intent else { return Ok(None) };
-        let now = self.ledger.now().await?;
-        let age = Duration::try_from(now.duration_since(intent.at)).unwrap_or_default();
-        let left = self.rules.quarantine.saturating_sub(age);
-        Ok((!left.is_zero()).then_some(left))
+        Ok(hold::quarantined(Some(intent.at), self.ledger.now().await?, self.rules.quarantine))
     }
 
     async fn act(&self, turn: Turn, seen: &Seen) -> Result<Settlement, Fault> {
         let Some(number) = turn.case.record.number.as_ref() else {
-            return self.end(&turn.case, Event::Park, Some(Cause::NumberTaken)).await;
+            return self.end(turn.held(), Event::Park, Some(Cause::NumberTaken)).await;
         };
         let decision = decide(&Situation {
             status: seen.status,
@@ -157,35 +166,32 @@ impl Confirmer {
             policy: self.rules.negative,
         });
         tracing::debug!(record.id = %turn.case.record.id, status = ?seen.status, ?decision, "decided");
-        match decision {
-            Decision::Write => self.write(turn).await,
-            Decision::AlreadyConfirmed => self.confirmed(&turn.case, "already").await,
-            Decision::Superseded => self.end(&turn.case, Event::Supersede, None).await,
-            Decision::Withdrawn => self.withdrawn(&turn).await,
-            Decision::OtherNumber => self.end(&turn.case, Event::Park, Some(Cause::OtherNumber)).await,
-            Decision::Hold => self.end(&turn.case, Event::Hold, Some(Cause::RejectedByIdSystem)).await,
-            Decision::ReadAgain => Ok(delay(Cause::NotYetVisible)),
+        match decision.course(&turn.answer) {
+            Course::Write => self.write(turn).await,
+            Course::Later => Ok(delay(Cause::NotYetVisible)),
+            Course::End(Event::Confirm, _) => self.confirmed(turn.held(), "already").await,
+            Course::End(event, cause) => self.end(turn.held(), event, cause).await,
         }
     }
 
-    async fn withdrawn(&self, turn: &Turn) -> Result<Settlement, Fault> {
-        let orphan = matches!(turn.answer, Answer::Issued { .. }).then_some(Cause::OrphanId);
-        self.end(&turn.case, Event::Withdraw, orphan).await
-    }
-
-    async fn confirmed(&self, case: &Case, outcome: &'static str) -> Result<Settlement, Fault> {
-        let settlement = self.end(case, Event::Confirm, None).await?;
+    async fn confirmed(&self, (lease, case): Held<'_>, outcome: &'static str) -> Result<Settlement, Fault> {
+        let settlement = self.end((lease, case), Event::Confirm, None).await?;
         self.metrics.confirmed(outcome);
         let age = Duration::try_from(Timestamp::now().duration_since(case.attempt.accepted_at));
         self.metrics.end_to_end(age.unwrap_or_default().as_secs_f64());
         Ok(settlement)
     }
 
-    /// Records the end of an attempt; an end with a cause is an alarm.
-    async fn end(&self, case: &Case, event: Event, cause: Option<Cause>) -> Result<Settlement, Fault> {
+    /// Records the end of an attempt; an end with a cause is an alarm, unless OpenCRVS itself brought it about.
+    async fn end(
+        &self,
+        (lease, case): Held<'_>,
+        event: Event,
+        cause: Option<Cause>,
+    ) -> Result<Settlement, Fault> {
         let (record, attempt) = (&case.record.id, case.attempt.id);
-        match self.ledger.finish(attempt, event, cause).await {
-            Ok(state) => match cause {
+        match self.ledger.finish(lease, event, cause).await {
+            Ok(state) => match cause.filter(|cause| cause.is_alarm()) {
                 Some(cause) => {
                     self.metrics.alarm(cause);
                     tracing::error!(
@@ -207,23 +213,24 @@ impl Confirmer {
     }
 
     /// The state of the record could not be read: nothing was written.
-    async fn unread(&self, case: &Case, fault: &GatewayFault) -> Result<Settlement, Fault> {
+    async fn unread(&self, (lease, case): Held<'_>, fault: &GatewayFault) -> Result<Settlement, Fault> {
         tracing::warn!(record.id = %case.record.id, error = %fault, "the record could not be read");
         match fault.class() {
-            FaultClass::Permanent => self.end(case, Event::Park, Some(fault.cause())).await,
+            FaultClass::Permanent => self.end((lease, case), Event::Park, Some(fault.cause())).await,
             FaultClass::Throttled(after) => {
                 Ok(Settlement::Delay { step: Delay::AtLeast(after), cause: fault.cause() })
             }
             FaultClass::Transient | FaultClass::Ambiguous => Ok(delay(fault.cause())),
         }
     }
+}
 
-    fn token(&self, case: &Case) -> Result<SecretString, Fault> {
-        let sealed = case.attempt.sealed_token.as_deref().ok_or(Fault::Message(Cause::Unsealable))?;
-        let plain = self.sealer.open(&case.record.id, Field::Token, sealed)?;
-        let text = std::str::from_utf8(&plain).map_err(|_| Fault::Message(Cause::Malformed))?;
-        Ok(SecretString::from(text))
-    }
+/// Opens the token of an attempt.
+pub(crate) fn token_of(sealer: &Sealer, case: &Case) -> Result<SecretString, Fault> {
+    let sealed = case.attempt.sealed_token.as_deref().ok_or(Fault::Message(Cause::Unsealable))?;
+    let plain = sealer.open(&case.record.id, Field::Token, sealed)?;
+    let text = std::str::from_utf8(&plain).map_err(|_| Fault::Message(Cause::Malformed))?;
+    Ok(SecretString::from(text))
 }
 
 /// Names an attempt in a log line.

@@ -6,19 +6,23 @@
 mod answer;
 mod attempt;
 mod decide;
+pub mod hold;
 mod ids;
 mod message;
 mod number;
 mod registration;
+pub mod resolve;
+mod runbook;
 mod sweep;
 mod view;
 
 pub use answer::{Answer, IdKind, Reason, ReasonCode};
 pub use attempt::{Cause, Conflict, Event, State, next};
-pub use decide::{Decision, NegativePolicy, RecordState, Situation, decide};
+pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide};
 pub use ids::{AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, UnusableId};
 pub use message::{MESSAGE_VERSION, OutcomeMessage, RegistrationMessage, RequestMessage};
 pub use number::{NumberTemplate, UnusableTemplate};
 pub use registration::{AttemptKey, Dialect, EventKind, Registration};
+pub use runbook::Advice;
 pub use sweep::{Lane, Patience, missing};
 pub use view::{Address, Code, EventDetails, Name, Office, Person, Place, Role, View};

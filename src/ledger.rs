@@ -8,15 +8,20 @@
 //! ever added to.
 
 mod answer;
+mod asking;
 mod confirm;
 mod error;
 mod fingerprint;
 mod history;
 mod receive;
+mod resume;
+mod rotate;
 mod rows;
 mod summary;
+mod survey;
 mod sweep;
 mod tenure;
+mod tokens;
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -33,9 +38,13 @@ pub use confirm::{Lease, LeaseRefusal};
 pub use error::LedgerError;
 pub use history::{Entry, Stage};
 pub use receive::Receipt;
-pub use rows::{AttemptRow, Case, Intent, Known, RecordRow};
+pub use resume::Resumed;
+pub use rotate::{Place, Rotated};
+pub use rows::{AttemptRow, Case, Intent, RecordRow};
 pub use summary::Standing;
+pub use survey::{Group, Listed, Selection};
 pub use sweep::Expiry;
+pub use tokens::{Fresh, Judged, Judgement, Replaced};
 
 use crate::domain::NationalId;
 use crate::seal::Sealer;
@@ -47,6 +56,7 @@ const AFTER_A_RACE: Duration = Duration::from_millis(100);
 
 const COMMON: &str = include_str!("ledger/migrations/0001_ledger.sql");
 const SWEEP: &str = include_str!("ledger/migrations/0003_sweep.sql");
+const TOKENS: &str = include_str!("ledger/migrations/0004_tokens.sql");
 const FOR_SQLITE: &str = include_str!("ledger/migrations/0002_sqlite.sql");
 const FOR_POSTGRES: &str = include_str!("ledger/migrations/0002_postgres.sql");
 
@@ -191,5 +201,6 @@ fn migrator(backend: Backend) -> Migrator {
         migration(1, "ledger", COMMON),
         migration(2, "dialect", dialect),
         migration(3, "sweep", SWEEP),
+        migration(4, "tokens", TOKENS),
     ])
 }

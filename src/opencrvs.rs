@@ -15,8 +15,10 @@ use std::time::Duration;
 use url::Url;
 
 pub use exchange::{RenewalFault, TokenExchange};
-pub use gateway::{Confirmation, FaultClass, Gateway, GatewayFault, Seen};
-pub use keys::{KeyStore, KeyStoreSettings};
+pub use gateway::{
+    Confirmation, FaultClass, Gateway, GatewayFault, Seen, UserToken, UserTokenFault, Waiting, WaitingList,
+};
+pub use keys::{KeyId, KeyStore, KeyStoreSettings};
 pub use token::{RecordToken, TokenFault};
 
 /// How the services of OpenCRVS are reached.

@@ -106,6 +106,25 @@ impl Sealer {
         Ok(Self { keys: parsed })
     }
 
+    /// The id of the key that seals.
+    pub fn first_key(&self) -> Option<&str> {
+        self.keys.first().map(|key| key.id.as_str())
+    }
+
+    /// The id of the key that a sealed text says it was sealed with.
+    pub fn key_of(sealed: &str) -> Option<&str> {
+        let mut parts = sealed.splitn(3, '.');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(VERSION), Some(id), Some(_)) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// What every text begins with that is sealed with this key.
+    pub fn prefix_of(key: &str) -> String {
+        format!("{VERSION}.{key}.")
+    }
+
     /// Seals a text for a record and a field.
     ///
     /// # Errors

@@ -6,8 +6,12 @@ use anyhow::Context as _;
 
 use super::{Failure, Process, parts};
 use crate::broker::{ConsumerSettings, WorkQueue, consume};
-use crate::confirmer::{Confirmer, Rules};
+use crate::config::Config;
+use crate::confirmer::{Confirmer, Keeper, KeeperRules, Rules};
+use crate::ledger::{Fresh, Ledger};
 use crate::opencrvs::Gateway;
+use crate::seal::Sealer;
+use crate::telemetry::Metrics;
 
 /// Runs until it is told to stop.
 pub(super) async fn run(process: Process) -> Result<(), Failure> {
@@ -25,7 +29,7 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
     let topology = parts::topology_settings(config);
     let confirmer = Confirmer {
         ledger: ledger.clone(),
-        sealer,
+        sealer: Arc::clone(&sealer),
         gateway,
         rules: Rules {
             confirm_after: topology.confirm_after,
@@ -35,11 +39,35 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
             identifier_type: config.confirm.identifier_type.clone(),
             comment: config.confirm.comment.clone(),
         },
-        metrics,
+        metrics: Arc::clone(&metrics),
     };
+    let keeper = keeper(config, &ledger, &sealer, &metrics)?;
     let settings = ConsumerSettings::new(&config.broker, config.confirm.prefetch);
-    consume(&link, &WorkQueue::outcomes(&topology), settings, Arc::new(confirmer), stop).await;
+    let outcomes = WorkQueue::outcomes(&topology);
+    tokio::join!(consume(&link, &outcomes, settings, Arc::new(confirmer), stop.clone()), keeper.run(&stop));
     link.close().await;
     ledger.close().await;
     Ok(())
+}
+
+fn keeper(
+    config: &Config,
+    ledger: &Ledger,
+    sealer: &Arc<Sealer>,
+    metrics: &Arc<Metrics>,
+) -> Result<Keeper, Failure> {
+    let (keys, exchange) = parts::auth(config)?;
+    Ok(Keeper {
+        ledger: ledger.clone(),
+        sealer: Arc::clone(sealer),
+        keys,
+        exchange,
+        metrics: Arc::clone(metrics),
+        rules: KeeperRules {
+            interval: config.token.interval,
+            batch: usize::try_from(config.token.batch).unwrap_or(usize::MAX),
+            fresh: Fresh { at_percent: config.token.renew_at, until: config.token.renew_until },
+            call: config.opencrvs.timeout,
+        },
+    })
 }

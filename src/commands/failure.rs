@@ -11,6 +11,12 @@ pub enum Failure {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] Faults),
+    /// The configuration does not fit what it is for, which shows only there.
+    #[error("{0:#}")]
+    Misconfigured(#[source] anyhow::Error),
+    /// What was compared differs.
+    #[error("{0:#}")]
+    Differs(#[source] anyhow::Error),
     /// Something that is needed cannot be reached.
     #[error("{0:#}")]
     Unavailable(#[source] anyhow::Error),
@@ -25,7 +31,8 @@ pub enum Failure {
 impl Failure {
     fn code(&self) -> u8 {
         match self {
-            Self::Config(_) => 78,
+            Self::Config(_) | Self::Misconfigured(_) => 78,
+            Self::Differs(_) => 3,
             Self::Unavailable(_) => 69,
             Self::Later(_) => 75,
             Self::Failed(_) => 1,
@@ -49,12 +56,14 @@ mod tests {
         let cause = || anyhow::anyhow!("x");
         let codes = [
             Failure::Config(Faults(Vec::new())),
+            Failure::Misconfigured(cause()),
+            Failure::Differs(cause()),
             Failure::Unavailable(cause()),
             Failure::Later(cause()),
             Failure::Failed(cause()),
         ]
         .map(|failure| failure.code());
-        assert_eq!(codes, [78, 69, 75, 1]);
+        assert_eq!(codes, [78, 78, 3, 69, 75, 1]);
         for code in codes {
             assert!(super::super::EXIT_CODES.contains(&format!(" {code} ")), "{code}");
         }

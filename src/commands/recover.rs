@@ -6,25 +6,18 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::anyhow;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, output, parts, start};
-use crate::broker::names::AMQP_SYSTEM;
-use crate::broker::{Link, LinkState, WorkQueue};
 use crate::config::Config;
 use crate::domain::{AttemptId, State};
-use crate::ledger::{Ledger, LedgerError};
-use crate::telemetry::Metrics;
+use crate::ledger::Ledger;
+use crate::worker::NextHop;
 use crate::worker::settle::{Fault, chain};
-use crate::worker::{NextHop, Queues};
 
-/// How long the broker may take to be there.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// Attempts that are read at a time.
 const PAGE: usize = 500;
 /// Messages that are under way at the same time.
@@ -42,7 +35,7 @@ pub(super) async fn run(args: RecoverArgs, file: Option<PathBuf>) -> Result<(), 
     start::operation("recover", file, async |config, stop| {
         let sealer = parts::sealer(&config)?;
         let ledger = parts::ledger(&config, "recover", &sealer).await?;
-        let open = ledger.open_counts().await.map_err(|fault| away(fault.into()))?;
+        let open = ledger.open_counts().await.map_err(parts::ledger_away)?;
         let done = if args.dry_run { Ok(open) } else { publish(&config, &ledger, &open, &stop).await };
         ledger.close().await;
         summary(&done?, args.dry_run)
@@ -56,18 +49,9 @@ async fn publish(
     open: &BTreeMap<&'static str, u64>,
     stop: &CancellationToken,
 ) -> Result<BTreeMap<&'static str, u64>, Failure> {
-    let link = parts::bridge_link(config, "recover", &Arc::new(Metrics::new()));
-    let done = if link.connected(PATIENCE).await {
-        let settings = parts::topology_settings(config);
-        let queues = Queues {
-            requests: WorkQueue::requests(&settings, AMQP_SYSTEM),
-            outcomes: WorkQueue::outcomes(&settings),
-        };
-        let next = NextHop::new(ledger.clone(), link.publisher(), settings.confirm_after, queues);
-        refill(ledger, &next, open.values().sum(), stop).await
-    } else {
-        Err(broker_away(&link))
-    };
+    let link = parts::operators_link(config).await?;
+    let next = parts::next_hop(config, ledger, &link);
+    let done = refill(ledger, &next, open.values().sum(), stop).await;
     link.close().await;
     done
 }
@@ -82,7 +66,7 @@ async fn refill(
     let mut done = BTreeMap::new();
     let mut after = None;
     loop {
-        let page = ledger.open_after(after, PAGE).await.map_err(|fault| away(fault.into()))?;
+        let page = ledger.open_after(after, PAGE).await.map_err(parts::ledger_away)?;
         let Some(last) = page.last().copied() else { return Ok(done) };
         after = Some(last);
         let states: Vec<Option<State>> = stream::iter(page)
@@ -133,19 +117,4 @@ fn failed(fault: &Fault) -> Failure {
         Fault::Ledger(ledger) if ledger.is_transient() => Failure::Unavailable(why),
         Fault::Ledger(_) | Fault::Message(_) | Fault::Seal(_) => Failure::Failed(why),
     }
-}
-
-fn away(fault: anyhow::Error) -> Failure {
-    if fault.downcast_ref::<LedgerError>().is_some_and(LedgerError::is_transient) {
-        return Failure::Unavailable(fault);
-    }
-    Failure::Failed(fault)
-}
-
-fn broker_away(link: &Link) -> Failure {
-    let why = match link.state().borrow().clone() {
-        LinkState::Connected => "it came too late".to_owned(),
-        LinkState::Blocked(why) | LinkState::Away(why) => why,
-    };
-    Failure::Unavailable(anyhow!("the broker cannot be used: {why}").context("nothing was published"))
 }

@@ -51,6 +51,21 @@ impl<T: FromStr + PartialOrd + From<u8>> Form for Positive<T> {
     }
 }
 
+/// A share of a whole, of which something is left.
+pub struct Percent;
+
+impl Form for Percent {
+    type Value = u8;
+    const EXPECTED: &'static str = "a percentage from 1 to 99";
+
+    fn parse(text: &str) -> Result<u8, String> {
+        match text.parse() {
+            Ok(percent @ 1..=99) => Ok(percent),
+            Ok(_) | Err(_) => Err("is not a whole number from 1 to 99".to_owned()),
+        }
+    }
+}
+
 /// An address and a port.
 pub struct Listen;
 
@@ -89,6 +104,14 @@ impl Form for Span {
             Some(_) | None => Err("is longer than ten years".to_owned()),
         }
     }
+}
+
+/// Reads a duration as the settings write it: `500ms`, `5s`, `10m`, `24h`, `7d`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn span(text: &str) -> Result<Duration, String> {
+    Span::parse(text).map_err(|why| format!("{why}: write {}", Span::EXPECTED))
 }
 
 /// A rising list of durations.

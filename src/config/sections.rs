@@ -11,7 +11,7 @@ use url::Url;
 
 use super::forms::{
     AmqpUrl, HttpUrl, Keys, LedgerUrl, Listen, LogFilter, LogFormat, LogFormatName, Negative, Optional, Path,
-    Positive, Size, Span, Steps, Switch, Template, Text,
+    Percent, Positive, Size, Span, Steps, Switch, Template, Text,
 };
 use super::setting::settings;
 use crate::domain::{NegativePolicy, NumberTemplate};
@@ -160,6 +160,20 @@ settings! {
         margin: Duration, Span, "5m", ["SWEEP_MARGIN"];
         /// How long before a record token dies an operator is warned.
         expiring: Duration, Span, "24h", ["SWEEP_EXPIRING"];
+    }
+}
+
+settings! {
+    /// How record tokens are kept alive.
+    pub struct TokenConfig in "token" {
+        /// How often one confirmer of all looks after tokens and after auth's key.
+        interval: Duration, Span, "60s", ["TOKEN_INTERVAL"];
+        /// How much of a token's life may go, in percent, before it is exchanged for a fresh one.
+        renew_at: u8, Percent, "50", ["TOKEN_RENEW_AT"];
+        /// How long after its acceptance a registration's token is renewed; after that it runs out.
+        renew_until: Duration, Span, "30d", ["TOKEN_RENEW_UNTIL"];
+        /// Tokens that are renewed in one turn, at most.
+        batch: u32, Positive<u32>, "500", ["TOKEN_BATCH"];
     }
 }
 

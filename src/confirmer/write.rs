@@ -7,26 +7,26 @@ use std::time::Instant;
 
 use super::{Confirmer, Turn, attempt_of};
 use crate::broker::{Delay, Settlement};
-use crate::domain::{Answer, Cause, Event};
+use crate::domain::{Answer, Cause, Event, hold};
 use crate::opencrvs::{Confirmation, FaultClass, GatewayFault};
 use crate::worker::settle::{Fault, delay};
 
 impl Confirmer {
     pub(super) async fn write(&self, turn: Turn) -> Result<Settlement, Fault> {
         let Some(confirmation) = self.confirmation(&turn) else {
-            return self.end(&turn.case, Event::Park, Some(Cause::NumberTaken)).await;
+            return self.end(turn.held(), Event::Park, Some(Cause::NumberTaken)).await;
         };
         let before = Instant::now();
         if !self.ledger.intend(turn.lease, self.rules.lease).await? {
             return Ok(delay(Cause::Leased));
         }
         // A process that was stopped since then for long must not write any more: others may take the lease over.
-        if before.elapsed() > self.rules.lease / 2 {
+        if !hold::may_write(before.elapsed(), self.rules.lease) {
             self.ledger.retract(turn.lease, Cause::Leased).await?;
             return Ok(delay(Cause::Leased));
         }
         match self.gateway.confirm(&turn.token, &turn.case.record.id, &confirmation).await {
-            Ok(()) => self.confirmed(&turn.case, "confirmed").await,
+            Ok(()) => self.confirmed(turn.held(), "confirmed").await,
             Err(fault) => self.unwritten(&turn, &fault).await,
         }
     }
@@ -54,7 +54,7 @@ impl Confirmer {
         match fault.class() {
             FaultClass::Permanent => {
                 self.ledger.retract(turn.lease, cause).await?;
-                self.end(&turn.case, Event::Park, Some(cause)).await
+                self.end(turn.held(), Event::Park, Some(cause)).await
             }
             FaultClass::Transient => {
                 self.ledger.retract(turn.lease, cause).await?;

@@ -172,6 +172,8 @@ pub enum Cause {
     TokenRefused,
     /// The token dies soon, and the attempt has no answer that OpenCRVS was told.
     TokenExpiring,
+    /// The token is signed with a key that auth has no more.
+    TokenOrphaned,
     /// The registrar's account is not active any more.
     RegistrarInactive,
     /// OpenCRVS does not know the record, or not under this token.
@@ -204,6 +206,8 @@ pub enum Cause {
     SpoolUnwritable,
     /// A spooled registration that cannot be relayed.
     SpoolCorrupt,
+    /// OpenCRVS has moved the record on without us.
+    MovedOn,
     /// A fault in the bridge itself.
     Internal,
 }
@@ -224,6 +228,7 @@ impl Cause {
             Self::RejectedByIdSystem => "rejected_by_id_system",
             Self::TokenRefused => "token_refused",
             Self::TokenExpiring => "token_expiring",
+            Self::TokenOrphaned => "token_orphaned",
             Self::RegistrarInactive => "registrar_inactive",
             Self::RecordRefused => "record_refused",
             Self::OtherNumber => "other_number",
@@ -240,8 +245,14 @@ impl Cause {
             Self::SpoolFull => "spool_full",
             Self::SpoolUnwritable => "spool_unwritable",
             Self::SpoolCorrupt => "spool_corrupt",
+            Self::MovedOn => "moved_on",
             Self::Internal => "internal",
         }
+    }
+
+    /// Whether an attempt that stops for it needs an operator.
+    pub fn is_alarm(self) -> bool {
+        self != Self::MovedOn
     }
 }
 

@@ -9,6 +9,7 @@
 use jiff::Timestamp;
 
 use super::answer::Answer;
+use super::attempt::{Cause, Event};
 use super::ids::RegistrationNumber;
 
 /// The status of a record in OpenCRVS (`RegStatus` of the gateway, 1.7–1.9), as far as the decision needs it.
@@ -70,6 +71,35 @@ pub enum Decision {
     Hold,
     /// What was read is older than our attempt: read again later.
     ReadAgain,
+}
+
+/// Where a decision leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Course {
+    /// To the write.
+    Write,
+    /// To a later try.
+    Later,
+    /// To this, with its cause.
+    End(Event, Option<Cause>),
+}
+
+impl Decision {
+    /// Where it leads for an attempt with this answer.
+    pub fn course(self, answer: &Answer) -> Course {
+        match self {
+            Self::Write => Course::Write,
+            Self::ReadAgain => Course::Later,
+            Self::AlreadyConfirmed => Course::End(Event::Confirm, None),
+            Self::Superseded => Course::End(Event::Supersede, None),
+            Self::Withdrawn => {
+                let issued = matches!(answer, Answer::Issued { .. });
+                Course::End(Event::Withdraw, Some(if issued { Cause::OrphanId } else { Cause::MovedOn }))
+            }
+            Self::OtherNumber => Course::End(Event::Park, Some(Cause::OtherNumber)),
+            Self::Hold => Course::End(Event::Hold, Some(Cause::RejectedByIdSystem)),
+        }
+    }
 }
 
 /// Decides.

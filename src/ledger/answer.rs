@@ -1,14 +1,16 @@
-//! Asking and answering: what was sent to the ID system, and what each of its replies means for the record.
+//! Answering: what each reply of the ID system, or none, means for the record.
 //!
-//! Invariant: the first final answer to a submission wins, whatever comes later; `issued` and `recorded` belong to
-//! the record and pass to its newest attempt, `rejected` belongs to its submission (contract, rule 5).
+//! Invariant: what a reply means is decided in [`domain::resolve`](crate::domain::resolve) and written in the same
+//! transaction that read what it was decided by.
 
 use sqlx::{Any, Row as _, Transaction};
 
+use super::asking::with_id_system;
 use super::history::Note;
-use super::rows::{self, Case, Known};
+use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
-use crate::domain::{AttemptId, Cause, Event, EventKind, IdKind, Reason, RecordId, RequestId, State, next};
+use crate::domain::resolve::{Known, Label, Owner, Parties, Plan, ReplyKind, Then, Who, resolve, unasked};
+use crate::domain::{AttemptId, Cause, Event, IdKind, Reason, RecordId, State};
 
 /// An issued ID, ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,67 +54,6 @@ pub enum Resolution {
 }
 
 impl Ledger {
-    /// The record of a request.
-    ///
-    /// # Errors
-    /// [`LedgerError::Unavailable`].
-    pub async fn record_of(&self, request: RequestId) -> Result<Option<RecordId>, LedgerError> {
-        let row = sqlx::query("SELECT record_id FROM record WHERE request_id = $1")
-            .bind(request.to_string())
-            .fetch_optional(&self.pool)
-            .await?;
-        row.as_ref()
-            .map(|row| rows::required(row, "record_id", |text| RecordId::parse(text).ok()))
-            .transpose()
-    }
-
-    /// Notes that the attempt's request is about to go to an ID system, and in which trace; which system it is sticks
-    /// to the record.
-    ///
-    /// # Errors
-    /// [`LedgerError::Conflict`] when the attempt is not one to be sent.
-    pub async fn requested(&self, case: &Case, system: &str, trace: Option<&str>) -> Result<(), LedgerError> {
-        let record = case.record.id.as_str();
-        let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
-        sqlx::query("UPDATE record SET route = $2 WHERE record_id = $1 AND route IS NULL")
-            .bind(record)
-            .bind(system)
-            .execute(&mut *tx)
-            .await?;
-        self.shift(&mut tx, case.attempt.id, Event::Request, Stage::Send, None).await?;
-        sqlx::query(
-            "UPDATE attempt SET asked_at = (SELECT now_ms FROM clock), trace = COALESCE($2, trace) \
-             WHERE attempt_id = $1",
-        )
-        .bind(case.attempt.id.to_string())
-        .bind(trace.map(str::to_owned))
-        .execute(&mut *tx)
-        .await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Notes that the next hop has the attempt.
-    ///
-    /// # Errors
-    /// [`LedgerError::Unavailable`].
-    pub async fn published(&self, attempt: AttemptId) -> Result<(), LedgerError> {
-        sqlx::query("UPDATE attempt SET published_at = (SELECT now_ms FROM clock) WHERE attempt_id = $1")
-            .bind(attempt.to_string())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// Notes that the ID system's queue has the attempt's request.
-    ///
-    /// # Errors
-    /// [`LedgerError::Unavailable`].
-    pub async fn sent(&self, attempt: AttemptId) -> Result<(), LedgerError> {
-        let mut tx = self.pool.begin().await?;
-        with_id_system(&mut tx, attempt).await?;
-        Ok(tx.commit().await?)
-    }
-
     /// Answers an attempt without a reply: what the record already has, or else `otherwise`.
     /// Does nothing to an attempt that has its answer.
     ///
@@ -125,11 +66,8 @@ impl Ledger {
         if now.attempt.state == State::Answered {
             return Ok(tx.rollback().await?);
         }
-        let (label, reason) = match (now.record.at_hand(), otherwise) {
-            (Some(known), _) => (known.as_str(), None),
-            (None, Some(reason)) => ("rejected", Some(reason)),
-            (None, None) => ("not_asked", None),
-        };
+        let label = unasked(now.record.at_hand(), otherwise.is_some());
+        let reason = otherwise.filter(|_| label == Label::Rejected);
         self.give(&mut tx, &now, label, reason, Stage::Record).await?;
         Ok(tx.commit().await?)
     }
@@ -149,137 +87,72 @@ impl Ledger {
         };
         let Some((addressed, newest)) = addressed(&mut tx, record, submission).await? else {
             let cause = Cause::WrongSubmission;
-            self.refuse(&mut tx, record, None, cause).await?;
+            self.tell_of(&mut tx, record, None, "reply_refused", Some(cause)).await?;
             tx.commit().await?;
             return Ok(Resolution::Refused(cause));
         };
-        let resolution = match reply {
-            VendorReply::Issued(id) => self.issued(&mut tx, &addressed, &newest, id).await?,
-            VendorReply::Recorded => self.recorded(&mut tx, &addressed, &newest).await?,
-            VendorReply::Rejected(reason) => self.rejected(&mut tx, &addressed, reason).await?,
-            VendorReply::Retry => ask_again(&newest),
-            VendorReply::Pending(reference) => pending(&mut tx, &addressed, reference.as_deref()).await?,
-        };
+        let plan = resolve(
+            kind_of(&mut tx, &addressed, reply).await?,
+            &Parties {
+                kind: &addressed.record.kind,
+                known: addressed.record.known,
+                erased: addressed.record.known.is_some() && addressed.record.at_hand().is_none(),
+                addressed: addressed.party(),
+                newest: newest.party(),
+            },
+        );
+        let resolution = self.carry_out(&mut tx, plan, reply, (&addressed, &newest)).await?;
         if let Resolution::Refused(cause) = resolution {
-            self.refuse(&mut tx, record, Some(addressed.attempt.id), cause).await?;
+            let of = Some(addressed.attempt.id);
+            self.tell_of(&mut tx, record, of, "reply_refused", Some(cause)).await?;
         }
         tx.commit().await?;
         Ok(resolution)
     }
 
-    async fn issued(
+    /// Does what the rules say, within the transaction.
+    async fn carry_out(
         &self,
         tx: &mut Transaction<'static, Any>,
-        addressed: &Case,
-        newest: &Case,
-        id: &SealedId,
+        plan: Plan,
+        reply: &VendorReply,
+        (addressed, newest): (&Case, &Case),
     ) -> Result<Resolution, LedgerError> {
-        if addressed.record.kind != EventKind::Birth {
-            return Ok(Resolution::Refused(Cause::Malformed));
+        let who = |who: Who| match who {
+            Who::Addressed => addressed,
+            Who::Newest => newest,
+        };
+        let reason = match reply {
+            VendorReply::Rejected(reason) => Some(reason),
+            VendorReply::Issued(_) | VendorReply::Recorded | VendorReply::Retry | VendorReply::Pending(_) => {
+                None
+            }
+        };
+        if let VendorReply::Pending(reference) = reply {
+            refer(tx, addressed, reference.as_deref()).await?;
         }
-        if addressed.attempt.answer.as_deref() == Some("rejected") {
-            return Ok(Resolution::Refused(Cause::ContradictoryAnswer));
+        if let Some(known) = plan.learn {
+            learn(tx, &addressed.record.id, known, reply).await?;
         }
-        let row = sqlx::query("SELECT record_id FROM record WHERE id_fingerprint = $1")
-            .bind(id.fingerprint.as_str())
-            .fetch_optional(&mut **tx)
-            .await?;
-        let owner: Option<String> = row.map(|row| row.try_get("record_id")).transpose()?;
-        match (owner, addressed.record.known) {
-            (Some(owner), _) if owner == addressed.record.id.as_str() => {
-                // Erased since, and an attempt is open that needs it.
-                if addressed.record.sealed_id.is_none() && newest.attempt.state.is_open() {
-                    store(tx, &addressed.record.id, id).await?;
-                }
-            }
-            (Some(_), Some(_)) | (None, Some(_)) => {
-                return Ok(Resolution::Refused(Cause::ContradictoryAnswer));
-            }
-            (Some(_), None) => {
-                if next(newest.attempt.state, Event::Park).is_ok() {
-                    let cause = Some(Cause::IdOfAnotherRecord);
-                    self.shift(tx, newest.attempt.id, Event::Park, Stage::Resolve, cause).await?;
-                }
-                return Ok(Resolution::Refused(Cause::IdOfAnotherRecord));
-            }
-            (None, None) => store(tx, &addressed.record.id, id).await?,
+        if let Some(label) = plan.keep {
+            write_answer(tx, addressed, label, reason).await?;
         }
-        self.pass_on(tx, newest, Known::Issued).await
-    }
-
-    async fn recorded(
-        &self,
-        tx: &mut Transaction<'static, Any>,
-        addressed: &Case,
-        newest: &Case,
-    ) -> Result<Resolution, LedgerError> {
-        if addressed.record.kind != EventKind::Death {
-            return Ok(Resolution::Refused(Cause::Malformed));
+        if plan.keep == Some(Label::Rejected) {
+            self.tell_of(tx, &addressed.record.id, Some(addressed.attempt.id), "rejected_too_late", None)
+                .await?;
         }
-        if addressed.attempt.answer.as_deref() == Some("rejected") {
-            return Ok(Resolution::Refused(Cause::ContradictoryAnswer));
+        if let Some((to, label)) = plan.give {
+            self.give(tx, who(to), label, reason, Stage::Resolve).await?;
         }
-        sqlx::query("UPDATE record SET known = 'recorded' WHERE record_id = $1")
-            .bind(addressed.record.id.as_str())
-            .execute(&mut **tx)
-            .await?;
-        self.pass_on(tx, newest, Known::Recorded).await
-    }
-
-    /// Gives what belongs to the record to its newest attempt.
-    async fn pass_on(
-        &self,
-        tx: &mut Transaction<'static, Any>,
-        newest: &Case,
-        known: Known,
-    ) -> Result<Resolution, LedgerError> {
-        match newest.attempt.state {
-            State::Received | State::Requested => {
-                self.give(tx, newest, known.as_str(), None, Stage::Resolve).await?;
-                Ok(Resolution::Answered(newest.attempt.id))
-            }
-            // Issued for one submission and rejected for a newer one: the contract forbids it, and an operator decides.
-            State::Answered if newest.attempt.answer.as_deref() == Some("rejected") => {
-                Ok(Resolution::Refused(Cause::OrphanId))
-            }
-            State::Answered => Ok(Resolution::Answered(newest.attempt.id)),
-            State::Withdrawn | State::Expired | State::Rejected | State::Held => {
-                Ok(Resolution::Refused(Cause::OrphanId))
-            }
-            State::Confirmed | State::Superseded | State::Parked => Ok(Resolution::Noted),
+        if let Some(cause) = plan.park {
+            self.shift(tx, newest.attempt.id, Event::Park, Stage::Resolve, Some(cause)).await?;
         }
-    }
-
-    async fn rejected(
-        &self,
-        tx: &mut Transaction<'static, Any>,
-        addressed: &Case,
-        reason: &Reason,
-    ) -> Result<Resolution, LedgerError> {
-        match addressed.attempt.answer.as_deref() {
-            Some("rejected") if addressed.attempt.state == State::Answered => {
-                Ok(Resolution::Answered(addressed.attempt.id))
-            }
-            Some("rejected") => Ok(Resolution::Noted),
-            Some(_) => Ok(Resolution::Refused(Cause::ContradictoryAnswer)),
-            None if matches!(addressed.attempt.state, State::Received | State::Requested) => {
-                self.give(tx, addressed, "rejected", Some(reason), Stage::Resolve).await?;
-                Ok(Resolution::Answered(addressed.attempt.id))
-            }
-            // Nobody waits for it any more, but it is this submission's first final answer and stays that.
-            None => {
-                write_answer(tx, addressed, "rejected", Some(reason)).await?;
-                let note = Note {
-                    record: addressed.record.id.as_str(),
-                    attempt: Some(addressed.attempt.id),
-                    stage: Stage::Resolve,
-                    what: "rejected_too_late",
-                    cause: None,
-                };
-                self.note(tx, note).await?;
-                Ok(Resolution::Noted)
-            }
-        }
+        Ok(match plan.then {
+            Then::Tell(to) => Resolution::Answered(who(to).attempt.id),
+            Then::AskAgain => Resolution::AskAgain(newest.attempt.id),
+            Then::Note => Resolution::Noted,
+            Then::Refuse(cause) => Resolution::Refused(cause),
+        })
     }
 
     /// Writes the answer and moves the attempt.
@@ -287,7 +160,7 @@ impl Ledger {
         &self,
         tx: &mut Transaction<'static, Any>,
         case: &Case,
-        label: &str,
+        label: Label,
         reason: Option<&Reason>,
         stage: Stage,
     ) -> Result<(), LedgerError> {
@@ -296,90 +169,99 @@ impl Ledger {
         Ok(())
     }
 
-    async fn refuse(
+    async fn tell_of(
         &self,
         tx: &mut Transaction<'static, Any>,
         record: &RecordId,
         attempt: Option<AttemptId>,
-        cause: Cause,
+        what: &'static str,
+        cause: Option<Cause>,
     ) -> Result<(), LedgerError> {
-        let note = Note {
-            record: record.as_str(),
-            attempt,
-            stage: Stage::Resolve,
-            what: "reply_refused",
-            cause: Some(cause),
-        };
+        let note = Note { record: record.as_str(), attempt, stage: Stage::Resolve, what, cause };
         self.note(tx, note).await
     }
-}
-
-/// Both times are one reading of the clock: `sent_at` before `published_at` would say that it is to be asked again.
-async fn with_id_system(tx: &mut Transaction<'static, Any>, attempt: AttemptId) -> Result<(), LedgerError> {
-    for sql in [
-        "UPDATE attempt SET published_at = (SELECT now_ms FROM clock) WHERE attempt_id = $1",
-        "UPDATE attempt SET sent_at = published_at WHERE attempt_id = $1",
-    ] {
-        sqlx::query(sql).bind(attempt.to_string()).execute(&mut **tx).await?;
-    }
-    Ok(())
-}
-
-/// Stores an issued ID.
-async fn store(
-    tx: &mut Transaction<'static, Any>,
-    record: &RecordId,
-    id: &SealedId,
-) -> Result<(), LedgerError> {
-    let kind = id.kind.and_then(|kind| serde_json::to_value(kind).ok());
-    sqlx::query(
-        "UPDATE record SET known = 'issued', sealed_id = $2, id_fingerprint = $3, id_kind = $4 WHERE record_id = $1",
-    )
-    .bind(record.as_str())
-    .bind(id.sealed.as_str())
-    .bind(id.fingerprint.as_str())
-    .bind(kind.as_ref().and_then(|kind| kind.as_str()).map(str::to_owned))
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 async fn write_answer(
     tx: &mut Transaction<'static, Any>,
     case: &Case,
-    label: &str,
+    label: Label,
     reason: Option<&Reason>,
 ) -> Result<(), LedgerError> {
     let text = reason.map(serde_json::to_string).transpose();
     sqlx::query("UPDATE attempt SET answer = $2, reason = $3 WHERE attempt_id = $1")
         .bind(case.attempt.id.to_string())
-        .bind(label.to_owned())
+        .bind(label.as_str())
         .bind(text.map_err(|_| LedgerError::Unreadable("reason"))?)
         .execute(&mut **tx)
         .await?;
     Ok(())
 }
 
-fn ask_again(newest: &Case) -> Resolution {
-    let waits = matches!(newest.attempt.state, State::Received | State::Requested);
-    if waits { Resolution::AskAgain(newest.attempt.id) } else { Resolution::Noted }
+/// The reply as the rules see it; whose an issued ID is, only the ledger can tell.
+async fn kind_of(
+    tx: &mut Transaction<'static, Any>,
+    addressed: &Case,
+    reply: &VendorReply,
+) -> Result<ReplyKind, LedgerError> {
+    Ok(match reply {
+        VendorReply::Issued(id) => {
+            let row = sqlx::query("SELECT record_id FROM record WHERE id_fingerprint = $1")
+                .bind(id.fingerprint.as_str())
+                .fetch_optional(&mut **tx)
+                .await?;
+            let owner: Option<String> = row.map(|row| row.try_get("record_id")).transpose()?;
+            ReplyKind::Issued(match owner {
+                None => Owner::Nobody,
+                Some(owner) if owner == addressed.record.id.as_str() => Owner::ThisRecord,
+                Some(_) => Owner::AnotherRecord,
+            })
+        }
+        VendorReply::Recorded => ReplyKind::Recorded,
+        VendorReply::Rejected(_) => ReplyKind::Rejected,
+        VendorReply::Retry => ReplyKind::Retry,
+        VendorReply::Pending(_) => ReplyKind::Pending,
+    })
 }
 
-async fn pending(
+async fn learn(
+    tx: &mut Transaction<'static, Any>,
+    record: &RecordId,
+    known: Known,
+    reply: &VendorReply,
+) -> Result<(), LedgerError> {
+    sqlx::query("UPDATE record SET known = $2 WHERE record_id = $1")
+        .bind(record.as_str())
+        .bind(known.as_str())
+        .execute(&mut **tx)
+        .await?;
+    let VendorReply::Issued(id) = reply else { return Ok(()) };
+    let kind = id.kind.and_then(|kind| serde_json::to_value(kind).ok());
+    sqlx::query("UPDATE record SET sealed_id = $2, id_fingerprint = $3, id_kind = $4 WHERE record_id = $1")
+        .bind(record.as_str())
+        .bind(id.sealed.as_str())
+        .bind(id.fingerprint.as_str())
+        .bind(kind.as_ref().and_then(|kind| kind.as_str()).map(str::to_owned))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Keeps the ID system's own reference; it has the request, so that the wait for its reply begins anew.
+async fn refer(
     tx: &mut Transaction<'static, Any>,
     addressed: &Case,
     reference: Option<&str>,
-) -> Result<Resolution, LedgerError> {
+) -> Result<(), LedgerError> {
     sqlx::query("UPDATE record SET reference = COALESCE($2, reference) WHERE record_id = $1")
         .bind(addressed.record.id.as_str())
         .bind(reference.map(str::to_owned))
         .execute(&mut **tx)
         .await?;
-    // The ID system has it: the wait for its reply begins anew.
     if addressed.attempt.state == State::Requested {
         with_id_system(tx, addressed.attempt.id).await?;
     }
-    Ok(Resolution::Noted)
+    Ok(())
 }
 
 /// The attempt that a reply addresses and the record's newest.

@@ -5,9 +5,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use sqlx::{Any, Row as _, Transaction};
+
 use super::history::Note;
 use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
+use crate::domain::hold::{Hold, Standing, may_finish, may_intend};
 use crate::domain::{AttemptId, Cause, Event, State};
 
 /// The right to write one record, until it ends.
@@ -40,25 +44,28 @@ impl Ledger {
         let Some(case) = self.case(attempt).await? else {
             return Ok(Err(LeaseRefusal::Unknown));
         };
-        let mut tx = self.pool.begin().await?;
-        let taken = sqlx::query(
-            "UPDATE record SET lease_owner = $2, lease_until = (SELECT now_ms FROM clock) + $3, fence = fence + 1 \
-             WHERE record_id = $1 AND lease_until <= (SELECT now_ms FROM clock)",
-        )
-        .bind(case.record.id.as_str())
-        .bind(self.who.to_string())
-        .bind(millis(ttl))
-        .execute(&mut *tx)
-        .await?;
-        if taken.rows_affected() != 1 {
+        let record = case.record.id.as_str();
+        let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
+        let (hold, now) = hold(&mut tx, record).await?;
+        if !hold.may_lease(now) {
             tx.rollback().await?;
             return Ok(Err(LeaseRefusal::Taken));
         }
-        let row = sqlx::query("SELECT fence FROM record WHERE record_id = $1")
-            .bind(case.record.id.as_str())
-            .fetch_one(&mut *tx)
-            .await?;
-        let fence = sqlx::Row::try_get(&row, "fence")?;
+        let fence = hold.fence + 1;
+        let taken = sqlx::query(
+            "UPDATE record SET lease_owner = $2, lease_until = (SELECT now_ms FROM clock) + $3, fence = $4 \
+             WHERE record_id = $1 AND fence = $5",
+        )
+        .bind(record)
+        .bind(self.who.to_string())
+        .bind(millis(ttl))
+        .bind(fence)
+        .bind(hold.fence)
+        .execute(&mut *tx)
+        .await?;
+        if taken.rows_affected() != 1 {
+            return Err(LedgerError::Raced);
+        }
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
         tx.commit().await?;
         Ok(Ok((Lease { attempt, fence }, case)))
@@ -87,12 +94,20 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing may be written then.
     pub async fn intend(&self, lease: Lease, ttl: Duration) -> Result<bool, LedgerError> {
-        let mut tx = self.pool.begin().await?;
+        let case = self.case(lease.attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
+        let record = case.record.id.as_str();
+        let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
+        let case = rows::case_in(&mut tx, lease.attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
+        let (hold, now) = hold(&mut tx, record).await?;
+        let standing = Standing { hold, newest: case.is_newest(), state: case.attempt.state };
+        if !may_intend(&standing, lease.fence, now) {
+            tx.rollback().await?;
+            return Ok(false);
+        }
         let intended = sqlx::query(
             "UPDATE record SET intent_attempt = $1, intent_at = (SELECT now_ms FROM clock), \
              lease_until = (SELECT now_ms FROM clock) + $3 \
-             WHERE newest_attempt = $1 AND fence = $2 AND lease_until > (SELECT now_ms FROM clock) \
-             AND EXISTS (SELECT 1 FROM attempt WHERE attempt_id = $1 AND state = 'answered')",
+             WHERE newest_attempt = $1 AND fence = $2",
         )
         .bind(lease.attempt.to_string())
         .bind(lease.fence)
@@ -100,10 +115,8 @@ impl Ledger {
         .execute(&mut *tx)
         .await?;
         if intended.rows_affected() != 1 {
-            tx.rollback().await?;
-            return Ok(false);
+            return Err(LedgerError::Raced);
         }
-        let case = rows::case_in(&mut tx, lease.attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
         let note = Note {
             record: case.record.id.as_str(),
             attempt: Some(lease.attempt),
@@ -116,7 +129,8 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Clears the intent: the write certainly did not take place.
+    /// Clears the intent: the write certainly did not take place. Leaves it to its owner when the lease was
+    /// taken over.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; the intent then waits out its quarantine.
@@ -124,6 +138,10 @@ impl Ledger {
         let Some(case) = self.case(lease.attempt).await? else { return Ok(()) };
         let record = case.record.id.as_str();
         let Some(mut tx) = self.on_record(record).await? else { return Ok(()) };
+        let (hold, _) = hold(&mut tx, record).await?;
+        if !hold.is_last(lease.fence) {
+            return Ok(tx.rollback().await?);
+        }
         sqlx::query(
             "UPDATE record SET intent_attempt = NULL, intent_at = NULL \
              WHERE record_id = $1 AND fence = $2 AND intent_attempt = $3",
@@ -144,20 +162,27 @@ impl Ledger {
         Ok(tx.commit().await?)
     }
 
-    /// Ends (or parks) an attempt and clears its intent: how the write ended is known.
+    /// Ends (or parks) the attempt of a lease and clears its intent: how the write ended is known.
     ///
     /// # Errors
-    /// [`LedgerError::Conflict`] when the event is not legal for the attempt as it stands; the intent is cleared
-    /// then as well.
+    /// [`LedgerError::LeaseLost`] when another confirmer has begun a turn since and this one knows nothing for sure
+    /// ([`may_finish`]); nothing is changed then. [`LedgerError::Conflict`] when the event is not legal for the
+    /// attempt as it stands; the intent is cleared then as well.
     pub async fn finish(
         &self,
-        attempt: AttemptId,
+        lease: Lease,
         event: Event,
         cause: Option<Cause>,
     ) -> Result<State, LedgerError> {
+        let attempt = lease.attempt;
         let case = self.case(attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
         let record = case.record.id.as_str();
         let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
+        let (hold, _) = hold(&mut tx, record).await?;
+        if !may_finish(&hold, lease.fence, event) {
+            tx.rollback().await?;
+            return Err(LedgerError::LeaseLost);
+        }
         // A conflict is found before anything is written; the end of the write is known all the same.
         let shifted = match self.shift(&mut tx, attempt, event, Stage::Confirm, cause).await {
             Ok(state) => Ok(state),
@@ -186,6 +211,18 @@ impl Ledger {
         self.shift(&mut tx, case.attempt.id, Event::Park, stage, Some(cause)).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// The lease on a record and the time, by the ledger's clock.
+async fn hold(tx: &mut Transaction<'static, Any>, record: &str) -> Result<(Hold, Timestamp), LedgerError> {
+    let row = sqlx::query(
+        "SELECT fence, lease_until, (SELECT now_ms FROM clock) AS now_ms FROM record WHERE record_id = $1",
+    )
+    .bind(record)
+    .fetch_one(&mut **tx)
+    .await?;
+    let hold = Hold { fence: row.try_get("fence")?, until: rows::timestamp(row.try_get("lease_until")?)? };
+    Ok((hold, rows::timestamp(row.try_get("now_ms")?)?))
 }
 
 pub(super) fn millis(duration: Duration) -> i64 {

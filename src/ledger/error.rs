@@ -30,6 +30,9 @@ pub enum LedgerError {
     /// The attempt was moved by another process between read and write.
     #[error("another process moved the attempt at the same moment")]
     Raced,
+    /// Another confirmer has taken the lease over.
+    #[error("another confirmer has taken the record over")]
+    LeaseLost,
     /// The row is gone.
     #[error("the ledger does not have this {0}")]
     Missing(&'static str),
@@ -39,7 +42,7 @@ impl LedgerError {
     /// Whether the same step may succeed later as it is.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::Raced => true,
+            Self::Unavailable(_) | Self::Raced | Self::LeaseLost => true,
             Self::Scheme
             | Self::Url(_)
             | Self::Migrate(_)

@@ -21,6 +21,10 @@ pub enum Stage {
     Confirm,
     /// What is silent is looked after.
     Sweep,
+    /// Tokens are kept alive.
+    Tokens,
+    /// An operator steps in.
+    Operate,
 }
 
 impl Stage {
@@ -32,6 +36,8 @@ impl Stage {
             Self::Resolve => "resolve",
             Self::Confirm => "confirm",
             Self::Sweep => "sweep",
+            Self::Tokens => "tokens",
+            Self::Operate => "operate",
         }
     }
 }
@@ -49,8 +55,10 @@ pub struct Entry {
     pub what: String,
     /// Why, where there is a cause.
     pub cause: Option<String>,
-    /// Which process.
+    /// Which process, or which operator.
     pub who: String,
+    /// What the operator says of it.
+    pub why: Option<String>,
 }
 
 /// An entry to be written.
@@ -107,7 +115,7 @@ impl Ledger {
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
     pub async fn history(&self, record: &RecordId) -> Result<Vec<Entry>, LedgerError> {
         let found = sqlx::query(
-            "SELECT attempt_id, at, stage, what, cause, who FROM history WHERE record_id = $1 \
+            "SELECT attempt_id, at, stage, what, cause, who, why FROM history WHERE record_id = $1 \
              ORDER BY at, entry_id",
         )
         .bind(record.as_str())
@@ -123,6 +131,7 @@ impl Ledger {
                     what: row.try_get("what")?,
                     cause: row.try_get("cause")?,
                     who: row.try_get("who")?,
+                    why: row.try_get("why")?,
                 })
             })
             .collect()

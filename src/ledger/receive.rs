@@ -8,6 +8,7 @@ use sqlx::{Any, Row as _, Transaction};
 use super::history::Note;
 use super::rows::{self, Case, cause_text, required};
 use super::{Ledger, LedgerError, Stage};
+use crate::domain::hold::supersedes;
 use crate::domain::{AttemptId, Cause, Event, Registration, RegistrationNumber, RequestId, State, next};
 
 /// What came of taking a registration in.
@@ -92,7 +93,7 @@ impl Ledger {
         let (submissions, stamp): (i64, Option<i64>) =
             (row.try_get("submissions")?, row.try_get("newest_stamp")?);
         let ours = key.stamp.as_millisecond();
-        let newest = stamp.is_none_or(|stamp| ours > stamp);
+        let newest = supersedes(rows::timestamp(ours)?, stamp.map(rows::timestamp).transpose()?);
         let state = if newest { State::Received } else { State::Superseded };
         if newest {
             self.supersede_older(tx, registration).await?;
@@ -191,7 +192,7 @@ impl Ledger {
 }
 
 /// Gives the record its number unless it has one; says whether it has one now.
-async fn allocate(
+pub(super) async fn allocate(
     tx: &mut Transaction<'static, Any>,
     registration: &Registration,
     number: &RegistrationNumber,

@@ -5,36 +5,11 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::{Ledger, LedgerError};
+use crate::domain::resolve::{Known, Label, Party};
 use crate::domain::{
     AttemptId, Cause, Dialect, EventKind, IdKind, Reason, RecordId, RegistrationNumber, RequestId, State,
     TrackingId,
 };
-
-/// A final answer that belongs to the record rather than to one submission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    /// An ID was issued.
-    Issued,
-    /// The death is recorded.
-    Recorded,
-}
-
-impl Known {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Issued => "issued",
-            Self::Recorded => "recorded",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "issued" => Some(Self::Issued),
-            "recorded" => Some(Self::Recorded),
-            _ => None,
-        }
-    }
-}
 
 /// A write to OpenCRVS that was begun and whose end is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,8 +70,8 @@ pub struct AttemptRow {
     pub state: State,
     /// Why it stands there, where there is a cause.
     pub cause: Option<String>,
-    /// [`Answer::label`](crate::domain::Answer::label) of its answer.
-    pub answer: Option<String>,
+    /// The kind of its answer.
+    pub answer: Option<Label>,
     /// Why it was rejected.
     pub reason: Option<Reason>,
     /// The trace that its request went out in (`traceparent`).
@@ -136,6 +111,11 @@ impl Case {
     /// Whether no newer attempt of the record was recorded.
     pub fn is_newest(&self) -> bool {
         self.record.newest == self.attempt.id
+    }
+
+    /// The attempt as the rules see it.
+    pub(super) fn party(&self) -> Party {
+        Party { state: self.attempt.state, answer: self.attempt.answer }
     }
 }
 
@@ -204,7 +184,7 @@ fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
         sealed_token: row.try_get("sealed_token")?,
         state: required(row, "state", State::parse)?,
         cause: row.try_get("cause")?,
-        answer: row.try_get("answer")?,
+        answer: optional(row, "answer", Label::parse)?,
         reason: optional(row, "reason", |text| serde_json::from_str(text).ok())?,
         trace: row.try_get("trace")?,
         recorded_at: timestamp(row.try_get("recorded_at")?)?,

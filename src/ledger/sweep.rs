@@ -10,8 +10,9 @@ use sqlx::{Any, Row as _, Transaction};
 
 use super::confirm::millis;
 use super::history::Note;
-use super::rows::{self, Case, Known, required};
+use super::rows::{self, Case, required};
 use super::{Ledger, LedgerError, Stage};
+use crate::domain::resolve::Known;
 use crate::domain::{AttemptId, Cause, Event, Lane, RecordId, State, next};
 
 /// What came of an attempt whose token is dead.

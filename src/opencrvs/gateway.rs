@@ -7,6 +7,7 @@
 //! never part of one.
 
 mod fault;
+mod waiting;
 
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 pub use fault::{FaultClass, GatewayFault};
+pub use waiting::{UserToken, UserTokenFault, Waiting, WaitingList};
 
 use super::{ClientSettings, client};
 use crate::domain::{NationalId, RecordId, RecordState, RegistrationNumber};

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
@@ -15,6 +17,34 @@ use url::Url;
 
 use super::token::{RecordToken, TokenFault, plausible, verify};
 use super::{ClientSettings, client};
+
+/// Names a key without showing it: the SHA-256 of its PEM, the same in every process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyId(String);
+
+impl KeyId {
+    fn of(pem: &[u8]) -> Self {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, pem);
+        Self(URL_SAFE_NO_PAD.encode(digest.as_ref()))
+    }
+
+    /// The name as the ledger has it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A key and its name.
+struct AuthKey {
+    id: KeyId,
+    key: DecodingKey,
+}
+
+impl AuthKey {
+    fn parse(pem: &[u8]) -> Option<Self> {
+        Some(Self { key: DecodingKey::from_rsa_pem(pem).ok()?, id: KeyId::of(pem) })
+    }
+}
 
 /// How the key is got.
 #[derive(Debug, Clone)]
@@ -33,7 +63,7 @@ pub struct KeyStore {
     url: Url,
     refetch: Duration,
     cache: Option<PathBuf>,
-    known: RwLock<Option<Arc<DecodingKey>>>,
+    known: RwLock<Option<Arc<AuthKey>>>,
     /// When the last fetch was begun; held while one runs.
     last: Mutex<Option<Instant>>,
 }
@@ -45,7 +75,7 @@ impl KeyStore {
     /// When the HTTP client cannot be made.
     pub fn new(settings: KeyStoreSettings) -> Result<Self, reqwest::Error> {
         let kept = settings.cache.as_deref().and_then(|path| std::fs::read(path).ok());
-        let known = kept.and_then(|pem| DecodingKey::from_rsa_pem(&pem).ok()).map(Arc::new);
+        let known = kept.and_then(|pem| AuthKey::parse(&pem)).map(Arc::new);
         Ok(Self {
             http: client(&settings.auth)?,
             url: well_known(&settings.auth.url),
@@ -80,21 +110,34 @@ impl KeyStore {
             self.refresh(&mut last).await;
         }
         drop(last);
-        self.key().await.map_or(Err(TokenFault::NoKey), |key| verify(token, &key))
+        self.key().await.map_or(Err(TokenFault::NoKey), |known| verify(token, &known.key))
     }
 
-    async fn key(&self) -> Option<Arc<DecodingKey>> {
+    /// Asks auth for its key as soon as that is permitted, and names it. `None`: auth did not give one; what was
+    /// known before still holds.
+    pub async fn look(&self) -> Option<KeyId> {
+        let mut last = self.last.lock().await;
+        if self.refresh(&mut last).await { Some(self.key().await?.id.clone()) } else { None }
+    }
+
+    /// What the key of this name says of a token, without asking anybody. `None`: another key is known by now.
+    pub async fn judge(&self, token: &str, key: &KeyId) -> Option<Result<RecordToken, TokenFault>> {
+        let known = self.key().await.filter(|known| known.id == *key)?;
+        Some(plausible(token).and_then(|()| verify(token, &known.key)))
+    }
+
+    async fn key(&self) -> Option<Arc<AuthKey>> {
         self.known.read().await.clone()
     }
 
     /// What the known key says, unless another key might say something else.
     async fn judged(&self, token: &str) -> Option<Result<RecordToken, TokenFault>> {
-        let verdict = verify(token, &*self.key().await?);
+        let verdict = verify(token, &self.key().await?.key);
         (verdict.as_ref().err() != Some(&TokenFault::Signature)).then_some(verdict)
     }
 
-    /// Fetches the key as soon as that is permitted.
-    async fn refresh(&self, last: &mut Option<Instant>) {
+    /// Fetches the key as soon as that is permitted; says whether there was one.
+    async fn refresh(&self, last: &mut Option<Instant>) -> bool {
         if let Some(begun) = *last {
             tokio::time::sleep_until(begun + self.refetch).await;
         }
@@ -103,19 +146,22 @@ impl KeyStore {
             Ok((pem, key)) => {
                 *self.known.write().await = Some(Arc::new(key));
                 self.keep(&pem);
+                true
             }
-            Err(cause) => tracing::warn!(cause, "auth's public key could not be fetched"),
+            Err(cause) => {
+                tracing::warn!(cause, "auth's public key could not be fetched");
+                false
+            }
         }
     }
 
-    async fn fetch(&self) -> Result<(Vec<u8>, DecodingKey), &'static str> {
+    async fn fetch(&self) -> Result<(Vec<u8>, AuthKey), &'static str> {
         let answer = self.http.get(self.url.clone()).send().await.map_err(|_| "auth did not answer")?;
         if !answer.status().is_success() {
             return Err("auth answered with an error");
         }
         let pem = answer.bytes().await.map_err(|_| "auth's answer broke off")?.to_vec();
-        let key =
-            DecodingKey::from_rsa_pem(&pem).map_err(|_| "auth's answer is not an RSA public key in PEM")?;
+        let key = AuthKey::parse(&pem).ok_or("auth's answer is not an RSA public key in PEM")?;
         Ok((pem, key))
     }
 

@@ -14,6 +14,7 @@ mod service;
 mod settings;
 mod state;
 mod vendor;
+mod verdict;
 
 pub use args::{NidArgs, run};
 pub use garbage::Garbage;
@@ -22,3 +23,4 @@ pub use service::NidSim;
 pub use settings::VendorSettings;
 pub use state::NidState;
 pub use vendor::Vendor;
+pub use verdict::{Asked, Rejects, Verdict};

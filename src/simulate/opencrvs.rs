@@ -17,6 +17,7 @@ mod graphql;
 mod keys;
 mod load;
 mod record;
+mod search;
 mod seat;
 mod submit;
 mod tally;
@@ -217,6 +218,14 @@ impl OpencrvsSim {
     pub fn record_claims(&self, record: &str) -> Claims {
         let registrar = self.inspect(|book| book.record(record).map(|record| record.registrar.clone()));
         self.core.record_claims(&registrar.unwrap_or_else(|| format!("5f{:022x}", 0)), record)
+    }
+
+    /// The token of a user, who is a registrar of that id, with these scopes.
+    ///
+    /// # Errors
+    /// [`SimulateError::Token`] when signing fails.
+    pub fn user_token(&self, user: &str, scope: &[&str]) -> Result<String, SimulateError> {
+        self.mint(&Claims::user(user, scope, Timestamp::now()))
     }
 
     /// Signs any claims with auth's key.

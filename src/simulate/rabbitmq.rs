@@ -1,11 +1,13 @@
 //! A private RabbitMQ node in a directory of its own: for the demo, the sandbox and the tests.
 //!
 //! It uses the system's package and nothing else of the system's: own ports on the loopback interface, own cookie,
-//! own port mapper, own data. The system's node, if there is one, is not touched. [`Cluster`] is several of them.
+//! own port mapper, own data. The system's node, if there is one, is not touched. With `NIDBRIDGE_RABBITMQ` set it
+//! uses another system's package (see [`installation`]). [`Cluster`] is several of them.
 //!
 //! Invariant: nothing is left running when we end, however we end (see [`Guardian`]).
 
 mod cluster;
+mod installation;
 mod launch;
 
 use std::fs;
@@ -87,7 +89,7 @@ impl Node {
     }
 
     async fn launch(dir: &Path, topologies: &[Topology], temporary: bool) -> Result<Self, NodeError> {
-        if !Path::new(launch::SERVER).exists() {
+        if !installation::has(launch::SERVER) {
             return Err(NodeError::Missing);
         }
         let ports = free_ports(1).map_err(io_error("there are no free ports"))?;

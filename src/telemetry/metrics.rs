@@ -57,6 +57,7 @@ pub struct Metrics {
     broker_connected: Gauges<1>,
     sweeps: Counters<1>,
     swept: Counters<1>,
+    tokens: Counters<1>,
     erased: Counter,
     spooled: Counter,
     spool_files: Gauge,
@@ -138,6 +139,11 @@ impl Metrics {
                 Family::default(),
             ),
             swept: book.enter(names::SWEPT, "Attempts whose next hop was published again", Family::default()),
+            tokens: book.enter(
+                names::TOKENS,
+                "Record tokens that were looked after, by what came of it",
+                Family::default(),
+            ),
             erased: book.enter(names::ERASED, "Records whose sealed values were erased", Counter::default()),
             spooled: book.enter(
                 names::SPOOLED,
@@ -233,6 +239,11 @@ impl Metrics {
         self.swept.get_or_create(&[label(names::STATE, state.as_str())]).inc();
     }
 
+    /// A record token was looked after, and this came of it.
+    pub fn token(&self, outcome: &'static str) {
+        self.tokens.get_or_create(&[label(names::OUTCOME, outcome)]).inc();
+    }
+
     /// The sealed values of a record were erased.
     pub fn erased(&self) {
         self.erased.inc();
@@ -307,6 +318,7 @@ mod tests {
         metrics.sweep("done");
         metrics.swept(State::Requested);
         metrics.erased();
+        metrics.token("renewed");
         metrics.reconnected("bridge");
         metrics.unsettled("record");
         metrics.requested(&EventKind::Birth);
@@ -331,6 +343,7 @@ mod tests {
             "nidbridge_sweeps_total{outcome=\"done\"} 1",
             "nidbridge_swept_total{state=\"requested\"} 1",
             "nidbridge_erased_total 1",
+            "nidbridge_tokens_total{outcome=\"renewed\"} 1",
             "nidbridge_broker_reconnects_total{link=\"bridge\"} 1",
             "nidbridge_unsettled_total{stage=\"record\"} 1",
             "nidbridge_requests_total{event=\"birth\"} 1",

@@ -34,6 +34,8 @@ pub const BROKER_CONNECTED: &str = "nidbridge_broker_connected";
 pub const SWEEPS: &str = "nidbridge_sweeps_total";
 /// Attempts whose next hop the sweeper published again, by their state.
 pub const SWEPT: &str = "nidbridge_swept_total";
+/// Record tokens that the keeper looked after, by what came of it.
+pub const TOKENS: &str = "nidbridge_tokens_total";
 /// Records whose sealed values were erased.
 pub const ERASED: &str = "nidbridge_erased_total";
 /// Registrations that a front put on its own disk because the broker took none.

@@ -13,7 +13,7 @@ use super::record::{Asking, ask_about, open_view};
 use super::settle::{Fault, settled};
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Handler, Incoming, Outgoing, Publisher, Settlement, Target};
-use crate::domain::{Cause, MESSAGE_VERSION, RequestMessage, State};
+use crate::domain::{Cause, MESSAGE_VERSION, Reason, RequestMessage, State};
 use crate::ledger::{Case, Ledger, Stage};
 use crate::nid::{Ask, Request};
 use crate::seal::Sealer;
@@ -72,9 +72,18 @@ impl Send {
             Err(Fault::Seal(_)) => return self.park(&case, Cause::Unsealable).await,
             Err(fault) => return Err(fault),
         };
-        let Some(Ask::Request(request)) = ask_about(&case, &view, &self.asking) else {
+        let request = match ask_about(&case, &view, &self.asking) {
+            Some(Ask::Request(request)) => request,
+            // It stopped before *record* could decide, and an operator has let it go on.
+            Some(Ask::Nothing) if case.attempt.state == State::Received => {
+                return self.answer(&case, None).await;
+            }
+            Some(Ask::Unfit(reason)) if case.attempt.state == State::Received => {
+                return self.answer(&case, Some(&reason)).await;
+            }
             // *record* sends only what can be asked; the release or the mapping has changed since.
-            return self.park(&case, Cause::Malformed).await;
+            Some(Ask::Nothing | Ask::Unfit(_)) => return self.park(&case, Cause::Malformed).await,
+            None => return self.park(&case, Cause::NumberTaken).await,
         };
         let trace = telemetry::remember(&Span::current());
         self.ledger.requested(&case, AMQP_SYSTEM, trace.as_deref()).await?;
@@ -87,10 +96,15 @@ impl Send {
         );
         // An ID that is known belongs to this attempt as well; the ID system still gets the corrected data.
         if case.record.at_hand().is_some() {
-            self.ledger.answer(&case, None).await?;
-            if let Some(answered) = self.ledger.case(case.attempt.id).await? {
-                self.next.drive(&answered).await?;
-            }
+            return self.answer(&case, None).await;
+        }
+        Ok(Settlement::Done)
+    }
+
+    async fn answer(&self, case: &Case, otherwise: Option<&Reason>) -> Result<Settlement, Fault> {
+        self.ledger.answer(case, otherwise).await?;
+        if let Some(answered) = self.ledger.case(case.attempt.id).await? {
+            self.next.drive(&answered).await?;
         }
         Ok(Settlement::Done)
     }

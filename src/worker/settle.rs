@@ -30,6 +30,7 @@ impl Fault {
     pub(crate) fn settlement(&self) -> Settlement {
         match self {
             Self::Ledger(LedgerError::Conflict(_)) => delay(Cause::Internal),
+            Self::Ledger(LedgerError::LeaseLost) => delay(Cause::Leased),
             Self::Ledger(fault) if fault.is_transient() => delay(Cause::LedgerUnavailable),
             Self::Ledger(_) => park(Cause::Internal),
             Self::Publish(_) => delay(Cause::BrokerUnavailable),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use nidbridge::domain::resolve::Label;
 use nidbridge::domain::{
     AttemptKey, Cause, Dialect, Event, EventKind, NationalId, Reason, ReasonCode, RecordId, Registration,
     RegistrationNumber, State, TrackingId,
@@ -142,7 +143,7 @@ async fn an_id_beside_a_newer_rejection_is_for_an_operator_to_decide() {
         let late = reply(ledger, &first, 1, &issued(ledger, "1111111111")).await;
         assert_eq!(late, Resolution::Refused(Cause::OrphanId));
         let case = ledger.case(second.attempt.id).await.unwrap().unwrap();
-        assert_eq!(case.attempt.answer.as_deref(), Some("rejected"));
+        assert_eq!(case.attempt.answer, Some(Label::Rejected));
     }
 }
 
@@ -223,10 +224,55 @@ async fn an_intent_stands_until_the_end_of_the_write_is_known() {
         assert_eq!(intent(ledger.case(case.attempt.id).await.unwrap().unwrap()), Some(case.attempt.id));
         // A newer attempt comes in while the write is under way: its end is still recorded, and clears the intent.
         receive(ledger, "r", 1).await;
-        let ended = ledger.finish(case.attempt.id, Event::Confirm, None).await;
+        let ended = ledger.finish(lease, Event::Confirm, None).await;
         assert!(matches!(ended, Err(LedgerError::Conflict(_))), "{ended:?}");
         assert_eq!(intent(ledger.case(case.attempt.id).await.unwrap().unwrap()), None);
         ledger.release(lease).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_was_taken_over_ends_nothing_but_by_knowing_of_the_registration() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let case = requested(ledger, "r", 0).await;
+        reply(ledger, &case, 1, &issued(ledger, "1111111111")).await;
+        let (stopped, _) = ledger.lease(case.attempt.id, Duration::ZERO).await.unwrap().unwrap();
+        let (writing, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+        assert!(ledger.intend(writing, TTL).await.unwrap());
+        ledger.retract(stopped, Cause::Leased).await.unwrap();
+        let parked = ledger.finish(stopped, Event::Park, Some(Cause::RecordRefused)).await;
+        assert!(matches!(parked, Err(LedgerError::LeaseLost)), "{parked:?}");
+        let now = ledger.case(case.attempt.id).await.unwrap().unwrap();
+        assert_eq!((now.attempt.state, now.record.intent.is_some()), (State::Answered, true));
+        assert_eq!(ledger.finish(stopped, Event::Confirm, None).await.unwrap(), State::Confirmed);
+        ledger.release(writing).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_outlives_what_is_said_of_the_submission_that_it_answered() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let first = requested(ledger, "r", 0).await;
+        let second = requested(ledger, "r", 1).await;
+        let id = issued(ledger, "1111111111");
+        assert_eq!(reply(ledger, &first, 1, &id).await, Resolution::Answered(second.attempt.id));
+        // The process stopped before it told the confirmer; meanwhile the ID system contradicts itself.
+        let refused = Resolution::Refused(Cause::ContradictoryAnswer);
+        assert_eq!(reply(ledger, &first, 1, &rejected()).await, refused);
+        assert_eq!(reply(ledger, &first, 2, &rejected()).await, refused);
+        assert_eq!(reply(ledger, &first, 1, &id).await, Resolution::Answered(second.attempt.id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_comes_after_the_newest_submission_was_rejected_is_an_alarm() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let first = requested(ledger, "r", 0).await;
+        let second = requested(ledger, "r", 1).await;
+        reply(ledger, &first, 2, &rejected()).await;
+        let refused = Resolution::Refused(Cause::OrphanId);
+        assert_eq!(reply(ledger, &first, 1, &issued(ledger, "1111111111")).await, refused);
+        assert_eq!(state(ledger, &second).await, State::Answered);
     }
 }
 
@@ -247,7 +293,8 @@ async fn what_is_not_answered_or_not_the_newest_is_not_written() {
 async fn an_id_for_a_record_that_opencrvs_took_back_is_an_alarm() {
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;
-        ledger.finish(case.attempt.id, Event::Withdraw, None).await.unwrap();
+        let (lease, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+        ledger.finish(lease, Event::Withdraw, Some(Cause::MovedOn)).await.unwrap();
         let refused = Resolution::Refused(Cause::OrphanId);
         assert_eq!(reply(ledger, &case, 1, &issued(ledger, "1111111111")).await, refused);
         assert_eq!(state(ledger, &case).await, State::Withdrawn);

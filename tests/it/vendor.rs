@@ -128,3 +128,39 @@ async fn a_held_vendor_reads_on_and_answers_as_scripted_when_it_is_let_go() {
     );
     assert_eq!(sim.state().rejected().collect::<Vec<_>>(), ["birth-7"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vendor_that_is_killed_says_afterwards_what_it_still_had_to_say() {
+    let ground = Ground::fresh().await;
+    let (ours, vendors) = both(&ground).await;
+    let settings = VendorSettings {
+        latency_min: Duration::from_millis(700),
+        latency_max: Duration::from_millis(1_300),
+        ..VendorSettings::default()
+    };
+    let sim = NidSim::start(settings, &vendors);
+    for person in 0..30 {
+        ours.publisher().publish(&Target::nid_requests("birth"), request("birth", person)).await.unwrap();
+    }
+    eventually(SOON, "requests to be read", async || (sim.state().persons > 0).then_some(())).await;
+    sim.kill().await;
+    sim.kill().await;
+    vendors.close().await;
+    let (before, seen) = (sim.state(), sim.unsent());
+    assert!(seen > 0 && before.published < 30, "{seen} {before:?}");
+    let (_, vendors) = both(&ground).await;
+    sim.restart(&vendors);
+    sim.restart(&vendors);
+    let mut said: HashMap<String, Value> = HashMap::new();
+    while said.len() < 30 {
+        for (_, reply) in replies(&ours, 1).await {
+            let request = reply["request_id"].as_str().unwrap().to_owned();
+            let first = said.entry(request).or_insert_with(|| reply.clone());
+            assert_eq!(*first, reply, "the same submission got another answer");
+        }
+    }
+    eventually(SOON, "all to be said", async || (sim.unsent() == 0).then_some(())).await;
+    let after = sim.state();
+    assert_eq!((after.persons, after.persons_doubled, after.ids_doubled), (30, 0, 0));
+    assert!(after.repeats > 0, "no request was in the hands of the vendor that was killed");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use super::{NidSim, NidState, VendorSettings};
+use super::{NidSim, NidState, Rejects, VendorSettings};
 use crate::broker::{Link, LinkSettings, Topology, TopologySettings};
 
 /// A simulated ID system on the queue contract.
@@ -38,6 +38,15 @@ pub struct NidArgs {
     /// How late those are.
     #[arg(long, default_value_t = 5_000, value_name = "MILLISECONDS")]
     pub late_by_ms: u64,
+    /// The share of submissions that are answered without any latency.
+    #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
+    pub at_once: f64,
+    /// The share of submissions that are answered twice, differently.
+    #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
+    pub contradict: f64,
+    /// Who is rejected is rejected with every submission, corrected or not.
+    #[arg(long)]
+    pub reject_for_good: bool,
     /// The share of submissions that something useless is sent for too.
     #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
     pub garbage: f64,
@@ -50,6 +59,9 @@ impl NidArgs {
             latency_min: Duration::from_millis(self.latency_ms.0),
             latency_max: Duration::from_millis(self.latency_ms.1),
             reject: self.reject,
+            rejects: if self.reject_for_good { Rejects::EveryTime } else { Rejects::EachSubmission },
+            at_once: self.at_once,
+            contradict: self.contradict,
             retry: self.retry,
             pending: self.pending,
             duplicate: self.duplicate,

@@ -17,6 +17,7 @@ pub(super) struct Manner {
     pub(super) pending: bool,
     pub(super) duplicate: bool,
     pub(super) garbage: Option<Garbage>,
+    pub(super) at_once: bool,
 }
 
 impl Manner {
@@ -30,7 +31,9 @@ impl Manner {
         let wants_garbage = chance.f64() < settings.garbage;
         let pick = chance.usize(..settings.garbage_kinds.len().max(1));
         let garbage = wants_garbage.then(|| settings.garbage_kinds.get(pick).copied()).flatten();
-        Self { latency, late, retry, pending, duplicate, garbage }
+        let at_once = chance.f64() < settings.at_once && late.is_none();
+        let latency = if at_once { Duration::ZERO } else { latency };
+        Self { latency, late, retry, pending, duplicate, garbage, at_once }
     }
 
     /// When the answer is due.

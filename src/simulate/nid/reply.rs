@@ -33,6 +33,8 @@ impl Final {
 pub struct Planned {
     /// How long after the request.
     pub after: Duration,
+    /// How long at least after the message before it, for the same request, was confirmed.
+    pub apart: Duration,
     /// The routing key.
     pub routing_key: &'static str,
     /// The AMQP correlation id: the request's id.

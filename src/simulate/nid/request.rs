@@ -2,24 +2,10 @@
 
 use serde_json::Value;
 
+use super::verdict::Asked;
+
 const BIRTH: &str = "crvs.nid.birth.request.v1";
 const DEATH: &str = "crvs.nid.death.request.v1";
-
-/// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
-    Birth,
-    Death,
-}
-
-impl Asked {
-    pub(super) fn reply_to(self) -> &'static str {
-        match self {
-            Self::Birth => "reply.birth",
-            Self::Death => "reply.death",
-        }
-    }
-}
 
 /// A request that can be answered.
 #[derive(Debug, Clone)]

@@ -1,8 +1,10 @@
 //! The vendor at its queues.
 //!
 //! Invariant: a request is acknowledged after what is due soon was published and confirmed. What is due later waits
-//! outside of the delivery, as the contract tells vendors to do; this vendor's memory ends with its process.
+//! outside of the delivery, as the contract tells vendors to do. What the vendor knows and still has to say outlives a
+//! vendor that is killed, as its database would.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,38 +30,29 @@ const SOON: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct NidSim {
     desk: Arc<Desk>,
-    running: TaskTracker,
-    stop: CancellationToken,
+    shift: Arc<Mutex<Option<Shift>>>,
 }
 
 impl NidSim {
     /// Starts to consume the requests of every kind.
     pub fn start(settings: VendorSettings, link: &Link) -> Self {
-        let (open, is_open) = watch::channel(true);
-        let stop = CancellationToken::new();
-        let running = TaskTracker::new();
         let desk = Arc::new(Desk {
             vendor: Mutex::new(Vendor::new(settings)),
-            outbox: Outbox { publisher: link.publisher(), open: is_open },
-            open,
-            later: running.clone(),
-            stop: stop.clone(),
+            unsent: Mutex::default(),
+            open: watch::Sender::new(true),
         });
-        for kind in names::NID_KINDS {
-            let (link, desk, stop) = (link.clone(), Arc::clone(&desk), stop.clone());
-            running.spawn(async move {
-                let queue = WorkQueue::new(names::nid_requests(kind), &[], &[]);
-                let settings =
-                    ConsumerSettings { drain: Duration::from_secs(5), ..ConsumerSettings::default() };
-                consume(&link, &queue, settings, desk, stop).await;
-            });
-        }
-        Self { desk, running, stop }
+        let shift = Shift::begin(&desk, link);
+        Self { desk, shift: Arc::new(Mutex::new(Some(shift))) }
     }
 
     /// What was seen and sent so far.
     pub fn state(&self) -> NidState {
         self.desk.with(|vendor| vendor.state().clone())
+    }
+
+    /// The behaviour of now.
+    pub fn settings(&self) -> VendorSettings {
+        self.desk.with(|vendor| vendor.settings_mut().clone())
     }
 
     /// Changes the behaviour from now on.
@@ -82,20 +75,98 @@ impl NidSim {
         self.desk.open.send_replace(true);
     }
 
+    /// How many replies are still to be sent.
+    pub fn unsent(&self) -> usize {
+        self.desk.unsent().chains.values().map(|chain| chain.due.len()).sum()
+    }
+
+    /// Kills the vendor in the middle of whatever it does. The requests in its hands come again, and what it still has
+    /// to say is said after [`NidSim::restart`]. Its link is the caller's to close.
+    pub async fn kill(&self) {
+        let shift = self.shift().take();
+        if let Some(shift) = shift {
+            shift.death.cancel();
+            shift.running.close();
+            shift.running.wait().await;
+        }
+    }
+
+    /// Starts a vendor that was killed again, over this link; does nothing while it runs.
+    pub fn restart(&self, link: &Link) {
+        self.shift().get_or_insert_with(|| Shift::begin(&self.desk, link));
+    }
+
     /// Stops reading requests, and drops what was not due yet.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.running.close();
-        self.running.wait().await;
+        let shift = self.shift().take();
+        if let Some(shift) = shift {
+            shift.stop.cancel();
+            shift.running.close();
+            shift.running.wait().await;
+        }
+    }
+
+    fn shift(&self) -> std::sync::MutexGuard<'_, Option<Shift>> {
+        self.shift.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// From a start of the vendor to its end.
+struct Shift {
+    running: TaskTracker,
+    /// Cancelled by `death` too.
+    stop: CancellationToken,
+    death: CancellationToken,
+}
+
+impl Shift {
+    fn begin(desk: &Arc<Desk>, link: &Link) -> Self {
+        let death = CancellationToken::new();
+        let shift = Self { running: TaskTracker::new(), stop: death.child_token(), death };
+        let clerk = Arc::new(Clerk {
+            desk: Arc::clone(desk),
+            publisher: link.publisher(),
+            later: shift.running.clone(),
+            stop: shift.stop.clone(),
+        });
+        let left: Vec<u64> = desk.unsent().chains.keys().copied().collect();
+        for chain in left {
+            clerk.send_later(chain);
+        }
+        for kind in names::NID_KINDS {
+            let (link, clerk) = (link.clone(), Arc::clone(&clerk));
+            let (stop, death) = (shift.stop.clone(), shift.death.clone());
+            shift.running.spawn(async move {
+                let queue = WorkQueue::new(names::nid_requests(kind), &[], &[]);
+                let settings =
+                    ConsumerSettings { drain: Duration::from_secs(5), ..ConsumerSettings::default() };
+                tokio::select! {
+                    () = consume(&link, &queue, settings, clerk, stop) => {}
+                    () = death.cancelled() => {}
+                }
+            });
+        }
+        shift
+    }
+}
+
+/// What a vendor keeps: what it knows, and what it still has to say.
 struct Desk {
     vendor: Mutex<Vendor>,
-    outbox: Outbox,
+    unsent: Mutex<Unsent>,
     open: watch::Sender<bool>,
-    later: TaskTracker,
-    stop: CancellationToken,
+}
+
+#[derive(Default)]
+struct Unsent {
+    next: u64,
+    chains: BTreeMap<u64, Chain>,
+}
+
+/// The messages for one request, which leave one after the other.
+struct Chain {
+    due: VecDeque<(Instant, Planned)>,
+    last: Option<Instant>,
 }
 
 impl Desk {
@@ -103,30 +174,87 @@ impl Desk {
         change(&mut self.vendor.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn unsent(&self) -> std::sync::MutexGuard<'_, Unsent> {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, planned: Vec<Planned>, received: Instant) -> u64 {
+        let mut unsent = self.unsent();
+        unsent.next += 1;
+        let chain = unsent.next;
+        let due = planned.into_iter().map(|message| (received + message.after, message)).collect();
+        unsent.chains.insert(chain, Chain { due, last: None });
+        chain
+    }
+
+    /// What is to be sent next, and when.
+    fn first(&self, chain: u64) -> Option<(Instant, Planned)> {
+        let mut unsent = self.unsent();
+        let found = unsent.chains.get(&chain)?;
+        let Some((due, message)) = found.due.front() else {
+            unsent.chains.remove(&chain);
+            return None;
+        };
+        let apart = found.last.map(|last| last + message.apart);
+        Some((apart.map_or(*due, |apart| apart.max(*due)), message.clone()))
+    }
+
+    fn sent(&self, chain: u64) {
+        if let Some(chain) = self.unsent().chains.get_mut(&chain) {
+            chain.due.pop_front();
+            chain.last = Some(Instant::now());
+        }
+        self.with(Vendor::has_sent);
+    }
+
     fn is_open(&self) -> bool {
         *self.open.borrow()
     }
 }
 
-/// Where replies leave.
+/// Who reads and writes during a shift.
 #[derive(Clone)]
-struct Outbox {
+struct Clerk {
+    desk: Arc<Desk>,
     publisher: Publisher,
-    open: watch::Receiver<bool>,
+    later: TaskTracker,
+    stop: CancellationToken,
 }
 
-impl Outbox {
-    async fn send(&self, message: Planned, received: Instant) {
-        sleep_until(received + message.after).await;
-        // an error means that the desk is gone, and with it whoever could let go
-        drop(self.open.clone().wait_for(|open| *open).await);
+impl Clerk {
+    /// Sends what is due before `until`; true if something is left for later.
+    async fn send(&self, chain: u64, until: Option<Instant>) -> bool {
+        while let Some((due, message)) = self.desk.first(chain) {
+            if until.is_some_and(|until| due > until) {
+                return true;
+            }
+            sleep_until(due).await;
+            // an error means that the desk is gone, and with it whoever could let go
+            drop(self.desk.open.subscribe().wait_for(|open| *open).await);
+            self.publish(message).await;
+            self.desk.sent(chain);
+        }
+        false
+    }
+
+    fn send_later(&self, chain: u64) {
+        let (clerk, stop) = (self.clone(), self.stop.clone());
+        self.later.spawn(async move {
+            tokio::select! {
+                _ = clerk.send(chain, None) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+
+    async fn publish(&self, message: Planned) {
         let target = Target::nid_replies(message.routing_key);
         let outgoing = Outgoing {
             id: message.message_id,
             kind: "crvs.nid.reply.v1",
             content_type: "application/cloudevents+json",
             correlation_id: Some(message.correlation_id),
-            headers: std::collections::BTreeMap::new(),
+            headers: BTreeMap::new(),
             body: message.body,
         };
         while let Err(error) = self.publisher.publish(&target, outgoing.clone()).await {
@@ -140,24 +268,16 @@ impl Outbox {
     }
 }
 
-impl Handler for Desk {
+impl Handler for Clerk {
     const NAME: &'static str = "vendor";
 
     async fn handle(&self, message: Incoming) -> Settlement {
         let received = Instant::now();
-        let planned = self.with(|vendor| vendor.answer(&message.body, Timestamp::now()));
-        for reply in planned {
-            if reply.after <= SOON && self.is_open() {
-                self.outbox.send(reply, received).await;
-                continue;
-            }
-            let (outbox, stop) = (self.outbox.clone(), self.stop.clone());
-            self.later.spawn(async move {
-                tokio::select! {
-                    () = outbox.send(reply, received) => {}
-                    () = stop.cancelled() => {}
-                }
-            });
+        let planned = self.desk.with(|vendor| vendor.answer(&message.body, Timestamp::now()));
+        let chain = self.desk.keep(planned, received);
+        let left = !self.desk.is_open() || self.send(chain, Some(received + SOON)).await;
+        if left {
+            self.send_later(chain);
         }
         Settlement::Done
     }

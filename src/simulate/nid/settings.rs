@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::garbage::Garbage;
+use super::verdict::Rejects;
 
 /// The behaviour.
 #[derive(Debug, Clone)]
@@ -15,6 +16,13 @@ pub struct VendorSettings {
     pub latency_max: Duration,
     /// The share of submissions that are rejected.
     pub reject: f64,
+    /// Whether that falls on submissions or on persons.
+    pub rejects: Rejects,
+    /// The share of submissions that are answered without any latency: perhaps before the bridge has committed that it
+    /// asked.
+    pub at_once: f64,
+    /// The share of submissions that are answered a second time, differently.
+    pub contradict: f64,
     /// The share of submissions that are answered with `retry` when they are seen first.
     pub retry: f64,
     /// What such an answer says in `retry_after_s`.
@@ -44,6 +52,9 @@ impl Default for VendorSettings {
             latency_min: Duration::from_millis(50),
             latency_max: Duration::from_millis(400),
             reject: 0.0,
+            rejects: Rejects::EachSubmission,
+            at_once: 0.0,
+            contradict: 0.0,
             retry: 0.0,
             retry_after_s: 1,
             pending: 0.0,

@@ -29,13 +29,38 @@ pub struct NidState {
     pub duplicates_sent: u64,
     /// Final answers that were planned late.
     pub late_sent: u64,
+    /// Final answers that were planned without any latency.
+    pub at_once_sent: u64,
+    /// Second, different final answers that were planned beside [`NidState::garbage_sent`].
+    pub contradictions_sent: u64,
+    /// Replies that the broker has confirmed.
+    pub published: u64,
     /// Useless replies that were planned, by kind.
     pub garbage_sent: BTreeMap<&'static str, u64>,
     /// The final answer to the newest submission of each request id that has one.
     pub finals: BTreeMap<String, Final>,
+    /// The first final answer to each submission of each request id.
+    pub answers: BTreeMap<String, BTreeMap<u64, Final>>,
 }
 
 impl NidState {
+    /// How often the vendor did each thing that it should not do: `late`, `duplicate`, `garbage.huge`, …
+    pub fn misbehaved(&self) -> BTreeMap<String, u64> {
+        let garbage = self.garbage_sent.iter().map(|(kind, times)| (format!("garbage.{kind}"), *times));
+        [
+            ("retry", self.retries_sent),
+            ("pending", self.pending_sent),
+            ("duplicate", self.duplicates_sent),
+            ("late", self.late_sent),
+            ("at_once", self.at_once_sent),
+            ("contradiction", self.contradictions_sent),
+        ]
+        .into_iter()
+        .map(|(what, times)| (what.to_owned(), times))
+        .chain(garbage)
+        .collect()
+    }
+
     /// How many requests ended as this status: `issued`, `recorded` or `rejected`.
     pub fn ended(&self, status: &str) -> usize {
         self.finals.values().filter(|answer| answer.status() == status).count()

@@ -5,16 +5,16 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use fastrand::Rng;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::garbage::{Circumstances, Garbage};
 use super::manner::Manner;
 use super::reply::{Final, Planned, data, event};
-use super::request::{Asked, Request};
+use super::request::Request;
 use super::settings::VendorSettings;
 use super::state::NidState;
+use super::verdict::Verdict;
 use crate::simulate::spread::digest;
 
 #[derive(Debug, Default)]
@@ -43,8 +43,6 @@ pub struct Vendor {
     scripted: HashMap<String, Final>,
     state: NidState,
 }
-
-const REASONS: [&str; 4] = ["invalid_data", "duplicate_person", "not_eligible", "policy"];
 
 impl Vendor {
     /// A vendor that has seen nobody.
@@ -83,8 +81,9 @@ impl Vendor {
             return Vec::new();
         };
         self.meet(&request);
-        let mut chance = self.chance(&request);
+        let mut chance = self.settings.chance(&request.id, request.submission);
         let manner = Manner::draw(&self.settings, &mut chance);
+        let verdict = self.settings.verdict(&request.id, request.submission, request.asked);
         let person = self.people.entry(request.id.clone()).or_default();
         let submission = person.submissions.entry(request.submission).or_default();
         let first_time = submission.answer.is_none();
@@ -96,11 +95,19 @@ impl Vendor {
         }
         let answer = match submission.answer.clone() {
             Some(answer) => answer,
-            None => self.decide(&request, &mut chance),
+            None => self.decide(&request, &verdict),
         };
         let mut planned = self.genuine(&request, &answer, &manner, first_time, now);
         if first_time && let Some(garbage) = manner.garbage {
             planned.push(self.garbage(&request, &answer, garbage, &manner, now));
+        }
+        // what was known or scripted is not what the verdict says, and what contradicts that is no contradiction
+        if let Some(other) = verdict.contradiction.filter(|_| first_time && answer == verdict.answer) {
+            self.state.contradictions_sent += 1;
+            let said = data(&request.id, request.submission, &other);
+            let after = manner.answered() + manner.latency + self.settings.contradict_after;
+            planned
+                .push(Planned { apart: self.settings.contradict_after, ..plan(&request, after, &said, now) });
         }
         planned.sort_by_key(|message| message.after);
         planned
@@ -129,25 +136,20 @@ impl Vendor {
         }
     }
 
-    fn chance(&self, request: &Request) -> Rng {
-        Rng::with_seed(self.settings.seed ^ digest(&request.id).wrapping_add(request.submission))
-    }
-
-    fn decide(&mut self, request: &Request, chance: &mut Rng) -> Final {
-        let rejected = chance.f64() < self.settings.reject;
-        let reason = REASONS.get(chance.usize(..REASONS.len())).copied().unwrap_or("other");
+    fn decide(&mut self, request: &Request, verdict: &Verdict) -> Final {
         let known = self.people.get(&request.id);
         // What was issued or recorded for a person stays, whatever a later submission says.
         let issued = known.and_then(|person| person.issued.clone().map(Final::Issued));
         let known = issued.or_else(|| known.filter(|person| person.recorded).map(|_| Final::Recorded));
-        let answer = match (known, self.scripted.get(&request.id).cloned(), request.asked) {
+        let answer = match (known, self.scripted.get(&request.id).cloned(), &verdict.answer) {
             (Some(known), _, _) => known,
             (None, Some(scripted), _) => scripted,
             (None, None, _) if !request.missing.is_empty() => Final::Rejected("missing_data"),
-            (None, None, _) if rejected => Final::Rejected(reason),
-            (None, None, Asked::Birth) => Final::Issued(self.fresh_id(&request.id)),
-            (None, None, Asked::Death) => Final::Recorded,
+            (None, None, Final::Issued(_)) => Final::Issued(self.fresh_id(&request.id)),
+            (None, None, Final::Recorded | Final::Rejected(_)) => verdict.answer.clone(),
         };
+        let answers = self.state.answers.entry(request.id.clone()).or_default();
+        answers.insert(request.submission, answer.clone());
         let person = self.people.entry(request.id.clone()).or_default();
         if let Some(submission) = person.submissions.get_mut(&request.submission) {
             submission.answer = Some(answer.clone());
@@ -167,15 +169,14 @@ impl Vendor {
         answer
     }
 
-    /// Ten digits, nobody else's, and a function of seed and request as long as no two requests collide.
+    /// Nobody else's, and a function of seed and request as long as no two requests collide.
     fn fresh_id(&self, request: &str) -> String {
-        let mut chance = Rng::with_seed(self.settings.seed ^ digest(request).rotate_left(7));
-        loop {
-            let id = chance.u64(5_000_000_000..10_000_000_000).to_string();
-            if !self.ids.contains_key(&id) {
-                return id;
-            }
-        }
+        self.settings.ids(request).find(|id| !self.ids.contains_key(id)).unwrap_or_default()
+    }
+
+    /// Notes that the broker has a reply.
+    pub(super) fn has_sent(&mut self) {
+        self.state.published += 1;
     }
 
     fn genuine(
@@ -192,6 +193,7 @@ impl Vendor {
             return planned;
         }
         self.state.late_sent += u64::from(manner.late.is_some());
+        self.state.at_once_sent += u64::from(manner.at_once);
         if manner.duplicate {
             self.state.duplicates_sent += 1;
             planned.push(plan(request, manner.answered() + manner.latency, &said(), now));
@@ -231,7 +233,8 @@ impl Vendor {
         } else {
             manner.latency / 2
         };
-        posted(request, after, message_id, body)
+        let apart = if garbage.comes_after() { self.settings.contradict_after } else { Duration::ZERO };
+        Planned { apart, ..posted(request, after, message_id, body) }
     }
 }
 
@@ -242,7 +245,7 @@ fn plan(request: &Request, after: Duration, said: &Value, now: Timestamp) -> Pla
 
 fn posted(request: &Request, after: Duration, message_id: String, body: Vec<u8>) -> Planned {
     let (routing_key, correlation_id) = (request.asked.reply_to(), request.id.clone());
-    Planned { after, routing_key, correlation_id, message_id, body }
+    Planned { after, apart: Duration::ZERO, routing_key, correlation_id, message_id, body }
 }
 
 #[cfg(test)]

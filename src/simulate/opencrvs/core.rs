@@ -16,6 +16,7 @@ pub(super) struct Core {
     book: Mutex<Book>,
     pub(super) faults: Faults,
     pub(super) exchange_refused: AtomicU64,
+    pub(super) downloaded: AtomicU64,
     keys_rotated: AtomicU64,
     token_lifetime_s: i64,
 }
@@ -27,6 +28,7 @@ impl Core {
             book: Mutex::new(Book::default()),
             faults: Faults::default(),
             exchange_refused: AtomicU64::new(0),
+            downloaded: AtomicU64::new(0),
             keys_rotated: AtomicU64::new(0),
             token_lifetime_s,
         })
@@ -57,6 +59,7 @@ impl Core {
             faults: self.faults.counts(),
             exchanged: count(exchanged),
             exchange_refused: self.exchange_refused.load(Ordering::Relaxed),
+            downloaded: self.downloaded.load(Ordering::Relaxed),
             keys_rotated: self.keys_rotated.load(Ordering::Relaxed),
             confirmed_unseen: count(unseen),
         }

@@ -200,6 +200,8 @@ pub enum Calls {
     Confirm,
     /// `fetchRegistration`.
     Fetch,
+    /// `searchEvents`.
+    Search,
     /// `POST /token` of auth.
     Exchange,
     /// `GET /.well-known` of auth.
@@ -208,13 +210,14 @@ pub enum Calls {
 
 impl Calls {
     /// All kinds of calls.
-    pub const ALL: [Self; 4] = [Self::Confirm, Self::Fetch, Self::Exchange, Self::Key];
+    pub const ALL: [Self; 5] = [Self::Confirm, Self::Fetch, Self::Search, Self::Exchange, Self::Key];
 
     /// The name in counters and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Confirm => "confirm",
             Self::Fetch => "fetch",
+            Self::Search => "search",
             Self::Exchange => "exchange",
             Self::Key => "key",
         }
@@ -248,7 +251,7 @@ impl FromStr for Share {
         let (calls, rest) = text.split_once(':').ok_or_else(wrong)?;
         let (fault, share) = rest.split_once('=').ok_or_else(wrong)?;
         let calls = Calls::ALL.into_iter().find(|known| known.name() == calls);
-        let calls = calls.ok_or("the calls are confirm, fetch, exchange and key".to_owned())?;
+        let calls = calls.ok_or("the calls are confirm, fetch, search, exchange and key".to_owned())?;
         let share: f64 = share.parse().map_err(|_| wrong())?;
         if !(0.0..=1.0).contains(&share) {
             return Err("a share is a number from 0 to 1".to_owned());

@@ -24,6 +24,7 @@ struct Plan {
     calls: BTreeMap<Calls, u64>,
     deactivated: HashSet<String>,
     latency: Duration,
+    index_behind: Duration,
 }
 
 /// The switches. All of them can be turned while calls are under way.
@@ -91,6 +92,11 @@ impl Faults {
         self.with(|plan| plan.latency = latency);
     }
 
+    /// How far the search index is behind the records.
+    pub fn index_lags(&self, behind: Duration) {
+        self.with(|plan| plan.index_behind = behind);
+    }
+
     /// How often calls of this kind met this fault, whatever its number.
     pub fn bitten(&self, calls: Calls, fault: Fault) -> u64 {
         self.with(|plan| plan.bitten.get(&(calls, fault.name())).copied().unwrap_or_default())
@@ -128,6 +134,10 @@ impl Faults {
 
     pub(super) fn is_deactivated(&self, registrar: &str) -> bool {
         self.with(|plan| plan.deactivated.contains(registrar))
+    }
+
+    pub(super) fn index_behind(&self) -> Duration {
+        self.with(|plan| plan.index_behind)
     }
 
     pub(super) fn pause(&self) -> Duration {

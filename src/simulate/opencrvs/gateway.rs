@@ -1,6 +1,7 @@
 //! The gateway: `POST /graphql` as it behaves, not as its schema reads.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
@@ -17,7 +18,8 @@ use super::core::Core;
 use super::fault::{Calls, Effect, Fault};
 use super::graphql::{GatewayError, Operation};
 use super::keys::{Claims, TokenHash};
-use super::tally::{Counts, Tally};
+use super::search::Search;
+use super::tally::{Counts, Tally, count};
 use super::wire::{Scissors, truncated};
 
 pub(super) fn router(core: Arc<Core>) -> Router {
@@ -58,7 +60,7 @@ async fn graphql(
         Err(error) => return error.answer(None),
     };
     let variables = body.get("variables").cloned().unwrap_or_default();
-    let call = Call { core, operation, headers, variables };
+    let call = Call { core, operation, headers, document: document.to_owned(), variables };
     // a caller who hangs up does not stop the services behind the gateway
     let work = tokio::spawn(async move {
         let (fault, answer) = call.work().await;
@@ -75,6 +77,7 @@ struct Call {
     core: Arc<Core>,
     operation: Operation,
     headers: HeaderMap,
+    document: String,
     variables: Value,
 }
 
@@ -89,6 +92,7 @@ impl Call {
         let fault = match self.operation {
             Operation::Confirm => self.core.faults.take(Calls::Confirm, record),
             Operation::Fetch => self.core.faults.take(Calls::Fetch, record),
+            Operation::Search => self.core.faults.take(Calls::Search, ""),
             Operation::Reject => None,
         };
         let answer = match fault.map(Fault::effect) {
@@ -162,6 +166,7 @@ impl Call {
                 self.caller()?;
                 self.fetch(self.id()?)
             }
+            Operation::Search => self.search(&self.caller()?),
             Operation::Confirm => {
                 let (id, details) = self.to_confirm(fault)?;
                 let task = self.core.with_book(|book| book.confirm(&id, details, Timestamp::now()));
@@ -230,6 +235,19 @@ impl Call {
         let comment = details.get("comment").and_then(Value::as_str).map(str::to_owned);
         let token = TokenHash::of(self.bearer().unwrap_or_default());
         Ok(Confirmation { number: number.to_owned(), identifiers, comment, token, fault: None })
+    }
+
+    fn search(&self, claims: &Claims) -> Result<Value, GatewayError> {
+        let behind = self.core.faults.index_behind();
+        let search = Search {
+            claims,
+            document: &self.document,
+            variables: &self.variables,
+            indexed: Timestamp::now().saturating_sub(behind).unwrap_or_default(),
+        };
+        let (page, downloaded) = self.core.with_book(|book| search.run(book))?;
+        self.core.downloaded.fetch_add(count(downloaded), Ordering::Relaxed);
+        Ok(page)
     }
 
     /// Neither the scope nor the record of the token is checked here, as in core.

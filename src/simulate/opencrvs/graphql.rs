@@ -13,6 +13,7 @@ pub(super) enum Operation {
     Confirm,
     Reject,
     Fetch,
+    Search,
 }
 
 impl Operation {
@@ -21,6 +22,7 @@ impl Operation {
             Self::Confirm => "confirmRegistration",
             Self::Reject => "rejectRegistration",
             Self::Fetch => "fetchRegistration",
+            Self::Search => "searchEvents",
         }
     }
 
@@ -30,7 +32,7 @@ impl Operation {
         if opened == 0 || opened != document.matches('}').count() {
             return Err(GatewayError::ParseFailed);
         }
-        [Self::Confirm, Self::Reject, Self::Fetch]
+        [Self::Confirm, Self::Reject, Self::Fetch, Self::Search]
             .into_iter()
             .find(|operation| document.contains(operation.field()))
             .ok_or(GatewayError::ValidationFailed)
@@ -52,6 +54,8 @@ pub(super) enum GatewayError {
     ValidationFailed,
     BadUserInput(&'static str),
     RateLimited,
+    NothingToSearch,
+    WindowTooLarge,
 }
 
 const UNREACHABLE: &str =
@@ -98,7 +102,7 @@ impl GatewayError {
                 "request to http://user-mgnt:3030/getUser failed, reason: connect ECONNREFUSED".to_owned()
             }
             Self::NoScope(Operation::Reject) => "User does not have a Reject Registration scope".to_owned(),
-            Self::NoScope(Operation::Confirm | Operation::Fetch) => {
+            Self::NoScope(Operation::Confirm | Operation::Fetch | Operation::Search) => {
                 "User does not have a Confirm Registration scope".to_owned()
             }
             Self::OtherRecord => "User does not have access to the record".to_owned(),
@@ -110,6 +114,8 @@ impl GatewayError {
             Self::BadUserInput(variable) => {
                 format!("Variable \"${variable}\" got invalid value; a required field was not provided.")
             }
+            Self::NothingToSearch => "There is no param to search ".to_owned(),
+            Self::WindowTooLarge => "Search request failed: Result window is too large".to_owned(),
             Self::RateLimited => {
                 "Too many requests within a minute. Please throttle your requests.".to_owned()
             }
@@ -123,7 +129,9 @@ impl GatewayError {
             | Self::OtherRecord
             | Self::Confirm(_)
             | Self::RejectForbidden
-            | Self::FetchFailed(_) => "INTERNAL_SERVER_ERROR",
+            | Self::FetchFailed(_)
+            | Self::NothingToSearch
+            | Self::WindowTooLarge => "INTERNAL_SERVER_ERROR",
             Self::ParseFailed => "GRAPHQL_PARSE_FAILED",
             Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
             Self::BadUserInput(_) => "BAD_USER_INPUT",
@@ -147,6 +155,7 @@ impl GatewayError {
         // fetchRegistration may be null, the mutations may not, so that theirs empties the whole answer
         let data = match operation {
             Some(Operation::Fetch) => json!({"fetchRegistration": null}),
+            Some(Operation::Search) => json!({"searchEvents": null}),
             Some(Operation::Confirm | Operation::Reject) | None => Value::Null,
         };
         Json(json!({"errors": [error], "data": data})).into_response()

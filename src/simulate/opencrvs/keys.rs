@@ -79,6 +79,12 @@ impl Claims {
         }
     }
 
+    /// The claims of a user's own token, with these scopes.
+    pub fn user(user: &str, scope: &[&str], now: Timestamp) -> Self {
+        let scope = scope.iter().map(|scope| (*scope).to_owned()).collect();
+        Self { scope, record_id: None, ..Self::record(user, "", now, 7 * 24 * 3_600) }
+    }
+
     /// The claims of the token that anybody may fetch.
     pub fn anonymous(now: Timestamp) -> Self {
         Self {

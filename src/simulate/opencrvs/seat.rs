@@ -49,8 +49,8 @@ impl Seat {
 
     /// Serves again; does nothing while it does.
     pub(super) async fn restart(&self) -> Result<(), SimulateError> {
-        let running = self.running().is_some();
-        if !running {
+        let is_away = self.running().is_none();
+        if is_away {
             self.serve(bound(self.address).await?);
         }
         Ok(())

@@ -54,6 +54,8 @@ pub struct Counts {
     pub exchanged: u64,
     /// Tokens that auth refused to exchange.
     pub exchange_refused: u64,
+    /// Records that a system client listed, which marks them as downloaded.
+    pub downloaded: u64,
     /// How often auth's key was replaced.
     pub keys_rotated: u64,
     /// Confirms that came into force although their caller was told something else or nothing.

@@ -17,7 +17,9 @@ use uuid::Uuid;
 use super::launch::{
     self, Seat, answers, await_epmd, free_ports, furnish, identify, start_epmd, start_server,
 };
-use super::{BRIDGE, Frozen, LOOK, NodeError, OPERATOR, READY, STOPPED, VENDOR, io_error, log_tail};
+use super::{
+    BRIDGE, Frozen, LOOK, NodeError, OPERATOR, READY, STOPPED, VENDOR, installation, io_error, log_tail,
+};
 use crate::broker::Topology;
 use crate::simulate::guardian::Guardian;
 
@@ -177,7 +179,7 @@ impl Cluster {
     /// When there is no such node.
     pub fn control(&self, node: usize) -> Result<Command, NodeError> {
         let member = self.members.get(node).ok_or(NodeError::Missing)?;
-        let mut command = Command::new(CONTROL);
+        let mut command = installation::command(CONTROL, &member.seat.dir);
         identify(&mut command, &member.seat).args(["-n", &member.seat.name]).current_dir(&self.dir);
         command.stdin(Stdio::null());
         Ok(command)

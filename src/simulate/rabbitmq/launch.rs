@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{BRIDGE, LOOK, OPERATOR, VENDOR};
-use crate::broker::{Topology, User, Users, definitions};
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
+
+use super::{BRIDGE, LOOK, OPERATOR, VENDOR, installation};
+use crate::broker::{Topology, User, Users, definitions};
 
 /// The start script itself: the one in `/usr/sbin` changes the user and drops the environment.
 pub(super) const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -122,8 +123,8 @@ fn configuration(seat: &Seat) -> String {
 
 pub(super) fn start_epmd(dir: &Path, ports: Ports) -> io::Result<Child> {
     let program =
-        ["/usr/bin/epmd", "/usr/lib/erlang/bin/epmd"].into_iter().find(|path| Path::new(path).exists());
-    Command::new(program.unwrap_or("epmd"))
+        ["/usr/bin/epmd", "/usr/lib/erlang/bin/epmd"].into_iter().find(|path| installation::has(path));
+    installation::command(program.unwrap_or("epmd"), dir)
         .args(["-port", &ports.epmd.to_string()])
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
         .current_dir(dir)
@@ -146,7 +147,7 @@ pub(super) async fn await_epmd(ports: Ports) {
 pub(super) fn start_server(seat: &Seat) -> io::Result<Child> {
     let (dir, ports) = (seat.dir.as_path(), seat.ports);
     let log = OpenOptions::new().create(true).append(true).open(dir.join("start.log"))?;
-    let mut command = Command::new(SERVER);
+    let mut command = installation::command(SERVER, dir);
     identify(&mut command, seat)
         .env("RABBITMQ_MNESIA_BASE", dir.join("db"))
         .env("RABBITMQ_LOG_BASE", dir.join("log"))

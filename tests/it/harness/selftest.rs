@@ -3,15 +3,28 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use nidbridge::config::Sources;
 use nidbridge::simulate::guardian::Guardian;
 
-use super::{eventually, postgres, temporary};
+use super::{Ground, eventually, postgres, temporary};
 
 #[tokio::test]
 async fn every_test_has_a_database_of_its_own() {
     let (one, two) = (postgres::fresh_database().await, postgres::fresh_database().await);
     assert_ne!(one, two);
     assert!(one.starts_with("postgres://"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_node_is_of_the_installation_that_was_asked_for() {
+    let environment = Sources::of_process(None).environment;
+    let root = environment.get("NIDBRIDGE_RABBITMQ").map_or("/", String::as_str);
+    let overview = Ground::fresh().await.api().must("GET", "/overview", "");
+    let overview: serde_json::Value = serde_json::from_str(&overview).unwrap();
+    let version = overview["rabbitmq_version"].as_str().unwrap();
+    eprintln!("RabbitMQ {version} on Erlang {}", overview["erlang_version"]);
+    let installed = format!("{root}/usr/lib/rabbitmq/lib/rabbitmq_server-{version}");
+    assert!(std::path::Path::new(&installed).exists(), "{installed}");
 }
 
 #[tokio::test]

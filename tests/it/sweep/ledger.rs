@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use nidbridge::domain::{Event, Lane, State};
-use nidbridge::ledger::{Expiry, Resolution, VendorReply};
+use nidbridge::ledger::{Case, Expiry, Ledger, Resolution, VendorReply};
 
 use crate::harness::ledgers::{OpenLedger, both};
 use crate::ledger::{TTL, issued, receive, reply, requested, state};
 
 const NOW: Duration = Duration::ZERO;
 const LATER: Duration = Duration::from_secs(3_600);
+
+async fn end(ledger: &Ledger, case: &Case, event: Event) {
+    let (lease, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+    ledger.finish(lease, event, None).await.unwrap();
+    ledger.release(lease).await.unwrap();
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_is_in_the_lane_that_its_message_is_in() {
@@ -35,7 +41,7 @@ async fn an_attempt_is_in_the_lane_that_its_message_is_in() {
             Resolution::Answered(case.attempt.id)
         );
         assert_eq!(waits().await, [Lane::Outcome]);
-        ledger.finish(case.attempt.id, Event::Confirm, None).await.unwrap();
+        end(ledger, &case, Event::Confirm).await;
         assert_eq!(waits().await, []);
     }
 }
@@ -99,7 +105,7 @@ async fn an_erased_id_is_asked_for_again_and_must_be_the_same() {
         let first = requested(ledger, "r", 0).await;
         reply(ledger, &first, 1, &issued(ledger, "1234567890")).await;
         assert!(!ledger.erase(&first.record.id, NOW).await.unwrap(), "an open attempt lost its data");
-        ledger.finish(first.attempt.id, Event::Expire, None).await.unwrap();
+        end(ledger, &first, Event::Expire).await;
         assert!(ledger.erasable(LATER, 10).await.unwrap().is_empty());
         assert_eq!(ledger.erasable(NOW, 10).await.unwrap(), std::slice::from_ref(&first.record.id));
         assert!(ledger.erase(&first.record.id, NOW).await.unwrap());

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::simulate::nid::{Asked, Rejects};
 
 fn request(person: u64, submission: u64) -> Vec<u8> {
     json!({
@@ -136,4 +137,53 @@ fn a_death_without_a_national_id_is_rejected_by_name_of_the_field() {
     let death = String::from_utf8(request(1, 1)).unwrap().replace("birth.request", "death.request");
     let said = said(&vendor.answer(death.as_bytes(), Timestamp::UNIX_EPOCH));
     assert_eq!(said[0]["reason"]["code"], "missing_data");
+}
+
+#[test]
+fn the_vendor_ends_every_submission_as_it_was_known_beforehand() {
+    let settings = VendorSettings { reject: 0.4, contradict: 0.3, retry: 0.0, ..VendorSettings::lively() };
+    let mut vendor = vendor(settings);
+    let settings = vendor.settings_mut().clone();
+    for person in 0..300 {
+        for _ in 0..2 {
+            vendor.answer(&request(person, 1), Timestamp::UNIX_EPOCH);
+            vendor.answer(&request(person, 3), Timestamp::UNIX_EPOCH);
+        }
+        let id = format!("person-{person}");
+        let answers = &vendor.state().answers[&id];
+        assert_eq!(Some(&answers[&1]), settings.ending(&id, Asked::Birth, &[1]).as_ref());
+        assert_eq!(Some(&answers[&3]), settings.ending(&id, Asked::Birth, &[1, 3]).as_ref());
+    }
+}
+
+#[test]
+fn a_contradiction_comes_well_after_the_answer_that_holds() {
+    let mut vendor = vendor(VendorSettings {
+        reject: 0.5,
+        rejects: Rejects::EveryTime,
+        contradict: 1.0,
+        ..VendorSettings::default()
+    });
+    for person in 0..40 {
+        let planned = vendor.answer(&request(person, 1), Timestamp::UNIX_EPOCH);
+        let said = said(&planned);
+        let kept = vendor.state().finals[&format!("person-{person}")].status();
+        assert_eq!((said.len(), said[0]["status"].as_str().unwrap()), (2, kept));
+        assert_ne!(said[1]["status"], kept);
+        assert!(planned[1].after > planned[0].after && planned[1].apart == Duration::from_secs(2));
+        assert_eq!(vendor.answer(&request(person, 1), Timestamp::UNIX_EPOCH).len(), 1, "only once");
+    }
+    assert_eq!(vendor.state().misbehaved()["contradiction"], 40);
+}
+
+#[test]
+fn whoever_is_answered_at_once_is_answered_without_any_latency() {
+    let mut vendor = vendor(VendorSettings { at_once: 0.5, ..VendorSettings::default() });
+    let at_once = (0..400).filter(|person| {
+        let planned = vendor.answer(&request(*person, 1), Timestamp::UNIX_EPOCH);
+        planned[0].after.is_zero()
+    });
+    let at_once = u64::try_from(at_once.count()).unwrap();
+    assert!(at_once.abs_diff(200) < 40, "{at_once}");
+    assert_eq!(vendor.state().at_once_sent, at_once);
 }

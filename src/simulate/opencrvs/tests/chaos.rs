@@ -180,3 +180,88 @@ async fn a_caller_without_patience_never_learns_what_became_of_it() {
     assert!(last.is_doubtful() && !last.is_accepted());
     assert!(!ground.record().attempts[0].is_doubtful());
 }
+
+const SEARCH: &str = "query ($count: Int, $skip: Int) { searchEvents(advancedSearchParameters: \
+     { registrationStatuses: [\"WAITING_VALIDATION\"] }, count: $count, skip: $skip, sort: \"asc\") \
+     { totalItems results { id registration { trackingId } } } }";
+
+async fn listed(sim: &OpencrvsSim, token: &str, page: Value) -> Value {
+    let call = reqwest::Client::new().post(format!("{}/graphql", sim.gateway_url())).bearer_auth(token);
+    let answer = call.json(&json!({"query": SEARCH, "variables": page})).send().await.unwrap();
+    let answer = answer.json::<Value>().await.unwrap();
+    if answer["errors"].is_null() { answer["data"]["searchEvents"].clone() } else { answer }
+}
+
+#[tokio::test]
+async fn the_list_of_waiting_records_shows_what_the_scopes_allow_and_the_index_has() {
+    let (sim, (front, _told)) = (sim().await, front(202).await);
+    let people: Vec<Declaration> = Population::new(3, Mix::default()).take(30).collect();
+    for one in &people {
+        sim.submit(one, &front, SubmitOptions::default()).await.unwrap();
+    }
+    sim.set_status(&people[0].record, Status::Archived);
+    let waits = |kind| people.iter().skip(1).filter(|one| one.kind == kind).count();
+    let total = async |user: &str, scope: &[&str]| {
+        let list = listed(&sim, &sim.user_token(user, scope).unwrap(), json!({"count": 100})).await;
+        assert_eq!(list["totalItems"], list["results"].as_array().unwrap().len());
+        list["results"].as_array().unwrap().len()
+    };
+    assert_eq!(total("u", &["search.birth", "search.death", "search.marriage"]).await, 29);
+    assert_eq!(total("u", &["search.death"]).await, waits(Kind::Death));
+    assert_eq!(total("u", &["record.confirm-registration"]).await, 0);
+    let registrar = sim.record(&people[1].record).unwrap().registrar;
+    let own = total(&registrar, &["search.birth:my-jurisdiction"]).await;
+    assert!((1..waits(Kind::Birth)).contains(&own), "{own}");
+    assert_eq!(sim.counts().downloaded, 0);
+    assert_eq!((total("s", &["recordsearch"]).await, sim.counts().downloaded), (29, 29));
+    let user = sim.user_token("u", &["search.birth", "search.death", "search.marriage"]).unwrap();
+    let ids = async |page| {
+        let list = listed(&sim, &user, page).await;
+        list["results"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect::<Vec<_>>()
+    };
+    let (first, rest) = (ids(json!({})).await, ids(json!({"count": 40, "skip": 10})).await);
+    assert_eq!((first.len(), rest.len()), (10, 19));
+    assert_eq!(first[0], people[1].record);
+    assert!(first.iter().all(|one| !rest.contains(one)));
+    let beyond = listed(&sim, &user, json!({"count": 500, "skip": 9_600})).await;
+    assert!(beyond["errors"][0]["message"].as_str().unwrap().contains("too large"));
+    sim.faults().index_lags(Duration::from_secs(30));
+    assert!(ids(json!({})).await.is_empty(), "the index cannot know yet");
+    sim.faults().deactivate("u", true);
+    assert_eq!(listed(&sim, &user, json!({})).await["errors"][0]["message"], "Authentication failed");
+}
+
+#[tokio::test]
+async fn a_users_token_is_exchanged_for_record_tokens_and_the_trail_is_kept() {
+    let ground = Ground::new().await;
+    let (sim, record) = (&ground.sim, ground.declaration.record.as_str());
+    let exchange = async |token: &str| {
+        let mut url = Url::parse(&format!("{}/token", sim.auth_url())).unwrap();
+        url.query_pairs_mut()
+            .append_pair("grant_type", "urn:opencrvs:oauth:grant-type:token-exchange")
+            .append_pair("subject_token", token)
+            .append_pair("subject_token_type", "urn:ietf:params:oauth:token-type:access_token")
+            .append_pair("requested_token_type", "urn:opencrvs:oauth:token-type:single_record_token")
+            .append_pair("record_id", record);
+        let answer = reqwest::Client::new().post(url).send().await.unwrap().json::<Value>().await.unwrap();
+        answer["access_token"].as_str().map(str::to_owned)
+    };
+    let second = exchange(&exchange(&ground.token).await.unwrap()).await.unwrap();
+    let whose = |token: &str| sim.inspect(|book| book.attempt_of(record, &TokenHash::of(token)));
+    assert_eq!((whose(&second), whose("another")), (Some(0), None));
+    let stale = sim.record_claims(record);
+    let stale = sim.mint(&Claims { exp: stale.iat - 1, ..stale }).unwrap();
+    sim.rotate_key().unwrap();
+    assert_eq!((exchange(&second).await, exchange(&stale).await), (None, None));
+    let user = sim.user_token("5f0000000000000000000003", &["record.register"]).unwrap();
+    let fresh = exchange(&user).await.unwrap();
+    let claims = sim.core.with_key(|key| key.verify(&fresh, "gateway-user")).unwrap();
+    assert_eq!(
+        (claims.sub.as_str(), claims.record_id.as_deref()),
+        ("5f0000000000000000000003", Some(record))
+    );
+    assert_eq!(claims.exp - claims.iat, 604_800);
+    assert_eq!((sim.counts().exchanged, sim.counts().exchange_refused), (3, 2));
+    assert_eq!(message(&ask(sim, &second, CONFIRM, record).await), "Unauthorized");
+    assert!(ask(sim, &fresh, CONFIRM, record).await.1["errors"].is_null());
+}

@@ -1,0 +1,262 @@
+//! The keeper: keeps the tokens of open attempts alive, and sees at once when auth's key no longer vouches for them.
+//!
+//! Of all confirmers of an installation one keeps, by a lease in the ledger. In each turn it asks auth for its key, has
+//! every token judged that this key has not judged yet, and exchanges those of whose life enough has gone.
+//!
+//! Invariant: it stops at the first sign that auth is away; a token is replaced only by one that was verified, that is
+//! for the same record and that lives longer; it holds up nothing that writes to OpenCRVS.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::token_of;
+use crate::domain::{AttemptId, Cause};
+use crate::ledger::{Case, Fresh, Judged, Judgement, Ledger, LedgerError};
+use crate::opencrvs::{KeyId, KeyStore, RenewalFault, TokenExchange, TokenFault};
+use crate::seal::{Field, SealError, Sealer};
+use crate::telemetry::Metrics;
+use crate::worker::settle::{Fault, chain};
+
+/// The lease that makes a keeper the only one.
+const LEASE: &str = "tokens";
+/// One call to auth with its time limit, and some slack.
+const LEASE_FLOOR: Duration = Duration::from_secs(5);
+/// A token that auth refuses to renew though it is good is tried again after this share of what it has left.
+const SHARE: u32 = 8;
+
+/// How the keeper goes about it.
+#[derive(Debug, Clone, Copy)]
+pub struct KeeperRules {
+    /// How often it turns.
+    pub interval: Duration,
+    /// How many tokens it renews in one turn, at most.
+    pub batch: usize,
+    /// Which tokens are due.
+    pub fresh: Fresh,
+    /// The longest time that a call to auth takes.
+    pub call: Duration,
+}
+
+/// Keeps tokens.
+pub struct Keeper {
+    /// Whose tokens.
+    pub ledger: Ledger,
+    /// Opens and seals them.
+    pub sealer: Arc<Sealer>,
+    /// Auth's key.
+    pub keys: KeyStore,
+    /// Auth's token exchange.
+    pub exchange: TokenExchange,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How to go about it.
+    pub rules: KeeperRules,
+}
+
+/// Why a turn ended early.
+#[derive(Debug, thiserror::Error)]
+enum Halt {
+    #[error("another process keeps the tokens")]
+    Elsewhere,
+    #[error("auth gives no key: check AUTH_URL and that auth is up")]
+    NoKey,
+    #[error(transparent)]
+    Auth(#[from] RenewalFault),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("a renewed token could not be sealed")]
+    Seal(#[from] SealError),
+}
+
+impl Keeper {
+    /// Its name in logs.
+    pub const NAME: &'static str = "tokens";
+
+    /// Turns until it is told to stop.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let mut tick = tokio::time::interval(self.rules.interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut held = Instant::now();
+        loop {
+            // A call to auth may take longer than a process has to stop; half a turn does no harm.
+            let turned = async {
+                tick.tick().await;
+                self.turn(&mut held).await
+            };
+            let turned = tokio::select! {
+                turned = turned => turned,
+                () = stop.cancelled() => break,
+            };
+            match turned {
+                Ok(()) | Err(Halt::Elsewhere) => {}
+                Err(halt) => {
+                    tracing::warn!(stage = Self::NAME, error = %chain(&halt), "the turn ended early");
+                }
+            }
+        }
+        if let Err(fault) = self.ledger.resign(LEASE).await {
+            tracing::warn!(stage = Self::NAME, error = %chain(&fault), "the lease ends by itself");
+        }
+    }
+
+    async fn turn(&self, held: &mut Instant) -> Result<(), Halt> {
+        self.take(held).await?;
+        self.judge_all(held).await?;
+        self.renew_due(held).await
+    }
+
+    async fn take(&self, held: &mut Instant) -> Result<(), Halt> {
+        if !self.ledger.hold(LEASE, self.lease()).await? {
+            return Err(Halt::Elsewhere);
+        }
+        *held = Instant::now();
+        Ok(())
+    }
+
+    /// Goes on only while it is still ours to go on.
+    async fn go_on(&self, held: &mut Instant) -> Result<(), Halt> {
+        if held.elapsed() < self.lease() / 3 {
+            return Ok(());
+        }
+        self.take(held).await
+    }
+
+    fn lease(&self) -> Duration {
+        LEASE_FLOOR + (self.rules.interval + self.rules.call) * 2
+    }
+
+    async fn key(&self) -> Result<KeyId, Halt> {
+        self.keys.look().await.ok_or(Halt::NoKey)
+    }
+
+    /// Has every token judged that auth's present key has not judged yet.
+    async fn judge_all(&self, held: &mut Instant) -> Result<(), Halt> {
+        let mut key = self.key().await?;
+        loop {
+            let page = self.ledger.unjudged(key.as_str(), self.rules.batch).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let mut strangers = Vec::new();
+            for attempt in page {
+                self.go_on(held).await?;
+                strangers.extend(self.judge(attempt, &key).await?);
+            }
+            if strangers.is_empty() {
+                continue;
+            }
+            // They may be of a key that is newer than the one that we know.
+            let newest = self.key().await?;
+            if newest == key {
+                for case in &strangers {
+                    self.go_on(held).await?;
+                    self.orphaned(case, &key).await?;
+                }
+            }
+            key = newest;
+        }
+    }
+
+    /// Writes down that a token is good; returns the case of one that is not auth's.
+    async fn judge(&self, attempt: AttemptId, key: &KeyId) -> Result<Option<Case>, Halt> {
+        let Some(case) = self.ledger.case(attempt).await? else { return Ok(None) };
+        if let Some(token) = self.open(&case)
+            && self.keys.judge(token.expose_secret(), key).await.and_then(Result::err)
+                == Some(TokenFault::Signature)
+        {
+            return Ok(Some(case));
+        }
+        // One that does not open is the confirmer's to park.
+        self.ledger.judged(&case, key.as_str(), Judgement::Good).await?;
+        Ok(None)
+    }
+
+    async fn orphaned(&self, case: &Case, key: &KeyId) -> Result<(), Halt> {
+        if self.ledger.judged(case, key.as_str(), Judgement::Orphaned).await? == Judged::Orphaned {
+            self.metrics.alarm(Cause::TokenOrphaned);
+            self.metrics.token("orphaned");
+            tracing::error!(
+                stage = Self::NAME, record.id = %case.record.id, attempt.id = %case.attempt.id,
+                cause = Cause::TokenOrphaned.as_str(),
+                "auth's key was changed and no longer vouches for the token: replace it with `nidbridge tokens replace`"
+            );
+        }
+        Ok(())
+    }
+
+    async fn renew_due(&self, held: &mut Instant) -> Result<(), Halt> {
+        for attempt in self.ledger.renewable(self.rules.fresh, self.rules.batch).await? {
+            self.go_on(held).await?;
+            let Some(case) = self.ledger.case(attempt).await? else { continue };
+            let Some(token) = self.open(&case) else {
+                self.put_off(&case).await?;
+                continue;
+            };
+            let outcome = self.renew(&case, &token).await?;
+            self.metrics.token(outcome);
+        }
+        Ok(())
+    }
+
+    async fn renew(&self, case: &Case, token: &SecretString) -> Result<&'static str, Halt> {
+        let fresh = match self.exchange.renew(&self.keys, &case.record.id, token).await {
+            Ok(fresh) => fresh,
+            Err(RenewalFault::Refused) => return self.refused(case, token).await,
+            Err(fault) if fault.is_transient() => {
+                self.metrics.token("away");
+                return Err(fault.into());
+            }
+            Err(fault) => {
+                tracing::warn!(
+                    stage = Self::NAME, record.id = %case.record.id, error = %chain(&fault), "not renewed"
+                );
+                self.put_off(case).await?;
+                return Ok("refused");
+            }
+        };
+        let sealed = self.sealer.seal(&case.record.id, Field::Token, fresh.raw.expose_secret().as_bytes())?;
+        if self.ledger.renewed(case, &sealed, fresh.expires_at).await? {
+            tracing::info!(
+                stage = Self::NAME, record.id = %case.record.id, attempt.id = %case.attempt.id,
+                until = %fresh.expires_at, "token renewed"
+            );
+            return Ok("renewed");
+        }
+        self.put_off(case).await?;
+        Ok("no_longer")
+    }
+
+    /// Auth says no: its key was changed this very moment, or it is in a trouble of its own.
+    async fn refused(&self, case: &Case, token: &SecretString) -> Result<&'static str, Halt> {
+        let key = self.key().await?;
+        if self.keys.judge(token.expose_secret(), &key).await.and_then(Result::err)
+            == Some(TokenFault::Signature)
+        {
+            self.orphaned(case, &key).await?;
+        } else {
+            self.put_off(case).await?;
+        }
+        Ok("refused")
+    }
+
+    async fn put_off(&self, case: &Case) -> Result<(), Halt> {
+        let left = case.attempt.token_expires_at.duration_since(Timestamp::now());
+        let left = Duration::try_from(left).unwrap_or_default();
+        Ok(self.ledger.postpone(case, (left / SHARE).max(self.rules.interval)).await?)
+    }
+
+    fn open(&self, case: &Case) -> Option<SecretString> {
+        token_of(&self.sealer, case).inspect_err(|fault| self.unopened(case, fault)).ok()
+    }
+
+    fn unopened(&self, case: &Case, fault: &Fault) {
+        tracing::warn!(
+            stage = Self::NAME, record.id = %case.record.id, error = %chain(fault), "the token does not open"
+        );
+    }
+}

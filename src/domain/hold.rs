@@ -1,0 +1,124 @@
+//! Who may write a record to OpenCRVS, and when: newest attempt, lease, fence, write intent, quarantine.
+//!
+//! Invariant: the ledger asks these functions inside the transaction that then applies what they say; its SQL guards
+//! that transaction but decides nothing. Times are the ledger's.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::attempt::{Event, State};
+
+/// Whether an attempt submitted at `stamp` takes the place of its record's newest one so far.
+pub fn supersedes(stamp: Timestamp, newest: Option<Timestamp>) -> bool {
+    newest.is_none_or(|newest| stamp > newest)
+}
+
+/// The lease on a record as it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// Counts the leases of this record.
+    pub fence: i64,
+    /// When the last one ends or ended.
+    pub until: Timestamp,
+}
+
+impl Hold {
+    /// Whether the lease may be taken: nobody has it any more.
+    pub fn may_lease(&self, now: Timestamp) -> bool {
+        self.until <= now
+    }
+
+    /// Whether `fence` is that of the last lease taken. Its owner may still tell how its turn ended even when the
+    /// lease is over, since nobody else has begun a turn.
+    pub fn is_last(&self, fence: i64) -> bool {
+        self.fence == fence
+    }
+}
+
+/// What has to hold for a write intent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The lease as it stands.
+    pub hold: Hold,
+    /// Whether the attempt is the record's newest.
+    pub newest: bool,
+    /// Where the attempt stands.
+    pub state: State,
+}
+
+/// Whether the owner of the lease with `fence` may commit the intent to write.
+pub fn may_intend(standing: &Standing, fence: i64, now: Timestamp) -> bool {
+    standing.hold.is_last(fence)
+        && standing.hold.until > now
+        && standing.newest
+        && standing.state == State::Answered
+}
+
+/// Whether the owner of the lease with `fence` may record that its turn came to `event`.
+///
+/// That OpenCRVS has registered the attempt stays true whoever has the lease. Everything else was concluded from
+/// what may be long out of date: another confirmer may be writing.
+pub fn may_finish(hold: &Hold, fence: i64, event: Event) -> bool {
+    event == Event::Confirm || hold.is_last(fence)
+}
+
+/// How long a write that was begun at `intended` may still arrive; `None`: no longer.
+pub fn quarantined(intended: Option<Timestamp>, now: Timestamp, quarantine: Duration) -> Option<Duration> {
+    let age = Duration::try_from(now.duration_since(intended?)).unwrap_or_default();
+    let left = quarantine.saturating_sub(age);
+    (!left.is_zero()).then_some(left)
+}
+
+/// Whether a process that began to commit its intent `elapsed` ago may still write under its lease of `ttl`.
+/// One that was stopped in between must not: others may have the record.
+pub fn may_write(elapsed: Duration, ttl: Duration) -> bool {
+    elapsed <= ttl / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn only_a_later_submission_takes_the_place_of_the_newest() {
+        assert!(supersedes(at(1), None));
+        assert!(supersedes(at(2), Some(at(1))));
+        assert!(!supersedes(at(1), Some(at(1))));
+        assert!(!supersedes(at(1), Some(at(2))));
+    }
+
+    #[test]
+    fn an_intent_needs_the_lease_and_the_newest_attempt_with_an_answer() {
+        let fit = Standing { hold: Hold { fence: 3, until: at(10) }, newest: true, state: State::Answered };
+        assert!(may_intend(&fit, 3, at(9)));
+        assert!(!may_intend(&fit, 2, at(9)));
+        assert!(!may_intend(&fit, 3, at(10)));
+        assert!(!may_intend(&Standing { newest: false, ..fit }, 3, at(9)));
+        for state in State::ALL {
+            let fits = may_intend(&Standing { state, ..fit }, 3, at(9));
+            assert_eq!(fits, state == State::Answered, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_lease_that_another_has_taken_over_tells_only_of_a_registration() {
+        let hold = Hold { fence: 3, until: at(10) };
+        assert!(may_finish(&hold, 3, Event::Park));
+        assert!(!may_finish(&hold, 2, Event::Park));
+        assert!(may_finish(&hold, 2, Event::Confirm));
+    }
+
+    #[test]
+    fn a_write_is_waited_out_even_by_a_clock_that_runs_back() {
+        let quarantine = Duration::from_secs(600);
+        assert_eq!(quarantined(None, at(0), quarantine), None);
+        assert_eq!(quarantined(Some(at(0)), at(1), quarantine), Some(Duration::from_secs(599)));
+        assert_eq!(quarantined(Some(at(0)), at(600), quarantine), None);
+        assert_eq!(quarantined(Some(at(9)), at(0), quarantine), Some(quarantine));
+    }
+}

@@ -1,0 +1,126 @@
+//! The protocol, explored exhaustively: two attempts of one record, two confirmers, an ID system that repeats and
+//! contradicts itself, OpenCRVS as it is, and processes that stop at any step.
+//!
+//! The model owns no rule: it runs [`next`](nidbridge::domain::next), [`decide`](nidbridge::domain::decide),
+//! [`hold`](nidbridge::domain::hold) and [`resolve`](nidbridge::domain::resolve()), which production runs. Time is
+//! only an order: the lease ends, the quarantine passes.
+
+mod confirmer;
+mod explore;
+mod rules;
+mod stages;
+mod steps;
+mod world;
+
+use std::time::Instant;
+
+use nidbridge::domain::{NegativePolicy, State};
+
+use explore::explore;
+use rules::{Rule, Rules};
+use world::{Scope, Wrong};
+
+/// The ID system at its worst, the stages before the confirmer stopping anywhere.
+const ANSWERS: Scope = Scope {
+    policy: NegativePolicy::Hold,
+    more_answers: 1,
+    refusals: 0,
+    restless: false,
+    lenient: false,
+    tardy: false,
+    confirmers: 1,
+    stops: true,
+};
+
+/// The same where a negative answer is confirmed with a comment.
+const COMMENTS: Scope = Scope { policy: NegativePolicy::ConfirmWithComment, ..ANSWERS };
+
+/// Two confirmers at their worst, and a gateway that refuses for good now and then.
+const WRITES: Scope = Scope { more_answers: 0, refusals: 2, confirmers: 2, stops: false, ..ANSWERS };
+
+/// A registrar who does not wait for us.
+const RESTLESS: Scope = Scope { restless: true, lenient: true, ..WRITES };
+
+fn told(way: &[steps::Step]) -> String {
+    way.iter().map(|step| format!("  {step:?}\n")).collect()
+}
+
+/// Explores with these rules out, and says what it came to.
+fn run(name: &str, scope: &Scope, out: &'static [Rule]) -> Option<Wrong> {
+    let began = Instant::now();
+    let explored = explore(scope, Rules(out));
+    let (states, time) = (explored.states, began.elapsed());
+    let Some((wrong, way)) = explored.found else {
+        eprintln!("{name}: nothing wrong in {states} states ({time:.1?})");
+        return None;
+    };
+    eprintln!("{name}: {wrong:?} after {} steps, {states} states ({time:.1?})\n{}", way.len(), told(&way));
+    Some(wrong)
+}
+
+#[test]
+fn nothing_goes_wrong_with_two_confirmers_and_a_gateway_that_refuses() {
+    assert_eq!(run("refusals", &WRITES, &[]), None);
+    let stood = explore(&WRITES, Rules(&[])).stood;
+    // Nothing here tells OpenCRVS a rejection or lets a token die; every other place is reached.
+    let missing: Vec<State> = State::ALL.into_iter().filter(|state| !stood.contains(state)).collect();
+    assert_eq!(missing, [State::Rejected, State::Expired]);
+    assert_eq!(run("refusals and stops", &Scope { refusals: 1, stops: true, ..WRITES }, &[]), None);
+}
+
+#[test]
+fn nothing_goes_wrong_with_an_id_system_that_contradicts_itself() {
+    assert_eq!(run("contradictions", &Scope { confirmers: 2, ..ANSWERS }, &[]), None);
+}
+
+#[test]
+fn nothing_goes_wrong_where_a_negative_answer_is_confirmed_with_a_comment() {
+    assert_eq!(run("comments", &COMMENTS, &[]), None);
+}
+
+#[test]
+fn nothing_that_the_ledger_could_know_goes_wrong_with_a_registrar_who_does_not_wait() {
+    assert_eq!(run("restless", &RESTLESS, &[]), None);
+}
+
+#[test]
+fn without_any_one_rule_something_goes_wrong() {
+    let rows: [(&'static [Rule], Scope, Wrong); 13] = [
+        (&[Rule::Lease], WRITES, Wrong::ConfirmedTwice),
+        (&[Rule::FenceAtIntent], WRITES, Wrong::ConfirmedTwice),
+        (&[Rule::FenceAtFinish], WRITES, Wrong::ConfirmedTwice),
+        (&[Rule::Quarantine], WRITES, Wrong::ConfirmedTwice),
+        (&[Rule::PromptWrite], WRITES, Wrong::ConfirmedTwice),
+        (&[Rule::NewestAtIntent, Rule::AnsweredAtIntent], RESTLESS, Wrong::OlderOverNewer),
+        (&[Rule::ReadFirst], RESTLESS, Wrong::ConfirmedTwice),
+        (&[Rule::ReadFirst], WRITES, Wrong::WrittenOverTheRegistrar),
+        (&[Rule::Supersession], RESTLESS, Wrong::NeverEnds),
+        (&[Rule::PassOn], WRITES, Wrong::NeverEnds),
+        (&[Rule::FirstAnswer], ANSWERS, Wrong::IdChanged),
+        (&[Rule::PublishBeforeAck], WRITES, Wrong::NeverEnds),
+        (&[Rule::ConfirmAfter], WRITES, Wrong::WrittenOverTheRegistrar),
+    ];
+    for (out, scope, wrong) in rows {
+        assert_eq!(run(&format!("without {out:?}"), &scope, out), Some(wrong), "without {out:?}");
+    }
+}
+
+/// They save work or stand behind another rule; none of them is what keeps the promise.
+#[test]
+fn these_rules_are_covered_by_others() {
+    let spare: &[Rule] = &[Rule::LeaseRunsAtIntent, Rule::NewestAtTurn, Rule::NewestAtIntent];
+    for scope in [WRITES, RESTLESS] {
+        assert_eq!(run("without spare rules", &scope, spare), None);
+        assert_eq!(run("without the state at the intent", &scope, &[Rule::AnsweredAtIntent]), None);
+    }
+}
+
+/// What no client of OpenCRVS 1.7–1.9 can close: the record changes between our read and our write, and a mutation
+/// that outlives its quarantine.
+#[test]
+fn the_windows_that_stay_open_are_known() {
+    let strict = Scope { lenient: false, ..RESTLESS };
+    assert_eq!(run("a registrar between read and write", &strict, &[]), Some(Wrong::WrittenOverTheRegistrar));
+    let tardy = Scope { tardy: true, ..WRITES };
+    assert_eq!(run("a mutation after its quarantine", &tardy, &[]), Some(Wrong::ConfirmedTwice));
+}

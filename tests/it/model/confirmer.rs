@@ -1,0 +1,312 @@
+//! The turn of a confirmer, step by step; between any two of them it may stop, or be overtaken by the other one.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use nidbridge::domain::hold::{Hold, Standing, may_finish, may_intend, may_write, quarantined};
+use nidbridge::domain::resolve::Label;
+use nidbridge::domain::{
+    Answer, Cause, Course, Event, NationalId, Reason, ReasonCode, RecordState, RegistrationNumber, Situation,
+    State, decide,
+};
+
+use super::explore::Timestamp;
+use super::rules::{Rule, Rules};
+use super::steps::{Next, Step, shift, stamp};
+use super::world::{Flight, Phase, Scope, Turn, World};
+
+/// What a confirmer does, or what happens to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Does {
+    FindsNothingToDo(u8),
+    Leases(u8),
+    Reads,
+    IsRefusedTheRead,
+    Intends,
+    DropsItsTurn,
+    Sends,
+    FindsItselfLate,
+    HearsYes,
+    HearsNo,
+    HearsNever,
+    HearsNothing,
+    Retracts,
+    Ends,
+    EndsAndStops,
+    Stops,
+}
+
+impl Does {
+    pub fn is_fault(self, before: &World, c: u8) -> bool {
+        match self {
+            Self::IsRefusedTheRead | Self::HearsNever | Self::Stops | Self::EndsAndStops => true,
+            // A second copy of a message that another confirmer has.
+            Self::Leases(i) | Self::FindsNothingToDo(i) => {
+                before.confirmers[usize::from(1 - c)].attempt() == Some(i)
+            }
+            Self::Reads
+            | Self::Intends
+            | Self::DropsItsTurn
+            | Self::Sends
+            | Self::FindsItselfLate
+            | Self::HearsYes
+            | Self::HearsNo
+            | Self::HearsNothing
+            | Self::Retracts
+            | Self::Ends => false,
+        }
+    }
+}
+
+struct Values {
+    number: RegistrationNumber,
+    issued: Answer,
+    rejected: Answer,
+}
+
+static VALUES: LazyLock<Values> = LazyLock::new(|| Values {
+    number: RegistrationNumber::parse("2026BXXDBIC").unwrap(),
+    issued: Answer::Issued { id: NationalId::parse("1234567890").unwrap(), kind: None },
+    rejected: Answer::Rejected(Reason { code: ReasonCode::DuplicatePerson, fields: Vec::new() }),
+});
+
+/// The abstract quarantine: one step of time.
+const QUARANTINE: Duration = Duration::from_secs(1);
+
+pub fn successors(world: &World, scope: &Scope, rules: Rules, c: u8, out: &mut Next) {
+    let turn = world.confirmers[usize::from(c)];
+    let mut push = |does: Does, after: World| out.push((Step::Confirmer(c, does), after));
+    if turn == Turn::Idle {
+        for i in 0..2 {
+            if let Some((does, after)) = take(world, rules, c, i) {
+                push(does, after);
+            }
+        }
+        return;
+    }
+    let mut stopped = *world;
+    if let Turn::Sent { attempt, flight: Flight::Flying } = turn {
+        stopped.strays[usize::from(attempt)] += 1;
+    }
+    back_in_queue(&mut stopped, c, turn);
+    push(Does::Stops, stopped);
+    match turn {
+        Turn::Idle => {}
+        Turn::Leased { attempt, answer } => read(world, scope, rules, (c, attempt, answer), &mut push),
+        Turn::Deciding { attempt } => intend(world, rules, c, attempt, &mut push),
+        Turn::Intended { attempt, late } => send(world, rules, (c, attempt, late), &mut push),
+        Turn::Sent { attempt, flight } => hear(world, c, attempt, flight, &mut push),
+        Turn::Retracting { attempt, park } => retract(world, c, attempt, park, &mut push),
+        Turn::Ending { attempt, event, cause } => end(world, rules, (c, attempt), (event, cause), &mut push),
+    }
+}
+
+/// The message goes back; the lease stays as it is.
+fn back_in_queue(world: &mut World, c: u8, turn: Turn) {
+    if let Some(i) = turn.attempt() {
+        world.queues.outcomes |= 1 << i;
+    }
+    world.confirmers[usize::from(c)] = Turn::Idle;
+}
+
+/// Gives the lease back, as far as it is still ours.
+fn release(world: &mut World, c: u8) {
+    if world.book.lease.last == Some(c) {
+        world.book.lease.live = false;
+    }
+}
+
+fn delayed(mut world: World, c: u8) -> World {
+    release(&mut world, c);
+    let turn = world.confirmers[usize::from(c)];
+    back_in_queue(&mut world, c, turn);
+    world
+}
+
+/// Takes a message and the lease. One transaction; whatever comes of it but a lease leaves nothing behind.
+fn take(world: &World, rules: Rules, c: u8, i: u8) -> Option<(Does, World)> {
+    let row = world.book.rows[usize::from(i)].filter(|_| world.queues.outcomes & (1 << i) != 0)?;
+    let mut after = *world;
+    let answer = row.answer.filter(|_| row.state == State::Answered);
+    let stale = rules.has(Rule::NewestAtTurn) && world.book.newest != Some(i);
+    let Some(answer) = answer.filter(|_| !stale) else {
+        after.queues.outcomes &= !(1 << i);
+        return Some((Does::FindsNothingToDo(i), after));
+    };
+    if rules.has(Rule::ConfirmAfter) && world.crvs.phase[usize::from(i)] != Phase::Over {
+        return None;
+    }
+    let now = Timestamp::UNIX_EPOCH + QUARANTINE;
+    let intended = if world.book.waited { Timestamp::UNIX_EPOCH } else { now };
+    let intended = world.book.intent.map(|_| intended);
+    if rules.has(Rule::Quarantine) && quarantined(intended, now, QUARANTINE).is_some() {
+        return None;
+    }
+    let (hold, _) = world.book.hold(usize::from(c));
+    if rules.has(Rule::Lease) && !hold.may_lease(now) {
+        return None;
+    }
+    after.book.lease.last = Some(c);
+    after.book.lease.live = true;
+    after.confirmers[usize::from(c)] = Turn::Leased { attempt: i, answer };
+    Some((Does::Leases(i), after))
+}
+
+fn read(
+    world: &World,
+    scope: &Scope,
+    rules: Rules,
+    (c, attempt, answer): (u8, u8, Label),
+    push: &mut impl FnMut(Does, World),
+) {
+    let mut after = *world;
+    let mine = usize::from(c);
+    if world.refusals > 0 {
+        after.refusals -= 1;
+        after.confirmers[mine] =
+            Turn::Ending { attempt, event: Event::Park, cause: Some(Cause::RecordRefused) };
+        push(Does::IsRefusedTheRead, after);
+        after = *world;
+    }
+    let answer = if answer == Label::Issued { &VALUES.issued } else { &VALUES.rejected };
+    let submitted = stamp(world.crvs.at);
+    let registered = world.crvs.status == RecordState::Registered;
+    let waits = world.crvs.status == RecordState::Waiting;
+    let decision = decide(&Situation {
+        status: if rules.has(Rule::ReadFirst) { world.crvs.status } else { RecordState::Waiting },
+        since: match (rules.has(Rule::ReadFirst), waits) {
+            (true, true) => submitted,
+            (true, false) => submitted + Duration::from_millis(500),
+            (false, _) => stamp(attempt),
+        },
+        number_there: registered.then_some(VALUES.number.as_str()),
+        stamp: stamp(attempt),
+        number: &VALUES.number,
+        answer,
+        policy: scope.policy,
+    });
+    match decision.course(answer) {
+        Course::Write => {
+            after.confirmers[mine] = Turn::Deciding { attempt };
+            push(Does::Reads, after);
+        }
+        Course::End(event, cause) => {
+            after.confirmers[mine] = Turn::Ending { attempt, event, cause };
+            push(Does::Reads, after);
+        }
+        Course::Later => push(Does::DropsItsTurn, delayed(after, c)),
+    }
+}
+
+fn intend(world: &World, rules: Rules, c: u8, attempt: u8, push: &mut impl FnMut(Does, World)) {
+    let row = world.book.rows[usize::from(attempt)].unwrap();
+    let (hold, fence) = world.book.hold(usize::from(c));
+    let now = Timestamp::UNIX_EPOCH + QUARANTINE;
+    let fenced = rules.has(Rule::Lease) && rules.has(Rule::FenceAtIntent);
+    let runs = rules.has(Rule::Lease) && rules.has(Rule::LeaseRunsAtIntent);
+    let standing = Standing {
+        hold: Hold {
+            fence: if fenced { hold.fence } else { fence },
+            until: if runs { hold.until } else { Timestamp::MAX },
+        },
+        newest: !rules.has(Rule::NewestAtIntent) || world.book.newest == Some(attempt),
+        state: if rules.has(Rule::AnsweredAtIntent) { row.state } else { State::Answered },
+    };
+    if !may_intend(&standing, fence, now) {
+        return push(Does::DropsItsTurn, delayed(*world, c));
+    }
+    let mut after = *world;
+    after.book.intent = Some(attempt);
+    after.book.waited = false;
+    if fence == hold.fence {
+        after.book.lease.live = true;
+    }
+    after.knew_newer |= world.book.newest != Some(attempt);
+    after.confirmers[usize::from(c)] = Turn::Intended { attempt, late: false };
+    push(Does::Intends, after);
+}
+
+fn send(world: &World, rules: Rules, (c, attempt, late): (u8, u8, bool), push: &mut impl FnMut(Does, World)) {
+    let mut after = *world;
+    let mine = usize::from(c);
+    let elapsed = if late { QUARANTINE } else { Duration::ZERO };
+    if rules.has(Rule::PromptWrite) && !may_write(elapsed, QUARANTINE) {
+        after.confirmers[mine] = Turn::Retracting { attempt, park: false };
+        return push(Does::FindsItselfLate, after);
+    }
+    after.confirmers[mine] = Turn::Sent { attempt, flight: Flight::Flying };
+    push(Does::Sends, after);
+}
+
+fn hear(world: &World, c: u8, attempt: u8, flight: Flight, push: &mut impl FnMut(Does, World)) {
+    let mine = usize::from(c);
+    // Timed out, broken off, or an error of something behind the saved record.
+    let mut unknown = *world;
+    if flight == Flight::Flying {
+        unknown.strays[usize::from(attempt)] += 1;
+    }
+    push(Does::HearsNothing, delayed(unknown, c));
+    let mut after = *world;
+    match flight {
+        Flight::Flying => {}
+        Flight::Applied => {
+            after.confirmers[mine] = Turn::Ending { attempt, event: Event::Confirm, cause: None };
+            push(Does::HearsYes, after);
+        }
+        Flight::Lost => {
+            after.confirmers[mine] = Turn::Retracting { attempt, park: false };
+            push(Does::HearsNo, after);
+            if world.refusals > 0 {
+                after.refusals -= 1;
+                after.confirmers[mine] = Turn::Retracting { attempt, park: true };
+                push(Does::HearsNever, after);
+            }
+        }
+    }
+}
+
+fn retract(world: &World, c: u8, attempt: u8, park: bool, push: &mut impl FnMut(Does, World)) {
+    let mut after = *world;
+    let (hold, fence) = world.book.hold(usize::from(c));
+    if hold.is_last(fence) && world.book.intent == Some(attempt) {
+        clear_intent(&mut after);
+    }
+    if park {
+        after.confirmers[usize::from(c)] =
+            Turn::Ending { attempt, event: Event::Park, cause: Some(Cause::RecordRefused) };
+        push(Does::Retracts, after);
+    } else {
+        push(Does::Retracts, delayed(after, c));
+    }
+}
+
+fn clear_intent(world: &mut World) {
+    world.book.intent = None;
+    world.book.waited = false;
+}
+
+fn end(
+    world: &World,
+    rules: Rules,
+    (c, attempt): (u8, u8),
+    (event, cause): (Event, Option<Cause>),
+    push: &mut impl FnMut(Does, World),
+) {
+    let mut after = *world;
+    let (hold, fence) = world.book.hold(usize::from(c));
+    if rules.has(Rule::FenceAtFinish) && !may_finish(&hold, fence, event) {
+        return push(Does::DropsItsTurn, delayed(after, c));
+    }
+    // A conflict changes nothing, but how the write ended is known all the same.
+    shift(&mut after, attempt, event, cause);
+    if world.book.intent == Some(attempt) {
+        clear_intent(&mut after);
+    }
+    let mut stopped = after;
+    back_in_queue(&mut stopped, c, world.confirmers[usize::from(c)]);
+    push(Does::EndsAndStops, stopped);
+    release(&mut after, c);
+    after.queues.outcomes &= !(1 << attempt);
+    after.confirmers[usize::from(c)] = Turn::Idle;
+    push(Does::Ends, after);
+}

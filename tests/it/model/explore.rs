@@ -1,0 +1,151 @@
+//! Every state that can be reached, breadth first; the shortest way to the first that is wrong.
+//!
+//! Beyond what is wrong in itself, a state is wrong from which no end can be reached without a further fault. (That
+//! needs the edges backwards, which is why this is not an off-the-shelf checker.)
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+pub use jiff::Timestamp;
+
+use nidbridge::domain::State;
+
+use super::rules::Rules;
+use super::steps::{Step, successors};
+use super::world::{Scope, World, Wrong};
+
+/// A quick hash for small values.
+#[derive(Default)]
+pub struct Quick(u64);
+
+impl Hasher for Quick {
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u8(&mut self, n: u8) {
+        self.write_u64(u64::from(n));
+    }
+
+    fn write_isize(&mut self, n: isize) {
+        self.write_u64(n as u64);
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+pub fn digest<T: Hash>(value: &T) -> u64 {
+    let mut hasher = Quick::default();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What came of an exploration.
+pub struct Explored {
+    pub states: usize,
+    /// Where attempts have stood.
+    pub stood: Vec<State>,
+    /// What is wrong, and the way there.
+    pub found: Option<(Wrong, Vec<Step>)>,
+}
+
+struct Graph {
+    worlds: Vec<World>,
+    /// From which state each was reached first.
+    came: Vec<u32>,
+    /// Steps without a fault, backwards: (to, from).
+    progress: Vec<(u32, u32)>,
+}
+
+/// Explores everything; stops at the first state that is wrong.
+pub fn explore(scope: &Scope, rules: Rules) -> Explored {
+    let start = World::start(scope).canonical(scope);
+    let mut seen: HashMap<World, u32, BuildHasherDefault<Quick>> = HashMap::default();
+    seen.insert(start, 0);
+    let mut graph = Graph { worlds: vec![start], came: vec![0], progress: Vec::new() };
+    let mut next = Vec::new();
+    let mut at = 0;
+    while at < graph.worlds.len() {
+        next.clear();
+        successors(&graph.worlds[at], scope, rules, &mut next);
+        for (step, world) in &next {
+            let world = world.canonical(scope);
+            let fresh = graph.worlds.len() as u32;
+            let to = *seen.entry(world).or_insert(fresh);
+            if to == fresh {
+                graph.worlds.push(world);
+                graph.came.push(at as u32);
+                if let Some(wrong) = world.fault(scope) {
+                    let found = Some((wrong, graph.way(to, scope, rules)));
+                    return Explored { states: graph.worlds.len(), stood: graph.stood(), found };
+                }
+            }
+            if !step.is_fault(&graph.worlds[at]) && to != at as u32 {
+                graph.progress.push((to, at as u32));
+            }
+        }
+        at += 1;
+    }
+    let found = graph.dead_end().map(|at| (Wrong::NeverEnds, graph.way(at, scope, rules)));
+    Explored { states: graph.worlds.len(), stood: graph.stood(), found }
+}
+
+impl Graph {
+    /// The way to a state, walked once more so that each confirmer keeps its name.
+    fn way(&self, mut at: u32, scope: &Scope, rules: Rules) -> Vec<Step> {
+        let mut through = Vec::new();
+        while at != 0 {
+            through.push(at);
+            at = self.came[at as usize];
+        }
+        let mut world = World::start(scope);
+        let mut way = Vec::new();
+        for at in through.into_iter().rev() {
+            let mut next = Vec::new();
+            successors(&world, scope, rules, &mut next);
+            let goal = self.worlds[at as usize];
+            let (step, to) = next.into_iter().find(|(_, to)| to.canonical(scope) == goal).unwrap();
+            way.push(step);
+            world = to;
+        }
+        way
+    }
+
+    fn stood(&self) -> Vec<State> {
+        let has = |state: &State| {
+            let row = |world: &World| world.book.rows.iter().flatten().any(|row| row.state == *state);
+            self.worlds.iter().any(row)
+        };
+        State::ALL.into_iter().filter(has).collect()
+    }
+
+    /// The first state from which no end can be reached.
+    fn dead_end(&mut self) -> Option<u32> {
+        self.progress.sort_unstable();
+        let mut ends = vec![false; self.worlds.len()];
+        let mut todo: Vec<u32> = Vec::new();
+        for (at, world) in self.worlds.iter().enumerate() {
+            if world.is_over() {
+                ends[at] = true;
+                todo.push(at as u32);
+            }
+        }
+        while let Some(to) = todo.pop() {
+            let first = self.progress.partition_point(|edge| edge.0 < to);
+            for (_, from) in self.progress[first..].iter().take_while(|edge| edge.0 == to) {
+                if !std::mem::replace(&mut ends[*from as usize], true) {
+                    todo.push(*from);
+                }
+            }
+        }
+        ends.iter().position(|ends| !ends).map(|at| at as u32)
+    }
+}

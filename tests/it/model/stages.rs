@@ -1,0 +1,204 @@
+//! The stages up to the answer.
+//!
+//! A stage that may stop anywhere is a stage that does only the first part of its work and leaves its message where
+//! it is; what it would have published later it publishes when it handles the message again.
+
+use nidbridge::domain::hold::supersedes;
+use nidbridge::domain::resolve::{
+    Label, Owner, Parties, Party, Plan, ReplyKind, Then, Who, resolve, unasked,
+};
+use nidbridge::domain::{Cause, Event, EventKind, State};
+
+use super::rules::{Rule, Rules};
+use super::steps::{Next, Step, shift, stamp};
+use super::world::{Row, Says, Scope, World, Wrong};
+
+/// Where a stage stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Nowhere: everything is done, the message acked.
+    Never,
+    /// After its transaction.
+    AfterLedger,
+    /// After its transaction and its request to the ID system.
+    AfterAsking,
+    /// Before the ack, everything else is done.
+    BeforeAck,
+    /// After an ack that came too soon.
+    AfterAck,
+}
+
+/// Lets each stage handle its message, once to the end and once up to each place where it may stop.
+pub fn successors(world: &World, scope: &Scope, rules: Rules, i: u8, out: &mut Next) {
+    let mut stops = vec![Stop::Never];
+    if scope.stops {
+        stops.extend([Stop::AfterLedger, Stop::AfterAsking, Stop::BeforeAck]);
+    }
+    if !rules.has(Rule::PublishBeforeAck) {
+        stops.push(Stop::AfterAck);
+    }
+    let mut push = |step: Step, after: World, handled: bool| {
+        if handled && after != *world {
+            out.push((step, after));
+        }
+    };
+    for stop in stops {
+        if stop != Stop::AfterAsking {
+            let mut after = *world;
+            let handled = record(&mut after, i, stop, rules);
+            push(Step::Record(i, stop), after, handled);
+            for says in Says::ALL {
+                let mut after = *world;
+                let handled = take_in(&mut after, i + 1, says, stop, rules);
+                push(Step::Resolve(i + 1, says, stop), after, handled);
+            }
+        }
+        let mut after = *world;
+        let handled = send(&mut after, i, stop, rules);
+        push(Step::Send(i, stop), after, handled);
+    }
+}
+
+/// Publishes what an attempt needs next.
+fn drive(world: &mut World, i: u8) {
+    match world.book.rows[usize::from(i)].map(|row| row.state) {
+        Some(State::Received | State::Requested) => world.queues.requests |= 1 << i,
+        Some(State::Answered) => world.queues.outcomes |= 1 << i,
+        _ => {}
+    }
+}
+
+fn record(world: &mut World, i: u8, stop: Stop, rules: Rules) -> bool {
+    if world.queues.registrations & (1 << i) == 0 {
+        return false;
+    }
+    if world.book.rows[usize::from(i)].is_none() {
+        let newest = supersedes(stamp(i), world.book.newest.map(stamp));
+        if newest {
+            if rules.has(Rule::Supersession) {
+                shift(world, 1 - i, Event::Supersede, None);
+            }
+            world.book.newest = Some(i);
+            world.book.submissions += 1;
+        }
+        let state = if newest { State::Received } else { State::Superseded };
+        let submission = if newest { world.book.submissions } else { 0 };
+        world.book.rows[usize::from(i)] = Some(Row { state, submission, answer: None, cause: None });
+    }
+    if !matches!(stop, Stop::AfterLedger | Stop::AfterAck) {
+        drive(world, i);
+    }
+    if matches!(stop, Stop::Never | Stop::AfterAck) {
+        world.queues.registrations &= !(1 << i);
+    }
+    true
+}
+
+fn send(world: &mut World, i: u8, stop: Stop, rules: Rules) -> bool {
+    let Some(row) = world.book.rows[usize::from(i)].filter(|_| world.queues.requests & (1 << i) != 0) else {
+        return false;
+    };
+    let open = matches!(row.state, State::Received | State::Requested) && world.book.newest == Some(i);
+    if open {
+        shift(world, i, Event::Request, None);
+        if !matches!(stop, Stop::AfterLedger | Stop::AfterAck) {
+            world.nid.asked[usize::from(row.submission - 1)] = true;
+        }
+        if matches!(stop, Stop::Never | Stop::BeforeAck)
+            && rules.has(Rule::PassOn)
+            && let Some(known) = world.book.known()
+        {
+            give(world, i, unasked(Some(known), false));
+        }
+    }
+    if matches!(stop, Stop::Never | Stop::BeforeAck)
+        && world.book.rows[usize::from(i)].is_some_and(|row| row.state == State::Answered)
+    {
+        world.queues.outcomes |= 1 << i;
+    }
+    if matches!(stop, Stop::Never | Stop::AfterAck) {
+        world.queues.requests &= !(1 << i);
+    }
+    true
+}
+
+fn give(world: &mut World, i: u8, label: Label) {
+    if shift(world, i, Event::Answer, None)
+        && let Some(row) = world.book.rows[usize::from(i)].as_mut()
+    {
+        row.answer = Some(label);
+    }
+}
+
+fn plan(world: &World, addressed: usize, says: Says, rules: Rules) -> Plan {
+    let party = |i: usize| {
+        let row = world.book.rows[i].unwrap();
+        Party { state: row.state, answer: row.answer }
+    };
+    let newest = usize::from(world.book.newest.unwrap());
+    let mut parties = Parties {
+        kind: &EventKind::Birth,
+        known: world.book.known(),
+        erased: false,
+        addressed: party(addressed),
+        newest: party(newest),
+    };
+    let mut reply = match says {
+        Says::Rejected => ReplyKind::Rejected,
+        Says::Issued(id) if world.book.id == Some(id) => ReplyKind::Issued(Owner::ThisRecord),
+        Says::Issued(_) => ReplyKind::Issued(Owner::Nobody),
+    };
+    if !rules.has(Rule::FirstAnswer) {
+        parties.known = None;
+        parties.addressed.answer = None;
+        if let ReplyKind::Issued(owner) = &mut reply {
+            *owner = Owner::Nobody;
+        }
+    }
+    if !rules.has(Rule::PassOn) && says != Says::Rejected && addressed != newest {
+        return Plan { learn: None, keep: None, give: None, park: None, then: Then::Note };
+    }
+    resolve(reply, &parties)
+}
+
+fn take_in(world: &mut World, submission: u8, says: Says, stop: Stop, rules: Rules) -> bool {
+    let Some(addressed) = world.book.of_submission(submission) else { return false };
+    if !world.queues.has_reply(submission, says) {
+        return false;
+    }
+    let plan = plan(world, addressed, says, rules);
+    let newest = world.book.newest.unwrap_or_default();
+    let who = |who: Who| match who {
+        Who::Addressed => addressed as u8,
+        Who::Newest => newest,
+    };
+    if let (Some(_), Says::Issued(id)) = (plan.learn, says) {
+        if world.book.id.is_some_and(|known| known != id) {
+            world.wrong = Some(Wrong::IdChanged);
+        }
+        world.book.id = Some(id);
+    }
+    if let Some(label) = plan.keep
+        && let Some(row) = world.book.rows[addressed].as_mut()
+    {
+        row.answer = Some(label);
+    }
+    if let Some((to, label)) = plan.give {
+        give(world, who(to), label);
+    }
+    if let Some(cause) = plan.park {
+        shift(world, newest, Event::Park, Some(cause));
+    }
+    if plan.then == Then::Refuse(Cause::OrphanId) {
+        world.book.orphan_told = true;
+    }
+    if !matches!(stop, Stop::AfterLedger | Stop::AfterAck)
+        && let Then::Tell(to) = plan.then
+    {
+        drive(world, who(to));
+    }
+    if matches!(stop, Stop::Never | Stop::AfterAck) {
+        world.queues.drop_reply(submission, says);
+    }
+    true
+}

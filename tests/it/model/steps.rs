@@ -1,0 +1,213 @@
+//! What can happen next, and what the surroundings do: core, the registrar, the ID system, time, an operator.
+
+use nidbridge::domain::resolve::Label;
+use nidbridge::domain::{Cause, Event, RecordState, State, next};
+
+use super::confirmer;
+use super::explore::Timestamp;
+use super::rules::Rules;
+use super::stages::{self, Stop};
+use super::world::{Flight, Id, Phase, Says, Scope, Turn, World, Wrong};
+
+/// Who does what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    CoreTakesOurAnswer(u8),
+    OurAnswerToCoreIsLost(u8),
+    RegistrarTakesItBack,
+    RegistrarSubmitsAgain,
+    IdSystemSays(u8, Says),
+    IdSystemSaysMore(u8, Says),
+    LeaseEnds,
+    QuarantinePasses,
+    MutationApplied(u8),
+    MutationLost(u8),
+    StrayApplied(u8),
+    StrayLost(u8),
+    OperatorResumes(u8),
+    Record(u8, Stop),
+    Send(u8, Stop),
+    Resolve(u8, Says, Stop),
+    Confirmer(u8, confirmer::Does),
+}
+
+impl Step {
+    /// Whether it is something that no progress may depend on.
+    pub fn is_fault(self, before: &World) -> bool {
+        match self {
+            Self::OurAnswerToCoreIsLost(_)
+            | Self::RegistrarTakesItBack
+            | Self::RegistrarSubmitsAgain
+            | Self::IdSystemSaysMore(..) => true,
+            Self::Record(_, stop) | Self::Send(_, stop) | Self::Resolve(_, _, stop) => stop != Stop::Never,
+            Self::Confirmer(c, does) => does.is_fault(before, c),
+            Self::CoreTakesOurAnswer(_)
+            | Self::IdSystemSays(..)
+            | Self::LeaseEnds
+            | Self::QuarantinePasses
+            | Self::MutationApplied(_)
+            | Self::MutationLost(_)
+            | Self::StrayApplied(_)
+            | Self::StrayLost(_)
+            | Self::OperatorResumes(_) => false,
+        }
+    }
+}
+
+pub type Next = Vec<(Step, World)>;
+
+/// Everything that can happen next.
+pub fn successors(world: &World, scope: &Scope, rules: Rules, out: &mut Next) {
+    core_and_registrar(world, scope, out);
+    id_system(world, out);
+    time_and_mutations(world, scope, out);
+    for i in 0..2 {
+        operator(world, i, out);
+        stages::successors(world, scope, rules, i, out);
+        if i < scope.confirmers {
+            confirmer::successors(world, scope, rules, i, out);
+        }
+    }
+}
+
+fn core_and_registrar(world: &World, scope: &Scope, out: &mut Next) {
+    for i in 0..2_u8 {
+        if world.crvs.phase[usize::from(i)] == Phase::Open {
+            let mut taken = *world;
+            taken.crvs.phase[usize::from(i)] = Phase::Over;
+            out.push((Step::CoreTakesOurAnswer(i), taken));
+            // Core writes REJECTED from its old copy, whatever there is by now.
+            if taken.crvs.status == RecordState::Registered && !scope.lenient {
+                taken.wrong = Some(Wrong::OverwrittenByCore);
+            }
+            taken.crvs.status = RecordState::MovedOn;
+            out.push((Step::OurAnswerToCoreIsLost(i), taken));
+        }
+    }
+    let here = usize::from(world.crvs.at);
+    let quiet = world.confirmers.iter().all(|turn| *turn == Turn::Idle) && world.strays == [0; 2];
+    if world.crvs.status == RecordState::Waiting
+        && world.crvs.phase[here] == Phase::Over
+        && (scope.restless || quiet)
+    {
+        let mut back = *world;
+        back.crvs.status = RecordState::MovedOn;
+        out.push((Step::RegistrarTakesItBack, back));
+    }
+    if world.crvs.status == RecordState::MovedOn && world.crvs.at == 0 {
+        let mut again = *world;
+        again.crvs.at = 1;
+        again.crvs.status = RecordState::Waiting;
+        again.crvs.phase[1] = Phase::Open;
+        again.queues.registrations |= 2;
+        out.push((Step::RegistrarSubmitsAgain, again));
+    }
+}
+
+fn id_system(world: &World, out: &mut Next) {
+    for s in 0..2_u8 {
+        let n = usize::from(s);
+        if !world.nid.asked[n] {
+            continue;
+        }
+        for says in Says::ALL {
+            let mut said = *world;
+            said.queues.put_reply(s + 1, says);
+            if !world.nid.spoke[n] {
+                // It never issues a second ID for one person on its own account.
+                if says != Says::Issued(Id::B) {
+                    said.nid.spoke[n] = true;
+                    out.push((Step::IdSystemSays(s + 1, says), said));
+                }
+            } else if world.nid.more > 0 {
+                said.nid.more -= 1;
+                out.push((Step::IdSystemSaysMore(s + 1, says), said));
+            }
+        }
+    }
+}
+
+fn time_and_mutations(world: &World, scope: &Scope, out: &mut Next) {
+    if world.book.lease.live {
+        let mut over = *world;
+        over.book.lease.live = false;
+        for turn in &mut over.confirmers {
+            if let Turn::Intended { late, .. } = turn {
+                *late = true;
+            }
+        }
+        out.push((Step::LeaseEnds, over));
+    }
+    let is_flying = |turn: &Turn| matches!(turn, Turn::Sent { flight: Flight::Flying, .. });
+    let flying = world.strays != [0; 2] || world.confirmers.iter().any(is_flying);
+    // What is applied late is applied within the quarantine; and the quarantine is longer than any lease.
+    if world.book.intent.is_some() && !world.book.waited && (!flying || scope.tardy) && !world.book.lease.live
+    {
+        let mut passed = *world;
+        passed.book.waited = true;
+        out.push((Step::QuarantinePasses, passed));
+    }
+    for i in 0..2_u8 {
+        if world.strays[usize::from(i)] > 0 {
+            let mut lost = *world;
+            lost.strays[usize::from(i)] -= 1;
+            out.push((Step::StrayLost(i), lost));
+            apply(&mut lost, i, scope);
+            out.push((Step::StrayApplied(i), lost));
+        }
+        let c = usize::from(i);
+        if let Turn::Sent { attempt, flight: Flight::Flying } = world.confirmers[c] {
+            let mut lost = *world;
+            lost.confirmers[c] = Turn::Sent { attempt, flight: Flight::Lost };
+            out.push((Step::MutationLost(i), lost));
+            let mut done = *world;
+            done.confirmers[c] = Turn::Sent { attempt, flight: Flight::Applied };
+            apply(&mut done, attempt, scope);
+            out.push((Step::MutationApplied(i), done));
+        }
+    }
+}
+
+/// OpenCRVS confirms without looking at the state (1.7–1.9).
+fn apply(world: &mut World, attempt: u8, scope: &Scope) {
+    let i = usize::from(attempt);
+    world.crvs.confirms[i] += 1;
+    if attempt != world.crvs.at && (!scope.lenient || world.knew_newer) {
+        world.wrong = Some(Wrong::OlderOverNewer);
+    } else if world.crvs.status == RecordState::MovedOn && !scope.lenient {
+        world.wrong = Some(Wrong::WrittenOverTheRegistrar);
+    }
+    world.crvs.status = RecordState::Registered;
+    let issued = world.book.rows[i].is_some_and(|row| row.answer == Some(Label::Issued));
+    world.crvs.id = world.book.id.filter(|_| issued);
+}
+
+fn operator(world: &World, i: u8, out: &mut Next) {
+    let Some(row) = world.book.rows[usize::from(i)] else { return };
+    let resume = Event::Resume { asked: true, answered: row.answer.is_some() };
+    // A refusal of the gateway is all that parks here, so that only answered attempts are resumed.
+    if row.state == State::Parked && row.answer.is_some() {
+        let mut resumed = *world;
+        if shift(&mut resumed, i, resume, None) {
+            resumed.queues.outcomes |= 1 << i;
+            out.push((Step::OperatorResumes(i), resumed));
+        }
+    }
+}
+
+/// Moves an attempt along the production rule; `false`: a conflict, nothing is changed.
+pub fn shift(world: &mut World, i: u8, event: Event, cause: Option<Cause>) -> bool {
+    let Some(row) = world.book.rows[usize::from(i)].as_mut() else { return false };
+    match next(row.state, event) {
+        Ok(state) => {
+            row.state = state;
+            row.cause = cause;
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+pub fn stamp(i: u8) -> Timestamp {
+    Timestamp::from_second(i64::from(i) + 1).unwrap()
+}

@@ -1,0 +1,335 @@
+//! What the model knows: OpenCRVS, the ledger, the queues, the ID system and two confirmers, for one record.
+//!
+//! A queue is a set: what is in it may be handled now, later, or twice (a stage that stops before its ack leaves it
+//! there), in any order. Attempts are 0 and 1; submissions count from 1.
+
+use nidbridge::domain::hold::Hold;
+use nidbridge::domain::resolve::{Known, Label};
+use nidbridge::domain::{Cause, Event, NegativePolicy, RecordState, State};
+
+use super::explore::Timestamp;
+
+/// An ID that was issued: the first, or another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Id {
+    A,
+    B,
+}
+
+/// What the ID system says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Says {
+    Rejected,
+    Issued(Id),
+}
+
+impl Says {
+    pub const ALL: [Self; 3] = [Self::Rejected, Self::Issued(Id::A), Self::Issued(Id::B)];
+
+    fn bit(self, submission: u8) -> u8 {
+        let kind = match self {
+            Self::Rejected => 0,
+            Self::Issued(Id::A) => 1,
+            Self::Issued(Id::B) => 2,
+        };
+        1 << (kind + 3 * (submission - 1))
+    }
+}
+
+/// OpenCRVS's own request to the front, which it answers REJECTED for when our answer is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    Unsent,
+    Open,
+    /// Its end is known on either side, and `confirm_after` has passed.
+    Over,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OpenCrvs {
+    /// The attempt that it is about.
+    pub at: u8,
+    pub status: RecordState,
+    pub id: Option<Id>,
+    pub phase: [Phase; 2],
+    /// Confirmations applied, by the attempt whose answer they carried.
+    pub confirms: [u8; 2],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Row {
+    pub state: State,
+    pub submission: u8,
+    pub answer: Option<Label>,
+    pub cause: Option<Cause>,
+}
+
+/// Whose lease was the last, and whether it still runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    pub last: Option<u8>,
+    pub live: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Book {
+    pub newest: Option<u8>,
+    pub submissions: u8,
+    pub rows: [Option<Row>; 2],
+    pub id: Option<Id>,
+    pub lease: Lease,
+    pub intent: Option<u8>,
+    /// The quarantine of the intent has passed.
+    pub waited: bool,
+    /// An ID that cannot reach OpenCRVS was refused aloud.
+    pub orphan_told: bool,
+}
+
+impl Book {
+    pub fn known(&self) -> Option<Known> {
+        self.id.map(|_| Known::Issued)
+    }
+
+    pub fn of_submission(&self, submission: u8) -> Option<usize> {
+        (0..2).find(|i| self.rows[*i].is_some_and(|row| row.submission == submission))
+    }
+
+    /// The lease as the rules see it, the fence of confirmer `c` and the time.
+    pub fn hold(&self, c: usize) -> (Hold, i64) {
+        let until = if self.lease.live { Timestamp::MAX } else { Timestamp::UNIX_EPOCH };
+        (Hold { fence: 1, until }, i64::from(self.lease.last == Some(c as u8)))
+    }
+}
+
+/// Sets of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Queues {
+    pub registrations: u8,
+    pub requests: u8,
+    pub outcomes: u8,
+    replies: u8,
+}
+
+impl Queues {
+    pub fn put_reply(&mut self, submission: u8, says: Says) {
+        self.replies |= says.bit(submission);
+    }
+
+    pub fn drop_reply(&mut self, submission: u8, says: Says) {
+        self.replies &= !says.bit(submission);
+    }
+
+    pub fn has_reply(&self, submission: u8, says: Says) -> bool {
+        self.replies & says.bit(submission) != 0
+    }
+}
+
+/// The ID system's side: what it was asked and how often it may still speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IdSystem {
+    pub asked: [bool; 2],
+    pub spoke: [bool; 2],
+    /// Final answers on top of the first one to each submission: repeats and contradictions.
+    pub more: u8,
+}
+
+/// A mutation on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Flight {
+    Flying,
+    Applied,
+    Lost,
+}
+
+/// Where a confirmer stands in its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Turn {
+    Idle,
+    Leased {
+        attempt: u8,
+        answer: Label,
+    },
+    Deciding {
+        attempt: u8,
+    },
+    Ending {
+        attempt: u8,
+        event: Event,
+        cause: Option<Cause>,
+    },
+    /// `late`: as long as a lease lasts has passed since.
+    Intended {
+        attempt: u8,
+        late: bool,
+    },
+    Sent {
+        attempt: u8,
+        flight: Flight,
+    },
+    Retracting {
+        attempt: u8,
+        park: bool,
+    },
+}
+
+impl Turn {
+    pub fn attempt(self) -> Option<u8> {
+        match self {
+            Self::Idle => None,
+            Self::Leased { attempt, .. }
+            | Self::Deciding { attempt }
+            | Self::Ending { attempt, .. }
+            | Self::Intended { attempt, .. }
+            | Self::Sent { attempt, .. }
+            | Self::Retracting { attempt, .. } => Some(attempt),
+        }
+    }
+}
+
+/// What must never be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wrong {
+    ConfirmedTwice,
+    OlderOverNewer,
+    WrittenOverTheRegistrar,
+    OverwrittenByCore,
+    IdChanged,
+    EndWithoutCause,
+    ConfirmedInVain,
+    IdDroppedSilently,
+    NeverEnds,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct World {
+    pub crvs: OpenCrvs,
+    pub book: Book,
+    pub queues: Queues,
+    pub nid: IdSystem,
+    pub confirmers: [Turn; 2],
+    /// Mutations on their way that nobody waits for any more.
+    pub strays: [u8; 2],
+    /// Permanent refusals of the gateway that may still come.
+    pub refusals: u8,
+    /// An intent was committed although the ledger had a newer attempt.
+    pub knew_newer: bool,
+    pub wrong: Option<Wrong>,
+}
+
+/// What the surroundings may do.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope {
+    pub policy: NegativePolicy,
+    /// Final answers on top of the first ones.
+    pub more_answers: u8,
+    /// Permanent refusals of the gateway; an operator resumes what they park.
+    pub refusals: u8,
+    /// A registrar takes a waiting record back at any moment, even between our read and our write: a window that
+    /// OpenCRVS leaves open to every client.
+    pub restless: bool,
+    /// What comes of that window is not held against the bridge, unless it could have known.
+    pub lenient: bool,
+    /// A mutation may be applied after its quarantine.
+    pub tardy: bool,
+    /// How many confirmers there are.
+    pub confirmers: u8,
+    /// The stages before the confirmer stop anywhere and handle their messages again.
+    pub stops: bool,
+}
+
+impl World {
+    pub fn start(scope: &Scope) -> Self {
+        Self {
+            crvs: OpenCrvs {
+                at: 0,
+                status: RecordState::Waiting,
+                id: None,
+                phase: [Phase::Open, Phase::Unsent],
+                confirms: [0; 2],
+            },
+            book: Book {
+                newest: None,
+                submissions: 0,
+                rows: [None; 2],
+                id: None,
+                lease: Lease { last: None, live: false },
+                intent: None,
+                waited: false,
+                orphan_told: false,
+            },
+            queues: Queues { registrations: 1, ..Queues::default() },
+            nid: IdSystem { asked: [false; 2], spoke: [false; 2], more: scope.more_answers },
+            confirmers: [Turn::Idle; 2],
+            strays: [0; 2],
+            refusals: scope.refusals,
+            knew_newer: false,
+            wrong: None,
+        }
+    }
+
+    /// Whether every attempt that was accepted has come to something that an operator sees.
+    pub fn is_over(&self) -> bool {
+        (0..2).all(|i| {
+            self.crvs.phase[i] == Phase::Unsent || self.book.rows[i].is_some_and(|row| !row.state.is_open())
+        })
+    }
+
+    /// One representative of all worlds that differ only in what nothing depends on.
+    pub fn canonical(mut self, scope: &Scope) -> Self {
+        // What is still in a queue for an attempt that has ended is acked and does nothing.
+        let ended = |row: &Row| !row.state.is_open() && row.state != State::Parked;
+        for i in 0..2 {
+            if self.book.rows[i].as_ref().is_some_and(ended) {
+                self.queues.registrations &= !(1 << i);
+                self.queues.requests &= !(1 << i);
+                self.queues.outcomes &= !(1 << i);
+            }
+        }
+        if self.book.rows.iter().flatten().filter(|row| ended(row)).count() == 2 {
+            self.book.intent = None;
+            self.book.waited = false;
+        }
+        let idle = |c: u8| self.confirmers[usize::from(c)] == Turn::Idle;
+        if self.book.lease.last.is_some_and(idle) {
+            self.book.lease.last = None;
+        }
+        let rank =
+            |c: usize| (super::explore::digest(&self.confirmers[c]), self.book.lease.last != Some(c as u8));
+        if scope.confirmers == 2 && rank(0) > rank(1) {
+            self.confirmers.swap(0, 1);
+            self.book.lease.last = self.book.lease.last.map(|c| 1 - c);
+        }
+        self
+    }
+
+    /// What is wrong with the world as it stands.
+    pub fn fault(&self, scope: &Scope) -> Option<Wrong> {
+        if self.wrong.is_some() {
+            return self.wrong;
+        }
+        if self.crvs.confirms.iter().any(|n| *n > 1) {
+            return Some(Wrong::ConfirmedTwice);
+        }
+        for (i, row) in self.book.rows.iter().enumerate() {
+            let Some(row) = row else { continue };
+            let caused = matches!(
+                row.state,
+                State::Rejected | State::Withdrawn | State::Held | State::Expired | State::Parked
+            );
+            if caused && row.cause.is_none() {
+                return Some(Wrong::EndWithoutCause);
+            }
+            if row.state == State::Confirmed && !scope.lenient && self.crvs.confirms[i] == 0 {
+                return Some(Wrong::ConfirmedInVain);
+            }
+        }
+        let newest = self.book.newest.and_then(|i| self.book.rows[usize::from(i)])?;
+        let told = self.book.orphan_told || newest.cause == Some(Cause::OrphanId);
+        let dropped = match newest.state {
+            State::Confirmed => self.crvs.id != self.book.id,
+            State::Held | State::Withdrawn | State::Rejected | State::Expired => true,
+            State::Received | State::Requested | State::Answered | State::Superseded | State::Parked => false,
+        };
+        (self.book.id.is_some() && dropped && !told && !scope.lenient).then_some(Wrong::IdDroppedSilently)
+    }
+}
