@@ -1,6 +1,9 @@
 //! Carrying the schedule out, and taking everything back.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,18 +19,29 @@ use super::stage::{Role, Stage};
 use super::what::{Kind, What};
 use super::wire::{Mode, Wire};
 
-/// How often each kind of fault has bitten.
-#[derive(Debug, Default)]
-pub struct Bites(Mutex<BTreeMap<String, u64>>);
+/// How often each kind of fault has bitten, and a log of them.
+#[derive(Debug)]
+pub struct Bites {
+    bites: Mutex<BTreeMap<String, u64>>,
+    log: File,
+}
 
 impl Bites {
+    pub fn new(dir: &Path) -> Self {
+        Self { bites: Mutex::default(), log: File::create(dir.join("faults.log")).expect("a log") }
+    }
+
+    fn tell(&self, line: &str) {
+        writeln!(&self.log, "{} {line}", jiff::Timestamp::now()).expect("a line in the log");
+    }
+
     pub fn count(&self, what: &str, times: u64) {
-        let mut bites = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bites = self.bites.lock().unwrap_or_else(PoisonError::into_inner);
         *bites.entry(what.to_owned()).or_default() += times;
     }
 
     pub fn all(&self) -> BTreeMap<String, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.bites.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -37,7 +51,10 @@ pub async fn carry_out(stage: &Stage, schedule: &[Planned], bites: &Bites) {
     let all = schedule.iter().map(|planned| async move {
         bites.count(&planned.what.name(), 0);
         sleep_until(begun + planned.at).await;
+        let from = begun.elapsed().as_secs_f64();
         let bitten = play(stage, *planned).await;
+        let to = begun.elapsed().as_secs_f64();
+        bites.tell(&format!("{from:>6.1} s to {to:>6.1} s  bit {bitten:>3}  {:?}", planned.what));
         bites.count(&planned.what.name(), bitten);
     });
     join_all(all).await;
@@ -76,7 +93,6 @@ async fn play(stage: &Stage, planned: Planned) -> u64 {
         What::AuthDown => down(stage, Service::Auth, lasts).await,
         What::KeyRotation => {
             stage.opencrvs.rotate_key().expect("a key");
-            *stage.rotated.lock().expect("nobody panicked") = Some(jiff::Timestamp::now());
             1
         }
         What::VendorSilent => {

@@ -19,6 +19,7 @@ mod harness;
 mod nginx;
 mod nodes;
 mod observe;
+mod operator;
 mod options;
 mod plan;
 mod process;
@@ -65,6 +66,9 @@ async fn run(options: &Options) -> ExitCode {
     let mut schedule = plan::schedule(options.seed, length, usize::from(options.nodes));
     if let Some(only) = &options.only {
         schedule.retain(|planned| planned.what.name().contains(only));
+    }
+    if let Some(without) = &options.without {
+        schedule.retain(|planned| !planned.what.name().contains(without));
     }
     if options.calm {
         schedule.clear();
@@ -113,7 +117,7 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
     eprintln!("chaos: setting the stage in {} …", dir.display());
     let stage = Arc::new(Stage::set(options, dir).await);
     let begun = Instant::now();
-    let bites = Bites::default();
+    let bites = Bites::new(dir);
     let load = RunOptions {
         registrations: Some(options.registrations),
         rate: options.rate,
@@ -162,13 +166,13 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
 
 /// What the ID system did to us by its share.
 fn vendor_faults(stage: &Stage) -> Vec<(String, u64)> {
-    let seen = stage.nid.state();
-    let garbage = seen.garbage_sent.iter().map(|(kind, times)| (format!("vendor_{kind}"), *times));
-    let mut all: Vec<_> = garbage.collect();
-    all.push(("vendor_duplicates".to_owned(), seen.duplicates_sent));
-    all.push(("vendor_late".to_owned(), seen.late_sent));
-    all.push(("vendor_retry".to_owned(), seen.retries_sent));
-    all
+    stage
+        .nid
+        .state()
+        .misbehaved()
+        .into_iter()
+        .map(|(what, times)| (format!("vendor_{what}"), times))
+        .collect()
 }
 
 /// Writes that the gateway did not answer conclusively, by what it did itself.

@@ -38,7 +38,7 @@ pub fn schedule(seed: u64, length: Duration, nodes: usize) -> Vec<Planned> {
     let mut plan =
         Plan { length, chance: Rng::with_seed(seed.rotate_left(29) ^ 0x6368_616f_7321), all: Vec::new() };
     for kind in Kind::ALL {
-        plan.lane(|chance| {
+        plan.lane(2..7, |chance| {
             let one = |chance: &mut Rng| chance.usize(..2);
             vec![
                 What::Kill(kind, one(chance)),
@@ -47,32 +47,31 @@ pub fn schedule(seed: u64, length: Duration, nodes: usize) -> Vec<Planned> {
             ]
         });
     }
-    plan.lane(|chance| {
+    plan.lane(3..9, |chance| {
         vec![
             What::FreezeLong(Kind::Confirmer, chance.usize(..2)),
             What::FreezeLong(Kind::Worker, chance.usize(..2)),
         ]
     });
-    plan.lane(|chance| vec![What::FreezeLong(Kind::Front, chance.usize(..2))]);
-    plan.lane(|chance| nodes_deck(chance, nodes));
-    plan.lane(|_| vec![What::MemoryAlarm, What::QueueFull, What::ConsumerTimeout]);
-    plan.lane(amqp_deck);
-    plan.lane(|chance| {
+    plan.lane(9..30, |chance| vec![What::FreezeLong(Kind::Front, chance.usize(..2))]);
+    plan.lane(3..6, |chance| nodes_deck(chance, nodes));
+    plan.lane(12..22, |_| vec![What::MemoryAlarm, What::QueueFull, What::ConsumerTimeout]);
+    plan.lane(4..10, amqp_deck);
+    plan.lane(6..12, |chance| {
         let kind = *chance.choice(&[Kind::Worker, Kind::Confirmer]).expect("a kind");
         let wire = BROKEN.map(|mode| What::LedgerWire(kind, chance.usize(..2), mode));
         let mut deck = wire.to_vec();
         deck.push(What::LedgerCrash);
         deck
     });
-    plan.lane(|_| gateway_deck());
-    plan.lane(|chance| {
+    plan.lane(1..3, |_| gateway_deck());
+    plan.lane(4..10, |chance| {
         let mut deck = BROKEN.map(|mode| What::GatewayWire(chance.usize(..2), mode)).to_vec();
         deck.push(What::GatewayDown);
         deck
     });
-    plan.lane(|_| vec![What::AuthDown, What::VendorSilent]);
-    // Early, so that most of what comes still has a token that counts.
-    plan.once(What::KeyRotation, 0.08..0.2);
+    plan.lane(8..16, |_| vec![What::AuthDown, What::VendorSilent]);
+    plan.once(What::KeyRotation, 0.2..0.5);
     plan.in_order()
 }
 
@@ -125,10 +124,10 @@ struct Plan {
 }
 
 impl Plan {
-    /// Fills a lane with one deck after the other until the time is over.
-    fn lane(&mut self, mut deck: impl FnMut(&mut Rng) -> Vec<What>) {
+    /// Fills a lane with one deck after the other until the time is over, with so many seconds between two faults.
+    fn lane(&mut self, pause_s: std::ops::Range<u64>, mut deck: impl FnMut(&mut Rng) -> Vec<What>) {
         let mut chance = self.chance.fork();
-        let mut at = Duration::from_millis(chance.u64(500..3_000));
+        let mut at = Duration::from_millis(chance.u64(500..500 + pause_s.end * 500));
         loop {
             let mut cards = deck(&mut chance);
             chance.shuffle(&mut cards);
@@ -139,7 +138,7 @@ impl Plan {
                     return;
                 }
                 self.all.push(Planned { at, lasts, what });
-                at += lasts + Duration::from_millis(chance.u64(800..4_000));
+                at += lasts + Duration::from_millis(chance.u64(pause_s.start * 1_000..pause_s.end * 1_000));
             }
         }
     }

@@ -103,7 +103,7 @@ impl What {
             Self::Freeze(..) => (3_500, 9_000),
             Self::FreezeLong(..) => (35_000, 38_000),
             // most of it is the node's way back
-            Self::NodeKill(_) | Self::NodeTerminate(_) | Self::LeaderKill => (13_000, 16_000),
+            Self::NodeKill(_) | Self::NodeTerminate(_) | Self::LeaderKill => (20_000, 25_000),
             Self::NodeFreeze(_) => (5_000, 12_000),
             Self::Partition(_) => (9_000, 14_000),
             Self::MemoryAlarm => (3_000, 5_000),
