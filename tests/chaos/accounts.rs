@@ -20,6 +20,9 @@ pub enum Expected {
     Confirmed(Option<String>),
     /// Waiting, and an operator was told that the ID system said no.
     Held,
+    /// Either of these: the ID system contradicts itself, and what is taken in first holds. Two workers that have the
+    /// two answers at once may take them in in either order.
+    Either(Box<Expected>, Box<Expected>),
     /// With the registrar, who did not submit it again: its last submission failed, as far as core knows.
     Returned,
 }
@@ -127,7 +130,7 @@ impl Accounts {
         if overtaken(id, record, evidence.book) {
             self.wrong(id, "an older answer over a newer attempt");
         }
-        let expected = expected(id, record, evidence);
+        let expected = expected(id, record, evidence).settle(record.status());
         self.confirmed_expected += u64::from(matches!(expected, Expected::Confirmed(_)));
         let told = evidence.standings.get(id);
         let state = told.map(|told| told.state);
@@ -154,7 +157,7 @@ impl Accounts {
                     format!("should be registered and is {:?}; the ledger says {told:?}", record.status()),
                 );
             }
-            (Expected::Held | Expected::Returned, _) => {
+            (Expected::Held | Expected::Returned | Expected::Either(..), _) => {
                 self.wrong(id, &format!("should be {expected:?} and is {:?}", record.status()));
             }
         }
@@ -201,10 +204,31 @@ fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
         // A marriage, or somebody who has no ID that could be marked.
         return Expected::Confirmed(None);
     };
-    match evidence.vendor.verdict(&request, 1, asked).answer {
+    let of = |answer: Final| match answer {
         Final::Rejected(_) => Expected::Held,
         Final::Issued(issued) => Expected::Confirmed(Some(issued)),
         Final::Recorded => Expected::Confirmed(None),
+    };
+    let submissions = 1..=u64::try_from(record.attempts.len()).unwrap_or(u64::MAX);
+    let contradiction =
+        submissions.filter_map(|one| evidence.vendor.verdict(&request, one, asked).contradiction).next();
+    let answer = of(evidence.vendor.verdict(&request, 1, asked).answer);
+    match contradiction {
+        Some(other) => Expected::Either(Box::new(answer), Box::new(of(other))),
+        None => answer,
+    }
+}
+
+impl Expected {
+    /// What it comes to for a record that stands so.
+    fn settle(self, status: Status) -> Self {
+        match self {
+            Self::Either(one, other) => {
+                let registered = matches!(status, Status::Registered | Status::Certified);
+                if matches!(*one, Self::Confirmed(_)) == registered { *one } else { *other }
+            }
+            Self::Confirmed(_) | Self::Held | Self::Returned => self,
+        }
     }
 }
 

@@ -83,8 +83,8 @@ async fn play(stage: &Stage, planned: Planned) -> u64 {
             Some(wire) => broken(wire, mode, lasts).await,
             None => 0,
         },
-        What::Confirm(fault) => calls(stage, Calls::Confirm, fault, lasts).await,
-        What::Fetch(fault) => calls(stage, Calls::Fetch, fault, lasts).await,
+        What::GatewayErrors => calls(stage, [Fault::Http(503), Fault::Http(503)], lasts).await,
+        What::GatewayHangs => calls(stage, [Fault::Hang, Fault::HangAfter], lasts).await,
         What::GatewayWire(number, mode) => match &role(stage, Kind::Confirmer, number).gateway {
             Some(wire) => broken(wire, mode, lasts).await,
             None => 0,
@@ -95,6 +95,7 @@ async fn play(stage: &Stage, planned: Planned) -> u64 {
             stage.opencrvs.rotate_key().expect("a key");
             1
         }
+        What::VendorKill => vendor_kill(stage, lasts).await,
         What::VendorSilent => {
             stage.nid.hold();
             sleep(lasts).await;
@@ -139,18 +140,27 @@ async fn broken(wire: &Wire, mode: Mode, lasts: Duration) -> u64 {
     wire.bitten() - before
 }
 
-/// A handful of calls go wrong, or as many as there are in this time.
-async fn calls(stage: &Stage, calls: Calls, fault: Fault, lasts: Duration) -> u64 {
-    let faults = stage.opencrvs.faults();
-    let before = faults.bitten(calls, fault);
-    faults.next(calls, 5, fault);
-    let begun = Instant::now();
-    let bitten = || faults.bitten(calls, fault) > before;
-    while begun.elapsed() < lasts || (!bitten() && begun.elapsed() < lasts * 5) {
-        sleep(Duration::from_millis(100)).await;
+/// Every call of the gateway goes wrong: reading in the first way, confirming in the second.
+async fn calls(stage: &Stage, faults: [Fault; 2], lasts: Duration) -> u64 {
+    let plan = stage.opencrvs.faults();
+    let of = [(Calls::Fetch, faults[0]), (Calls::Confirm, faults[1])];
+    let bitten = || of.iter().map(|(calls, fault)| plan.bitten(*calls, *fault)).sum::<u64>();
+    let before = bitten();
+    for (calls, fault) in of {
+        plan.always(calls, fault);
     }
-    faults.relent(calls);
-    faults.bitten(calls, fault) - before
+    sleep(lasts).await;
+    for (calls, _) in of {
+        plan.relent(calls);
+    }
+    bitten() - before
+}
+
+async fn vendor_kill(stage: &Stage, lasts: Duration) -> u64 {
+    stage.nid.kill().await;
+    sleep(lasts).await;
+    stage.nid.restart(&stage.vendor);
+    1
 }
 
 async fn down(stage: &Stage, service: Service, lasts: Duration) -> u64 {

@@ -126,6 +126,9 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
     };
     eprintln!("chaos: the curtain rises");
     let watcher = Watcher::start(&stage);
+    if !options.calm && options.only.is_none() {
+        stage.opencrvs.faults().by_share(options.seed, &plan::shares());
+    }
     let opencrvs = stage.opencrvs.clone();
     let registrars = tokio::spawn(async move { opencrvs.run(load, CancellationToken::new()).await });
     carry_out(&stage, schedule, &bites).await;
@@ -135,8 +138,8 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
     let seconds = begun.elapsed().as_secs_f64();
     let (redeliveries, leases_taken_over) = watcher.finish(&stage).await;
     let mut faults = bites.all();
-    if !options.calm {
-        faults.extend(vendor_faults(&stage));
+    if !options.calm && options.only.is_none() {
+        faults.extend(chance_faults(&stage));
     }
     let ambiguous_writes = ambiguous(&stage);
     tell(&stage, &accounts).await;
@@ -164,15 +167,17 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
     }
 }
 
-/// What the ID system did to us by its share.
-fn vendor_faults(stage: &Stage) -> Vec<(String, u64)> {
-    stage
-        .nid
-        .state()
-        .misbehaved()
-        .into_iter()
-        .map(|(what, times)| (format!("vendor_{what}"), times))
-        .collect()
+/// What OpenCRVS and the ID system did by chance.
+fn chance_faults(stage: &Stage) -> Vec<(String, u64)> {
+    let met = stage.opencrvs.counts().faults;
+    let shares =
+        plan::shares().into_iter().map(|share| format!("{}.{}", share.calls.name(), share.fault.name()));
+    let gateway = shares.map(|name| {
+        let times = met.get(&name).copied().unwrap_or_default();
+        (format!("opencrvs_{name}"), times)
+    });
+    let vendor = stage.nid.state().misbehaved();
+    gateway.chain(vendor.into_iter().map(|(what, times)| (format!("vendor_{what}"), times))).collect()
 }
 
 /// Writes that the gateway did not answer conclusively, by what it did itself.

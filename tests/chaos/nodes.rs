@@ -101,11 +101,12 @@ pub async fn memory_alarm(stage: &Stage, lasts: Duration) -> u64 {
 /// The queues on the way take one message each.
 pub async fn queue_full(stage: &Stage, lasts: Duration) -> u64 {
     let policy = r#"{"pattern":"\\.work$","definition":{"max-length":1},"apply-to":"queues","priority":9}"#;
-    let set = stage.manage(reqwest::Method::PUT, "/policies/nidbridge/full", policy).await;
+    let before = stage.said("front", "the queue refuses it");
+    stage.manage(reqwest::Method::PUT, "/policies/nidbridge/full", policy).await;
     sleep(lasts).await;
     for _ in 0..20 {
         if stage.manage(reqwest::Method::DELETE, "/policies/nidbridge/full", "").await.is_some() {
-            return u64::from(set.is_some());
+            return stage.said("front", "the queue refuses it") - before;
         }
         sleep(Duration::from_millis(500)).await;
     }
@@ -129,7 +130,7 @@ pub fn timeouts(stage: &Stage) -> u64 {
 
 /// How often the nodes have said something in their logs.
 fn logged(stage: &Stage, told: &str) -> u64 {
-    let logs = (1..=stage.nodes).map(|node| {
+    let logs = (1..=stage.controls.len()).map(|node| {
         stage
             .dir
             .join("rabbitmq")

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nidbridge::simulate::nid::{Rejects, VendorSettings};
+use nidbridge::simulate::nid::{Garbage, Rejects, VendorSettings};
 
 /// Keys that seal nothing but what is made up.
 pub const SEAL_KEYS: &str = "chaos:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -49,6 +49,9 @@ pub fn shared() -> BTreeMap<String, String> {
         ("FRONT_HOLD", "750ms"),
         // 30s: a floor
         ("FRONT_BODY_TIMEOUT", "5s"),
+        // 5s, 1m
+        ("BREAKER_PAUSE", "250ms"),
+        ("BREAKER_PAUSE_MAX", "3s"),
         // 7d, 24h
         ("NID_DEADLINE", "30240s"),
         ("NID_RESEND_AFTER", "72m"),
@@ -81,6 +84,12 @@ pub fn vendor() -> VendorSettings {
         late: 0.04,
         late_by: Duration::from_secs(4),
         garbage: 0.1,
+        // Well formed and final, these count for the answer where they are taken in first, as a contradiction does; of
+        // that it is known beforehand who gets one.
+        garbage_kinds: Garbage::ALL
+            .into_iter()
+            .filter(|kind| !matches!(kind, Garbage::Contradiction | Garbage::IdOfAnother))
+            .collect(),
         ..VendorSettings::default()
     }
 }

@@ -42,6 +42,10 @@ pub async fn settled(stage: &Stage, patience: Duration) -> (bool, Accounts) {
         if last.as_ref() != Some(&accounts) {
             (last, since) = (Some(accounts.clone()), Instant::now());
         }
+        // What the gateway does by chance ends when most is done, so that it falls on many and ends before the end.
+        if accounts.confirmed * 10 > accounts.confirmed_expected * 8 || begun.elapsed() > patience / 3 {
+            stage.opencrvs.faults().clear();
+        }
         let nothing = under_way.as_ref().is_some_and(UnderWay::is_nothing);
         if nothing && since.elapsed() >= REST {
             return (true, accounts);

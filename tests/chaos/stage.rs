@@ -42,7 +42,6 @@ pub struct Stage {
     pub dir: PathBuf,
     pub cluster: Mutex<Cluster>,
     pub controls: Vec<Control>,
-    pub nodes: usize,
     pub management: Vec<u16>,
     pub operator: (String, String),
     pub postgres: Mutex<Postgres>,
@@ -55,8 +54,8 @@ pub struct Stage {
     pub roles: Vec<Role>,
     pub front: Url,
     pub http: reqwest::Client,
-    vendor: Link,
-    _nginx: Nginx,
+    pub vendor: Link,
+    nginx: Nginx,
 }
 
 impl Stage {
@@ -102,12 +101,11 @@ impl Stage {
         let (user, password) = cluster.operator();
         let operator = (user.to_owned(), password.expose_secret().to_owned());
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
-        let (nodes, management, controls) = (cluster.size(), cluster.management_ports(), cluster.controls());
+        let (management, controls) = (cluster.management_ports(), cluster.controls());
         let stage = Self {
             dir: dir.to_owned(),
             cluster: Mutex::new(cluster),
             controls,
-            nodes,
             management,
             operator,
             postgres: Mutex::new(postgres),
@@ -121,7 +119,7 @@ impl Stage {
             front,
             http,
             vendor,
-            _nginx: nginx,
+            nginx,
         };
         stage.ready().await;
         stage
@@ -132,12 +130,20 @@ impl Stage {
             let what = format!("{} is ready", role.process.recipe.name);
             eventually(SOON, &what, async || role.process.ready(&self.http).await.then_some(())).await;
         }
-        eventually(SOON, "nginx is ready", async || self._nginx.answers().then_some(())).await;
+        eventually(SOON, "nginx is ready", async || self.nginx.answers().then_some(())).await;
     }
 
     /// The roles of a kind.
     pub fn of(&self, role: &str) -> Vec<&Role> {
         self.roles.iter().filter(|one| one.process.recipe.role == role).collect()
+    }
+
+    /// How often the processes of a kind have said something in their logs.
+    pub fn said(&self, role: &str, what: &str) -> u64 {
+        let logs =
+            self.of(role).into_iter().map(|one| self.dir.join(format!("{}.log", one.process.recipe.name)));
+        let texts = logs.filter_map(|log| std::fs::read_to_string(log).ok());
+        texts.map(|text| text.matches(what).count() as u64).sum()
     }
 
     /// Asks the management API of the first node that answers.

@@ -15,7 +15,8 @@ async fn submit(world: &World, seed: u64, count: usize) -> Vec<Declaration> {
     let births = Mix { death: 0.0, marriage: 0.0, ..Mix::default() };
     let declarations: Vec<_> = Population::new(seed, births).take(count).collect();
     for declaration in &declarations {
-        let answered = world.opencrvs.submit(declaration, &world.front, SubmitOptions::default()).await.unwrap();
+        let answered =
+            world.opencrvs.submit(declaration, &world.front, SubmitOptions::default()).await.unwrap();
         assert!(answered.wire.is_success(), "{:?}", answered.wire);
     }
     declarations
@@ -73,7 +74,8 @@ async fn while_the_gateway_is_down_outcomes_wait_in_their_queue_and_everything_b
     assert!(before <= f64::from(prefetch), "{before} deliveries were turned over");
     // A new one is recorded, asked and answered meanwhile.
     submit(&world, 82, 1).await;
-    let one_more = async || (look.depth("outcomes.work").await.ok()?.ready as usize == MANY + 1).then_some(());
+    let one_more =
+        async || (look.depth("outcomes.work").await.ok()?.ready as usize == MANY + 1).then_some(());
     eventually(SOON, "the ID system was asked about a new one", one_more).await;
     let probed = world.opencrvs.tally().confirmed;
     let longer = async || (state(&world, "confirmer", "gateway") == 2.0).then_some(());
