@@ -23,8 +23,8 @@ pub use reader::Shown;
 pub use reference::reference;
 use sections::SealConfig;
 pub use sections::{
-    AdminConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig, NidConfig, NumberConfig,
-    OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig, TokenConfig,
+    AdminConfig, AlertConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig, NidConfig,
+    NumberConfig, OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig, TokenConfig,
 };
 
 #[cfg(test)]
@@ -56,6 +56,8 @@ pub struct Config {
     pub sweep: SweepConfig,
     /// Record tokens.
     pub token: TokenConfig,
+    /// Alerts.
+    pub alert: AlertConfig,
     /// How long what is sealed is kept.
     pub retention: RetentionConfig,
     /// Logs and traces.
@@ -141,6 +143,7 @@ fn settings() -> impl Iterator<Item = &'static Setting> {
         ConfirmConfig::SETTINGS,
         SweepConfig::SETTINGS,
         TokenConfig::SETTINGS,
+        AlertConfig::SETTINGS,
         RetentionConfig::SETTINGS,
         TelemetryConfig::SETTINGS,
         AdminConfig::SETTINGS,
@@ -161,6 +164,7 @@ impl Config {
         let confirm = ConfirmConfig::read(reader);
         let sweep = SweepConfig::read(reader);
         let token = TokenConfig::read(reader);
+        let alert = AlertConfig::read(reader);
         let retention = RetentionConfig::read(reader);
         let telemetry = TelemetryConfig::read(reader);
         let admin = AdminConfig::read(reader);
@@ -175,6 +179,7 @@ impl Config {
             number: number?,
             sweep: sweep?,
             token: token?,
+            alert: alert?,
             retention: retention?,
             telemetry: telemetry?,
             admin: admin?,

@@ -43,8 +43,13 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
     };
     let keeper = keeper(config, &ledger, &sealer, &metrics)?;
     let settings = ConsumerSettings::new(&config.broker, config.confirm.prefetch);
+    let alerts = parts::alerts(config, &ledger, &metrics)?;
     let outcomes = WorkQueue::outcomes(&topology);
-    tokio::join!(consume(&link, &outcomes, settings, Arc::new(confirmer), stop.clone()), keeper.run(&stop));
+    tokio::join!(
+        consume(&link, &outcomes, settings, Arc::new(confirmer), stop.clone()),
+        keeper.run(&stop),
+        alerts.run(&stop)
+    );
     link.close().await;
     ledger.close().await;
     Ok(())

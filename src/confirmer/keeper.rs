@@ -173,6 +173,7 @@ impl Keeper {
         }
         // One that does not open is the confirmer's to park.
         self.ledger.judged(&case, key.as_str(), Judgement::Good).await?;
+        self.metrics.token("judged");
         Ok(None)
     }
 

@@ -181,7 +181,6 @@ impl Ledger {
     pub async fn warn_expiring(&self, notice: Duration, most: usize) -> Result<Vec<Case>, LedgerError> {
         let found = sqlx::query(
             "SELECT a.attempt_id FROM attempt a WHERE a.ended_at IS NULL \
-             AND a.state IN ('received', 'requested', 'answered') \
              AND a.token_expires_at > (SELECT now_ms FROM clock) \
              AND a.token_expires_at <= (SELECT now_ms FROM clock) + $1 \
              AND COALESCE(a.warned_for, 0) <> a.token_expires_at ORDER BY a.token_expires_at LIMIT $2",
@@ -266,7 +265,7 @@ impl Ledger {
 async fn mark_warned(tx: &mut Transaction<'static, Any>, attempt: AttemptId) -> Result<bool, LedgerError> {
     let marked = sqlx::query(
         "UPDATE attempt SET warned_for = token_expires_at WHERE attempt_id = $1 \
-         AND state IN ('received', 'requested', 'answered') AND COALESCE(warned_for, 0) <> token_expires_at",
+         AND ended_at IS NULL AND COALESCE(warned_for, 0) <> token_expires_at",
     )
     .bind(attempt.to_string())
     .execute(&mut **tx)

@@ -12,6 +12,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod alerts;
 mod broker;
 mod front;
 mod gateway;
