@@ -17,7 +17,7 @@ mod runbook;
 mod sweep;
 mod view;
 
-pub use alert::{advice, alert};
+pub use alert::alert;
 pub use answer::{Answer, IdKind, Reason, ReasonCode};
 pub use attempt::{Cause, Conflict, Event, State, next};
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide};

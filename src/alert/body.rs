@@ -5,7 +5,6 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::domain::advice;
 use crate::ledger::Alert;
 
 #[derive(Serialize)]
@@ -20,6 +19,7 @@ struct Body<'a> {
     at: String,
     token_expires_at: Option<String>,
     token_hours_left: Option<f64>,
+    means: &'static str,
     what_to_do: &'static str,
 }
 
@@ -29,6 +29,7 @@ pub(super) fn of(alert: &Alert, now: Timestamp) -> Vec<u8> {
         let hours = until.duration_since(now).as_secs_f64() / 3_600.0;
         (hours.max(0.0) * 10.0).floor() / 10.0
     };
+    let advice = alert.cause.advice();
     let body = Body {
         v: 1,
         id: &alert.id,
@@ -40,7 +41,8 @@ pub(super) fn of(alert: &Alert, now: Timestamp) -> Vec<u8> {
         at: alert.at.to_string(),
         token_expires_at: alert.token_expires_at.map(|at| at.to_string()),
         token_hours_left: alert.token_expires_at.map(hours),
-        what_to_do: advice(alert.cause, alert.state),
+        means: advice.means,
+        what_to_do: advice.action,
     };
     // Texts and numbers alone: there is nothing that could not be written.
     serde_json::to_vec(&body).unwrap_or_default()

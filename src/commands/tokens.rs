@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::{ArgGroup, Args, Subcommand};
@@ -13,21 +12,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use super::{Failure, output, parts, start};
-use crate::broker::WorkQueue;
-use crate::broker::names::AMQP_SYSTEM;
 use crate::config::Config;
 use crate::domain::{AttemptId, RecordId, State};
-use crate::ledger::{Case, Ledger, LedgerError, Replaced};
+use crate::ledger::{Case, Ledger, Replaced};
 use crate::opencrvs::{KeyStore, RenewalFault, TokenExchange};
 use crate::seal::{Field, Sealer};
-use crate::telemetry::Metrics;
+use crate::worker::NextHop;
 use crate::worker::settle::chain;
-use crate::worker::{NextHop, Queues};
 
 /// Attempts that are read at a time.
 const PAGE: usize = 200;
-/// How long the broker may take to be there.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 const REPLACE: &str = "\
 Exchanges the token of an active user (of OpenCRVS 1.7 to 1.9) for a fresh token of each record and puts that in the \
@@ -65,7 +59,7 @@ pub(super) async fn run(command: TokensCommand, file: Option<PathBuf>) -> Result
     start::operation("tokens", file, async |config, stop| {
         let subject = subject(&args.subject_token_file)?;
         let sealer = parts::sealer(&config)?;
-        let ledger = parts::ledger(&config, "tokens", &sealer).await?;
+        let ledger = parts::ledger(&config, &format!("operator {}", parts::account()), &sealer).await?;
         let (keys, exchange) = parts::auth(&config)?;
         let mut replacing =
             Replacing { ledger: ledger.clone(), sealer, keys, exchange, subject, told: Told::default() };
@@ -128,7 +122,7 @@ struct Replacing {
 impl Replacing {
     async fn all(&mut self, args: &ReplaceArgs) -> Result<(), Failure> {
         for record in &args.record {
-            match self.ledger.newest(record).await.map_err(unusable)? {
+            match self.ledger.newest(record).await.map_err(parts::ledger_away)? {
                 Some(case) => self.one(&case).await?,
                 None => self.fails(record, "the ledger does not have this record")?,
             }
@@ -139,11 +133,11 @@ impl Replacing {
     async fn every_one_in_need(&mut self) -> Result<(), Failure> {
         let mut after = None;
         loop {
-            let page = self.ledger.in_need_of_a_token(after, PAGE).await.map_err(unusable)?;
+            let page = self.ledger.in_need_of_a_token(after, PAGE).await.map_err(parts::ledger_away)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(*last);
             for attempt in page {
-                if let Some(case) = self.ledger.case(attempt).await.map_err(unusable)? {
+                if let Some(case) = self.ledger.case(attempt).await.map_err(parts::ledger_away)? {
                     self.one(&case).await?;
                 }
             }
@@ -168,7 +162,7 @@ impl Replacing {
         let plain = fresh.raw.expose_secret().as_bytes();
         let sealed = self.sealer.seal(record, Field::Token, plain).context("the token cannot be sealed")?;
         let until = fresh.expires_at;
-        match self.ledger.replaced(case, &sealed, until).await.map_err(unusable)? {
+        match self.ledger.replaced(case, &sealed, until).await.map_err(parts::ledger_away)? {
             Replaced::Done => {
                 self.told.replaced += 1;
                 output::line(&format!("{record}: has a token until {until}"))
@@ -195,21 +189,18 @@ impl Replacing {
         if self.told.resumed.is_empty() {
             return;
         }
-        let link = parts::bridge_link(config, "tokens", &Arc::new(Metrics::new()));
-        if link.connected(PATIENCE).await {
-            let settings = parts::topology_settings(config);
-            let queues = Queues {
-                requests: WorkQueue::requests(&settings, AMQP_SYSTEM),
-                outcomes: WorkQueue::outcomes(&settings),
-            };
-            let next = NextHop::new(self.ledger.clone(), link.publisher(), settings.confirm_after, queues);
-            for attempt in &self.told.resumed {
-                if let Err(why) = self.publish(&next, *attempt).await {
-                    tracing::warn!(attempt.id = %attempt, error = why, "it goes on with a later sweep");
-                }
+        let link = match parts::operators_link(config).await {
+            Ok(link) => link,
+            Err(why) => {
+                tracing::warn!(error = %why, "what was resumed goes on with a later sweep");
+                return;
             }
-        } else {
-            tracing::warn!("the broker is away: what was resumed goes on with a later sweep");
+        };
+        let next = parts::next_hop(config, &self.ledger, &link);
+        for attempt in &self.told.resumed {
+            if let Err(why) = self.publish(&next, *attempt).await {
+                tracing::warn!(attempt.id = %attempt, error = why, "it goes on with a later sweep");
+            }
         }
         link.close().await;
     }
@@ -221,10 +212,4 @@ impl Replacing {
             None => Ok(()),
         }
     }
-}
-
-fn unusable(fault: LedgerError) -> Failure {
-    let transient = fault.is_transient();
-    let fault = anyhow::Error::new(fault);
-    if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }
 }

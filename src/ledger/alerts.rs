@@ -185,7 +185,7 @@ fn read(row: &AnyRow) -> Result<Alert, LedgerError> {
         record: required(row, "record_id", |text| RecordId::parse(text).ok())?,
         tracking_id: required(row, "tracking_id", |text| TrackingId::parse(text).ok())?,
         attempt: optional(row, "attempt_id", |text| AttemptId::parse(text).ok())?,
-        cause: required(row, "cause", |text| serde_json::from_value(text.into()).ok())?,
+        cause: required(row, "cause", Cause::parse)?,
         state: required(row, "state", State::parse)?,
         at: timestamp(row.try_get("at")?)?,
         token_expires_at: row.try_get::<Option<i64>, _>("token_expires_at")?.map(timestamp).transpose()?,

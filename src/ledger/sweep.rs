@@ -11,21 +11,8 @@ use sqlx::{Any, Row as _, Transaction};
 use super::confirm::millis;
 use super::history::Note;
 use super::rows::{self, Case, required};
-use super::{Ledger, LedgerError, Stage};
-use crate::domain::resolve::Known;
+use super::{Expiry, Ledger, LedgerError, Stage};
 use crate::domain::{AttemptId, Cause, Event, Lane, RecordId, State, next};
-
-/// What came of an attempt whose token is dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expiry {
-    /// It has ended.
-    Ended {
-        /// The ID system has issued an ID for the record, which is not registered now.
-        orphan: bool,
-    },
-    /// A confirmer is at it, or it has moved on by itself.
-    LeftAlone,
-}
 
 impl Ledger {
     /// Attempts of a lane that were not heard of for `silence`, the most silent first.
@@ -164,14 +151,9 @@ impl Ledger {
             tx.rollback().await?;
             return Ok(Expiry::LeftAlone);
         }
-        self.shift(&mut tx, attempt, Event::Expire, Stage::Sweep, Some(Cause::TokenRefused)).await?;
-        let orphan = case.is_newest() && case.record.known == Some(Known::Issued);
-        if orphan {
-            let note = swept(record, Some(attempt), "id_without_registration", Some(Cause::OrphanId));
-            self.note(&mut tx, note).await?;
-        }
+        let ended = self.end_expired(&mut tx, &case, Stage::Sweep).await?;
         tx.commit().await?;
-        Ok(Expiry::Ended { orphan })
+        Ok(ended)
     }
 
     /// Marks the open attempts whose token dies within `notice`, once for each token's end, and returns them.

@@ -124,3 +124,25 @@ async fn nothing_expires_unannounced_even_when_there_was_no_time() {
         assert_eq!(told, [(Cause::TokenRefused, State::Expired)]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmer_ends_what_has_outlived_its_token_and_only_that() {
+    for open in &both().await {
+        let ledger = &open.ledger;
+        let case = requested(ledger, "r", 0).await;
+        reply(ledger, &case, 1, &issued(ledger, "1234567890")).await;
+        let (lease, read_before) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+        assert_eq!(ledger.expire_held(lease).await.unwrap(), Expiry::LeftAlone, "it lives");
+        open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
+        // An operator comes in between.
+        let until = case.attempt.token_expires_at;
+        assert_eq!(ledger.replaced(&read_before, "v1.k.second", until).await.unwrap(), Replaced::Done);
+        assert_eq!(ledger.expire_held(lease).await.unwrap(), Expiry::LeftAlone, "it has another token");
+        open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
+        assert_eq!(ledger.expire_held(lease).await.unwrap(), Expiry::Ended { orphan: true });
+        let alerts = ledger.take_alerts(10, TTL, TTL).await.unwrap();
+        let mut told: Vec<_> = alerts.iter().map(|alert| alert.cause.as_str()).collect();
+        told.sort_unstable();
+        assert_eq!(told, ["orphan_id", "token_refused"]);
+    }
+}
