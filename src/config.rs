@@ -23,8 +23,8 @@ pub use reader::Shown;
 pub use reference::reference;
 use sections::SealConfig;
 pub use sections::{
-    AdminConfig, AlertConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig, NidConfig,
-    NumberConfig, OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig, TokenConfig,
+    AdminConfig, AlertConfig, BreakerConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig,
+    NidConfig, NumberConfig, OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig, TokenConfig,
 };
 
 #[cfg(test)]
@@ -50,6 +50,8 @@ pub struct Config {
     pub nid: NidConfig,
     /// The confirmer.
     pub confirm: ConfirmConfig,
+    /// When what the bridge depends on is left alone.
+    pub breaker: BreakerConfig,
     /// Registration numbers.
     pub number: NumberConfig,
     /// The sweeper.
@@ -141,6 +143,7 @@ fn settings() -> impl Iterator<Item = &'static Setting> {
         NidConfig::SETTINGS,
         NumberConfig::SETTINGS,
         ConfirmConfig::SETTINGS,
+        BreakerConfig::SETTINGS,
         SweepConfig::SETTINGS,
         TokenConfig::SETTINGS,
         AlertConfig::SETTINGS,
@@ -162,6 +165,7 @@ impl Config {
         let nid = NidConfig::read(reader);
         let number = NumberConfig::read(reader);
         let confirm = ConfirmConfig::read(reader);
+        let breaker = BreakerConfig::read(reader);
         let sweep = SweepConfig::read(reader);
         let token = TokenConfig::read(reader);
         let alert = AlertConfig::read(reader);
@@ -176,6 +180,7 @@ impl Config {
             opencrvs: opencrvs?,
             nid: nid?,
             confirm: confirm?,
+            breaker: breaker?,
             number: number?,
             sweep: sweep?,
             token: token?,
@@ -206,6 +211,14 @@ impl Config {
             let (connect, timeout) = (self.opencrvs.connect_timeout, self.opencrvs.timeout);
             let why = format!("{connect:?} is longer than OPENCRVS_TIMEOUT ({timeout:?})");
             fault("opencrvs.connect_timeout", why, "make it shorter");
+        }
+        if self.breaker.pause > self.breaker.pause_max {
+            let (pause, most) = (self.breaker.pause, self.breaker.pause_max);
+            fault(
+                "breaker.pause",
+                format!("{pause:?} is longer than BREAKER_PAUSE_MAX ({most:?})"),
+                "make it shorter",
+            );
         }
         if self.front.body_memory < self.front.max_body {
             let why = format!("{} bytes cannot hold one body of FRONT_MAX_BODY", self.front.body_memory);

@@ -6,6 +6,7 @@
 mod alert;
 mod answer;
 mod attempt;
+mod breaker;
 mod decide;
 pub mod hold;
 mod ids;
@@ -20,6 +21,7 @@ mod view;
 pub use alert::alert;
 pub use answer::{Answer, IdKind, Reason, ReasonCode};
 pub use attempt::{Cause, Conflict, Event, State, next};
+pub use breaker::{BreakerRules, Position, Sign};
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide};
 pub use ids::{AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, UnusableId};
 pub use message::{MESSAGE_VERSION, OutcomeMessage, RegistrationMessage, RequestMessage};

@@ -13,6 +13,7 @@
 )]
 
 mod alerts;
+mod breakers;
 mod broker;
 mod front;
 mod gateway;
