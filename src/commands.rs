@@ -23,6 +23,7 @@ mod shutdown;
 mod simulate;
 mod spool;
 mod start;
+mod tokens;
 mod topology;
 mod worker;
 
@@ -97,6 +98,9 @@ pub enum Command {
     /// Registrations that a front put on its disk while the broker was away.
     #[command(subcommand)]
     Spool(spool::SpoolCommand),
+    /// The tokens that registrations are answered with.
+    #[command(subcommand)]
+    Tokens(tokens::TokensCommand),
     /// The settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -139,6 +143,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Seal(what) => seal::run(what, file).await,
         Command::Topology(what) => topology::run(what, file).await,
         Command::Spool(what) => spool::run(what, file).await,
+        Command::Tokens(what) => tokens::run(what, file).await,
         Command::Config(what) => config::run(what, file),
         Command::Healthcheck => healthcheck::run(file),
         Command::Version => output::line(concat!("nidbridge ", env!("CARGO_PKG_VERSION"))),

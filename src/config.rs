@@ -23,8 +23,8 @@ pub use reader::Shown;
 pub use reference::reference;
 use sections::SealConfig;
 pub use sections::{
-    AdminConfig, BreakerConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig, NidConfig,
-    NumberConfig, OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig, TokenConfig,
+    AdminConfig, AlertConfig, BreakerConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig,
+    NidConfig, NumberConfig, OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig, TokenConfig,
 };
 
 #[cfg(test)]
@@ -58,6 +58,8 @@ pub struct Config {
     pub sweep: SweepConfig,
     /// Record tokens.
     pub token: TokenConfig,
+    /// Alerts.
+    pub alert: AlertConfig,
     /// How long what is sealed is kept.
     pub retention: RetentionConfig,
     /// Logs and traces.
@@ -146,6 +148,7 @@ fn settings() -> impl Iterator<Item = &'static Setting> {
         BreakerConfig::SETTINGS,
         SweepConfig::SETTINGS,
         TokenConfig::SETTINGS,
+        AlertConfig::SETTINGS,
         RetentionConfig::SETTINGS,
         TelemetryConfig::SETTINGS,
         AdminConfig::SETTINGS,
@@ -167,6 +170,7 @@ impl Config {
         let breaker = BreakerConfig::read(reader);
         let sweep = SweepConfig::read(reader);
         let token = TokenConfig::read(reader);
+        let alert = AlertConfig::read(reader);
         let retention = RetentionConfig::read(reader);
         let telemetry = TelemetryConfig::read(reader);
         let admin = AdminConfig::read(reader);
@@ -182,6 +186,7 @@ impl Config {
             number: number?,
             sweep: sweep?,
             token: token?,
+            alert: alert?,
             retention: retention?,
             telemetry: telemetry?,
             admin: admin?,

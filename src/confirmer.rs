@@ -24,7 +24,7 @@ use crate::domain::{
     Answer, AttemptId, Cause, Course, Event, MESSAGE_VERSION, NegativePolicy, OutcomeMessage, Situation,
     State, decide, hold,
 };
-use crate::ledger::{Case, Lease, LeaseRefusal, Ledger, LedgerError};
+use crate::ledger::{Case, Expiry, Lease, LeaseRefusal, Ledger, LedgerError};
 use crate::opencrvs::{FaultClass, Gateway, GatewayFault, KeyStore, Seen};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::Metrics;
@@ -151,7 +151,7 @@ impl Confirmer {
             return Ok(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::Quarantined });
         }
         if case.attempt.token_expires_at <= Timestamp::now() {
-            return self.end((lease, &case), Event::Expire, Some(Cause::TokenRefused)).await;
+            return self.expired(lease).await;
         }
         let (answer, token) = match (answer::of(&self.sealer, &case), token_of(&self.sealer, &case)) {
             (Ok(answer), Ok(token)) => (answer, token),
@@ -203,6 +203,23 @@ impl Confirmer {
         let age = Duration::try_from(Timestamp::now().duration_since(case.attempt.accepted_at));
         self.metrics.end_to_end(age.unwrap_or_default().as_secs_f64());
         Ok(settlement)
+    }
+
+    /// The token died. One that has another token by now, or whose time has not quite come by the ledger's clock, is
+    /// looked at again.
+    async fn expired(&self, lease: Lease) -> Result<Settlement, Fault> {
+        let Expiry::Ended { orphan } = self.ledger.expire_held(lease).await? else {
+            return Ok(delay(Cause::TokenExpiring));
+        };
+        for cause in [Some(Cause::TokenRefused), orphan.then_some(Cause::OrphanId)].into_iter().flatten() {
+            self.metrics.alarm(cause);
+            tracing::error!(
+                cause = cause.as_str(),
+                attempt.state = State::Expired.as_str(),
+                "an operator is needed"
+            );
+        }
+        Ok(Settlement::Done)
     }
 
     /// Records the end of an attempt; an end with a cause is an alarm, unless OpenCRVS itself brought it about.

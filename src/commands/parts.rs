@@ -7,9 +7,10 @@ use anyhow::{Context as _, anyhow};
 use url::Url;
 
 use super::Failure;
+use crate::alert::{AlertRules, Alerts, Webhook};
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Link, LinkSettings, LinkState, Reached, Topology, TopologySettings, WorkQueue};
-use crate::config::{Config, Sources};
+use crate::config::{AlertConfig, Config, Sources};
 use crate::ledger::{Ledger, LedgerError, LedgerSettings};
 use crate::opencrvs::{ClientSettings, KeyStore, KeyStoreSettings, TokenExchange};
 use crate::seal::Sealer;
@@ -199,4 +200,16 @@ pub(super) fn auth(config: &Config) -> Result<(KeyStore, TokenExchange), Failure
     let exchange = TokenExchange::new(&auth).context("the client of auth's token exchange")?;
     let keys = KeyStoreSettings { auth, refetch: config.opencrvs.key_refetch, cache: None };
     Ok((KeyStore::new(keys).context("the client of auth")?, exchange))
+}
+
+/// What calls an operator.
+pub(super) fn alerts(config: &Config, ledger: &Ledger, metrics: &Arc<Metrics>) -> Result<Alerts, Failure> {
+    let AlertConfig { webhook, secret, timeout, interval, give_up_after } = config.alert.clone();
+    let webhook = webhook.map(|url| Webhook::new(url, secret, timeout)).transpose();
+    Ok(Alerts {
+        ledger: ledger.clone(),
+        webhook: webhook.context("the client of the webhook")?,
+        metrics: Arc::clone(metrics),
+        rules: AlertRules { interval, call: timeout, most_old: give_up_after, keep: config.retention.sealed },
+    })
 }

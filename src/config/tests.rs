@@ -212,3 +212,13 @@ fn the_reference_names_every_setting_and_no_secret() {
         "{text}"
     );
 }
+
+#[test]
+fn of_a_webhook_only_the_host_is_shown() {
+    use super::setting::Form as _;
+    let shown = WebhookUrl::show(
+        "https://me:Sesame@alerts.example:8443/hooks/Sesame?key=Sesame#Sesame",
+    );
+    assert_eq!(shown, "https://alerts.example/***");
+    assert_eq!(WebhookUrl::show("Sesame"), "(set)");
+}
