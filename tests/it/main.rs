@@ -26,6 +26,7 @@ mod operator;
 mod overload;
 mod pipeline;
 mod replies;
+mod rolling;
 mod secrets;
 mod spool;
 mod sweep;
