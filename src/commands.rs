@@ -15,6 +15,7 @@ mod front;
 mod healthcheck;
 mod output;
 mod parts;
+mod queue;
 mod reconcile;
 mod recover;
 mod seal;
@@ -85,6 +86,9 @@ pub enum Command {
     Causes(causes::CausesArgs),
     /// Compares what is open here with what waits in OpenCRVS, and changes nothing.
     Reconcile(reconcile::ReconcileArgs),
+    /// Messages that could not be recorded, in the queues ….parked.
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
     /// What the ledger keeps sealed.
     #[command(subcommand)]
     Seal(seal::SealCommand),
@@ -135,6 +139,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Attempts(what) => attempts::run(what, file).await,
         Command::Causes(args) => causes::run(&args),
         Command::Reconcile(args) => reconcile::run(args, file).await,
+        Command::Queue(what) => queue::run(what, file).await,
         Command::Seal(what) => seal::run(what, file).await,
         Command::Topology(what) => topology::run(what, file).await,
         Command::Spool(what) => spool::run(what, file).await,

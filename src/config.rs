@@ -126,7 +126,9 @@ pub fn load(sources: &Sources, part: Part) -> Result<Loaded, Faults> {
     faults.extend(more);
     match config {
         Some(config) if faults.is_empty() => {
-            Ok(Loaded { config, shown, warnings: near_misses(&sources.environment, &known) })
+            let mut warnings = near_misses(&sources.environment, &known);
+            warnings.extend(empties(&sources.environment, &known, &shown));
+            Ok(Loaded { config, shown, warnings })
         }
         Some(_) | None => Err(Faults(faults)),
     }
@@ -225,6 +227,22 @@ impl Config {
             fault("front.body_memory", why, "make it at least as large");
         }
     }
+}
+
+/// Variables that are set to nothing, so that a default holds which nobody may have meant.
+fn empties(environment: &BTreeMap<String, String>, known: &[&Setting], shown: &[Shown]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (setting, shown) in known.iter().zip(shown) {
+        if shown.origin != reader::DEFAULT || setting.default.is_empty() {
+            continue;
+        }
+        let names = setting.env.iter().flat_map(|name| [(*name).to_owned(), format!("{name}_FILE")]);
+        let empty = names.filter(|name| environment.get(name).is_some_and(String::is_empty));
+        warnings.extend(empty.map(|name| {
+            format!("{name} is empty, as if it were not set: the default holds, {}", shown.value)
+        }));
+    }
+    warnings
 }
 
 /// Variables that are probably one of ours, misspelt.

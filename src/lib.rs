@@ -18,6 +18,8 @@ pub mod confirmer;
 pub mod console;
 pub mod domain;
 pub mod front;
+#[doc(hidden)]
+pub mod inlets;
 pub mod ledger;
 pub mod nid;
 pub mod opencrvs;

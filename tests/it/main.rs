@@ -18,6 +18,8 @@ mod broker;
 mod front;
 mod gateway;
 mod harness;
+mod inlets;
+mod leases;
 mod ledger;
 mod model;
 mod operator;
