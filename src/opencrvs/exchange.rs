@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use super::{ClientSettings, KeyStore, RecordToken, TokenFault, client};
+use super::{ClientSettings, KeyStore, RecordToken, TokenFault, Unwhole, client, whole};
 use crate::domain::RecordId;
 
 const GRANT: &str = "urn:opencrvs:oauth:grant-type:token-exchange";
@@ -101,7 +101,10 @@ impl TokenExchange {
             status if status.is_server_error() => Err(RenewalFault::Away),
             status if !status.is_success() => Err(RenewalFault::Unsupported(status.as_u16())),
             _ => {
-                let body = answer.bytes().await.map_err(|_| RenewalFault::Away)?;
+                let body = whole(answer).await.map_err(|why| match why {
+                    Unwhole::BrokenOff => RenewalFault::Away,
+                    Unwhole::TooLong => RenewalFault::Unreadable,
+                })?;
                 let answer: Answer = serde_json::from_slice(&body).map_err(|_| RenewalFault::Unreadable)?;
                 Ok(SecretString::from(answer.access_token))
             }

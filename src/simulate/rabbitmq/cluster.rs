@@ -71,7 +71,7 @@ impl Cluster {
         topologies: &[Topology],
         advanced: &str,
     ) -> Result<Self, NodeError> {
-        if !Path::new(launch::SERVER).exists() {
+        if !installation::has(launch::SERVER) {
             return Err(NodeError::Missing);
         }
         let ports = free_ports(nodes).map_err(io_error("there are no free ports"))?;
