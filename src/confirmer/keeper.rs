@@ -166,13 +166,13 @@ impl Keeper {
     async fn judge(&self, attempt: AttemptId, key: &KeyId) -> Result<Option<Case>, Halt> {
         let Some(case) = self.ledger.case(attempt).await? else { return Ok(None) };
         if let Some(token) = self.open(&case)
-            && self.keys.judge(token.expose_secret(), key).await.and_then(Result::err)
-                == Some(TokenFault::Signature)
+            && self.is_strange(&token, key).await
         {
             return Ok(Some(case));
         }
         // One that does not open is the confirmer's to park.
         self.ledger.judged(&case, key.as_str(), Judgement::Good).await?;
+        self.metrics.token("judged");
         Ok(None)
     }
 
@@ -234,14 +234,20 @@ impl Keeper {
     /// Auth says no: its key was changed this very moment, or it is in a trouble of its own.
     async fn refused(&self, case: &Case, token: &SecretString) -> Result<&'static str, Halt> {
         let key = self.key().await?;
-        if self.keys.judge(token.expose_secret(), &key).await.and_then(Result::err)
-            == Some(TokenFault::Signature)
-        {
+        if self.is_strange(token, &key).await {
             self.orphaned(case, &key).await?;
         } else {
             self.put_off(case).await?;
         }
         Ok("refused")
+    }
+
+    /// Whether a token does not verify with this key, or another key is known by now.
+    async fn is_strange(&self, token: &SecretString, key: &KeyId) -> bool {
+        match self.keys.judge(token.expose_secret(), key).await {
+            Some(verdict) => verdict.err() == Some(TokenFault::Signature),
+            None => true,
+        }
     }
 
     async fn put_off(&self, case: &Case) -> Result<(), Halt> {
