@@ -19,7 +19,10 @@ mod view;
 pub use answer::{Answer, IdKind, Reason, ReasonCode};
 pub use attempt::{Cause, Conflict, Event, State, next};
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide};
-pub use ids::{AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, UnusableId};
+pub use ids::{
+    ActionId, AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId,
+    UnusableId,
+};
 pub use message::{MESSAGE_VERSION, OutcomeMessage, RegistrationMessage, RequestMessage};
 pub use number::{NumberTemplate, UnusableTemplate};
 pub use registration::{AttemptKey, Dialect, EventKind, Registration};

@@ -1,9 +1,12 @@
 //! OpenCRVS on the wire: what it sends us, how its tokens are checked, how it is told.
 //!
-//! The FHIR generation (1.7–1.9): a bundle comes in ([`fhir`]), a GraphQL mutation goes out ([`Gateway`]).
+//! The FHIR generation (1.7–1.9): a bundle comes in ([`fhir`]), a GraphQL mutation goes out ([`Gateway`]). The events
+//! generation (1.9–2.x): an event document comes in ([`events`]), a tRPC call goes out.
 //!
 //! Invariant: a token is in no error, no log line and no URL that is logged; an error in an HTTP 200 is an error.
 
+mod document;
+pub mod events;
 mod exchange;
 pub mod fhir;
 mod gateway;
@@ -14,11 +17,13 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use document::Document;
 pub use exchange::{RenewalFault, TokenExchange};
 pub use gateway::{
     Confirmation, FaultClass, Gateway, GatewayFault, Seen, UserToken, UserTokenFault, Waiting, WaitingList,
 };
 pub use keys::{KeyId, KeyStore, KeyStoreSettings};
+pub(crate) use token::action_of;
 pub use token::{RecordToken, TokenFault};
 
 /// How the services of OpenCRVS are reached.

@@ -142,7 +142,7 @@ impl Gateway {
     }
 }
 
-fn retry_after(answer: &reqwest::Response) -> Option<std::time::Duration> {
+pub(super) fn retry_after(answer: &reqwest::Response) -> Option<std::time::Duration> {
     let text = answer.headers().get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
     text.trim().parse().ok().map(std::time::Duration::from_secs)
 }
