@@ -8,6 +8,7 @@
 //! the broker's plain confirm alone, and a delivery is acknowledged only after whatever follows from it was confirmed.
 
 mod backoff;
+mod breaker;
 mod browse;
 mod connection;
 mod consumer;
@@ -25,6 +26,7 @@ mod settle;
 mod topology;
 mod unsettled;
 
+pub use breaker::Breaker;
 pub use browse::Depth;
 pub use consumer::{ConsumerSettings, consume};
 pub use definitions::{User, Users, definitions};

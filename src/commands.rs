@@ -5,6 +5,7 @@
 
 mod all;
 mod attempts;
+mod breakers;
 mod causes;
 mod config;
 mod confirmer;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+pub use breakers::Breakers;
 pub use failure::Failure;
 pub use start::Process;
 

@@ -23,8 +23,8 @@ pub use reader::Shown;
 pub use reference::reference;
 use sections::SealConfig;
 pub use sections::{
-    AdminConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig, NidConfig, NumberConfig,
-    OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig, TokenConfig,
+    AdminConfig, BreakerConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig, NidConfig,
+    NumberConfig, OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig, TokenConfig,
 };
 
 #[cfg(test)]
@@ -50,6 +50,8 @@ pub struct Config {
     pub nid: NidConfig,
     /// The confirmer.
     pub confirm: ConfirmConfig,
+    /// When what the bridge depends on is left alone.
+    pub breaker: BreakerConfig,
     /// Registration numbers.
     pub number: NumberConfig,
     /// The sweeper.
@@ -139,6 +141,7 @@ fn settings() -> impl Iterator<Item = &'static Setting> {
         NidConfig::SETTINGS,
         NumberConfig::SETTINGS,
         ConfirmConfig::SETTINGS,
+        BreakerConfig::SETTINGS,
         SweepConfig::SETTINGS,
         TokenConfig::SETTINGS,
         RetentionConfig::SETTINGS,
@@ -159,6 +162,7 @@ impl Config {
         let nid = NidConfig::read(reader);
         let number = NumberConfig::read(reader);
         let confirm = ConfirmConfig::read(reader);
+        let breaker = BreakerConfig::read(reader);
         let sweep = SweepConfig::read(reader);
         let token = TokenConfig::read(reader);
         let retention = RetentionConfig::read(reader);
@@ -172,6 +176,7 @@ impl Config {
             opencrvs: opencrvs?,
             nid: nid?,
             confirm: confirm?,
+            breaker: breaker?,
             number: number?,
             sweep: sweep?,
             token: token?,
@@ -212,6 +217,14 @@ impl Config {
                 "is not set, and CONFIRM_IDENTIFIER_FIELD is: nobody could say whether the forms have it"
                     .to_owned();
             fault("opencrvs.country_config_url", why, "set the URL of the country's configuration service");
+        }
+        if self.breaker.pause > self.breaker.pause_max {
+            let (pause, most) = (self.breaker.pause, self.breaker.pause_max);
+            fault(
+                "breaker.pause",
+                format!("{pause:?} is longer than BREAKER_PAUSE_MAX ({most:?})"),
+                "make it shorter",
+            );
         }
         if self.front.body_memory < self.front.max_body {
             let why = format!("{} bytes cannot hold one body of FRONT_MAX_BODY", self.front.body_memory);

@@ -19,13 +19,13 @@ use secrecy::SecretString;
 
 pub use keeper::{Keeper, KeeperRules};
 
-use crate::broker::{Delay, Handler, Incoming, Settlement};
+use crate::broker::{Breaker, Delay, Handler, Incoming, Settlement};
 use crate::domain::{
     Answer, AttemptId, Cause, Course, Event, MESSAGE_VERSION, NegativePolicy, OutcomeMessage, Situation,
     State, decide, hold,
 };
 use crate::ledger::{Case, Lease, LeaseRefusal, Ledger, LedgerError};
-use crate::opencrvs::{FaultClass, Gateway, GatewayFault, Seen};
+use crate::opencrvs::{FaultClass, Gateway, GatewayFault, KeyStore, Seen};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::Metrics;
 use crate::worker::settle::{Fault, delay, settled};
@@ -55,17 +55,32 @@ pub struct Confirmer {
     pub sealer: Arc<Sealer>,
     /// OpenCRVS.
     pub gateway: Gateway,
+    /// Auth's key.
+    pub keys: Arc<KeyStore>,
     /// How to go about it.
     pub rules: Rules,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What it depends on.
+    pub needs: Needs,
+}
+
+/// What the confirmer depends on.
+#[derive(Debug)]
+pub struct Needs {
+    /// The ledger.
+    pub ledger: Breaker,
+    /// The gateway.
+    pub gateway: Breaker,
+    /// Auth, which a gateway may ask about each token.
+    pub auth: Breaker,
 }
 
 impl Handler for Confirmer {
     const NAME: &'static str = "confirm";
 
     async fn handle(&self, message: Incoming) -> Settlement {
-        settled(Self::NAME, self.confirm(&message.body).await)
+        settled(Self::NAME, &self.needs.ledger, self.confirm(&message.body).await)
     }
 }
 
@@ -140,7 +155,9 @@ impl Confirmer {
             }
             (Err(fault), _) | (_, Err(fault)) => return Err(fault),
         };
-        match self.gateway.read(&token, &case.record.id).await {
+        let seen = self.gateway.read(&token, &case.record.id).await;
+        self.heard(seen.as_ref().err());
+        match seen {
             Ok(seen) => self.act(Turn { lease, case, answer, token }, &seen).await,
             Err(fault) => self.unread((lease, &case), &fault).await,
         }
@@ -212,10 +229,33 @@ impl Confirmer {
         Ok(Settlement::Done)
     }
 
+    /// Tells the gateway's breaker how a call went. One that answered has taken the token, too.
+    fn heard(&self, fault: Option<&GatewayFault>) {
+        match fault {
+            None => {
+                self.needs.gateway.worked();
+                self.needs.auth.worked();
+            }
+            Some(GatewayFault::Throttled(after)) => self.needs.gateway.throttled(*after),
+            Some(fault) if fault.is_outage() => self.needs.gateway.failed(),
+            Some(_) => self.needs.gateway.worked(),
+        }
+    }
+
+    /// Whether a token is refused only because the gateway could not ask auth about it (`CHECK_INVALID_TOKEN`).
+    async fn auth_is_away(&self, fault: &GatewayFault) -> bool {
+        if *fault != GatewayFault::Unauthorized || self.keys.look().await.is_some() {
+            return false;
+        }
+        self.needs.auth.failed();
+        true
+    }
+
     /// The state of the record could not be read: nothing was written.
     async fn unread(&self, (lease, case): Held<'_>, fault: &GatewayFault) -> Result<Settlement, Fault> {
         tracing::warn!(record.id = %case.record.id, error = %fault, "the record could not be read");
         match fault.class() {
+            FaultClass::Permanent if self.auth_is_away(fault).await => Ok(delay(Cause::GatewayUnavailable)),
             FaultClass::Permanent => self.end((lease, case), Event::Park, Some(fault.cause())).await,
             FaultClass::Throttled(after) => {
                 Ok(Settlement::Delay { step: Delay::AtLeast(after), cause: fault.cause() })

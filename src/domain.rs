@@ -5,6 +5,7 @@
 
 mod answer;
 mod attempt;
+mod breaker;
 mod decide;
 pub mod hold;
 mod ids;
@@ -18,6 +19,7 @@ mod view;
 
 pub use answer::{Answer, IdKind, Reason, ReasonCode};
 pub use attempt::{Cause, Conflict, Event, State, next};
+pub use breaker::{BreakerRules, Position, Sign};
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide};
 pub use ids::{
     ActionId, AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId,

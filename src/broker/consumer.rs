@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::backoff::Backoff;
+use super::breaker::{Breaker, Gates, Width};
 use super::connection::spell;
 use super::delivery::Handler;
 use super::error::BrokerError;
@@ -45,6 +46,8 @@ pub struct ConsumerSettings {
     /// How long nothing may come before the queue is asked whether there is nothing. A consumer whose queue
     /// is deleted and made again is not always told.
     pub look: Duration,
+    /// What the stage depends on: while one of these is open, nothing is consumed.
+    pub breakers: Vec<Breaker>,
 }
 
 impl Default for ConsumerSettings {
@@ -55,6 +58,7 @@ impl Default for ConsumerSettings {
             patience: Duration::from_secs(60),
             reopen_max: Duration::from_secs(5),
             look: Duration::from_secs(30),
+            breakers: Vec::new(),
         }
     }
 }
@@ -77,11 +81,14 @@ pub async fn consume<H: Handler>(
         metrics: link.metrics(),
         held: AtomicUsize::new(0),
     };
-    let mut work = Work { stage: Arc::new(stage), settings, permits, tasks: JoinSet::new(), stop };
+    let gates = Gates::of(&settings.breakers);
+    let mut work = Work { stage: Arc::new(stage), settings, permits, gates, tasks: JoinSet::new(), stop };
     while work.link_is_there(link).await {
+        let Some(width) = work.allowed().await else { break };
         let opened = Instant::now();
-        let cause = match work.session(link).await {
+        let cause = match work.session(link, width).await {
             Ok(End::Stopped) => break,
+            Ok(End::Narrowed) => continue,
             Ok(End::Stuck(cause)) => cause.to_owned(),
             Ok(End::Gone(cause)) => cause,
             Err(cause) => spell(&cause),
@@ -108,6 +115,8 @@ fn report_lost(stage: &str, queue: &str, cause: &str) {
 enum End {
     /// The consumer is to stop.
     Stopped,
+    /// A breaker wants it narrower or wider, or not at all.
+    Narrowed,
     /// The channel is there, but it does not serve any more.
     Stuck(&'static str),
     /// The channel is not there any more.
@@ -119,6 +128,7 @@ struct Work<H> {
     settings: ConsumerSettings,
     /// Over all sessions: what a lost session still handles counts against what the next one may.
     permits: Arc<Semaphore>,
+    gates: Gates,
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -134,10 +144,25 @@ impl<H: Handler> Work<H> {
         }
     }
 
+    /// Waits until the breakers let anything pass, and says how much; `None` when the consumer is to stop.
+    async fn allowed(&mut self) -> Option<Width> {
+        let width = self.gates.width();
+        if width != Width::Shut {
+            return Some(width);
+        }
+        tracing::info!(stage = H::NAME, queue = self.stage.queue.name(), "the consumer pauses");
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            width = self.gates.other_than(Width::Shut) => Some(width),
+        }
+    }
+
     /// One consumer on one channel, until it is lost or no longer wanted.
-    async fn session(&mut self, link: &Link) -> Result<End, BrokerError> {
+    async fn session(&mut self, link: &Link, width: Width) -> Result<End, BrokerError> {
         let wire = link.wire()?;
-        let opened = timeout(OPENING, self.open(&wire.connection)).await;
+        let prefetch = if width == Width::Full { self.settings.prefetch.max(1) } else { 1 };
+        let opened = timeout(OPENING, self.open(&wire.connection, prefetch)).await;
         let (channel, mut consumer) = opened.map_err(|_| BrokerError::Slow(OPENING))??;
         let session = Session::default();
         let end = loop {
@@ -146,6 +171,7 @@ impl<H: Handler> Work<H> {
                 biased;
                 () = self.stop.cancelled() => break End::Stopped,
                 () = session.stuck.cancelled() => break End::Stuck("a delivery could not be settled"),
+                _ = self.gates.other_than(width) => break End::Narrowed,
                 () = link.lost(&wire) => break End::Gone("the connection is lost".to_owned()),
                 next = next(&mut consumer, &self.permits) => match next {
                     Ok(next) => next,
@@ -160,16 +186,20 @@ impl<H: Handler> Work<H> {
             };
             self.begin(delivery, permit, &wire.user, &session);
         };
-        if matches!(end, End::Stopped | End::Stuck(_)) {
+        if matches!(end, End::Stopped | End::Narrowed | End::Stuck(_)) {
             self.give_back(&channel, &consumer).await;
         }
         session.gone.cancel();
         Ok(end)
     }
 
-    async fn open(&self, connection: &Connection) -> Result<(Channel, Consumer), lapin::Error> {
+    async fn open(
+        &self,
+        connection: &Connection,
+        prefetch: u16,
+    ) -> Result<(Channel, Consumer), lapin::Error> {
         let channel = connection.create_channel().await?;
-        channel.basic_qos(self.settings.prefetch.max(1), BasicQosOptions::default()).await?;
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let consumer = self.subscribe(&channel).await?;
         Ok((channel, consumer))
     }

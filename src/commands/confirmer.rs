@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::{Failure, Process, parts};
 use crate::broker::{ConsumerSettings, WorkQueue, consume};
 use crate::config::Config;
-use crate::confirmer::{Confirmer, Keeper, KeeperRules, Rules};
+use crate::confirmer::{Confirmer, Keeper, KeeperRules, Needs, Rules};
 use crate::ledger::{Fresh, Ledger};
 use crate::opencrvs::Gateway;
 use crate::seal::Sealer;
@@ -15,7 +15,7 @@ use crate::telemetry::Metrics;
 
 /// Runs until it is told to stop.
 pub(super) async fn run(process: Process) -> Result<(), Failure> {
-    let Process { config, metrics, readiness, stop } = process;
+    let Process { config, metrics, breakers, readiness, stop } = process;
     let config = &*config;
     let sealer = parts::sealer(config)?;
     // Held back until the link is watched, too: a process without conditions would count as ready.
@@ -26,11 +26,14 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
     let link = parts::bridge_link(config, "confirmer", &metrics);
     readiness.link("broker", link.state());
     opened.set(true);
+    let (keys, _) = parts::auth(config)?;
+    let keys = Arc::new(keys);
     let topology = parts::topology_settings(config);
     let confirmer = Confirmer {
         ledger: ledger.clone(),
         sealer: Arc::clone(&sealer),
-        gateway,
+        gateway: gateway.clone(),
+        keys: Arc::clone(&keys),
         rules: Rules {
             confirm_after: topology.confirm_after,
             lease: config.confirm.lease,
@@ -40,11 +43,25 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
             comment: config.confirm.comment.clone(),
         },
         metrics: Arc::clone(&metrics),
+        needs: Needs {
+            ledger: breakers.ledger.clone(),
+            gateway: breakers.gateway.clone(),
+            auth: breakers.auth.clone(),
+        },
     };
     let keeper = keeper(config, &ledger, &sealer, &metrics)?;
-    let settings = ConsumerSettings::new(&config.broker, config.confirm.prefetch);
+    let settings = ConsumerSettings {
+        breakers: vec![breakers.ledger.clone(), breakers.gateway.clone(), breakers.auth.clone()],
+        ..ConsumerSettings::new(&config.broker, config.confirm.prefetch)
+    };
     let outcomes = WorkQueue::outcomes(&topology);
-    tokio::join!(consume(&link, &outcomes, settings, Arc::new(confirmer), stop.clone()), keeper.run(&stop));
+    tokio::join!(
+        consume(&link, &outcomes, settings, Arc::new(confirmer), stop.clone()),
+        keeper.run(&stop),
+        breakers.keep_ledger(&ledger, stop.clone()),
+        breakers.keep_gateway(&gateway, stop.clone()),
+        breakers.keep_auth(&keys, stop.clone()),
+    );
     link.close().await;
     ledger.close().await;
     Ok(())

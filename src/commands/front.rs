@@ -32,7 +32,7 @@ pub(super) async fn listen(process: &Process) -> Result<TcpListener, Failure> {
 
 /// The same on a listener that is bound already.
 pub(super) async fn serve_on(listener: TcpListener, process: Process) -> Result<(), Failure> {
-    let Process { config, metrics, readiness, stop } = process;
+    let Process { config, metrics, readiness, stop, .. } = process;
     // Never the broker: without it a front still has its spool, and a caller that is answered is better off.
     let open = readiness.condition("front");
     let config = &*config;

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, shutdown};
+use super::{Breakers, Failure, shutdown};
 use crate::config::{self, Config, Loaded, Part, Sources};
 use crate::console::{self, Readiness};
 use crate::telemetry::{self, Guard, Metrics};
@@ -24,6 +24,8 @@ pub struct Process {
     pub config: Arc<Config>,
     /// What it counts.
     pub metrics: Arc<Metrics>,
+    /// What it depends on.
+    pub breakers: Breakers,
     /// Whether it can do its work.
     pub readiness: Readiness,
     /// Cancelled when it is to stop: it then takes nothing new and finishes what it holds.
@@ -40,9 +42,11 @@ where
     Work: Future<Output = Result<(), Failure>>,
 {
     let (config, guard) = prepare(name, file, Part::Role)?;
+    let metrics = Arc::new(Metrics::new());
     let process = Process {
+        breakers: Breakers::new(&config, &metrics),
         config,
-        metrics: Arc::new(Metrics::new()),
+        metrics,
         readiness: Readiness::new(),
         stop: shutdown::on_signal().context("signals cannot be handled")?,
     };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Process, parts};
+use super::{Breakers, Failure, Process, parts};
 use crate::broker::names::AMQP_SYSTEM;
-use crate::broker::{ConsumerSettings, Handler, Link, Publisher, WorkQueue, consume};
+use crate::broker::{Breaker, ConsumerSettings, Handler, Link, Publisher, WorkQueue, consume};
 use crate::config::Config;
 use crate::domain::Patience;
 use crate::ledger::Ledger;
@@ -30,7 +30,7 @@ pub enum WorkerStage {
 
 /// Runs the stages until it is told to stop.
 pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), Failure> {
-    let Process { config, metrics, readiness, stop } = process;
+    let Process { config, metrics, breakers, readiness, stop } = process;
     let config = &*config;
     let sealer = parts::sealer(config)?;
     // Held back until the links are watched, too: a process without conditions would count as ready.
@@ -48,26 +48,36 @@ pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     };
     let next = NextHop::new(ledger.clone(), bridge.publisher(), settings.confirm_after, queues.clone());
     let Handlers { record, send, resolve } =
-        handlers(config, &ledger, &sealer, &next, nid.publisher(), &metrics);
+        handlers(config, (&ledger, &sealer), &next, nid.publisher(), &metrics, &breakers);
     let prefetch = config.broker.prefetch;
+    let needs = [breakers.ledger.clone()];
+    let send_needs = [breakers.ledger.clone(), breakers.id_system.clone()];
     let mut loops = Loops { config, stop, running: JoinSet::new() };
+    loops.keep(&breakers, &ledger, &nid);
     for stage in stages {
         match stage {
             WorkerStage::Record => {
-                loops.start(&bridge, WorkQueue::registrations(&settings), prefetch, Arc::clone(&record));
+                loops.start(
+                    (&bridge, WorkQueue::registrations(&settings)),
+                    prefetch,
+                    &needs,
+                    Arc::clone(&record),
+                );
             }
-            WorkerStage::Send => loops.start(&bridge, queues.requests.clone(), prefetch, Arc::clone(&send)),
+            WorkerStage::Send => {
+                loops.start((&bridge, queues.requests.clone()), prefetch, &send_needs, Arc::clone(&send));
+            }
             WorkerStage::Resolve => {
                 loops.start(
-                    &bridge,
-                    WorkQueue::replies(&settings),
+                    (&bridge, WorkQueue::replies(&settings)),
                     config.nid.prefetch,
+                    &needs,
                     Arc::clone(&resolve),
                 );
                 loops.start(
-                    &nid,
-                    WorkQueue::nid_replies(&settings),
+                    (&nid, WorkQueue::nid_replies(&settings)),
                     config.nid.prefetch,
+                    &needs,
                     Arc::clone(&resolve),
                 );
             }
@@ -78,6 +88,7 @@ pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
                 nid: nid.clone(),
                 queues: queues.clone(),
                 metrics: Arc::clone(&metrics),
+                id_system: breakers.id_system.clone(),
                 rules: sweep_rules(config),
             }),
         }
@@ -112,11 +123,11 @@ struct Handlers {
 
 fn handlers(
     config: &Config,
-    ledger: &Ledger,
-    sealer: &Arc<Sealer>,
+    (ledger, sealer): (&Ledger, &Arc<Sealer>),
     next: &NextHop,
     nid: Publisher,
     metrics: &Arc<Metrics>,
+    breakers: &Breakers,
 ) -> Handlers {
     let asking = Asking { source: config.nid.source.clone(), deadline: config.nid.deadline };
     let record = Record {
@@ -125,6 +136,7 @@ fn handlers(
         numbers: config.number.template.clone(),
         next: next.clone(),
         metrics: Arc::clone(metrics),
+        breaker: breakers.ledger.clone(),
         asking: asking.clone(),
     };
     let send = Send {
@@ -133,6 +145,8 @@ fn handlers(
         nid,
         next: next.clone(),
         metrics: Arc::clone(metrics),
+        breaker: breakers.ledger.clone(),
+        id_system: breakers.id_system.clone(),
         asking,
     };
     let resolve = Resolve {
@@ -140,6 +154,7 @@ fn handlers(
         sealer: Arc::clone(sealer),
         next: next.clone(),
         metrics: Arc::clone(metrics),
+        breaker: breakers.ledger.clone(),
         max_bytes: config.nid.reply_max_bytes,
     };
     Handlers { record: Arc::new(record), send: Arc::new(send), resolve: Arc::new(resolve) }
@@ -152,10 +167,31 @@ struct Loops<'a> {
 }
 
 impl Loops<'_> {
-    fn start<H: Handler>(&mut self, link: &Link, queue: WorkQueue, prefetch: u16, handler: Arc<H>) {
-        let settings = ConsumerSettings::new(&self.config.broker, prefetch);
+    fn start<H: Handler>(
+        &mut self,
+        (link, queue): (&Link, WorkQueue),
+        prefetch: u16,
+        breakers: &[Breaker],
+        handler: Arc<H>,
+    ) {
+        let settings = ConsumerSettings {
+            breakers: breakers.to_vec(),
+            ..ConsumerSettings::new(&self.config.broker, prefetch)
+        };
         let (link, stop) = (link.clone(), self.stop.clone());
         self.running.spawn(async move { consume(&link, &queue, settings, handler, stop).await });
+    }
+
+    fn keep(&mut self, breakers: &Breakers, ledger: &Ledger, nid: &Link) {
+        let max_length = self.config.broker.max_length;
+        let (breakers, ledger, nid, stop) =
+            (breakers.clone(), ledger.clone(), nid.clone(), self.stop.clone());
+        self.running.spawn(async move {
+            tokio::join!(
+                breakers.keep_ledger(&ledger, stop.clone()),
+                breakers.keep_id_system(&nid, max_length, stop)
+            );
+        });
     }
 
     fn sweep(&mut self, sweep: Sweep) {

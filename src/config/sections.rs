@@ -148,6 +148,18 @@ settings! {
 }
 
 settings! {
+    /// When what the bridge depends on is left alone.
+    pub struct BreakerConfig in "breaker" {
+        /// So many failures in a row are an outage: what needs it is not consumed until it answers again.
+        failures: u32, Positive<u32>, "5", ["BREAKER_FAILURES"];
+        /// How long it is left alone before it is probed for the first time.
+        pause: Duration, Span, "5s", ["BREAKER_PAUSE"];
+        /// How long it is left alone at most.
+        pause_max: Duration, Span, "1m", ["BREAKER_PAUSE_MAX"];
+    }
+}
+
+settings! {
     /// Registration numbers.
     pub struct NumberConfig in "number" {
         /// How they are made.

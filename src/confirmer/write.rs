@@ -25,7 +25,9 @@ impl Confirmer {
             self.ledger.retract(turn.lease, Cause::Leased).await?;
             return Ok(delay(Cause::Leased));
         }
-        match self.gateway.confirm(&turn.token, &turn.case.record.id, &confirmation).await {
+        let confirmed = self.gateway.confirm(&turn.token, &turn.case.record.id, &confirmation).await;
+        self.heard(confirmed.as_ref().err());
+        match confirmed {
             Ok(()) => self.confirmed(turn.held(), "confirmed").await,
             Err(fault) => self.unwritten(&turn, &fault).await,
         }
@@ -54,6 +56,9 @@ impl Confirmer {
         match fault.class() {
             FaultClass::Permanent => {
                 self.ledger.retract(turn.lease, cause).await?;
+                if self.auth_is_away(fault).await {
+                    return Ok(delay(Cause::GatewayUnavailable));
+                }
                 self.end(turn.held(), Event::Park, Some(cause)).await
             }
             FaultClass::Transient => {

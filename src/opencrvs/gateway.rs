@@ -113,6 +113,12 @@ impl Gateway {
         }
     }
 
+    /// Whether anything answers there that is not in trouble itself; asks for nothing.
+    pub async fn answers(&self) -> bool {
+        let answer = self.http.get(self.url.clone()).send().await;
+        answer.is_ok_and(|answer| !answer.status().is_server_error())
+    }
+
     async fn call(&self, token: &SecretString, query: &str, variables: Value) -> Result<Value, GatewayFault> {
         let request = self
             .http

@@ -41,9 +41,24 @@ pub(super) fn digest(text: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// Chance for one thing about somebody. Neighbouring salts have nothing in common.
+pub(super) fn chance(seed: u64, about: &str, salt: u64) -> fastrand::Rng {
+    let stir = |sum: u64| (sum ^ (sum >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    fastrand::Rng::with_seed(stir(stir(stir(seed) ^ digest(about)) ^ salt))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_happened_to_somebody_once_says_nothing_about_the_next_time() {
+        let hit = |salt: u64, person: u64| chance(7, &format!("p{person}"), salt).f64() < 0.3;
+        for (first, second) in [(0, 1), (1, 2), (2, 3), (1, 3)] {
+            let both = (0..4_000).filter(|person| hit(first, *person) && hit(second, *person)).count();
+            assert!(both.abs_diff(360) < 70, "{first} and {second}: {both}");
+        }
+    }
 
     #[test]
     fn a_share_holds_for_a_hundred_neighbours_whatever_the_seed() {

@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::names;
-use crate::domain::{Cause, EventKind, State};
+use crate::domain::{Cause, EventKind, Position, State};
 
 /// Up to ten seconds: one hop.
 const HOP_BUCKETS: &[f64] =
@@ -55,6 +55,8 @@ pub struct Metrics {
     confirm: Counters<1>,
     end_to_end: Histogram,
     broker_connected: Gauges<1>,
+    breaker_state: Gauges<1>,
+    breaker_opened: Counters<1>,
     sweeps: Counters<1>,
     swept: Counters<1>,
     tokens: Counters<1>,
@@ -115,6 +117,16 @@ impl Metrics {
             broker_connected: book.enter(
                 names::BROKER_CONNECTED,
                 "Whether a connection to the broker is open",
+                Family::default(),
+            ),
+            breaker_state: book.enter(
+                names::BREAKER_STATE,
+                "Whether what is depended on works (0), is tried (1) or is left alone (2)",
+                Family::default(),
+            ),
+            breaker_opened: book.enter(
+                names::BREAKER_OPENED,
+                "How often what is depended on had to be left alone",
                 Family::default(),
             ),
             broker_reconnects: book.enter(
@@ -229,6 +241,21 @@ impl Metrics {
         self.broker_connected.get_or_create(&[label(names::LINK, link)]).set(i64::from(connected));
     }
 
+    /// The breaker of a dependency has moved.
+    pub fn breaker(&self, dependency: &'static str, position: Position) {
+        let state = match position {
+            Position::Closed { .. } => 0,
+            Position::HalfOpen { .. } => 1,
+            Position::Open { .. } => 2,
+        };
+        let of = [label(names::DEPENDENCY, dependency)];
+        self.breaker_state.get_or_create(&of).set(state);
+        let opened = self.breaker_opened.get_or_create(&of);
+        if state == 2 {
+            opened.inc();
+        }
+    }
+
     /// A turn of the sweeper came to this.
     pub fn sweep(&self, outcome: &'static str) {
         self.sweeps.get_or_create(&[label(names::OUTCOME, outcome)]).inc();
@@ -315,6 +342,7 @@ mod tests {
         metrics.confirmed("confirmed");
         metrics.end_to_end(3.0);
         metrics.broker_connected("bridge", true);
+        metrics.breaker("gateway", Position::HalfOpen { pause: std::time::Duration::ZERO });
         metrics.sweep("done");
         metrics.swept(State::Requested);
         metrics.erased();
@@ -340,6 +368,8 @@ mod tests {
             "nidbridge_confirm_total{outcome=\"confirmed\"} 1",
             "nidbridge_end_to_end_seconds_bucket{le=\"5.0\"} 1",
             "nidbridge_broker_connected{link=\"bridge\"} 1",
+            "nidbridge_breaker_state{dependency=\"gateway\"} 1",
+            "nidbridge_breaker_opened_total{dependency=\"gateway\"} 0",
             "nidbridge_sweeps_total{outcome=\"done\"} 1",
             "nidbridge_swept_total{state=\"requested\"} 1",
             "nidbridge_erased_total 1",

@@ -30,6 +30,10 @@ pub const CONFIRM: &str = "nidbridge_confirm_total";
 pub const END_TO_END: &str = "nidbridge_end_to_end_seconds";
 /// Whether a connection to the broker is open (1) or not (0).
 pub const BROKER_CONNECTED: &str = "nidbridge_broker_connected";
+/// Whether what is depended on works (0), is tried (1) or is left alone (2).
+pub const BREAKER_STATE: &str = "nidbridge_breaker_state";
+/// How often it had to be left alone.
+pub const BREAKER_OPENED: &str = "nidbridge_breaker_opened_total";
 /// Turns of the sweeper, by what came of them.
 pub const SWEEPS: &str = "nidbridge_sweeps_total";
 /// Attempts whose next hop the sweeper published again, by their state.
@@ -69,5 +73,7 @@ pub const CAUSE: &str = "cause";
 pub const EXCHANGE: &str = "exchange";
 /// Which connection to the broker.
 pub const LINK: &str = "link";
+/// The label that says what is depended on.
+pub const DEPENDENCY: &str = "dependency";
 /// The release.
 pub const VERSION: &str = "version";

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::next_hop::NextHop;
 use super::settle::{Fault, settled};
-use crate::broker::{Handler, Incoming, Settlement};
+use crate::broker::{Breaker, Handler, Incoming, Settlement};
 use crate::domain::{Cause, MESSAGE_VERSION, NumberTemplate, RegistrationMessage, State, View};
 use crate::ledger::{Case, Ledger, Receipt, Stage};
 use crate::nid::{Ask, Facts, ask};
@@ -31,6 +31,8 @@ pub struct Record {
     pub next: NextHop,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The ledger's breaker.
+    pub breaker: Breaker,
     /// How requests are asked.
     pub asking: Asking,
 }
@@ -48,7 +50,7 @@ impl Handler for Record {
     const NAME: &'static str = "record";
 
     async fn handle(&self, message: Incoming) -> Settlement {
-        settled(Self::NAME, self.record(&message.body).await)
+        settled(Self::NAME, &self.breaker, self.record(&message.body).await)
     }
 }
 

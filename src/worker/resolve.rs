@@ -10,7 +10,7 @@ use tracing::{Instrument as _, Span};
 
 use super::next_hop::NextHop;
 use super::settle::{Fault, chain, settled};
-use crate::broker::{Handler, Incoming, Settlement};
+use crate::broker::{Breaker, Handler, Incoming, Settlement};
 use crate::domain::{Cause, RecordId, RequestId};
 use crate::ledger::{Case, Ledger, Resolution, SealedId, VendorReply};
 use crate::nid::{Reply, Status};
@@ -31,6 +31,8 @@ pub struct Resolve {
     pub next: NextHop,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The ledger's breaker.
+    pub breaker: Breaker,
     /// The longest reply that is read, in bytes.
     pub max_bytes: usize,
 }
@@ -47,11 +49,11 @@ impl Handler for Resolve {
             }
         };
         self.metrics.replied(reply.status.label());
-        match self.resolve(reply).await {
-            Ok(Some(cause)) => self.park(&message, cause),
-            Ok(None) => Settlement::Done,
-            Err(fault) => settled(Self::NAME, Err(fault)),
-        }
+        let resolved = self.resolve(reply).await.map(|cause| match cause {
+            Some(cause) => self.park(&message, cause),
+            None => Settlement::Done,
+        });
+        settled(Self::NAME, &self.breaker, resolved)
     }
 }
 

@@ -12,7 +12,7 @@ use super::next_hop::NextHop;
 use super::record::{Asking, ask_about, open_view};
 use super::settle::{Fault, settled};
 use crate::broker::names::AMQP_SYSTEM;
-use crate::broker::{Handler, Incoming, Outgoing, Publisher, Settlement, Target};
+use crate::broker::{Breaker, Handler, Incoming, Outgoing, PublishError, Publisher, Settlement, Target};
 use crate::domain::{Cause, MESSAGE_VERSION, Reason, RequestMessage, State};
 use crate::ledger::{Case, Ledger, Stage};
 use crate::nid::{Ask, Request};
@@ -31,6 +31,10 @@ pub struct Send {
     pub next: NextHop,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The ledger's breaker.
+    pub breaker: Breaker,
+    /// The ID system's.
+    pub id_system: Breaker,
     /// How requests are asked.
     pub asking: Asking,
 }
@@ -39,7 +43,7 @@ impl Handler for Send {
     const NAME: &'static str = "send";
 
     async fn handle(&self, message: Incoming) -> Settlement {
-        settled(Self::NAME, self.send(&message.body).await)
+        settled(Self::NAME, &self.breaker, self.send(&message.body).await)
     }
 }
 
@@ -125,7 +129,12 @@ impl Send {
             headers,
             body: request.body,
         };
-        self.nid.publish(&to, outgoing).await.map_err(Fault::IdSystem)
+        let published = self.nid.publish(&to, outgoing).await;
+        match &published {
+            Ok(()) | Err(PublishError::TooLarge) => self.id_system.worked(),
+            Err(_) => self.id_system.failed(),
+        }
+        published.map_err(Fault::IdSystem)
     }
 
     async fn park(&self, case: &Case, cause: Cause) -> Result<Settlement, Fault> {

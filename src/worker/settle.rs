@@ -1,6 +1,6 @@
 //! What a fault of a stage means for the delivery that it was at.
 
-use crate::broker::{Delay, PublishError, Settlement};
+use crate::broker::{Breaker, Delay, PublishError, Settlement};
 use crate::domain::Cause;
 use crate::ledger::LedgerError;
 use crate::seal::SealError;
@@ -49,8 +49,24 @@ pub(crate) fn park(cause: Cause) -> Settlement {
     Settlement::Park { cause, body: None }
 }
 
-/// Settles by a stage's result, and logs the fault once.
-pub(crate) fn settled(stage: &'static str, result: Result<Settlement, Fault>) -> Settlement {
+/// Tells the ledger's breaker how a stage fared with it.
+pub(crate) fn heard<T>(ledger: &Breaker, result: &Result<T, Fault>) {
+    match result {
+        Err(Fault::Ledger(fault)) if fault.is_transient() => ledger.failed(),
+        Err(Fault::Message(_)) => {}
+        Ok(_) | Err(Fault::Ledger(_) | Fault::Publish(_) | Fault::IdSystem(_) | Fault::Seal(_)) => {
+            ledger.worked();
+        }
+    }
+}
+
+/// Settles by a stage's result, tells the ledger's breaker, and logs the fault once.
+pub(crate) fn settled(
+    stage: &'static str,
+    ledger: &Breaker,
+    result: Result<Settlement, Fault>,
+) -> Settlement {
+    heard(ledger, &result);
     result.unwrap_or_else(|fault| {
         let settlement = fault.settlement();
         tracing::warn!(stage, error = %chain(&fault), "the delivery could not be finished");

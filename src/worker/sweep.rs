@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::next_hop::{NextHop, Queues};
 use super::settle::{Fault, chain};
 use crate::broker::names::{NID_KINDS, NID_REPLIES, nid_requests};
-use crate::broker::{BrokerError, Link, WorkQueue};
+use crate::broker::{Breaker, BrokerError, Link, WorkQueue};
 use crate::domain::{AttemptId, Cause, Lane, Patience, missing};
 use crate::ledger::{Case, Expiry, Ledger, LedgerError};
 use crate::telemetry::Metrics;
@@ -59,6 +59,8 @@ pub struct Sweep {
     pub queues: Queues,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The ID system's breaker.
+    pub id_system: Breaker,
     /// How to go about it.
     pub rules: SweepRules,
 }
@@ -132,6 +134,10 @@ impl Sweep {
         self.erase(watch).await?;
         let mut left = self.rules.batch;
         for lane in Lane::ALL {
+            // What waits for an ID system that is out of order is not lost.
+            if lane != Lane::Outcome && self.id_system.is_open() {
+                continue;
+            }
             left = left.saturating_sub(self.sweep(lane, left, watch).await?);
         }
         Ok(())

@@ -4,12 +4,13 @@
 //! Invariant: the ledger is asked only whether an operator was told of what must wait for one. What did not end as
 //! expected is in `unexplained` or `lost`, never in a count of things that are all right.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use nidbridge::domain::{EventKind, RecordId, RequestId, State};
 use nidbridge::ledger::Standing;
 use nidbridge::simulate::nid::{Final, NidState};
-use nidbridge::simulate::opencrvs::{Book, Record, Status, Wire};
+use nidbridge::simulate::opencrvs::{Book, Confirmed, Fault, Record, Status};
+use nidbridge::simulate::population::Kind;
 use serde::Serialize;
 
 /// How a record should end.
@@ -19,6 +20,8 @@ pub enum Expected {
     Confirmed(Option<String>),
     /// Waiting, and an operator was told that the ID system said no.
     Held,
+    /// Its token died with auth's key: registered if that came before, else waiting, and an operator was told.
+    Orphaned,
     /// With the registrar, who did not submit it again: its last submission failed, as far as core knows.
     Returned,
 }
@@ -70,6 +73,8 @@ pub struct Evidence<'a> {
     pub book: &'a Book,
     pub nid: &'a NidState,
     pub standings: &'a HashMap<String, Standing>,
+    /// When auth's key was replaced.
+    pub rotated: Option<jiff::Timestamp>,
 }
 
 impl Accounts {
@@ -101,7 +106,7 @@ impl Accounts {
     }
 
     fn count(&mut self, record: &Record) {
-        let accepted = record.attempts.iter().filter(|one| one.wire.as_ref().is_some_and(Wire::is_success));
+        let accepted = record.attempts.iter().filter(|one| one.is_accepted());
         let accepted = u64::try_from(accepted.count()).unwrap_or(u64::MAX);
         let submissions = u64::try_from(record.attempts.len()).unwrap_or(u64::MAX);
         self.registrations += 1;
@@ -118,18 +123,34 @@ impl Accounts {
             self.confirmed_twice += 1;
             self.bad.insert(id.to_owned(), format!("confirmed {} times", record.confirms.len()));
         }
-        let expected = expected(id, record, evidence.nid);
+        if overtaken(record) {
+            self.wrong(id, "an older answer over a newer attempt");
+        }
+        let expected = expected(id, record, evidence);
         self.confirmed_expected += u64::from(matches!(expected, Expected::Confirmed(_)));
         let told = evidence.standings.get(id);
+        let state = told.map(|told| told.state);
         match (&expected, record.status()) {
+            (Expected::Orphaned, Status::Registered) => {
+                self.confirmed += 1;
+                self.confirmed_expected += 1;
+            }
+            (Expected::Orphaned, Status::WaitingValidation) => match state {
+                Some(State::Held) => self.held += 1,
+                Some(State::Parked | State::Expired) => self.parked += 1,
+                other => self.wrong(id, &format!("its token is dead, and the ledger says {other:?}")),
+            },
             (Expected::Confirmed(issued), Status::Registered | Status::Certified) => {
                 self.confirmed += 1;
+                if state != Some(State::Confirmed) {
+                    self.wrong(id, &format!("registered, and the ledger says {state:?}"));
+                }
                 let there = record.identifiers.get("NATIONAL_ID");
-                if record.kind.name() == "birth" && there != issued.as_ref() {
+                if record.kind == Kind::Birth && there != issued.as_ref() {
                     self.wrong(id, "registered with an ID that is not the one that was issued");
                 }
             }
-            (Expected::Held, Status::WaitingValidation) => match told.map(|told| told.state) {
+            (Expected::Held, Status::WaitingValidation) => match state {
                 Some(State::Held) => self.held += 1,
                 other => self.wrong(id, &format!("rejected by the ID system, and the ledger says {other:?}")),
             },
@@ -141,13 +162,14 @@ impl Accounts {
                     format!("should be registered and is {:?}; the ledger says {told:?}", record.status()),
                 );
             }
-            (Expected::Held | Expected::Returned, _) => {
+            (Expected::Orphaned | Expected::Held | Expected::Returned, _) => {
                 self.wrong(id, &format!("should be {expected:?} and is {:?}", record.status()));
             }
         }
     }
 
-    fn wrong(&mut self, id: &str, why: &str) {
+    /// Something that is not as it should be.
+    pub fn wrong(&mut self, id: &str, why: &str) {
         self.unexplained += 1;
         self.bad.insert(id.to_owned(), why.to_owned());
     }
@@ -178,33 +200,34 @@ enum Double {
 }
 
 /// How a record should end. Core rejects whatever was not answered 2xx, or whose answer did not arrive.
-pub fn expected(id: &str, record: &Record, nid: &NidState) -> Expected {
-    let waits = record
-        .attempts
-        .last()
-        .is_some_and(|last| !last.lost && last.wire.as_ref().is_some_and(Wire::is_success));
-    if !waits {
+fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
+    let Some(last) = record.attempts.last().filter(|last| !last.lost && last.is_accepted()) else {
         return Expected::Returned;
+    };
+    if evidence.rotated.is_some_and(|rotated| last.at < rotated) {
+        return Expected::Orphaned;
     }
-    match request_id(id, record).and_then(|request| nid.finals.get(&request)) {
+    match request_id(id, record).and_then(|request| evidence.nid.finals.get(&request)) {
         Some(Final::Rejected(_)) => Expected::Held,
         Some(Final::Issued(issued)) => Expected::Confirmed(Some(issued.clone())),
-        // Not asked: a marriage, or somebody who has no ID that could be marked.
-        Some(Final::Recorded) => Expected::Confirmed(None),
-        None if record.kind.name() == "birth" => {
+        None if record.kind == Kind::Birth => {
             Expected::Confirmed(Some("one that was never asked for".to_owned()))
         }
-        None => Expected::Confirmed(None),
+        // Not asked: a marriage, or somebody who has no ID that could be marked.
+        Some(Final::Recorded) | None => Expected::Confirmed(None),
     }
+}
+
+/// An answer to an older attempt that was written over a newer one, other than by a mutation that came late.
+fn overtaken(record: &Record) -> bool {
+    let late = |fault: Option<Fault>| matches!(fault, Some(Fault::HangLate(_) | Fault::CutLate(_)));
+    // Two submissions within one second carry the same token.
+    let meant = |confirmed: &Confirmed| record.attempts.get(confirmed.attempt).map(|attempt| &attempt.token);
+    record.confirms.iter().any(|one| !late(one.fault) && meant(one) != Some(&one.token))
 }
 
 /// The id under which the ID system knows a record.
-pub fn request_id(record: &str, seen: &Record) -> Option<String> {
+fn request_id(record: &str, seen: &Record) -> Option<String> {
     let record = RecordId::parse(record).ok()?;
     Some(RequestId::of(&record, &EventKind::from_name(seen.kind.name())).to_string())
-}
-
-/// The records of which the ledger says that they are not at an end.
-pub fn open(standings: &HashMap<String, Standing>) -> BTreeSet<&str> {
-    standings.iter().filter(|(_, one)| one.state.is_open()).map(|(id, _)| id.as_str()).collect()
 }

@@ -1,15 +1,20 @@
 //! Carrying the schedule out, and taking everything back.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use nidbridge::simulate::opencrvs::{Calls, Fault, Service};
 use rustix::process::Signal;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::plan::{Kind, Planned, What};
+use super::nodes;
+use super::plan::Planned;
+use super::settings::GATEWAY_TIMEOUT;
 use super::stage::{Role, Stage};
+use super::what::{Kind, What};
+use super::wire::{Mode, Wire};
 
 /// How often each kind of fault has bitten.
 #[derive(Debug, Default)]
@@ -27,30 +32,59 @@ impl Bites {
 }
 
 /// Carries the whole schedule out; returns when every fault has ended.
-pub async fn carry_out(stage: &Arc<Stage>, schedule: &[Planned], bites: &Arc<Bites>) {
+pub async fn carry_out(stage: &Stage, schedule: &[Planned], bites: &Bites) {
     let begun = Instant::now();
-    let mut tasks = JoinSet::new();
-    for planned in schedule.iter().copied() {
-        let (stage, bites) = (Arc::clone(stage), Arc::clone(bites));
+    let all = schedule.iter().map(|planned| async move {
         bites.count(&planned.what.name(), 0);
-        tasks.spawn(async move {
-            sleep_until(begun + planned.at).await;
-            let bitten = play(&stage, planned).await;
-            bites.count(&planned.what.name(), bitten);
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done.expect("a fault");
-    }
+        sleep_until(begun + planned.at).await;
+        let bitten = play(stage, *planned).await;
+        bites.count(&planned.what.name(), bitten);
+    });
+    join_all(all).await;
 }
 
 /// One fault from its beginning to its end; says how often it bit.
 async fn play(stage: &Stage, planned: Planned) -> u64 {
+    let lasts = planned.lasts;
     match planned.what {
         What::Kill(kind, number) => u64::from(role(stage, kind, number).process.signal(Signal::KILL)),
         What::Terminate(kind, number) => u64::from(role(stage, kind, number).process.signal(Signal::TERM)),
-        What::Freeze(kind, number) => freeze(role(stage, kind, number), planned.lasts).await,
-        What::FreezeLong(kind, number) => freeze_long(role(stage, kind, number), planned.lasts).await,
+        What::Freeze(kind, number) => freeze(role(stage, kind, number), lasts).await,
+        What::FreezeLong(kind, number) => freeze_long(role(stage, kind, number), lasts).await,
+        What::NodeKill(node) => nodes::kill(stage, node).await,
+        What::NodeTerminate(node) => nodes::terminate(stage, node).await,
+        What::NodeFreeze(node) => nodes::freeze(stage, node, lasts).await,
+        What::LeaderKill => nodes::kill_leader(stage).await,
+        What::Partition(node) => nodes::partition(stage, node, lasts).await,
+        What::MemoryAlarm => nodes::memory_alarm(stage, lasts).await,
+        What::QueueFull => nodes::queue_full(stage, lasts).await,
+        What::ConsumerTimeout => consumer_timeout(stage, lasts).await,
+        What::Amqp(kind, number, mode) => broken(&role(stage, kind, number).broker, mode, lasts).await,
+        What::VendorAmqp(mode) => broken(&stage.vendor_wire, mode, lasts).await,
+        What::LedgerCrash => ledger_crash(stage, lasts).await,
+        What::LedgerWire(kind, number, mode) => match &role(stage, kind, number).ledger {
+            Some(wire) => broken(wire, mode, lasts).await,
+            None => 0,
+        },
+        What::Confirm(fault) => calls(stage, Calls::Confirm, fault, lasts).await,
+        What::Fetch(fault) => calls(stage, Calls::Fetch, fault, lasts).await,
+        What::GatewayWire(number, mode) => match &role(stage, Kind::Confirmer, number).gateway {
+            Some(wire) => broken(wire, mode, lasts).await,
+            None => 0,
+        },
+        What::GatewayDown => down(stage, Service::Gateway, lasts).await,
+        What::AuthDown => down(stage, Service::Auth, lasts).await,
+        What::KeyRotation => {
+            stage.opencrvs.rotate_key().expect("a key");
+            *stage.rotated.lock().expect("nobody panicked") = Some(jiff::Timestamp::now());
+            1
+        }
+        What::VendorSilent => {
+            stage.nid.hold();
+            sleep(lasts).await;
+            stage.nid.release();
+            1
+        }
     }
 }
 
@@ -70,13 +104,76 @@ async fn freeze(role: &Role, lasts: Duration) -> u64 {
 
 async fn freeze_long(role: &Role, lasts: Duration) -> u64 {
     if let Some(gateway) = &role.gateway {
-        gateway.set(super::wire::Mode::Cut);
+        gateway.set(Mode::Cut);
     }
     let bitten = freeze(role, lasts).await;
     if let Some(gateway) = &role.gateway {
         // As long as a call that was about to be made may take.
-        sleep(super::settings::GATEWAY_TIMEOUT * 2).await;
-        gateway.set(super::wire::Mode::Open);
+        sleep(GATEWAY_TIMEOUT * 2).await;
+        gateway.set(Mode::Open);
     }
     bitten
+}
+
+async fn broken(wire: &Wire, mode: Mode, lasts: Duration) -> u64 {
+    let before = wire.bitten();
+    wire.set(mode);
+    sleep(lasts).await;
+    wire.set(Mode::Open);
+    wire.bitten() - before
+}
+
+/// A handful of calls go wrong, or as many as there are in this time.
+async fn calls(stage: &Stage, calls: Calls, fault: Fault, lasts: Duration) -> u64 {
+    let faults = stage.opencrvs.faults();
+    let before = faults.bitten(calls, fault);
+    faults.next(calls, 5, fault);
+    let begun = Instant::now();
+    let bitten = || faults.bitten(calls, fault) > before;
+    while begun.elapsed() < lasts || (!bitten() && begun.elapsed() < lasts * 5) {
+        sleep(Duration::from_millis(100)).await;
+    }
+    faults.relent(calls);
+    faults.bitten(calls, fault) - before
+}
+
+async fn down(stage: &Stage, service: Service, lasts: Duration) -> u64 {
+    stage.opencrvs.kill(service).await;
+    sleep(lasts).await;
+    stage.opencrvs.restart(service).await.expect("the same address");
+    1
+}
+
+async fn ledger_crash(stage: &Stage, lasts: Duration) -> u64 {
+    let mut postgres = stage.postgres.lock().await;
+    postgres.crash().await;
+    sleep(lasts).await;
+    postgres.recover().await;
+    1
+}
+
+/// Consumers that hold what they are given for too long, because the ledger does not answer them.
+async fn consumer_timeout(stage: &Stage, lasts: Duration) -> u64 {
+    let before = nodes::timeouts(stage);
+    nodes::consumer_timeout(stage, 2_500).await;
+    // Only a new channel has the new limit.
+    let workers = stage.of("worker");
+    for worker in &workers {
+        worker.broker.set(Mode::Cut);
+    }
+    sleep(Duration::from_millis(300)).await;
+    for worker in &workers {
+        worker.broker.set(Mode::Open);
+    }
+    sleep(Duration::from_millis(1_000)).await;
+    let ledgers: Vec<&Wire> = workers.iter().filter_map(|worker| worker.ledger.as_ref()).collect();
+    for ledger in &ledgers {
+        ledger.set(Mode::Blackhole);
+    }
+    sleep(lasts.saturating_sub(Duration::from_millis(1_300))).await;
+    for ledger in &ledgers {
+        ledger.set(Mode::Open);
+    }
+    nodes::consumer_timeout(stage, 1_800_000).await;
+    nodes::timeouts(stage) - before
 }

@@ -17,6 +17,8 @@ mod accounts;
 mod faults;
 mod harness;
 mod nginx;
+mod nodes;
+mod observe;
 mod options;
 mod plan;
 mod process;
@@ -24,6 +26,7 @@ mod report;
 mod settings;
 mod settle;
 mod stage;
+mod what;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use accounts::Accounts;
 use faults::{Bites, carry_out};
+use observe::Watcher;
 use options::Options;
 use report::Report;
 use stage::Stage;
@@ -109,7 +113,7 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
     eprintln!("chaos: setting the stage in {} …", dir.display());
     let stage = Arc::new(Stage::set(options, dir).await);
     let begun = Instant::now();
-    let bites = Arc::new(Bites::default());
+    let bites = Bites::default();
     let load = RunOptions {
         registrations: Some(options.registrations),
         rate: options.rate,
@@ -117,14 +121,20 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
         ..RunOptions::to(stage.front.clone())
     };
     eprintln!("chaos: the curtain rises");
-    let (loaded, ()) = tokio::join!(
-        stage.opencrvs.run(load, CancellationToken::new()),
-        carry_out(&stage, schedule, &bites),
-    );
-    loaded.expect("the registrars");
+    let watcher = Watcher::start(&stage);
+    let opencrvs = stage.opencrvs.clone();
+    let registrars = tokio::spawn(async move { opencrvs.run(load, CancellationToken::new()).await });
+    carry_out(&stage, schedule, &bites).await;
+    registrars.await.expect("the registrars").expect("a token for each");
     eprintln!("chaos: all faults have ended after {:.0} s", begun.elapsed().as_secs_f64());
     let (settled, accounts) = settle::settled(&stage, Duration::from_secs(options.patience)).await;
     let seconds = begun.elapsed().as_secs_f64();
+    let (redeliveries, leases_taken_over) = watcher.finish(&stage).await;
+    let mut faults = bites.all();
+    if !options.calm {
+        faults.extend(vendor_faults(&stage));
+    }
+    let ambiguous_writes = ambiguous(&stage);
     tell(&stage, &accounts).await;
     let exits: Vec<_> = stage.roles.iter().flat_map(|role| role.process.exits()).collect();
     let crashed = |exit: &&process::Exit| !exit.unavailable;
@@ -140,14 +150,36 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
     Report {
         seed: options.seed,
         accounts,
-        faults: bites.all(),
-        ambiguous_writes: 0,
-        redeliveries: 0,
-        leases_taken_over: 0,
+        faults,
+        ambiguous_writes,
+        redeliveries,
+        leases_taken_over,
         crashes: u64::try_from(crashes).unwrap_or(u64::MAX),
         settled,
         seconds,
     }
+}
+
+/// What the ID system did to us by its share.
+fn vendor_faults(stage: &Stage) -> Vec<(String, u64)> {
+    let seen = stage.nid.state();
+    let garbage = seen.garbage_sent.iter().map(|(kind, times)| (format!("vendor_{kind}"), *times));
+    let mut all: Vec<_> = garbage.collect();
+    all.push(("vendor_duplicates".to_owned(), seen.duplicates_sent));
+    all.push(("vendor_late".to_owned(), seen.late_sent));
+    all.push(("vendor_retry".to_owned(), seen.retries_sent));
+    all
+}
+
+/// Writes that the gateway did not answer conclusively, by what it did itself.
+fn ambiguous(stage: &Stage) -> u64 {
+    let conclusive = ["confirm.rate_limited", "confirm.http"];
+    let counts = stage.opencrvs.counts();
+    let met = counts
+        .faults
+        .iter()
+        .filter(|(name, _)| name.starts_with("confirm.") && !conclusive.contains(&name.as_str()));
+    met.map(|(_, times)| times).sum()
 }
 
 /// Tells all that is known of each record that is not as it should be.

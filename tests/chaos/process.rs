@@ -144,7 +144,7 @@ impl Supervisor {
         let mut state = lock(&self.state);
         state.doomed = true;
         if let Some(pid) = state.pid {
-            drop(kill_process(pid, Signal::TERM));
+            kill_process(pid, Signal::TERM).unwrap_or_default();
         }
     }
 

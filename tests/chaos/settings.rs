@@ -12,12 +12,12 @@ use nidbridge::simulate::nid::VendorSettings;
 pub const SEAL_KEYS: &str = "chaos:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Seven days by twenty, in seconds.
 pub const TOKEN_LIFETIME: i64 = 30_240;
-/// `CONFIRM_LEASE`.
-pub const LEASE: Duration = Duration::from_secs(3);
-/// `CONFIRM_QUARANTINE`.
-pub const QUARANTINE: Duration = Duration::from_secs(30);
 /// `OPENCRVS_TIMEOUT`.
 pub const GATEWAY_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// How long a delay queue waits for the confirm of the queue that it gives a message to, before it tries again: 180 s.
+/// After the loss of a leader everything that was under way there is as late as that.
+pub const ADVANCED: &str = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 9000}]}].\n";
 
 /// The settings that all processes share.
 pub fn shared() -> BTreeMap<String, String> {

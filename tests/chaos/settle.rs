@@ -5,28 +5,58 @@ use std::time::{Duration, Instant};
 
 use nidbridge::ledger::Standing;
 
-use super::accounts::{self, Accounts, Evidence};
+use super::accounts::{Accounts, Evidence};
 use super::stage::Stage;
 
 /// How long everything must have been at rest.
 const REST: Duration = Duration::from_secs(3);
 
-/// Waits until every record has its end, or nothing is under way any more, or the patience is over.
+/// What is not at an end.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct UnderWay {
+    /// Records whose newest attempt is open in the ledger.
+    open: Vec<String>,
+    /// Queues with messages, but those that keep what an operator is to look at.
+    queues: Vec<String>,
+    /// Files in the spools.
+    spooled: usize,
+}
+
+impl UnderWay {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Waits until every record has its end, or the patience is over: then what has none is told.
 pub async fn settled(stage: &Stage, patience: Duration) -> (bool, Accounts) {
     let begun = Instant::now();
     let (mut last, mut since) = (None, Instant::now());
+    let mut told = 0;
     loop {
-        let (accounts, under_way) = look(stage).await;
+        let (mut accounts, under_way) = look(stage).await;
         if last.as_ref() != Some(&accounts) {
             (last, since) = (Some(accounts.clone()), Instant::now());
         }
-        let at_rest = under_way == Some(0) && since.elapsed() >= REST;
-        if at_rest || begun.elapsed() > patience {
-            return (at_rest, accounts);
+        let nothing = under_way.as_ref().is_some_and(UnderWay::is_nothing);
+        if nothing && since.elapsed() >= REST {
+            return (true, accounts);
         }
-        if begun.elapsed().as_secs().is_multiple_of(10) {
+        if begun.elapsed() > patience {
+            eprintln!("chaos: not at an end: {under_way:?}");
+            for id in under_way.unwrap_or_default().open {
+                accounts.wrong(&id, "it comes to no end");
+            }
+            return (false, accounts);
+        }
+        if begun.elapsed().as_secs() >= told {
+            told += 10;
+            let (open, queues, spooled) = match &under_way {
+                Some(now) => (now.open.len(), now.queues.join(" "), now.spooled),
+                None => (0, "unknown".to_owned(), 0),
+            };
             eprintln!(
-                "chaos: {:>3.0} s after the faults: {} of {} confirmed, {under_way:?} under way",
+                "chaos: {:>3.0} s after the faults: {} of {} confirmed, {open} open, {spooled} spooled, queues: {queues}",
                 begun.elapsed().as_secs_f64(),
                 accounts.confirmed,
                 accounts.confirmed_expected
@@ -36,8 +66,8 @@ pub async fn settled(stage: &Stage, patience: Duration) -> (bool, Accounts) {
     }
 }
 
-/// The accounts of now, and how many attempts are under way: in the ledger, the queues and the spools.
-async fn look(stage: &Stage) -> (Accounts, Option<u64>) {
+/// The accounts of now, and what is under way; `None` when nobody can tell.
+async fn look(stage: &Stage) -> (Accounts, Option<UnderWay>) {
     let standings: HashMap<String, Standing> = stage
         .ledger
         .standings()
@@ -47,27 +77,27 @@ async fn look(stage: &Stage) -> (Accounts, Option<u64>) {
         .map(|standing| (standing.record.to_string(), standing))
         .collect();
     let (book, nid) = (stage.opencrvs.state(), stage.nid.state());
-    let accounts = Accounts::of(&Evidence { book: &book, nid: &nid, standings: &standings });
-    let open = u64::try_from(accounts::open(&standings).len()).unwrap_or(u64::MAX);
-    let under_way = queued(stage).await.map(|queued| queued + open + spooled(stage));
+    let rotated = *stage.rotated.lock().expect("nobody panicked");
+    let accounts = Accounts::of(&Evidence { book: &book, nid: &nid, standings: &standings, rotated });
+    let open = standings.iter().filter(|(_, one)| one.state.is_open()).map(|(id, _)| id.clone()).collect();
+    let under_way = queues(stage).await.map(|queues| UnderWay { open, queues, spooled: spooled(stage) });
     (accounts, under_way)
 }
 
-/// Messages in all queues but those that keep what an operator is to look at.
-async fn queued(stage: &Stage) -> Option<u64> {
-    let path = "/queues?columns=name,messages";
-    let text = stage.manage(reqwest::Method::GET, path, "").await?;
+async fn queues(stage: &Stage) -> Option<Vec<String>> {
+    let text = stage.manage(reqwest::Method::GET, "/queues?columns=name,messages", "").await?;
     let all: Vec<serde_json::Value> = serde_json::from_str(&text).ok()?;
-    let counted = all.iter().filter(|queue| {
-        queue["name"].as_str().is_some_and(|name| !name.ends_with(".parked") && name != "unrouted")
-    });
-    Some(counted.filter_map(|queue| queue["messages"].as_u64()).sum())
+    let filled = |queue: &serde_json::Value| {
+        let (name, messages) = (queue["name"].as_str()?, queue["messages"].as_u64()?);
+        let kept = name.ends_with(".parked") || name == "unrouted";
+        (messages > 0 && !kept).then(|| format!("{name}={messages}"))
+    };
+    Some(all.iter().filter_map(filled).collect())
 }
 
-fn spooled(stage: &Stage) -> u64 {
+fn spooled(stage: &Stage) -> usize {
     let directories =
         stage.of("front").into_iter().map(|role| &role.process.recipe.environment["FRONT_SPOOL"]);
     let files = directories.flat_map(std::fs::read_dir).flatten().flatten();
-    let waiting = files.filter(|entry| entry.file_name().to_string_lossy().ends_with(".registration"));
-    u64::try_from(waiting.count()).unwrap_or(u64::MAX)
+    files.filter(|entry| entry.file_name().to_string_lossy().ends_with(".registration")).count()
 }

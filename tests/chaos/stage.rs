@@ -21,7 +21,7 @@ use super::harness::postgres::{self, Cluster as Postgres};
 use super::nginx::Nginx;
 use super::options::Options;
 use super::process::{Process, Recipe};
-use super::settings::{SEAL_KEYS, TOKEN_LIFETIME, shared, vendor};
+use super::settings::{ADVANCED, SEAL_KEYS, TOKEN_LIFETIME, shared, vendor};
 use super::wire::Wire;
 
 /// How many of each kind.
@@ -34,7 +34,6 @@ pub struct Role {
     pub broker: Wire,
     pub ledger: Option<Wire>,
     pub gateway: Option<Wire>,
-    pub auth: Option<Wire>,
 }
 
 /// Everything.
@@ -49,6 +48,8 @@ pub struct Stage {
     pub nid: NidSim,
     pub vendor_wire: Wire,
     pub ledger: Ledger,
+    pub ledger_url: String,
+    pub rotated: std::sync::Mutex<Option<jiff::Timestamp>>,
     pub roles: Vec<Role>,
     pub front: Url,
     pub http: reqwest::Client,
@@ -66,7 +67,8 @@ impl Stage {
         });
         let opencrvs = opencrvs.await.expect("OpenCRVS");
         let database = postgres.database();
-        let ledger = ledger(&postgres::url(postgres.port(), &database)).await;
+        let ledger_url = postgres::url(postgres.port(), &database);
+        let ledger = ledger(&ledger_url).await;
         let mut wiring = Wiring {
             dir: dir.to_owned(),
             nodes: cluster.amqp_ports(),
@@ -107,6 +109,8 @@ impl Stage {
             nid,
             vendor_wire,
             ledger,
+            ledger_url,
+            rotated: std::sync::Mutex::default(),
             roles,
             front,
             http,
@@ -173,7 +177,7 @@ impl Stage {
 /// Users and vhosts only: the roles declare the queues once all nodes are there, so that each has a member on each.
 async fn broker(options: &Options, dir: &Path) -> Cluster {
     let vhosts = [names::BRIDGE_VHOST, names::NID_VHOST].map(|vhost| Topology::of(vhost, &[], &nothing()));
-    let started = Cluster::start(&dir.join("rabbitmq"), usize::from(options.nodes), &vhosts).await;
+    let started = Cluster::start(&dir.join("rabbitmq"), usize::from(options.nodes), &vhosts, ADVANCED).await;
     let cluster = started.unwrap_or_else(|error| panic!("{error}"));
     let (vhost, (_, vendor)) = (names::NID_VHOST, Cluster::users());
     let requests = "^nid\\.requests\\.(birth|death)$";
@@ -244,14 +248,13 @@ impl Wiring {
         let broker = wire(self.nodes.clone()).await;
         let ledger = if role == "front" { None } else { Some(wire(vec![self.postgres]).await) };
         let gateway = if role == "confirmer" { Some(wire(vec![self.gateway]).await) } else { None };
-        let auth = wire(vec![self.auth]).await;
         let mut environment: BTreeMap<String, String> = shared();
         let mut set = |name: &str, value: String| drop(environment.insert(name.to_owned(), value));
         let by = |vhost| cluster.amqp_url_by(broker.port(), vhost).expose_secret().to_owned();
         set("AMQP_URL", by(names::BRIDGE_VHOST));
         set("NID_AMQP_URL", by(names::NID_VHOST));
         set("ADMIN_LISTEN", format!("127.0.0.1:{admin}"));
-        set("AUTH_URL", format!("http://127.0.0.1:{}", auth.port()));
+        set("AUTH_URL", format!("http://127.0.0.1:{}", self.auth));
         if let Some(wire) = &ledger {
             set("LEDGER_URL", postgres::url(wire.port(), &self.database));
         }
@@ -266,7 +269,7 @@ impl Wiring {
             std::fs::create_dir_all(own.join("spool")).expect("a spool");
         }
         let recipe = Recipe { name, role, environment, admin };
-        Role { process: Process::start(recipe, &self.dir), broker, ledger, gateway, auth: Some(auth) }
+        Role { process: Process::start(recipe, &self.dir), broker, ledger, gateway }
     }
 }
 

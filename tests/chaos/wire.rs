@@ -36,6 +36,17 @@ enum Way {
 }
 
 impl Mode {
+    /// The name in counters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Cut => "cut",
+            Self::DeafServer => "blackhole_out",
+            Self::DeafClient => "blackhole_in",
+            Self::Blackhole => "blackhole",
+        }
+    }
+
     fn holds(self, way: Way) -> bool {
         match self {
             Self::Open | Self::Cut => false,

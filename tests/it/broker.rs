@@ -90,6 +90,7 @@ pub fn consumer() -> ConsumerSettings {
         patience: Duration::from_secs(10),
         reopen_max: Duration::from_millis(300),
         look: Duration::from_millis(500),
+        ..ConsumerSettings::default()
     }
 }
 

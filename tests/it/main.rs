@@ -12,6 +12,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod breakers;
 mod broker;
 mod front;
 mod gateway;

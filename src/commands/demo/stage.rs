@@ -16,7 +16,7 @@ use url::Url;
 
 use super::Accounts;
 use crate::broker::{Link, LinkSettings, Topology, names};
-use crate::commands::{Failure, Process, all, parts};
+use crate::commands::{Breakers, Failure, Process, all, parts};
 use crate::config::{self, Config, Part, Sources};
 use crate::console::{self, Readiness};
 use crate::domain::State;
@@ -67,7 +67,8 @@ impl Stage {
         let ledger = parts::ledger(&config, "demo", &sealer).await?;
         let bridge = tokio::spawn({
             let stop = stop.clone();
-            let process = Process { config: Arc::new(config), metrics, readiness, stop };
+            let breakers = Breakers::new(&config, &metrics);
+            let process = Process { config: Arc::new(config), metrics, breakers, readiness, stop };
             async move { all::serve_on(listener, process).await }
         });
         Ok(Self { front, opencrvs, nid, vendor, ledger, admin, dir, node, stop, bridge })

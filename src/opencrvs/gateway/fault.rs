@@ -89,6 +89,11 @@ impl GatewayFault {
         }
     }
 
+    /// Whether it is the gateway that is in trouble, whatever the record.
+    pub fn is_outage(&self) -> bool {
+        self.cause() == Cause::GatewayUnavailable
+    }
+
     /// Its name for operators.
     pub fn cause(&self) -> Cause {
         match self {

@@ -9,7 +9,7 @@ use fastrand::Rng;
 use super::reply::Final;
 use super::settings::VendorSettings;
 use crate::simulate::population::{Declaration, Kind};
-use crate::simulate::spread::digest;
+use crate::simulate::spread::{chance, digest};
 
 const REASONS: [&str; 4] = ["invalid_data", "duplicate_person", "not_eligible", "policy"];
 
@@ -100,7 +100,7 @@ impl VendorSettings {
 
     /// Chance for one thing about a request.
     pub(super) fn chance(&self, request_id: &str, salt: u64) -> Rng {
-        Rng::with_seed(self.seed ^ digest(request_id).wrapping_add(salt))
+        chance(self.seed, request_id, salt)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{OpencrvsSettings, OpencrvsSim, RunOptions, Share, SimulateError, Tally};
+use super::{Calls, OpencrvsSettings, OpencrvsSim, RunOptions, Share, SimulateError, Tally};
 use crate::simulate::population::Mix;
 
 /// A simulated OpenCRVS 1.8: auth, gateway, and registrars who register.
@@ -30,7 +30,7 @@ pub struct OpencrvsArgs {
     /// How many calls of the front at once.
     #[arg(long, default_value_t = 16, value_name = "COUNT")]
     pub in_flight: usize,
-    /// The same seed makes the same families.
+    /// The same seed makes the same families and the same faults.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// The share of deaths.
@@ -70,6 +70,13 @@ impl OpencrvsArgs {
             return Err(SimulateError::Argument(
                 "shares go from 0 to 1, and --deaths and --marriages together do not exceed 1".to_owned(),
             ));
+        }
+        for calls in Calls::ALL {
+            let of_these = self.faults.iter().filter(|fault| fault.calls == calls);
+            if of_these.map(|fault| fault.share).sum::<f64>() > 1.0 {
+                let wrong = format!("the shares of --fault {}:… together do not exceed 1", calls.name());
+                return Err(SimulateError::Argument(wrong));
+            }
         }
         if !self.rate.is_finite() || self.rate < 0.0 {
             return Err(SimulateError::Argument("--rate must be 0 or more".to_owned()));
@@ -151,6 +158,8 @@ mod tests {
         assert_eq!(load(&["--marriages", "0.3", "--seed", "9"]).unwrap().seed, 9);
         let faults = ["--fault", "confirm:hang=0.1", "--fault", "key:http/503=0.2"];
         assert!(load(&faults).is_ok());
+        let too_many = ["--fault", "confirm:hang=0.6", "--fault", "confirm:cut_after=0.6"];
+        assert!(matches!(load(&too_many), Err(SimulateError::Argument(_))));
         for wrong in [["--deaths", "0.95"], ["--lost-answers", "1.5"], ["--rate", "inf"]] {
             assert!(matches!(load(&wrong), Err(SimulateError::Argument(_))), "{wrong:?}");
         }

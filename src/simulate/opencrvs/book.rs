@@ -75,12 +75,14 @@ impl Book {
     pub fn attempt_of(&self, record: &str, token: &TokenHash) -> Option<usize> {
         let attempts = &self.records.get(record)?.attempts;
         let mut token = token;
-        loop {
+        // an exchange within the same second gives the same token again
+        for _ in 0..=self.exchanged.len() {
             if let Some(found) = attempts.iter().position(|attempt| attempt.token == *token) {
                 return Some(found);
             }
-            token = &self.exchanged.iter().find(|one| one.to == *token)?.from;
+            token = &self.exchanged.iter().find(|one| one.to == *token && one.from != *token)?.from;
         }
+        None
     }
 
     pub(super) fn exchange(&mut self, exchanged: Exchanged) {

@@ -7,10 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use fastrand::Rng;
-
 use super::fault::{Calls, Fault, Share};
-use crate::simulate::spread::digest;
+use crate::simulate::spread::{chance, digest};
 
 #[derive(Debug, Default)]
 struct Plan {
@@ -146,8 +144,7 @@ impl Faults {
 }
 
 fn place(seed: u64, calls: Calls, record: &str, nth: u64) -> f64 {
-    let salt = digest(calls.name()).rotate_left(23) ^ digest(record);
-    Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt.wrapping_add(nth)).f64()
+    chance(seed ^ digest(calls.name()), record, nth).f64()
 }
 
 /// The shares of one kind of calls lie side by side on the line from 0 to 1.

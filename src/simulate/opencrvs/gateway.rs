@@ -84,10 +84,6 @@ struct Call {
 impl Call {
     /// What the services do, and what they would answer if nothing came in between.
     async fn work(&self) -> (Option<Fault>, Option<Response>) {
-        let pause = self.core.faults.pause();
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
-        }
         let record = self.text("id").unwrap_or_default();
         let fault = match self.operation {
             Operation::Confirm => self.core.faults.take(Calls::Confirm, record),
@@ -95,6 +91,10 @@ impl Call {
             Operation::Search => self.core.faults.take(Calls::Search, ""),
             Operation::Reject => None,
         };
+        let pause = self.core.faults.pause();
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
         let answer = match fault.map(Fault::effect) {
             None | Some(Effect::AtOnce) => Some(self.answer(fault)),
             Some(Effect::Later(ms)) => {

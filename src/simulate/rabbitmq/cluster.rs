@@ -43,11 +43,17 @@ struct Member {
 
 impl Cluster {
     /// Starts so many nodes at once, and waits until all of them can be used. The first one brings users, vhosts and
-    /// queues; a queue that is declared before the others have joined has one member only, so give it none.
+    /// queues; a queue that is declared before the others have joined has one member only, so give it none. `advanced` is
+    /// what all of them have as their `advanced.config`.
     ///
     /// # Errors
     /// [`NodeError`] says what is missing, or shows the end of a log.
-    pub async fn start(dir: &Path, nodes: usize, topologies: &[Topology]) -> Result<Self, NodeError> {
+    pub async fn start(
+        dir: &Path,
+        nodes: usize,
+        topologies: &[Topology],
+        advanced: &str,
+    ) -> Result<Self, NodeError> {
         if !Path::new(launch::SERVER).exists() {
             return Err(NodeError::Missing);
         }

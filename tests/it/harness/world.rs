@@ -112,6 +112,8 @@ impl World {
             ("OPENCRVS_TIMEOUT", "2500ms".to_owned()),
             ("OPENCRVS_CONNECT_TIMEOUT", "1s".to_owned()),
             ("OPENCRVS_KEY_REFETCH", "200ms".to_owned()),
+            ("BREAKER_PAUSE", "200ms".to_owned()),
+            ("BREAKER_PAUSE_MAX", "1s".to_owned()),
             ("BROKER_DRAIN", "5s".to_owned()),
             ("BROKER_RECONNECT_MAX", "500ms".to_owned()),
             ("LOG_FORMAT", "json".to_owned()),

@@ -1,0 +1,163 @@
+//! What befalls the broker.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use nidbridge::simulate::rabbitmq::{Cluster, Frozen};
+use tokio::time::{sleep, timeout};
+
+use super::stage::Stage;
+
+/// How long `rabbitmqctl` may take on a busy machine.
+const CONTROL: Duration = Duration::from_secs(15);
+
+pub async fn kill(stage: &Stage, node: usize) -> u64 {
+    let mut cluster = stage.cluster.lock().await;
+    let killed = cluster.kill9(node).await.is_ok();
+    sleep(Duration::from_secs(2)).await;
+    back(&mut cluster, node).await;
+    u64::from(killed)
+}
+
+pub async fn terminate(stage: &Stage, node: usize) -> u64 {
+    let mut cluster = stage.cluster.lock().await;
+    let ended = cluster.terminate(node).await.is_ok();
+    sleep(Duration::from_secs(1)).await;
+    back(&mut cluster, node).await;
+    u64::from(ended)
+}
+
+pub async fn freeze(stage: &Stage, node: usize, lasts: Duration) -> u64 {
+    let mut cluster = stage.cluster.lock().await;
+    let frozen = cluster.freeze(node, Frozen::Yes).is_ok();
+    sleep(lasts).await;
+    u64::from(frozen && cluster.freeze(node, Frozen::No).is_ok())
+}
+
+pub async fn kill_leader(stage: &Stage) -> u64 {
+    let found = stage.manage(reqwest::Method::GET, "/queues/nidbridge/registrations.work", "").await;
+    let found: Option<serde_json::Value> = found.and_then(|text| serde_json::from_str(&text).ok());
+    let leader = found.as_ref().and_then(|queue| queue["leader"].as_str());
+    let node = {
+        let cluster = stage.cluster.lock().await;
+        (0..cluster.size()).find(|node| leader.is_some() && cluster.name(*node) == leader)
+    };
+    match node {
+        Some(node) => kill(stage, node).await,
+        None => 0,
+    }
+}
+
+/// A node that comes back may meet others that are busy with themselves.
+async fn back(cluster: &mut Cluster, node: usize) {
+    for _ in 0..5 {
+        match cluster.restart(node).await {
+            Ok(()) => return,
+            Err(error) => eprintln!("chaos: node {node} is started once more: {error}"),
+        }
+    }
+    panic!("node {node} does not come back");
+}
+
+/// The others refuse to be spoken to by this one, until they know each other again.
+pub async fn partition(stage: &Stage, node: usize, lasts: Duration) -> u64 {
+    let cluster = stage.cluster.lock().await;
+    let others: Vec<String> = (0..cluster.size())
+        .filter(|other| *other != node)
+        .filter_map(|other| cluster.name(other).map(|name| format!("'{name}'")))
+        .collect();
+    let (others, cookie) = (others.join(","), cluster.cookie().unwrap_or_default().to_owned());
+    let apart =
+        format!("[begin erlang:set_cookie(N, xbad), erlang:disconnect_node(N) end || N <- [{others}]].");
+    let together =
+        format!("[begin erlang:set_cookie(N, '{cookie}'), net_adm:ping(N) end || N <- [{others}]].");
+    let parted = control(&cluster, node, &["eval", &apart]).await;
+    sleep(lasts).await;
+    for _ in 0..5 {
+        if control(&cluster, node, &["eval", &together]).await {
+            return u64::from(parted);
+        }
+    }
+    panic!("node {node} does not come back to the others");
+}
+
+pub async fn memory_alarm(stage: &Stage, lasts: Duration) -> u64 {
+    let alarms = || logged(stage, "memory resource limit alarm set on node");
+    let before = alarms();
+    let set = anywhere(stage, &["set_vm_memory_high_watermark", "0.0001"]).await;
+    sleep(lasts).await;
+    if let Some(node) = set {
+        for _ in 0..10 {
+            // A node that has ended since has forgotten it.
+            let cluster = stage.cluster.lock().await;
+            if control(&cluster, node, &["set_vm_memory_high_watermark", "absolute", "1GB"]).await {
+                break;
+            }
+        }
+    }
+    u64::from(alarms() > before)
+}
+
+/// The queues on the way take one message each.
+pub async fn queue_full(stage: &Stage, lasts: Duration) -> u64 {
+    let policy = r#"{"pattern":"\\.work$","definition":{"max-length":1},"apply-to":"queues","priority":9}"#;
+    let set = stage.manage(reqwest::Method::PUT, "/policies/nidbridge/full", policy).await;
+    sleep(lasts).await;
+    for _ in 0..20 {
+        if stage.manage(reqwest::Method::DELETE, "/policies/nidbridge/full", "").await.is_some() {
+            return u64::from(set.is_some());
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    panic!("the policy cannot be taken back");
+}
+
+/// For channels that are opened from now on, on every node that runs.
+pub async fn consumer_timeout(stage: &Stage, milliseconds: u32) {
+    let tick = if milliseconds < 10_000 { 500 } else { 60_000 };
+    let text = format!(
+        "application:set_env(rabbit,consumer_timeout,{milliseconds}),application:set_env(rabbit,channel_tick_interval,{tick})."
+    );
+    let cluster = stage.cluster.lock().await;
+    for node in 0..cluster.size() {
+        control(&cluster, node, &["eval", &text]).await;
+    }
+}
+
+/// How many consumers the broker has given up.
+pub fn timeouts(stage: &Stage) -> u64 {
+    logged(stage, "has timed out waiting for delivery acknowledgement")
+}
+
+/// How often the nodes have said something in their logs.
+fn logged(stage: &Stage, told: &str) -> u64 {
+    let logs = (1..=stage.nodes).map(|node| {
+        stage
+            .dir
+            .join("rabbitmq")
+            .join(format!("node{node}"))
+            .join("log")
+            .join(format!("node{node}@localhost.log"))
+    });
+    let count =
+        logs.filter_map(|log| std::fs::read_to_string(log).ok()).map(|text| text.matches(told).count());
+    u64::try_from(count.sum::<usize>()).unwrap_or(u64::MAX)
+}
+
+async fn anywhere(stage: &Stage, words: &[&str]) -> Option<usize> {
+    let cluster = stage.cluster.lock().await;
+    for node in 0..cluster.size() {
+        if control(&cluster, node, words).await {
+            return Some(node);
+        }
+    }
+    None
+}
+
+async fn control(cluster: &Cluster, node: usize, words: &[&str]) -> bool {
+    let Ok(command) = cluster.control(node) else { return false };
+    let mut command = tokio::process::Command::from(command);
+    command.args(words).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let Ok(mut child) = command.spawn() else { return false };
+    matches!(timeout(CONTROL, child.wait()).await, Ok(Ok(status)) if status.success())
+}

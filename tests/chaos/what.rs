@@ -1,0 +1,154 @@
+//! The kinds of fault.
+
+use nidbridge::simulate::opencrvs::Fault;
+
+use super::wire::Mode;
+
+/// One fault. Numbers are those of processes of a kind, or of nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    Kill(Kind, usize),
+    Terminate(Kind, usize),
+    /// Longer than a lease, much shorter than the quarantine.
+    Freeze(Kind, usize),
+    /// Longer than lease and quarantine together. A confirmer's connections to the gateway are dead when it goes on, as
+    /// they are in the field after so long; else a write that it was about to send would come later than the quarantine.
+    FreezeLong(Kind, usize),
+    NodeKill(usize),
+    NodeTerminate(usize),
+    NodeFreeze(usize),
+    /// Kills the node that leads the queue of registrations.
+    LeaderKill,
+    /// A node that the other two do not see.
+    Partition(usize),
+    MemoryAlarm,
+    QueueFull,
+    ConsumerTimeout,
+    /// Between a process and the broker.
+    Amqp(Kind, usize, Mode),
+    /// Between the ID system and the broker.
+    VendorAmqp(Mode),
+    LedgerCrash,
+    /// Between a process and the ledger.
+    LedgerWire(Kind, usize, Mode),
+    /// `confirmRegistration` goes wrong.
+    Confirm(Fault),
+    /// `fetchRegistration` goes wrong.
+    Fetch(Fault),
+    /// Between a confirmer and the gateway.
+    GatewayWire(usize, Mode),
+    GatewayDown,
+    AuthDown,
+    KeyRotation,
+    /// The ID system reads and does not answer.
+    VendorSilent,
+}
+
+/// A kind of process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    Front,
+    Worker,
+    Confirmer,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Front, Self::Worker, Self::Confirmer];
+
+    /// The name of the role.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Front => "front",
+            Self::Worker => "worker",
+            Self::Confirmer => "confirmer",
+        }
+    }
+}
+
+impl What {
+    /// The name in counters.
+    pub fn name(self) -> String {
+        match self {
+            Self::Kill(kind, _) => format!("kill9_{}", kind.name()),
+            Self::Terminate(kind, _) => format!("sigterm_{}", kind.name()),
+            Self::Freeze(kind, _) => format!("sigstop_{}", kind.name()),
+            Self::FreezeLong(kind, _) => format!("sigstop_{}_beyond_quarantine", kind.name()),
+            Self::NodeKill(_) => "kill9_node".to_owned(),
+            Self::NodeTerminate(_) => "sigterm_node".to_owned(),
+            Self::NodeFreeze(_) => "sigstop_node".to_owned(),
+            Self::LeaderKill => "kill9_leader".to_owned(),
+            Self::Partition(_) => "partition".to_owned(),
+            Self::MemoryAlarm => "memory_alarm".to_owned(),
+            Self::QueueFull => "queue_full".to_owned(),
+            Self::ConsumerTimeout => "consumer_timeout".to_owned(),
+            Self::Amqp(_, _, mode) => format!("amqp_{}", mode.name()),
+            Self::VendorAmqp(mode) => format!("vendor_amqp_{}", mode.name()),
+            Self::LedgerCrash => "ledger_crash".to_owned(),
+            Self::LedgerWire(_, _, mode) => format!("ledger_{}", mode.name()),
+            Self::Confirm(fault) => format!("gateway_confirm_{}", fault.name()),
+            Self::Fetch(fault) => format!("gateway_fetch_{}", fault.name()),
+            Self::GatewayWire(_, mode) => format!("gateway_{}", mode.name()),
+            Self::GatewayDown => "gateway_down".to_owned(),
+            Self::AuthDown => "auth_down".to_owned(),
+            Self::KeyRotation => "key_rotation".to_owned(),
+            Self::VendorSilent => "vendor_silent".to_owned(),
+        }
+    }
+
+    /// Between how many milliseconds it lasts. What holds a write up must be over well before the quarantine is (30 s):
+    /// a mutation that is applied later than that is what the protocol cannot rule out.
+    pub fn span(self) -> (u64, u64) {
+        match self {
+            Self::Kill(..) | Self::Terminate(..) | Self::KeyRotation => (0, 0),
+            Self::Freeze(..) => (3_500, 9_000),
+            Self::FreezeLong(..) => (35_000, 38_000),
+            // most of it is the node's way back
+            Self::NodeKill(_) | Self::NodeTerminate(_) | Self::LeaderKill => (13_000, 16_000),
+            Self::NodeFreeze(_) => (5_000, 12_000),
+            Self::Partition(_) => (9_000, 14_000),
+            Self::MemoryAlarm => (3_000, 5_000),
+            Self::QueueFull => (3_000, 6_000),
+            Self::ConsumerTimeout => (8_000, 9_000),
+            Self::LedgerCrash => (1_500, 4_000),
+            Self::Amqp(_, _, mode)
+            | Self::VendorAmqp(mode)
+            | Self::LedgerWire(_, _, mode)
+            | Self::GatewayWire(_, mode) => match mode {
+                Mode::Cut | Mode::Open => (200, 1_500),
+                Mode::DeafServer | Mode::DeafClient | Mode::Blackhole => (2_000, 7_000),
+            },
+            Self::Confirm(_) | Self::Fetch(_) => (1_500, 3_000),
+            Self::GatewayDown | Self::AuthDown => (2_000, 5_000),
+            Self::VendorSilent => (3_000, 8_000),
+        }
+    }
+
+    /// The process that it is about.
+    pub fn process(self) -> Option<(Kind, usize)> {
+        match self {
+            Self::Kill(kind, number)
+            | Self::Terminate(kind, number)
+            | Self::Freeze(kind, number)
+            | Self::FreezeLong(kind, number) => Some((kind, number)),
+            Self::NodeKill(_)
+            | Self::NodeTerminate(_)
+            | Self::NodeFreeze(_)
+            | Self::LeaderKill
+            | Self::Partition(_)
+            | Self::MemoryAlarm
+            | Self::QueueFull
+            | Self::ConsumerTimeout
+            | Self::Amqp(..)
+            | Self::VendorAmqp(_)
+            | Self::LedgerCrash
+            | Self::LedgerWire(..)
+            | Self::Confirm(_)
+            | Self::Fetch(_)
+            | Self::GatewayWire(..)
+            | Self::GatewayDown
+            | Self::AuthDown
+            | Self::KeyRotation
+            | Self::VendorSilent => None,
+        }
+    }
+}
