@@ -7,6 +7,7 @@ mod answer;
 mod attempt;
 mod breaker;
 mod decide;
+mod decide_action;
 pub mod hold;
 mod ids;
 mod message;
@@ -21,6 +22,7 @@ pub use answer::{Answer, IdKind, Reason, ReasonCode};
 pub use attempt::{Cause, Conflict, Event, State, next};
 pub use breaker::{BreakerRules, Position, Sign};
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide};
+pub use decide_action::{ActionCourse, IdField, decide_action, overtaken};
 pub use ids::{
     ActionId, AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId,
     UnusableId,

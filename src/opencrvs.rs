@@ -23,8 +23,8 @@ pub use gateway::{
     Confirmation, FaultClass, Gateway, GatewayFault, Seen, UserToken, UserTokenFault, Waiting, WaitingList,
 };
 pub use keys::{KeyId, KeyStore, KeyStoreSettings};
-pub(crate) use token::action_of;
 pub use token::{RecordToken, TokenFault};
+pub(crate) use token::{action_of, may_reject_record};
 
 /// How the services of OpenCRVS are reached.
 #[derive(Debug, Clone)]

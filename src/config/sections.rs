@@ -142,6 +142,8 @@ settings! {
         identifier_field: Option<String>, Optional<Text>, "", ["CONFIRM_IDENTIFIER_FIELD"];
         /// How long it is taken for granted that the country's forms have that field.
         field_recheck: Duration, Span, "10m", ["CONFIRM_FIELD_RECHECK"];
+        /// Whether a rejection is told with its reason where OpenCRVS lets us (events generation, 1.9.13 and newer).
+        reasons: bool, Switch, "false", ["CONFIRM_REASONS"];
         /// The comment of a confirmation without an ID.
         comment: String, Text, "The National ID system did not issue an ID.", ["CONFIRM_COMMENT"];
     }

@@ -22,7 +22,7 @@ use action::EventDocument;
 
 pub use client::{Acceptance, Actions, Standing};
 pub use fault::{ActionClass, ActionFault};
-pub use field::{Defined, FieldFault, IdentifierField};
+pub use field::{FieldFault, IdentifierField};
 
 use super::document::Document;
 

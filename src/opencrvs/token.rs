@@ -125,11 +125,33 @@ impl Subject {
     }
 }
 
+/// Whether a token of ours may also reject its record as its registrar may: `record.declared.reject…` (1.9.13 and newer)
+/// or `type=record.reject…` (2.0). Nothing is verified.
+pub(crate) fn may_reject_record(token: &SecretString) -> bool {
+    #[derive(Deserialize)]
+    struct Scopes {
+        scope: Scope,
+    }
+    let claims = payload_of(token).and_then(|claims| serde_json::from_slice::<Scopes>(&claims).ok());
+    let is_it = |scope: &str| {
+        let name = scope.split('&').find_map(|part| part.strip_prefix("type=")).unwrap_or(scope);
+        ["record.declared.reject", "record.reject"].into_iter().any(|right| {
+            name.strip_prefix(right).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', ':']))
+        })
+    };
+    claims.is_some_and(|claims| match &claims.scope {
+        Scope::List(list) => list.iter().any(|scope| is_it(scope)),
+        Scope::Text(text) => text.split(' ').any(is_it),
+    })
+}
+
+fn payload_of(token: &SecretString) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(token.expose_secret().split('.').nth(1)?).ok()
+}
+
 /// The action that a token of ours is for. Nothing is verified: this says how to answer, not whether to believe.
 pub(crate) fn action_of(token: &SecretString) -> Option<ActionId> {
-    let payload = token.expose_secret().split('.').nth(1)?;
-    let claims = URL_SAFE_NO_PAD.decode(payload).ok()?;
-    serde_json::from_slice::<Subject>(&claims).ok()?.read()?.1
+    serde_json::from_slice::<Subject>(&payload_of(token)?).ok()?.read()?.1
 }
 
 #[derive(Deserialize)]
@@ -224,6 +246,21 @@ mod tests {
         for odd in [r#"{"eventId":"e"}"#, r#"{"actionId":"a"}"#, r#"{"eventId":"","actionId":"a"}"#] {
             let subject: Subject = serde_json::from_str(odd).unwrap();
             assert!(subject.read().is_none(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_may_only_reject_the_registration_may_not_reject_the_record() {
+        let may = |scope: &str| may_reject_record(&token(&format!(r#"{{"scope":["{scope}"]}}"#)));
+        for yes in [
+            "record.declared.reject",
+            "record.declared.reject[event=birth]",
+            "type=record.reject&event=birth",
+        ] {
+            assert!(may(yes), "{yes}");
+        }
+        for no in ["record.reject-registration", "type=record.reject-registration", "record.read"] {
+            assert!(!may(no), "{no}");
         }
     }
 

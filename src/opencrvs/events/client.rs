@@ -55,6 +55,27 @@ struct Input<'a> {
     registration_number: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     declaration: Option<serde_json::Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_assignment: Option<bool>,
+}
+
+/// The rejection of a record by its registrar, which says why.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Explanation<'a> {
+    transaction_id: &'a str,
+    event_id: &'a str,
+    declaration: Nothing,
+    annotation: Nothing,
+    content: Content<'a>,
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -70,6 +91,7 @@ impl<'a> Input<'a> {
             action_id: action.as_str(),
             registration_number: None,
             declaration: None,
+            keep_assignment: None,
         }
     }
 
@@ -109,7 +131,8 @@ impl Actions {
         Ok(standing(&event, action).unwrap_or(Standing::Accepted(None)))
     }
 
-    /// Rejects the registration. No reason can be sent with it.
+    /// Rejects the registration. No reason can be sent with it; to [`Actions::explain`] it, the registrar has to stay
+    /// assigned.
     ///
     /// # Errors
     /// [`ActionFault`]; an action that is accepted already is a [`ActionFault::Status`] like any other trouble.
@@ -118,9 +141,38 @@ impl Actions {
         token: &SecretString,
         record: &RecordId,
         action: &ActionId,
+        keep_assignment: bool,
     ) -> Result<(), ActionFault> {
         let transaction = TransactionId::of(action).to_string();
-        self.mutate("event.actions.register.reject", token, Input::of(&transaction, record, action)).await?;
+        let input = Input {
+            keep_assignment: keep_assignment.then_some(true),
+            ..Input::of(&transaction, record, action)
+        };
+        self.mutate("event.actions.register.reject", token, input).await?;
+        Ok(())
+    }
+
+    /// Sends the record back for updates with a reason, after its registration was rejected. Works where the token
+    /// carries the registrar's own right to reject (1.9.13 and newer) and the registrar is still assigned.
+    ///
+    /// # Errors
+    /// [`ActionFault`]; the rejection of the registration stands.
+    pub async fn explain(
+        &self,
+        token: &SecretString,
+        record: &RecordId,
+        action: &ActionId,
+        reason: &str,
+    ) -> Result<(), ActionFault> {
+        let transaction = TransactionId::of(action).to_string();
+        let explanation = Explanation {
+            transaction_id: &transaction,
+            event_id: record.as_str(),
+            declaration: Nothing {},
+            annotation: Nothing {},
+            content: Content { reason },
+        };
+        self.mutate("event.actions.reject.request", token, explanation).await?;
         Ok(())
     }
 
@@ -144,7 +196,12 @@ impl Actions {
         Ok(standing(&event, action).unwrap_or(Standing::Open))
     }
 
-    async fn mutate(&self, name: &str, token: &SecretString, input: Input<'_>) -> Result<Value, ActionFault> {
+    async fn mutate<T: Serialize>(
+        &self,
+        name: &str,
+        token: &SecretString,
+        input: T,
+    ) -> Result<Value, ActionFault> {
         let request = self.http.post(self.url(name)?).json(&Envelope { json: input });
         self.call(token, request).await
     }

@@ -13,22 +13,11 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::domain::EventKind;
+use crate::domain::{EventKind, IdField};
 use crate::opencrvs::{ClientSettings, client};
 
 /// Between two questions that were answered with less than a yes.
 const PAUSE: Duration = Duration::from_secs(5);
-
-/// Whether a kind of event has the field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Defined {
-    /// It does.
-    Yes,
-    /// It does not: the field must not be written.
-    No,
-    /// The country's configuration could not be read: the field must not be written now.
-    Unknown,
-}
 
 /// Why the country's configuration is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -109,7 +98,7 @@ impl IdentifierField {
     }
 
     /// Whether this kind of event has it. One question is asked at a time, and none while the last answer holds.
-    pub async fn defined(&self, kind: &EventKind) -> Defined {
+    pub async fn defined(&self, kind: &EventKind) -> IdField {
         let mut seen = self.seen.lock().await;
         let holds = seen.as_ref().is_some_and(|seen| {
             let is_yes = matches!(&seen.kinds, Ok(kinds) if kinds.contains(kind.as_str()));
@@ -123,9 +112,9 @@ impl IdentifierField {
             *seen = Some(Seen { at: Instant::now(), kinds });
         }
         match seen.as_ref().map(|seen| &seen.kinds) {
-            Some(Ok(kinds)) if kinds.contains(kind.as_str()) => Defined::Yes,
-            Some(Ok(_)) => Defined::No,
-            Some(Err(_)) | None => Defined::Unknown,
+            Some(Ok(kinds)) if kinds.contains(kind.as_str()) => IdField::Defined,
+            Some(Ok(_)) => IdField::Undefined,
+            Some(Err(_)) | None => IdField::Unknown,
         }
     }
 
