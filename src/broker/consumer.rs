@@ -29,8 +29,6 @@ use super::unsettled::{Session, Stage, process};
 
 /// The broker's answer to the end of a consumer or channel is awaited no longer than this.
 const CLOSING: Duration = Duration::from_secs(2);
-/// lapin does not always fail what it waits for when the connection goes, so nothing is awaited without a limit.
-const OPENING: Duration = Duration::from_secs(10);
 
 /// How a queue is consumed.
 #[derive(Debug, Clone)]
@@ -46,6 +44,9 @@ pub struct ConsumerSettings {
     /// How long nothing may come before the queue is asked whether there is nothing. A consumer whose queue
     /// is deleted and made again is not always told.
     pub look: Duration,
+    /// How long the broker may take to make a consumer. lapin does not always fail what it waits for when the
+    /// connection goes, so nothing is awaited without a limit.
+    pub opening: Duration,
     /// What the stage depends on: while one of these is open, nothing is consumed.
     pub breakers: Vec<Breaker>,
 }
@@ -58,6 +59,7 @@ impl Default for ConsumerSettings {
             patience: Duration::from_secs(60),
             reopen_max: Duration::from_secs(5),
             look: Duration::from_secs(30),
+            opening: Duration::from_secs(10),
             breakers: Vec::new(),
         }
     }
@@ -162,8 +164,7 @@ impl<H: Handler> Work<H> {
     async fn session(&mut self, link: &Link, width: Width) -> Result<End, BrokerError> {
         let wire = link.wire()?;
         let prefetch = if width == Width::Full { self.settings.prefetch.max(1) } else { 1 };
-        let opened = timeout(OPENING, self.open(&wire.connection, prefetch)).await;
-        let (channel, mut consumer) = opened.map_err(|_| BrokerError::Slow(OPENING))??;
+        let (channel, mut consumer) = self.open(&wire.connection, prefetch).await?;
         let session = Session::default();
         let end = loop {
             let quiet = tokio::time::sleep(self.settings.look);
@@ -177,7 +178,7 @@ impl<H: Handler> Work<H> {
                     Ok(next) => next,
                     Err(cause) => break End::Gone(cause),
                 },
-                () = quiet => match timeout(OPENING, self.is_forgotten(&channel)).await {
+                () = quiet => match timeout(self.settings.opening, self.is_forgotten(&channel)).await {
                     Ok(Ok(false)) => continue,
                     Ok(Ok(true)) => break End::Stuck("the queue has messages, and none comes"),
                     Ok(Err(cause)) => break End::Gone(spell(&cause)),
@@ -193,15 +194,19 @@ impl<H: Handler> Work<H> {
         Ok(end)
     }
 
-    async fn open(
-        &self,
-        connection: &Connection,
-        prefetch: u16,
-    ) -> Result<(Channel, Consumer), lapin::Error> {
-        let channel = connection.create_channel().await?;
-        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
-        let consumer = self.subscribe(&channel).await?;
-        Ok((channel, consumer))
+    async fn open(&self, connection: &Connection, prefetch: u16) -> Result<(Channel, Consumer), BrokerError> {
+        let opening = self.settings.opening;
+        let slow = |_| BrokerError::Slow(opening);
+        let channel = timeout(opening, connection.create_channel()).await.map_err(slow)??;
+        let failed = match timeout(opening, self.subscribe(&channel, prefetch)).await {
+            Ok(Ok(consumer)) => return Ok((channel, consumer)),
+            Ok(Err(refused)) => refused.into(),
+            Err(elapsed) => slow(elapsed),
+        };
+        // A queue that has no leader for a while consents later. Nobody would read what such a consumer is given, and
+        // while the connection lasts the broker would give it to nobody else.
+        courteous(channel.close(200, ShortString::default())).await;
+        Err(failed)
     }
 
     fn begin(&mut self, delivery: Delivery, permit: OwnedSemaphorePermit, user: &str, session: &Session) {
@@ -224,7 +229,8 @@ impl<H: Handler> Work<H> {
         Ok(queue.message_count() > 0 || queue.consumer_count() == 0)
     }
 
-    async fn subscribe(&self, channel: &Channel) -> Result<Consumer, lapin::Error> {
+    async fn subscribe(&self, channel: &Channel, prefetch: u16) -> Result<Consumer, lapin::Error> {
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let tag = format!("{}.{}", H::NAME, Uuid::new_v4().simple());
         let options = BasicConsumeOptions::default();
         let (queue, tag) = (short(self.stage.queue.name())?, short(&tag)?);
