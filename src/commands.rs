@@ -15,6 +15,7 @@ mod front;
 mod healthcheck;
 mod output;
 mod parts;
+mod queue;
 mod reconcile;
 mod recover;
 mod seal;
@@ -22,6 +23,7 @@ mod shutdown;
 mod simulate;
 mod spool;
 mod start;
+mod tokens;
 mod topology;
 mod worker;
 
@@ -84,6 +86,9 @@ pub enum Command {
     Causes(causes::CausesArgs),
     /// Compares what is open here with what waits in OpenCRVS, and changes nothing.
     Reconcile(reconcile::ReconcileArgs),
+    /// Messages that could not be recorded, in the queues ….parked.
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
     /// What the ledger keeps sealed.
     #[command(subcommand)]
     Seal(seal::SealCommand),
@@ -93,6 +98,9 @@ pub enum Command {
     /// Registrations that a front put on its disk while the broker was away.
     #[command(subcommand)]
     Spool(spool::SpoolCommand),
+    /// The tokens that registrations are answered with.
+    #[command(subcommand)]
+    Tokens(tokens::TokensCommand),
     /// The settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -131,9 +139,11 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Attempts(what) => attempts::run(what, file).await,
         Command::Causes(args) => causes::run(&args),
         Command::Reconcile(args) => reconcile::run(args, file).await,
+        Command::Queue(what) => queue::run(what, file).await,
         Command::Seal(what) => seal::run(what, file).await,
         Command::Topology(what) => topology::run(what, file).await,
         Command::Spool(what) => spool::run(what, file).await,
+        Command::Tokens(what) => tokens::run(what, file).await,
         Command::Config(what) => config::run(what, file),
         Command::Healthcheck => healthcheck::run(file),
         Command::Version => output::line(concat!("nidbridge ", env!("CARGO_PKG_VERSION"))),

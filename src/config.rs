@@ -23,8 +23,8 @@ pub use reader::Shown;
 pub use reference::reference;
 use sections::SealConfig;
 pub use sections::{
-    AdminConfig, BreakerConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig, NidConfig,
-    NumberConfig, OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig, TokenConfig,
+    AdminConfig, AlertConfig, BreakerConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig,
+    NidConfig, NumberConfig, OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig, TokenConfig,
 };
 
 #[cfg(test)]
@@ -58,6 +58,8 @@ pub struct Config {
     pub sweep: SweepConfig,
     /// Record tokens.
     pub token: TokenConfig,
+    /// Alerts.
+    pub alert: AlertConfig,
     /// How long what is sealed is kept.
     pub retention: RetentionConfig,
     /// Logs and traces.
@@ -124,7 +126,9 @@ pub fn load(sources: &Sources, part: Part) -> Result<Loaded, Faults> {
     faults.extend(more);
     match config {
         Some(config) if faults.is_empty() => {
-            Ok(Loaded { config, shown, warnings: near_misses(&sources.environment, &known) })
+            let mut warnings = near_misses(&sources.environment, &known);
+            warnings.extend(empties(&sources.environment, &known, &shown));
+            Ok(Loaded { config, shown, warnings })
         }
         Some(_) | None => Err(Faults(faults)),
     }
@@ -144,6 +148,7 @@ fn settings() -> impl Iterator<Item = &'static Setting> {
         BreakerConfig::SETTINGS,
         SweepConfig::SETTINGS,
         TokenConfig::SETTINGS,
+        AlertConfig::SETTINGS,
         RetentionConfig::SETTINGS,
         TelemetryConfig::SETTINGS,
         AdminConfig::SETTINGS,
@@ -165,6 +170,7 @@ impl Config {
         let breaker = BreakerConfig::read(reader);
         let sweep = SweepConfig::read(reader);
         let token = TokenConfig::read(reader);
+        let alert = AlertConfig::read(reader);
         let retention = RetentionConfig::read(reader);
         let telemetry = TelemetryConfig::read(reader);
         let admin = AdminConfig::read(reader);
@@ -180,6 +186,7 @@ impl Config {
             number: number?,
             sweep: sweep?,
             token: token?,
+            alert: alert?,
             retention: retention?,
             telemetry: telemetry?,
             admin: admin?,
@@ -231,6 +238,22 @@ impl Config {
             fault("front.body_memory", why, "make it at least as large");
         }
     }
+}
+
+/// Variables that are set to nothing, so that a default holds which nobody may have meant.
+fn empties(environment: &BTreeMap<String, String>, known: &[&Setting], shown: &[Shown]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (setting, shown) in known.iter().zip(shown) {
+        if shown.origin != reader::DEFAULT || setting.default.is_empty() {
+            continue;
+        }
+        let names = setting.env.iter().flat_map(|name| [(*name).to_owned(), format!("{name}_FILE")]);
+        let empty = names.filter(|name| environment.get(name).is_some_and(String::is_empty));
+        warnings.extend(empty.map(|name| {
+            format!("{name} is empty, as if it were not set: the default holds, {}", shown.value)
+        }));
+    }
+    warnings
 }
 
 /// Variables that are probably one of ours, misspelt.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 pub use events::EventsSide;
 pub use keeper::{Keeper, KeeperRules};
@@ -27,11 +27,14 @@ use crate::domain::{
     Answer, AttemptId, Cause, Course, Dialect, Event, MESSAGE_VERSION, NegativePolicy, OutcomeMessage,
     Situation, State, decide, hold,
 };
-use crate::ledger::{Case, Lease, LeaseRefusal, Ledger, LedgerError};
+use crate::ledger::{Case, Expiry, Lease, LeaseRefusal, Ledger, LedgerError};
 use crate::opencrvs::{FaultClass, Gateway, GatewayFault, KeyStore, Seen, action_of};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::Metrics;
 use crate::worker::settle::{Fault, delay, settled};
+
+/// A token that is refused though auth's key vouches for it is tried again so often.
+const DOUBTS: u32 = 6;
 
 /// How the confirmer goes about it.
 #[derive(Debug, Clone)]
@@ -85,7 +88,7 @@ impl Handler for Confirmer {
     const NAME: &'static str = "confirm";
 
     async fn handle(&self, message: Incoming) -> Settlement {
-        settled(Self::NAME, &self.needs.ledger, self.confirm(&message.body).await)
+        settled(Self::NAME, &self.needs.ledger, self.confirm(&message).await)
     }
 }
 
@@ -95,6 +98,8 @@ struct Turn {
     case: Case,
     answer: Answer,
     token: SecretString,
+    /// How often the delivery was put off before.
+    tries: u32,
 }
 
 /// An attempt with the lease on its record.
@@ -107,9 +112,9 @@ impl Turn {
 }
 
 impl Confirmer {
-    async fn confirm(&self, body: &[u8]) -> Result<Settlement, Fault> {
+    async fn confirm(&self, incoming: &Incoming) -> Result<Settlement, Fault> {
         let message: OutcomeMessage =
-            serde_json::from_slice(body).map_err(|_| Fault::Message(Cause::Malformed))?;
+            serde_json::from_slice(&incoming.body).map_err(|_| Fault::Message(Cause::Malformed))?;
         if message.v != MESSAGE_VERSION {
             return Err(Fault::Message(Cause::UnknownVersion));
         }
@@ -121,7 +126,7 @@ impl Confirmer {
             Err(LeaseRefusal::Unknown) => Err(Fault::Message(Cause::UnknownRequest)),
             Err(LeaseRefusal::Taken) => Ok(delay(Cause::Leased)),
             Ok((lease, case)) => {
-                let result = self.turn(lease, case).await;
+                let result = self.turn(lease, case, incoming.attempt).await;
                 // A lease that cannot be given back ends by itself; what the turn came to is what counts.
                 if let Err(fault) = self.ledger.release(lease).await {
                     tracing::warn!(error = %fault, "a lease could not be given back");
@@ -143,7 +148,7 @@ impl Confirmer {
             .then_some(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::TooEarly }))
     }
 
-    async fn turn(&self, lease: Lease, case: Case) -> Result<Settlement, Fault> {
+    async fn turn(&self, lease: Lease, case: Case, tries: u32) -> Result<Settlement, Fault> {
         if case.attempt.state != State::Answered || !case.is_newest() {
             return Ok(Settlement::Done);
         }
@@ -154,7 +159,7 @@ impl Confirmer {
             return Ok(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::Quarantined });
         }
         if case.attempt.token_expires_at <= Timestamp::now() {
-            return self.end((lease, &case), Event::Expire, Some(Cause::TokenRefused)).await;
+            return self.expired(lease).await;
         }
         let (answer, token) = match (answer::of(&self.sealer, &case), token_of(&self.sealer, &case)) {
             (Ok(answer), Ok(token)) => (answer, token),
@@ -165,12 +170,13 @@ impl Confirmer {
         };
         // What the token is for says who must be answered, and how.
         if let Some(action) = action_of(&token) {
-            return self.answer_action(Turn { lease, case, answer, token }, &action).await;
+            return self.answer_action(Turn { lease, case, answer, token, tries }, &action).await;
         }
         let seen = self.gateway.read(&token, &case.record.id).await;
         self.heard(seen.as_ref().err());
         match seen {
-            Ok(seen) => self.act(Turn { lease, case, answer, token }, &seen).await,
+            Ok(seen) => self.act(Turn { lease, case, answer, token, tries }, &seen).await,
+            Err(fault) if self.in_doubt(&fault, &token, tries).await => Ok(delay(Cause::GatewayUnavailable)),
             Err(fault) => self.unread((lease, &case), &fault).await,
         }
     }
@@ -211,6 +217,23 @@ impl Confirmer {
         Ok(settlement)
     }
 
+    /// The token died. One that has another token by now, or whose time has not quite come by the ledger's clock, is
+    /// looked at again.
+    async fn expired(&self, lease: Lease) -> Result<Settlement, Fault> {
+        let Expiry::Ended { orphan } = self.ledger.expire_held(lease).await? else {
+            return Ok(delay(Cause::TokenExpiring));
+        };
+        for cause in [Some(Cause::TokenRefused), orphan.then_some(Cause::OrphanId)].into_iter().flatten() {
+            self.metrics.alarm(cause);
+            tracing::error!(
+                cause = cause.as_str(),
+                attempt.state = State::Expired.as_str(),
+                "an operator is needed"
+            );
+        }
+        Ok(Settlement::Done)
+    }
+
     /// Records the end of an attempt; an end with a cause is an alarm, unless OpenCRVS itself brought it about.
     async fn end(
         &self,
@@ -248,30 +271,30 @@ impl Confirmer {
                 self.needs.gateway.worked();
                 self.needs.auth.worked();
             }
-            Some(GatewayFault::Throttled(after)) => self.needs.gateway.throttled(*after),
+            Some(GatewayFault::Throttled(Some(after))) => self.needs.gateway.throttled(*after),
             Some(fault) if fault.is_outage() => self.needs.gateway.failed(),
             Some(_) => self.needs.gateway.worked(),
         }
     }
 
-    /// Whether a token is refused only because the gateway could not ask auth about it (`CHECK_INVALID_TOKEN`).
-    async fn auth_is_away(&self, fault: &GatewayFault) -> bool {
-        *fault == GatewayFault::Unauthorized && self.auth_says_nothing().await
+    /// Whether a refused token may be good all the same, because the gateway could not ask auth about it
+    /// (`CHECK_INVALID_TOKEN`): auth is away, or was a moment ago and its key still vouches for the token.
+    async fn in_doubt(&self, fault: &GatewayFault, token: &SecretString, tries: u32) -> bool {
+        *fault == GatewayFault::Unauthorized && self.may_be_good(token, tries).await
     }
 
-    async fn auth_says_nothing(&self) -> bool {
-        if self.keys.look().await.is_some() {
-            return false;
-        }
-        self.needs.auth.failed();
-        true
+    async fn may_be_good(&self, token: &SecretString, tries: u32) -> bool {
+        let Some(key) = self.keys.look().await else {
+            self.needs.auth.failed();
+            return true;
+        };
+        tries < DOUBTS && matches!(self.keys.judge(token.expose_secret(), &key).await, Some(Ok(_)))
     }
 
     /// The state of the record could not be read: nothing was written.
     async fn unread(&self, (lease, case): Held<'_>, fault: &GatewayFault) -> Result<Settlement, Fault> {
         tracing::warn!(record.id = %case.record.id, error = %fault, "the record could not be read");
         match fault.class() {
-            FaultClass::Permanent if self.auth_is_away(fault).await => Ok(delay(Cause::GatewayUnavailable)),
             FaultClass::Permanent => self.end((lease, case), Event::Park, Some(fault.cause())).await,
             FaultClass::Throttled(after) => {
                 Ok(Settlement::Delay { step: Delay::AtLeast(after), cause: fault.cause() })

@@ -3,6 +3,7 @@
 //! Invariant: nothing in this subtree reads a clock, a socket, a file or a random number; all of that comes in as
 //! an argument, so that production, the tests and the model run the same decisions.
 
+mod alert;
 mod answer;
 mod attempt;
 mod breaker;
@@ -18,6 +19,7 @@ mod runbook;
 mod sweep;
 mod view;
 
+pub use alert::alert;
 pub use answer::{Answer, IdKind, Reason, ReasonCode};
 pub use attempt::{Cause, Conflict, Event, State, next};
 pub use breaker::{BreakerRules, Position, Sign};

@@ -7,10 +7,12 @@
 //! [`domain::next`](crate::domain::next) and by compare-and-set; sealed columns are written sealed; history is only
 //! ever added to.
 
+mod alerts;
 mod answer;
 mod asking;
 mod confirm;
 mod error;
+mod expiry;
 mod fingerprint;
 mod history;
 mod receive;
@@ -32,10 +34,13 @@ use jiff::Timestamp;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyPool, Executor as _, Row as _, SqlSafeStr as _, Transaction};
+use tokio::sync::Notify;
 
+pub use alerts::Alert;
 pub use answer::{Resolution, SealedId, VendorReply};
 pub use confirm::{Lease, LeaseRefusal};
 pub use error::LedgerError;
+pub use expiry::Expiry;
 pub use history::{Entry, Stage};
 pub use receive::Receipt;
 pub use resume::Resumed;
@@ -43,7 +48,6 @@ pub use rotate::{Place, Rotated};
 pub use rows::{AttemptRow, Case, Intent, RecordRow};
 pub use summary::Standing;
 pub use survey::{Group, Listed, Selection};
-pub use sweep::Expiry;
 pub use tokens::{Fresh, Judged, Judgement, Replaced};
 
 use crate::domain::NationalId;
@@ -57,6 +61,7 @@ const AFTER_A_RACE: Duration = Duration::from_millis(100);
 const COMMON: &str = include_str!("ledger/migrations/0001_ledger.sql");
 const SWEEP: &str = include_str!("ledger/migrations/0003_sweep.sql");
 const TOKENS: &str = include_str!("ledger/migrations/0004_tokens.sql");
+const ALERTS: &str = include_str!("ledger/migrations/0005_alerts.sql");
 const FOR_SQLITE: &str = include_str!("ledger/migrations/0002_sqlite.sql");
 const FOR_POSTGRES: &str = include_str!("ledger/migrations/0002_postgres.sql");
 
@@ -79,6 +84,8 @@ pub struct Ledger {
     pool: AnyPool,
     fingerprinter: Arc<Fingerprinter>,
     who: Arc<str>,
+    /// Rung when a transaction has written an alert.
+    alerted: Arc<Notify>,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -120,7 +127,7 @@ impl Ledger {
             .await?;
         migrate(backend, &pool).await?;
         let fingerprinter = Arc::new(Fingerprinter::load(&pool, sealer).await?);
-        Ok(Self { pool, fingerprinter, who: settings.who.as_str().into() })
+        Ok(Self { pool, fingerprinter, who: settings.who.as_str().into(), alerted: Arc::default() })
     }
 
     /// The time by the ledger's clock, which is the one that leases and quarantines go by.
@@ -202,5 +209,6 @@ fn migrator(backend: Backend) -> Migrator {
         migration(2, "dialect", dialect),
         migration(3, "sweep", SWEEP),
         migration(4, "tokens", TOKENS),
+        migration(5, "alerts", ALERTS),
     ])
 }

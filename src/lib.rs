@@ -3,12 +3,14 @@
 //! # The way of one registration
 //! [`front`] takes the HTTP call and answers 202 once the broker has the message. [`worker`] records it in the
 //! [`ledger`], asks the National ID system through [`nid`] and resolves the reply. [`confirmer`] decides what
-//! OpenCRVS is told and tells it through [`opencrvs`]. [`broker`] carries what passes between them.
+//! OpenCRVS is told and tells it through [`opencrvs`]. [`broker`] carries what passes between them. [`alert`] calls an
+//! operator.
 //!
 //! [`domain`] is the pure core under all of them: no clock, no socket, no randomness.
 //!
 //! Invariant: every accepted registration is answered in OpenCRVS exactly once, or an operator is told why not.
 
+pub mod alert;
 pub mod broker;
 pub mod commands;
 pub mod config;
@@ -16,6 +18,8 @@ pub mod confirmer;
 pub mod console;
 pub mod domain;
 pub mod front;
+#[doc(hidden)]
+pub mod inlets;
 pub mod ledger;
 pub mod nid;
 pub mod opencrvs;

@@ -10,6 +10,8 @@ pub mod events;
 mod exchange;
 pub mod fhir;
 mod gateway;
+#[doc(hidden)]
+pub mod inlet;
 mod keys;
 mod token;
 
@@ -35,6 +37,30 @@ pub struct ClientSettings {
     pub timeout: Duration,
     /// The limit for a connection.
     pub connect_timeout: Duration,
+}
+
+/// More than any answer of these services; a page of the longest list that is asked for takes some 100 KB.
+const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// Why an answer is not whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unwhole {
+    /// It broke off.
+    BrokenOff,
+    /// It is longer than an answer could be: somebody else is there, and may never end.
+    TooLong,
+}
+
+/// The body of an answer.
+async fn whole(mut answer: reqwest::Response) -> Result<Vec<u8>, Unwhole> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|_| Unwhole::BrokenOff)? {
+        if body.len() + chunk.len() > LONGEST_ANSWER {
+            return Err(Unwhole::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// A client whose idle connections are dropped before the gateway drops them (node closes after 5 s; a request on such

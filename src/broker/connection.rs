@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::backoff::Backoff;
 use super::error::BrokerError;
 use super::topology::Topology;
+use super::transport;
 
 /// A connection that was made, with a number that tells its channels from those of another.
 pub(super) struct Wire {
@@ -103,7 +104,7 @@ async fn connect(settings: &LineSettings, number: u64) -> Result<Wire, BrokerErr
     let user = uri.authority.userinfo.username.clone();
     let properties =
         ConnectionProperties::default().with_connection_name(LongString::from(settings.name.as_str()));
-    let connection = tokio::time::timeout(settings.handshake, Connection::connect_uri(uri, properties))
+    let connection = tokio::time::timeout(settings.handshake, transport::connect(uri, properties))
         .await
         .map_err(|_| BrokerError::Slow(settings.handshake))??;
     within(prepare(&connection, &settings.on_connect)).await?;

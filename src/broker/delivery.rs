@@ -10,10 +10,17 @@ use std::future::Future;
 use bytes::Bytes;
 use jiff::Timestamp;
 use lapin::message::Delivery;
-use lapin::types::AMQPValue;
+use lapin::types::{AMQPValue, FieldTable};
 
 use super::names;
 use super::settle::Settlement;
+
+/// What headers may take together, in bytes: whoever puts a message off has to get them into one frame with ours, and
+/// a frame that is too large costs the connection.
+const MOST_HEADERS: usize = 16 * 1024;
+/// What one header may take; a trace's state, the longest that anybody needs, has half of it.
+const LONGEST_HEADER: usize = 1024;
+const TRACE: [&str; 2] = ["traceparent", "tracestate"];
 
 /// A message as a stage gets it.
 #[derive(Clone)]
@@ -28,7 +35,7 @@ pub struct Incoming {
     pub correlation_id: Option<String>,
     /// The user that published it, as the broker verified; kept through delays.
     pub user_id: Option<String>,
-    /// The headers that are a text, a number or a boolean.
+    /// The headers that are a text, a number or a boolean; of what is too long or too much, ours and the trace's.
     pub headers: BTreeMap<String, String>,
     /// How often it was tried before.
     pub attempt: u32,
@@ -68,12 +75,7 @@ impl Incoming {
     /// Takes the content out of a delivery, which keeps only what settles it. `us` is the user of this connection.
     pub(super) fn read(delivery: &mut Delivery, us: &str, now: Timestamp) -> Self {
         let properties = &delivery.properties;
-        let mut headers = BTreeMap::new();
-        for (name, value) in properties.headers().iter().flatten() {
-            if let Some(text) = text(value) {
-                headers.insert(name.to_string(), text);
-            }
-        }
+        let headers = properties.headers().as_ref().map(headers).unwrap_or_default();
         let user = properties.user_id().as_ref().map(ToString::to_string);
         let ours = user.as_deref() == Some(us);
         let original = |name| if ours { headers.get(name).cloned() } else { None };
@@ -92,6 +94,24 @@ impl Incoming {
             body: Bytes::from(std::mem::take(&mut delivery.data)),
         }
     }
+}
+
+fn headers(table: &FieldTable) -> BTreeMap<String, String> {
+    let needed = |name: &str| names::HEADERS.contains(&name) || TRACE.contains(&name);
+    let (first, rest): (Vec<_>, Vec<_>) = table.into_iter().partition(|(name, _)| needed(name.as_str()));
+    let mut left = MOST_HEADERS;
+    let mut fits = |name: &str, text: &str| {
+        let size = name.len() + text.len();
+        let room = left.checked_sub(size).filter(|_| size <= LONGEST_HEADER);
+        left = room.unwrap_or(left);
+        room.is_some()
+    };
+    first
+        .into_iter()
+        .chain(rest)
+        .filter_map(|(name, value)| Some((name.to_string(), text(value)?)))
+        .filter(|(name, text)| fits(name, text))
+        .collect()
 }
 
 fn moment(text: &str) -> Option<Timestamp> {

@@ -58,7 +58,7 @@ impl LinkSettings {
         }
     }
 
-    fn uri(&self) -> Option<AMQPUri> {
+    pub(super) fn uri(&self) -> Option<AMQPUri> {
         let mut uri: AMQPUri = self.url.expose_secret().parse().ok()?;
         uri.query.heartbeat = Some(u16::try_from(self.heartbeat.as_secs()).unwrap_or(u16::MAX));
         Some(uri)
@@ -268,7 +268,7 @@ fn both(publishing: &Phase, consuming: &Phase) -> LinkState {
 }
 
 /// TLS needs one provider per process; that there is one already is as good.
-fn install_crypto() {
+pub(super) fn install_crypto() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     }

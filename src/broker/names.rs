@@ -34,6 +34,9 @@ pub const NID_REPLIES: &str = "nid.replies";
 /// What [`NID_REPLIES`] takes from the exchange of that name.
 pub const NID_REPLY_KEYS: &str = "reply.*";
 
+/// How the name of a parking place ends.
+const PARKED: &str = ".parked";
+
 /// Our vhost, where the URL names no other.
 pub const BRIDGE_VHOST: &str = "nidbridge";
 /// The vendor's vhost, where the URL names no other.
@@ -57,6 +60,25 @@ pub const ORIGINAL_KEY: &str = "x-original-routing-key";
 pub const ORIGINAL_QUEUE: &str = "x-original-queue";
 /// Header: the user that the broker vouched for when the message came first; valid only on what we published.
 pub const ORIGINAL_USER: &str = "x-original-user";
+/// Header: when an operator sent a parked message back to work.
+pub const REPLAYED_AT: &str = "x-replayed-at";
+/// Header: who did.
+pub const REPLAYED_BY: &str = "x-replayed-by";
+/// Header: why.
+pub const REPLAY_REASON: &str = "x-replay-reason";
+
+/// All headers of ours.
+pub const HEADERS: [&str; 9] = [
+    ATTEMPT,
+    FIRST_SEEN,
+    CAUSE,
+    PARKED_AT,
+    WORKER_VERSION,
+    ORIGINAL_EXCHANGE,
+    ORIGINAL_KEY,
+    ORIGINAL_QUEUE,
+    ORIGINAL_USER,
+];
 
 /// The queue of the send stage of one ID system.
 pub fn requests_work(system: &str) -> String {
@@ -70,5 +92,10 @@ pub fn nid_requests(kind: &str) -> String {
 
 /// Where what can go no further is kept for an operator.
 pub fn parked(queue: &str) -> String {
-    format!("{queue}.parked")
+    format!("{queue}{PARKED}")
+}
+
+/// The work queue that a parking place belongs to; nothing for a queue that is none.
+pub fn work_of(parked: &str) -> Option<&str> {
+    parked.strip_suffix(PARKED)
 }

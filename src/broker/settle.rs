@@ -120,7 +120,7 @@ fn letter(message: Incoming, attempt: u32, cause: Cause) -> Letter {
 }
 
 /// Headers in which the broker counts, or by which a publisher asks it for further copies.
-fn is_the_brokers(name: &str) -> bool {
+pub(super) fn is_the_brokers(name: &str) -> bool {
     name == "CC"
         || name == "BCC"
         || ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count"]

@@ -125,7 +125,7 @@ fn attempt(text: &str) -> Result<AttemptId, String> {
 }
 
 /// History is shown on terminals.
-fn reason(text: &str) -> Result<String, String> {
+pub(super) fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     let usable = !text.is_empty() && text.chars().count() <= 500 && !text.chars().any(char::is_control);
     if usable { Ok(text.to_owned()) } else { Err("write one line of up to 500 characters".to_owned()) }

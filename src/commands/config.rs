@@ -14,7 +14,7 @@ pub enum ConfigCommand {
     Show,
     /// Prints every setting that there is, as a table in Markdown.
     Reference,
-    /// Says whether front, worker and confirmer could start with this configuration.
+    /// Says whether every setting is right in itself; contacts nothing.
     Check,
 }
 
@@ -33,7 +33,11 @@ pub(super) fn run(command: ConfigCommand, file: Option<PathBuf>) -> Result<(), F
             for warning in loaded.warnings {
                 output::line(&format!("warning: {warning}"))?;
             }
-            output::line("the configuration is right")
+            output::line(
+                "every setting is right in itself. Nothing was contacted: whether broker, ledger, auth and gateway are there and \
+                 let us in, and whether SEAL_KEYS is of this ledger, shows at the start (`nidbridge topology check` asks the \
+                 broker, `nidbridge attempts list` the ledger)",
+            )
         }
     }
 }

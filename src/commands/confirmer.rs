@@ -56,10 +56,12 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
         breakers: vec![breakers.ledger.clone(), breakers.gateway.clone(), breakers.auth.clone()],
         ..ConsumerSettings::new(&config.broker, config.confirm.prefetch)
     };
+    let alerts = parts::alerts(config, &ledger, &metrics)?;
     let outcomes = WorkQueue::outcomes(&topology);
     tokio::join!(
         consume(&link, &outcomes, settings, Arc::new(confirmer), stop.clone()),
         keeper.run(&stop),
+        alerts.run(&stop),
         breakers.keep_ledger(&ledger, stop.clone()),
         breakers.keep_gateway(&gateway, stop.clone()),
         breakers.keep_auth(&keys, stop.clone()),

@@ -57,11 +57,18 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), Failure> {
     if args.json {
         output::line(&serde_json::to_string(&accounts).context("the accounts cannot be written")?)?;
     }
-    let all_came = args.registrations.is_none_or(|wanted| accounts.registrations == wanted);
-    if accounts.hold_up() && (all_came || interrupted) {
-        return Ok(());
+    let all_came =
+        args.registrations.is_none_or(|wanted| accounts.registrations == wanted && accounts.open == 0);
+    match (accounts.hold_up(), all_came) {
+        (true, true) => Ok(()),
+        (true, false) if interrupted => Err(Failure::Later(anyhow::anyhow!(
+            "interrupted: {} of {} registrations came, and {} have no end yet",
+            accounts.registrations,
+            args.registrations.unwrap_or_default(),
+            accounts.open
+        ))),
+        (true | false, _) => Err(Failure::Failed(anyhow::anyhow!("the accounts do not hold up"))),
     }
-    Err(Failure::Failed(anyhow::anyhow!("the accounts do not hold up")))
 }
 
 /// The bridge's own log lines are many; the demo shows them only when asked.

@@ -1,15 +1,16 @@
 //! The parts that the roles are put together from, each made from its slice of the configuration.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use url::Url;
 
 use super::Failure;
+use crate::alert::{AlertRules, Alerts, Webhook};
 use crate::broker::names::AMQP_SYSTEM;
-use crate::broker::{Link, LinkSettings, LinkState, Topology, TopologySettings, WorkQueue};
-use crate::config::{Config, Sources};
+use crate::broker::{Link, LinkSettings, LinkState, Reached, Topology, TopologySettings, WorkQueue};
+use crate::config::{AlertConfig, Config, Sources};
 use crate::ledger::{Ledger, LedgerError, LedgerSettings};
 use crate::opencrvs::{ClientSettings, KeyStore, KeyStoreSettings, TokenExchange};
 use crate::seal::Sealer;
@@ -18,6 +19,8 @@ use crate::worker::{NextHop, Queues};
 
 /// How long the broker may take to be there.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Between two looks whether it is.
+const PAUSE: Duration = Duration::from_millis(500);
 /// How long a step waits for the ledger before the message goes back to wait in its queue.
 const LEDGER_WAIT: Duration = Duration::from_secs(10);
 
@@ -32,10 +35,67 @@ pub(super) fn longest_delay(config: &Config) -> Duration {
     steps.chain([settings.confirm_after, config.confirm.quarantine]).max().unwrap_or_default()
 }
 
-/// Our vhost and the vendor's.
+/// Our vhost and the vendor's, as the URLs name them.
 pub(super) fn topologies(config: &Config) -> [Topology; 2] {
     let settings = topology_settings(config);
-    [Topology::bridge(&settings, &[AMQP_SYSTEM]), Topology::national_id(&settings)]
+    let [bridge, national_id] = doors(config, "topology");
+    [
+        within_vhost(Topology::bridge(&settings, &[AMQP_SYSTEM]), &bridge),
+        within_vhost(Topology::national_id(&settings), &national_id),
+    ]
+}
+
+fn within_vhost(topology: Topology, door: &Door) -> Topology {
+    match door.settings.vhost() {
+        Some(vhost) => topology.in_vhost(vhost),
+        None => topology,
+    }
+}
+
+/// A vhost, and the setting that leads there.
+pub(super) struct Door {
+    pub(super) setting: &'static str,
+    pub(super) settings: LinkSettings,
+}
+
+/// Ours and the vendor's.
+pub(super) fn doors(config: &Config, name: &'static str) -> [Door; 2] {
+    [
+        Door { setting: "AMQP_URL (broker.url)", settings: LinkSettings::bridge(name, &config.broker) },
+        Door {
+            setting: "NID_AMQP_URL (broker.nid_url)",
+            settings: LinkSettings::national_id(name, &config.broker),
+        },
+    ]
+}
+
+impl Door {
+    /// Waits for a broker that is away; a refusal ends it at once.
+    pub(super) async fn opens(&self) -> Result<(), Failure> {
+        let begun = Instant::now();
+        loop {
+            match self.settings.reach().await {
+                Reached::Yes => return Ok(()),
+                Reached::Refused(why) => {
+                    return Err(Failure::Misconfigured(anyhow!("{}: {why}", self.setting)));
+                }
+                Reached::Away(why) if begun.elapsed() > PATIENCE => return Err(away(self.setting, &why)),
+                Reached::Away(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Ends at once where the broker refuses us; one that is away is another matter.
+    pub(super) async fn is_not_barred(&self) -> Result<(), Failure> {
+        match self.settings.reach().await {
+            Reached::Refused(why) => Err(Failure::Misconfigured(anyhow!("{}: {why}", self.setting))),
+            Reached::Yes | Reached::Away(_) => Ok(()),
+        }
+    }
+}
+
+fn away(setting: &str, why: &str) -> Failure {
+    Failure::Unavailable(anyhow!("{setting}: the broker cannot be used: {why}").context("nothing was done"))
 }
 
 /// Our own vhost.
@@ -62,7 +122,22 @@ pub(super) fn next_hop(config: &Config, ledger: &Ledger, link: &Link) -> NextHop
 
 /// Our own vhost for a command that does one thing and ends; connected.
 pub(super) async fn operators_link(config: &Config) -> Result<Link, Failure> {
-    let link = bridge_link(config, "operator", &Arc::new(Metrics::new()));
+    let [door, _] = doors(config, "operator");
+    let [topology, _] = topologies(config);
+    connected(&door, topology).await
+}
+
+/// The vendor's vhost for such a command.
+pub(super) async fn operators_nid_link(config: &Config) -> Result<Link, Failure> {
+    let [_, door] = doors(config, "operator_nid");
+    let [_, topology] = topologies(config);
+    connected(&door, topology).await
+}
+
+/// Goes through a door.
+pub(super) async fn connected(door: &Door, topology: Topology) -> Result<Link, Failure> {
+    door.opens().await?;
+    let link = Link::open(&door.settings, topology, Arc::new(Metrics::new()));
     if link.connected(PATIENCE).await {
         return Ok(link);
     }
@@ -71,7 +146,7 @@ pub(super) async fn operators_link(config: &Config) -> Result<Link, Failure> {
         LinkState::Blocked(why) | LinkState::Away(why) => why,
     };
     link.close().await;
-    Err(Failure::Unavailable(anyhow!("the broker cannot be used: {why}").context("nothing was done")))
+    Err(away(door.setting, &why))
 }
 
 /// Who runs this, for the history: the account's name, as far as the environment has it.
@@ -93,16 +168,14 @@ pub(super) async fn ledger(config: &Config, role: &str, sealer: &Sealer) -> Resu
         timeout: LEDGER_WAIT,
         who: format!("{role} {}", uuid::Uuid::new_v4().simple()),
     };
-    Ledger::open(&settings, sealer).await.map_err(|fault| match fault {
-        LedgerError::Key(_) => Failure::Misconfigured(
-            anyhow::Error::new(fault).context("SEAL_KEYS (seal.keys) is not of this ledger"),
-        ),
-        fault => {
-            let transient = fault.is_transient();
-            let fault =
-                anyhow::Error::new(fault).context("LEDGER_URL (ledger.url): the ledger cannot be opened");
-            if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }
+    Ledger::open(&settings, sealer).await.map_err(|fault| {
+        if matches!(fault, LedgerError::Key(_)) {
+            let fault = anyhow::Error::new(fault).context("SEAL_KEYS (seal.keys) is not of this ledger");
+            return Failure::Misconfigured(fault);
         }
+        let transient = fault.is_transient();
+        let fault = anyhow::Error::new(fault).context("LEDGER_URL (ledger.url): the ledger cannot be opened");
+        if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }
     })
 }
 
@@ -127,4 +200,16 @@ pub(super) fn auth(config: &Config) -> Result<(KeyStore, TokenExchange), Failure
     let exchange = TokenExchange::new(&auth).context("the client of auth's token exchange")?;
     let keys = KeyStoreSettings { auth, refetch: config.opencrvs.key_refetch, cache: None };
     Ok((KeyStore::new(keys).context("the client of auth")?, exchange))
+}
+
+/// What calls an operator.
+pub(super) fn alerts(config: &Config, ledger: &Ledger, metrics: &Arc<Metrics>) -> Result<Alerts, Failure> {
+    let AlertConfig { webhook, secret, timeout, interval, give_up_after } = config.alert.clone();
+    let webhook = webhook.map(|url| Webhook::new(url, secret, timeout)).transpose();
+    Ok(Alerts {
+        ledger: ledger.clone(),
+        webhook: webhook.context("the client of the webhook")?,
+        metrics: Arc::clone(metrics),
+        rules: AlertRules { interval, call: timeout, most_old: give_up_after, keep: config.retention.sealed },
+    })
 }

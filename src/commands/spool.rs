@@ -21,7 +21,8 @@ For a directory (FRONT_SPOOL) whose front will not come back: a front that start
 itself. Only the broker's settings are needed, no SEAL_KEYS. A file is deleted when the broker has confirmed its \
 registration, so this can be broken off and repeated.\n\n\
 Exit codes: 0 nothing is left; 1 files that cannot be read are now *.corrupt; 69 a front runs on the directory, or it \
-cannot be used; 75 the broker took nothing for 15 seconds, and what is left is told.";
+cannot be used; 75 the broker took nothing for 15 seconds, and what is left is told; \
+78 the broker refuses AMQP_URL.";
 
 /// `nidbridge spool …`
 #[derive(Debug, Subcommand)]
@@ -51,6 +52,8 @@ async fn relay(config: &Config, directory: &Path, stop: CancellationToken) -> Re
     if spool.files() == 0 {
         return output::line("nothing to relay");
     }
+    let [door, _] = parts::doors(config, "spool");
+    door.is_not_barred().await?;
     let link = parts::bridge_link(config, "spool", &metrics);
     let drained = spool.drain(&link.publisher(), PATIENCE, stop).await;
     link.close().await;

@@ -117,8 +117,13 @@ where
     let done = body(process.clone()).await;
     draining.abort();
     open.cancel();
-    let served = matches!(console.await, Ok(Ok(())));
-    tracing::info!(role = name, admin_listener_held = served, "stopped");
+    if !matches!(console.await, Ok(Ok(()))) {
+        tracing::warn!(role = name, "the admin listener (/metrics, /readyz) had failed before the end");
+    }
+    match &done {
+        Ok(()) => tracing::info!(role = name, "stopped"),
+        Err(_) => tracing::info!(role = name, "stopped by a failure"),
+    }
     done
 }
 

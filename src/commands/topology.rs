@@ -1,22 +1,15 @@
 //! `nidbridge topology`: what the broker must have, declared, compared or printed.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
+use super::parts::Door;
 use super::{Failure, output, parts, start};
-use crate::broker::{
-    Link, LinkSettings, LinkState, Topology, TopologySettings, User, Users, definitions, names,
-};
+use crate::broker::{Link, LinkSettings, Topology, User, Users, definitions};
 use crate::config::{self, Config, Part, Sources};
-use crate::telemetry::Metrics;
-
-/// How long the broker may take to be there.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// `nidbridge topology …`
 #[derive(Debug, Subcommand)]
@@ -54,8 +47,8 @@ pub(super) async fn run(command: TopologyCommand, file: Option<PathBuf>) -> Resu
         }
         TopologyCommand::Apply => {
             start::tool("topology", file, async |config, _| {
-                for topology in parts::topologies(&config) {
-                    let link = connect(&config, &topology).await?;
+                for (topology, door) in parts::topologies(&config).into_iter().zip(doors(&config)) {
+                    let link = connect(&config, &topology, &door).await?;
                     link.apply(&topology).await.with_context(|| in_vhost(&topology))?;
                     link.close().await;
                     tracing::info!(vhost = topology.vhost(), "declared");
@@ -70,8 +63,8 @@ pub(super) async fn run(command: TopologyCommand, file: Option<PathBuf>) -> Resu
 
 async fn check(config: &Config) -> Result<(), Failure> {
     let mut found = 0;
-    for topology in parts::topologies(config) {
-        let link = connect(config, &topology).await?;
+    for (topology, door) in parts::topologies(config).into_iter().zip(doors(config)) {
+        let link = connect(config, &topology, &door).await?;
         let differences = link.check(&topology).await.with_context(|| in_vhost(&topology))?;
         link.close().await;
         for difference in &differences {
@@ -87,25 +80,15 @@ async fn check(config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// Connects without declaring or comparing anything, which is then done and told by name.
-async fn connect(config: &Config, topology: &Topology) -> Result<Link, Failure> {
-    let vendors = topology.vhost() == names::NID_VHOST;
-    let settings = if vendors { LinkSettings::national_id } else { LinkSettings::bridge };
-    let settings = LinkSettings { apply_topology: false, ..settings("topology", &config.broker) };
-    let nothing =
-        Topology::of(topology.vhost(), &[], &TopologySettings::new(&config.broker, &config.confirm));
-    let link = Link::open(&settings, nothing, Arc::new(Metrics::new()));
-    if link.connected(PATIENCE).await {
-        return Ok(link);
-    }
-    let state = link.state().borrow().clone();
-    link.close().await;
-    let why = match state {
-        LinkState::Connected => "it came too late".to_owned(),
-        LinkState::Blocked(why) | LinkState::Away(why) => why,
-    };
-    let why = anyhow!("{}: the broker cannot be used: {why}", in_vhost(topology));
-    Err(Failure::Unavailable(why))
+/// Nothing is declared or compared by connecting: that is then done and told by name.
+fn doors(config: &Config) -> [Door; 2] {
+    parts::doors(config, "topology")
+        .map(|door| Door { settings: LinkSettings { apply_topology: false, ..door.settings }, ..door })
+}
+
+async fn connect(config: &Config, topology: &Topology, door: &Door) -> Result<Link, Failure> {
+    let nothing = Topology::of(topology.vhost(), &[], &parts::topology_settings(config));
+    parts::connected(door, nothing).await
 }
 
 fn in_vhost(topology: &Topology) -> String {

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Breakers, Failure, Process, parts};
+use crate::alert::Alerts;
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Breaker, ConsumerSettings, Handler, Link, Publisher, WorkQueue, consume};
 use crate::config::Config;
@@ -50,10 +51,12 @@ pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     let Handlers { record, send, resolve } =
         handlers(config, (&ledger, &sealer), &next, nid.publisher(), &metrics, &breakers);
     let prefetch = config.broker.prefetch;
+    let alerts = parts::alerts(config, &ledger, &metrics)?;
     let needs = [breakers.ledger.clone()];
     let send_needs = [breakers.ledger.clone(), breakers.id_system.clone()];
     let mut loops = Loops { config, stop, running: JoinSet::new() };
     loops.keep(&breakers, &ledger, &nid);
+    loops.alert(alerts);
     for stage in stages {
         match stage {
             WorkerStage::Record => {
@@ -197,6 +200,11 @@ impl Loops<'_> {
     fn sweep(&mut self, sweep: Sweep) {
         let stop = self.stop.clone();
         self.running.spawn(async move { sweep.run(&stop).await });
+    }
+
+    fn alert(&mut self, alerts: Alerts) {
+        let stop = self.stop.clone();
+        self.running.spawn(async move { alerts.run(&stop).await });
     }
 
     async fn finish(mut self) {

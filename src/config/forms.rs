@@ -178,6 +178,43 @@ impl Form for HttpUrl {
     }
 }
 
+/// An address that may itself be a secret: only its host is ever shown.
+pub struct WebhookUrl;
+
+impl Form for WebhookUrl {
+    type Value = SecretString;
+    const EXPECTED: &'static str = "a URL such as https://alerts.example/hooks/nidbridge";
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Result<SecretString, String> {
+        let url = Url::parse(text).map_err(|_| "is not a URL".to_owned())?;
+        match url.scheme() {
+            "http" | "https" if url.host_str().is_none() => Err("names no host".to_owned()),
+            "http" | "https" => Ok(SecretString::from(text)),
+            _ => Err("does not begin with http:// or https://".to_owned()),
+        }
+    }
+
+    fn show(text: &str) -> String {
+        let url = Url::parse(text).ok();
+        let host = url.as_ref().and_then(|url| Some((url.scheme(), url.host_str()?)));
+        host.map_or_else(|| "(set)".to_owned(), |(scheme, host)| format!("{scheme}://{host}/***"))
+    }
+}
+
+/// A text that is never shown.
+pub struct SecretText;
+
+impl Form for SecretText {
+    type Value = SecretString;
+    const EXPECTED: &'static str = "a text";
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Result<SecretString, String> {
+        Text::parse(text).map(SecretString::from)
+    }
+}
+
 /// Where a broker is, with the credentials and the vhost.
 pub struct AmqpUrl;
 

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use super::fault::Fault;
 use super::setting::{Form, Setting};
 
+/// Where a value is from that nobody gave.
+pub(super) const DEFAULT: &str = "the default";
+
 /// A setting as it holds, as it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
@@ -81,7 +84,7 @@ impl<'a> Reader<'a> {
                 let text = self.file.get(setting.key)?.clone();
                 Some(Found { text, origin: "the file".to_owned() })
             })
-            .unwrap_or_else(|| Found { text: setting.default.to_owned(), origin: "the default".to_owned() }))
+            .unwrap_or_else(|| Found { text: setting.default.to_owned(), origin: DEFAULT.to_owned() }))
     }
 
     /// An empty variable is one that is not set: compose files pass those on.

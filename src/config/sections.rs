@@ -11,7 +11,7 @@ use url::Url;
 
 use super::forms::{
     AmqpUrl, HttpUrl, Keys, LedgerUrl, Listen, LogFilter, LogFormat, LogFormatName, Negative, Optional, Path,
-    Percent, Positive, Size, Span, Steps, Switch, Template, Text,
+    Percent, Positive, SecretText, Size, Span, Steps, Switch, Template, Text, WebhookUrl,
 };
 use super::setting::settings;
 use crate::domain::{NegativePolicy, NumberTemplate};
@@ -194,6 +194,22 @@ settings! {
         renew_until: Duration, Span, "30d", ["TOKEN_RENEW_UNTIL"];
         /// Tokens that are renewed in one turn, at most.
         batch: u32, Positive<u32>, "500", ["TOKEN_BATCH"];
+    }
+}
+
+settings! {
+    /// Calls an operator at once for what is parked, held, expiring, expired, orphaned.
+    pub struct AlertConfig in "alert" {
+        /// Where alerts are posted as JSON; nowhere without it. The URL may hold a secret and is not shown.
+        webhook: Option<SecretString>, Optional<WebhookUrl>, "", ["ALERT_WEBHOOK"];
+        /// Signs each body: header `x-nidbridge-signature`, `sha256=` and the HMAC in hexadecimal.
+        secret: Option<SecretString>, Optional<SecretText>, "", ["ALERT_SECRET"];
+        /// The time that one call may take.
+        timeout: Duration, Span, "5s", ["ALERT_TIMEOUT"];
+        /// How often a process looks for alerts of others; its own it sends at once.
+        interval: Duration, Span, "3s", ["ALERT_INTERVAL"];
+        /// How long an alert is tried before it is given up.
+        give_up_after: Duration, Span, "24h", ["ALERT_GIVE_UP_AFTER"];
     }
 }
 

@@ -181,7 +181,7 @@ fn a_variable_that_is_nearly_one_of_ours_is_a_warning() {
 #[test]
 fn durations_and_sizes_are_read_in_every_unit() {
     use super::forms::{Size, Span, Steps};
-    use super::setting::Form as _;
+    use setting::Form as _;
     for (text, millis) in
         [("500ms", 500), ("5s", 5_000), ("2m", 120_000), ("24h", 86_400_000), ("7d", 604_800_000)]
     {
@@ -211,4 +211,13 @@ fn the_reference_names_every_setting_and_no_secret() {
         text.contains("| `front.listen` | `FRONT_LISTEN` | `0.0.0.0:3040` | Where it listens."),
         "{text}"
     );
+}
+
+#[test]
+fn of_a_webhook_only_the_host_is_shown() {
+    use setting::Form as _;
+    let shown =
+        forms::WebhookUrl::show("https://me:Sesame@alerts.example:8443/hooks/Sesame?key=Sesame#Sesame");
+    assert_eq!(shown, "https://alerts.example/***");
+    assert_eq!(forms::WebhookUrl::show("Sesame"), "(set)");
 }

@@ -150,7 +150,7 @@ impl Confirmer {
         self.metrics.confirmed(cause.as_str());
         match fault.class() {
             ActionClass::Permanent
-                if *fault == ActionFault::Unauthorized && self.auth_says_nothing().await =>
+                if *fault == ActionFault::Unauthorized && self.may_be_good(&turn.token, turn.tries).await =>
             {
                 Ok(delay(Cause::GatewayUnavailable))
             }
@@ -171,7 +171,7 @@ impl Confirmer {
                 self.needs.gateway.worked();
                 self.needs.auth.worked();
             }
-            Some(ActionFault::Throttled(after)) => self.needs.gateway.throttled(*after),
+            Some(ActionFault::Throttled(Some(after))) => self.needs.gateway.throttled(*after),
             // A rejection of what is accepted is a 500 as well; only what no record can bring about is an outage.
             Some(ActionFault::Status(500)) => {}
             Some(fault) if fault.cause() == Cause::GatewayUnavailable => self.needs.gateway.failed(),

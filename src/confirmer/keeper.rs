@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::token_of;
 use crate::domain::{AttemptId, Cause};
 use crate::ledger::{Case, Fresh, Judged, Judgement, Ledger, LedgerError};
-use crate::opencrvs::{KeyId, KeyStore, RenewalFault, TokenExchange, TokenFault};
+use crate::opencrvs::{KeyId, KeyStore, RenewalFault, TokenExchange, TokenFault, action_of};
 use crate::seal::{Field, SealError, Sealer};
 use crate::telemetry::Metrics;
 use crate::worker::settle::{Fault, chain};
@@ -166,13 +166,13 @@ impl Keeper {
     async fn judge(&self, attempt: AttemptId, key: &KeyId) -> Result<Option<Case>, Halt> {
         let Some(case) = self.ledger.case(attempt).await? else { return Ok(None) };
         if let Some(token) = self.open(&case)
-            && self.keys.judge(token.expose_secret(), key).await.and_then(Result::err)
-                == Some(TokenFault::Signature)
+            && self.is_strange(&token, key).await
         {
             return Ok(Some(case));
         }
         // One that does not open is the confirmer's to park.
         self.ledger.judged(&case, key.as_str(), Judgement::Good).await?;
+        self.metrics.token("judged");
         Ok(None)
     }
 
@@ -204,21 +204,22 @@ impl Keeper {
     }
 
     async fn renew(&self, case: &Case, token: &SecretString) -> Result<&'static str, Halt> {
-        let fresh = match self.exchange.renew(&self.keys, &case.record.id, token).await {
-            Ok(fresh) => fresh,
-            Err(RenewalFault::Refused) => return self.refused(case, token).await,
-            Err(fault) if fault.is_transient() => {
-                self.metrics.token("away");
-                return Err(fault.into());
-            }
-            Err(fault) => {
-                tracing::warn!(
-                    stage = Self::NAME, record.id = %case.record.id, error = %chain(&fault), "not renewed"
-                );
-                self.put_off(case).await?;
-                return Ok("refused");
-            }
-        };
+        let fresh =
+            match self.exchange.renew(&self.keys, &case.record.id, action_of(token).as_ref(), token).await {
+                Ok(fresh) => fresh,
+                Err(RenewalFault::Refused) => return self.refused(case, token).await,
+                Err(fault) if fault.is_transient() => {
+                    self.metrics.token("away");
+                    return Err(fault.into());
+                }
+                Err(fault) => {
+                    tracing::warn!(
+                        stage = Self::NAME, record.id = %case.record.id, error = %chain(&fault), "not renewed"
+                    );
+                    self.put_off(case).await?;
+                    return Ok("refused");
+                }
+            };
         let sealed = self.sealer.seal(&case.record.id, Field::Token, fresh.raw.expose_secret().as_bytes())?;
         if self.ledger.renewed(case, &sealed, fresh.expires_at).await? {
             tracing::info!(
@@ -234,14 +235,20 @@ impl Keeper {
     /// Auth says no: its key was changed this very moment, or it is in a trouble of its own.
     async fn refused(&self, case: &Case, token: &SecretString) -> Result<&'static str, Halt> {
         let key = self.key().await?;
-        if self.keys.judge(token.expose_secret(), &key).await.and_then(Result::err)
-            == Some(TokenFault::Signature)
-        {
+        if self.is_strange(token, &key).await {
             self.orphaned(case, &key).await?;
         } else {
             self.put_off(case).await?;
         }
         Ok("refused")
+    }
+
+    /// Whether a token does not verify with this key, or another key is known by now.
+    async fn is_strange(&self, token: &SecretString, key: &KeyId) -> bool {
+        match self.keys.judge(token.expose_secret(), key).await {
+            Some(verdict) => verdict.err() == Some(TokenFault::Signature),
+            None => true,
+        }
     }
 
     async fn put_off(&self, case: &Case) -> Result<(), Halt> {

@@ -56,7 +56,7 @@ impl Confirmer {
         match fault.class() {
             FaultClass::Permanent => {
                 self.ledger.retract(turn.lease, cause).await?;
-                if self.auth_is_away(fault).await {
+                if self.in_doubt(fault, &turn.token, turn.tries).await {
                     return Ok(delay(Cause::GatewayUnavailable));
                 }
                 self.end(turn.held(), Event::Park, Some(cause)).await

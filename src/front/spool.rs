@@ -10,6 +10,8 @@ mod directory;
 mod drain;
 mod envelope;
 mod index;
+#[doc(hidden)]
+pub mod inlet;
 mod name;
 mod relay;
 

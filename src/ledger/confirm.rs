@@ -18,8 +18,8 @@ use crate::domain::{AttemptId, Cause, Event, State};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a lease that is not given back keeps the record from every other confirmer until it ends"]
 pub struct Lease {
-    attempt: AttemptId,
-    fence: i64,
+    pub(super) attempt: AttemptId,
+    pub(super) fence: i64,
 }
 
 /// Why there is no lease.
@@ -214,7 +214,10 @@ impl Ledger {
 }
 
 /// The lease on a record and the time, by the ledger's clock.
-async fn hold(tx: &mut Transaction<'static, Any>, record: &str) -> Result<(Hold, Timestamp), LedgerError> {
+pub(super) async fn hold(
+    tx: &mut Transaction<'static, Any>,
+    record: &str,
+) -> Result<(Hold, Timestamp), LedgerError> {
     let row = sqlx::query(
         "SELECT fence, lease_until, (SELECT now_ms FROM clock) AS now_ms FROM record WHERE record_id = $1",
     )

@@ -76,11 +76,12 @@ impl Ledger {
         tx: &mut Transaction<'static, Any>,
         note: Note<'_>,
     ) -> Result<(), LedgerError> {
+        let entry = Uuid::now_v7();
         sqlx::query(
             "INSERT INTO history (entry_id, record_id, attempt_id, at, stage, what, cause, who) \
              VALUES ($1, $2, $3, (SELECT now_ms FROM clock), $4, $5, $6, $7)",
         )
-        .bind(Uuid::now_v7().to_string())
+        .bind(entry.to_string())
         .bind(note.record.to_owned())
         .bind(note.attempt.map(|id| id.to_string()))
         .bind(note.stage.as_str())
@@ -89,7 +90,7 @@ impl Ledger {
         .bind(self.who.to_string())
         .execute(&mut **tx)
         .await?;
-        Ok(())
+        self.raise(tx, entry, &note).await
     }
 
     /// Adds an entry that goes with no change of state, such as a reply that was refused.

@@ -102,7 +102,10 @@ impl Ledger {
     }
 }
 
-async fn asked(tx: &mut Transaction<'static, Any>, attempt: AttemptId) -> Result<bool, LedgerError> {
+pub(super) async fn asked(
+    tx: &mut Transaction<'static, Any>,
+    attempt: AttemptId,
+) -> Result<bool, LedgerError> {
     let row = sqlx::query("SELECT asked_at FROM attempt WHERE attempt_id = $1")
         .bind(attempt.to_string())
         .fetch_one(&mut **tx)

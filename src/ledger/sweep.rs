@@ -11,21 +11,8 @@ use sqlx::{Any, Row as _, Transaction};
 use super::confirm::millis;
 use super::history::Note;
 use super::rows::{self, Case, required};
-use super::{Ledger, LedgerError, Stage};
-use crate::domain::resolve::Known;
+use super::{Expiry, Ledger, LedgerError, Stage};
 use crate::domain::{AttemptId, Cause, Event, Lane, RecordId, State, next};
-
-/// What came of an attempt whose token is dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expiry {
-    /// It has ended.
-    Ended {
-        /// The ID system has issued an ID for the record, which is not registered now.
-        orphan: bool,
-    },
-    /// A confirmer is at it, or it has moved on by itself.
-    LeftAlone,
-}
 
 impl Ledger {
     /// Attempts of a lane that were not heard of for `silence`, the most silent first.
@@ -164,14 +151,9 @@ impl Ledger {
             tx.rollback().await?;
             return Ok(Expiry::LeftAlone);
         }
-        self.shift(&mut tx, attempt, Event::Expire, Stage::Sweep, Some(Cause::TokenRefused)).await?;
-        let orphan = case.is_newest() && case.record.known == Some(Known::Issued);
-        if orphan {
-            let note = swept(record, Some(attempt), "id_without_registration", Some(Cause::OrphanId));
-            self.note(&mut tx, note).await?;
-        }
+        let ended = self.end_expired(&mut tx, &case, Stage::Sweep).await?;
         tx.commit().await?;
-        Ok(Expiry::Ended { orphan })
+        Ok(ended)
     }
 
     /// Marks the open attempts whose token dies within `notice`, once for each token's end, and returns them.
@@ -181,7 +163,6 @@ impl Ledger {
     pub async fn warn_expiring(&self, notice: Duration, most: usize) -> Result<Vec<Case>, LedgerError> {
         let found = sqlx::query(
             "SELECT a.attempt_id FROM attempt a WHERE a.ended_at IS NULL \
-             AND a.state IN ('received', 'requested', 'answered') \
              AND a.token_expires_at > (SELECT now_ms FROM clock) \
              AND a.token_expires_at <= (SELECT now_ms FROM clock) + $1 \
              AND COALESCE(a.warned_for, 0) <> a.token_expires_at ORDER BY a.token_expires_at LIMIT $2",
@@ -266,7 +247,7 @@ impl Ledger {
 async fn mark_warned(tx: &mut Transaction<'static, Any>, attempt: AttemptId) -> Result<bool, LedgerError> {
     let marked = sqlx::query(
         "UPDATE attempt SET warned_for = token_expires_at WHERE attempt_id = $1 \
-         AND state IN ('received', 'requested', 'answered') AND COALESCE(warned_for, 0) <> token_expires_at",
+         AND ended_at IS NULL AND COALESCE(warned_for, 0) <> token_expires_at",
     )
     .bind(attempt.to_string())
     .execute(&mut **tx)

@@ -9,6 +9,7 @@ use sqlx::{Any, Row as _, Transaction};
 
 use super::confirm::millis;
 use super::history::Note;
+use super::resume::asked;
 use super::rows::{self, Case, required};
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::{AttemptId, Cause, Event, RecordId, State};
@@ -220,13 +221,14 @@ impl Ledger {
             tx.rollback().await?;
             return Ok(Replaced::Moved);
         }
-        self.note(&mut tx, of_tokens(case, "token_replaced", None)).await?;
+        let note = Note { stage: Stage::Operate, ..of_tokens(case, "token_replaced", None) };
+        self.note(&mut tx, note).await?;
         let now = rows::case_in(&mut tx, case.attempt.id).await?.ok_or(LedgerError::Missing("attempt"))?;
         let resumes = now.attempt.state == State::Parked && is_for_its_token(&now) && now.is_newest();
         if resumes {
-            let asked = was_asked(&mut tx, case.attempt.id).await?;
+            let asked = asked(&mut tx, case.attempt.id).await?;
             let event = Event::Resume { asked, answered: now.attempt.answer.is_some() };
-            self.shift(&mut tx, case.attempt.id, event, Stage::Tokens, None).await?;
+            self.shift(&mut tx, case.attempt.id, event, Stage::Operate, None).await?;
         }
         tx.commit().await?;
         Ok(if resumes { Replaced::Resumed } else { Replaced::Done })
@@ -256,14 +258,6 @@ async fn exchange(
 fn is_for_its_token(case: &Case) -> bool {
     let causes = [Cause::TokenRefused, Cause::TokenOrphaned, Cause::RegistrarInactive];
     causes.iter().any(|cause| case.attempt.cause.as_deref() == Some(cause.as_str()))
-}
-
-async fn was_asked(tx: &mut Transaction<'static, Any>, attempt: AttemptId) -> Result<bool, LedgerError> {
-    let row = sqlx::query("SELECT asked_at FROM attempt WHERE attempt_id = $1")
-        .bind(attempt.to_string())
-        .fetch_one(&mut **tx)
-        .await?;
-    Ok(row.try_get::<Option<i64>, _>("asked_at")?.is_some())
 }
 
 fn of_tokens<'a>(case: &'a Case, what: &'a str, cause: Option<Cause>) -> Note<'a> {

@@ -9,6 +9,8 @@
 mod fault;
 mod waiting;
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -18,7 +20,7 @@ use url::Url;
 pub use fault::{FaultClass, GatewayFault};
 pub use waiting::{UserToken, UserTokenFault, Waiting, WaitingList};
 
-use super::{ClientSettings, client};
+use super::{ClientSettings, Unwhole, client, whole};
 use crate::domain::{NationalId, RecordId, RecordState, RegistrationNumber};
 
 const READ: &str = "query ($id: ID!) { fetchRegistration(id: $id) { id registration { trackingId registrationNumber \
@@ -128,33 +130,45 @@ impl Gateway {
         let answer = request.send().await.map_err(|error| GatewayFault::of_transport(&error))?;
         let status = answer.status();
         let retry_after = retry_after(&answer);
-        let body = answer.bytes().await.map_err(|_| GatewayFault::BrokenOff)?;
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(GatewayFault::of_status(status.as_u16(), retry_after));
-        }
-        let Ok(parsed) = serde_json::from_slice::<Answer>(&body) else {
-            return Err(match status {
-                status if status.is_success() => GatewayFault::Unreadable,
-                // A proxy whose backend is not there yet; the gateway's own answers are JSON.
-                StatusCode::NOT_FOUND => GatewayFault::Unreachable,
-                status => GatewayFault::of_status(status.as_u16(), retry_after),
-            });
-        };
-        match (parsed.errors.as_deref(), parsed.data) {
-            (Some([first, ..]), _) => Err(GatewayFault::of_error(first)),
-            (_, Some(data)) if status.is_success() => Ok(data),
-            _ => Err(GatewayFault::of_status(status.as_u16(), retry_after)),
-        }
+        let body = whole(answer).await.map_err(|why| match why {
+            Unwhole::BrokenOff => GatewayFault::BrokenOff,
+            Unwhole::TooLong => GatewayFault::Unreadable,
+        })?;
+        answered(status, retry_after, &body)
     }
 }
 
-pub(super) fn retry_after(answer: &reqwest::Response) -> Option<std::time::Duration> {
+/// What a complete answer says.
+pub(super) fn answered(
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: &[u8],
+) -> Result<Value, GatewayFault> {
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(GatewayFault::of_status(status.as_u16(), retry_after));
+    }
+    let Ok(parsed) = serde_json::from_slice::<Answer>(body) else {
+        return Err(match status {
+            status if status.is_success() => GatewayFault::Unreadable,
+            // A proxy whose backend is not there yet; the gateway's own answers are JSON.
+            StatusCode::NOT_FOUND => GatewayFault::Unreachable,
+            status => GatewayFault::of_status(status.as_u16(), retry_after),
+        });
+    };
+    match (parsed.errors.as_deref(), parsed.data) {
+        (Some([first, ..]), _) => Err(GatewayFault::of_error(first)),
+        (_, Some(data)) if status.is_success() => Ok(data),
+        _ => Err(GatewayFault::of_status(status.as_u16(), retry_after)),
+    }
+}
+
+pub(super) fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
     let text = answer.headers().get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(std::time::Duration::from_secs)
+    text.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// `status` is newest first; its first entry's time is `Task.lastModified`.
-fn seen(data: &Value) -> Option<Seen> {
+pub(super) fn seen(data: &Value) -> Option<Seen> {
     let registration = data.pointer("/fetchRegistration/registration")?;
     let newest = registration.pointer("/status/0")?;
     let since = newest.get("timestamp")?;

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::token::{RecordToken, TokenFault, plausible, verify};
-use super::{ClientSettings, client};
+use super::{ClientSettings, client, whole};
 
 /// Names a key without showing it: the SHA-256 of its PEM, the same in every process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,7 +160,7 @@ impl KeyStore {
         if !answer.status().is_success() {
             return Err("auth answered with an error");
         }
-        let pem = answer.bytes().await.map_err(|_| "auth's answer broke off")?.to_vec();
+        let pem = whole(answer).await.map_err(|_| "auth's answer broke off, or has no end")?;
         let key = AuthKey::parse(&pem).ok_or("auth's answer is not an RSA public key in PEM")?;
         Ok((pem, key))
     }

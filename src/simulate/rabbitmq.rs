@@ -21,7 +21,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-pub use self::cluster::Cluster;
+pub use self::cluster::{Cluster, Control};
 use self::launch::{Seat, answers, await_epmd, free_ports, furnish, start_epmd, start_server};
 use super::guardian::Guardian;
 use crate::broker::Topology;

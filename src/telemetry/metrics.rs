@@ -67,6 +67,7 @@ pub struct Metrics {
     broker_reconnects: Counters<1>,
     unsettled: Counters<1>,
     alarms: Counters<1>,
+    alerts: Counters<1>,
 }
 
 impl fmt::Debug for Metrics {
@@ -169,6 +170,11 @@ impl Metrics {
             ),
             spool_bytes: book.enter(names::SPOOL_BYTES, "How many bytes they are", Gauge::default()),
             alarms: book.enter(names::ALARMS, "What an operator has to look at", Family::default()),
+            alerts: book.enter(
+                names::ALERTS,
+                "Alerts that went to the webhook, by what came of it",
+                Family::default(),
+            ),
             registry,
         }
     }
@@ -302,6 +308,16 @@ impl Metrics {
         self.alarms.get_or_create(&[label(names::CAUSE, cause.as_str())]).inc();
     }
 
+    /// An alert went to the webhook, and this came of it.
+    pub fn alert(&self, outcome: &'static str) {
+        self.alerts.get_or_create(&[label(names::OUTCOME, outcome)]).inc();
+    }
+
+    /// The webhook never took so many alerts.
+    pub fn alerts_given_up(&self, count: u64) {
+        self.alerts.get_or_create(&[label(names::OUTCOME, "given_up")]).inc_by(count);
+    }
+
     /// All of it in the text format of `OpenMetrics` 1.0, which Prometheus reads.
     pub fn encode(&self) -> String {
         let mut text = String::new();
@@ -352,6 +368,8 @@ mod tests {
         metrics.requested(&EventKind::Birth);
         metrics.replied("issued");
         metrics.alarm(Cause::OrphanId);
+        metrics.alert("taken");
+        metrics.alerts_given_up(2);
         metrics.spooled();
         metrics.spool_holds(2, 9_000);
         let text = metrics.encode();
@@ -379,6 +397,8 @@ mod tests {
             "nidbridge_requests_total{event=\"birth\"} 1",
             "nidbridge_replies_total{status=\"issued\"} 1",
             "nidbridge_alarms_total{cause=\"orphan_id\"} 1",
+            "nidbridge_alerts_total{outcome=\"taken\"} 1",
+            "nidbridge_alerts_total{outcome=\"given_up\"} 2",
             "nidbridge_spooled_total 1",
             "nidbridge_spool_files 2",
             "nidbridge_spool_bytes 9000",

@@ -54,6 +54,8 @@ pub const BROKER_RECONNECTS: &str = "nidbridge_broker_reconnects_total";
 pub const UNSETTLED: &str = "nidbridge_unsettled_total";
 /// What an operator has to look at.
 pub const ALARMS: &str = "nidbridge_alarms_total";
+/// Alerts that went to the webhook, by what came of it.
+pub const ALERTS: &str = "nidbridge_alerts_total";
 /// The release that runs; always 1.
 pub const BUILD_INFO: &str = "nidbridge_build_info";
 

@@ -1,6 +1,9 @@
 //! Carrying the schedule out, and taking everything back.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,18 +19,29 @@ use super::stage::{Role, Stage};
 use super::what::{Kind, What};
 use super::wire::{Mode, Wire};
 
-/// How often each kind of fault has bitten.
-#[derive(Debug, Default)]
-pub struct Bites(Mutex<BTreeMap<String, u64>>);
+/// How often each kind of fault has bitten, and a log of them.
+#[derive(Debug)]
+pub struct Bites {
+    bites: Mutex<BTreeMap<String, u64>>,
+    log: File,
+}
 
 impl Bites {
+    pub fn new(dir: &Path) -> Self {
+        Self { bites: Mutex::default(), log: File::create(dir.join("faults.log")).expect("a log") }
+    }
+
+    fn tell(&self, line: &str) {
+        writeln!(&self.log, "{} {line}", jiff::Timestamp::now()).expect("a line in the log");
+    }
+
     pub fn count(&self, what: &str, times: u64) {
-        let mut bites = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bites = self.bites.lock().unwrap_or_else(PoisonError::into_inner);
         *bites.entry(what.to_owned()).or_default() += times;
     }
 
     pub fn all(&self) -> BTreeMap<String, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.bites.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -37,7 +51,10 @@ pub async fn carry_out(stage: &Stage, schedule: &[Planned], bites: &Bites) {
     let all = schedule.iter().map(|planned| async move {
         bites.count(&planned.what.name(), 0);
         sleep_until(begun + planned.at).await;
+        let from = begun.elapsed().as_secs_f64();
         let bitten = play(stage, *planned).await;
+        let to = begun.elapsed().as_secs_f64();
+        bites.tell(&format!("{from:>6.1} s to {to:>6.1} s  bit {bitten:>3}  {:?}", planned.what));
         bites.count(&planned.what.name(), bitten);
     });
     join_all(all).await;
@@ -66,8 +83,8 @@ async fn play(stage: &Stage, planned: Planned) -> u64 {
             Some(wire) => broken(wire, mode, lasts).await,
             None => 0,
         },
-        What::Confirm(fault) => calls(stage, Calls::Confirm, fault, lasts).await,
-        What::Fetch(fault) => calls(stage, Calls::Fetch, fault, lasts).await,
+        What::GatewayErrors => calls(stage, [Fault::Http(503), Fault::Http(503)], lasts).await,
+        What::GatewayHangs => calls(stage, [Fault::Hang, Fault::HangAfter], lasts).await,
         What::GatewayWire(number, mode) => match &role(stage, Kind::Confirmer, number).gateway {
             Some(wire) => broken(wire, mode, lasts).await,
             None => 0,
@@ -76,9 +93,9 @@ async fn play(stage: &Stage, planned: Planned) -> u64 {
         What::AuthDown => down(stage, Service::Auth, lasts).await,
         What::KeyRotation => {
             stage.opencrvs.rotate_key().expect("a key");
-            *stage.rotated.lock().expect("nobody panicked") = Some(jiff::Timestamp::now());
             1
         }
+        What::VendorKill => vendor_kill(stage, lasts).await,
         What::VendorSilent => {
             stage.nid.hold();
             sleep(lasts).await;
@@ -123,18 +140,27 @@ async fn broken(wire: &Wire, mode: Mode, lasts: Duration) -> u64 {
     wire.bitten() - before
 }
 
-/// A handful of calls go wrong, or as many as there are in this time.
-async fn calls(stage: &Stage, calls: Calls, fault: Fault, lasts: Duration) -> u64 {
-    let faults = stage.opencrvs.faults();
-    let before = faults.bitten(calls, fault);
-    faults.next(calls, 5, fault);
-    let begun = Instant::now();
-    let bitten = || faults.bitten(calls, fault) > before;
-    while begun.elapsed() < lasts || (!bitten() && begun.elapsed() < lasts * 5) {
-        sleep(Duration::from_millis(100)).await;
+/// Every call of the gateway goes wrong: reading in the first way, confirming in the second.
+async fn calls(stage: &Stage, faults: [Fault; 2], lasts: Duration) -> u64 {
+    let plan = stage.opencrvs.faults();
+    let of = [(Calls::Fetch, faults[0]), (Calls::Confirm, faults[1])];
+    let bitten = || of.iter().map(|(calls, fault)| plan.bitten(*calls, *fault)).sum::<u64>();
+    let before = bitten();
+    for (calls, fault) in of {
+        plan.always(calls, fault);
     }
-    faults.relent(calls);
-    faults.bitten(calls, fault) - before
+    sleep(lasts).await;
+    for (calls, _) in of {
+        plan.relent(calls);
+    }
+    bitten() - before
+}
+
+async fn vendor_kill(stage: &Stage, lasts: Duration) -> u64 {
+    stage.nid.kill().await;
+    sleep(lasts).await;
+    stage.nid.restart(&stage.vendor);
+    1
 }
 
 async fn down(stage: &Stage, service: Service, lasts: Duration) -> u64 {

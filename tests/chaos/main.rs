@@ -19,6 +19,7 @@ mod harness;
 mod nginx;
 mod nodes;
 mod observe;
+mod operator;
 mod options;
 mod plan;
 mod process;
@@ -65,6 +66,9 @@ async fn run(options: &Options) -> ExitCode {
     let mut schedule = plan::schedule(options.seed, length, usize::from(options.nodes));
     if let Some(only) = &options.only {
         schedule.retain(|planned| planned.what.name().contains(only));
+    }
+    if let Some(without) = &options.without {
+        schedule.retain(|planned| !planned.what.name().contains(without));
     }
     if options.calm {
         schedule.clear();
@@ -113,7 +117,7 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
     eprintln!("chaos: setting the stage in {} …", dir.display());
     let stage = Arc::new(Stage::set(options, dir).await);
     let begun = Instant::now();
-    let bites = Bites::default();
+    let bites = Bites::new(dir);
     let load = RunOptions {
         registrations: Some(options.registrations),
         rate: options.rate,
@@ -122,6 +126,9 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
     };
     eprintln!("chaos: the curtain rises");
     let watcher = Watcher::start(&stage);
+    if !options.calm && options.only.is_none() {
+        stage.opencrvs.faults().by_share(options.seed, &plan::shares());
+    }
     let opencrvs = stage.opencrvs.clone();
     let registrars = tokio::spawn(async move { opencrvs.run(load, CancellationToken::new()).await });
     carry_out(&stage, schedule, &bites).await;
@@ -131,8 +138,8 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
     let seconds = begun.elapsed().as_secs_f64();
     let (redeliveries, leases_taken_over) = watcher.finish(&stage).await;
     let mut faults = bites.all();
-    if !options.calm {
-        faults.extend(vendor_faults(&stage));
+    if !options.calm && options.only.is_none() {
+        faults.extend(chance_faults(&stage));
     }
     let ambiguous_writes = ambiguous(&stage);
     tell(&stage, &accounts).await;
@@ -160,15 +167,17 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
     }
 }
 
-/// What the ID system did to us by its share.
-fn vendor_faults(stage: &Stage) -> Vec<(String, u64)> {
-    let seen = stage.nid.state();
-    let garbage = seen.garbage_sent.iter().map(|(kind, times)| (format!("vendor_{kind}"), *times));
-    let mut all: Vec<_> = garbage.collect();
-    all.push(("vendor_duplicates".to_owned(), seen.duplicates_sent));
-    all.push(("vendor_late".to_owned(), seen.late_sent));
-    all.push(("vendor_retry".to_owned(), seen.retries_sent));
-    all
+/// What OpenCRVS and the ID system did by chance.
+fn chance_faults(stage: &Stage) -> Vec<(String, u64)> {
+    let met = stage.opencrvs.counts().faults;
+    let shares =
+        plan::shares().into_iter().map(|share| format!("{}.{}", share.calls.name(), share.fault.name()));
+    let gateway = shares.map(|name| {
+        let times = met.get(&name).copied().unwrap_or_default();
+        (format!("opencrvs_{name}"), times)
+    });
+    let vendor = stage.nid.state().misbehaved();
+    gateway.chain(vendor.into_iter().map(|(what, times)| (format!("vendor_{what}"), times))).collect()
 }
 
 /// Writes that the gateway did not answer conclusively, by what it did itself.

@@ -3,7 +3,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use nidbridge::simulate::rabbitmq::{Cluster, Frozen};
+use futures_util::future::join_all;
+use nidbridge::simulate::rabbitmq::{Cluster, Control, Frozen};
 use tokio::time::{sleep, timeout};
 
 use super::stage::Stage;
@@ -71,10 +72,10 @@ pub async fn partition(stage: &Stage, node: usize, lasts: Duration) -> u64 {
         format!("[begin erlang:set_cookie(N, xbad), erlang:disconnect_node(N) end || N <- [{others}]].");
     let together =
         format!("[begin erlang:set_cookie(N, '{cookie}'), net_adm:ping(N) end || N <- [{others}]].");
-    let parted = control(&cluster, node, &["eval", &apart]).await;
+    let parted = control(&stage.controls[node], &["eval", &apart]).await;
     sleep(lasts).await;
     for _ in 0..5 {
-        if control(&cluster, node, &["eval", &together]).await {
+        if control(&stage.controls[node], &["eval", &together]).await {
             return u64::from(parted);
         }
     }
@@ -89,8 +90,7 @@ pub async fn memory_alarm(stage: &Stage, lasts: Duration) -> u64 {
     if let Some(node) = set {
         for _ in 0..10 {
             // A node that has ended since has forgotten it.
-            let cluster = stage.cluster.lock().await;
-            if control(&cluster, node, &["set_vm_memory_high_watermark", "absolute", "1GB"]).await {
+            if control(&stage.controls[node], &["set_vm_memory_high_watermark", "absolute", "1GB"]).await {
                 break;
             }
         }
@@ -101,11 +101,12 @@ pub async fn memory_alarm(stage: &Stage, lasts: Duration) -> u64 {
 /// The queues on the way take one message each.
 pub async fn queue_full(stage: &Stage, lasts: Duration) -> u64 {
     let policy = r#"{"pattern":"\\.work$","definition":{"max-length":1},"apply-to":"queues","priority":9}"#;
-    let set = stage.manage(reqwest::Method::PUT, "/policies/nidbridge/full", policy).await;
+    let before = stage.said("front", "the queue refuses it");
+    stage.manage(reqwest::Method::PUT, "/policies/nidbridge/full", policy).await;
     sleep(lasts).await;
     for _ in 0..20 {
         if stage.manage(reqwest::Method::DELETE, "/policies/nidbridge/full", "").await.is_some() {
-            return u64::from(set.is_some());
+            return stage.said("front", "the queue refuses it") - before;
         }
         sleep(Duration::from_millis(500)).await;
     }
@@ -118,10 +119,8 @@ pub async fn consumer_timeout(stage: &Stage, milliseconds: u32) {
     let text = format!(
         "application:set_env(rabbit,consumer_timeout,{milliseconds}),application:set_env(rabbit,channel_tick_interval,{tick})."
     );
-    let cluster = stage.cluster.lock().await;
-    for node in 0..cluster.size() {
-        control(&cluster, node, &["eval", &text]).await;
-    }
+    let words = ["eval", text.as_str()];
+    join_all(stage.controls.iter().map(|node| control(node, &words))).await;
 }
 
 /// How many consumers the broker has given up.
@@ -131,7 +130,7 @@ pub fn timeouts(stage: &Stage) -> u64 {
 
 /// How often the nodes have said something in their logs.
 fn logged(stage: &Stage, told: &str) -> u64 {
-    let logs = (1..=stage.nodes).map(|node| {
+    let logs = (1..=stage.controls.len()).map(|node| {
         stage
             .dir
             .join("rabbitmq")
@@ -145,18 +144,16 @@ fn logged(stage: &Stage, told: &str) -> u64 {
 }
 
 async fn anywhere(stage: &Stage, words: &[&str]) -> Option<usize> {
-    let cluster = stage.cluster.lock().await;
-    for node in 0..cluster.size() {
-        if control(&cluster, node, words).await {
+    for (node, controls) in stage.controls.iter().enumerate() {
+        if control(controls, words).await {
             return Some(node);
         }
     }
     None
 }
 
-async fn control(cluster: &Cluster, node: usize, words: &[&str]) -> bool {
-    let Ok(command) = cluster.control(node) else { return false };
-    let mut command = tokio::process::Command::from(command);
+async fn control(control: &Control, words: &[&str]) -> bool {
+    let mut command = tokio::process::Command::from(control.command());
     command.args(words).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let Ok(mut child) = command.spawn() else { return false };
     matches!(timeout(CONTROL, child.wait()).await, Ok(Ok(status)) if status.success())

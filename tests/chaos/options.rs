@@ -24,7 +24,7 @@ pub struct Options {
     #[arg(long, value_name = "DIRECTORY")]
     pub dir: Option<PathBuf>,
     /// How many registrations a second.
-    #[arg(long, default_value_t = 8.0, value_name = "PER SECOND")]
+    #[arg(long, default_value_t = 6.0, value_name = "PER SECOND")]
     pub rate: f64,
     /// No faults at all: what the rig itself comes to.
     #[arg(long)]
@@ -32,6 +32,9 @@ pub struct Options {
     /// Only faults whose name contains this.
     #[arg(long, value_name = "PART OF A NAME")]
     pub only: Option<String>,
+    /// No faults whose name contains this.
+    #[arg(long, value_name = "PART OF A NAME")]
+    pub without: Option<String>,
     /// Print the schedule and end.
     #[arg(long)]
     pub plan: bool,

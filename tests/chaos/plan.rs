@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use nidbridge::simulate::opencrvs::Fault;
+use nidbridge::simulate::opencrvs::{Calls, Fault, Share};
 
 use super::what::{Kind, What};
 use super::wire::Mode;
@@ -28,7 +28,8 @@ pub struct Planned {
 
 impl Planned {
     fn meets(&self, other: &Self) -> bool {
-        let ends = |one: &Self| one.at + one.lasts;
+        // Whoever was killed is away for a moment longer.
+        let ends = |one: &Self| one.at + one.lasts + Duration::from_secs(5);
         self.at <= ends(other) && other.at <= ends(self)
     }
 }
@@ -38,7 +39,7 @@ pub fn schedule(seed: u64, length: Duration, nodes: usize) -> Vec<Planned> {
     let mut plan =
         Plan { length, chance: Rng::with_seed(seed.rotate_left(29) ^ 0x6368_616f_7321), all: Vec::new() };
     for kind in Kind::ALL {
-        plan.lane(|chance| {
+        plan.lane(6..14, |chance| {
             let one = |chance: &mut Rng| chance.usize(..2);
             vec![
                 What::Kill(kind, one(chance)),
@@ -47,32 +48,26 @@ pub fn schedule(seed: u64, length: Duration, nodes: usize) -> Vec<Planned> {
             ]
         });
     }
-    plan.lane(|chance| {
+    plan.lane(3..9, |chance| {
         vec![
             What::FreezeLong(Kind::Confirmer, chance.usize(..2)),
             What::FreezeLong(Kind::Worker, chance.usize(..2)),
         ]
     });
-    plan.lane(|chance| vec![What::FreezeLong(Kind::Front, chance.usize(..2))]);
-    plan.lane(|chance| nodes_deck(chance, nodes));
-    plan.lane(|_| vec![What::MemoryAlarm, What::QueueFull, What::ConsumerTimeout]);
-    plan.lane(amqp_deck);
-    plan.lane(|chance| {
+    plan.lane(30..60, |chance| vec![What::FreezeLong(Kind::Front, chance.usize(..2))]);
+    plan.lane(4..9, |chance| nodes_deck(chance, nodes));
+    plan.lane(12..22, |_| vec![What::MemoryAlarm, What::QueueFull, What::ConsumerTimeout]);
+    plan.lane(5..12, amqp_deck);
+    plan.lane(8..16, |chance| {
         let kind = *chance.choice(&[Kind::Worker, Kind::Confirmer]).expect("a kind");
         let wire = BROKEN.map(|mode| What::LedgerWire(kind, chance.usize(..2), mode));
         let mut deck = wire.to_vec();
         deck.push(What::LedgerCrash);
         deck
     });
-    plan.lane(|_| gateway_deck());
-    plan.lane(|chance| {
-        let mut deck = BROKEN.map(|mode| What::GatewayWire(chance.usize(..2), mode)).to_vec();
-        deck.push(What::GatewayDown);
-        deck
-    });
-    plan.lane(|_| vec![What::AuthDown, What::VendorSilent]);
-    // Early, so that most of what comes still has a token that counts.
-    plan.once(What::KeyRotation, 0.08..0.2);
+    plan.lane(5..12, gateway_deck);
+    plan.lane(8..16, |_| vec![What::AuthDown, What::VendorSilent, What::VendorKill]);
+    plan.once(What::KeyRotation, 0.2..0.5);
     plan.in_order()
 }
 
@@ -95,27 +90,41 @@ fn amqp_deck(chance: &mut Rng) -> Vec<What> {
     deck
 }
 
-/// Before the mutation was applied, after it, and while it is.
-fn gateway_deck() -> Vec<What> {
-    vec![
-        What::Confirm(Fault::Http(503)),
-        What::Confirm(Fault::HttpAfter(502)),
-        What::Confirm(Fault::FailsBefore),
-        What::Confirm(Fault::FailsAfter),
-        What::Confirm(Fault::Hang),
-        What::Confirm(Fault::HangAfter),
-        What::Confirm(Fault::HangLate(LATE_MS)),
-        What::Confirm(Fault::CutBefore),
-        What::Confirm(Fault::CutAfter),
-        What::Confirm(Fault::CutLate(LATE_MS)),
-        What::Confirm(Fault::TruncatedBefore),
-        What::Confirm(Fault::TruncatedAfter),
-        What::Confirm(Fault::Delay(LATE_MS)),
-        What::Confirm(Fault::RateLimited),
-        What::Fetch(Fault::Http(503)),
-        What::Fetch(Fault::Hang),
-        What::Fetch(Fault::TruncatedAfter),
-    ]
+fn gateway_deck(chance: &mut Rng) -> Vec<What> {
+    let mut deck = BROKEN.map(|mode| What::GatewayWire(chance.usize(..2), mode)).to_vec();
+    deck.extend([What::GatewayDown, What::GatewayErrors, What::GatewayHangs]);
+    deck
+}
+
+/// What single calls of the gateway meet by chance, whatever else goes on: before the mutation was applied, after it,
+/// and while it is.
+pub fn shares() -> Vec<Share> {
+    let confirm = [
+        Fault::Http(503),
+        Fault::HttpAfter(502),
+        Fault::FailsBefore,
+        Fault::FailsAfter,
+        Fault::Hang,
+        Fault::HangAfter,
+        Fault::HangLate(LATE_MS),
+        Fault::CutBefore,
+        Fault::CutAfter,
+        Fault::CutLate(LATE_MS),
+        Fault::TruncatedBefore,
+        Fault::TruncatedAfter,
+        Fault::Delay(LATE_MS),
+        Fault::RateLimited,
+        Fault::NotJson,
+    ];
+    let fetch = [Fault::Http(503), Fault::Hang, Fault::CutBefore, Fault::TruncatedBefore];
+    let key = [Fault::Http(503), Fault::NotJson, Fault::TruncatedBefore];
+    let share = |calls, of: f64| move |fault: &Fault| Share::of(calls, *fault, of);
+    confirm
+        .iter()
+        .map(share(Calls::Confirm, 0.012))
+        .chain(fetch.iter().map(share(Calls::Fetch, 0.01)))
+        .chain(key.iter().map(share(Calls::Key, 0.1)))
+        .collect()
 }
 
 struct Plan {
@@ -125,10 +134,10 @@ struct Plan {
 }
 
 impl Plan {
-    /// Fills a lane with one deck after the other until the time is over.
-    fn lane(&mut self, mut deck: impl FnMut(&mut Rng) -> Vec<What>) {
+    /// Fills a lane with one deck after the other until the time is over, with so many seconds between two faults.
+    fn lane(&mut self, pause_s: std::ops::Range<u64>, mut deck: impl FnMut(&mut Rng) -> Vec<What>) {
         let mut chance = self.chance.fork();
-        let mut at = Duration::from_millis(chance.u64(500..3_000));
+        let mut at = Duration::from_millis(chance.u64(500..500 + pause_s.end * 500));
         loop {
             let mut cards = deck(&mut chance);
             chance.shuffle(&mut cards);
@@ -139,7 +148,7 @@ impl Plan {
                     return;
                 }
                 self.all.push(Planned { at, lasts, what });
-                at += lasts + Duration::from_millis(chance.u64(800..4_000));
+                at += lasts + Duration::from_millis(chance.u64(pause_s.start * 1_000..pause_s.end * 1_000));
             }
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nidbridge::simulate::nid::VendorSettings;
+use nidbridge::simulate::nid::{Garbage, Rejects, VendorSettings};
 
 /// Keys that seal nothing but what is made up.
 pub const SEAL_KEYS: &str = "chaos:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -49,6 +49,9 @@ pub fn shared() -> BTreeMap<String, String> {
         ("FRONT_HOLD", "750ms"),
         // 30s: a floor
         ("FRONT_BODY_TIMEOUT", "5s"),
+        // 5s, 1m
+        ("BREAKER_PAUSE", "250ms"),
+        ("BREAKER_PAUSE_MAX", "3s"),
         // 7d, 24h
         ("NID_DEADLINE", "30240s"),
         ("NID_RESEND_AFTER", "72m"),
@@ -57,6 +60,8 @@ pub fn shared() -> BTreeMap<String, String> {
         ("SWEEP_MARGIN", "15s"),
         ("SWEEP_EXPIRING", "72m"),
         ("RETENTION_SEALED", "36h"),
+        ("TOKEN_INTERVAL", "3s"),
+        ("TOKEN_RENEW_UNTIL", "36h"),
         ("LOG_FORMAT", "json"),
         ("LOG_FILTER", "info,nidbridge=debug,lapin=off"),
     ];
@@ -66,15 +71,25 @@ pub fn shared() -> BTreeMap<String, String> {
 /// An ID system with something of every manner and bad manner.
 pub fn vendor() -> VendorSettings {
     VendorSettings {
-        latency_min: Duration::ZERO,
+        latency_min: Duration::from_millis(5),
         latency_max: Duration::from_millis(300),
         reject: 0.08,
+        // So that the end of a record does not depend on which of its submissions got through.
+        rejects: Rejects::EveryTime,
+        at_once: 0.1,
+        contradict: 0.08,
         retry: 0.05,
         pending: 0.1,
         duplicate: 0.1,
         late: 0.04,
         late_by: Duration::from_secs(4),
         garbage: 0.1,
+        // Well formed and final, these count for the answer where they are taken in first, as a contradiction does; of
+        // that it is known beforehand who gets one.
+        garbage_kinds: Garbage::ALL
+            .into_iter()
+            .filter(|kind| !matches!(kind, Garbage::Contradiction | Garbage::IdOfAnother))
+            .collect(),
         ..VendorSettings::default()
     }
 }

@@ -1,7 +1,7 @@
 //! The stage: broker, ledger, both simulated sides, and the bridge between them with a breakable wire before each
 //! thing that it talks to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use nidbridge::ledger::{Ledger, LedgerSettings};
 use nidbridge::seal::Sealer;
 use nidbridge::simulate::nid::{NidSim, VendorSettings};
 use nidbridge::simulate::opencrvs::{OpencrvsSettings, OpencrvsSim};
-use nidbridge::simulate::rabbitmq::Cluster;
+use nidbridge::simulate::population::{Declaration, Mix, Population};
+use nidbridge::simulate::rabbitmq::{Cluster, Control};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 use url::Url;
@@ -40,7 +41,7 @@ pub struct Role {
 pub struct Stage {
     pub dir: PathBuf,
     pub cluster: Mutex<Cluster>,
-    pub nodes: usize,
+    pub controls: Vec<Control>,
     pub management: Vec<u16>,
     pub operator: (String, String),
     pub postgres: Mutex<Postgres>,
@@ -49,12 +50,12 @@ pub struct Stage {
     pub vendor_wire: Wire,
     pub ledger: Ledger,
     pub ledger_url: String,
-    pub rotated: std::sync::Mutex<Option<jiff::Timestamp>>,
+    pub people: HashMap<String, Declaration>,
     pub roles: Vec<Role>,
     pub front: Url,
     pub http: reqwest::Client,
-    vendor: Link,
-    _nginx: Nginx,
+    pub vendor: Link,
+    nginx: Nginx,
 }
 
 impl Stage {
@@ -69,6 +70,9 @@ impl Stage {
         let database = postgres.database();
         let ledger_url = postgres::url(postgres.port(), &database);
         let ledger = ledger(&ledger_url).await;
+        let people = Population::new(options.seed, Mix::default());
+        let people = people.take(usize::try_from(options.registrations).expect("so many"));
+        let people = people.map(|declaration| (declaration.record.clone(), declaration)).collect();
         let mut wiring = Wiring {
             dir: dir.to_owned(),
             nodes: cluster.amqp_ports(),
@@ -97,11 +101,11 @@ impl Stage {
         let (user, password) = cluster.operator();
         let operator = (user.to_owned(), password.expose_secret().to_owned());
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
-        let (nodes, management) = (cluster.size(), cluster.management_ports());
+        let (management, controls) = (cluster.management_ports(), cluster.controls());
         let stage = Self {
             dir: dir.to_owned(),
             cluster: Mutex::new(cluster),
-            nodes,
+            controls,
             management,
             operator,
             postgres: Mutex::new(postgres),
@@ -110,12 +114,12 @@ impl Stage {
             vendor_wire,
             ledger,
             ledger_url,
-            rotated: std::sync::Mutex::default(),
+            people,
             roles,
             front,
             http,
             vendor,
-            _nginx: nginx,
+            nginx,
         };
         stage.ready().await;
         stage
@@ -126,12 +130,20 @@ impl Stage {
             let what = format!("{} is ready", role.process.recipe.name);
             eventually(SOON, &what, async || role.process.ready(&self.http).await.then_some(())).await;
         }
-        eventually(SOON, "nginx is ready", async || self._nginx.answers().then_some(())).await;
+        eventually(SOON, "nginx is ready", async || self.nginx.answers().then_some(())).await;
     }
 
     /// The roles of a kind.
     pub fn of(&self, role: &str) -> Vec<&Role> {
         self.roles.iter().filter(|one| one.process.recipe.role == role).collect()
+    }
+
+    /// How often the processes of a kind have said something in their logs.
+    pub fn said(&self, role: &str, what: &str) -> u64 {
+        let logs =
+            self.of(role).into_iter().map(|one| self.dir.join(format!("{}.log", one.process.recipe.name)));
+        let texts = logs.filter_map(|log| std::fs::read_to_string(log).ok());
+        texts.map(|text| text.matches(what).count() as u64).sum()
     }
 
     /// Asks the management API of the first node that answers.
@@ -185,7 +197,7 @@ async fn broker(options: &Options, dir: &Path) -> Cluster {
         ["set_permissions", "-p", vhost, vendor, "^$", "^nid\\.replies$", requests],
         ["set_topic_permissions", "-p", vhost, vendor, "nid.replies", "^reply\\.", "^$"],
     ] {
-        let mut command = cluster.control(0).expect("a node");
+        let mut command = cluster.controls()[0].command();
         let done = command.args(words).output().expect("rabbitmqctl");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }

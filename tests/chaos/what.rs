@@ -1,7 +1,5 @@
 //! The kinds of fault.
 
-use nidbridge::simulate::opencrvs::Fault;
-
 use super::wire::Mode;
 
 /// One fault. Numbers are those of processes of a kind, or of nodes.
@@ -31,10 +29,10 @@ pub enum What {
     LedgerCrash,
     /// Between a process and the ledger.
     LedgerWire(Kind, usize, Mode),
-    /// `confirmRegistration` goes wrong.
-    Confirm(Fault),
-    /// `fetchRegistration` goes wrong.
-    Fetch(Fault),
+    /// Every call fails before anything was done.
+    GatewayErrors,
+    /// No call is answered, and every confirmation was applied.
+    GatewayHangs,
     /// Between a confirmer and the gateway.
     GatewayWire(usize, Mode),
     GatewayDown,
@@ -42,6 +40,7 @@ pub enum What {
     KeyRotation,
     /// The ID system reads and does not answer.
     VendorSilent,
+    VendorKill,
 }
 
 /// A kind of process.
@@ -85,13 +84,14 @@ impl What {
             Self::VendorAmqp(mode) => format!("vendor_amqp_{}", mode.name()),
             Self::LedgerCrash => "ledger_crash".to_owned(),
             Self::LedgerWire(_, _, mode) => format!("ledger_{}", mode.name()),
-            Self::Confirm(fault) => format!("gateway_confirm_{}", fault.name()),
-            Self::Fetch(fault) => format!("gateway_fetch_{}", fault.name()),
+            Self::GatewayErrors => "gateway_errors".to_owned(),
+            Self::GatewayHangs => "gateway_hangs".to_owned(),
             Self::GatewayWire(_, mode) => format!("gateway_{}", mode.name()),
             Self::GatewayDown => "gateway_down".to_owned(),
             Self::AuthDown => "auth_down".to_owned(),
             Self::KeyRotation => "key_rotation".to_owned(),
             Self::VendorSilent => "vendor_silent".to_owned(),
+            Self::VendorKill => "vendor_kill".to_owned(),
         }
     }
 
@@ -103,7 +103,7 @@ impl What {
             Self::Freeze(..) => (3_500, 9_000),
             Self::FreezeLong(..) => (35_000, 38_000),
             // most of it is the node's way back
-            Self::NodeKill(_) | Self::NodeTerminate(_) | Self::LeaderKill => (13_000, 16_000),
+            Self::NodeKill(_) | Self::NodeTerminate(_) | Self::LeaderKill => (20_000, 25_000),
             Self::NodeFreeze(_) => (5_000, 12_000),
             Self::Partition(_) => (9_000, 14_000),
             Self::MemoryAlarm => (3_000, 5_000),
@@ -117,9 +117,9 @@ impl What {
                 Mode::Cut | Mode::Open => (200, 1_500),
                 Mode::DeafServer | Mode::DeafClient | Mode::Blackhole => (2_000, 7_000),
             },
-            Self::Confirm(_) | Self::Fetch(_) => (1_500, 3_000),
+            Self::GatewayErrors | Self::GatewayHangs => (2_000, 4_000),
             Self::GatewayDown | Self::AuthDown => (2_000, 5_000),
-            Self::VendorSilent => (3_000, 8_000),
+            Self::VendorSilent | Self::VendorKill => (3_000, 8_000),
         }
     }
 
@@ -142,13 +142,14 @@ impl What {
             | Self::VendorAmqp(_)
             | Self::LedgerCrash
             | Self::LedgerWire(..)
-            | Self::Confirm(_)
-            | Self::Fetch(_)
+            | Self::GatewayErrors
+            | Self::GatewayHangs
             | Self::GatewayWire(..)
             | Self::GatewayDown
             | Self::AuthDown
             | Self::KeyRotation
-            | Self::VendorSilent => None,
+            | Self::VendorSilent
+            | Self::VendorKill => None,
         }
     }
 }

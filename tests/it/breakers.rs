@@ -12,7 +12,7 @@ use crate::harness::world::{SOON, World};
 const MANY: usize = 50;
 
 async fn submit(world: &World, seed: u64, count: usize) -> Vec<Declaration> {
-    let births = Mix { death: 0.0, marriage: 0.0, ..Mix::default() };
+    let births = Mix { deaths: 0.0, marriages: 0.0, ..Mix::default() };
     let declarations: Vec<_> = Population::new(seed, births).take(count).collect();
     for declaration in &declarations {
         let answered =
@@ -89,18 +89,16 @@ async fn while_the_gateway_is_down_outcomes_wait_in_their_queue_and_everything_b
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_of_the_id_system_stops_only_what_asks_it() {
-    let world = World::with(Engine::Sqlite, &[("BROKER_MAX_LENGTH", "30")]).await;
-    world.nid.hold_consumer().await;
-    let declarations = submit(&world, 83, 28).await;
-    drop(declarations);
-    submit(&world, 84, 20).await;
+    let mut world = World::with(Engine::Sqlite, &[("BROKER_MAX_LENGTH", "30")]).await;
+    world.vendor_leaves().await;
+    submit(&world, 83, 48).await;
     opens(&world, "worker", "id_system").await;
     let recorded = async || (world.ledger.standings().await.ok()?.len() == 48).then_some(());
     eventually(SOON, "all are recorded meanwhile", recorded).await;
     let look = world.look().await;
     let paused = async || (look.depth("requests.amqp.work").await.ok()?.consumers == 0).then_some(());
     eventually(SOON, "nobody takes requests", paused).await;
-    world.nid.let_go();
+    world.vendor_returns();
     all_confirmed_once(&world, 48).await;
 }
 

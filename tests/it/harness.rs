@@ -6,6 +6,8 @@ pub mod eventually;
 pub mod ground;
 pub mod http;
 pub mod ledgers;
+#[path = "../chaos/nginx.rs"]
+pub mod nginx;
 pub mod postgres;
 pub mod proxy;
 mod selftest;

@@ -12,17 +12,21 @@
     reason = "a test fails by panicking"
 )]
 
+mod alerts;
 mod breakers;
 mod broker;
 mod front;
 mod gateway;
 mod harness;
+mod inlets;
+mod leases;
 mod ledger;
 mod model;
 mod operator;
 mod overload;
 mod pipeline;
 mod replies;
+mod rolling;
 mod secrets;
 mod spool;
 mod sweep;

@@ -111,7 +111,7 @@ async fn a_lost_answer_and_a_second_submission_end_as_one_registration(engine: E
 }
 
 /// Waits until the second attempt is on record.
-async fn stands_as_second(world: &World, record: &str) {
+pub async fn stands_as_second(world: &World, record: &str) {
     let record = nidbridge::domain::RecordId::parse(record).unwrap();
     eventually(SOON, "the second attempt is on record", async || {
         let history = world.ledger.history(&record).await.ok()?;

@@ -108,7 +108,7 @@ impl Tally {
             }
             Resumed::NotParked(_) => "it has ended, and nothing goes on from there",
             Resumed::TokenDead => {
-                "its token is dead: OpenCRVS could not be told; an office must settle it there"
+                "its token is dead: `nidbridge tokens replace` gives it another one and lets it go on"
             }
             Resumed::NumberTaken => "another record has the number that NUMBER_TEMPLATE makes for it",
             Resumed::Unknown => "the ledger has no such attempt",

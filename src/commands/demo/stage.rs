@@ -42,8 +42,9 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) async fn set(seed: u64, generations: Generations) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("nidbridge-demo-{}", uuid::Uuid::new_v4().simple()));
+        // The node's guardian removes it, however we end; so all of the demo is in there.
         let tool = config::load(&Sources::default(), Part::Tool).context("the defaults")?.config;
-        let node = Node::start_temporary(&dir.join("rabbitmq"), &parts::topologies(&tool)).await?;
+        let node = Node::start_temporary(&dir, &parts::topologies(&tool)).await?;
         let opencrvs = OpencrvsSim::start(OpencrvsSettings::default()).await?;
         opencrvs.faults().latency(Duration::from_millis(20));
         let config = configuration(&node, &opencrvs, generations, &dir)?;

@@ -10,6 +10,8 @@ const TEMPORARY: &str = ".tmp";
 const CORRUPT: &str = ".corrupt";
 /// A UUID in its usual form.
 const ID_LENGTH: usize = 36;
+/// A time in ours, of a year before our era at that.
+const STAMP_LENGTH: usize = 24;
 
 /// The name of a spooled registration: `20261123T101112.345678Z-<attempt id>.registration`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +33,7 @@ impl Name {
         let (stamp, id) = self.0.strip_suffix(SPOOLED)?.split_at_checked(self.split())?;
         let digits = stamp.strip_suffix('-')?;
         let plain = |c: char| c.is_ascii_digit() || matches!(c, 'T' | 'Z' | '.' | '-');
-        if digits.is_empty() || !digits.chars().all(plain) {
+        if digits.is_empty() || digits.len() > STAMP_LENGTH || !digits.chars().all(plain) {
             return None;
         }
         AttemptId::parse(id).ok().filter(|attempt| attempt.to_string() == id)
@@ -140,6 +142,7 @@ mod tests {
             format!("{text}.bak"),
             format!("notes-{id}.registration"),
             format!("-{id}.registration"),
+            format!("{}Z-{id}.registration", "2".repeat(40)),
             format!("20260102T000000.000000Z-{}.registration", id.to_string().to_uppercase()),
             "ü".repeat(40) + ".registration",
         ] {

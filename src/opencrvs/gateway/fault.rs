@@ -38,8 +38,8 @@ pub enum GatewayFault {
     #[error("the gateway answered with HTTP {0}")]
     Status(u16),
     /// Too many requests.
-    #[error("the gateway asks to wait {} s", .0.as_secs())]
-    Throttled(Duration),
+    #[error("the gateway asks to wait")]
+    Throttled(Option<Duration>),
     /// `Unauthorized`: the token is expired, of another key or for another audience.
     #[error("OpenCRVS refuses the record's token: it has expired, or auth's key was changed")]
     Unauthorized,
@@ -77,7 +77,7 @@ impl GatewayFault {
     pub fn class(&self) -> FaultClass {
         match self {
             Self::Unreachable | Self::LookupFailed | Self::NotFound => FaultClass::Transient,
-            Self::Throttled(after) => FaultClass::Throttled(*after),
+            Self::Throttled(after) => FaultClass::Throttled(after.unwrap_or(PAUSE)),
             Self::Unauthorized
             | Self::RegistrarInactive
             | Self::RecordRefused
@@ -126,7 +126,7 @@ impl GatewayFault {
     pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Self {
         match status {
             // 402 is how the rate limiter of 1.7–1.9 answers REST calls.
-            429 | 402 => Self::Throttled(retry_after.unwrap_or(PAUSE)),
+            429 | 402 => Self::Throttled(retry_after),
             401 | 403 => Self::Unauthorized,
             400 | 404 | 405 | 413 | 415 => Self::Contract,
             other => Self::Status(other),
@@ -146,7 +146,7 @@ impl GatewayFault {
             "GRAPHQL_PARSE_FAILED" | "GRAPHQL_VALIDATION_FAILED" | "BAD_USER_INPUT" | "BAD_REQUEST" => {
                 Self::Contract
             }
-            "RATE_LIMIT_EXCEEDED" => Self::Throttled(PAUSE),
+            "RATE_LIMIT_EXCEEDED" => Self::Throttled(None),
             _ => Self::of_message(message),
         }
     }

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::fault::{Calls, Fault, Share};
 use crate::simulate::spread::{chance, digest};
 
@@ -22,6 +24,9 @@ struct Plan {
     calls: BTreeMap<Calls, u64>,
     deactivated: HashSet<String>,
     latency: Duration,
+    /// Calls that are to be held back, one each.
+    to_hold: Vec<Calls>,
+    held: Vec<(Calls, oneshot::Sender<()>)>,
     index_behind: Duration,
 }
 
@@ -88,6 +93,32 @@ impl Faults {
     /// How long every call of the gateway takes.
     pub fn latency(&self, latency: Duration) {
         self.with(|plan| plan.latency = latency);
+    }
+
+    /// Holds the next call of this kind back until [`Faults::let_go`]; then it goes its way, or the way of the next
+    /// fault, whether or not the caller still waits.
+    pub fn hold_next(&self, calls: Calls) {
+        self.with(|plan| plan.to_hold.push(calls));
+    }
+
+    /// How many calls of this kind are held back now.
+    pub fn held(&self, calls: Calls) -> usize {
+        self.with(|plan| plan.held.iter().filter(|(of, _)| *of == calls).count())
+    }
+
+    /// Lets the calls of this kind go that are held back.
+    pub fn let_go(&self, calls: Calls) {
+        self.with(|plan| plan.held.retain(|(of, _)| *of != calls));
+    }
+
+    /// The gate before this call, if it is to be held back; the end of the channel lets it go.
+    pub(super) fn gate(&self, calls: Calls) -> Option<oneshot::Receiver<()>> {
+        self.with(|plan| {
+            let position = plan.to_hold.iter().position(|of| *of == calls)?;
+            let (gate, opened) = oneshot::channel();
+            plan.held.push((plan.to_hold.remove(position), gate));
+            Some(opened)
+        })
     }
 
     /// How far the search index is behind the records.

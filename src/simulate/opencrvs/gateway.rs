@@ -93,12 +93,16 @@ impl Call {
     /// What the services do, and what they would answer if nothing came in between.
     async fn work(&self) -> (Option<Fault>, Option<Response>) {
         let record = self.text("id").unwrap_or_default();
-        let fault = match self.operation {
-            Operation::Confirm => self.core.faults.take(Calls::Confirm, record),
-            Operation::Fetch => self.core.faults.take(Calls::Fetch, record),
-            Operation::Search => self.core.faults.take(Calls::Search, ""),
+        let calls = match self.operation {
+            Operation::Confirm => Some((Calls::Confirm, record)),
+            Operation::Fetch => Some((Calls::Fetch, record)),
+            Operation::Search => Some((Calls::Search, "")),
             Operation::Reject => None,
         };
+        if let Some(gate) = calls.and_then(|(calls, _)| self.core.faults.gate(calls)) {
+            drop(gate.await);
+        }
+        let fault = calls.and_then(|(calls, record)| self.core.faults.take(calls, record));
         let pause = self.core.faults.pause();
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;

@@ -35,6 +35,23 @@ pub struct Cluster {
     guardian: Option<Guardian>,
 }
 
+/// What controls a node.
+#[derive(Debug, Clone)]
+pub struct Control {
+    seat: Seat,
+    dir: PathBuf,
+}
+
+impl Control {
+    /// The command line of `rabbitmqctl`, without what is to be done.
+    pub fn command(&self) -> Command {
+        let mut command = installation::command(CONTROL, &self.seat.dir);
+        identify(&mut command, &self.seat).args(["-n", &self.seat.name]).current_dir(&self.dir);
+        command.stdin(Stdio::null());
+        command
+    }
+}
+
 #[derive(Debug)]
 struct Member {
     seat: Seat,
@@ -54,7 +71,7 @@ impl Cluster {
         topologies: &[Topology],
         advanced: &str,
     ) -> Result<Self, NodeError> {
-        if !Path::new(launch::SERVER).exists() {
+        if !installation::has(launch::SERVER) {
             return Err(NodeError::Missing);
         }
         let ports = free_ports(nodes).map_err(io_error("there are no free ports"))?;
@@ -75,7 +92,9 @@ impl Cluster {
             let dir = cluster.dir.join(name.split('@').next().unwrap_or(name));
             let seat = Seat { name: name.clone(), dir, ports, peers: peers.clone(), cookie: cookie.clone() };
             let topologies = if cluster.members.is_empty() { topologies } else { &[] };
-            furnish(&seat, topologies, &cluster.password).map_err(io_error("its files cannot be written"))?;
+            furnish(&seat, topologies, &cluster.password)
+                .and_then(|()| fs::write(seat.dir.join("advanced.config"), advanced))
+                .map_err(io_error("its files cannot be written"))?;
             let server = start_server(&seat).map_err(io_error("it cannot be started"))?;
             cluster.members.push(Member { seat, server });
             cluster.watch()?;
@@ -171,16 +190,10 @@ impl Cluster {
         self.member(node)?.ready().await
     }
 
-    /// The command line of `rabbitmqctl` for a node.
-    ///
-    /// # Errors
-    /// When there is no such node.
-    pub fn control(&self, node: usize) -> Result<Command, NodeError> {
-        let member = self.members.get(node).ok_or(NodeError::Missing)?;
-        let mut command = installation::command(CONTROL, &member.seat.dir);
-        identify(&mut command, &member.seat).args(["-n", &member.seat.name]).current_dir(&self.dir);
-        command.stdin(Stdio::null());
-        Ok(command)
+    /// What controls each node, whoever else has the cluster at the time.
+    pub fn controls(&self) -> Vec<Control> {
+        let of = |member: &Member| Control { seat: member.seat.clone(), dir: self.dir.clone() };
+        self.members.iter().map(of).collect()
     }
 
     /// Ends all of it, at once: there is nothing in it that anybody wants.

@@ -195,3 +195,35 @@ async fn a_broker_that_is_killed_keeps_what_it_confirmed_and_is_used_again() {
     node.stop().await.unwrap();
     assert!(!dir.exists(), "a temporary node leaves nothing behind");
 }
+
+/// lapin alone runs out of stack over the one, which ends the process, and gives the connection up over the others; the
+/// broker would bring them back for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_no_client_could_read_comes_without_what_is_wrong_with_it() {
+    let ground = Ground::fresh().await;
+    let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
+    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings);
+    let link = ground.link(topology).await;
+    let nested = format!(r#"{}"x"{}"#, r#"{"a":"#.repeat(3_000), "}".repeat(3_000));
+    let (vhost, api) = (ground.vhost.clone(), ground.api().clone());
+    let published = tokio::task::spawn_blocking(move || {
+        for headers in ["{}", nested.as_str()] {
+            let message = format!(
+                r#"{{"properties":{{"message_id":"m","headers":{headers}}},"routing_key":"story.work","payload":"body","payload_encoding":"string"}}"#
+            );
+            let answer = api.must("POST", &format!("/exchanges/{vhost}/amq.default/publish"), &message);
+            assert!(answer.contains(r#""routed":true"#), "{answer}");
+        }
+    });
+    published.await.expect("two messages");
+    let (tell, mut done) = mpsc::unbounded_channel();
+    let running = Running::start(&link, &queue, consumer(), move |message| {
+        tell.send((message.id, message.body)).unwrap();
+        async { Settlement::Done }
+    });
+    let (one, two) = (told(&mut done).await, told(&mut done).await);
+    assert_eq!(one, (Some("m".to_owned()), "body".into()));
+    assert_eq!(two, (None, "body".into()), "its properties are left out");
+    running.stop().await;
+    assert_eq!(link.depth(queue.name()).await.unwrap().ready, 0);
+}

@@ -157,6 +157,35 @@ impl World {
         proxy
     }
 
+    /// A proxy between the gateway and every role that is started from now on.
+    pub async fn proxy_to_gateway(&mut self) -> ChaosProxy {
+        let proxy = ChaosProxy::before(port_of(&self.opencrvs.gateway_url())).await;
+        self.set("GATEWAY_URL", &format!("http://127.0.0.1:{}", proxy.port()));
+        proxy
+    }
+
+    /// A proxy between auth and a role, from its next start on.
+    pub async fn proxy_to_auth(&mut self, role: &'static str) -> ChaosProxy {
+        let proxy = ChaosProxy::before(port_of(&self.opencrvs.auth_url())).await;
+        self.set_for(role, "AUTH_URL", &format!("http://127.0.0.1:{}", proxy.port()));
+        proxy
+    }
+
+    /// The vendor is gone; what it had in hand goes back to its queues.
+    pub async fn vendor_leaves(&mut self) {
+        self.nid.kill().await;
+        self.vendor.clone().close().await;
+    }
+
+    /// It is back.
+    pub fn vendor_returns(&mut self) {
+        let settings =
+            LinkSettings { apply_topology: false, ..LinkSettings::new("vendor", self.ground.vendor_url()) };
+        let nothing = Topology::of(&self.ground.nid_vhost, &[], &self.ground.settings);
+        self.vendor = Link::open(&settings, nothing, std::sync::Arc::default());
+        self.nid.restart(&self.vendor);
+    }
+
     /// Starts a role as a process of its own; its log goes to the world's directory.
     pub fn start(&mut self, role: &'static str) {
         self.start_as(role, role);
@@ -369,6 +398,10 @@ impl Drop for World {
             drop(std::fs::remove_dir_all(&self.dir));
         }
     }
+}
+
+fn port_of(url: &str) -> u16 {
+    Url::parse(url).expect("a URL").port().expect("a port")
 }
 
 /// The request id of a record.

@@ -1,0 +1,69 @@
+//! One try to connect, for a command that would rather end than wait: is it the broker that is away, or are we refused?
+//!
+//! Invariant: a password is in no answer.
+
+use std::time::Duration;
+
+use lapin::types::{LongString, ShortString};
+use lapin::{Connection, ConnectionProperties, ErrorKind};
+
+use super::connection::spell;
+use super::error::BrokerError;
+use super::link::LinkSettings;
+
+/// RabbitMQ's answer to a wrong user or password.
+const ACCESS_REFUSED: u16 = 403;
+/// Its answer to a vhost that is not there or that the user may not use.
+const NOT_ALLOWED: u16 = 530;
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// What a try came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reached {
+    /// The broker lets us in.
+    Yes,
+    /// It does not, and will not until somebody changes something.
+    Refused(String),
+    /// It cannot be reached at the moment.
+    Away(String),
+}
+
+impl LinkSettings {
+    /// The vhost of the URL; `None` for one that cannot be read.
+    pub fn vhost(&self) -> Option<String> {
+        self.uri().map(|uri| uri.vhost)
+    }
+
+    /// Connects once and closes again.
+    pub async fn reach(&self) -> Reached {
+        let Some(uri) = self.uri() else { return Reached::Refused(BrokerError::Url.to_string()) };
+        super::link::install_crypto();
+        let (user, vhost) = (uri.authority.userinfo.username.clone(), uri.vhost.clone());
+        let name = format!("nidbridge {} probe", self.name);
+        let properties = ConnectionProperties::default().with_connection_name(LongString::from(name));
+        let patience = self.heartbeat.max(Duration::from_secs(2));
+        match tokio::time::timeout(patience, Connection::connect_uri(uri, properties)).await {
+            Ok(Ok(connection)) => {
+                // Whether the close is answered says nothing about the next connection.
+                drop(tokio::time::timeout(CLOSING, connection.close(200, ShortString::default())).await);
+                Reached::Yes
+            }
+            Ok(Err(cause)) => refusal(&cause, &user, &vhost),
+            Err(_) => Reached::Away(BrokerError::Slow(patience).to_string()),
+        }
+    }
+}
+
+fn refusal(cause: &lapin::Error, user: &str, vhost: &str) -> Reached {
+    let ErrorKind::ProtocolError(answer) = cause.kind() else { return Reached::Away(spell(cause)) };
+    match answer.get_id() {
+        ACCESS_REFUSED => Reached::Refused(format!(
+            "RabbitMQ does not take the user `{user}` with this password: put them right"
+        )),
+        NOT_ALLOWED => Reached::Refused(format!(
+            "RabbitMQ has no vhost `{vhost}`, or the user `{user}` may not use it: make it and grant it (`nidbridge \
+             topology print` prints definitions), or name another"
+        )),
+        _ => Reached::Away(spell(cause)),
+    }
+}

@@ -1,0 +1,209 @@
+//! Parked messages go back to work, when an operator says so.
+//!
+//! Invariant: a message is taken out of its parking place only when the broker has confirmed it in the work queue; a
+//! process that dies in between leaves it in both, and every stage takes a duplicate for what it is. Who sent it back
+//! and why travels with it.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicGetOptions};
+use lapin::types::ShortString;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::within;
+use super::delivery::Incoming;
+use super::error::{BrokerError, PublishError};
+use super::link::Link;
+use super::message::{Letter, Target, short};
+use super::names;
+use super::settle::is_the_brokers;
+
+/// Headers that say how a message was parked, and not what it is.
+const OF_THE_PARKING: [&str; 4] =
+    [names::CAUSE, names::PARKED_AT, names::WORKER_VERSION, names::ORIGINAL_QUEUE];
+
+/// From where to where, how many, and in whose name.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    /// The parking place.
+    pub from: String,
+    /// The work queue.
+    pub to: String,
+    /// Messages that are looked at, at most.
+    pub look: usize,
+    /// Messages that go back, at most.
+    pub most: usize,
+    /// Who sends them back.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What is to become of a parked message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pick {
+    /// It goes back to work, with this body.
+    Replay(Bytes),
+    /// It stays where it is.
+    Leave,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// Messages that went back to work.
+    pub moved: usize,
+    /// Messages that were looked at.
+    pub seen: usize,
+    /// Why it ended before its time.
+    pub stopped: Option<PublishError>,
+}
+
+/// Why nothing (more) could be sent back.
+#[derive(Debug, thiserror::Error)]
+#[error("{moved} went back to work before it broke off")]
+pub struct ReplayFault {
+    /// Messages that went back to work until then.
+    pub moved: usize,
+    /// What broke off.
+    #[source]
+    pub cause: BrokerError,
+}
+
+impl Link {
+    /// Moves what is picked from the front of a parking place to its work queue. What stays is put back as it was, when
+    /// all is done; each look counts as a delivery.
+    ///
+    /// # Errors
+    /// [`ReplayFault`] when the broker is away or has no such queue.
+    pub async fn replay(
+        &self,
+        replay: &Replay,
+        stop: &CancellationToken,
+        mut pick: impl FnMut(&Incoming) -> Pick,
+    ) -> Result<Replayed, ReplayFault> {
+        let mut done = Replayed::default();
+        match self.turn(replay, stop, &mut pick, &mut done).await {
+            Ok(()) => Ok(done),
+            Err(cause) => Err(ReplayFault { moved: done.moved, cause }),
+        }
+    }
+
+    async fn turn(
+        &self,
+        replay: &Replay,
+        stop: &CancellationToken,
+        pick: &mut impl FnMut(&Incoming) -> Pick,
+        done: &mut Replayed,
+    ) -> Result<(), BrokerError> {
+        // What is parked again meanwhile, perhaps one of these, is not for this turn.
+        let there = usize::try_from(self.depth(&replay.from).await?.ready).unwrap_or(usize::MAX);
+        let wire = self.wire()?;
+        let channel = within(async { Ok(wire.connection.create_channel().await?) }).await?;
+        let from = short(&replay.from, "the queue's name")
+            .map_err(|fault| BrokerError::from(lapin::Error::from(std::io::Error::other(fault))))?;
+        while done.seen < there.min(replay.look) && done.moved < replay.most && !stop.is_cancelled() {
+            let get = channel.basic_get(from.clone(), BasicGetOptions::default());
+            let Some(mut got) = within(async { Ok(get.await?) }).await? else { break };
+            let message = Incoming::read(&mut got.delivery, &wire.user, Timestamp::now());
+            done.seen += 1;
+            // Held until the channel is closed, which puts it back.
+            let Pick::Replay(body) = pick(&message) else { continue };
+            let letter = again(message, body, replay, Timestamp::now());
+            if let Err(fault) = self.publisher().send(Target::queue(&replay.to), letter).await {
+                done.stopped = Some(fault);
+                break;
+            }
+            acknowledge(&got.delivery).await?;
+            done.moved += 1;
+        }
+        within(async { Ok(channel.close(200, ShortString::default()).await?) }).await
+    }
+}
+
+async fn acknowledge(delivery: &Delivery) -> Result<(), BrokerError> {
+    let acked = within(async { Ok(delivery.acker.ack(BasicAckOptions::default()).await?) }).await?;
+    if acked {
+        Ok(())
+    } else {
+        Err(BrokerError::Away("the channel ended before a message was taken out".to_owned()))
+    }
+}
+
+/// The same message, tried anew from the first delay step, with a trace of who sent it back.
+fn again(message: Incoming, body: Bytes, replay: &Replay, now: Timestamp) -> Letter {
+    let mut headers = message.headers;
+    headers.retain(|name, _| !is_the_brokers(name) && !OF_THE_PARKING.contains(&name.as_str()));
+    let mut note = |name: &str, value: String| headers.insert(name.to_owned(), value);
+    note(names::ATTEMPT, "0".to_owned());
+    note(names::FIRST_SEEN, message.first_seen.to_string());
+    note(names::ORIGINAL_EXCHANGE, message.exchange);
+    note(names::ORIGINAL_KEY, message.routing_key);
+    note(names::REPLAYED_AT, now.to_string());
+    note(names::REPLAYED_BY, replay.by.clone());
+    note(names::REPLAY_REASON, replay.reason.clone());
+    if let Some(user) = message.user_id {
+        note(names::ORIGINAL_USER, user);
+    }
+    Letter {
+        id: message.id,
+        kind: message.kind,
+        content_type: message.content_type,
+        correlation_id: message.correlation_id,
+        headers,
+        body,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn what_goes_back_is_what_came_less_its_parking_and_says_who_sent_it() {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let message = Incoming {
+            id: Some("m".into()),
+            kind: Some("k.v1".into()),
+            content_type: None,
+            correlation_id: None,
+            user_id: Some("vendor".into()),
+            headers: BTreeMap::from([
+                header("traceparent", "t"),
+                header("x-death", "1"),
+                header(names::CAUSE, "malformed"),
+                header(names::PARKED_AT, "then"),
+            ]),
+            attempt: 7,
+            first_seen: Timestamp::UNIX_EPOCH,
+            redelivered: true,
+            exchange: "e".into(),
+            routing_key: "r".into(),
+            body: Bytes::from_static(b"sealed"),
+        };
+        let replay = Replay {
+            from: "q.parked".into(),
+            to: "q".into(),
+            look: 1,
+            most: 1,
+            by: "ada".into(),
+            reason: "mended".into(),
+        };
+        let letter = again(message, Bytes::from_static(b"body"), &replay, Timestamp::UNIX_EPOCH);
+        let expected = BTreeMap::from([
+            header("traceparent", "t"),
+            header(names::ATTEMPT, "0"),
+            header(names::FIRST_SEEN, "1970-01-01T00:00:00Z"),
+            header(names::ORIGINAL_EXCHANGE, "e"),
+            header(names::ORIGINAL_KEY, "r"),
+            header(names::ORIGINAL_USER, "vendor"),
+            header(names::REPLAYED_AT, "1970-01-01T00:00:00Z"),
+            header(names::REPLAYED_BY, "ada"),
+            header(names::REPLAY_REASON, "mended"),
+        ]);
+        assert_eq!((letter.headers, &letter.body[..]), (expected, &b"body"[..]));
+    }
+}

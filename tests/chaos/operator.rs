@@ -1,0 +1,33 @@
+//! What an operator does who was told.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use nidbridge::simulate::opencrvs::Claims;
+use tokio::process::Command;
+
+use super::stage::Stage;
+
+/// Gives every registration whose token is worthless a fresh one, out of the token of an active user, as
+/// `token_orphaned` asks for.
+pub async fn replace_tokens(stage: &Stage) {
+    let claims = stage.opencrvs.record_claims("no-record");
+    let claims = Claims { record_id: None, scope: vec!["register".to_owned()], ..claims };
+    let file = stage.dir.join("user.jwt");
+    std::fs::write(&file, stage.opencrvs.mint(&claims).expect("a token")).expect("a file");
+    let log = std::fs::File::options().create(true).append(true).open(stage.dir.join("operator.log"));
+    let log = log.expect("a log");
+    let confirmer = stage.of("confirmer")[0];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nidbridge"));
+    command
+        .args(["tokens", "replace", "--all-orphaned", "--subject-token-file"])
+        .arg(&file)
+        .env_clear()
+        .envs(&confirmer.process.recipe.environment)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a log"))
+        .stderr(log)
+        .kill_on_drop(true);
+    // What did not work is tried again in a moment.
+    drop(tokio::time::timeout(Duration::from_secs(30), command.status()).await);
+}

@@ -1,0 +1,8 @@
+#![no_main]
+
+#[path = "../../it/inlets/checks/gateway.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    checks::check(input);
+});

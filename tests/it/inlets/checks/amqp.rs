@@ -1,0 +1,70 @@
+//! What holds for every message that the broker brings: its properties as they stand on the wire, then the body.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use nidbridge::broker::{Delay, Incoming, Settlement, WorkQueue, names};
+use nidbridge::domain::Cause;
+use nidbridge::inlets::amqp::{read, settle};
+
+/// The user whom we connect as.
+pub const US: &str = "nidbridge";
+/// Properties travel in one frame, and the smallest that a broker may ask for has 4 KiB; RabbitMQ's has 128.
+const ONE_FRAME: usize = 64 * 1024;
+
+/// Reads it as a stage does, tries it again later, and parks it.
+pub fn check(input: &[u8]) {
+    let split = usize::from(input.first().copied().unwrap_or_default()) * 16;
+    let (properties, body) = input.split_at(split.min(input.len()));
+    drop(message(properties.get(1..).unwrap_or_default(), body));
+    drop(message(input, b""));
+}
+
+/// The same with the two apart.
+pub fn message(properties: &[u8], body: &[u8]) -> Option<Incoming> {
+    let now = Timestamp::UNIX_EPOCH;
+    let message = read(properties, body, US, now)?;
+    assert_eq!(message.body, body);
+    assert!(format!("{message:?}").len() < 2_048, "what a vendor writes does not fill a log");
+    if message.user_id.as_deref() != Some(US) && !message.headers.contains_key(names::ORIGINAL_USER) {
+        assert_eq!((message.attempt, message.first_seen), (0, now), "only our own word counts");
+        assert_eq!((message.exchange.as_str(), message.routing_key.as_str()), ("exchange", "key"));
+    }
+    let queue = WorkQueue::new("q", &[Duration::from_secs(5)], &[]);
+    let later = Settlement::Delay { step: Delay::Next, cause: Cause::LedgerUnavailable };
+    let parked = Settlement::Park { cause: Cause::Malformed, body: None };
+    let again = follows(&message, later, &queue, now);
+    assert_eq!(again.attempt, message.attempt.saturating_add(1));
+    let kept = follows(&again, parked, &queue, now);
+    assert_eq!(kept.attempt, again.attempt);
+    Some(message)
+}
+
+/// Everything that tells what a message is and whence comes through, however often it is put off.
+fn follows(message: &Incoming, settlement: Settlement, queue: &WorkQueue, now: Timestamp) -> Incoming {
+    let after = settle(message.clone(), settlement, queue, US, now);
+    let after = after.unwrap_or_else(|cause| panic!("it could go nowhere: {cause}")).expect("a follow-up");
+    let what = |message: &Incoming| {
+        let Incoming { id, kind, content_type, correlation_id, user_id, exchange, routing_key, .. } = message;
+        let texts = [id, kind, content_type, correlation_id, user_id].map(Clone::clone);
+        (texts, exchange.clone(), routing_key.clone(), message.first_seen, message.body.clone())
+    };
+    let ((texts, rest), (texts_before, rest_before)) = (split(what(&after)), split(what(message)));
+    assert_eq!(rest, rest_before);
+    assert_eq!(texts[..4], texts_before[..4]);
+    // Without a user the broker vouched for nobody, and the copy is ours.
+    assert_eq!(texts[4].as_deref(), texts_before[4].as_deref().or(Some(US)));
+    let size: usize = after.headers.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+    assert!(size <= ONE_FRAME, "headers of {size} bytes");
+    for odd in ["CC", "BCC", "x-death", "x-delivery-count"] {
+        assert!(!after.headers.contains_key(odd), "{odd} asks the broker for something");
+    }
+    after
+}
+
+type What = ([Option<String>; 5], String, String, Timestamp, bytes::Bytes);
+
+fn split(what: What) -> ([Option<String>; 5], (String, String, Timestamp, bytes::Bytes)) {
+    let (texts, exchange, key, seen, body) = what;
+    (texts, (exchange, key, seen, body))
+}

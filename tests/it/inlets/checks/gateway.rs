@@ -1,0 +1,41 @@
+//! What holds for every answer of the gateway: two bytes of status, then the body.
+
+use std::time::Duration;
+
+use nidbridge::inlets::opencrvs::{answer, seen};
+use nidbridge::opencrvs::{FaultClass, GatewayFault};
+use serde_json::Value;
+
+/// Reads it as the confirmer does, after a write.
+pub fn check(input: &[u8]) {
+    let Some((status, body)) = input.split_first_chunk::<2>() else { return };
+    // Mostly 200, as GraphQL has it.
+    let status = match u16::from_be_bytes(*status) {
+        odd if odd % 4 == 0 => odd / 4,
+        _ => 200,
+    };
+    drop(status_and_body(status, body));
+}
+
+/// The same with the two apart.
+pub fn status_and_body(status: u16, body: &[u8]) -> Option<Result<Value, GatewayFault>> {
+    let wait = Some(Duration::from_secs(7));
+    let read = answer(status, wait, body)?;
+    assert_eq!(Some(&read), answer(status, wait, body).as_ref(), "the same answer is read in the same way");
+    let errors = serde_json::from_slice::<Value>(body).ok().and_then(|body| body.get("errors").cloned());
+    let some = errors.as_ref().and_then(Value::as_array).is_some_and(|errors| !errors.is_empty());
+    match &read {
+        Ok(data) => {
+            assert!((200..300).contains(&status) && !some && !data.is_null());
+            drop(seen(data));
+        }
+        Err(fault) => {
+            assert!(format!("{fault} {fault:?}").len() < 256, "{fault}");
+            let sure = fault.class() != FaultClass::Ambiguous;
+            // What says nothing of a write may not be taken for a sign that there was none.
+            assert!(!(sure && (500..600).contains(&status)), "{status}: {fault}");
+            assert!(!(sure && (200..300).contains(&status) && !some), "{status}: {fault}");
+        }
+    }
+    Some(read)
+}

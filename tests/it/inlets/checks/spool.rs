@@ -1,0 +1,34 @@
+//! What holds for every file of the spool's directory: what is in it, and what it is called.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use nidbridge::domain::RegistrationMessage;
+use nidbridge::inlets::spool::{attempt, name, read, write};
+
+/// Reads it as the relay does, as it is and with a checksum that is right, and takes it for a name.
+pub fn check(input: &[u8]) -> Option<RegistrationMessage> {
+    drop(content(input));
+    if let Ok(text) = std::str::from_utf8(input)
+        && let Some(attempt) = attempt(text)
+    {
+        assert!(text.contains(&attempt.to_string()) && text.len() < 128, "{text:?}");
+        assert!(!text.contains(['/', '\0']), "a name leads nowhere else");
+    }
+    content(&sealed(input))
+}
+
+/// Bytes under a checksum that is right.
+pub fn sealed(content: &[u8]) -> Vec<u8> {
+    let checksum = URL_SAFE_NO_PAD.encode(digest(&SHA256, content));
+    [format!("nidbridge-spool.v1 {checksum}\n").as_bytes(), content].concat()
+}
+
+fn content(file: &[u8]) -> Option<RegistrationMessage> {
+    let (message, trace) = read(file)?;
+    let written = write(&message, &trace).expect("what was read can be written");
+    assert_eq!(read(&written), Some((message.clone(), trace)), "what is written is what was read");
+    let key = &message.registration.key;
+    assert_eq!(attempt(&name(key)), Some(key.id()), "{}", name(key));
+    Some(message)
+}

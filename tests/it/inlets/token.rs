@@ -1,0 +1,113 @@
+//! Record tokens: what auth signs is judged by its claims, and by nothing that is not signed.
+
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use nidbridge::opencrvs::TokenFault;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+
+use super::checks::token::Auth;
+
+static AUTH: LazyLock<Auth> = LazyLock::new(Auth::new);
+
+const SCOPE: &str = "record.confirm-registration";
+const AUDIENCE: &str = "opencrvs:countryconfig-user";
+const NAMES: [&str; 8] =
+    [SCOPE, AUDIENCE, "opencrvs:auth-service", "record-1", "exp", "aud", "scope", "recordId"];
+
+fn claims() -> Value {
+    json!({
+        "iss": "opencrvs:auth-service", "aud": [AUDIENCE, "opencrvs:gateway-user"], "sub": "registrar",
+        "scope": [SCOPE], "iat": 1, "exp": Timestamp::now().as_second() + 600, "recordId": "record-1",
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 384, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_token_is_good_exactly_when_each_of_its_claims_is(
+        iss in prop_oneof![4 => Just(json!("opencrvs:auth-service")), 1 => super::json(&NAMES)],
+        aud in prop_oneof![4 => Just(json!([AUDIENCE])), 1 => Just(json!(AUDIENCE)), 1 => super::json(&NAMES)],
+        scope in prop_oneof![4 => Just(json!([SCOPE])), 1 => Just(json!(format!("a {SCOPE}"))), 1 => super::json(&NAMES)],
+        record in prop_oneof![4 => Just(json!("record-1")), 1 => super::json(&NAMES), 1 => "\\PC{60,70}".prop_map(Value::from)],
+        left in prop_oneof![4 => Just(600_i64), 1 => -700_i64..700, 1 => any::<i32>().prop_map(i64::from)],
+    ) {
+        let exp = Timestamp::now().as_second() + left;
+        let claims = json!({ "iss": iss, "aud": aud, "scope": scope, "recordId": record, "exp": exp });
+        let read = AUTH.check(claims.to_string().as_bytes());
+        let has = |value: &Value, wanted: &str| {
+            value == wanted || value.as_array().is_some_and(|all| {
+                all.iter().all(Value::is_string) && all.iter().any(|one| one == wanted)
+            })
+        };
+        let scoped = has(&scope, SCOPE) || scope.as_str().is_some_and(|text| text.split(' ').any(|one| one == SCOPE));
+        let named = record.as_str().is_some_and(|id| {
+            (1..=64).contains(&id.chars().count()) && !id.chars().any(char::is_control)
+        });
+        // An issuer may be a list, too, by the standard's library; auth never writes one.
+        let good = has(&iss, "opencrvs:auth-service") && has(&aud, AUDIENCE) && scoped && named && left > 5;
+        if !(-5..=5).contains(&left) {
+            prop_assert_eq!(read.is_ok(), good, "{} {:?}", claims, read.err());
+        }
+        if let Ok(token) = read {
+            prop_assert_eq!(Some(token.record.as_str()), record.as_str());
+            prop_assert_eq!(token.expires_at.as_second(), exp);
+        }
+    }
+
+    #[test]
+    fn any_claims_that_are_signed_are_judged_and_never_shown(claims in super::json(&NAMES)) {
+        let text = claims.to_string();
+        if let Err(fault) = AUTH.check(text.as_bytes()) {
+            prop_assert!(fault != TokenFault::Signature && fault != TokenFault::NoKey);
+        }
+    }
+
+    #[test]
+    fn a_letter_more_less_or_other_makes_it_no_token_of_auths(at in any::<Index>(), letter in "[A-Za-z0-9._ =-]", cut in any::<bool>()) {
+        let token = AUTH.token(claims().to_string().as_bytes());
+        prop_assert!(AUTH.judge(&token).is_ok());
+        let at = at.index(token.len() - 1);
+        let mut other = token.clone();
+        match cut {
+            true => other.truncate(at),
+            false => other.replace_range(at..=at, &letter),
+        }
+        prop_assert!(other == token || AUTH.judge(&other).is_err(), "{} at {}", letter, at);
+    }
+
+    #[test]
+    fn no_text_takes_the_front_down(text in ".{0,200}", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(AUTH.judge(&text).is_err());
+        prop_assert!(AUTH.check(&bytes).is_err());
+    }
+}
+
+#[test]
+fn another_algorithm_in_the_header_is_not_auths() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let token = AUTH.token(claims().to_string().as_bytes());
+    let (_, signed) = token.split_once('.').unwrap();
+    let deep = format!(r#"{{"alg":"RS256","x":{}1{}}}"#, "[".repeat(20_000), "]".repeat(20_000));
+    for header in
+        [r#"{"alg":"none"}"#, r#"{"alg":"HS256"}"#, r#"{"alg":"RS512"}"#, r#"{"alg":7}"#, "{}", "", &deep]
+    {
+        let token = format!("{}.{signed}", URL_SAFE_NO_PAD.encode(header));
+        assert!(AUTH.judge(&token).is_err(), "{}", &header[..header.len().min(40)]);
+    }
+}
+
+#[test]
+fn what_is_read_of_a_token_is_what_was_signed() {
+    let claims = claims();
+    let token = AUTH.token(claims.to_string().as_bytes());
+    let read = AUTH.judge(&token).unwrap();
+    assert_eq!(read.record.as_str(), "record-1");
+    assert_eq!(read.raw.expose_secret(), token);
+    assert_eq!(Some(read.expires_at.as_second()), claims["exp"].as_i64());
+}

@@ -1,0 +1,67 @@
+//! A command that the broker refuses ends at once and says which setting is wrong; what is only odd is told.
+
+use super::ended;
+use crate::harness::ledgers::Engine;
+use crate::harness::world::World;
+
+/// What is logged by default.
+const LOGS: (&str, &str) = ("LOG_FILTER", "info,lapin=off");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_the_broker_refuses_ends_at_once_and_names_the_setting() {
+    let world = World::empty(Engine::Sqlite, &[]).await;
+    let url = world.ground().link_settings("x").url;
+    let url = secrecy::ExposeSecret::expose_secret(&url).to_owned();
+    let (front, vhost) = url.rsplit_once('/').unwrap();
+    let password = front.split([':', '@']).nth(2).unwrap();
+    let wrong_password = url.replace(password, "wrong");
+    let wrong_vhost = format!("{front}/nowhere");
+    let resume = ["attempts", "resume", "5c1b3f0e-0000-4000-8000-000000000000", "--reason", "x"];
+    for command in [
+        &["topology", "apply"][..],
+        &["topology", "check"],
+        &["recover"],
+        &["queue", "list"],
+        &["queue", "replay", "replies.work.parked", "--reason", "x"],
+        &resume,
+    ] {
+        for (wrong, why) in
+            [(&wrong_password, "does not take the user"), (&wrong_vhost, "has no vhost `nowhere`")]
+        {
+            let told = ended(&world, command, &[("AMQP_URL", wrong), LOGS]).await;
+            assert_eq!(told.code, Some(78), "{command:?}: {}", told.stderr);
+            assert!(told.stderr.contains("AMQP_URL (broker.url): RabbitMQ") && told.stderr.contains(why));
+            assert!(told.stderr.lines().count() <= 2, "a storm: {}", told.stderr);
+            assert!(!told.stderr.contains(password) && !told.stderr.contains("wrong@"), "{}", told.stderr);
+        }
+    }
+    let told = ended(&world, &["queue", "list"], &[("NID_AMQP_URL", &wrong_vhost)]).await;
+    assert!(
+        told.code == Some(78) && told.stderr.contains("NID_AMQP_URL (broker.nid_url)"),
+        "{}",
+        told.stderr
+    );
+    let applied = ended(&world, &["topology", "apply"], &[]).await;
+    let checked = ended(&world, &["topology", "check"], &[("BROKER_MAX_LENGTH", "7")]).await;
+    assert_eq!((applied.code, checked.code), (Some(0), Some(1)), "{}", applied.stderr);
+    assert!(checked.stdout.contains(&format!("vhost `{vhost}`")), "{}", checked.stdout);
+    let printed = ended(&world, &["topology", "print"], &[("AMQP_URL", "amqp://u:p@h/civil%2Fid")]).await;
+    let names = |vhost: &str| printed.stdout.contains(&format!("\"vhost\": \"{vhost}\""));
+    assert!(names("civil/id") && !names("nidbridge"), "{}", printed.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_to_nothing_and_what_was_not_tried_is_said() {
+    let world = World::empty(Engine::Sqlite, &[]).await;
+    let told = ended(&world, &["config", "check"], &[("LEDGER_URL", ""), ("CONFIRM_DELAY", "2s")]).await;
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(
+        told.stdout.contains("LEDGER_URL is empty") && told.stdout.contains("nidbridge.db"),
+        "{}",
+        told.stdout
+    );
+    assert!(!told.stdout.contains("CONFIRM_DELAY"), "{}", told.stdout);
+    assert!(told.stdout.contains("Nothing was contacted"), "{}", told.stdout);
+    let causes = ended(&world, &["causes"], &[]).await;
+    assert!(causes.code == Some(0) && causes.stdout.contains("| `unsealable` | "), "{}", causes.stdout);
+}
