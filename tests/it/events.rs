@@ -33,7 +33,9 @@ pub async fn world(engine: Engine, settings: &[(&str, &str)]) -> World {
 async fn prepared(engine: Engine, settings: &[(&str, &str)]) -> World {
     let mut world = World::empty(engine, settings).await;
     world.set("FRONT_EVENTS", "true");
-    world.set("FRONT_SPOOL", &world.dir.join("spool").display().to_string());
+    let spool = world.dir.join("spool");
+    std::fs::create_dir_all(&spool).unwrap();
+    world.set("FRONT_SPOOL", &spool.display().to_string());
     world.set("COUNTRY_CONFIG_URL", &world.opencrvs.country_config_url());
     world.set("CONFIRM_IDENTIFIER_FIELD", "child.nid");
     world.set("CONFIRM_FIELD_RECHECK", "100ms");
@@ -123,7 +125,7 @@ async fn whatever_happens_to_the_call_it_is_repeated_at_once_and_registers_once(
 async fn a_field_that_the_forms_lost_is_not_written_and_its_return_is_enough() {
     let world = world(Engine::Sqlite, &[]).await;
     world.opencrvs.define_fields(&["child.other"]);
-    let [family, death] = [Kind::Birth, Kind::Death].map(|kind| people(kind, 1, 73).remove(0));
+    let [family, death] = [Kind::Birth, Kind::Death].map(|kind| people(kind, 1, kind as u64 + 73).remove(0));
     submit(&world, &family, SubmitOptions::default()).await;
     submit(&world, &death, SubmitOptions::default()).await;
     stands_as(&world, &family.record, "parked").await;
@@ -132,7 +134,9 @@ async fn a_field_that_the_forms_lost_is_not_written_and_its_return_is_enough() {
     eventually(Duration::from_secs(5), "the alarm", async || (alarm() >= 1.0).then_some(())).await;
     assert_eq!(world.opencrvs.record(&family.record).unwrap().confirms.len(), 0);
     world.opencrvs.define_fields(&["child.nid"]);
-    let (code, told) = world.run(&["attempts", "resume", "--cause", "field_undefined"], &[]).await;
+    let (code, told) = world
+        .run(&["attempts", "resume", "--cause", "field_undefined", "--reason", "the form has it again"], &[])
+        .await;
     assert_eq!(code, Some(0), "{told}");
     ends_as(&world, &family.record, Status::Registered).await;
     whole(&world);

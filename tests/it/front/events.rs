@@ -34,10 +34,16 @@ fn action_token(world: &World, event: &str, action: &str) -> String {
     world.opencrvs.mint(&world.opencrvs.action_claims(event, action)).unwrap()
 }
 
+fn set_up(world: &mut World) {
+    let spool = world.dir.join("spool");
+    std::fs::create_dir_all(&spool).unwrap();
+    world.set("FRONT_EVENTS", "true");
+    world.set("FRONT_SPOOL", &spool.display().to_string());
+}
+
 async fn front(settings: &[(&str, &str)]) -> World {
     let mut world = World::empty(Engine::Sqlite, settings).await;
-    world.set("FRONT_EVENTS", "true");
-    world.set("FRONT_SPOOL", &world.dir.join("spool").display().to_string());
+    set_up(&mut world);
     world.start("front");
     world.ready("front").await;
     world
@@ -115,9 +121,7 @@ async fn without_the_broker_it_goes_to_the_spool_and_without_either_it_is_reject
     let mut world =
         World::empty(Engine::Sqlite, &[("FRONT_HOLD", "200ms"), ("PUBLISH_TIMEOUT", "300ms")]).await;
     let proxy = world.proxy_to_broker().await;
-    world.set("FRONT_EVENTS", "true");
-    let spool = world.dir.join("spool");
-    world.set("FRONT_SPOOL", &spool.display().to_string());
+    set_up(&mut world);
     world.set("FRONT_SPOOL_MAX", "12KiB");
     world.start("front");
     world.ready("front").await;
