@@ -176,7 +176,9 @@ impl Confirmer {
         self.heard(seen.as_ref().err());
         match seen {
             Ok(seen) => self.act(Turn { lease, case, answer, token, tries }, &seen).await,
-            Err(fault) if self.in_doubt(&fault, &token, tries).await => Ok(delay(Cause::GatewayUnavailable)),
+            Err(fault) if self.in_doubt(fault == GatewayFault::Unauthorized, &token, tries).await => {
+                Ok(delay(Cause::GatewayUnavailable))
+            }
             Err(fault) => self.unread((lease, &case), &fault).await,
         }
     }
@@ -279,11 +281,10 @@ impl Confirmer {
 
     /// Whether a refused token may be good all the same, because the gateway could not ask auth about it
     /// (`CHECK_INVALID_TOKEN`): auth is away, or was a moment ago and its key still vouches for the token.
-    async fn in_doubt(&self, fault: &GatewayFault, token: &SecretString, tries: u32) -> bool {
-        *fault == GatewayFault::Unauthorized && self.may_be_good(token, tries).await
-    }
-
-    async fn may_be_good(&self, token: &SecretString, tries: u32) -> bool {
+    async fn in_doubt(&self, refused: bool, token: &SecretString, tries: u32) -> bool {
+        if !refused {
+            return false;
+        }
         let Some(key) = self.keys.look().await else {
             self.needs.auth.failed();
             return true;

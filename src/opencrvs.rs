@@ -39,8 +39,8 @@ pub struct ClientSettings {
     pub connect_timeout: Duration,
 }
 
-/// More than any answer of these services; a page of the longest list that is asked for takes some 100 KB.
-const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
+/// More than any answer of these services; what is longest is the event configuration of a country.
+const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 
 /// Why an answer is not whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

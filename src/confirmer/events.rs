@@ -150,7 +150,7 @@ impl Confirmer {
         self.metrics.confirmed(cause.as_str());
         match fault.class() {
             ActionClass::Permanent
-                if *fault == ActionFault::Unauthorized && self.may_be_good(&turn.token, turn.tries).await =>
+                if self.in_doubt(*fault == ActionFault::Unauthorized, &turn.token, turn.tries).await =>
             {
                 Ok(delay(Cause::GatewayUnavailable))
             }

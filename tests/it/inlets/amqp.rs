@@ -150,6 +150,20 @@ proptest! {
 }
 
 #[test]
+fn nesting_without_end_costs_a_message_its_properties_and_nothing_else() {
+    let mut field = Field::Long(b"x".to_vec());
+    for level in 0..3_000 {
+        field = if level % 2 == 0 {
+            Field::List(vec![field])
+        } else {
+            Field::Table(vec![("a".to_owned(), field)])
+        };
+    }
+    let read = message(&properties(&[("a".to_owned(), field)], "m", "k", Some("vendor")), b"body").unwrap();
+    assert_eq!((read.id, read.user_id, read.headers.len()), (None, None, 0));
+}
+
+#[test]
 fn headers_that_fill_a_frame_leave_room_for_ours() {
     let one = |name: String, length: usize| (name, Field::Long(vec![b'x'; length]));
     let many: Vec<_> = (0..4_000).map(|number| one(format!("h{number}"), 20)).collect();

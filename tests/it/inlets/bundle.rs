@@ -91,6 +91,11 @@ proptest! {
         let places = |asked: &[(String, String)]| asked.iter().map(|(place, _)| place.clone()).collect::<BTreeSet<_>>();
         let after = asked_of(&document);
         prop_assert!(places(&after).is_subset(&places(&before)), "{taken:?}: {before:?} {after:?}");
+        // Nor is anything else said in the same place: of a name that has a part less, the rest.
+        let words = |asked: &[(String, String)]| -> BTreeSet<String> {
+            asked.iter().flat_map(|(_, text)| text.split(' ')).map(str::to_owned).collect()
+        };
+        prop_assert!(words(&after).is_subset(&words(&before)), "{taken:?}: {before:?} {after:?}");
     }
 
     #[test]
