@@ -13,9 +13,10 @@ use zeroize::Zeroizing;
 
 use super::{Failure, output, parts, start};
 use crate::config::Config;
-use crate::domain::{AttemptId, RecordId, State};
+use crate::confirmer::token_of;
+use crate::domain::{AttemptId, Dialect, RecordId, State};
 use crate::ledger::{Case, Ledger, Replaced};
-use crate::opencrvs::{KeyStore, RenewalFault, TokenExchange};
+use crate::opencrvs::{KeyStore, RenewalFault, TokenExchange, action_of};
 use crate::seal::{Field, Sealer};
 use crate::worker::NextHop;
 use crate::worker::settle::chain;
@@ -149,7 +150,14 @@ impl Replacing {
         if !state.is_open() && state != State::Parked {
             return self.fails(record, &format!("needs no token: its newest attempt is {}", state.as_str()));
         }
-        let fresh = match self.exchange.renew(&self.keys, record, &self.subject).await {
+        // In the events generation the token is for an action, which only the old one names.
+        let action = token_of(&self.sealer, case).ok().as_ref().and_then(action_of);
+        if action.is_none() && case.record.dialect == Dialect::Events {
+            return self
+                .fails(record, "its old token does not open, and only that names the action: see SEAL_KEYS");
+        }
+        let renewed = self.exchange.renew(&self.keys, record, action.as_ref(), &self.subject).await;
+        let fresh = match renewed {
             Ok(fresh) => fresh,
             Err(RenewalFault::Refused) => {
                 return Err(Failure::Failed(anyhow!(

@@ -171,7 +171,7 @@ impl Confirmer {
                 self.needs.gateway.worked();
                 self.needs.auth.worked();
             }
-            Some(ActionFault::Throttled(after)) => self.needs.gateway.throttled(*after),
+            Some(ActionFault::Throttled(Some(after))) => self.needs.gateway.throttled(*after),
             // A rejection of what is accepted is a 500 as well; only what no record can bring about is an outage.
             Some(ActionFault::Status(500)) => {}
             Some(fault) if fault.cause() == Cause::GatewayUnavailable => self.needs.gateway.failed(),

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::token_of;
 use crate::domain::{AttemptId, Cause};
 use crate::ledger::{Case, Fresh, Judged, Judgement, Ledger, LedgerError};
-use crate::opencrvs::{KeyId, KeyStore, RenewalFault, TokenExchange, TokenFault};
+use crate::opencrvs::{KeyId, KeyStore, RenewalFault, TokenExchange, TokenFault, action_of};
 use crate::seal::{Field, SealError, Sealer};
 use crate::telemetry::Metrics;
 use crate::worker::settle::{Fault, chain};
@@ -204,21 +204,22 @@ impl Keeper {
     }
 
     async fn renew(&self, case: &Case, token: &SecretString) -> Result<&'static str, Halt> {
-        let fresh = match self.exchange.renew(&self.keys, &case.record.id, token).await {
-            Ok(fresh) => fresh,
-            Err(RenewalFault::Refused) => return self.refused(case, token).await,
-            Err(fault) if fault.is_transient() => {
-                self.metrics.token("away");
-                return Err(fault.into());
-            }
-            Err(fault) => {
-                tracing::warn!(
-                    stage = Self::NAME, record.id = %case.record.id, error = %chain(&fault), "not renewed"
-                );
-                self.put_off(case).await?;
-                return Ok("refused");
-            }
-        };
+        let fresh =
+            match self.exchange.renew(&self.keys, &case.record.id, action_of(token).as_ref(), token).await {
+                Ok(fresh) => fresh,
+                Err(RenewalFault::Refused) => return self.refused(case, token).await,
+                Err(fault) if fault.is_transient() => {
+                    self.metrics.token("away");
+                    return Err(fault.into());
+                }
+                Err(fault) => {
+                    tracing::warn!(
+                        stage = Self::NAME, record.id = %case.record.id, error = %chain(&fault), "not renewed"
+                    );
+                    self.put_off(case).await?;
+                    return Ok("refused");
+                }
+            };
         let sealed = self.sealer.seal(&case.record.id, Field::Token, fresh.raw.expose_secret().as_bytes())?;
         if self.ledger.renewed(case, &sealed, fresh.expires_at).await? {
             tracing::info!(

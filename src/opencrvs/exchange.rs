@@ -11,7 +11,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use super::token::action_of;
 use super::{ClientSettings, KeyStore, RecordToken, TokenFault, Unwhole, client, whole};
 use crate::domain::{ActionId, RecordId};
 
@@ -70,7 +69,8 @@ impl TokenExchange {
         Ok(Self { http: client(auth)?, url })
     }
 
-    /// Exchanges a token for a fresh one of the same record, and verifies that.
+    /// Exchanges a token for a fresh one of this record (of this action of it, in the events generation), and verifies
+    /// that.
     ///
     /// # Errors
     /// [`RenewalFault`]; the old token is as good as it was before.
@@ -78,13 +78,12 @@ impl TokenExchange {
         &self,
         keys: &KeyStore,
         record: &RecordId,
+        action: Option<&ActionId>,
         token: &SecretString,
     ) -> Result<RecordToken, RenewalFault> {
-        // What the token is for now says what its successor is to be for: a record, or one action of an event.
-        let action = action_of(token);
-        let fresh = self.exchange(record, action.as_ref(), token).await?;
+        let fresh = self.exchange(record, action, token).await?;
         let fresh = keys.verify(fresh.expose_secret()).await.map_err(RenewalFault::Unusable)?;
-        if fresh.record == *record && fresh.action == action {
+        if fresh.record == *record && fresh.action.as_ref() == action {
             Ok(fresh)
         } else {
             Err(RenewalFault::Unusable(TokenFault::OtherRecord))
@@ -163,7 +162,7 @@ mod tests {
         }
 
         async fn renew(&self, token: &SecretString) -> Result<RecordToken, RenewalFault> {
-            let renewed = self.exchange.renew(&self.keys, &self.record, token).await;
+            let renewed = self.exchange.renew(&self.keys, &self.record, None, token).await;
             if let Err(fault) = &renewed {
                 let told = format!("{fault} {fault:?}");
                 assert!(!told.contains(token.expose_secret()) && !told.contains("http:"), "{told}");

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::domain::{EventKind, RecordId, TrackingId};
 use bundle::Bundle;
 
-use super::document::Document;
+pub use super::document::Document;
 
 /// The longest text that is read at all.
 const LONGEST: usize = 256;

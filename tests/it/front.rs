@@ -5,6 +5,7 @@
 mod answers;
 mod away;
 mod bodies;
+mod events;
 mod hangups;
 mod keys;
 mod tokens;

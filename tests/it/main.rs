@@ -15,6 +15,7 @@
 mod alerts;
 mod breakers;
 mod broker;
+mod events;
 mod front;
 mod gateway;
 mod harness;

@@ -136,7 +136,7 @@ fn configuration(
     generations: Generations,
     dir: &std::path::Path,
 ) -> anyhow::Result<Config> {
-    std::fs::create_dir_all(dir)?;
+    std::fs::create_dir_all(dir.join("spool"))?;
     let mut key = [0_u8; 32];
     aws_lc_rs::rand::fill(&mut key).map_err(|_| anyhow::anyhow!("this machine has no randomness"))?;
     let settings = [

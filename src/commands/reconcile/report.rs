@@ -89,6 +89,8 @@ pub(super) enum Skipped {
     TokenRefused,
     Unsealable,
     NotFound,
+    /// Of the events generation: reading leaves a trace in the record, and the action is what is answered anyway.
+    EventsGeneration,
     GatewayUnreachable,
     GatewayInTrouble,
 }
@@ -216,6 +218,9 @@ impl Skipped {
             }
             Self::Unsealable => "whose token no key of SEAL_KEYS opens",
             Self::NotFound => "that OpenCRVS could not find",
+            Self::EventsGeneration => {
+                "of the events generation, whose state cannot be read without a trace in the record"
+            }
             Self::GatewayUnreachable => "for which the gateway could not be reached",
             Self::GatewayInTrouble => "for which the gateway gave no usable answer",
         }

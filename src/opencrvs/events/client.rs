@@ -14,7 +14,7 @@ use url::Url;
 
 use super::fault::ActionFault;
 use crate::domain::{ActionId, NationalId, RecordId, RegistrationNumber, TransactionId};
-use crate::opencrvs::{ClientSettings, client, whole};
+use crate::opencrvs::{ClientSettings, Unwhole, client, whole};
 
 /// What is accepted.
 #[derive(Debug, Clone)]
@@ -225,7 +225,10 @@ impl Actions {
         let answer = answer.map_err(|error| ActionFault::of_transport(&error))?;
         let status = answer.status();
         let retry_after = crate::opencrvs::gateway::retry_after(&answer);
-        let body = whole(answer).await.map_err(|_| ActionFault::BrokenOff)?;
+        let body = whole(answer).await.map_err(|why| match why {
+            Unwhole::BrokenOff => ActionFault::BrokenOff,
+            Unwhole::TooLong => ActionFault::Unreadable,
+        })?;
         read(status, retry_after, &body)
     }
 }

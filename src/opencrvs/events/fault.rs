@@ -35,8 +35,8 @@ pub enum ActionFault {
     #[error("the events service answered with HTTP {0}")]
     Status(u16),
     /// Too many requests.
-    #[error("the gateway asks to wait {} s", .0.as_secs())]
-    Throttled(Duration),
+    #[error("the gateway asks to wait")]
+    Throttled(Option<Duration>),
     /// The token is expired or of another key.
     #[error("OpenCRVS refuses the record's token: it has expired, or auth's key was changed")]
     Unauthorized,
@@ -67,7 +67,7 @@ impl ActionFault {
             Self::Unreachable | Self::TimedOut | Self::BrokenOff | Self::Status(_) | Self::Unreadable => {
                 ActionClass::Repeat(None)
             }
-            Self::Throttled(after) => ActionClass::Repeat(Some(*after)),
+            Self::Throttled(after) => ActionClass::Repeat(Some(after.unwrap_or(PAUSE))),
             Self::Unauthorized | Self::Forbidden | Self::NotFound | Self::Contract => ActionClass::Permanent,
             Self::AlreadyRejected => ActionClass::Over,
         }
@@ -102,7 +102,7 @@ impl ActionFault {
     /// An answer that is not one of tRPC.
     pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Self {
         match status {
-            429 | 402 => Self::Throttled(retry_after.unwrap_or(PAUSE)),
+            429 | 402 => Self::Throttled(retry_after),
             401 => Self::Unauthorized,
             403 => Self::Forbidden,
             400 | 404 | 405 | 413 | 415 => Self::Contract,
@@ -124,7 +124,7 @@ impl ActionFault {
             | "UNSUPPORTED_MEDIA_TYPE"
             | "METHOD_NOT_SUPPORTED"
             | "PAYLOAD_TOO_LARGE" => Self::Contract,
-            "TOO_MANY_REQUESTS" => Self::Throttled(PAUSE),
+            "TOO_MANY_REQUESTS" => Self::Throttled(None),
             _ => Self::of_status(status, None),
         }
     }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::domain::{EventKind, IdField};
-use crate::opencrvs::{ClientSettings, client, whole};
+use crate::opencrvs::{ClientSettings, Unwhole, client, whole};
 
 /// Between two questions that were answered with less than a yes.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -127,7 +127,10 @@ impl IdentifierField {
         if !answer.status().is_success() {
             return Err(FieldFault::Status(answer.status().as_u16()));
         }
-        let body = whole(answer).await.map_err(|_| FieldFault::Away)?;
+        let body = whole(answer).await.map_err(|why| match why {
+            Unwhole::BrokenOff => FieldFault::Away,
+            Unwhole::TooLong => FieldFault::Unreadable,
+        })?;
         let events: Vec<EventConfig> = serde_json::from_slice(&body).map_err(|_| FieldFault::Unreadable)?;
         let has_it = |event: &EventConfig| {
             event.declaration.pages.iter().flat_map(|page| &page.fields).any(|field| field.id == self.name)

@@ -1,0 +1,173 @@
+//! Registrations of the events generation go all the way, and nothing that core does not forgive happens to them.
+
+use std::time::Duration;
+
+use nidbridge::simulate::nid::Final;
+use nidbridge::simulate::opencrvs::{Calls, Fault, Status, SubmitOptions};
+use nidbridge::simulate::population::{Declaration, Kind};
+
+use crate::harness::eventually;
+use crate::harness::ledgers::Engine;
+use crate::harness::world::{SOON, World, request_of};
+use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
+
+on_both_ledgers![
+    every_kind_of_event_is_registered_once_under_its_number,
+    a_lost_answer_strands_nobody,
+    a_rejection_is_told_with_its_reason_and_the_next_submission_is_registered,
+];
+
+/// All roles, set up for this generation.
+pub async fn world(engine: Engine, settings: &[(&str, &str)]) -> World {
+    let mut world = prepared(engine, settings).await;
+    for role in ["front", "worker", "confirmer"] {
+        world.start(role);
+    }
+    for role in ["front", "worker", "confirmer"] {
+        world.ready(role).await;
+    }
+    world
+}
+
+/// The same before any role runs.
+async fn prepared(engine: Engine, settings: &[(&str, &str)]) -> World {
+    let mut world = World::empty(engine, settings).await;
+    world.set("FRONT_EVENTS", "true");
+    let spool = world.dir.join("spool");
+    std::fs::create_dir_all(&spool).unwrap();
+    world.set("FRONT_SPOOL", &spool.display().to_string());
+    world.set("COUNTRY_CONFIG_URL", &world.opencrvs.country_config_url());
+    world.set("CONFIRM_IDENTIFIER_FIELD", "child.nid");
+    world.set("CONFIRM_FIELD_RECHECK", "100ms");
+    world
+}
+
+async fn submit(world: &World, family: &Declaration, options: SubmitOptions) {
+    let submitted = world.opencrvs.submit_event(family, &world.front, options).await.unwrap();
+    assert!(submitted.wire.is_success(), "{:?}", submitted.wire);
+}
+
+fn whole(world: &World) {
+    let tally = world.opencrvs.events_tally();
+    assert!(tally.is_whole(), "{tally:?}");
+}
+
+async fn every_kind_of_event_is_registered_once_under_its_number(engine: Engine) {
+    let world = world(engine, &[]).await;
+    for kind in [Kind::Birth, Kind::Death, Kind::Marriage] {
+        for family in people(kind, 2, kind as u64 + 57) {
+            let corrected = Some("Corrected".to_owned());
+            submit(&world, &family, SubmitOptions { corrected, ..SubmitOptions::default() }).await;
+            ends_as(&world, &family.record, Status::Registered).await;
+            stands_as(&world, &family.record, "confirmed").await;
+            let record = world.opencrvs.record(&family.record).unwrap();
+            assert_eq!((record.confirms.len(), record.numbers.len()), (1, 1));
+            assert!(record.numbers[0].ends_with(&family.tracking_id), "{:?}", record.numbers);
+            assert_eq!(record.identifiers.contains_key("NATIONAL_ID"), kind == Kind::Birth, "{kind:?}");
+        }
+    }
+    assert_eq!(world.nid.state().ended("issued"), 2);
+    whole(&world);
+}
+
+async fn a_lost_answer_strands_nobody(engine: Engine) {
+    let world = world(engine, &[]).await;
+    let family = people(Kind::Birth, 1, 61).remove(0);
+    world.nid.hold();
+    submit(&world, &family, SubmitOptions { lose_answer: true, ..SubmitOptions::default() }).await;
+    assert_eq!(world.opencrvs.events_tally().stranded, 1, "for core it has failed");
+    world.nid.release();
+    ends_as(&world, &family.record, Status::Registered).await;
+    whole(&world);
+}
+
+async fn a_rejection_is_told_with_its_reason_and_the_next_submission_is_registered(engine: Engine) {
+    let world = world(engine, &[("CONFIRM_REASONS", "true")]).await;
+    let family = people(Kind::Birth, 1, 67).remove(0);
+    let request = request_of(&family.record, "birth");
+    world.nid.will_answer(&request, Final::Rejected("not_eligible"));
+    submit(&world, &family, SubmitOptions::default()).await;
+    ends_as(&world, &family.record, Status::Rejected).await;
+    stands_as(&world, &family.record, "rejected").await;
+    let record = world.opencrvs.record(&family.record).unwrap();
+    let reason = record.event.unwrap().reason.expect("the reason");
+    assert!(reason.contains("not_eligible"), "{reason}");
+    world.nid.will_answer(&request, Final::Issued("9876543210".to_owned()));
+    let corrected = Some("Corrected".to_owned());
+    submit(&world, &family, SubmitOptions { corrected, ..SubmitOptions::default() }).await;
+    ends_as(&world, &family.record, Status::Registered).await;
+    whole(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_to_the_call_it_is_repeated_at_once_and_registers_once() {
+    let world = world(Engine::Sqlite, &[("CONFIRM_QUARANTINE", "10m"), ("CONFIRM_LEASE", "3s")]).await;
+    let faults = [
+        Fault::CutAfter,
+        Fault::CutBefore,
+        Fault::HttpAfter(503),
+        Fault::TruncatedAfter,
+        Fault::FailsAfter,
+        Fault::NotJson,
+        Fault::CutLate(300),
+    ];
+    for (family, fault) in people(Kind::Birth, faults.len(), 71).into_iter().zip(faults) {
+        world.opencrvs.faults().next(Calls::Confirm, 1, fault);
+        submit(&world, &family, SubmitOptions::default()).await;
+        stands_as(&world, &family.record, "confirmed").await;
+        let record = world.opencrvs.record(&family.record).unwrap();
+        assert_eq!((record.status(), record.confirms.len()), (Status::Registered, 1), "{fault:?}");
+    }
+    whole(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_the_forms_lost_is_not_written_and_its_return_is_enough() {
+    let world = world(Engine::Sqlite, &[]).await;
+    world.opencrvs.define_fields(&["child.other"]);
+    let [family, death] = [Kind::Birth, Kind::Death].map(|kind| people(kind, 1, kind as u64 + 73).remove(0));
+    submit(&world, &family, SubmitOptions::default()).await;
+    submit(&world, &death, SubmitOptions::default()).await;
+    stands_as(&world, &family.record, "parked").await;
+    ends_as(&world, &death.record, Status::Registered).await;
+    let alarm = || world.metric("confirmer", "nidbridge_alarms_total", "field_undefined");
+    eventually(Duration::from_secs(5), "the alarm", async || (alarm() >= 1.0).then_some(())).await;
+    assert_eq!(world.opencrvs.record(&family.record).unwrap().confirms.len(), 0);
+    world.opencrvs.define_fields(&["child.nid"]);
+    let (code, told) = world
+        .run(&["attempts", "resume", "--cause", "field_undefined", "--reason", "the form has it again"], &[])
+        .await;
+    assert_eq!(code, Some(0), "{told}");
+    ends_as(&world, &family.record, Status::Registered).await;
+    whole(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmer_that_would_break_every_record_does_not_start() {
+    let world = prepared(Engine::Sqlite, &[]).await;
+    world.opencrvs.define_fields(&[]);
+    let (code, _) = world.run(&["confirmer"], &[("ADMIN_LISTEN", "127.0.0.1:0")]).await;
+    assert!(code.is_some_and(|code| code != 0), "{code:?}");
+    let (code, _) = world.run(&["front"], &[("FRONT_SPOOL", ""), ("ADMIN_LISTEN", "127.0.0.1:0")]).await;
+    assert!(code.is_some_and(|code| code != 0), "a front without a spool: {code:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_generations_at_once_end_as_each_alone() {
+    let world = world(Engine::Sqlite, &[]).await;
+    for (n, family) in people(Kind::Birth, 6, 79).into_iter().enumerate() {
+        if n % 2 == 0 {
+            submit(&world, &family, SubmitOptions::default()).await;
+        } else {
+            world.opencrvs.submit(&family, &world.front, SubmitOptions::default()).await.unwrap();
+        }
+        ends_as(&world, &family.record, Status::Registered).await;
+    }
+    let renewed = eventually(SOON, "all are confirmed", async || {
+        let standings = world.ledger.standings().await.ok()?;
+        standings.iter().all(|one| one.state.as_str() == "confirmed").then_some(standings.len())
+    });
+    assert_eq!(renewed.await, 6);
+    assert_eq!(world.opencrvs.tally().confirmed_twice, 0);
+    whole(&world);
+}

@@ -1,0 +1,147 @@
+//! What the front answers to the events generation: 202 when it is safe, 400 when it is certainly not, and nothing else.
+
+use std::time::Duration;
+
+use nidbridge::simulate::opencrvs::{OpencrvsSettings, OpencrvsSim};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::wire::{Answer, send};
+use super::{births, stored, token, view};
+use crate::harness::ledgers::Engine;
+use crate::harness::world::World;
+
+const REGISTER: &str = "/trigger/events/birth/actions/REGISTER";
+
+async fn post(front: &Url, path: &str, token: &str, body: &[u8]) -> Answer {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: front\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    send(front, &[head.as_bytes(), body].concat()).await
+}
+
+fn event(id: &str, action: &str) -> Value {
+    json!({ "id": id, "type": "birth", "trackingId": "PRZIB7", "actions": [
+        { "id": "a", "type": "DECLARE", "status": "Accepted", "createdAt": "2026-01-01T00:00:00.000Z",
+          "declaration": { "child.name": { "firstname": "Before", "surname": "Same" } } },
+        { "id": action, "type": "REGISTER", "status": "Requested", "createdAt": "2026-01-02T00:00:00.000Z",
+          "createdAtLocation": "office-1", "declaration": { "child.name": { "firstname": super::NAME } } },
+    ]})
+}
+
+fn action_token(world: &World, event: &str, action: &str) -> String {
+    world.opencrvs.mint(&world.opencrvs.action_claims(event, action)).unwrap()
+}
+
+fn set_up(world: &mut World) {
+    let spool = world.dir.join("spool");
+    std::fs::create_dir_all(&spool).unwrap();
+    world.set("FRONT_EVENTS", "true");
+    world.set("FRONT_SPOOL", &spool.display().to_string());
+}
+
+async fn front(settings: &[(&str, &str)]) -> World {
+    let mut world = World::empty(Engine::Sqlite, settings).await;
+    set_up(&mut world);
+    world.start("front");
+    world.ready("front").await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_is_stored_as_the_registrar_left_it() {
+    let world = front(&[]).await;
+    let body = event("event-1", "action-1").to_string();
+    let answer =
+        post(&world.front, REGISTER, &action_token(&world, "event-1", "action-1"), body.as_bytes()).await;
+    assert_eq!((answer.status, answer.body.as_str()), (202, ""));
+    let (message, view) = view(&stored(&world).await[0]);
+    let registration = message.registration;
+    assert_eq!((registration.key.record.as_str(), registration.key.mark.as_str()), ("event-1", "action-1"));
+    assert_eq!(registration.key.dialect.as_str(), "events");
+    assert_eq!(registration.key.stamp.to_string(), "2026-01-02T00:00:00Z");
+    let child = view.person(nidbridge::domain::Role::Child).unwrap().name.clone().unwrap();
+    assert_eq!((child.firstname.as_deref(), child.surname.as_deref()), (Some(super::NAME), Some("Same")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_certainly_not_stored_is_answered_400_and_never_anything_else() {
+    let world = front(&[("FRONT_MAX_BODY", "64KiB"), ("FRONT_BODY_TIMEOUT", "300ms")]).await;
+    let good = event("event-1", "action-1").to_string();
+    let token_1 = action_token(&world, "event-1", "action-1");
+    let stranger = OpencrvsSim::start(OpencrvsSettings::default()).await.unwrap();
+    let forged = stranger.mint(&stranger.action_claims("event-1", "action-1")).unwrap();
+    let other = action_token(&world, "event-2", "action-1");
+    let fhir = token(&world, &births(1, 5)[0]);
+    let huge = vec![b' '; 100 * 1024];
+    for (what, token, body) in [
+        ("no token", "", good.as_bytes()),
+        ("garbage", "x.y.z", good.as_bytes()),
+        ("forged", forged.as_str(), good.as_bytes()),
+        ("of another event", other.as_str(), good.as_bytes()),
+        ("of the other generation", fhir.as_str(), good.as_bytes()),
+        ("no body", token_1.as_str(), b"".as_slice()),
+        ("no JSON", token_1.as_str(), b"{".as_slice()),
+        ("too long", token_1.as_str(), huge.as_slice()),
+    ] {
+        let answer = post(&world.front, REGISTER, token, body).await;
+        assert_eq!(answer.status, 400, "{what}: {answer:?}");
+        assert!(!answer.body.contains(super::NAME), "{what}: {answer:?}");
+    }
+    let stalled = format!(
+        "POST {REGISTER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token_1}\r\nContent-Length: 9\r\n\r\n{{"
+    );
+    assert_eq!(send(&world.front, stalled.as_bytes()).await.status, 400);
+    assert!(stored(&world).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn triggers_of_other_actions_are_answered_200_without_a_body() {
+    let world = front(&[]).await;
+    for action in ["DECLARE", "NOTIFY", "CUSTOM", "APPROVE_CORRECTION"] {
+        let path = format!("/trigger/events/birth/actions/{action}");
+        let answer = post(&world.front, &path, "x", b"{}").await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{action}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_that_is_not_set_up_for_it_rejects_and_does_not_strand() {
+    let world = World::with_front(&[]).await;
+    let body = event("event-1", "action-1").to_string();
+    let answer =
+        post(&world.front, REGISTER, &action_token(&world, "event-1", "action-1"), body.as_bytes()).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains("FRONT_EVENTS"), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_broker_it_goes_to_the_spool_and_without_either_it_is_rejected() {
+    let mut world =
+        World::empty(Engine::Sqlite, &[("FRONT_HOLD", "200ms"), ("PUBLISH_TIMEOUT", "300ms")]).await;
+    let proxy = world.proxy_to_broker().await;
+    set_up(&mut world);
+    world.set("FRONT_SPOOL_MAX", "12KiB");
+    world.start("front");
+    world.ready("front").await;
+    proxy.cut();
+    let mut statuses = Vec::new();
+    for n in 0..20 {
+        let (id, action) = (format!("event-{n}"), format!("action-{n}"));
+        let body = event(&id, &action).to_string();
+        let token = action_token(&world, &id, &action);
+        statuses.push(post(&world.front, REGISTER, &token, body.as_bytes()).await.status);
+    }
+    let taken = statuses.iter().filter(|status| **status == 202).count();
+    assert!(taken > 0 && taken < 20, "{statuses:?}");
+    assert!(statuses.iter().all(|status| [202, 400].contains(status)), "{statuses:?}");
+    proxy.restore();
+    let all = crate::harness::eventually(Duration::from_secs(30), "the spool is empty", async || {
+        let look = world.look().await;
+        let depth = look.depth("registrations.work").await.ok()?.ready;
+        look.close().await;
+        (depth == u32::try_from(taken).ok()?).then_some(())
+    });
+    all.await;
+}
