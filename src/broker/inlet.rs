@@ -20,7 +20,8 @@ const BEFORE: usize = 7 + 12;
 /// A message whose properties are these bytes, as the wire has them; `None` if lapin takes them for none.
 pub fn read(properties: &[u8], body: &[u8], us: &str, now: Timestamp) -> Option<Incoming> {
     let length = u32::try_from(properties.len() + 12).ok()?.to_be_bytes();
-    let frame = [&[2, 0, 1][..], &length, &[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], properties, &[0xCE]].concat();
+    let frame =
+        [&[2, 0, 1][..], &length, &[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], properties, &[0xCE]].concat();
     let mut passed = Vec::new();
     Sieve::default().feed(&frame, &mut passed);
     let (_, properties) = parse_properties(passed.get(BEFORE..passed.len().checked_sub(1)?)?).ok()?;

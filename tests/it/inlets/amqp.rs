@@ -153,7 +153,11 @@ proptest! {
 fn nesting_without_end_costs_a_message_its_properties_and_nothing_else() {
     let mut field = Field::Long(b"x".to_vec());
     for level in 0..3_000 {
-        field = if level % 2 == 0 { Field::List(vec![field]) } else { Field::Table(vec![("a".to_owned(), field)]) };
+        field = if level % 2 == 0 {
+            Field::List(vec![field])
+        } else {
+            Field::Table(vec![("a".to_owned(), field)])
+        };
     }
     let read = message(&properties(&[("a".to_owned(), field)], "m", "k", Some("vendor")), b"body").unwrap();
     assert_eq!((read.id, read.user_id, read.headers.len()), (None, None, 0));
