@@ -214,6 +214,17 @@ impl Config {
             let why = format!("{connect:?} is longer than OPENCRVS_TIMEOUT ({timeout:?})");
             fault("opencrvs.connect_timeout", why, "make it shorter");
         }
+        if self.front.events && self.front.spool.is_none() {
+            let why = "is not set, and FRONT_EVENTS is on: OpenCRVS would lose what the broker does not take"
+                .to_owned();
+            fault("front.spool", why, "name a directory of this front's own on a disk that lasts");
+        }
+        if self.confirm.identifier_field.is_some() && self.opencrvs.country_config_url.is_none() {
+            let why =
+                "is not set, and CONFIRM_IDENTIFIER_FIELD is: nobody could say whether the forms have it"
+                    .to_owned();
+            fault("opencrvs.country_config_url", why, "set the URL of the country's configuration service");
+        }
         if self.breaker.pause > self.breaker.pause_max {
             let (pause, most) = (self.breaker.pause, self.breaker.pause_max);
             fault(

@@ -1,13 +1,15 @@
 //! The confirmer: all that writes to OpenCRVS.
 //!
 //! For each outcome: take the record's lease, read what OpenCRVS has, decide ([`domain::decide`](crate::domain::decide)),
-//! commit the write intent, write with the record's own token, record the end.
+//! commit the write intent, write with the record's own token, record the end. Of the events generation nothing is read
+//! first ([`domain::decide_action`](crate::domain::decide_action)).
 //!
 //! Invariant: nothing is written before `confirm_after` has passed since the acceptance, without the lease, without a
 //! committed intent, or while an earlier write may still arrive (`quarantine`); no older answer is written over a
 //! newer attempt.
 
 mod answer;
+mod events;
 mod keeper;
 mod write;
 
@@ -17,15 +19,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
+pub use events::EventsSide;
 pub use keeper::{Keeper, KeeperRules};
 
 use crate::broker::{Breaker, Delay, Handler, Incoming, Settlement};
 use crate::domain::{
-    Answer, AttemptId, Cause, Course, Event, MESSAGE_VERSION, NegativePolicy, OutcomeMessage, Situation,
-    State, decide, hold,
+    Answer, AttemptId, Cause, Course, Dialect, Event, MESSAGE_VERSION, NegativePolicy, OutcomeMessage,
+    Situation, State, decide, hold,
 };
 use crate::ledger::{Case, Expiry, Lease, LeaseRefusal, Ledger, LedgerError};
-use crate::opencrvs::{FaultClass, Gateway, GatewayFault, KeyStore, Seen};
+use crate::opencrvs::{FaultClass, Gateway, GatewayFault, KeyStore, Seen, action_of};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::Metrics;
 use crate::worker::settle::{Fault, delay, settled};
@@ -56,8 +59,10 @@ pub struct Confirmer {
     pub ledger: Ledger,
     /// Opens token and ID.
     pub sealer: Arc<Sealer>,
-    /// OpenCRVS.
+    /// OpenCRVS, FHIR generation.
     pub gateway: Gateway,
+    /// OpenCRVS, events generation.
+    pub events: EventsSide,
     /// Auth's key.
     pub keys: Arc<KeyStore>,
     /// How to go about it.
@@ -147,7 +152,10 @@ impl Confirmer {
         if case.attempt.state != State::Answered || !case.is_newest() {
             return Ok(Settlement::Done);
         }
-        if let Some(left) = self.quarantined(&case).await? {
+        // In the events generation a call may be repeated, so nothing has to be waited out.
+        if case.record.dialect == Dialect::Fhir
+            && let Some(left) = self.quarantined(&case).await?
+        {
             return Ok(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::Quarantined });
         }
         if case.attempt.token_expires_at <= Timestamp::now() {
@@ -160,11 +168,17 @@ impl Confirmer {
             }
             (Err(fault), _) | (_, Err(fault)) => return Err(fault),
         };
+        // What the token is for says who must be answered, and how.
+        if let Some(action) = action_of(&token) {
+            return self.answer_action(Turn { lease, case, answer, token, tries }, &action).await;
+        }
         let seen = self.gateway.read(&token, &case.record.id).await;
         self.heard(seen.as_ref().err());
         match seen {
             Ok(seen) => self.act(Turn { lease, case, answer, token, tries }, &seen).await,
-            Err(fault) if self.in_doubt(&fault, &token, tries).await => Ok(delay(Cause::GatewayUnavailable)),
+            Err(fault) if self.in_doubt(fault == GatewayFault::Unauthorized, &token, tries).await => {
+                Ok(delay(Cause::GatewayUnavailable))
+            }
             Err(fault) => self.unread((lease, &case), &fault).await,
         }
     }
@@ -267,8 +281,8 @@ impl Confirmer {
 
     /// Whether a refused token may be good all the same, because the gateway could not ask auth about it
     /// (`CHECK_INVALID_TOKEN`): auth is away, or was a moment ago and its key still vouches for the token.
-    async fn in_doubt(&self, fault: &GatewayFault, token: &SecretString, tries: u32) -> bool {
-        if *fault != GatewayFault::Unauthorized {
+    async fn in_doubt(&self, refused: bool, token: &SecretString, tries: u32) -> bool {
+        if !refused {
             return false;
         }
         let Some(key) = self.keys.look().await else {

@@ -8,6 +8,7 @@ mod answer;
 mod attempt;
 mod breaker;
 mod decide;
+mod decide_action;
 pub mod hold;
 mod ids;
 mod message;
@@ -23,7 +24,11 @@ pub use answer::{Answer, IdKind, Reason, ReasonCode};
 pub use attempt::{Cause, Conflict, Event, State, next};
 pub use breaker::{BreakerRules, Position, Sign};
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide};
-pub use ids::{AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, UnusableId};
+pub use decide_action::{ActionCourse, IdField, decide_action, overtaken};
+pub use ids::{
+    ActionId, AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId,
+    UnusableId,
+};
 pub use message::{MESSAGE_VERSION, OutcomeMessage, RegistrationMessage, RequestMessage};
 pub use number::{NumberTemplate, UnusableTemplate};
 pub use registration::{AttemptKey, Dialect, EventKind, Registration};

@@ -18,20 +18,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 pub use refusal::Refusal;
 use spool::Spool;
 
 use crate::broker::Publisher;
+use crate::domain::Dialect;
 use crate::opencrvs::KeyStore;
 use crate::seal::Sealer;
 use crate::telemetry::{self, Metrics};
@@ -46,6 +47,8 @@ pub struct Front {
     pub publisher: Publisher,
     /// Where they are kept while the broker takes none; without it, OpenCRVS is answered 503 then.
     pub spool: Option<Spool>,
+    /// Whether registrations of the events generation are taken; not without a spool.
+    pub events: bool,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The limits.
@@ -67,6 +70,19 @@ pub struct Limits {
     pub drain: Duration,
 }
 
+/// The span of a request; its name has to be written where it is made.
+macro_rules! span {
+    ($name:literal) => {
+        tracing::info_span!(
+            $name,
+            otel.kind = "server",
+            http.response.status_code = tracing::field::Empty,
+            record.id = tracing::field::Empty,
+            attempt.id = tracing::field::Empty,
+        )
+    };
+}
+
 struct Shared {
     front: Front,
     /// One permit per KiB of body that is held.
@@ -83,6 +99,7 @@ pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken)
     let shared = Arc::new(Shared { front, memory });
     let router = Router::new()
         .route("/event-registration", post(event_registration))
+        .route("/trigger/events/{event}/actions/{action}", post(trigger))
         .route("/ping", get(ping))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
@@ -115,6 +132,29 @@ async fn unknown_method(State(shared): State<Arc<Shared>>) -> Refusal {
 }
 
 impl Shared {
+    async fn registration(&self, span: Span, dialect: Dialect, request: Request) -> Result<(), Refusal> {
+        // Without a tracer there is no parent to set, which is no fault.
+        drop(span.set_parent(telemetry::extract(&trace_headers(request.headers()))));
+        let begun = Instant::now();
+        let result = match dialect {
+            Dialect::Events if !self.front.events => Err(Refusal::EventsOff),
+            Dialect::Events | Dialect::Fhir => {
+                let accepting = accept::accept(&self.front, &self.memory, dialect, request);
+                accepting.instrument(span.clone()).await
+            }
+        };
+        let (kind, outcome) = match &result {
+            Ok(kind) => (kind.label(), "accepted"),
+            Err(refusal) => {
+                span.in_scope(|| tracing::warn!(fault = refusal.label(), error = %refusal, "refused"));
+                ("unknown", refusal.label())
+            }
+        };
+        self.front.metrics.front_request(kind, outcome);
+        self.front.metrics.front_seconds(begun.elapsed().as_secs_f64());
+        result.map(|_| ())
+    }
+
     /// Counts what came to another place: a caller that is set up wrongly is seen.
     fn elsewhere(&self, refusal: Refusal) -> Refusal {
         self.front.metrics.front_request("unknown", refusal.label());
@@ -128,29 +168,35 @@ async fn event_registration(
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Infallible> {
-    let span = tracing::info_span!(
-        "POST /event-registration",
-        otel.kind = "server",
-        http.response.status_code = tracing::field::Empty,
-        record.id = tracing::field::Empty,
-        attempt.id = tracing::field::Empty,
-    );
-    // Without a tracer there is no parent to set, which is no fault.
-    drop(span.set_parent(telemetry::extract(&trace_headers(request.headers()))));
-    let begun = Instant::now();
-    let result = accept::accept(&shared.front, &shared.memory, request).instrument(span.clone()).await;
-    let (kind, outcome, response) = match result {
-        Ok(kind) => (kind.label(), "accepted", StatusCode::ACCEPTED.into_response()),
-        Err(refusal) => {
-            span.in_scope(|| tracing::warn!(status = refusal.status().as_u16(), error = %refusal, "refused"));
-            ("unknown", refusal.label(), refusal.into_response())
-        }
-    };
+    let span = span!("POST /event-registration");
+    Ok(match shared.registration(span.clone(), Dialect::Fhir, request).await {
+        Ok(()) => answered(&span, StatusCode::ACCEPTED.into_response()),
+        Err(refusal) => answered(&span, refusal.into_response()),
+    })
+}
+
+/// What happens to a record in the events generation. Only its registration is ours; core is told that all is well
+/// with the rest, by a 200 without a body: up to 1.9.12 any member of a body that core does not expect is a fault.
+async fn trigger(
+    State(shared): State<Arc<Shared>>,
+    Path((_event, action)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Infallible> {
+    if !action.eq_ignore_ascii_case("REGISTER") {
+        shared.front.metrics.front_request("other", "passed");
+        body::discard(request.into_body(), &shared.front.limits);
+        return Ok(StatusCode::OK.into_response());
+    }
+    let span = span!("POST /trigger/events/{event}/actions/REGISTER");
+    Ok(match shared.registration(span.clone(), Dialect::Events, request).await {
+        Ok(()) => answered(&span, StatusCode::ACCEPTED.into_response()),
+        Err(refusal) => answered(&span, refusal.rejecting()),
+    })
+}
+
+fn answered(span: &Span, response: Response) -> Response {
     span.record("http.response.status_code", response.status().as_u16());
-    let metrics = &shared.front.metrics;
-    metrics.front_request(kind, outcome);
-    metrics.front_seconds(begun.elapsed().as_secs_f64());
-    Ok(response)
+    response
 }
 
 /// The caller's trace: core's agent sends W3C headers where it is switched on.

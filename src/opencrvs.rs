@@ -1,9 +1,12 @@
 //! OpenCRVS on the wire: what it sends us, how its tokens are checked, how it is told.
 //!
-//! The FHIR generation (1.7–1.9): a bundle comes in ([`fhir`]), a GraphQL mutation goes out ([`Gateway`]).
+//! The FHIR generation (1.7–1.9): a bundle comes in ([`fhir`]), a GraphQL mutation goes out ([`Gateway`]). The events
+//! generation (1.9–2.x): an event document comes in ([`events`]), a tRPC call goes out.
 //!
 //! Invariant: a token is in no error, no log line and no URL that is logged; an error in an HTTP 200 is an error.
 
+mod document;
+pub mod events;
 mod exchange;
 pub mod fhir;
 mod gateway;
@@ -16,12 +19,14 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use document::Document;
 pub use exchange::{RenewalFault, TokenExchange};
 pub use gateway::{
     Confirmation, FaultClass, Gateway, GatewayFault, Seen, UserToken, UserTokenFault, Waiting, WaitingList,
 };
 pub use keys::{KeyId, KeyStore, KeyStoreSettings};
 pub use token::{RecordToken, TokenFault};
+pub(crate) use token::{action_of, may_reject_record};
 
 /// How the services of OpenCRVS are reached.
 #[derive(Debug, Clone)]
@@ -34,8 +39,8 @@ pub struct ClientSettings {
     pub connect_timeout: Duration,
 }
 
-/// More than any answer of these services; a page of the longest list that is asked for takes some 100 KB.
-const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
+/// More than any answer of these services; what is longest is the event configuration of a country.
+const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 
 /// Why an answer is not whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

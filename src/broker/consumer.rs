@@ -46,6 +46,9 @@ pub struct ConsumerSettings {
     /// How long nothing may come before the queue is asked whether there is nothing. A consumer whose queue
     /// is deleted and made again is not always told.
     pub look: Duration,
+    /// How long nothing may come before the consumer is opened anew all the same. Deliveries that a quorum queue lost
+    /// on their way to another node (a partition) count as held by the consumer; it may wait for them for ever.
+    pub renew: Duration,
     /// What the stage depends on: while one of these is open, nothing is consumed.
     pub breakers: Vec<Breaker>,
 }
@@ -58,6 +61,7 @@ impl Default for ConsumerSettings {
             patience: Duration::from_secs(60),
             reopen_max: Duration::from_secs(5),
             look: Duration::from_secs(30),
+            renew: Duration::from_secs(300),
             breakers: Vec::new(),
         }
     }
@@ -88,7 +92,7 @@ pub async fn consume<H: Handler>(
         let opened = Instant::now();
         let cause = match work.session(link, width).await {
             Ok(End::Stopped) => break,
-            Ok(End::Narrowed) => continue,
+            Ok(End::Over) => continue,
             Ok(End::Stuck(cause)) => cause.to_owned(),
             Ok(End::Gone(cause)) => cause,
             Err(cause) => spell(&cause),
@@ -115,8 +119,8 @@ fn report_lost(stage: &str, queue: &str, cause: &str) {
 enum End {
     /// The consumer is to stop.
     Stopped,
-    /// A breaker wants it narrower or wider, or not at all.
-    Narrowed,
+    /// Another one is to take its place: a breaker wants it narrower or wider, or it is to be on the safe side.
+    Over,
     /// The channel is there, but it does not serve any more.
     Stuck(&'static str),
     /// The channel is not there any more.
@@ -165,28 +169,31 @@ impl<H: Handler> Work<H> {
         let opened = timeout(OPENING, self.open(&wire.connection, prefetch)).await;
         let (channel, mut consumer) = opened.map_err(|_| BrokerError::Slow(OPENING))??;
         let session = Session::default();
+        let mut heard = Instant::now();
         let end = loop {
-            let quiet = tokio::time::sleep(self.settings.look);
+            let quiet = tokio::time::sleep(self.settings.look.min(self.settings.renew));
             let (delivery, permit) = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break End::Stopped,
                 () = session.stuck.cancelled() => break End::Stuck("a delivery could not be settled"),
-                _ = self.gates.other_than(width) => break End::Narrowed,
+                _ = self.gates.other_than(width) => break End::Over,
                 () = link.lost(&wire) => break End::Gone("the connection is lost".to_owned()),
                 next = next(&mut consumer, &self.permits) => match next {
                     Ok(next) => next,
                     Err(cause) => break End::Gone(cause),
                 },
                 () = quiet => match timeout(OPENING, self.is_forgotten(&channel)).await {
+                    Ok(Ok(false)) if self.is_idle() && heard.elapsed() >= self.settings.renew => break End::Over,
                     Ok(Ok(false)) => continue,
                     Ok(Ok(true)) => break End::Stuck("the queue has messages, and none comes"),
                     Ok(Err(cause)) => break End::Gone(spell(&cause)),
                     Err(_) => break End::Gone("the broker does not answer".to_owned()),
                 },
             };
+            heard = Instant::now();
             self.begin(delivery, permit, &wire.user, &session);
         };
-        if matches!(end, End::Stopped | End::Narrowed | End::Stuck(_)) {
+        if matches!(end, End::Stopped | End::Over | End::Stuck(_)) {
             self.give_back(&channel, &consumer).await;
         }
         session.gone.cancel();
@@ -211,6 +218,11 @@ impl<H: Handler> Work<H> {
             process(&stage, delivery, &user, &session).await;
             drop(permit);
         });
+    }
+
+    /// Whether nothing is in hand.
+    fn is_idle(&self) -> bool {
+        self.permits.available_permits() >= usize::from(self.settings.prefetch.max(1))
     }
 
     /// Whether there are messages that we could handle and do not get.

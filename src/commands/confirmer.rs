@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use super::{Failure, Process, parts};
 use crate::broker::{ConsumerSettings, WorkQueue, consume};
 use crate::config::Config;
-use crate::confirmer::{Confirmer, Keeper, KeeperRules, Needs, Rules};
+use crate::confirmer::{Confirmer, EventsSide, Keeper, KeeperRules, Needs, Rules};
 use crate::ledger::{Fresh, Ledger};
 use crate::opencrvs::Gateway;
+use crate::opencrvs::events::{Actions, IdentifierField};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 
@@ -33,6 +34,7 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
         ledger: ledger.clone(),
         sealer: Arc::clone(&sealer),
         gateway: gateway.clone(),
+        events: events(config).await?,
         keys: Arc::clone(&keys),
         rules: Rules {
             confirm_after: topology.confirm_after,
@@ -67,6 +69,37 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
     link.close().await;
     ledger.close().await;
     Ok(())
+}
+
+/// A field that is known not to be there is refused at once; one that nobody can say anything of, when its turn comes.
+async fn events(config: &Config) -> Result<EventsSide, Failure> {
+    let actions = Actions::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
+        .context("the events service's client")?;
+    let field = match (&config.confirm.identifier_field, &config.opencrvs.country_config_url) {
+        (Some(name), Some(url)) => Some(
+            IdentifierField::new(
+                &parts::client_settings(config, url),
+                name.clone(),
+                config.confirm.field_recheck,
+            )
+            .context("the country configuration's client")?,
+        ),
+        (Some(_) | None, _) => None,
+    };
+    if let Some(field) = &field {
+        match field.fetch().await {
+            Ok(kinds) if kinds.is_empty() => {
+                return Err(Failure::Unavailable(anyhow!(
+                    "CONFIRM_IDENTIFIER_FIELD (confirm.identifier_field): no form of the country defines {}; writing it \
+                     would break records for good. Add the field to the country's forms, or correct the setting",
+                    field.name()
+                )));
+            }
+            Ok(kinds) => tracing::info!(field = field.name(), ?kinds, "these events have the ID's field"),
+            Err(fault) => tracing::warn!(error = %fault, "the ID's field is checked when it is needed"),
+        }
+    }
+    Ok(EventsSide { actions, field, reasons: config.confirm.reasons })
 }
 
 fn keeper(

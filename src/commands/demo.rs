@@ -20,7 +20,7 @@ use stage::Stage;
 
 use super::{Failure, output, shutdown};
 use crate::config::{self, Part, Sources};
-use crate::simulate::opencrvs::{RunOptions, SimulateError};
+use crate::simulate::opencrvs::{Generations, RunOptions, SimulateError};
 use crate::telemetry;
 
 /// The whole bridge on one machine, with both of its sides simulated.
@@ -38,6 +38,9 @@ pub struct DemoArgs {
     /// The same seed makes the same families, faults and IDs.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Of which generation of OpenCRVS the records are.
+    #[arg(long, value_enum, default_value_t)]
+    pub opencrvs: Generations,
     /// How long nothing may move before what is still open counts as lost.
     #[arg(long, default_value_t = 90, value_name = "SECONDS")]
     pub patience: u64,
@@ -80,13 +83,14 @@ fn logs() -> Result<config::TelemetryConfig, Failure> {
 async fn play(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<Accounts> {
     anyhow::ensure!(args.rate.is_finite() && args.rate >= 0.0, "--rate must be 0 or more");
     tell("starting a private RabbitMQ node (about ten seconds) …");
-    let stage = Stage::set(args.seed).await?;
+    let stage = Stage::set(args.seed, args.opencrvs).await?;
     tell(&stage.description());
     let begun = Instant::now();
     let load = RunOptions {
         registrations: args.registrations,
         rate: args.rate,
         seed: args.seed,
+        generations: args.opencrvs,
         resubmit: 1.0,
         ..RunOptions::to(stage.front.clone())
     };

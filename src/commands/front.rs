@@ -56,7 +56,15 @@ pub(super) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         drain: config.broker.drain,
     };
     let publisher = link.publisher();
-    let front = Front { keys, sealer, publisher: publisher.clone(), spool: spool.clone(), metrics, limits };
+    let front = Front {
+        keys,
+        sealer,
+        publisher: publisher.clone(),
+        spool: spool.clone(),
+        events: config.front.events,
+        metrics,
+        limits,
+    };
     open.set(true);
     let (done, relaying) = (stop.child_token(), stop.child_token());
     let serving = async {

@@ -11,8 +11,8 @@ use crate::simulate::{nid, opencrvs};
 /// `nidbridge simulate …`
 #[derive(Debug, Subcommand)]
 pub enum Simulate {
-    /// An OpenCRVS 1.7 to 1.9: auth, gateway, and registrars who register.
-    Opencrvs(opencrvs::OpencrvsArgs),
+    /// An OpenCRVS 1.7 to 2.0: auth, gateway, and registrars who register.
+    Opencrvs(Box<opencrvs::OpencrvsArgs>),
     /// An ID system on the queue contract.
     Nid(nid::NidArgs),
 }
@@ -21,7 +21,7 @@ pub(super) async fn run(command: Simulate, file: Option<PathBuf>) -> Result<(), 
     match command {
         Simulate::Opencrvs(args) => {
             start::tool("simulate-opencrvs", file, async |_, stop| {
-                let seen = opencrvs::run(args, stop).await.context("the simulated OpenCRVS")?;
+                let seen = opencrvs::run(*args, stop).await.context("the simulated OpenCRVS")?;
                 output::line(&serde_json::to_string(&seen).context("what it saw")?)
             })
             .await

@@ -41,6 +41,8 @@ settings! {
         apply_topology: bool, Switch, "true", ["BROKER_APPLY_TOPOLOGY"];
         /// How long a process that is told to stop may finish what it holds.
         drain: Duration, Span, "25s", ["BROKER_DRAIN"];
+        /// How long a consumer may hear nothing before it is opened anew, in case its deliveries were lost.
+        renew: Duration, Span, "5m", ["BROKER_RENEW"];
         /// The longest pause between two tries to reach the broker.
         reconnect_max: Duration, Span, "5s", ["BROKER_RECONNECT_MAX"];
     }
@@ -81,6 +83,8 @@ settings! {
         key_cache: Option<PathBuf>, Optional<Path>, "", ["FRONT_KEY_CACHE"];
         /// A directory of this front's own, where it keeps registrations on disk while the broker is away.
         spool: Option<PathBuf>, Optional<Path>, "", ["FRONT_SPOOL"];
+        /// Whether registrations of the events generation (OpenCRVS 1.9 and 2.x) are taken; needs the spool.
+        events: bool, Switch, "false", ["FRONT_EVENTS"];
         /// Bytes that the spool takes before OpenCRVS is answered 503.
         spool_max: usize, Size, "1GiB", ["FRONT_SPOOL_MAX"];
     }
@@ -136,6 +140,12 @@ settings! {
         prefetch: u16, Positive<u16>, "16", ["CONFIRM_PREFETCH"];
         /// The type under which OpenCRVS gets the ID.
         identifier_type: String, Text, "NATIONAL_ID", ["CONFIRM_IDENTIFIER_TYPE"];
+        /// The field that gets the ID in the events generation, such as `child.nid`; none gets it if this is empty.
+        identifier_field: Option<String>, Optional<Text>, "", ["CONFIRM_IDENTIFIER_FIELD"];
+        /// How long it is taken for granted that the country's forms have that field.
+        field_recheck: Duration, Span, "10m", ["CONFIRM_FIELD_RECHECK"];
+        /// Whether a rejection is told with its reason where OpenCRVS lets us (events generation, 1.9.13 and newer).
+        reasons: bool, Switch, "false", ["CONFIRM_REASONS"];
         /// The comment of a confirmation without an ID.
         comment: String, Text, "The National ID system did not issue an ID.", ["CONFIRM_COMMENT"];
     }

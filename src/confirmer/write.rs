@@ -56,7 +56,7 @@ impl Confirmer {
         match fault.class() {
             FaultClass::Permanent => {
                 self.ledger.retract(turn.lease, cause).await?;
-                if self.in_doubt(fault, &turn.token, turn.tries).await {
+                if self.in_doubt(*fault == GatewayFault::Unauthorized, &turn.token, turn.tries).await {
                     return Ok(delay(Cause::GatewayUnavailable));
                 }
                 self.end(turn.held(), Event::Park, Some(cause)).await

@@ -184,6 +184,10 @@ pub enum Cause {
     GatewayContract,
     /// The gateway cannot be reached or is in trouble.
     GatewayUnavailable,
+    /// The country's forms do not define the field that is to get the ID.
+    FieldUndefined,
+    /// The country's configuration service cannot be reached.
+    CountryConfigUnavailable,
     /// The ID system cannot be reached, or its queue is full.
     IdSystemUnavailable,
     /// The ledger cannot be reached.
@@ -234,6 +238,8 @@ impl Cause {
             Self::OtherNumber => "other_number",
             Self::GatewayContract => "gateway_contract",
             Self::GatewayUnavailable => "gateway_unavailable",
+            Self::FieldUndefined => "field_undefined",
+            Self::CountryConfigUnavailable => "country_config_unavailable",
             Self::IdSystemUnavailable => "id_system_unavailable",
             Self::LedgerUnavailable => "ledger_unavailable",
             Self::BrokerUnavailable => "broker_unavailable",

@@ -74,6 +74,10 @@ text_id! {
     RecordId, "a record id", 64
 }
 text_id! {
+    /// What waits for an answer in the events generation: the id of the requested action.
+    ActionId, "an action id", 64
+}
+text_id! {
     /// The short code that a family is given and an office searches by, such as `BXXDBIC`.
     TrackingId, "a tracking id", 32
 }
@@ -114,6 +118,19 @@ derived_id! {
 derived_id! {
     /// What the National ID system knows a registration by: the same for every attempt of a record.
     RequestId
+}
+
+derived_id! {
+    /// What a write to OpenCRVS of the events generation is known by there: a repeat of it is the same write.
+    TransactionId
+}
+
+impl TransactionId {
+    /// The transaction of an action's answer. Core drops a second write of the same transaction without a word, of
+    /// whatever record, so it must be of this action and of no other.
+    pub fn of(action: &ActionId) -> Self {
+        Self(Uuid::new_v5(&NAMESPACE, format!("transaction|{action}").as_bytes()))
+    }
 }
 
 impl AttemptId {

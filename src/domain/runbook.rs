@@ -46,7 +46,9 @@ runbook! {
     OtherNumber: "OpenCRVS has registered the record under a number that is not ours"
         => "find out who registered it: nothing is written over it, and the ID system knows it by our number";
     GatewayContract: "the gateway does not speak what this release speaks"
-        => "check GATEWAY_URL and the release of OpenCRVS (1.7 to 1.9), then `attempts resume`";
+        => "check GATEWAY_URL and the release of OpenCRVS (1.7 to 2.x), then `attempts resume`";
+    FieldUndefined: "the country's forms have no field CONFIRM_IDENTIFIER_FIELD for this event, and an unknown one breaks the record"
+        => "add the field to the country's forms, or correct the setting; then `attempts resume --cause field_undefined`";
     NumberTaken: "another record has the registration number"
         => "change NUMBER_TEMPLATE, then `attempts resume --cause number_taken`, which gives it a number";
     IdOfAnotherRecord: "the ID system gave an ID that another record has"
@@ -76,6 +78,8 @@ runbook! {
     // It goes on by itself when what is named here is back.
     GatewayUnavailable: "OpenCRVS cannot be reached or is in trouble"
         => "bring it back; what waits goes on by itself";
+    CountryConfigUnavailable: "the country's configuration service cannot be asked whether it has the ID's field"
+        => "check COUNTRY_CONFIG_URL and bring it back; what waits goes on by itself";
     IdSystemUnavailable: "the ID system's queue does not take requests"
         => "see whether the vendor consumes nid.requests.*; what waits goes on by itself";
     LedgerUnavailable: "the ledger cannot be reached"

@@ -13,10 +13,10 @@ use super::body::{self, Held};
 use super::handover::hand_over;
 use super::{Front, Refusal};
 use crate::domain::{
-    AttemptKey, Dialect, EventKind, MESSAGE_VERSION, Registration, RegistrationMessage, RegistrationNumber,
+    ActionId, AttemptKey, Dialect, EventKind, MESSAGE_VERSION, Registration, RegistrationMessage,
+    RegistrationNumber,
 };
-use crate::opencrvs::fhir::{self, Document};
-use crate::opencrvs::{RecordToken, TokenFault};
+use crate::opencrvs::{Document, RecordToken, TokenFault, events, fhir};
 use crate::seal::Field;
 
 /// A parse of more than this leaves the runtime's threads to others.
@@ -25,15 +25,16 @@ const LARGE: usize = 256 * 1024;
 pub(super) async fn accept(
     front: &Front,
     memory: &Arc<Semaphore>,
+    dialect: Dialect,
     request: Request,
 ) -> Result<EventKind, Refusal> {
     let (parts, mut body) = request.into_parts();
-    let taken = take(front, memory, &parts.headers, &mut body).await;
+    let taken = take(front, memory, dialect, &parts.headers, &mut body).await;
     if taken.is_err() {
         body::discard(body, &front.limits);
     }
     let (token, held) = taken?;
-    let document = parse(held).await?;
+    let document = parse(held, token.action.clone()).await?;
     if document.record != token.record {
         return Err(TokenFault::OtherRecord.into());
     }
@@ -52,10 +53,14 @@ pub(super) async fn accept(
 async fn take(
     front: &Front,
     memory: &Arc<Semaphore>,
+    dialect: Dialect,
     headers: &HeaderMap,
     body: &mut Body,
 ) -> Result<(RecordToken, Held), Refusal> {
     let token = front.keys.verify(bearer(headers)?).await?;
+    if token.dialect() != dialect {
+        return Err(TokenFault::OtherDialect.into());
+    }
     Ok((token, body::read(headers, body, &front.limits, memory).await?))
 }
 
@@ -66,12 +71,19 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(TokenFault::Missing.into()) }
 }
 
-async fn parse(held: Held) -> Result<Document, Refusal> {
+async fn parse(held: Held, action: Option<ActionId>) -> Result<Document, Refusal> {
     if held.bytes.len() < LARGE {
-        return Ok(fhir::read(&held.bytes)?);
+        return read(&held.bytes, action.as_ref());
     }
-    let parsed = tokio::task::spawn_blocking(move || fhir::read(&held.bytes)).await;
-    Ok(parsed.map_err(|_| Refusal::Internal)??)
+    let parsed = tokio::task::spawn_blocking(move || read(&held.bytes, action.as_ref())).await;
+    parsed.map_err(|_| Refusal::Internal)?
+}
+
+fn read(body: &[u8], action: Option<&ActionId>) -> Result<Document, Refusal> {
+    Ok(match action {
+        None => fhir::read(body)?,
+        Some(action) => events::read(body, action)?,
+    })
 }
 
 fn message(
@@ -89,7 +101,7 @@ fn message(
     let number = headers.get("x-registration-number").and_then(|number| number.to_str().ok());
     let registration = Registration {
         key: AttemptKey {
-            dialect: Dialect::Fhir,
+            dialect: token.dialect(),
             record: document.record,
             mark: document.mark,
             stamp: document.stamp,

@@ -2,6 +2,10 @@
 //!
 //! Shaped as hapi's boom, which OpenCRVS speaks: `{statusCode, error, message, msg}`; versions up to 1.4 read `msg`.
 //!
+//! OpenCRVS of the events generation keeps a record requested for ever after anything but 200, 202 or 400, and tells
+//! the registrar that all is well; so each refusal has a second form, [`Refusal::rejecting`], which is a 400 whatever
+//! the fault: the registrar sees it, and may register again.
+//!
 //! Invariant: every message names the cause and the fix, and none holds personal data, a token or a part of the body.
 
 use std::time::Duration;
@@ -12,7 +16,7 @@ use serde_json::json;
 
 use super::spool::NotSpooled;
 use crate::broker::PublishError;
-use crate::opencrvs::{TokenFault, fhir};
+use crate::opencrvs::{TokenFault, events, fhir};
 
 /// A refusal.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +27,14 @@ pub enum Refusal {
     /// The body.
     #[error(transparent)]
     Body(#[from] fhir::Refusal),
+    /// The body, of the events generation.
+    #[error(transparent)]
+    Event(#[from] events::Refusal),
+    /// The events generation is not served here.
+    #[error(
+        "registrations of the events generation are not taken here: set FRONT_EVENTS=true, and FRONT_SPOOL, which it needs"
+    )]
+    EventsOff,
     /// The body broke off.
     #[error("the body ended before it was complete: send the whole bundle")]
     BodyBrokeOff,
@@ -71,7 +83,7 @@ impl Refusal {
             | Self::Unconfirmed(_)
             | Self::NotSpooled(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Token(_) => StatusCode::UNAUTHORIZED,
-            Self::Body(_) | Self::BodyBrokeOff => StatusCode::BAD_REQUEST,
+            Self::Body(_) | Self::Event(_) | Self::EventsOff | Self::BodyBrokeOff => StatusCode::BAD_REQUEST,
             Self::BodyStalled { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -85,7 +97,8 @@ impl Refusal {
         match self {
             Self::Token(TokenFault::NoKey) => "no_key",
             Self::Token(_) => "unauthorized",
-            Self::Body(_) | Self::BodyBrokeOff => "bad_request",
+            Self::Body(_) | Self::Event(_) | Self::BodyBrokeOff => "bad_request",
+            Self::EventsOff => "events_off",
             Self::BodyStalled { .. } => "stalled",
             Self::TooLarge { .. } => "too_large",
             Self::BrokerAway => "broker_away",
@@ -98,9 +111,15 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let status = self.status();
+impl Refusal {
+    /// The answer to the events generation: a rejection, which is the one answer there that says no and leaves the record
+    /// free. Where the broker may have the registration all the same, its answer comes to nothing once the registrar
+    /// has registered again: the newest attempt wins, and the ID system knows it for the same request.
+    pub fn rejecting(self) -> Response {
+        self.response(StatusCode::BAD_REQUEST)
+    }
+
+    fn response(self, status: StatusCode) -> Response {
         let message = self.to_string();
         let body = json!({
             "statusCode": status.as_u16(),
@@ -115,5 +134,12 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
         }
         response
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        self.response(status)
     }
 }

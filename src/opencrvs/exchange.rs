@@ -1,4 +1,4 @@
-//! Token exchange: a record token that is still good gets a successor with a full life (auth of 1.7–1.9).
+//! Token exchange: a record token that is still good gets a successor with a full life (auth of 1.7–2.0).
 //!
 //! Auth takes the token in the query string, so the URL of such a request is itself a secret, and a token that has died
 //! cannot be renewed any more.
@@ -11,8 +11,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
 
+use super::token::action_of;
 use super::{ClientSettings, KeyStore, RecordToken, TokenFault, Unwhole, client, whole};
-use crate::domain::RecordId;
+use crate::domain::{ActionId, RecordId};
 
 const GRANT: &str = "urn:opencrvs:oauth:grant-type:token-exchange";
 const SUBJECT: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -28,7 +29,7 @@ pub enum RenewalFault {
     #[error("auth refuses to renew the token: it has expired, or auth's key was changed")]
     Refused,
     /// Auth does not know this exchange.
-    #[error("auth does not know the token exchange (HTTP {0}): OpenCRVS 1.7 to 1.9 is needed")]
+    #[error("auth does not know the token exchange (HTTP {0}): OpenCRVS 1.7 or newer is needed")]
     Unsupported(u16),
     /// An answer that holds no token.
     #[error("auth's answer to the token exchange holds no token")]
@@ -79,19 +80,33 @@ impl TokenExchange {
         record: &RecordId,
         token: &SecretString,
     ) -> Result<RecordToken, RenewalFault> {
-        let fresh = self.exchange(record, token).await?;
+        // What the token is for now says what its successor is to be for: a record, or one action of an event.
+        let action = action_of(token);
+        let fresh = self.exchange(record, action.as_ref(), token).await?;
         let fresh = keys.verify(fresh.expose_secret()).await.map_err(RenewalFault::Unusable)?;
-        if fresh.record == *record { Ok(fresh) } else { Err(RenewalFault::Unusable(TokenFault::OtherRecord)) }
+        if fresh.record == *record && fresh.action == action {
+            Ok(fresh)
+        } else {
+            Err(RenewalFault::Unusable(TokenFault::OtherRecord))
+        }
     }
 
-    async fn exchange(&self, record: &RecordId, token: &SecretString) -> Result<SecretString, RenewalFault> {
-        let query = [
+    async fn exchange(
+        &self,
+        record: &RecordId,
+        action: Option<&ActionId>,
+        token: &SecretString,
+    ) -> Result<SecretString, RenewalFault> {
+        let mut query = vec![
             ("grant_type", GRANT),
             ("subject_token", token.expose_secret()),
             ("subject_token_type", SUBJECT),
             ("requested_token_type", WANTED),
-            ("record_id", record.as_str()),
         ];
+        match action {
+            None => query.push(("record_id", record.as_str())),
+            Some(action) => query.extend([("event_id", record.as_str()), ("action_id", action.as_str())]),
+        }
         // What went wrong is dropped, not wrapped: reqwest's errors quote the URL.
         let answer = self.http.post(self.url.clone()).query(&query).send().await;
         let answer = answer.map_err(|_| RenewalFault::Away)?;

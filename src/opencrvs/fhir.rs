@@ -15,32 +15,15 @@ mod view;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::domain::{EventKind, RecordId, TrackingId, View};
+use crate::domain::{EventKind, RecordId, TrackingId};
 use bundle::Bundle;
+
+use super::document::Document;
 
 /// The longest text that is read at all.
 const LONGEST: usize = 256;
 /// The longest time or kind of event.
 const LONGEST_MARK: usize = 64;
-
-/// What the front needs of a bundle.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
-    /// `Composition.id`.
-    pub record: RecordId,
-    /// `Task.lastModified` as it is written.
-    pub mark: String,
-    /// `Task.lastModified`.
-    pub stamp: Timestamp,
-    /// The kind of event.
-    pub kind: EventKind,
-    /// The tracking id.
-    pub tracking_id: TrackingId,
-    /// The registration office's code.
-    pub office: Option<String>,
-    /// What is kept of it.
-    pub view: View,
-}
 
 /// Why a body is not a registration that could ever be answered. Holds nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -162,7 +162,7 @@ pub(super) fn answered(
     }
 }
 
-fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
+pub(super) fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
     let text = answer.headers().get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
     text.trim().parse().ok().map(Duration::from_secs)
 }

@@ -1,4 +1,5 @@
-//! A simulated OpenCRVS 1.7 to 1.9 on real sockets: auth, gateway, and the workflow service that calls the bridge.
+//! A simulated OpenCRVS 1.7 to 2.0 on real sockets: auth, gateway, the country's configuration service, and the services
+//! that call the bridge, of the FHIR generation and of the events generation ([`events`]) at once.
 //!
 //! It is as unforgiving as the real one: errors come with HTTP 200, a second confirm succeeds and does harm, a
 //! rejection by API is refused, and any answer but 2xx puts the record back to REJECTED, even over REGISTERED.
@@ -10,6 +11,7 @@ mod auth;
 mod book;
 mod caller;
 mod core;
+mod events;
 mod fault;
 mod faults;
 mod gateway;
@@ -33,10 +35,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use args::{OpencrvsArgs, run};
 pub use book::{Book, Exchanged};
+pub use events::{EventFile, EventsTally};
 pub use fault::{Calls, Fault, Share};
 pub use faults::Faults;
 pub use keys::{Claims, ISSUER, TokenHash};
-pub use load::RunOptions;
+pub use load::{Generations, RunOptions};
 pub use record::{Attempt, Confirmed, Record, Status, Step, Wire};
 pub use submit::{SubmitOptions, SubmitOutcome};
 pub use tally::{Counts, Tally};
@@ -77,6 +80,8 @@ pub struct OpencrvsSettings {
     pub auth: SocketAddr,
     /// Where the gateway listens; port 0 takes a free one.
     pub gateway: SocketAddr,
+    /// Where the country's configuration service listens; port 0 takes a free one.
+    pub country_config: SocketAddr,
     /// How long a record token lives, in seconds.
     pub token_lifetime_s: i64,
 }
@@ -84,7 +89,7 @@ pub struct OpencrvsSettings {
 impl Default for OpencrvsSettings {
     fn default() -> Self {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { auth: free, gateway: free, token_lifetime_s: 7 * 24 * 3_600 }
+        Self { auth: free, gateway: free, country_config: free, token_lifetime_s: 7 * 24 * 3_600 }
     }
 }
 
@@ -93,8 +98,10 @@ impl Default for OpencrvsSettings {
 pub enum Service {
     /// Keys and tokens.
     Auth,
-    /// GraphQL.
+    /// GraphQL and tRPC.
     Gateway,
+    /// The country's configuration service.
+    CountryConfig,
 }
 
 /// A running simulated OpenCRVS. Clones are the same one; it ends with the last of them.
@@ -103,6 +110,7 @@ pub struct OpencrvsSim {
     core: Arc<Core>,
     auth: Arc<Seat>,
     gateway: Arc<Seat>,
+    country_config: Arc<Seat>,
     correlation: Arc<AtomicU64>,
     _until_dropped: Arc<DropGuard>,
 }
@@ -117,9 +125,18 @@ impl OpencrvsSim {
         let stop = CancellationToken::new();
         let auth = Seat::take(settings.auth, auth::router(Arc::clone(&core)), stop.clone()).await?;
         let gateway = Seat::take(settings.gateway, gateway::router(Arc::clone(&core)), stop.clone()).await?;
+        let country = events::country_config(Arc::clone(&core));
+        let country_config = Arc::new(Seat::take(settings.country_config, country, stop.clone()).await?);
         let (auth, gateway) = (Arc::new(auth), Arc::new(gateway));
         let correlation = Arc::new(AtomicU64::new(1));
-        Ok(Self { core, auth, gateway, correlation, _until_dropped: Arc::new(stop.drop_guard()) })
+        Ok(Self {
+            core,
+            auth,
+            gateway,
+            country_config,
+            correlation,
+            _until_dropped: Arc::new(stop.drop_guard()),
+        })
     }
 
     /// Where auth is, for `AUTH_URL`.
@@ -130,6 +147,21 @@ impl OpencrvsSim {
     /// Where the gateway is, for `GATEWAY_URL`.
     pub fn gateway_url(&self) -> String {
         format!("http://{}", self.gateway.address())
+    }
+
+    /// Where the country's configuration service is, for `COUNTRY_CONFIG_URL`.
+    pub fn country_config_url(&self) -> String {
+        format!("http://{}", self.country_config.address())
+    }
+
+    /// Puts these fields on the country's forms, in place of `child.nid`.
+    pub fn define_fields(&self, fields: &[&str]) {
+        self.core.define(fields);
+    }
+
+    /// How the records of the events generation stand, and what a real core would have broken.
+    pub fn events_tally(&self) -> EventsTally {
+        self.inspect(EventsTally::of)
     }
 
     /// Kills a service: its connections break and nobody listens, until [`OpencrvsSim::restart`]. What was under way
@@ -150,6 +182,7 @@ impl OpencrvsSim {
         match service {
             Service::Auth => &self.auth,
             Service::Gateway => &self.gateway,
+            Service::CountryConfig => &self.country_config,
         }
     }
 
@@ -218,6 +251,12 @@ impl OpencrvsSim {
     pub fn record_claims(&self, record: &str) -> Claims {
         let registrar = self.inspect(|book| book.record(record).map(|record| record.registrar.clone()));
         self.core.record_claims(&registrar.unwrap_or_else(|| format!("5f{:022x}", 0)), record)
+    }
+
+    /// The claims of the token that a trigger for this action of this event would carry.
+    pub fn action_claims(&self, event: &str, action: &str) -> Claims {
+        let registrar = self.inspect(|book| book.record(event).map(|record| record.registrar.clone()));
+        self.core.action_claims(&registrar.unwrap_or_else(|| format!("5f{:022x}", 0)), event, action)
     }
 
     /// The token of a user, who is a registrar of that id, with these scopes.

@@ -8,6 +8,7 @@ use nidbridge::simulate::rabbitmq::{Cluster, Control, Frozen};
 use tokio::time::{sleep, timeout};
 
 use super::stage::Stage;
+use super::wire::Mode;
 
 /// How long `rabbitmqctl` may take on a busy machine.
 const CONTROL: Duration = Duration::from_secs(15);
@@ -98,12 +99,18 @@ pub async fn memory_alarm(stage: &Stage, lasts: Duration) -> u64 {
     u64::from(alarms() > before)
 }
 
-/// The queues on the way take one message each.
+/// The queues on the way take one message each, and nobody comes to fetch it.
 pub async fn queue_full(stage: &Stage, lasts: Duration) -> u64 {
     let policy = r#"{"pattern":"\\.work$","definition":{"max-length":1},"apply-to":"queues","priority":9}"#;
     let before = stage.said("front", "the queue refuses it");
     stage.manage(reqwest::Method::PUT, "/policies/nidbridge/full", policy).await;
+    for worker in stage.of("worker") {
+        worker.broker.set(Mode::Cut);
+    }
     sleep(lasts).await;
+    for worker in stage.of("worker") {
+        worker.broker.set(Mode::Open);
+    }
     for _ in 0..20 {
         if stage.manage(reqwest::Method::DELETE, "/policies/nidbridge/full", "").await.is_some() {
             return stage.said("front", "the queue refuses it") - before;

@@ -170,12 +170,7 @@ impl Plan {
                     && other.what.process().is_some_and(|one| Some(one) == planned.what.process())
             };
             if long.iter().any(|other| frozen(&other)) {
-                planned.what = match planned.what {
-                    What::Kill(kind, number) => What::Kill(kind, 1 - number),
-                    What::Terminate(kind, number) => What::Terminate(kind, 1 - number),
-                    What::Freeze(kind, number) => What::Freeze(kind, 1 - number),
-                    other => other,
-                };
+                planned.what = planned.what.on_the_other();
             }
         }
         self.all.sort_by_key(|planned| planned.at);

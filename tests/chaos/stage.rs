@@ -1,7 +1,7 @@
 //! The stage: broker, ledger, both simulated sides, and the bridge between them with a breakable wire before each
 //! thing that it talks to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,11 @@ use super::harness::eventually;
 use super::harness::postgres::{self, Cluster as Postgres};
 use super::nginx::Nginx;
 use super::options::Options;
-use super::process::{Process, Recipe};
-use super::settings::{ADVANCED, SEAL_KEYS, TOKEN_LIFETIME, shared, vendor};
+use super::process::Process;
+use super::settings::{ADVANCED, SEAL_KEYS, TOKEN_LIFETIME, vendor};
 use super::wire::Wire;
+use super::wiring::{PortRange, Wiring};
 
-/// How many of each kind.
-const OF_EACH: usize = 2;
 const SOON: Duration = Duration::from_secs(120);
 
 /// A process and its wires.
@@ -70,31 +69,18 @@ impl Stage {
         let database = postgres.database();
         let ledger_url = postgres::url(postgres.port(), &database);
         let ledger = ledger(&ledger_url).await;
-        let people = Population::new(options.seed, Mix::default());
-        let people = people.take(usize::try_from(options.registrations).expect("so many"));
-        let people = people.map(|declaration| (declaration.record.clone(), declaration)).collect();
         let mut wiring = Wiring {
             dir: dir.to_owned(),
             nodes: cluster.amqp_ports(),
-            gateway: port(&opencrvs.gateway_url()),
-            auth: port(&opencrvs.auth_url()),
+            gateway: opencrvs.gateway_url(),
+            auth: opencrvs.auth_url(),
             postgres: postgres.port(),
             database,
             ports: PortRange::new(),
+            fronts: Vec::new(),
         };
-        let mut roles = Vec::new();
-        for role in ["front", "worker", "confirmer"] {
-            for number in 1..=OF_EACH {
-                roles.push(wiring.role(role, number, &cluster).await);
-            }
-        }
-        let listens = |name: &str| {
-            let recipe =
-                &roles.iter().find(|role| role.process.recipe.name == name).expect("a front").process;
-            recipe.recipe.environment["FRONT_LISTEN"].rsplit(':').next().and_then(|port| port.parse().ok())
-        };
-        let fronts = [listens("front1"), listens("front2")].map(|port| port.expect("its port"));
-        let nginx = Nginx::start(dir, wiring.ports.next(), fronts);
+        let roles = wiring.all(&cluster).await;
+        let nginx = Nginx::start(dir, wiring.ports.next(), &wiring.fronts);
         let front = Url::parse(&format!("http://127.0.0.1:{}/", nginx.port)).expect("a URL");
         let vendor_wire = Wire::before(cluster.amqp_ports(), 1).await.expect("a wire");
         let (vendor, nid) = vendor_side(&cluster, &vendor_wire, options.seed);
@@ -114,7 +100,7 @@ impl Stage {
             vendor_wire,
             ledger,
             ledger_url,
-            people,
+            people: people(options),
             roles,
             front,
             http,
@@ -186,6 +172,13 @@ impl Stage {
     }
 }
 
+/// Everybody who is registered, by record.
+fn people(options: &Options) -> HashMap<String, Declaration> {
+    let wanted = usize::try_from(options.registrations).expect("so many");
+    let people = Population::new(options.seed, Mix::default()).take(wanted);
+    people.map(|declaration| (declaration.record.clone(), declaration)).collect()
+}
+
 /// Users and vhosts only: the roles declare the queues once all nodes are there, so that each has a member on each.
 async fn broker(options: &Options, dir: &Path) -> Cluster {
     let vhosts = [names::BRIDGE_VHOST, names::NID_VHOST].map(|vhost| Topology::of(vhost, &[], &nothing()));
@@ -236,69 +229,4 @@ fn vendor_side(cluster: &Cluster, wire: &Wire, seed: u64) -> (Link, NidSim) {
     let link = Link::open(&settings, Topology::of(names::NID_VHOST, &[], &nothing()), Arc::default());
     let nid = NidSim::start(VendorSettings { seed, ..vendor() }, &link);
     (link, nid)
-}
-
-fn port(url: &str) -> u16 {
-    Url::parse(url).ok().and_then(|url| url.port()).expect("a port")
-}
-
-struct Wiring {
-    dir: PathBuf,
-    nodes: Vec<u16>,
-    gateway: u16,
-    auth: u16,
-    postgres: u16,
-    database: String,
-    ports: PortRange,
-}
-
-impl Wiring {
-    async fn role(&mut self, role: &'static str, number: usize, cluster: &Cluster) -> Role {
-        let name = format!("{role}{number}");
-        let admin = self.ports.next();
-        let wire = async |servers: Vec<u16>| Wire::before(servers, number).await.expect("a wire");
-        let broker = wire(self.nodes.clone()).await;
-        let ledger = if role == "front" { None } else { Some(wire(vec![self.postgres]).await) };
-        let gateway = if role == "confirmer" { Some(wire(vec![self.gateway]).await) } else { None };
-        let mut environment: BTreeMap<String, String> = shared();
-        let mut set = |name: &str, value: String| drop(environment.insert(name.to_owned(), value));
-        let by = |vhost| cluster.amqp_url_by(broker.port(), vhost).expose_secret().to_owned();
-        set("AMQP_URL", by(names::BRIDGE_VHOST));
-        set("NID_AMQP_URL", by(names::NID_VHOST));
-        set("ADMIN_LISTEN", format!("127.0.0.1:{admin}"));
-        set("AUTH_URL", format!("http://127.0.0.1:{}", self.auth));
-        if let Some(wire) = &ledger {
-            set("LEDGER_URL", postgres::url(wire.port(), &self.database));
-        }
-        if let Some(wire) = &gateway {
-            set("GATEWAY_URL", format!("http://127.0.0.1:{}", wire.port()));
-        }
-        if role == "front" {
-            let own = self.dir.join(&name);
-            set("FRONT_LISTEN", format!("127.0.0.1:{}", self.ports.next()));
-            set("FRONT_SPOOL", own.join("spool").display().to_string());
-            set("FRONT_KEY_CACHE", own.join("key.pem").display().to_string());
-            std::fs::create_dir_all(own.join("spool")).expect("a spool");
-        }
-        let recipe = Recipe { name, role, environment, admin };
-        Role { process: Process::start(recipe, &self.dir), broker, ledger, gateway }
-    }
-}
-
-/// Ports below what the system gives away by itself, so that nobody gets one while its process is down.
-struct PortRange(u16);
-
-impl PortRange {
-    fn new() -> Self {
-        Self(12_000 + fastrand::u16(..400) * 20)
-    }
-
-    fn next(&mut self) -> u16 {
-        loop {
-            self.0 += 1;
-            if std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, self.0)).is_ok() {
-                return self.0;
-            }
-        }
-    }
 }

@@ -123,6 +123,19 @@ impl What {
         }
     }
 
+    /// The same for the other process of its kind; one that is frozen for long stays so.
+    pub fn on_the_other(self) -> Self {
+        if let Self::Kill(kind, number) = self {
+            Self::Kill(kind, 1 - number)
+        } else if let Self::Terminate(kind, number) = self {
+            Self::Terminate(kind, 1 - number)
+        } else if let Self::Freeze(kind, number) = self {
+            Self::Freeze(kind, 1 - number)
+        } else {
+            self
+        }
+    }
+
     /// The process that it is about.
     pub fn process(self) -> Option<(Kind, usize)> {
         match self {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::domain::{EventKind, RecordId, RequestId};
 use crate::simulate::nid::NidState;
-use crate::simulate::opencrvs::{Book, Record, Status, Tally, Wire};
+use crate::simulate::opencrvs::{Book, EventsTally, Record, Status, Tally, Wire};
 
 /// The accounts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -25,7 +25,7 @@ pub struct Accounts {
     pub confirmed: u64,
     /// Records that should be: accepted, and not rejected by the ID system.
     pub confirmed_expected: u64,
-    /// Records whose rejection OpenCRVS was told (not possible in this generation).
+    /// Records whose rejection OpenCRVS was told (possible in the events generation only).
     pub rejected: u64,
     /// Records that the ID system rejected and that wait for an operator.
     pub held: u64,
@@ -43,6 +43,11 @@ pub struct Accounts {
     pub numbers_doubled: u64,
     /// Records that two IDs were issued for, or one ID on two records.
     pub ids_doubled: u64,
+    /// Records that a core of the events generation would have broken: by an unknown field, a stale index, a dropped or a
+    /// contradictory answer.
+    pub broken: u64,
+    /// Records of the events generation that are requested, after a trigger that failed, and known to nobody.
+    pub stranded: u64,
     /// Marriages among the records.
     pub marriages: u64,
     /// Records whose newest submission the ID system rejected.
@@ -65,7 +70,7 @@ pub struct Accounts {
 impl Accounts {
     /// Draws up the accounts. `parked`: the records of which the ledger says that an operator was told.
     pub(super) fn of(book: &Book, nid: &NidState, parked: &BTreeSet<String>, elapsed: Duration) -> Self {
-        let tally = Tally::of(book);
+        let (tally, events) = (Tally::of(book), EventsTally::of(book));
         let rejected: BTreeSet<&str> = nid.rejected().collect();
         let mut accounts = Self {
             registrations: tally.records,
@@ -78,6 +83,8 @@ impl Accounts {
             seconds: elapsed.as_secs_f64(),
             p50_ms: tally.p50_ms,
             p99_ms: tally.p99_ms,
+            broken: events.poisoned + events.stale_index + events.dropped + events.contradicted,
+            stranded: events.stranded,
             ..Self::default()
         };
         let (mut numbers, mut ids) = (BTreeSet::new(), BTreeSet::new());
@@ -103,8 +110,12 @@ impl Accounts {
             return;
         }
         self.superseded += accepted - 1;
+        let told = record.event.as_ref().is_some_and(|event| event.rejected);
         match record.status() {
             Status::Registered | Status::Certified => self.confirmed += 1,
+            Status::Rejected if told => self.rejected += 1,
+            // This generation can be told, so it is still to be.
+            Status::WaitingValidation if rejected && record.event.is_some() => self.open += 1,
             Status::WaitingValidation if rejected => self.held += 1,
             Status::WaitingValidation if parked => self.parked += 1,
             Status::WaitingValidation | Status::Declared => self.open += 1,
@@ -135,15 +146,21 @@ impl Accounts {
             && self.confirmed_twice == 0
             && self.numbers_doubled == 0
             && self.ids_doubled == 0
+            && self.broken == 0
+            && (self.stranded == 0 || self.open > 0)
             && self.confirmed + self.open == self.confirmed_expected
             && ended + self.open == self.accepted
     }
 
     pub(super) fn line(&self, second: u64) -> String {
         format!(
-            "{second:>4} s  {:>5} accepted  {:>5} confirmed  {:>4} held (ID system said no)  {:>4} submitted again  \
-             {:>4} under way",
-            self.accepted, self.confirmed, self.held, self.superseded, self.open
+            "{second:>4} s  {:>5} accepted  {:>5} confirmed  {:>4} held or rejected (ID system said no)  {:>4} submitted \
+             again  {:>4} under way",
+            self.accepted,
+            self.confirmed,
+            self.held + self.rejected,
+            self.superseded,
+            self.open
         )
     }
 
@@ -159,12 +176,14 @@ impl Accounts {
              \n  {:>6}  accepted (202)\
              \n  {:>6}  confirmed of {} that should be; half within {} ms, 99 % within {} ms\
              \n  {:>6}  held: the ID system said no, an operator was told\
+             \n  {:>6}  rejected: the ID system said no, OpenCRVS was told (events generation)\
              \n  {:>6}  superseded by a newer submission of the same record\
              \n  {:>6}  taken back by OpenCRVS itself\
              \n  {:>6}  parked, an operator was told why\
              \n  {:>6}  still under way\
              \n  {:>6}  lost\
              \n  {:>6}  confirmed twice\
+             \n  {:>6}  stranded, {} broken in OpenCRVS (events generation)\
              \n\n{verdict}",
             self.seconds,
             self.submitted,
@@ -176,12 +195,15 @@ impl Accounts {
             self.p50_ms,
             self.p99_ms,
             self.held,
+            self.rejected,
             self.superseded,
             self.withdrawn,
             self.parked,
             self.open,
             self.lost,
             self.confirmed_twice,
+            self.stranded,
+            self.broken,
         )
     }
 }

@@ -22,7 +22,7 @@ use crate::console::{self, Readiness};
 use crate::domain::State;
 use crate::ledger::Ledger;
 use crate::simulate::nid::{NidSim, VendorSettings};
-use crate::simulate::opencrvs::{OpencrvsSettings, OpencrvsSim};
+use crate::simulate::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
 use crate::simulate::rabbitmq::Node;
 use crate::telemetry::Metrics;
 
@@ -40,14 +40,14 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) async fn set(seed: u64) -> anyhow::Result<Self> {
+    pub(super) async fn set(seed: u64, generations: Generations) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("nidbridge-demo-{}", uuid::Uuid::new_v4().simple()));
         // The node's guardian removes it, however we end; so all of the demo is in there.
         let tool = config::load(&Sources::default(), Part::Tool).context("the defaults")?.config;
         let node = Node::start_temporary(&dir, &parts::topologies(&tool)).await?;
         let opencrvs = OpencrvsSim::start(OpencrvsSettings::default()).await?;
         opencrvs.faults().latency(Duration::from_millis(20));
-        let config = configuration(&node, &opencrvs, &dir)?;
+        let config = configuration(&node, &opencrvs, generations, &dir)?;
         let vendor = Link::open(
             &LinkSettings {
                 apply_topology: false,
@@ -79,7 +79,7 @@ impl Stage {
         let (user, password) = self.node.operator();
         format!(
             "The bridge runs, all of it on this machine and of this process only:\
-             \n  front            {}event-registration\
+             \n  front            {}event-registration, /trigger/events/…\
              \n  metrics          {}/metrics, /readyz\
              \n  OpenCRVS (made up)  auth {}, gateway {}\
              \n  RabbitMQ         http://127.0.0.1:{} (user {user}, password {})\
@@ -130,7 +130,12 @@ impl Stage {
     }
 }
 
-fn configuration(node: &Node, opencrvs: &OpencrvsSim, dir: &std::path::Path) -> anyhow::Result<Config> {
+fn configuration(
+    node: &Node,
+    opencrvs: &OpencrvsSim,
+    generations: Generations,
+    dir: &std::path::Path,
+) -> anyhow::Result<Config> {
     std::fs::create_dir_all(dir)?;
     let mut key = [0_u8; 32];
     aws_lc_rs::rand::fill(&mut key).map_err(|_| anyhow::anyhow!("this machine has no randomness"))?;
@@ -144,8 +149,17 @@ fn configuration(node: &Node, opencrvs: &OpencrvsSim, dir: &std::path::Path) -> 
         ("FRONT_LISTEN", "127.0.0.1:0".to_owned()),
         ("ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
     ];
+    let of_events = match generations {
+        Generations::Fhir => Vec::new(),
+        Generations::Events | Generations::Mixed => vec![
+            ("FRONT_EVENTS", "true".to_owned()),
+            ("FRONT_SPOOL", dir.join("spool").display().to_string()),
+            ("COUNTRY_CONFIG_URL", opencrvs.country_config_url()),
+            ("CONFIRM_IDENTIFIER_FIELD", "child.nid".to_owned()),
+        ],
+    };
     let environment: BTreeMap<String, String> =
-        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        settings.into_iter().chain(of_events).map(|(name, value)| (name.to_owned(), value)).collect();
     let loaded = config::load(&Sources { file: None, environment }, Part::Role)?;
     Ok(loaded.config)
 }

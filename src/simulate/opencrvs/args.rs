@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Calls, OpencrvsSettings, OpencrvsSim, RunOptions, Share, SimulateError, Tally};
+use super::{Calls, Generations, OpencrvsSettings, OpencrvsSim, RunOptions, Share, SimulateError, Tally};
 use crate::simulate::population::Mix;
 
-/// A simulated OpenCRVS 1.8: auth, gateway, and registrars who register.
+/// A simulated OpenCRVS 1.7 to 2.0: auth, gateway, and registrars who register.
 #[derive(Debug, Clone, clap::Args)]
 pub struct OpencrvsArgs {
     /// Where auth listens: the bridge's `AUTH_URL`.
@@ -18,6 +18,12 @@ pub struct OpencrvsArgs {
     /// Where the gateway listens: the bridge's `GATEWAY_URL`.
     #[arg(long, default_value = "127.0.0.1:7070", value_name = "ADDRESS")]
     pub gateway_listen: SocketAddr,
+    /// Where the country's configuration service listens: the bridge's `COUNTRY_CONFIG_URL`.
+    #[arg(long, default_value = "127.0.0.1:3035", value_name = "ADDRESS")]
+    pub country_config_listen: SocketAddr,
+    /// Of which generation of OpenCRVS the records are.
+    #[arg(long, value_enum, default_value_t)]
+    pub generation: Generations,
     /// The bridge's front.
     #[arg(long, default_value = "http://127.0.0.1:3040/", value_name = "URL")]
     pub front: Url,
@@ -82,6 +88,7 @@ impl OpencrvsArgs {
             return Err(SimulateError::Argument("--rate must be 0 or more".to_owned()));
         }
         Ok(RunOptions {
+            generations: self.generation,
             registrations: self.registrations,
             rate: self.rate,
             in_flight: self.in_flight,
@@ -104,6 +111,7 @@ pub async fn run(args: OpencrvsArgs, stop: CancellationToken) -> Result<Tally, S
     let sim = OpencrvsSim::start(OpencrvsSettings {
         auth: args.auth_listen,
         gateway: args.gateway_listen,
+        country_config: args.country_config_listen,
         token_lifetime_s: i64::from(args.token_lifetime),
     })
     .await?;

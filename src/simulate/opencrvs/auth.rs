@@ -50,7 +50,7 @@ async fn exchange(
     Query(asked): Query<HashMap<String, String>>,
 ) -> Response {
     let text = |name: &str| asked.get(name).map(String::as_str).unwrap_or_default();
-    let fault = core.faults.take(Calls::Exchange, text("record_id"));
+    let fault = core.faults.take(Calls::Exchange, record_of(&text));
     let done = match fault.map(Fault::effect) {
         None | Some(Effect::AtOnce | Effect::Later(_)) => exchanged(&core, text),
         Some(Effect::Never) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
@@ -65,7 +65,7 @@ fn exchanged<'a>(core: &Core, text: impl Fn(&str) -> &'a str) -> Response {
     }
     let complete = text("subject_token_type") == ACCESS_TOKEN
         && text("requested_token_type") == RECORD_TOKEN
-        && !text("record_id").is_empty()
+        && is_for_something(&text)
         && !text("subject_token").is_empty();
     if !complete {
         return refusal(StatusCode::BAD_REQUEST, "invalid_request");
@@ -74,18 +74,34 @@ fn exchanged<'a>(core: &Core, text: impl Fn(&str) -> &'a str) -> Response {
         core.exchange_refused.fetch_add(1, Ordering::Relaxed);
         return refusal(StatusCode::UNAUTHORIZED, "unauthorized_client");
     };
-    let Ok(token) = core.mint(&core.record_claims(&subject.sub, text("record_id"))) else {
+    let claims = match text("event_id") {
+        "" => core.record_claims(&subject.sub, text("record_id")),
+        event => core.action_claims(&subject.sub, event, text("action_id")),
+    };
+    let Ok(token) = core.mint(&claims) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     core.with_book(|book| {
         book.exchange(Exchanged {
             at: Timestamp::now(),
-            record: text("record_id").to_owned(),
+            record: record_of(&text).to_owned(),
             from: TokenHash::of(text("subject_token")),
             to: TokenHash::of(&token),
         });
     });
     Json(json!({"access_token": token, "token_type": "Bearer"})).into_response()
+}
+
+/// The record, or one action of an event.
+fn is_for_something<'a>(text: &impl Fn(&str) -> &'a str) -> bool {
+    !text("record_id").is_empty() || (!text("event_id").is_empty() && !text("action_id").is_empty())
+}
+
+fn record_of<'a>(text: &impl Fn(&str) -> &'a str) -> &'a str {
+    match text("event_id") {
+        "" => text("record_id"),
+        event => event,
+    }
 }
 
 /// Of the faults only those that any HTTP service can have are possible here.

@@ -61,6 +61,10 @@ impl Book {
         self.records.get(id)
     }
 
+    pub(super) fn record_mut(&mut self, id: &str) -> Option<&mut Record> {
+        self.records.get_mut(id)
+    }
+
     /// All records with their ids, in no order.
     pub fn records(&self) -> impl Iterator<Item = (&str, &Record)> {
         self.records.iter().map(|(id, record)| (id.as_str(), record))
@@ -104,6 +108,7 @@ impl Book {
                 confirms: Vec::new(),
                 overwritten: 0,
                 attempts: Vec::new(),
+                event: None,
                 last: Timestamp::UNIX_EPOCH,
             };
             record.enter(Status::Declared, stamp.unwrap_or(now) - SignedDuration::from_secs(60));

@@ -1,5 +1,6 @@
 //! What the services of the simulated OpenCRVS share.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 
 use super::SimulateError;
 use super::book::Book;
+use super::events::IDENTIFIER;
 use super::faults::Faults;
 use super::keys::{Claims, SigningKey};
 use super::tally::{Counts, count};
@@ -19,6 +21,7 @@ pub(super) struct Core {
     pub(super) downloaded: AtomicU64,
     keys_rotated: AtomicU64,
     token_lifetime_s: i64,
+    defined: Mutex<BTreeSet<String>>,
 }
 
 impl Core {
@@ -31,6 +34,7 @@ impl Core {
             downloaded: AtomicU64::new(0),
             keys_rotated: AtomicU64::new(0),
             token_lifetime_s,
+            defined: Mutex::new(BTreeSet::from([IDENTIFIER.to_owned()])),
         })
     }
 
@@ -67,6 +71,20 @@ impl Core {
 
     pub(super) fn mint(&self, claims: &Claims) -> Result<String, SimulateError> {
         self.with_key(|key| key.sign(claims))
+    }
+
+    /// The fields of the country's forms that the bridge might write.
+    pub(super) fn defined(&self) -> BTreeSet<String> {
+        self.defined.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn define(&self, fields: &[&str]) {
+        let fields = fields.iter().map(|field| (*field).to_owned()).collect();
+        *self.defined.lock().unwrap_or_else(PoisonError::into_inner) = fields;
+    }
+
+    pub(super) fn action_claims(&self, registrar: &str, event: &str, action: &str) -> Claims {
+        Claims::action(registrar, (event, action), Timestamp::now(), self.token_lifetime_s)
     }
 
     pub(super) fn record_claims(&self, registrar: &str, record: &str) -> Claims {

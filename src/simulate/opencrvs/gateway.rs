@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::book::Confirmation;
 use super::core::Core;
+use super::events::{EventsTally, procedures};
 use super::fault::{Calls, Effect, Fault};
 use super::graphql::{GatewayError, Operation};
 use super::keys::{Claims, TokenHash};
@@ -28,8 +29,10 @@ pub(super) fn router(core: Arc<Core>) -> Router {
         .route("/v1/graphql", post(graphql))
         .route("/simulated/tally", get(tally))
         .route("/simulated/counts", get(counts))
+        .route("/simulated/events", get(events))
+        .with_state(Arc::clone(&core))
+        .merge(procedures(core))
         .layer(middleware::from_fn(version))
-        .with_state(core)
 }
 
 /// Not of OpenCRVS: what it saw so far, for whoever runs the sandbox.
@@ -40,6 +43,11 @@ async fn tally(State(core): State<Arc<Core>>) -> Json<Tally> {
 /// Not of OpenCRVS either: which calls there were, and which faults they met.
 async fn counts(State(core): State<Arc<Core>>) -> Json<Counts> {
     Json(core.counts())
+}
+
+/// Nor is this: what a core of the events generation would have broken.
+async fn events(State(core): State<Arc<Core>>) -> Json<EventsTally> {
+    Json(core.with_book(|book| EventsTally::of(book)))
 }
 
 async fn version(request: Request, next: Next) -> Response {

@@ -63,6 +63,12 @@ pub struct Claims {
     /// The record that it is for.
     #[serde(rename = "recordId", default, skip_serializing_if = "Option::is_none")]
     pub record_id: Option<String>,
+    /// The event that it is for, in the events generation.
+    #[serde(rename = "eventId", default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    /// The action of that event that it is for.
+    #[serde(rename = "actionId", default, skip_serializing_if = "Option::is_none")]
+    pub action_id: Option<String>,
 }
 
 impl Claims {
@@ -76,7 +82,27 @@ impl Claims {
             iat: now.as_second(),
             exp: now.as_second() + lifetime_s,
             record_id: Some(record.to_owned()),
+            event_id: None,
+            action_id: None,
         }
+    }
+
+    /// The claims of an action's token, as the token exchange of 2.0 makes them for a registrar who may also reject.
+    pub fn action(registrar: &str, (event, action): (&str, &str), now: Timestamp, lifetime_s: i64) -> Self {
+        let scope =
+            ["record.confirm-registration", "record.reject-registration", "record.reject", "record.read"];
+        Self {
+            scope: scope.iter().map(|name| format!("type={name}")).collect(),
+            record_id: None,
+            event_id: Some(event.to_owned()),
+            action_id: Some(action.to_owned()),
+            ..Self::record(registrar, "", now, lifetime_s)
+        }
+    }
+
+    /// Whether it allows this, in the form of either generation.
+    pub(super) fn has(&self, scope: &str) -> bool {
+        self.scope.iter().any(|held| held == scope || held.strip_prefix("type=") == Some(scope))
     }
 
     /// The claims of a user's own token, with these scopes.
@@ -95,6 +121,8 @@ impl Claims {
             iat: now.as_second(),
             exp: now.as_second() + 600,
             record_id: None,
+            event_id: None,
+            action_id: None,
         }
     }
 }

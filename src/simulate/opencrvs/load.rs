@@ -14,11 +14,25 @@ use super::{OpencrvsSim, SimulateError, SubmitOptions};
 use crate::simulate::population::{Declaration, Mix, Population};
 use crate::simulate::spread::Lot;
 
+/// Of which generation of OpenCRVS records are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Generations {
+    /// 1.7 to 1.9: a FHIR bundle, GraphQL.
+    #[default]
+    Fhir,
+    /// 1.9 and 2.x: an event document, tRPC.
+    Events,
+    /// Both, in turn: 1.9 while it is being moved.
+    Mixed,
+}
+
 /// A load.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// Where the bridge's front is.
     pub front: Url,
+    /// Of which generation the records are.
+    pub generations: Generations,
     /// How many registrations; without it, until stopped.
     pub registrations: Option<u64>,
     /// How many a second; 0 is as many as `in_flight` allows.
@@ -44,6 +58,7 @@ impl RunOptions {
     pub fn to(front: Url) -> Self {
         Self {
             front,
+            generations: Generations::Fhir,
             registrations: Some(500),
             rate: 50.0,
             in_flight: 32,
@@ -125,7 +140,17 @@ impl Family {
         let mut submit = SubmitOptions { lose_answer, ..SubmitOptions::default() };
         let mut permit = Some(permit);
         for attempt in 1..=self.options.attempts.max(1) {
-            let outcome = self.sim.submit(&self.declaration, &self.options.front, submit).await?;
+            let is_event = match self.options.generations {
+                Generations::Fhir => false,
+                Generations::Events => true,
+                Generations::Mixed => index % 2 == 1,
+            };
+            let (family, front) = (&self.declaration, &self.options.front);
+            let outcome = if is_event {
+                self.sim.submit_event(family, front, submit).await?
+            } else {
+                self.sim.submit(family, front, submit).await?
+            };
             drop(permit.take());
             if outcome.status != Status::Rejected || !patient {
                 return Ok(());

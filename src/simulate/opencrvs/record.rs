@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::events::EventFile;
 use super::fault::Fault;
 use super::keys::TokenHash;
 use crate::simulate::population::{Earlier, Kind};
@@ -148,6 +149,8 @@ pub struct Record {
     pub overwritten: u32,
     /// Its submissions, oldest first.
     pub attempts: Vec<Attempt>,
+    /// What only the events generation knows of it; without it, it is of the FHIR generation.
+    pub event: Option<EventFile>,
     pub(super) last: Timestamp,
 }
 

@@ -260,7 +260,8 @@ impl Member {
     }
 
     async fn ready(&mut self) -> Result<(), NodeError> {
-        let deadline = Instant::now() + READY;
+        // Nodes of a cluster wait for each other.
+        let deadline = Instant::now() + READY * 3;
         while !answers(self.seat.ports.amqp) {
             if self.has_ended()? {
                 return Err(NodeError::NotReady {

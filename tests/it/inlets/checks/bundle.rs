@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{Timestamp, ToSpan as _};
 use nidbridge::domain::{AttemptKey, Dialect, RegistrationNumber, RequestId, View};
 use nidbridge::nid::{Ask, Facts, ask};
-use nidbridge::opencrvs::fhir::{self, Document};
+use nidbridge::opencrvs::{Document, fhir};
 use serde_json::Value;
 
 /// A view is sealed, published and kept: it may not grow with the body.

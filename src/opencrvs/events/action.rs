@@ -1,0 +1,82 @@
+//! The event document as it comes, read leniently: a member of another type than expected is a member that is absent.
+
+use serde::de::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+/// The event: bare, not wrapped in anything.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EventDocument {
+    #[serde(default, deserialize_with = "text")]
+    pub(super) id: Option<String>,
+    #[serde(default, rename = "type", deserialize_with = "text")]
+    pub(super) kind: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(super) tracking_id: Option<String>,
+    pub(super) actions: Vec<Action>,
+}
+
+/// One action. Annotations, signatures and whatever else there is are skipped without being built.
+#[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Action {
+    #[serde(deserialize_with = "text")]
+    pub(super) id: Option<String>,
+    #[serde(rename = "type", deserialize_with = "text")]
+    pub(super) kind: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) status: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) created_at: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) created_at_location: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) original_action_id: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) request_id: Option<String>,
+    /// An asynchronous rejection has none.
+    #[serde(deserialize_with = "object")]
+    pub(super) declaration: Map<String, Value>,
+}
+
+fn text<'de, D: Deserializer<'de>>(of: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(of)? {
+        Value::String(text) => Some(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    })
+}
+
+fn object<'de, D: Deserializer<'de>>(of: D) -> Result<Map<String, Value>, D::Error> {
+    Ok(match Value::deserialize(of)? {
+        Value::Object(members) => members,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::String(_) => Map::new(),
+    })
+}
+
+impl Action {
+    pub(super) fn is(&self, status: &str) -> bool {
+        self.status.as_deref() == Some(status)
+    }
+}
+
+impl EventDocument {
+    /// The action that the token is for; else the one registration that was requested and that nothing has answered yet.
+    /// The last of the list is not necessarily either.
+    pub(super) fn pending(&self, action: &str) -> Option<&Action> {
+        let named = self.actions.iter().find(|one| one.id.as_deref() == Some(action));
+        named.filter(|one| one.is("Requested")).or_else(|| {
+            let requested = self.actions.iter().filter(|one| one.is("Requested"));
+            let register = requested.filter(|one| one.kind.as_deref() == Some("REGISTER"));
+            let mut open = register.filter(|one| !self.is_answered(one));
+            let first = open.next()?;
+            open.next().is_none().then_some(first)
+        })
+    }
+
+    fn is_answered(&self, requested: &Action) -> bool {
+        requested.id.is_some()
+            && self.actions.iter().any(|one| {
+                one.original_action_id == requested.id && (one.is("Accepted") || one.is("Rejected"))
+            })
+    }
+}

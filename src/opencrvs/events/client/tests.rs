@@ -1,0 +1,142 @@
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::opencrvs::events::ActionClass;
+
+/// The transaction id of the recorded calls, which is not one of ours.
+const RECORDED: &str = "mosip-interop-6a1b2c3d-0000-4000-8000-000000000003";
+
+#[derive(serde::Deserialize)]
+struct Pair {
+    name: String,
+    request: Recorded,
+    response: Recorded,
+}
+
+#[derive(serde::Deserialize)]
+struct Recorded {
+    #[serde(default)]
+    url: String,
+    #[serde(default)]
+    status: u16,
+    body: Box<RawValue>,
+}
+
+fn pairs() -> Vec<Pair> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../shared/fixtures/events/trpc-wire-register-accept-reject.json"
+    );
+    let Ok(text) = std::fs::read(path) else { return Vec::new() };
+    serde_json::from_slice(&text).unwrap()
+}
+
+fn ids() -> (RecordId, ActionId) {
+    let id = |last: u8| format!("6a1b2c3d-0000-4000-8000-00000000000{last}");
+    (RecordId::parse(&id(1)).unwrap(), ActionId::parse(&id(2)).unwrap())
+}
+
+/// The recording is laid out for reading; on the wire there is no blank (and none within these texts).
+fn on_the_wire(body: &RawValue) -> String {
+    body.get().chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+#[test]
+fn calls_are_byte_for_byte_those_of_the_official_client() {
+    let (record, action) = ids();
+    let acceptance = Acceptance {
+        number: RegistrationNumber::parse("2026B0000001").unwrap(),
+        identifier: Some(("child.nid".to_owned(), NationalId::parse("8031687218").unwrap())),
+    };
+    let accept = Input::of(RECORDED, &record, &action).accepting(&acceptance);
+    let accept = serde_json::to_string(&Envelope { json: accept }).unwrap();
+    let reject = serde_json::to_string(&Envelope { json: Input::of("t", &record, &action) }).unwrap();
+    for pair in pairs() {
+        match pair.name.as_str() {
+            "accept-ok-nonbatch" => {
+                assert_eq!(pair.request.url, "/event.actions.register.accept");
+                assert_eq!(accept, on_the_wire(&pair.request.body));
+            }
+            "accept-ok-batch" => assert_eq!(format!(r#"{{"0":{accept}}}"#), on_the_wire(&pair.request.body)),
+            "reject-ok-batch" => assert_eq!(format!(r#"{{"0":{reject}}}"#), on_the_wire(&pair.request.body)),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn every_recorded_answer_is_understood() {
+    for pair in pairs() {
+        let status = StatusCode::from_u16(pair.response.status).unwrap();
+        let answer = read(status, None, pair.response.body.get().as_bytes());
+        let fault = answer.as_ref().err().copied();
+        let expected = match pair.name.as_str() {
+            "accept-403" => Some(ActionFault::Forbidden),
+            "accept-404-action-not-found" => Some(ActionFault::NotFound),
+            "accept-400-already-rejected" | "accept-400-nonbatch-already-rejected" => {
+                Some(ActionFault::AlreadyRejected)
+            }
+            "accept-401-no-token" => Some(ActionFault::Unauthorized),
+            "reject-500-already-accepted" => Some(ActionFault::Status(500)),
+            "accept-400-missing-registrationNumber"
+            | "accept-400-missing-superjson-envelope"
+            | "accept-415-wrong-content-type" => Some(ActionFault::Contract),
+            ok => {
+                assert!(
+                    ok.starts_with("accept-ok") || ok.starts_with("reject-ok") || ok.contains("-200-"),
+                    "{ok}"
+                );
+                None
+            }
+        };
+        assert_eq!(fault, expected, "{}", pair.name);
+        if let Ok(event) = answer {
+            assert_eq!(event["trackingId"], "ABC123");
+        }
+    }
+}
+
+#[test]
+fn answers_that_are_not_trpcs_are_told_apart() {
+    let of = |status: u16, body: &str| {
+        read(StatusCode::from_u16(status).unwrap(), None, body.as_bytes()).unwrap_err()
+    };
+    assert_eq!(
+        of(401, r#"{"statusCode":401,"error":"Unauthorized","message":"x"}"#),
+        ActionFault::Unauthorized
+    );
+    assert_eq!(of(502, "<html>"), ActionFault::Status(502));
+    assert_eq!(of(404, "<html>"), ActionFault::Unreachable);
+    assert_eq!(of(404, r#"{"statusCode":404}"#), ActionFault::Contract);
+    assert_eq!(of(200, "<html>"), ActionFault::Unreadable);
+    assert_eq!(of(200, "[]"), ActionFault::Unreadable);
+    let no_procedure =
+        r#"{"error":{"json":{"message":"No procedure found on path \"x\"","data":{"code":"NOT_FOUND"}}}}"#;
+    assert_eq!(of(404, no_procedure), ActionFault::Contract);
+    assert_eq!(of(429, "").class(), ActionClass::Repeat(Some(std::time::Duration::from_secs(60))));
+}
+
+#[test]
+fn an_acceptance_says_under_which_number() {
+    let (_, action) = ids();
+    let of = |status: &str| {
+        let event = serde_json::json!({ "actions": [
+            { "id": action.as_str(), "status": "Requested" },
+            { "status": "Accepted", "originalActionId": "other", "registrationNumber": "OTHER" },
+            { "status": status, "originalActionId": action.as_str(), "registrationNumber": "2026B" },
+        ]});
+        standing(&event, &action)
+    };
+    assert_eq!(of("Accepted"), Some(Standing::Accepted(Some("2026B".to_owned()))));
+    assert_eq!(of("Rejected"), Some(Standing::Rejected));
+    assert_eq!(of("Requested"), None);
+}
+
+#[test]
+fn a_transaction_is_the_actions_and_of_no_other() {
+    let (_, action) = ids();
+    let other = ActionId::parse("other").unwrap();
+    assert_eq!(TransactionId::of(&action), TransactionId::of(&action));
+    assert_ne!(TransactionId::of(&action), TransactionId::of(&other));
+    assert_eq!(TransactionId::of(&action).to_string().chars().nth(14), Some('5'));
+}

@@ -1,0 +1,134 @@
+//! A person of the declaration.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::view::Fields;
+use super::{place, view};
+use crate::domain::{Name, Person, Role};
+
+/// The prefix of a person's fields.
+pub(super) const PREFIXES: [(Role, &str); 8] = [
+    (Role::Child, "child"),
+    (Role::Deceased, "deceased"),
+    (Role::Mother, "mother"),
+    (Role::Father, "father"),
+    (Role::Spouse, "spouse"),
+    (Role::Informant, "informant"),
+    (Role::Bride, "bride"),
+    (Role::Groom, "groom"),
+];
+
+/// What a person's fields are called after the prefix. Whatever else there is, is an answer of the form.
+pub(super) const MEMBERS: [&str; 16] = [
+    "name",
+    "dob",
+    "dobUnknown",
+    "age",
+    "gender",
+    "idType",
+    "nid",
+    "passport",
+    "brn",
+    "nationality",
+    "address",
+    "addressSameAs",
+    "detailsNotAvailable",
+    "relation",
+    "other.relation",
+    "reason",
+];
+
+/// The identifiers, by the type that `idType` names.
+const IDENTIFIERS: [(&str, &str); 3] =
+    [("NATIONAL_ID", "nid"), ("PASSPORT", "passport"), ("BIRTH_REGISTRATION_NUMBER", "brn")];
+
+/// The persons whom the declaration says anything of.
+pub(super) fn persons(fields: &Fields<'_>) -> BTreeMap<Role, Person> {
+    let mut persons: BTreeMap<Role, Person> =
+        PREFIXES.into_iter().filter_map(|(role, prefix)| Some((role, person(fields, prefix)?))).collect();
+    for (role, same) in [(Role::Father, Role::Mother), (Role::Spouse, Role::Deceased)] {
+        let prefix = if role == Role::Father { "father" } else { "spouse" };
+        if fields.text(prefix, "addressSameAs") == Some("YES") {
+            let address = persons.get(&same).and_then(|person| person.address.clone());
+            if let Some(person) = persons.get_mut(&role) {
+                person.address = address;
+            }
+        }
+    }
+    if let Some(informant) = informant(fields, &persons) {
+        persons.insert(Role::Informant, informant);
+    }
+    persons
+}
+
+fn person(fields: &Fields<'_>, prefix: &str) -> Option<Person> {
+    if !MEMBERS.into_iter().any(|member| fields.value(prefix, member).is_some()) {
+        return None;
+    }
+    let details_not_available = fields.truth(prefix, "detailsNotAvailable");
+    let by_age = fields.truth(prefix, "dobUnknown");
+    let identifiers = identifiers(fields, prefix);
+    let dob = (!by_age).then(|| fields.kept(prefix, "dob")).flatten();
+    Some(Person {
+        name: fields.value(prefix, "name").and_then(name),
+        names: BTreeMap::new(),
+        age: if dob.is_none() { fields.value(prefix, "age").and_then(age) } else { None },
+        dob,
+        date_of_death: None,
+        gender: fields.kept(prefix, "gender"),
+        nid: identifiers.get("NATIONAL_ID").cloned(),
+        identifiers,
+        nationality: fields.kept(prefix, "nationality"),
+        address: fields.value(prefix, "address").and_then(place::address),
+        relation: None,
+        details_not_available,
+        // `child.reason` is why the registration is late, which is not this.
+        reason: if details_not_available { fields.kept(prefix, "reason") } else { None },
+    })
+}
+
+/// Who tells is one of the persons of the record, or has fields of their own.
+fn informant(fields: &Fields<'_>, persons: &BTreeMap<Role, Person>) -> Option<Person> {
+    let relation = fields.text("informant", "relation");
+    let same = match relation {
+        Some("MOTHER") => Some(Role::Mother),
+        Some("FATHER") => Some(Role::Father),
+        Some("SPOUSE") => Some(Role::Spouse),
+        Some("BRIDE") => Some(Role::Bride),
+        Some("GROOM") => Some(Role::Groom),
+        Some(_) | None => None,
+    };
+    let mut informant = match same {
+        Some(role) => persons.get(&role).or_else(|| persons.get(&Role::Informant)).cloned(),
+        None => persons.get(&Role::Informant).cloned(),
+    }?;
+    let told = if relation == Some("OTHER") { fields.text("informant", "other.relation") } else { None };
+    informant.relation = told.or(relation).map(str::to_owned);
+    Some(informant)
+}
+
+/// With an `idType` only that identifier counts: the others may be left over from before it was changed.
+fn identifiers(fields: &Fields<'_>, prefix: &str) -> BTreeMap<String, String> {
+    let chosen = fields.text(prefix, "idType");
+    IDENTIFIERS
+        .into_iter()
+        .filter(|(kind, _)| chosen.is_none_or(|chosen| chosen == *kind))
+        .filter_map(|(kind, member)| Some((kind.to_owned(), fields.kept(prefix, member)?)))
+        .collect()
+}
+
+fn name(value: &Value) -> Option<Name> {
+    let part = |name| view::text(value.get(name)?).map(str::to_owned);
+    let read =
+        Name { firstname: part("firstname"), middlename: part("middlename"), surname: part("surname") };
+    (read != Name::default()).then_some(read)
+}
+
+/// `{age, asOfDateRef}`, or the bare number.
+fn age(value: &Value) -> Option<u16> {
+    let years = value.get("age").unwrap_or(value);
+    let whole = years.as_u64().or_else(|| years.as_str()?.trim().parse().ok())?;
+    u16::try_from(whole).ok()
+}

@@ -1,0 +1,249 @@
+#![expect(clippy::needless_pass_by_value, reason = "a literal is said where it is needed")]
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::{Role, View};
+
+const PENDING: &str = "e4ef249e-dc06-4b5e-840a-2ee7edc3f826";
+
+fn fixture(name: &str) -> Option<Vec<u8>> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/fixtures/events/");
+    std::fs::read(format!("{root}{name}")).ok()
+}
+
+fn pending() -> ActionId {
+    ActionId::parse(PENDING).unwrap()
+}
+
+fn action(id: &str, status: &str, kind: &str, at: u32, more: Value) -> Value {
+    let mut action = json!({
+        "id": id, "status": status, "type": kind, "createdAt": format!("2026-01-01T00:00:{at:02}.000Z"),
+        "createdAtLocation": "office-1", "transactionId": "t", "createdBy": "u", "declaration": {},
+    });
+    for (name, value) in more.as_object().unwrap() {
+        action[name] = value.clone();
+    }
+    action
+}
+
+fn declared(declaration: Value) -> Value {
+    json!({ "declaration": declaration })
+}
+
+fn event(kind: &str, actions: &[Value]) -> Value {
+    json!({ "id": "event-1", "type": kind, "trackingId": "PRZIB7", "actions": actions })
+}
+
+fn read_event(event: &Value) -> Result<Document, Refusal> {
+    read(event.to_string().as_bytes(), &pending())
+}
+
+/// A birth of which this is declared, and which is being registered.
+fn view(declaration: Value) -> View {
+    seen("birth", declaration)
+}
+
+fn seen(kind: &str, declaration: Value) -> View {
+    let actions = [
+        action("a", "Requested", "DECLARE", 1, declared(declaration)),
+        action("b", "Accepted", "DECLARE", 2, json!({ "originalActionId": "a" })),
+        action(PENDING, "Requested", "REGISTER", 3, json!({})),
+    ];
+    read_event(&event(kind, &actions)).unwrap().view
+}
+
+fn firstname(view: &View) -> Option<&str> {
+    view.person(Role::Child)?.name.as_ref()?.firstname.as_deref()
+}
+
+fn named(actions: &[Value]) -> Option<String> {
+    firstname(&read_event(&event("birth", actions)).unwrap().view).map(str::to_owned)
+}
+
+fn first(name: &str) -> Value {
+    declared(json!({ "child.name": { "firstname": name } }))
+}
+
+#[test]
+fn the_registrars_own_edit_wins_and_what_it_does_not_touch_stays() {
+    let Some(body) = fixture("synthetic-2.0-birth-REGISTER-with-edit.json") else { return };
+    let document = read(&body, &pending()).unwrap();
+    assert_eq!(document.record.as_str(), "43b8c015-2caf-469a-8900-a2209128ad44");
+    assert_eq!(document.mark, PENDING);
+    assert_eq!(document.stamp.to_string(), "2025-08-20T04:01:00Z");
+    assert_eq!((document.kind, document.tracking_id.as_str()), (EventKind::Birth, "PRZIB7"));
+    assert_eq!(document.office.as_deref(), Some("9e069dda-0d83-4f67-a4f2-9adbf5658e2e"));
+    let child = document.view.person(Role::Child).unwrap();
+    let name = child.name.as_ref().unwrap();
+    assert_eq!(name.firstname.as_deref(), Some("Ace Corrected"));
+    assert_eq!(name.surname.as_deref(), Some("Portgas D."));
+    assert_eq!((child.gender.as_deref(), child.dob.as_deref()), (Some("male"), Some("2025-08-18")));
+    let mother = document.view.person(Role::Mother).unwrap();
+    assert_eq!(mother.nid.as_deref(), Some("1234567891"));
+    let father = document.view.person(Role::Father).unwrap();
+    assert_eq!(father.address, mother.address);
+    let informant = document.view.person(Role::Informant).unwrap();
+    assert_eq!((informant.relation.as_deref(), &informant.nid), (Some("MOTHER"), &mother.nid));
+    let place = document.view.event_details.place.unwrap();
+    assert_eq!(place.id.as_deref(), Some("0431c433-6062-4a4c-aee9-25271aec61ee"));
+    assert_eq!(place.kind.as_deref(), Some("HEALTH_FACILITY"));
+}
+
+#[test]
+fn the_recorded_triggers_give_their_view() {
+    let Some(birth) = fixture("trigger-birth-REGISTER.json") else { return };
+    let birth = read(&birth, &pending()).unwrap();
+    assert_eq!(firstname(&birth.view), Some("Ace"));
+    let death = read(&fixture("trigger-death-REGISTER.json").unwrap(), &pending()).unwrap();
+    let deceased = death.view.person(Role::Deceased).unwrap();
+    assert_eq!((&death.kind, deceased.date_of_death.as_deref()), (&EventKind::Death, Some("2025-08-19")));
+    assert!(deceased.dob.is_none() && deceased.age.is_some() && deceased.nid.is_none());
+    let spouse = death.view.person(Role::Spouse).unwrap();
+    assert_eq!(spouse.address, deceased.address);
+    assert_eq!(death.view.person(Role::Informant).unwrap().name, spouse.name);
+    let place = death.view.event_details.place.unwrap();
+    assert_eq!(place.id.as_deref(), Some("afaead2b-7ef5-4adb-b4bf-3d2b8437c284"));
+}
+
+#[test]
+fn what_waits_for_no_registration_is_refused() {
+    let Some(notify) = fixture("trigger-birth-NOTIFY.json") else { return };
+    assert_eq!(read(&notify, &pending()).unwrap_err(), Refusal::NoPendingAction);
+    let answered = [
+        action(PENDING, "Requested", "REGISTER", 1, json!({})),
+        action("b", "Accepted", "REGISTER", 2, json!({ "originalActionId": PENDING })),
+    ];
+    assert!(read_event(&event("birth", &answered)).is_ok(), "the token's own action always counts");
+    let other = ActionId::parse("other").unwrap();
+    let body = event("birth", &answered).to_string();
+    assert_eq!(read(body.as_bytes(), &other).unwrap_err(), Refusal::NoPendingAction);
+}
+
+#[test]
+fn requests_count_only_once_they_are_accepted() {
+    let register = action(PENDING, "Requested", "REGISTER", 9, json!({}));
+    let base = action("a", "Accepted", "DECLARE", 1, first("Base"));
+    let asked = action("r", "Requested", "EDIT", 2, first("Edited"));
+    let accepted = action("s", "Accepted", "EDIT", 3, json!({ "originalActionId": "r" }));
+    let rejected = action("s", "Rejected", "EDIT", 3, json!({ "originalActionId": "r" }));
+    let of = |actions: &[&Value]| named(&actions.iter().map(|one| (*one).clone()).collect::<Vec<_>>());
+    assert_eq!(of(&[&base, &asked, &register]).as_deref(), Some("Base"));
+    assert_eq!(of(&[&base, &asked, &rejected, &register]).as_deref(), Some("Base"));
+    assert_eq!(of(&[&base, &asked, &accepted, &register]).as_deref(), Some("Edited"));
+    // Not the order of the list but that of the times, and the acceptance's own words over the request's.
+    assert_eq!(of(&[&accepted, &asked, &base, &register]).as_deref(), Some("Edited"));
+    let mut own = accepted.clone();
+    own["declaration"] = json!({ "child.name": { "firstname": "Own" } });
+    assert_eq!(of(&[&base, &asked, &own, &register]).as_deref(), Some("Own"));
+}
+
+#[test]
+fn a_correction_counts_when_it_is_approved_and_not_before() {
+    let register = action(PENDING, "Requested", "REGISTER", 9, json!({}));
+    let base = action("a", "Accepted", "DECLARE", 1, first("Base"));
+    let asked = action("c", "Requested", "REQUEST_CORRECTION", 2, first("Corrected"));
+    let accepted = action("d", "Accepted", "REQUEST_CORRECTION", 3, json!({ "originalActionId": "c" }));
+    let approval = |of: &str| action("e", "Accepted", "APPROVE_CORRECTION", 4, json!({ "requestId": of }));
+    let of = |more: &[&Value]| {
+        let all = [&base, &asked, &accepted, &register].into_iter().chain(more.iter().copied());
+        named(&all.cloned().collect::<Vec<_>>())
+    };
+    assert_eq!(of(&[]).as_deref(), Some("Base"));
+    assert_eq!(of(&[&approval("d")]).as_deref(), Some("Corrected"));
+    assert_eq!(of(&[&approval("c")]).as_deref(), Some("Corrected"));
+    assert_eq!(of(&[&approval("unknown")]).as_deref(), Some("Base"));
+    let printed = action("p", "Accepted", "PRINT_CERTIFICATE", 5, first("Printed"));
+    assert_eq!(of(&[&printed]).as_deref(), Some("Base"));
+}
+
+#[test]
+fn null_takes_away_and_lists_take_the_place_of_lists() {
+    let actions = [
+        action("a", "Accepted", "DECLARE", 1, first("Ada")),
+        action(
+            "b",
+            "Accepted",
+            "EDIT",
+            2,
+            declared(json!({ "child.name": { "firstname": null, "surname": "B" } })),
+        ),
+        action(
+            PENDING,
+            "Requested",
+            "REGISTER",
+            3,
+            declared(json!({ "child.dob": null, "mother.nid": null })),
+        ),
+    ];
+    let view = read_event(&event("birth", &actions)).unwrap().view;
+    let name = view.person(Role::Child).unwrap().name.clone().unwrap();
+    assert_eq!((name.firstname, name.surname.as_deref()), (None, Some("B")));
+    assert!(view.person(Role::Mother).is_none());
+}
+
+#[test]
+fn the_fields_that_say_which_others_count_are_heeded() {
+    let seen = view(json!({
+        "mother.dob": "1990-01-01", "mother.dobUnknown": true, "mother.age": { "age": 30, "asOfDateRef": "child.dob" },
+        "mother.idType": "PASSPORT", "mother.nid": "1234567890", "mother.passport": "P1",
+        "father.detailsNotAvailable": true, "father.name": { "firstname": "Old" }, "father.reason": "unknown",
+        "child.dob": "2026-01-01", "child.age": 3, "child.reason": "snow",
+        "informant.relation": "OTHER", "informant.other.relation": "NEIGHBOUR", "informant.nid": "999",
+        "informant.email": "a@b.c", "mother.verified": "verified",
+    }));
+    let mother = seen.person(Role::Mother).unwrap();
+    assert_eq!((mother.dob.as_deref(), mother.age, mother.nid.as_deref()), (None, Some(30), None));
+    assert_eq!(mother.identifiers.get("PASSPORT").map(String::as_str), Some("P1"));
+    assert!(seen.person(Role::Father).is_none());
+    let child = seen.person(Role::Child).unwrap();
+    assert_eq!((child.age, child.reason.as_deref()), (None, None));
+    let informant = seen.person(Role::Informant).unwrap();
+    assert_eq!((informant.relation.as_deref(), informant.nid.as_deref()), (Some("NEIGHBOUR"), Some("999")));
+    let answers: Vec<&str> = seen.answers.keys().map(String::as_str).collect();
+    assert_eq!(answers, ["child.reason", "informant.email", "mother.verified"]);
+}
+
+#[test]
+fn what_is_odd_is_absent_and_refuses_nothing() {
+    let seen = view(json!({
+        "child.name": "Ada", "child.dob": 7, "child.gender": [], "child.address": { "country": 3 }, "child.nid": {},
+        "mother.name": null, "mother.age": -1, "mother.address": "here", "x".repeat(300): "long",
+        "eventDetails.date": {}, "child.placeOfBirth": "OTHER", "child.birthLocation.other": 1,
+    }));
+    assert!(seen.person(Role::Child).unwrap().name.is_none());
+    assert!(seen.answers.is_empty());
+    let actions =
+        [json!({ "type": 3, "unknown": {} }), action(PENDING, "Requested", "SOMETHING_NEW", 1, json!({}))];
+    assert!(read_event(&event("tennis-club-membership", &actions)).is_ok());
+}
+
+#[test]
+fn what_could_never_be_answered_is_refused_with_its_cause() {
+    let good = event("birth", &[action(PENDING, "Requested", "REGISTER", 1, json!({}))]);
+    let without = |name: &str| {
+        let mut event = good.clone();
+        event.as_object_mut().unwrap().remove(name);
+        read_event(&event).unwrap_err()
+    };
+    assert!(read_event(&good).is_ok());
+    assert_eq!(without("id"), Refusal::NoId);
+    assert_eq!(without("type"), Refusal::NoType);
+    assert_eq!(without("trackingId"), Refusal::NoTrackingId);
+    assert_eq!(without("actions"), Refusal::NotADocument);
+    let mut undated = good.clone();
+    undated["actions"][0]["createdAt"] = json!("soon");
+    assert_eq!(read_event(&undated).unwrap_err(), Refusal::NoCreatedAt);
+    for (body, refusal) in [("", Refusal::Empty), ("{", Refusal::NotADocument), ("[]", Refusal::NotADocument)]
+    {
+        assert_eq!(read(body.as_bytes(), &pending()).unwrap_err(), refusal, "{body}");
+    }
+}
+
+#[test]
+fn a_marriage_of_the_country_is_read_like_any_other_event() {
+    let seen =
+        seen("marriage", json!({ "bride.name": { "firstname": "Ada" }, "eventDetails.date": "2026-01-01" }));
+    assert!(seen.person(Role::Bride).is_some());
+    assert_eq!(seen.event_details.date.as_deref(), Some("2026-01-01"));
+}

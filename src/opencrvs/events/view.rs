@@ -1,0 +1,100 @@
+//! The view of an event document.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::action::Action;
+use super::person::{MEMBERS, PREFIXES, persons};
+use super::{LONGEST, place};
+use crate::domain::{EventDetails, EventKind, Office, Role, View};
+
+/// A form has some dozens of fields beside those of the persons.
+const MOST_ANSWERS: usize = 100;
+
+/// Fields that the view has a place of its own for.
+const PLACED: [&str; 8] = [
+    "eventDetails.date",
+    "eventDetails.placeOfDeath",
+    "eventDetails.deathLocation",
+    "eventDetails.deathLocationOther",
+    "child.placeOfBirth",
+    "child.birthLocation",
+    "child.birthLocation.privateHome",
+    "child.birthLocation.other",
+];
+
+/// The fields of a declaration, by `{prefix}.{member}`.
+pub(super) struct Fields<'d>(&'d Map<String, Value>);
+
+impl<'d> Fields<'d> {
+    pub(super) fn value(&self, prefix: &str, member: &str) -> Option<&'d Value> {
+        self.0.get(&format!("{prefix}.{member}"))
+    }
+
+    pub(super) fn text(&self, prefix: &str, member: &str) -> Option<&'d str> {
+        self.value(prefix, member).and_then(text)
+    }
+
+    pub(super) fn kept(&self, prefix: &str, member: &str) -> Option<String> {
+        self.text(prefix, member).map(str::to_owned)
+    }
+
+    pub(super) fn truth(&self, prefix: &str, member: &str) -> bool {
+        self.value(prefix, member).and_then(Value::as_bool).unwrap_or_default()
+    }
+}
+
+/// A text that says something; one that is longer than any name, date, code or reference does not.
+pub(super) fn text(value: &Value) -> Option<&str> {
+    value.as_str().map(str::trim).filter(|text| !text.is_empty() && text.len() <= LONGEST)
+}
+
+pub(super) fn of(declaration: &Map<String, Value>, kind: &EventKind, pending: &Action) -> View {
+    let fields = Fields(declaration);
+    let mut persons = persons(&fields);
+    let date = match kind {
+        EventKind::Birth => persons.get(&Role::Child).and_then(|child| child.dob.clone()),
+        EventKind::Death | EventKind::Marriage | EventKind::Other(_) => fields.kept("eventDetails", "date"),
+    };
+    if *kind == EventKind::Death
+        && let Some(deceased) = persons.get_mut(&Role::Deceased)
+    {
+        deceased.date_of_death.clone_from(&date);
+    }
+    View {
+        persons,
+        event_details: EventDetails { date, place: place::scene(&fields, kind) },
+        office: Office { id: office(pending), code: None, codes: Vec::new() },
+        answers: answers(declaration),
+    }
+}
+
+/// It stands in a column and may stand in a log line: nothing in it controls either.
+fn office(pending: &Action) -> Option<String> {
+    let id = pending.created_at_location.as_deref().map(str::trim);
+    let usable = |id: &&str| !id.is_empty() && id.len() <= LONGEST && !id.chars().any(char::is_control);
+    id.filter(usable).map(str::to_owned)
+}
+
+/// All other fields that are a text, a number or a truth value: what a country's rules may look at.
+fn answers(declaration: &Map<String, Value>) -> BTreeMap<String, Value> {
+    declaration
+        .iter()
+        .filter(|(field, _)| field.len() <= LONGEST && !is_placed(field))
+        .filter(|(_, value)| match value {
+            Value::String(_) => text(value).is_some(),
+            Value::Bool(_) | Value::Number(_) => true,
+            Value::Null | Value::Array(_) | Value::Object(_) => false,
+        })
+        .map(|(field, value)| (field.clone(), value.clone()))
+        .take(MOST_ANSWERS)
+        .collect()
+}
+
+fn is_placed(field: &str) -> bool {
+    let of_person = |(prefix, member): (&str, &str)| {
+        PREFIXES.iter().any(|(_, known)| *known == prefix) && MEMBERS.contains(&member)
+    };
+    field != "child.reason" && (PLACED.contains(&field) || field.split_once('.').is_some_and(of_person))
+}

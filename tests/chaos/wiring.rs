@@ -1,0 +1,96 @@
+//! How each process is wired up: ports, spool, and a breakable wire before each thing that it talks to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use nidbridge::broker::names;
+use nidbridge::simulate::rabbitmq::Cluster;
+use secrecy::ExposeSecret as _;
+
+use super::harness::postgres;
+use super::process::{Process, Recipe};
+use super::settings::shared;
+use super::stage::Role;
+use super::wire::Wire;
+
+/// Puts a process together with a wire before each thing that it talks to.
+pub struct Wiring {
+    pub dir: PathBuf,
+    pub nodes: Vec<u16>,
+    pub gateway: String,
+    pub auth: String,
+    pub postgres: u16,
+    pub database: String,
+    pub ports: PortRange,
+    /// Where the fronts listen.
+    pub fronts: Vec<u16>,
+}
+
+impl Wiring {
+    /// Starts two of each kind.
+    pub async fn all(&mut self, cluster: &Cluster) -> Vec<Role> {
+        let mut roles = Vec::new();
+        for role in ["front", "worker", "confirmer"] {
+            for number in 1..=2 {
+                roles.push(self.role(role, number, cluster).await);
+            }
+        }
+        roles
+    }
+
+    async fn role(&mut self, role: &'static str, number: usize, cluster: &Cluster) -> Role {
+        let name = format!("{role}{number}");
+        let admin = self.ports.next();
+        let wire = async |servers: Vec<u16>| Wire::before(servers, number).await.expect("a wire");
+        let broker = wire(self.nodes.clone()).await;
+        let ledger = if role == "front" { None } else { Some(wire(vec![self.postgres]).await) };
+        let gateway = if role == "confirmer" { Some(wire(vec![port(&self.gateway)]).await) } else { None };
+        let mut environment: BTreeMap<String, String> = shared();
+        let mut set = |name: &str, value: String| drop(environment.insert(name.to_owned(), value));
+        let by = |vhost| cluster.amqp_url_by(broker.port(), vhost).expose_secret().to_owned();
+        set("AMQP_URL", by(names::BRIDGE_VHOST));
+        set("NID_AMQP_URL", by(names::NID_VHOST));
+        set("ADMIN_LISTEN", format!("127.0.0.1:{admin}"));
+        set("AUTH_URL", self.auth.clone());
+        if let Some(wire) = &ledger {
+            set("LEDGER_URL", postgres::url(wire.port(), &self.database));
+        }
+        if let Some(wire) = &gateway {
+            set("GATEWAY_URL", format!("http://127.0.0.1:{}", wire.port()));
+        }
+        if role == "front" {
+            let own = self.dir.join(&name);
+            let port = self.ports.next();
+            self.fronts.push(port);
+            set("FRONT_LISTEN", format!("127.0.0.1:{port}"));
+            set("FRONT_SPOOL", own.join("spool").display().to_string());
+            set("FRONT_KEY_CACHE", own.join("key.pem").display().to_string());
+            std::fs::create_dir_all(own.join("spool")).expect("a spool");
+        }
+        let recipe = Recipe { name, role, environment, admin };
+        Role { process: Process::start(recipe, &self.dir), broker, ledger, gateway }
+    }
+}
+
+fn port(url: &str) -> u16 {
+    url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+}
+
+/// Ports below what the system gives away by itself, so that nobody gets one while its process is down.
+pub struct PortRange(u16);
+
+impl PortRange {
+    pub fn new() -> Self {
+        Self(12_000 + fastrand::u16(..400) * 20)
+    }
+
+    /// The next one that is free.
+    pub fn next(&mut self) -> u16 {
+        loop {
+            self.0 += 1;
+            if std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, self.0)).is_ok() {
+                return self.0;
+            }
+        }
+    }
+}
