@@ -47,6 +47,9 @@ pub struct ConsumerSettings {
     /// How long the broker may take to make a consumer. lapin does not always fail what it waits for when the
     /// connection goes, so nothing is awaited without a limit.
     pub opening: Duration,
+    /// How long nothing may come before the consumer is opened anew all the same. Deliveries that a quorum queue lost
+    /// on their way to another node (a partition) count as held by the consumer; it may wait for them for ever.
+    pub renew: Duration,
     /// What the stage depends on: while one of these is open, nothing is consumed.
     pub breakers: Vec<Breaker>,
 }
@@ -60,6 +63,7 @@ impl Default for ConsumerSettings {
             reopen_max: Duration::from_secs(5),
             look: Duration::from_secs(30),
             opening: Duration::from_secs(10),
+            renew: Duration::from_secs(300),
             breakers: Vec::new(),
         }
     }
@@ -90,7 +94,7 @@ pub async fn consume<H: Handler>(
         let opened = Instant::now();
         let cause = match work.session(link, width).await {
             Ok(End::Stopped) => break,
-            Ok(End::Narrowed) => continue,
+            Ok(End::Over) => continue,
             Ok(End::Stuck(cause)) => cause.to_owned(),
             Ok(End::Gone(cause)) => cause,
             Err(cause) => spell(&cause),
@@ -117,8 +121,8 @@ fn report_lost(stage: &str, queue: &str, cause: &str) {
 enum End {
     /// The consumer is to stop.
     Stopped,
-    /// A breaker wants it narrower or wider, or not at all.
-    Narrowed,
+    /// Another one is to take its place: a breaker wants it narrower or wider, or it is to be on the safe side.
+    Over,
     /// The channel is there, but it does not serve any more.
     Stuck(&'static str),
     /// The channel is not there any more.
@@ -166,28 +170,31 @@ impl<H: Handler> Work<H> {
         let prefetch = if width == Width::Full { self.settings.prefetch.max(1) } else { 1 };
         let (channel, mut consumer) = self.open(&wire.connection, prefetch).await?;
         let session = Session::default();
+        let mut heard = Instant::now();
         let end = loop {
-            let quiet = tokio::time::sleep(self.settings.look);
+            let quiet = tokio::time::sleep(self.settings.look.min(self.settings.renew));
             let (delivery, permit) = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break End::Stopped,
                 () = session.stuck.cancelled() => break End::Stuck("a delivery could not be settled"),
-                _ = self.gates.other_than(width) => break End::Narrowed,
+                _ = self.gates.other_than(width) => break End::Over,
                 () = link.lost(&wire) => break End::Gone("the connection is lost".to_owned()),
                 next = next(&mut consumer, &self.permits) => match next {
                     Ok(next) => next,
                     Err(cause) => break End::Gone(cause),
                 },
                 () = quiet => match timeout(self.settings.opening, self.is_forgotten(&channel)).await {
+                    Ok(Ok(false)) if self.is_idle() && heard.elapsed() >= self.settings.renew => break End::Over,
                     Ok(Ok(false)) => continue,
                     Ok(Ok(true)) => break End::Stuck("the queue has messages, and none comes"),
                     Ok(Err(cause)) => break End::Gone(spell(&cause)),
                     Err(_) => break End::Gone("the broker does not answer".to_owned()),
                 },
             };
+            heard = Instant::now();
             self.begin(delivery, permit, &wire.user, &session);
         };
-        if matches!(end, End::Stopped | End::Narrowed | End::Stuck(_)) {
+        if matches!(end, End::Stopped | End::Over | End::Stuck(_)) {
             self.give_back(&channel, &consumer).await;
         }
         session.gone.cancel();
@@ -216,6 +223,11 @@ impl<H: Handler> Work<H> {
             process(&stage, delivery, &user, &session).await;
             drop(permit);
         });
+    }
+
+    /// Whether nothing is in hand.
+    fn is_idle(&self) -> bool {
+        self.permits.available_permits() >= usize::from(self.settings.prefetch.max(1))
     }
 
     /// Whether there are messages that we could handle and do not get.
