@@ -62,10 +62,8 @@ async fn what_will_not_change_by_waiting_is_parked_with_its_cause_and_never_writ
     for ((calls, fault, cause), birth) in FOR_GOOD.into_iter().zip(people(Kind::Birth, FOR_GOOD.len(), 51)) {
         let what = format!("{calls:?} {fault:?}");
         // A token that auth vouches for is tried again before it is taken for dead.
-        let times = match fault {
-            Fault::Unauthorized | Fault::Http(401 | 403) => 7,
-            _ => 1,
-        };
+        let refused = matches!(fault, Fault::Unauthorized | Fault::Http(401 | 403));
+        let times = if refused { 7 } else { 1 };
         world.opencrvs.faults().next(calls, times, fault);
         submitted(&world, &birth).await;
         let standing = standing(&world, &birth.record, "parked", &what).await;
