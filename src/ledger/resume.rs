@@ -1,6 +1,6 @@
 //! An operator lets a parked attempt go on.
 //!
-//! Invariant: it goes on where it stopped, along [`next`](crate::domain::next) and by compare-and-set; the record's
+//! Invariant: it goes on where it stopped, along `domain::next` and by compare-and-set; the record's
 //! lease, write intent and quarantine are left as they are; who did it and why is in the history.
 
 use sqlx::{Any, Row as _, Transaction};

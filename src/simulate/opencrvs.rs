@@ -1,5 +1,5 @@
 //! A simulated OpenCRVS 1.7 to 2.0 on real sockets: auth, gateway, the country's configuration service, and the services
-//! that call the bridge, of the FHIR generation and of the events generation ([`events`]) at once.
+//! that call the bridge, of the FHIR generation and of the events generation (`events`) at once.
 //!
 //! It is as unforgiving as the real one: errors come with HTTP 200, a second confirm succeeds and does harm, a
 //! rejection by API is refused, and any answer but 2xx puts the record back to REJECTED, even over REGISTERED.

@@ -2,7 +2,7 @@
 //!
 //! It uses the system's package and nothing else of the system's: own ports on the loopback interface, own cookie,
 //! own port mapper, own data. The system's node, if there is one, is not touched. With `NIDBRIDGE_RABBITMQ` set it
-//! uses another system's package (see [`installation`]). [`Cluster`] is several of them.
+//! uses another system's package (see `installation`). [`Cluster`] is several of them.
 //!
 //! Invariant: nothing is left running when we end, however we end (see [`Guardian`]).
 
