@@ -29,8 +29,6 @@ use super::unsettled::{Session, Stage, process};
 
 /// The broker's answer to the end of a consumer or channel is awaited no longer than this.
 const CLOSING: Duration = Duration::from_secs(2);
-/// lapin does not always fail what it waits for when the connection goes, so nothing is awaited without a limit.
-const OPENING: Duration = Duration::from_secs(10);
 
 /// How a queue is consumed.
 #[derive(Debug, Clone)]
@@ -46,9 +44,9 @@ pub struct ConsumerSettings {
     /// How long nothing may come before the queue is asked whether there is nothing. A consumer whose queue
     /// is deleted and made again is not always told.
     pub look: Duration,
-    /// How long nothing may come before the consumer is opened anew all the same. Deliveries that a quorum queue lost
-    /// on their way to another node (a partition) count as held by the consumer; it may wait for them for ever.
-    pub renew: Duration,
+    /// How long the broker may take to make a consumer. lapin does not always fail what it waits for when the
+    /// connection goes, so nothing is awaited without a limit.
+    pub opening: Duration,
     /// What the stage depends on: while one of these is open, nothing is consumed.
     pub breakers: Vec<Breaker>,
 }
@@ -61,7 +59,7 @@ impl Default for ConsumerSettings {
             patience: Duration::from_secs(60),
             reopen_max: Duration::from_secs(5),
             look: Duration::from_secs(30),
-            renew: Duration::from_secs(300),
+            opening: Duration::from_secs(10),
             breakers: Vec::new(),
         }
     }
@@ -92,7 +90,7 @@ pub async fn consume<H: Handler>(
         let opened = Instant::now();
         let cause = match work.session(link, width).await {
             Ok(End::Stopped) => break,
-            Ok(End::Over) => continue,
+            Ok(End::Narrowed) => continue,
             Ok(End::Stuck(cause)) => cause.to_owned(),
             Ok(End::Gone(cause)) => cause,
             Err(cause) => spell(&cause),
@@ -119,8 +117,8 @@ fn report_lost(stage: &str, queue: &str, cause: &str) {
 enum End {
     /// The consumer is to stop.
     Stopped,
-    /// Another one is to take its place: a breaker wants it narrower or wider, or it is to be on the safe side.
-    Over,
+    /// A breaker wants it narrower or wider, or not at all.
+    Narrowed,
     /// The channel is there, but it does not serve any more.
     Stuck(&'static str),
     /// The channel is not there any more.
@@ -166,49 +164,49 @@ impl<H: Handler> Work<H> {
     async fn session(&mut self, link: &Link, width: Width) -> Result<End, BrokerError> {
         let wire = link.wire()?;
         let prefetch = if width == Width::Full { self.settings.prefetch.max(1) } else { 1 };
-        let opened = timeout(OPENING, self.open(&wire.connection, prefetch)).await;
-        let (channel, mut consumer) = opened.map_err(|_| BrokerError::Slow(OPENING))??;
+        let (channel, mut consumer) = self.open(&wire.connection, prefetch).await?;
         let session = Session::default();
-        let mut heard = Instant::now();
         let end = loop {
-            let quiet = tokio::time::sleep(self.settings.look.min(self.settings.renew));
+            let quiet = tokio::time::sleep(self.settings.look);
             let (delivery, permit) = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break End::Stopped,
                 () = session.stuck.cancelled() => break End::Stuck("a delivery could not be settled"),
-                _ = self.gates.other_than(width) => break End::Over,
+                _ = self.gates.other_than(width) => break End::Narrowed,
                 () = link.lost(&wire) => break End::Gone("the connection is lost".to_owned()),
                 next = next(&mut consumer, &self.permits) => match next {
                     Ok(next) => next,
                     Err(cause) => break End::Gone(cause),
                 },
-                () = quiet => match timeout(OPENING, self.is_forgotten(&channel)).await {
-                    Ok(Ok(false)) if self.is_idle() && heard.elapsed() >= self.settings.renew => break End::Over,
+                () = quiet => match timeout(self.settings.opening, self.is_forgotten(&channel)).await {
                     Ok(Ok(false)) => continue,
                     Ok(Ok(true)) => break End::Stuck("the queue has messages, and none comes"),
                     Ok(Err(cause)) => break End::Gone(spell(&cause)),
                     Err(_) => break End::Gone("the broker does not answer".to_owned()),
                 },
             };
-            heard = Instant::now();
             self.begin(delivery, permit, &wire.user, &session);
         };
-        if matches!(end, End::Stopped | End::Over | End::Stuck(_)) {
+        if matches!(end, End::Stopped | End::Narrowed | End::Stuck(_)) {
             self.give_back(&channel, &consumer).await;
         }
         session.gone.cancel();
         Ok(end)
     }
 
-    async fn open(
-        &self,
-        connection: &Connection,
-        prefetch: u16,
-    ) -> Result<(Channel, Consumer), lapin::Error> {
-        let channel = connection.create_channel().await?;
-        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
-        let consumer = self.subscribe(&channel).await?;
-        Ok((channel, consumer))
+    async fn open(&self, connection: &Connection, prefetch: u16) -> Result<(Channel, Consumer), BrokerError> {
+        let opening = self.settings.opening;
+        let slow = |_| BrokerError::Slow(opening);
+        let channel = timeout(opening, connection.create_channel()).await.map_err(slow)??;
+        let failed = match timeout(opening, self.subscribe(&channel, prefetch)).await {
+            Ok(Ok(consumer)) => return Ok((channel, consumer)),
+            Ok(Err(refused)) => refused.into(),
+            Err(elapsed) => slow(elapsed),
+        };
+        // A queue that has no leader for a while consents later. Nobody would read what such a consumer is given, and
+        // while the connection lasts the broker would give it to nobody else.
+        courteous(channel.close(200, ShortString::default())).await;
+        Err(failed)
     }
 
     fn begin(&mut self, delivery: Delivery, permit: OwnedSemaphorePermit, user: &str, session: &Session) {
@@ -218,11 +216,6 @@ impl<H: Handler> Work<H> {
             process(&stage, delivery, &user, &session).await;
             drop(permit);
         });
-    }
-
-    /// Whether nothing is in hand.
-    fn is_idle(&self) -> bool {
-        self.permits.available_permits() >= usize::from(self.settings.prefetch.max(1))
     }
 
     /// Whether there are messages that we could handle and do not get.
@@ -236,7 +229,8 @@ impl<H: Handler> Work<H> {
         Ok(queue.message_count() > 0 || queue.consumer_count() == 0)
     }
 
-    async fn subscribe(&self, channel: &Channel) -> Result<Consumer, lapin::Error> {
+    async fn subscribe(&self, channel: &Channel, prefetch: u16) -> Result<Consumer, lapin::Error> {
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let tag = format!("{}.{}", H::NAME, Uuid::new_v4().simple());
         let options = BasicConsumeOptions::default();
         let (queue, tag) = (short(self.stage.queue.name())?, short(&tag)?);

@@ -50,7 +50,6 @@ impl ConsumerSettings {
         Self {
             prefetch,
             drain: broker.drain,
-            renew: broker.renew,
             reopen_max: broker.reconnect_max.max(Duration::from_millis(100)),
             ..Self::default()
         }

@@ -41,8 +41,6 @@ settings! {
         apply_topology: bool, Switch, "true", ["BROKER_APPLY_TOPOLOGY"];
         /// How long a process that is told to stop may finish what it holds.
         drain: Duration, Span, "25s", ["BROKER_DRAIN"];
-        /// How long a consumer may hear nothing before it is opened anew, in case its deliveries were lost.
-        renew: Duration, Span, "5m", ["BROKER_RENEW"];
         /// The longest pause between two tries to reach the broker.
         reconnect_max: Duration, Span, "5s", ["BROKER_RECONNECT_MAX"];
     }

@@ -144,6 +144,11 @@ impl Node {
         (BRIDGE, VENDOR)
     }
 
+    /// What controls the node.
+    pub fn control(&self) -> Control {
+        Control { seat: self.seat.clone(), dir: self.seat.dir.clone() }
+    }
+
     /// The process of the node itself.
     pub fn pid(&self) -> u32 {
         self.server.id()

@@ -50,7 +50,6 @@ pub fn shared() -> BTreeMap<String, String> {
         // 30s: a floor
         ("FRONT_BODY_TIMEOUT", "5s"),
         // 5s, 1m
-        ("BROKER_RENEW", "15s"),
         ("BREAKER_PAUSE", "250ms"),
         ("BREAKER_PAUSE_MAX", "3s"),
         // 7d, 24h

@@ -38,8 +38,8 @@ pub struct Cluster {
 /// What controls a node.
 #[derive(Debug, Clone)]
 pub struct Control {
-    seat: Seat,
-    dir: PathBuf,
+    pub(super) seat: Seat,
+    pub(super) dir: PathBuf,
 }
 
 impl Control {

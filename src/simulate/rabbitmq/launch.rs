@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep};
 use super::{BRIDGE, LOOK, OPERATOR, VENDOR, installation};
 use crate::broker::{Topology, User, Users, definitions};
 
+/// What a full queue refused is given to it again after 5 s instead of three minutes: a private node is short-lived.
+const ADVANCED: &str = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n";
 /// The start script itself: the one in `/usr/sbin` changes the user and drops the environment.
 pub(super) const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// Below what the system gives to outgoing connections, so that a port is still free after a restart.
@@ -83,6 +85,7 @@ pub(super) fn furnish(seat: &Seat, topologies: &[Topology], password: &SecretStr
     fs::write(dir.join("definitions.json"), made.to_string())?;
     fs::write(dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;
     fs::write(dir.join("rabbitmq.conf"), configuration(seat))?;
+    fs::write(dir.join("advanced.config"), ADVANCED)?;
     let cookie = dir.join("home").join(".erlang.cookie");
     if !cookie.exists() {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(cookie)?;

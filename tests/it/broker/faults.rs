@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nidbridge::broker::{
-    BrokerError, Link, LinkSettings, LinkState, Settlement, Target, Topology, WorkQueue, names,
+    BrokerError, ConsumerSettings, Link, LinkSettings, LinkState, Settlement, Target, Topology, WorkQueue,
+    names,
 };
 use nidbridge::simulate::rabbitmq::Node;
 use nidbridge::telemetry::Metrics;
@@ -226,4 +227,33 @@ async fn a_message_that_no_client_could_read_comes_without_what_is_wrong_with_it
     assert_eq!(both, BTreeSet::from([read(Some("m")), read(None)]), "the one's properties are left out");
     running.stop().await;
     assert_eq!(link.depth(queue.name()).await.unwrap().ready, 0);
+}
+
+/// As when the queue has no leader for a while: what was asked for in vain is granted after all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_comes_too_late_keeps_no_message_from_the_one_that_took_its_place() {
+    const MESSAGES: usize = 100;
+    let ground = Ground::fresh().await;
+    let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
+    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings);
+    let link = ground.link(topology).await;
+    for number in 0..MESSAGES {
+        put(&link, queue.name(), &number.to_string()).await;
+    }
+    let leader = format!("'{}_{}'", ground.vhost, queue.name());
+    ground.eval(&format!("sys:suspend({leader}).")).await;
+    let (tell, mut done) = mpsc::unbounded_channel();
+    let settings = ConsumerSettings { opening: Duration::from_millis(300), ..consumer() };
+    let running = Running::start(&link, &queue, settings, move |message| {
+        tell.send(message.id.unwrap()).unwrap();
+        async { Settlement::Done }
+    });
+    let nothing = tokio::time::timeout(Duration::from_secs(2), done.recv()).await;
+    assert!(nothing.is_err(), "the queue cannot give anything");
+    ground.eval(&format!("sys:resume({leader}).")).await;
+    let mut seen = BTreeSet::new();
+    while seen.len() < MESSAGES {
+        seen.insert(told(&mut done).await);
+    }
+    running.stop().await;
 }

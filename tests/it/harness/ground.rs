@@ -120,6 +120,15 @@ impl Ground {
         self.node.amqp_port()
     }
 
+    /// Evaluates a term of Erlang on the node.
+    pub async fn eval(&self, term: &str) {
+        let mut command = self.node.control().command();
+        command.args(["eval", term]);
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("a thread");
+        let output = output.expect("rabbitmqctl");
+        assert!(output.status.success(), "{term}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// The management API.
     pub fn api(&self) -> &Api {
         &self.api

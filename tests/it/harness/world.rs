@@ -422,7 +422,7 @@ static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 
 /// A port that nobody listens on and nobody is given by chance.
 pub fn free_port() -> u16 {
-    let first = 11_000 + u16::try_from(std::process::id() % 300).unwrap_or_default() * 30;
+    let first = 11_000 + u16::try_from(std::process::id() % 280).unwrap_or_default() * 30;
     loop {
         let port = first + NEXT_PORT.fetch_add(1, Ordering::Relaxed);
         if std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).is_ok() {
