@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Breakers, Failure, Process, parts};
 use crate::alert::Alerts;
 use crate::broker::names::AMQP_SYSTEM;
-use crate::broker::{Breaker, ConsumerSettings, Handler, Link, Publisher, WorkQueue, consume};
+use crate::broker::{
+    Breaker, ConsumerSettings, Handler, Link, Publisher, TopologySettings, WorkQueue, consume,
+};
 use crate::config::Config;
 use crate::domain::Patience;
 use crate::ledger::Ledger;
@@ -48,54 +50,22 @@ pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
         outcomes: WorkQueue::outcomes(&settings),
     };
     let next = NextHop::new(ledger.clone(), bridge.publisher(), settings.confirm_after, queues.clone());
-    let Handlers { record, send, resolve } =
-        handlers(config, (&ledger, &sealer), &next, nid.publisher(), &metrics, &breakers);
-    let prefetch = config.broker.prefetch;
-    let alerts = parts::alerts(config, &ledger, &metrics)?;
-    let needs = [breakers.ledger.clone()];
-    let send_needs = [breakers.ledger.clone(), breakers.id_system.clone()];
+    let handlers = handlers(config, (&ledger, &sealer), &next, nid.publisher(), &metrics, &breakers);
+    let sweep = Sweep {
+        ledger: ledger.clone(),
+        next,
+        bridge: bridge.clone(),
+        nid: nid.clone(),
+        queues: queues.clone(),
+        metrics: Arc::clone(&metrics),
+        id_system: breakers.id_system.clone(),
+        rules: sweep_rules(config),
+    };
     let mut loops = Loops { config, stop, running: JoinSet::new() };
     loops.keep(&breakers, &ledger, &nid);
-    loops.alert(alerts);
-    for stage in stages {
-        match stage {
-            WorkerStage::Record => {
-                loops.start(
-                    (&bridge, WorkQueue::registrations(&settings)),
-                    prefetch,
-                    &needs,
-                    Arc::clone(&record),
-                );
-            }
-            WorkerStage::Send => {
-                loops.start((&bridge, queues.requests.clone()), prefetch, &send_needs, Arc::clone(&send));
-            }
-            WorkerStage::Resolve => {
-                loops.start(
-                    (&bridge, WorkQueue::replies(&settings)),
-                    config.nid.prefetch,
-                    &needs,
-                    Arc::clone(&resolve),
-                );
-                loops.start(
-                    (&nid, WorkQueue::nid_replies(&settings)),
-                    config.nid.prefetch,
-                    &needs,
-                    Arc::clone(&resolve),
-                );
-            }
-            WorkerStage::Sweep => loops.sweep(Sweep {
-                ledger: ledger.clone(),
-                next: next.clone(),
-                bridge: bridge.clone(),
-                nid: nid.clone(),
-                queues: queues.clone(),
-                metrics: Arc::clone(&metrics),
-                id_system: breakers.id_system.clone(),
-                rules: sweep_rules(config),
-            }),
-        }
-    }
+    loops.alert(parts::alerts(config, &ledger, &metrics)?);
+    let lines = Lines { bridge: &bridge, nid: &nid, settings, queues, breakers: &breakers };
+    loops.begin(stages, &lines, &handlers, sweep);
     loops.finish().await;
     nid.close().await;
     bridge.close().await;
@@ -169,7 +139,46 @@ struct Loops<'a> {
     running: JoinSet<()>,
 }
 
+/// What the stages consume.
+struct Lines<'a> {
+    bridge: &'a Link,
+    nid: &'a Link,
+    settings: TopologySettings,
+    queues: Queues,
+    breakers: &'a Breakers,
+}
+
 impl Loops<'_> {
+    fn begin(&mut self, stages: &[WorkerStage], lines: &Lines<'_>, handlers: &Handlers, sweep: Sweep) {
+        let Lines { bridge, nid, settings, queues, breakers } = lines;
+        let (prefetch, replies) = (self.config.broker.prefetch, self.config.nid.prefetch);
+        let needs = [breakers.ledger.clone()];
+        let send_needs = [breakers.ledger.clone(), breakers.id_system.clone()];
+        let Handlers { record, send, resolve } = handlers;
+        let mut sweep = Some(sweep);
+        for stage in stages {
+            match stage {
+                WorkerStage::Record => {
+                    let queue = WorkQueue::registrations(settings);
+                    self.start((bridge, queue), prefetch, &needs, Arc::clone(record));
+                }
+                WorkerStage::Send => {
+                    self.start((bridge, queues.requests.clone()), prefetch, &send_needs, Arc::clone(send));
+                }
+                WorkerStage::Resolve => {
+                    let (ours, theirs) = (WorkQueue::replies(settings), WorkQueue::nid_replies(settings));
+                    self.start((bridge, ours), replies, &needs, Arc::clone(resolve));
+                    self.start((nid, theirs), replies, &needs, Arc::clone(resolve));
+                }
+                WorkerStage::Sweep => {
+                    if let Some(sweep) = sweep.take() {
+                        self.sweep(sweep);
+                    }
+                }
+            }
+        }
+    }
+
     fn start<H: Handler>(
         &mut self,
         (link, queue): (&Link, WorkQueue),

@@ -346,6 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of metrics")]
     fn every_name_is_shown_as_it_is_written_down() {
         let metrics = Metrics::new();
         metrics.front_request("birth", "accepted");

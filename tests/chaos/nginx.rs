@@ -16,7 +16,7 @@ pub struct Nginx {
 
 impl Nginx {
     /// Starts it before two fronts.
-    pub fn start(dir: &Path, port: u16, fronts: [u16; 2]) -> Self {
+    pub fn start(dir: &Path, port: u16, fronts: &[u16]) -> Self {
         let dir = dir.join("nginx");
         std::fs::create_dir_all(&dir).expect("a directory for nginx");
         let file = dir.join("nginx.conf");
@@ -62,7 +62,7 @@ fn program() -> PathBuf {
 
 /// The shipped file with its ports put in and its times divided by ten: half as much as everywhere else, because a
 /// front that is starved by its neighbours on two cores is not one that hangs.
-fn configuration(dir: &Path, port: u16, fronts: [u16; 2]) -> String {
+fn configuration(dir: &Path, port: u16, fronts: &[u16]) -> String {
     let mut shipped = SHIPPED.to_owned();
     for (from, to) in [
         ("127.0.0.1:3041", format!("127.0.0.1:{}", fronts[0])),
