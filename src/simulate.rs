@@ -1,6 +1,6 @@
 //! Stand-ins for the bridge's surroundings: a sandbox for integrators, and the other side in our own tests.
 //!
-//! [`opencrvs`] behaves as OpenCRVS 1.7 to 1.9 does on the wire, faults included; [`nid`] is a vendor on the queue
+//! [`opencrvs`] behaves as OpenCRVS 1.7 to 2.0 does on the wire, faults included; [`nid`] is a vendor on the queue
 //! contract; [`population`] makes up the people whom both of them know. [`rabbitmq`] runs a private broker, and
 //! [`guardian`] sees to it that it does not outlive us.
 //!

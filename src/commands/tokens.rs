@@ -25,7 +25,7 @@ use crate::worker::settle::chain;
 const PAGE: usize = 200;
 
 const REPLACE: &str = "\
-Exchanges the token of an active user (of OpenCRVS 1.7 to 1.9) for a fresh token of each record and puts that in the \
+Exchanges the token of an active user (of OpenCRVS 1.7 or newer) for a fresh token of each record and puts that in the \
 place of the old one. A registration that was parked for its token goes on; what happened to each is told, a line a \
 record. It may be run again at any time.\n\n\
 Exit codes: 0 each of them has a fresh token (or none is in need of one); 1 some have none, as told, or auth refuses \

@@ -212,4 +212,20 @@ mod tests {
         }
         assert!(ground.renew(&old).await.is_ok());
     }
+
+    #[tokio::test]
+    async fn a_token_of_an_action_has_a_successor_of_the_same_action() {
+        let ground = Ground::new().await;
+        let claims = ground.sim.action_claims("record-1", "action-1");
+        let old = SecretString::from(ground.sim.mint(&Claims { exp: claims.iat + 60, ..claims }).unwrap());
+        let action = ActionId::parse("action-1").unwrap();
+        let renewed = ground.exchange.renew(&ground.keys, &ground.record, Some(&action), &old).await.unwrap();
+        assert_eq!((renewed.action.as_ref(), &renewed.record), (Some(&action), &ground.record));
+        let died = ground.keys.verify(old.expose_secret()).await.unwrap().expires_at;
+        assert!(renewed.expires_at > died);
+        // A user's own token makes one as well, but only if the action is named.
+        let user = SecretString::from(ground.sim.user_token("user-1", &[]).unwrap());
+        let made = ground.exchange.renew(&ground.keys, &ground.record, Some(&action), &user).await.unwrap();
+        assert_eq!(made.action, Some(action));
+    }
 }

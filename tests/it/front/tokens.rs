@@ -132,7 +132,12 @@ async fn not_for_this(world: &World, record: &str, other: &str) -> Vec<Case> {
             &mint(Claims { scope: vec!["record.reject-registration".to_owned()], ..claims.clone() }),
             scope_fix,
         ),
-        case("no record", &mint(Claims { record_id: None, ..claims.clone() }), "OpenCRVS 1.7 to 1.9"),
+        case("no record", &mint(Claims { record_id: None, ..claims.clone() }), "OpenCRVS 1.7 or newer"),
+        case(
+            "of an action",
+            &mint(world.opencrvs.action_claims(record, "action-1")),
+            "FHIR tokens name a recordId",
+        ),
         case("another record", &mint(world.opencrvs.record_claims(other)), "send the token of this record"),
     ]
 }

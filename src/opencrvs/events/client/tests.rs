@@ -2,6 +2,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::opencrvs::events::ActionClass;
+use crate::opencrvs::events::tests::fixture;
 
 /// The transaction id of the recorded calls, which is not one of ours.
 const RECORDED: &str = "mosip-interop-6a1b2c3d-0000-4000-8000-000000000003";
@@ -23,11 +24,7 @@ struct Recorded {
 }
 
 fn pairs() -> Vec<Pair> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../shared/fixtures/events/trpc-wire-register-accept-reject.json"
-    );
-    let Ok(text) = std::fs::read(path) else { return Vec::new() };
+    let Some(text) = fixture("trpc-wire-register-accept-reject.json") else { return Vec::new() };
     serde_json::from_slice(&text).unwrap()
 }
 
