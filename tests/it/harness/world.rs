@@ -197,6 +197,7 @@ impl World {
         let port = *self.admin.entry(name).or_insert_with(free_port);
         let mut command = self.command(role, &[role]);
         command.env("ADMIN_LISTEN", format!("127.0.0.1:{port}"));
+        command.envs(self.own.get(name).into_iter().flatten());
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))
