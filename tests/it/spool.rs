@@ -92,6 +92,9 @@ impl Story {
     pub async fn all_are_registered_once(&self, declarations: &[Declaration]) {
         eventually(SOON, "the spool is empty", async || self.files(".registration").is_empty().then_some(()))
             .await;
+        // What full queues refuse is worked off in many turns.
+        let open = async || self.world.opencrvs.waiting().is_empty().then_some(());
+        eventually(SOON * 4, "nothing waits any more", open).await;
         for declaration in declarations {
             ends_as(&self.world, &declaration.record, Status::Registered).await;
             let record = self.world.opencrvs.record(&declaration.record).unwrap();
@@ -226,14 +229,14 @@ async fn a_front_that_is_killed_while_it_spools_loses_nothing_that_it_answered()
 async fn a_full_queue_sends_registrations_to_the_spool() {
     let mut story = Story::empty(&[]).await;
     for role in ["front", "worker", "confirmer"] {
-        story.world.set_for(role, "BROKER_MAX_LENGTH", "5");
+        story.world.set_for(role, "BROKER_MAX_LENGTH", "8");
     }
     story.start(&["front"]).await;
     let people = people(Kind::Birth, 12, 304);
     for one in &people {
         assert_eq!(story.submit(one).await, 202);
     }
-    assert!(story.files(".registration").len() >= 4, "{:?}", story.files(".registration"));
+    assert!(story.files(".registration").len() >= 3, "{:?}", story.files(".registration"));
     // The relay is refused as well, and deletes nothing for it.
     let spooled = story.files(".registration");
     let refused = || story.metric("nidbridge_published_total", "refused");
