@@ -39,6 +39,29 @@ pub struct ClientSettings {
     pub connect_timeout: Duration,
 }
 
+/// How a call failed on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    /// It never left.
+    Unreachable,
+    /// No complete answer within the time.
+    TimedOut,
+    /// The connection ended before the answer was complete.
+    BrokenOff,
+}
+
+impl Lost {
+    fn of(error: &reqwest::Error) -> Self {
+        if error.is_connect() || error.is_builder() {
+            Self::Unreachable
+        } else if error.is_timeout() {
+            Self::TimedOut
+        } else {
+            Self::BrokenOff
+        }
+    }
+}
+
 /// More than any answer of these services; what is longest is the event configuration of a country.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 

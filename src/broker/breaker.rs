@@ -90,21 +90,19 @@ impl Breaker {
 
     fn tell(&self, sign: Sign) {
         let inner = &*self.0;
-        let mut before = None;
         inner.position.send_if_modified(|position| {
-            let after = position.after(sign, Instant::now(), &inner.rules, fastrand::f64());
-            let old = std::mem::replace(position, after);
-            let moved = std::mem::discriminant(&old) != std::mem::discriminant(&after);
-            before = moved.then_some(old);
-            old != after
+            let before = *position;
+            *position = before.after(sign, Instant::now(), &inner.rules, fastrand::f64());
+            if std::mem::discriminant(&before) != std::mem::discriminant(position) {
+                // Told under the lock, so that the last word is of the last move.
+                self.moved(*position);
+            }
+            before != *position
         });
-        if before.is_some() {
-            self.moved();
-        }
     }
 
-    fn moved(&self) {
-        let (dependency, position) = (self.0.dependency, *self.0.position.borrow());
+    fn moved(&self, position: Position) {
+        let dependency = self.0.dependency;
         self.0.metrics.breaker(dependency, position);
         match position {
             Position::Open { pause, .. } => {

@@ -202,6 +202,34 @@ pub(super) fn timestamp(ms: i64) -> Result<Timestamp, LedgerError> {
     Timestamp::from_millisecond(ms).map_err(|_| LedgerError::Unreadable("time"))
 }
 
+/// The attempt that a row names.
+pub(super) fn attempt_id(row: &AnyRow) -> Result<AttemptId, LedgerError> {
+    required(row, "attempt_id", |text| AttemptId::parse(text).ok())
+}
+
+/// The attempts that rows name.
+pub(super) fn attempts(found: &[AnyRow]) -> Result<Vec<AttemptId>, LedgerError> {
+    found.iter().map(attempt_id).collect()
+}
+
+/// A number of rows as SQL takes it.
+pub(super) fn limit(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}
+
+impl Ledger {
+    /// The attempts that a query finds after `$1` in the order of their ids, `$2` of them at most.
+    pub(super) async fn page(
+        &self,
+        query: &'static str,
+        after: Option<AttemptId>,
+        most: usize,
+    ) -> Result<Vec<AttemptId>, LedgerError> {
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        attempts(&sqlx::query(query).bind(after).bind(limit(most)).fetch_all(&self.pool).await?)
+    }
+}
+
 pub(super) fn required<T>(
     row: &AnyRow,
     column: &'static str,

@@ -8,7 +8,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
 
-use super::rows::{Case, required, timestamp};
+use super::rows::{Case, attempt_id, limit, required, timestamp};
 use super::{Ledger, LedgerError};
 use crate::domain::{AttemptId, Cause, RecordId, State, TrackingId};
 
@@ -140,17 +140,15 @@ impl Ledger {
         after: Option<AttemptId>,
         most: usize,
     ) -> Result<Vec<AttemptId>, LedgerError> {
-        let found = sqlx::query(
+        self.page(
             "SELECT a.attempt_id FROM attempt a \
              JOIN record r ON r.record_id = a.record_id AND r.newest_attempt = a.attempt_id \
              WHERE a.state IN ('received', 'requested', 'answered', 'parked', 'held') AND a.attempt_id > $1 \
              ORDER BY a.attempt_id LIMIT $2",
+            after,
+            most,
         )
-        .bind(after.map(|id| id.to_string()).unwrap_or_default())
-        .bind(limit(most))
-        .fetch_all(&self.pool)
-        .await?;
-        found.iter().map(attempt_id).collect()
+        .await
     }
 
     /// The newest attempt of a record, if the ledger has the record.
@@ -204,12 +202,4 @@ fn group(row: &AnyRow) -> Result<Group, LedgerError> {
         oldest: timestamp(row.try_get("oldest")?)?,
         first_expiry: timestamp(row.try_get("first_expiry")?)?,
     })
-}
-
-fn attempt_id(row: &AnyRow) -> Result<AttemptId, LedgerError> {
-    required(row, "attempt_id", |text| AttemptId::parse(text).ok())
-}
-
-fn limit(most: usize) -> i64 {
-    i64::try_from(most).unwrap_or(i64::MAX)
 }

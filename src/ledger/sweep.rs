@@ -10,7 +10,7 @@ use sqlx::{Any, Row as _, Transaction};
 
 use super::confirm::millis;
 use super::history::Note;
-use super::rows::{self, Case, required};
+use super::rows::{self, Case, attempts, limit, required};
 use super::{Expiry, Ledger, LedgerError, Stage};
 use crate::domain::{AttemptId, Cause, Event, Lane, RecordId, State, next};
 
@@ -71,17 +71,15 @@ impl Ledger {
         after: Option<AttemptId>,
         most: usize,
     ) -> Result<Vec<AttemptId>, LedgerError> {
-        let found = sqlx::query(
+        self.page(
             "SELECT a.attempt_id FROM attempt a \
              JOIN record r ON r.record_id = a.record_id AND r.newest_attempt = a.attempt_id \
              WHERE a.state IN ('received', 'requested', 'answered') AND a.attempt_id > $1 \
              ORDER BY a.attempt_id LIMIT $2",
+            after,
+            most,
         )
-        .bind(after.map(|id| id.to_string()).unwrap_or_default())
-        .bind(limit(most))
-        .fetch_all(&self.pool)
-        .await?;
-        attempts(&found)
+        .await
     }
 
     /// How many attempts are open, by state.
@@ -257,12 +255,4 @@ async fn mark_warned(tx: &mut Transaction<'static, Any>, attempt: AttemptId) -> 
 
 fn swept<'a>(record: &'a str, attempt: Option<AttemptId>, what: &'a str, cause: Option<Cause>) -> Note<'a> {
     Note { record, attempt, stage: Stage::Sweep, what, cause }
-}
-
-fn attempts(found: &[sqlx::any::AnyRow]) -> Result<Vec<AttemptId>, LedgerError> {
-    found.iter().map(|row| required(row, "attempt_id", |text| AttemptId::parse(text).ok())).collect()
-}
-
-fn limit(most: usize) -> i64 {
-    i64::try_from(most).unwrap_or(i64::MAX)
 }

@@ -10,7 +10,7 @@ use sqlx::{Any, Row as _, Transaction};
 use super::confirm::millis;
 use super::history::Note;
 use super::resume::asked;
-use super::rows::{self, Case, required};
+use super::rows::{self, Case, attempts, limit, required};
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::{AttemptId, Cause, Event, RecordId, State};
 
@@ -101,17 +101,15 @@ impl Ledger {
         after: Option<AttemptId>,
         most: usize,
     ) -> Result<Vec<AttemptId>, LedgerError> {
-        let found = sqlx::query(
+        self.page(
             "SELECT a.attempt_id FROM attempt a WHERE a.ended_at IS NULL AND a.attempt_id > $1 \
              AND (a.token_orphaned = 1 OR a.warned_for = a.token_expires_at \
                  OR (a.state = 'parked' AND a.cause IN ('token_refused', 'registrar_inactive'))) \
              ORDER BY a.attempt_id LIMIT $2",
+            after,
+            most,
         )
-        .bind(after.map(|id| id.to_string()).unwrap_or_default())
-        .bind(limit(most))
-        .fetch_all(&self.pool)
-        .await?;
-        attempts(&found)
+        .await
     }
 
     /// The newest attempt of a record.
@@ -268,12 +266,4 @@ fn of_tokens<'a>(case: &'a Case, what: &'a str, cause: Option<Cause>) -> Note<'a
         what,
         cause,
     }
-}
-
-fn attempts(found: &[sqlx::any::AnyRow]) -> Result<Vec<AttemptId>, LedgerError> {
-    found.iter().map(|row| required(row, "attempt_id", |text| AttemptId::parse(text).ok())).collect()
-}
-
-fn limit(most: usize) -> i64 {
-    i64::try_from(most).unwrap_or(i64::MAX)
 }

@@ -65,11 +65,7 @@ async fn a_rolling_restart_under_load_fails_no_request_and_burns_no_attempt() {
         "{tally:?}"
     );
     assert_eq!((tally.confirmed_twice, tally.notified_twice), (0, 0), "{tally:?}");
-    assert_eq!(
-        burned(&world),
-        Vec::<String>::new(),
-        "only what is too early, or what the other one has in hand, may be put off"
-    );
+    assert_eq!(burned(&world), Vec::<String>::new(), "only what is too early may be put off");
     world.assert_all_run();
 }
 
@@ -78,7 +74,7 @@ fn burned(world: &World) -> Vec<String> {
     let logs: String = PROCESSES.iter().map(|(name, _)| world.log_text(name)).collect();
     let lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let settled = lines.filter(|line| line["message"] == "settled").collect::<Vec<_>>();
-    assert!(settled.len() as u64 > REGISTRATIONS, "the logs say what was settled");
+    assert!(settled.len() as u64 > REGISTRATIONS * 3, "the logs say what was settled");
     let causes = settled.iter().filter_map(|line| line["cause"].as_str());
-    causes.filter(|cause| !matches!(*cause, "too_early" | "leased")).map(str::to_owned).collect()
+    causes.filter(|cause| *cause != "too_early").map(str::to_owned).collect()
 }

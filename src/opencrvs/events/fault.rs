@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::domain::Cause;
+use crate::opencrvs::Lost;
 
 /// What a fault means for what was to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,12 +91,10 @@ impl ActionFault {
     }
 
     pub(super) fn of_transport(error: &reqwest::Error) -> Self {
-        if error.is_connect() || error.is_builder() {
-            Self::Unreachable
-        } else if error.is_timeout() {
-            Self::TimedOut
-        } else {
-            Self::BrokenOff
+        match Lost::of(error) {
+            Lost::Unreachable => Self::Unreachable,
+            Lost::TimedOut => Self::TimedOut,
+            Lost::BrokenOff => Self::BrokenOff,
         }
     }
 
