@@ -24,7 +24,7 @@ const PROCESSES: [(&str, &str); 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "passes alone; beside other stories it failed for a reason that is not understood yet"]
+#[ignore = "counts any delivery that is put off: on a loaded machine a late publish confirm, and 7 leases met once, are among them"]
 async fn a_rolling_restart_under_load_fails_no_request_and_burns_no_attempt() {
     let mut world = World::empty(Engine::Postgres, &[]).await;
     let fronts = [world.front.port().unwrap(), free_port()];
