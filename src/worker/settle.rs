@@ -52,7 +52,7 @@ pub(crate) fn park(cause: Cause) -> Settlement {
 /// Tells the ledger's breaker how a stage fared with it.
 pub(crate) fn heard<T>(ledger: &Breaker, result: &Result<T, Fault>) {
     match result {
-        Err(Fault::Ledger(fault)) if fault.is_transient() => ledger.failed(),
+        Err(Fault::Ledger(fault)) if fault.is_outage() => ledger.failed(),
         Err(Fault::Message(_)) => {}
         Ok(_) | Err(Fault::Ledger(_) | Fault::Publish(_) | Fault::IdSystem(_) | Fault::Seal(_)) => {
             ledger.worked();
