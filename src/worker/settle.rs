@@ -85,3 +85,23 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::BreakerRules;
+
+    #[test]
+    fn a_race_for_one_record_is_no_outage_of_the_ledger() {
+        let pause = Duration::from_secs(1);
+        let rules = BreakerRules { failures: 1, pause, pause_max: pause };
+        let ledger = Breaker::new("ledger", rules, Arc::default());
+        for of_one in [LedgerError::LeaseLost, LedgerError::Raced, LedgerError::Missing("attempt")] {
+            heard::<()>(&ledger, &Err(of_one.into()));
+            assert!(!ledger.is_open());
+        }
+    }
+}

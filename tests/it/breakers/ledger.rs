@@ -1,10 +1,13 @@
 //! The ledger is away: all that needs it pauses, nothing turns over, and all goes on within a pause.
 
+use nidbridge::ledger::LedgerError;
+
 use super::{MANY, all_confirmed_once, opens, state, submit};
 use crate::harness::ChaosProxy;
 use crate::harness::eventually;
-use crate::harness::ledgers::Engine;
+use crate::harness::ledgers::{Engine, both};
 use crate::harness::world::{SOON, World};
+use crate::ledger::receive;
 
 /// The worker's queues of our vhost.
 const WORKER: [&str; 3] = ["registrations.work", "requests.amqp.work", "replies.work"];
@@ -79,4 +82,24 @@ async fn a_ledger_that_falls_silent_is_away_as_well() {
     ledger.cut();
     ledger.restore();
     all_goes_on(&world, MANY + 4).await;
+}
+
+#[tokio::test]
+async fn what_a_database_refuses_of_one_record_says_nothing_of_the_others() {
+    for open in both().await {
+        receive(&open.ledger, "r", 0).await;
+        for (sql, outage) in [
+            ("INSERT INTO record SELECT * FROM record", false),
+            ("UPDATE record SET request_id = NULL", false),
+            // No error for SQLite, which makes something of everything.
+            ("SELECT CAST('x' AS INTEGER)", false),
+            ("SELECT 1 FROM nowhere", true),
+        ] {
+            let Err(refusal) = open.execute(sql).await else { continue };
+            assert_eq!(LedgerError::from(refusal).is_outage(), outage, "{sql}");
+        }
+        open.ledger.close().await;
+        let gone = open.ledger.now().await.unwrap_err();
+        assert!(gone.is_outage(), "{gone:?}");
+    }
 }
