@@ -74,20 +74,20 @@ impl LedgerError {
 
 /// A database that refuses one statement for its data, or for another that ran beside it, works.
 fn says_of_all(cause: &sqlx::Error) -> bool {
-    match cause {
-        sqlx::Error::Database(refusal) => {
-            let code = refusal.code().unwrap_or_default();
-            // PostgreSQL's classes: data exception, integrity, transaction rollback. SQLite's codes are shorter.
-            let of_this_one =
-                code.len() == 5 && ["22", "23", "40"].iter().any(|class| code.starts_with(class));
-            matches!(refusal.kind(), ErrorKind::Other) && !of_this_one
-        }
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => true,
-        _ => false,
+    if let sqlx::Error::Database(refusal) = cause {
+        let code = refusal.code().unwrap_or_default();
+        // PostgreSQL's classes: data exception, integrity, transaction rollback. SQLite's codes are shorter.
+        let of_this_one = code.len() == 5 && ["22", "23", "40"].iter().any(|class| code.starts_with(class));
+        return matches!(refusal.kind(), ErrorKind::Other) && !of_this_one;
     }
+    matches!(
+        cause,
+        sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed
+    )
 }
