@@ -55,7 +55,8 @@ async fn show_metrics(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse 
 async fn show_readiness(State(readiness): State<Readiness>) -> impl IntoResponse {
     let missing = readiness.missing();
     let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": missing.is_empty(), "missing": missing })))
+    let left_alone = readiness.left_alone();
+    (status, Json(json!({ "ready": missing.is_empty(), "missing": missing, "left_alone": left_alone })))
 }
 
 #[cfg(test)]
@@ -89,7 +90,10 @@ mod tests {
         let readiness = Readiness::new();
         let broker = readiness.condition("broker");
         assert_eq!(ask(&readiness, "/livez").await.0, StatusCode::OK);
-        let not_yet = (StatusCode::SERVICE_UNAVAILABLE, r#"{"missing":["broker"],"ready":false}"#.to_owned());
+        let not_yet = (
+            StatusCode::SERVICE_UNAVAILABLE,
+            r#"{"left_alone":[],"missing":["broker"],"ready":false}"#.to_owned(),
+        );
         assert_eq!(ask(&readiness, "/readyz").await, not_yet);
         broker.set(true);
         assert_eq!(ask(&readiness, "/readyz").await.0, StatusCode::OK);
@@ -108,8 +112,10 @@ mod tests {
         let readiness = Readiness::new();
         let (link, state) = watch::channel(LinkState::Away("connecting".to_owned()));
         readiness.link("broker", state);
-        let not_ready =
-            (StatusCode::SERVICE_UNAVAILABLE, r#"{"missing":["broker"],"ready":false}"#.to_owned());
+        let not_ready = (
+            StatusCode::SERVICE_UNAVAILABLE,
+            r#"{"left_alone":[],"missing":["broker"],"ready":false}"#.to_owned(),
+        );
         assert_eq!(ask(&readiness, "/readyz").await, not_ready);
         link.send_replace(LinkState::Connected);
         assert_eq!(ask(&readiness, "/readyz").await.0, StatusCode::OK);

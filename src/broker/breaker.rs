@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::{BreakerRules, Position, Sign};
 use crate::telemetry::Metrics;
 
+/// A probe that is not answered by then has failed; a connection that died in silence answers never.
+const PROBING: Duration = Duration::from_secs(30);
+
 /// The breaker of one dependency in one process; clones are the same.
 #[derive(Clone)]
 pub struct Breaker(Arc<Inner>);
@@ -43,6 +46,11 @@ impl Breaker {
     pub fn new(dependency: &'static str, rules: BreakerRules, metrics: Arc<Metrics>) -> Self {
         let (position, kept) = (watch::Sender::new(Position::CLOSED), AtomicBool::new(false));
         Self(Arc::new(Inner { dependency, rules, position, kept, metrics }))
+    }
+
+    /// What it is the breaker of.
+    pub fn dependency(&self) -> &'static str {
+        self.0.dependency
     }
 
     /// It did what it was asked, or refused that one thing for good.
@@ -79,7 +87,8 @@ impl Breaker {
         let probing = async {
             while let Some(until) = opened(&mut position).await {
                 tokio::time::sleep_until(until.into()).await;
-                self.tell(if probe().await { Sign::ProbeWorked } else { Sign::ProbeFailed });
+                let answered = matches!(tokio::time::timeout(PROBING, probe()).await, Ok(true));
+                self.tell(if answered { Sign::ProbeWorked } else { Sign::ProbeFailed });
             }
         };
         tokio::select! {

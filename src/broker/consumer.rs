@@ -187,8 +187,10 @@ impl<H: Handler> Work<H> {
             };
             self.begin(delivery, permit, &wire.user, &session);
         };
-        if matches!(end, End::Stopped | End::Narrowed | End::Stuck(_)) {
-            self.give_back(&channel, &consumer).await;
+        match end {
+            End::Narrowed => self.let_finish(&channel, &consumer).await,
+            End::Stopped | End::Stuck(_) => self.give_back(&channel, &consumer).await,
+            End::Gone(_) => {}
         }
         session.gone.cancel();
         Ok(end)
@@ -244,6 +246,22 @@ impl<H: Handler> Work<H> {
     async fn give_back(&mut self, channel: &Channel, consumer: &Consumer) {
         courteous(channel.basic_cancel(consumer.tag(), BasicCancelOptions::default())).await;
         self.finish().await;
+        courteous(channel.close(200, ShortString::default())).await;
+    }
+
+    /// The same without haste. What is held when a breaker opens may be a write that is slow and succeeds; to cut it off
+    /// would leave it in doubt.
+    async fn let_finish(&mut self, channel: &Channel, consumer: &Consumer) {
+        courteous(channel.basic_cancel(consumer.tag(), BasicCancelOptions::default())).await;
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        tokio::select! {
+            () = all => {}
+            () = self.stop.cancelled() => self.finish().await,
+            () = tokio::time::sleep(self.settings.patience) => {
+                tracing::warn!(stage = H::NAME, held = self.tasks.len(), "never finished: the messages go back");
+                self.tasks.shutdown().await;
+            }
+        }
         courteous(channel.close(200, ShortString::default())).await;
     }
 

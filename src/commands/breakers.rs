@@ -46,12 +46,13 @@ impl Breakers {
         self.ledger.clone().keep(probe, stop).await;
     }
 
-    /// Probes the ID system by its queues: they are there, and have room.
+    /// Probes the ID system by its queues: they are there, and half empty. With room for just one more, a vendor that
+    /// is slow would have us knock at a full queue again and again.
     pub(super) async fn keep_id_system(&self, nid: &Link, max_length: u64, stop: CancellationToken) {
         let probe = || async {
             for kind in NID_KINDS {
                 match nid.depth(&nid_requests(kind)).await {
-                    Ok(depth) if u64::from(depth.ready) < max_length => {}
+                    Ok(depth) if u64::from(depth.ready) <= max_length / 2 => {}
                     Ok(_) | Err(_) => return false,
                 }
             }

@@ -20,12 +20,13 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
     let config = &*config;
     let sealer = parts::sealer(config)?;
     // Held back until the link is watched, too: a process without conditions would count as ready.
-    let opened = readiness.condition("ledger");
+    let opened = readiness.condition("confirmer_ledger");
     let ledger = parts::ledger(config, "confirmer", &sealer).await?;
     let gateway = Gateway::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the gateway's client")?;
     let link = parts::bridge_link(config, "confirmer", &metrics);
-    readiness.link("broker", link.state());
+    readiness.link("confirmer_broker", link.state());
+    readiness.depends_on(&[&breakers.ledger, &breakers.gateway, &breakers.auth]);
     opened.set(true);
     let (keys, _) = parts::auth(config)?;
     let keys = Arc::new(keys);

@@ -37,12 +37,13 @@ pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     let config = &*config;
     let sealer = parts::sealer(config)?;
     // Held back until the links are watched, too: a process without conditions would count as ready.
-    let opened = readiness.condition("ledger");
+    let opened = readiness.condition("worker_ledger");
     let ledger = parts::ledger(config, "worker", &sealer).await?;
     let bridge = parts::bridge_link(config, "worker", &metrics);
     let nid = parts::nid_link(config, "worker_nid", &metrics);
-    readiness.link("broker", bridge.state());
+    readiness.link("worker_broker", bridge.state());
     readiness.link("nid_broker", nid.state());
+    readiness.depends_on(&[&breakers.ledger, &breakers.id_system]);
     opened.set(true);
     let settings = parts::topology_settings(config);
     let queues = Queues {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::broker::LinkState;
+use crate::broker::{Breaker, LinkState};
 
 /// The conditions of one process; clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,7 @@ pub struct Readiness(Arc<Mutex<Known>>);
 #[derive(Debug, Default)]
 struct Known {
     conditions: BTreeMap<&'static str, Holds>,
+    breakers: BTreeMap<&'static str, Breaker>,
     draining: bool,
 }
 
@@ -58,6 +59,12 @@ impl Readiness {
         self.known().conditions.insert(name, Holds::Link(state));
     }
 
+    /// What the process depends on. While it is left alone the process stays ready: a restart would help nobody.
+    pub fn depends_on(&self, breakers: &[&Breaker]) {
+        let of = breakers.iter().map(|breaker| (breaker.dependency(), (*breaker).clone()));
+        self.known().breakers.extend(of);
+    }
+
     /// From now on the process finishes what it has and takes nothing new.
     pub fn drain(&self) {
         self.known().draining = true;
@@ -68,6 +75,12 @@ impl Readiness {
         let known = self.known();
         let missing = known.conditions.iter().filter(|(_, holds)| !holds.now()).map(|(name, _)| *name);
         known.draining.then_some("draining").into_iter().chain(missing).collect()
+    }
+
+    /// What is left alone, because it is out of order.
+    pub fn left_alone(&self) -> Vec<&'static str> {
+        let known = self.known();
+        known.breakers.iter().filter(|(_, breaker)| breaker.is_open()).map(|(name, _)| *name).collect()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -1,5 +1,7 @@
 //! What can go wrong with the ledger, and whether to try again.
 
+use sqlx::error::ErrorKind;
+
 use crate::domain::Conflict;
 use crate::seal::SealError;
 
@@ -52,4 +54,40 @@ impl LedgerError {
             | Self::Missing(_) => false,
         }
     }
+
+    /// Whether the database itself is out of order, so that any other step would fail as well.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unavailable(cause) => says_of_all(cause),
+            Self::Raced
+            | Self::LeaseLost
+            | Self::Scheme
+            | Self::Url(_)
+            | Self::Migrate(_)
+            | Self::Unreadable(_)
+            | Self::Key(_)
+            | Self::Conflict(_)
+            | Self::Missing(_) => false,
+        }
+    }
+}
+
+/// A database that refuses one statement for its data, or for another that ran beside it, works.
+fn says_of_all(cause: &sqlx::Error) -> bool {
+    if let sqlx::Error::Database(refusal) = cause {
+        let code = refusal.code().unwrap_or_default();
+        // PostgreSQL's classes: data exception, integrity, transaction rollback. SQLite's codes are shorter.
+        let of_this_one = code.len() == 5 && ["22", "23", "40"].iter().any(|class| code.starts_with(class));
+        return matches!(refusal.kind(), ErrorKind::Other) && !of_this_one;
+    }
+    matches!(
+        cause,
+        sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed
+    )
 }

@@ -52,7 +52,7 @@ pub(crate) fn park(cause: Cause) -> Settlement {
 /// Tells the ledger's breaker how a stage fared with it.
 pub(crate) fn heard<T>(ledger: &Breaker, result: &Result<T, Fault>) {
     match result {
-        Err(Fault::Ledger(fault)) if fault.is_transient() => ledger.failed(),
+        Err(Fault::Ledger(fault)) if fault.is_outage() => ledger.failed(),
         Err(Fault::Message(_)) => {}
         Ok(_) | Err(Fault::Ledger(_) | Fault::Publish(_) | Fault::IdSystem(_) | Fault::Seal(_)) => {
             ledger.worked();
@@ -84,4 +84,24 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::BreakerRules;
+
+    #[test]
+    fn a_race_for_one_record_is_no_outage_of_the_ledger() {
+        let pause = Duration::from_secs(1);
+        let rules = BreakerRules { failures: 1, pause, pause_max: pause };
+        let ledger = Breaker::new("ledger", rules, Arc::default());
+        for of_one in [LedgerError::LeaseLost, LedgerError::Raced, LedgerError::Missing("attempt")] {
+            heard::<()>(&ledger, &Err(of_one.into()));
+            assert!(!ledger.is_open());
+        }
+    }
 }

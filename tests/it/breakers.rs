@@ -1,5 +1,9 @@
 //! What is depended on is out of order: nothing turns over, nothing else stops, and all goes on when it is back.
 
+mod held;
+mod ledger;
+mod shown;
+
 use std::time::Duration;
 
 use nidbridge::simulate::opencrvs::{Calls, Fault, SubmitOptions};

@@ -40,9 +40,10 @@ async fn other_paths_and_methods_are_answered_and_counted() {
     assert_eq!(counts, [1.0, 2.0, 1.0, 7.0]);
     let accepted = world.metric("front", "nidbridge_received_total", "event=\"birth\"");
     assert_eq!(accepted, 1.0);
-    for (path, expected) in
-        [("/livez", json!({"alive": true})), ("/readyz", json!({"ready": true, "missing": []}))]
-    {
+    for (path, expected) in [
+        ("/livez", json!({"alive": true})),
+        ("/readyz", json!({"ready": true, "missing": [], "left_alone": []})),
+    ] {
         let (status, body) = world.admin("front", path).unwrap();
         assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()), (200, expected));
     }

@@ -171,6 +171,15 @@ impl World {
         proxy
     }
 
+    /// A proxy between the ledger (PostgreSQL) and every role that is started from now on.
+    pub async fn proxy_to_ledger(&mut self) -> ChaosProxy {
+        let mut url = Url::parse(self.ledger_url()).expect("a URL");
+        let proxy = ChaosProxy::before(url.port().expect("a port")).await;
+        url.set_port(Some(proxy.port())).expect("a URL with a port");
+        self.set("LEDGER_URL", url.as_str());
+        proxy
+    }
+
     /// The vendor is gone; what it had in hand goes back to its queues.
     pub async fn vendor_leaves(&mut self) {
         self.nid.kill().await;
