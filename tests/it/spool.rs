@@ -93,8 +93,11 @@ impl Story {
         eventually(SOON, "the spool is empty", async || self.files(".registration").is_empty().then_some(()))
             .await;
         // What full queues refuse is worked off in many turns.
-        let open = async || self.world.opencrvs.waiting().is_empty().then_some(());
-        eventually(SOON * 4, "nothing waits any more", open).await;
+        let done = |one: &Declaration| {
+            self.world.opencrvs.record(&one.record).is_some_and(|record| record.status() == Status::Registered)
+        };
+        let all = async || declarations.iter().all(done).then_some(());
+        eventually(SOON * 4, "all are registered", all).await;
         for declaration in declarations {
             ends_as(&self.world, &declaration.record, Status::Registered).await;
             let record = self.world.opencrvs.record(&declaration.record).unwrap();
