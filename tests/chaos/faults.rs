@@ -19,6 +19,9 @@ use super::stage::{Role, Stage};
 use super::what::{Kind, What};
 use super::wire::{Mode, Wire};
 
+/// How much longer a fault may last that has met nothing yet.
+const OVERTIME: Duration = Duration::from_secs(6);
+
 /// How often each kind of fault has bitten, and a log of them.
 #[derive(Debug)]
 pub struct Bites {
@@ -136,8 +139,17 @@ async fn broken(wire: &Wire, mode: Mode, lasts: Duration) -> u64 {
     let before = wire.bitten();
     wire.set(mode);
     sleep(lasts).await;
+    until_bitten(|| wire.bitten() > before).await;
     wire.set(Mode::Open);
     wire.bitten() - before
+}
+
+/// Some moments have nothing that a fault could meet: then it lasts longer, but never near the quarantine.
+async fn until_bitten(bitten: impl Fn() -> bool) {
+    let patience = Instant::now() + OVERTIME;
+    while !bitten() && Instant::now() < patience {
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Every call of the gateway goes wrong: reading in the first way, confirming in the second.
@@ -150,6 +162,7 @@ async fn calls(stage: &Stage, faults: [Fault; 2], lasts: Duration) -> u64 {
         plan.always(calls, fault);
     }
     sleep(lasts).await;
+    until_bitten(|| bitten() > before).await;
     for (calls, _) in of {
         plan.relent(calls);
     }
