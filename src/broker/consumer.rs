@@ -12,7 +12,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +49,8 @@ pub struct ConsumerSettings {
     pub opening: Duration,
     /// What the stage depends on: while one of these is open, nothing is consumed.
     pub breakers: Vec<Breaker>,
+    /// The other links that the stage publishes to: without them nothing is begun, for it could not be handed on.
+    pub onward: Vec<watch::Receiver<LinkState>>,
 }
 
 impl Default for ConsumerSettings {
@@ -61,6 +63,7 @@ impl Default for ConsumerSettings {
             look: Duration::from_secs(30),
             opening: Duration::from_secs(10),
             breakers: Vec::new(),
+            onward: Vec::new(),
         }
     }
 }
@@ -139,10 +142,16 @@ impl<H: Handler> Work<H> {
     /// Waits for the link; false when the consumer is to stop.
     async fn link_is_there(&self, link: &Link) -> bool {
         let mut state = link.state();
+        let all = async {
+            for onward in self.settings.onward.clone().iter_mut() {
+                onward.wait_for(LinkState::is_connected).await?;
+            }
+            state.wait_for(|state| !matches!(state, LinkState::Away(_))).await.map(drop)
+        };
         tokio::select! {
             biased;
             () = self.stop.cancelled() => false,
-            connected = state.wait_for(|state| !matches!(state, LinkState::Away(_))) => connected.is_ok(),
+            connected = all => connected.is_ok(),
         }
     }
 

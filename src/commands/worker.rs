@@ -161,15 +161,16 @@ impl Loops<'_> {
             match stage {
                 WorkerStage::Record => {
                     let queue = WorkQueue::registrations(settings);
-                    self.start((bridge, queue), prefetch, &needs, Arc::clone(record));
+                    self.start((bridge, queue), prefetch, (&needs, &[]), Arc::clone(record));
                 }
                 WorkerStage::Send => {
-                    self.start((bridge, queues.requests.clone()), prefetch, &send_needs, Arc::clone(send));
+                    let requests = queues.requests.clone();
+                    self.start((bridge, requests), prefetch, (&send_needs, &[nid]), Arc::clone(send));
                 }
                 WorkerStage::Resolve => {
                     let (ours, theirs) = (WorkQueue::replies(settings), WorkQueue::nid_replies(settings));
-                    self.start((bridge, ours), replies, &needs, Arc::clone(resolve));
-                    self.start((nid, theirs), replies, &needs, Arc::clone(resolve));
+                    self.start((bridge, ours), replies, (&needs, &[]), Arc::clone(resolve));
+                    self.start((nid, theirs), replies, (&needs, &[bridge]), Arc::clone(resolve));
                 }
                 WorkerStage::Sweep => {
                     if let Some(sweep) = sweep.take() {
@@ -184,11 +185,12 @@ impl Loops<'_> {
         &mut self,
         (link, queue): (&Link, WorkQueue),
         prefetch: u16,
-        breakers: &[Breaker],
+        (breakers, onward): (&[Breaker], &[&Link]),
         handler: Arc<H>,
     ) {
         let settings = ConsumerSettings {
             breakers: breakers.to_vec(),
+            onward: onward.iter().map(|link| link.state()).collect(),
             ..ConsumerSettings::new(&self.config.broker, prefetch)
         };
         let (link, stop) = (link.clone(), self.stop.clone());

@@ -66,22 +66,21 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn sent(&self, attempt: AttemptId) -> Result<(), LedgerError> {
-        let mut tx = self.pool.begin().await?;
-        with_id_system(&mut tx, attempt).await?;
-        Ok(tx.commit().await?)
+        sqlx::query(WITH_ID_SYSTEM).bind(attempt.to_string()).execute(&self.pool).await?;
+        Ok(())
     }
 }
 
-/// Both times are one reading of the clock: `sent_at` before `published_at` would say that it is to be asked again.
+/// Both times are one reading of the clock: `sent_at` before `published_at` would say that it is to be asked again. It
+/// is one statement, too: PostgreSQL checks the reference to the record on the second change that a transaction makes to
+/// a row, and would wait there for a reply that is being taken in and waits for this row.
+const WITH_ID_SYSTEM: &str =
+    "UPDATE attempt SET published_at = now_ms, sent_at = now_ms FROM clock WHERE attempt_id = $1";
+
 pub(super) async fn with_id_system(
     tx: &mut Transaction<'static, Any>,
     attempt: AttemptId,
 ) -> Result<(), LedgerError> {
-    for sql in [
-        "UPDATE attempt SET published_at = (SELECT now_ms FROM clock) WHERE attempt_id = $1",
-        "UPDATE attempt SET sent_at = published_at WHERE attempt_id = $1",
-    ] {
-        sqlx::query(sql).bind(attempt.to_string()).execute(&mut **tx).await?;
-    }
+    sqlx::query(WITH_ID_SYSTEM).bind(attempt.to_string()).execute(&mut **tx).await?;
     Ok(())
 }

@@ -13,8 +13,8 @@ use super::record::{Asking, ask_about, open_view};
 use super::settle::{Fault, settled};
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Breaker, Handler, Incoming, Outgoing, PublishError, Publisher, Settlement, Target};
-use crate::domain::{Cause, MESSAGE_VERSION, Reason, RequestMessage, State};
-use crate::ledger::{Case, Ledger, Stage};
+use crate::domain::{AttemptId, Cause, MESSAGE_VERSION, Reason, RequestMessage, State};
+use crate::ledger::{Case, Ledger, LedgerError, Stage};
 use crate::nid::{Ask, Request};
 use crate::seal::Sealer;
 use crate::telemetry::{self, Metrics};
@@ -54,7 +54,15 @@ impl Send {
         if message.v != MESSAGE_VERSION {
             return Err(Fault::Message(Cause::UnknownVersion));
         }
-        let case = self.ledger.case(message.attempt).await?.ok_or(Fault::Message(Cause::UnknownRequest))?;
+        match self.turn(message.attempt).await {
+            // The attempt moved on between our reading and our writing, by an earlier copy of this message perhaps.
+            Err(Fault::Ledger(LedgerError::Conflict(_))) => self.turn(message.attempt).await,
+            result => result,
+        }
+    }
+
+    async fn turn(&self, attempt: AttemptId) -> Result<Settlement, Fault> {
+        let case = self.ledger.case(attempt).await?.ok_or(Fault::Message(Cause::UnknownRequest))?;
         match case.attempt.state {
             State::Received | State::Requested if case.is_newest() => self.ask(case).await,
             State::Answered => self.next.drive(&case).await.map(|()| Settlement::Done),

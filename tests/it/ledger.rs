@@ -322,6 +322,21 @@ async fn many_at_once_on_one_record_leave_one_number_and_numbered_submissions() 
     }
 }
 
+/// PostgreSQL checks a reference again when a transaction changes a row twice: that was a deadlock.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_before_its_request_is_noted_as_sent_waits_for_nothing() {
+    for OpenLedger { ledger, .. } in &both().await {
+        for n in 0..40 {
+            let case = requested(ledger, &format!("r{n}"), 0).await;
+            let id = issued(ledger, &(1_234_567_890_u64 + n).to_string());
+            let (sent, resolution) =
+                tokio::join!(ledger.sent(case.attempt.id), ledger.resolve(&case.record.id, 1, &id));
+            sent.unwrap();
+            assert_eq!(resolution.unwrap(), Resolution::Answered(case.attempt.id));
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_is_opened_again_with_its_key_and_refuses_another() {
     for open in &both().await {

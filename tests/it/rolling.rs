@@ -13,6 +13,9 @@ use crate::harness::nginx::Nginx;
 use crate::harness::world::{SOON, World, free_port};
 
 const REGISTRATIONS: u64 = 300;
+/// On a machine that is busy with other stories, nothing is to be put off because it was slow.
+const PATIENT: [(&str, &str); 3] =
+    [("PUBLISH_TIMEOUT", "8s"), ("OPENCRVS_TIMEOUT", "10s"), ("CONFIRM_LEASE", "25s")];
 /// Each process with its role.
 const PROCESSES: [(&str, &str); 6] = [
     ("front", "front"),
@@ -24,9 +27,8 @@ const PROCESSES: [(&str, &str); 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "counts any delivery that is put off: on a loaded machine a late publish confirm, and 7 leases met once, are among them"]
 async fn a_rolling_restart_under_load_fails_no_request_and_burns_no_attempt() {
-    let mut world = World::empty(Engine::Postgres, &[]).await;
+    let mut world = World::empty(Engine::Postgres, &PATIENT).await;
     let fronts = [world.front.port().unwrap(), free_port()];
     world.set_for("front2", "FRONT_LISTEN", &format!("127.0.0.1:{}", fronts[1]));
     for (name, role) in PROCESSES {

@@ -94,7 +94,10 @@ impl Story {
             .await;
         // What full queues refuse is worked off in many turns.
         let done = |one: &Declaration| {
-            self.world.opencrvs.record(&one.record).is_some_and(|record| record.status() == Status::Registered)
+            self.world
+                .opencrvs
+                .record(&one.record)
+                .is_some_and(|record| record.status() == Status::Registered)
         };
         let all = async || declarations.iter().all(done).then_some(());
         eventually(SOON * 4, "all are registered", all).await;

@@ -16,7 +16,7 @@ use nidbridge::simulate::guardian::Guardian;
 use nidbridge::simulate::nid::{NidSim, VendorSettings};
 use nidbridge::simulate::opencrvs::{OpencrvsSettings, OpencrvsSim};
 use rustix::process::{Pid, Signal, kill_process};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::ground::{connected, temporary};
@@ -135,8 +135,7 @@ impl World {
         // Declared by the worker with its own settings when it starts; the two queues of requests suffice here.
         drop(own);
         ours.close().await;
-        let vendor =
-            LinkSettings { apply_topology: false, ..LinkSettings::new("vendor", ground.vendor_url()) };
+        let vendor = vendor_settings(ground.vendor_url());
         let vendor = Link::open(&vendor, nothing, std::sync::Arc::default());
         let nid = NidSim::start(quick_vendor(), &vendor);
         let front = Url::parse(&format!("http://127.0.0.1:{front}/")).expect("a URL");
@@ -188,8 +187,7 @@ impl World {
 
     /// It is back.
     pub fn vendor_returns(&mut self) {
-        let settings =
-            LinkSettings { apply_topology: false, ..LinkSettings::new("vendor", self.ground.vendor_url()) };
+        let settings = vendor_settings(self.ground.vendor_url());
         let nothing = Topology::of(&self.ground.nid_vhost, &[], &self.ground.settings);
         self.vendor = Link::open(&settings, nothing, std::sync::Arc::default());
         self.nid.restart(&self.vendor);
@@ -417,6 +415,15 @@ fn port_of(url: &str) -> u16 {
 /// The request id of a record.
 pub fn request_of(record: &str, kind: &str) -> String {
     RequestId::of(&RecordId::parse(record).unwrap(), &EventKind::from_name(kind)).to_string()
+}
+
+/// A vendor that waits for the broker as long as it takes, so that it does not say twice what came late.
+fn vendor_settings(url: SecretString) -> LinkSettings {
+    LinkSettings {
+        apply_topology: false,
+        publish_timeout: Duration::from_secs(20),
+        ..LinkSettings::new("vendor", url)
+    }
 }
 
 fn quick_vendor() -> VendorSettings {
