@@ -52,6 +52,7 @@ pub async fn settled(stage: &Stage, patience: Duration) -> (bool, Accounts) {
         }
         if begun.elapsed() > patience {
             eprintln!("chaos: not at an end: {under_way:?}");
+            keep_what_the_broker_says(stage).await;
             for id in under_way.unwrap_or_default().open {
                 accounts.wrong(&id, "it comes to no end");
             }
@@ -104,6 +105,15 @@ async fn queues(stage: &Stage) -> Option<Vec<String>> {
         (messages > 0 && !kept).then(|| format!("{name}={messages}"))
     };
     Some(all.iter().filter_map(filled).collect())
+}
+
+/// Who holds what, for whoever looks into it afterwards.
+async fn keep_what_the_broker_says(stage: &Stage) {
+    for what in ["queues", "channels", "consumers", "connections"] {
+        let said = stage.manage(reqwest::Method::GET, &format!("/{what}"), "").await;
+        let file = stage.dir.join(format!("at-the-end-{what}.json"));
+        std::fs::write(file, said.unwrap_or_default()).expect("a file in the run's directory");
+    }
 }
 
 fn spooled(stage: &Stage) -> usize {
