@@ -143,7 +143,7 @@ impl<H: Handler> Work<H> {
     async fn link_is_there(&self, link: &Link) -> bool {
         let mut state = link.state();
         let all = async {
-            for onward in self.settings.onward.clone().iter_mut() {
+            for onward in &mut self.settings.onward.clone() {
                 onward.wait_for(LinkState::is_connected).await?;
             }
             state.wait_for(|state| !matches!(state, LinkState::Away(_))).await.map(drop)

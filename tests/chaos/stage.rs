@@ -80,7 +80,7 @@ impl Stage {
             fronts: Vec::new(),
         };
         let roles = wiring.all(&cluster).await;
-        let nginx = Nginx::start(dir, wiring.ports.next(), &wiring.fronts);
+        let nginx = Nginx::start(dir, wiring.ports.next(), &wiring.fronts, 10);
         let front = Url::parse(&format!("http://127.0.0.1:{}/", nginx.port)).expect("a URL");
         let vendor_wire = Wire::before(cluster.amqp_ports(), 1).await.expect("a wire");
         let (vendor, nid) = vendor_side(&cluster, &vendor_wire, options.seed);

@@ -37,7 +37,7 @@ async fn a_rolling_restart_under_load_fails_no_request_and_burns_no_attempt() {
     for (name, _) in PROCESSES {
         world.ready(name).await;
     }
-    let nginx = Nginx::start(&world.dir, free_port(), &fronts);
+    let nginx = Nginx::start(&world.dir, free_port(), &fronts, 1);
     eventually(SOON, "nginx answers", async || nginx.answers().then_some(())).await;
     let load = RunOptions {
         registrations: Some(REGISTRATIONS),
