@@ -37,6 +37,8 @@ pub struct ConsumerSettings {
     pub prefetch: u16,
     /// How long what is held may take to finish after the stop.
     pub drain: Duration,
+    /// How long the handler may take; a database that is silent for good would hold the message for ever.
+    pub handling: Duration,
     /// How long a message is held whose follow-up the broker does not take, before it goes back.
     pub patience: Duration,
     /// The longest pause before a lost consumer is made again.
@@ -58,6 +60,7 @@ impl Default for ConsumerSettings {
         Self {
             prefetch: 32,
             drain: Duration::from_secs(25),
+            handling: Duration::from_secs(180),
             patience: Duration::from_secs(60),
             reopen_max: Duration::from_secs(5),
             look: Duration::from_secs(30),
@@ -82,6 +85,7 @@ pub async fn consume<H: Handler>(
         handler,
         publisher: link.publisher(),
         queue: queue.clone(),
+        handling: settings.handling,
         patience: settings.patience,
         metrics: link.metrics(),
         held: AtomicUsize::new(0),

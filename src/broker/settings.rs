@@ -50,6 +50,7 @@ impl ConsumerSettings {
         Self {
             prefetch,
             drain: broker.drain,
+            handling: broker.handling,
             reopen_max: broker.reconnect_max.max(Duration::from_millis(100)),
             ..Self::default()
         }

@@ -1,7 +1,7 @@
 //! One delivery from the socket to its acknowledgement.
 //!
 //! Invariant: a delivery leaves this module acknowledged after the confirm of its follow-up, or unacknowledged with
-//! the session told that it is stuck; a handler that panics is a transient fault like any other.
+//! the session told that it is stuck; a handler that panics or never ends is a transient fault like any other.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ pub(super) struct Stage<H> {
     pub(super) handler: Arc<H>,
     pub(super) publisher: Publisher,
     pub(super) queue: WorkQueue,
+    pub(super) handling: Duration,
     pub(super) patience: Duration,
     pub(super) metrics: Arc<Metrics>,
     pub(super) held: AtomicUsize,
@@ -108,10 +109,13 @@ fn span<H: Handler>(stage: &Stage<H>, message: &Incoming) -> Span {
 
 async fn handle<H: Handler>(stage: &Stage<H>, message: Incoming) -> Settlement {
     let handled = AssertUnwindSafe(async { stage.handler.handle(message).await }).catch_unwind();
-    handled.await.unwrap_or_else(|_| {
-        tracing::error!(stage = H::NAME, "the handler panicked: the message is tried again later");
-        Settlement::Delay { step: Delay::Next, cause: Cause::Internal }
-    })
+    let what = match tokio::time::timeout(stage.handling, handled).await {
+        Ok(Ok(settlement)) => return settlement,
+        Ok(Err(_)) => "panicked",
+        Err(_) => "did not end within BROKER_HANDLING",
+    };
+    tracing::error!(stage = H::NAME, "the handler {what}: the message is tried again later");
+    Settlement::Delay { step: Delay::Next, cause: Cause::Internal }
 }
 
 async fn settle<H: Handler>(

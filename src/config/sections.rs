@@ -41,6 +41,9 @@ settings! {
         apply_topology: bool, Switch, "true", ["BROKER_APPLY_TOPOLOGY"];
         /// How long a process that is told to stop may finish what it holds.
         drain: Duration, Span, "25s", ["BROKER_DRAIN"];
+        /// How long a stage may work on one message; what never answers is given up then, and the message put off. Longer
+        /// than any call to OpenCRVS, shorter than the broker's consumer timeout (30 min).
+        handling: Duration, Span, "3m", ["BROKER_HANDLING"];
         /// The longest pause between two tries to reach the broker.
         reconnect_max: Duration, Span, "5s", ["BROKER_RECONNECT_MAX"];
     }

@@ -43,6 +43,8 @@ pub fn shared() -> BTreeMap<String, String> {
         ("BROKER_HEARTBEAT", "2s"),
         // 25s: a floor
         ("BROKER_DRAIN", "3s"),
+        // 3m
+        ("BROKER_HANDLING", "9s"),
         // 5s
         ("BROKER_RECONNECT_MAX", "250ms"),
         // 15s

@@ -43,6 +43,31 @@ async fn a_handler_that_panics_gets_the_message_again_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_never_ends_is_given_up_and_gets_the_message_again_later() {
+    let ground = Ground::fresh().await;
+    let (queue, topology) = work(&ground);
+    let link = ground.link(topology).await;
+    let (tell, mut attempts) = mpsc::unbounded_channel();
+    let settings = ConsumerSettings { prefetch: 1, handling: Duration::from_millis(200), ..consumer() };
+    let running = Running::start(&link, &queue, settings, move |message| {
+        let tell = tell.clone();
+        async move {
+            tell.send(message.attempt).unwrap();
+            if message.attempt == 0 {
+                std::future::pending::<()>().await;
+            }
+            Settlement::Done
+        }
+    });
+    put(&link, queue.name(), "one").await;
+    assert_eq!((told(&mut attempts).await, told(&mut attempts).await), (0, 1));
+    running.stop().await;
+    for place in [queue.name(), &queue.parked()] {
+        assert_eq!(link.depth(place).await.unwrap().ready, 0, "{place}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_parked_says_why_and_whence_and_may_be_sealed() {
     let ground = Ground::fresh().await;
     let (queue, topology) = work(&ground);
