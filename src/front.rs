@@ -9,17 +9,19 @@
 mod accept;
 mod body;
 mod handover;
+pub mod passthrough;
 mod refusal;
 pub mod spool;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use passthrough::Passthrough;
 pub use refusal::Refusal;
 use spool::Spool;
 
@@ -49,6 +52,8 @@ pub struct Front {
     pub spool: Option<Spool>,
     /// Whether registrations of the events generation are taken; not without a spool.
     pub events: bool,
+    /// Where all goes that is not ours; without it, to nobody.
+    pub passthrough: Option<Passthrough>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The limits.
@@ -104,7 +109,8 @@ pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken)
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .with_state(shared);
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(drain).await;
@@ -122,13 +128,12 @@ async fn ping() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], r#"{"success":true}"#)
 }
 
-async fn unknown_path(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Refusal {
-    tracing::debug!(http.request.method = %method, url.path = uri.path(), "unknown path");
-    shared.elsewhere(Refusal::UnknownPath)
+async fn unknown_path(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    shared.elsewhere(request, Refusal::UnknownPath).await
 }
 
-async fn unknown_method(State(shared): State<Arc<Shared>>) -> Refusal {
-    shared.elsewhere(Refusal::UnknownMethod)
+async fn unknown_method(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    shared.elsewhere(request, Refusal::UnknownMethod).await
 }
 
 impl Shared {
@@ -155,10 +160,15 @@ impl Shared {
         result.map(|_| ())
     }
 
-    /// Counts what came to another place: a caller that is set up wrongly is seen.
-    fn elsewhere(&self, refusal: Refusal) -> Refusal {
+    /// What is not ours. Without a place where it could go, it is counted: a caller that is set up wrongly is seen.
+    async fn elsewhere(&self, request: Request, refusal: Refusal) -> Response {
+        let (method, path) = (request.method(), request.uri().path());
+        tracing::debug!(http.request.method = %method, url.path = path, "not ours");
+        if let Some(passthrough) = &self.front.passthrough {
+            return passthrough.pass(request).await;
+        }
         self.front.metrics.front_request("unknown", refusal.label());
-        refusal
+        refusal.into_response()
     }
 }
 
@@ -175,14 +185,21 @@ async fn event_registration(
     })
 }
 
-/// What happens to a record in the events generation. Only its registration is ours; core is told that all is well
-/// with the rest, by a 200 without a body: up to 1.9.12 any member of a body that core does not expect is a fault.
+/// What happens to a record in the events generation. Only its registration is ours, where the front takes any; the
+/// rest is the country's. Without a service of its own core is told that all is well, by a 200 without a body: up to
+/// 1.9.12 any member of a body that core does not expect is a fault.
 async fn trigger(
     State(shared): State<Arc<Shared>>,
     Path((_event, action)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Infallible> {
-    if !action.eq_ignore_ascii_case("REGISTER") {
+    let ours = action.eq_ignore_ascii_case("REGISTER");
+    if let Some(passthrough) = &shared.front.passthrough
+        && !(ours && shared.front.events)
+    {
+        return Ok(passthrough.pass(request).await);
+    }
+    if !ours {
         shared.front.metrics.front_request("other", "passed");
         body::discard(request.into_body(), &shared.front.limits);
         return Ok(StatusCode::OK.into_response());

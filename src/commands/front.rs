@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{Failure, Process, parts};
 use crate::config::Config;
+use crate::front::passthrough::{Passthrough, PassthroughSettings};
 use crate::front::spool::{Spool, SpoolSettings};
 use crate::front::{Front, Limits, serve};
 use crate::opencrvs::{KeyStore, KeyStoreSettings};
@@ -56,12 +57,22 @@ pub(super) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         drain: config.broker.drain,
     };
     let publisher = link.publisher();
+    let passthrough = config.opencrvs.country_config_url.as_ref().map(|upstream| {
+        let settings = PassthroughSettings {
+            upstream: upstream.clone(),
+            connect_timeout: config.opencrvs.connect_timeout,
+            patience: config.front.pass_patience,
+            limit: usize::try_from(config.front.pass_limit).unwrap_or(usize::MAX),
+        };
+        Passthrough::new(&settings, Arc::clone(&metrics))
+    });
     let front = Front {
         keys,
         sealer,
         publisher: publisher.clone(),
         spool: spool.clone(),
         events: config.front.events,
+        passthrough: passthrough.transpose().context("the client of COUNTRY_CONFIG_URL")?,
         metrics,
         limits,
     };

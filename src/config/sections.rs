@@ -86,6 +86,10 @@ settings! {
         spool: Option<PathBuf>, Optional<Path>, "", ["FRONT_SPOOL"];
         /// Whether registrations of the events generation (OpenCRVS 1.9 and 2.x) are taken; needs the spool.
         events: bool, Switch, "false", ["FRONT_EVENTS"];
+        /// How long either side may be silent while what is not ours is passed on to COUNTRY_CONFIG_URL.
+        pass_patience: Duration, Span, "2m", ["FRONT_PASS_PATIENCE"];
+        /// Requests that may be passed on at the same time.
+        pass_limit: u32, Positive<u32>, "4096", ["FRONT_PASS_LIMIT"];
         /// Bytes that the spool takes before OpenCRVS is answered 503.
         spool_max: usize, Size, "1GiB", ["FRONT_SPOOL_MAX"];
     }
@@ -98,7 +102,7 @@ settings! {
         auth_url: Url, HttpUrl, "http://auth:4040", ["AUTH_URL", "OPENCRVS_AUTH_URL"];
         /// The gateway.
         gateway_url: Url, HttpUrl, "http://gateway:7070", ["GATEWAY_URL", "OPENCRVS_GATEWAY_URL"];
-        /// The country's own configuration service.
+        /// The country's own configuration service: the front passes on to it what is not ours, the confirmer reads its forms.
         country_config_url: Option<Url>, Optional<HttpUrl>, "",
             ["COUNTRY_CONFIG_URL", "OPENCRVS_COUNTRY_CONFIG_URL"];
         /// The time that one call may take.

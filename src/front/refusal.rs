@@ -67,7 +67,10 @@ pub enum Refusal {
     #[error("the bridge could not seal the registration: this is a fault of the bridge, see its log")]
     Internal,
     /// Another path.
-    #[error("there is nothing at this path: registrations are taken at POST /event-registration")]
+    #[error(
+        "there is nothing at this path: registrations are taken at POST /event-registration; with COUNTRY_CONFIG_URL \
+         all else is passed on to the country's configuration service"
+    )]
     UnknownPath,
     /// Another method.
     #[error("this path takes another method: registrations are taken at POST /event-registration")]
@@ -120,21 +123,25 @@ impl Refusal {
     }
 
     fn response(self, status: StatusCode) -> Response {
-        let message = self.to_string();
-        let body = json!({
-            "statusCode": status.as_u16(),
-            "error": status.canonical_reason().unwrap_or("Error"),
-            "message": message,
-            "msg": message,
-        });
-        let mut response =
-            (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string())
-                .into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
-        }
-        response
+        boom(status, &self.to_string())
     }
+}
+
+/// An error as OpenCRVS reads it.
+pub(super) fn boom(status: StatusCode, message: &str) -> Response {
+    let body = json!({
+        "statusCode": status.as_u16(),
+        "error": status.canonical_reason().unwrap_or("Error"),
+        "message": message,
+        "msg": message,
+    });
+    let mut response =
+        (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string())
+            .into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
+    }
+    response
 }
 
 impl IntoResponse for Refusal {

@@ -61,6 +61,7 @@ pub struct Metrics {
     swept: Counters<1>,
     tokens: Counters<1>,
     erased: Counter,
+    passed: Counters<1>,
     spooled: Counter,
     spool_files: Gauge,
     spool_bytes: Gauge,
@@ -158,6 +159,11 @@ impl Metrics {
                 Family::default(),
             ),
             erased: book.enter(names::ERASED, "Records whose sealed values were erased", Counter::default()),
+            passed: book.enter(
+                names::PASSED,
+                "Requests that were passed on to the country's configuration service",
+                Family::default(),
+            ),
             spooled: book.enter(
                 names::SPOOLED,
                 "Registrations that went to the front's disk first",
@@ -182,6 +188,11 @@ impl Metrics {
     /// The front has answered a registration; `kind` is [`crate::domain::EventKind::label`].
     pub fn front_request(&self, kind: &'static str, outcome: &'static str) {
         self.received.get_or_create(&[label(names::EVENT, kind), label(names::OUTCOME, outcome)]).inc();
+    }
+
+    /// A request that is not ours was passed on, or could not be.
+    pub fn passed(&self, outcome: &'static str) {
+        self.passed.get_or_create(&[label(names::OUTCOME, outcome)]).inc();
     }
 
     /// How long that answer took.
@@ -371,6 +382,7 @@ mod tests {
         metrics.alarm(Cause::OrphanId);
         metrics.alert("taken");
         metrics.alerts_given_up(2);
+        metrics.passed("answered");
         metrics.spooled();
         metrics.spool_holds(2, 9_000);
         let text = metrics.encode();
@@ -400,6 +412,7 @@ mod tests {
             "nidbridge_alarms_total{cause=\"orphan_id\"} 1",
             "nidbridge_alerts_total{outcome=\"taken\"} 1",
             "nidbridge_alerts_total{outcome=\"given_up\"} 2",
+            "nidbridge_passed_total{outcome=\"answered\"} 1",
             "nidbridge_spooled_total 1",
             "nidbridge_spool_files 2",
             "nidbridge_spool_bytes 9000",

@@ -4,6 +4,8 @@
 
 /// Registrations that OpenCRVS sent, by event kind and by what they were answered.
 pub const RECEIVED: &str = "nidbridge_received_total";
+/// Requests that are not ours, by what became of them.
+pub const PASSED: &str = "nidbridge_passed_total";
 /// How long the front takes to answer.
 pub const HTTP_DURATION: &str = "nidbridge_http_request_duration_seconds";
 /// Messages that a stage has settled.
