@@ -25,6 +25,7 @@ mod ledger;
 mod model;
 mod operator;
 mod overload;
+mod passthrough;
 mod pipeline;
 mod replies;
 mod rolling;
