@@ -86,7 +86,7 @@ settings! {
         spool: Option<PathBuf>, Optional<Path>, "", ["FRONT_SPOOL"];
         /// Whether registrations of the events generation (OpenCRVS 1.9 and 2.x) are taken; needs the spool.
         events: bool, Switch, "false", ["FRONT_EVENTS"];
-        /// How long either side may be silent while what is not ours is passed on to COUNTRY_CONFIG_URL.
+        /// How long either side may be silent while what is not ours is passed on to `COUNTRY_CONFIG_URL`.
         pass_patience: Duration, Span, "2m", ["FRONT_PASS_PATIENCE"];
         /// Requests that may be passed on at the same time.
         pass_limit: u32, Positive<u32>, "4096", ["FRONT_PASS_LIMIT"];

@@ -1,0 +1,141 @@
+//! What the front adds to a request that it passes on, with 1,000 connections that all are in use.
+//!
+//! Each connection asks once a second, at a moment of its own, and a request's time counts from that moment on, so that
+//! whoever waits for its turn is seen. The bare limit is the same load on the country's service itself, in the same run;
+//! the two take turns. Caller, front and service share the machine.
+//!
+//! `cargo bench --bench passthrough -- --help`
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark fails by panicking, and prints what it found"
+)]
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+#[derive(Parser)]
+#[command(about = "What the front adds to a request that it passes on")]
+struct Options {
+    /// Connections, each with one request a second.
+    #[arg(long, default_value_t = 1_000)]
+    connections: u32,
+    /// How long each measurement is, in seconds.
+    #[arg(long, default_value_t = 10)]
+    seconds: u32,
+    /// How many times each of the two is measured.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// What cargo adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// The front ends with the benchmark.
+struct Front(Child);
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.0.kill().expect("a front to end");
+        self.0.wait().expect("its end");
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let options = Options::parse();
+    let country = TcpListener::bind("127.0.0.1:0").await.expect("an address");
+    let direct = country.local_addr().expect("an address");
+    // What forms and translations of a country are like.
+    let form = "x".repeat(4 * 1024);
+    let router = Router::new().route("/forms", get(async move || form.clone()));
+    drop(tokio::spawn(async move { axum::serve(country, router).await }));
+    let free =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("an address");
+    let _front = front(free.to_string(), format!("http://{direct}")).await;
+    let (mut bare, mut through) = (Vec::new(), Vec::new());
+    for round in 1..=options.rounds {
+        bare.extend(measure(&options, &format!("http://{direct}/forms")).await);
+        through.extend(measure(&options, &format!("http://{free}/forms")).await);
+        println!("round {round}: direct {}, through the front {}", shown(&mut bare), shown(&mut through));
+    }
+    let added = at(&through, 0.5).saturating_sub(at(&bare, 0.5));
+    let ratio = at(&through, 0.5).as_secs_f64() / at(&bare, 0.5).as_secs_f64();
+    println!("the front adds {added:.3?} at the median: {ratio:.1} times the bare limit");
+}
+
+async fn front(listen: String, upstream: String) -> Front {
+    let child = Command::new(env!("CARGO_BIN_EXE_nidbridge"))
+        .arg("front")
+        .env_clear()
+        .envs([("FRONT_LISTEN", listen.as_str()), ("COUNTRY_CONFIG_URL", upstream.as_str())])
+        .envs([("ADMIN_LISTEN", "127.0.0.1:0"), ("LOG_FILTER", "error")])
+        // Neither is needed to pass something on.
+        .envs([
+            ("AMQP_URL", "amqp://127.0.0.1:1/none"),
+            ("SEAL_KEYS", "k:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+        ])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("the front");
+    let front = Front(child);
+    let http = reqwest::Client::new();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while http.get(format!("http://{listen}/forms")).send().await.is_err() {
+        assert!(Instant::now() < deadline, "the front does not answer");
+        sleep(Duration::from_millis(50)).await;
+    }
+    front
+}
+
+/// The times of all requests; the first second, in which connections are opened, does not count.
+async fn measure(options: &Options, url: &str) -> Vec<Duration> {
+    let begin = Instant::now() + Duration::from_millis(200);
+    let mut callers = JoinSet::new();
+    for n in 0..options.connections {
+        let (url, seconds) = (url.to_owned(), options.seconds);
+        let first = begin + Duration::from_secs(1) * n / options.connections;
+        callers.spawn(async move {
+            let http = reqwest::Client::builder().pool_max_idle_per_host(1).build().expect("a client");
+            let mut times = Vec::new();
+            for second in 0..=seconds {
+                let due = first + Duration::from_secs(1) * second;
+                sleep_until(due).await;
+                let answer = http.get(&url).send().await.expect("an answer");
+                assert!(answer.status().is_success(), "{}", answer.status());
+                assert_eq!(answer.bytes().await.expect("a body").len(), 4 * 1024);
+                if second > 0 {
+                    times.push(due.elapsed());
+                }
+            }
+            times
+        });
+    }
+    callers.join_all().await.into_iter().flatten().collect()
+}
+
+fn at(sorted: &[Duration], share: f64) -> Duration {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a place in a list"
+    )]
+    let place = ((sorted.len() - 1) as f64 * share).round() as usize;
+    sorted[place]
+}
+
+fn shown(times: &mut [Duration]) -> String {
+    times.sort_unstable();
+    let [median, p99] = [0.5, 0.99].map(|share| at(times, share));
+    format!("p50 {median:.3?} p99 {p99:.3?} ({} requests)", times.len())
+}
