@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::message::Delivery;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -201,8 +201,8 @@ impl<H: Handler> Work<H> {
             self.begin(delivery, permit, &wire.user, &session);
         };
         match end {
-            End::Narrowed => self.let_finish(&channel, &consumer).await,
-            End::Stopped | End::Stuck(_) => self.give_back(&channel, &consumer).await,
+            End::Narrowed => self.let_finish(&channel).await,
+            End::Stopped | End::Stuck(_) => self.give_back(&channel).await,
             End::Gone(_) => {}
         }
         session.gone.cancel();
@@ -254,18 +254,17 @@ impl<H: Handler> Work<H> {
         Ok(consumer)
     }
 
-    /// Takes nothing more, lets what is held finish within the drain time, and ends the channel, by which everything
-    /// that is not settled goes back to the queue.
-    async fn give_back(&mut self, channel: &Channel, consumer: &Consumer) {
-        courteous(channel.basic_cancel(consumer.tag(), BasicCancelOptions::default())).await;
+    /// Begins nothing more, lets what is held finish within the drain time, and ends the channel, by which everything
+    /// that is not settled goes back to the queue. The consumer is not cancelled first: what a cancelled consumer of a
+    /// quorum queue still holds when its node is killed, the queue keeps for it for ever (3.10.8).
+    async fn give_back(&mut self, channel: &Channel) {
         self.finish().await;
         courteous(channel.close(200, ShortString::default())).await;
     }
 
     /// The same without haste. What is held when a breaker opens may be a write that is slow and succeeds; to cut it off
     /// would leave it in doubt.
-    async fn let_finish(&mut self, channel: &Channel, consumer: &Consumer) {
-        courteous(channel.basic_cancel(consumer.tag(), BasicCancelOptions::default())).await;
+    async fn let_finish(&mut self, channel: &Channel) {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         tokio::select! {
             () = all => {}

@@ -1,5 +1,6 @@
 //! What the broker's side of the bridge promises, each promise as a story against a real node.
 
+mod cluster;
 mod consuming;
 mod faults;
 mod publishing;

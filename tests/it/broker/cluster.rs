@@ -1,0 +1,64 @@
+//! What only a cluster can do to a message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nidbridge::broker::{Link, LinkSettings, Settlement, Topology, WorkQueue, names};
+use nidbridge::simulate::rabbitmq::Cluster;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::{Running, consumer, put, told};
+use crate::harness::eventually;
+use crate::harness::ground::{connected, temporary};
+
+/// Three nodes on two cores, beside other stories.
+const LONG: Duration = Duration::from_secs(120);
+
+/// A quorum queue keeps for ever what a consumer held that was cancelled first (3.10.8).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_consumer_held_that_was_about_to_end_comes_again_when_its_node_is_killed() {
+    let ground = crate::harness::Ground::fresh().await;
+    let queue = WorkQueue::new("story.work", &[], &[]);
+    let topology = Topology::of(names::BRIDGE_VHOST, std::slice::from_ref(&queue), &ground.settings);
+    let dir = temporary("cluster");
+    let mut cluster = Cluster::start(&dir, 3, std::slice::from_ref(&topology), "[].\n").await.unwrap();
+    let ports = cluster.amqp_ports();
+    let link = async |node: usize| {
+        let url = cluster.amqp_url_by(ports[node], names::BRIDGE_VHOST);
+        let settings =
+            LinkSettings { publish_timeout: Duration::from_secs(20), ..LinkSettings::new("story", url) };
+        connected(Link::open(&settings, topology.clone(), Arc::default())).await
+    };
+    let (stays, goes) = (link(0).await, link(1).await);
+    let (tell, mut begun) = mpsc::unbounded_channel();
+    let held = Arc::new(Semaphore::new(0));
+    let running = Running::start(&goes, &queue, consumer(), {
+        let held = Arc::clone(&held);
+        move |_| {
+            let (tell, held) = (tell.clone(), Arc::clone(&held));
+            async move {
+                tell.send(()).unwrap();
+                drop(held.acquire().await);
+                Settlement::Done
+            }
+        }
+    });
+    for id in ["one", "two"] {
+        put(&stays, queue.name(), id).await;
+        told(&mut begun).await;
+    }
+    let ending = tokio::spawn(running.stop());
+    // It has begun to end: what comes now is not begun any more.
+    put(&stays, queue.name(), "three").await;
+    cluster.kill9(1).await.unwrap();
+    cluster.restart(1).await.unwrap();
+    held.add_permits(2);
+    ending.await.unwrap();
+    eventually(LONG, "all three are there for somebody else", async || {
+        (stays.depth(queue.name()).await.ok()?.ready == 3).then_some(())
+    })
+    .await;
+    goes.close().await;
+    stays.close().await;
+    cluster.stop().await.unwrap();
+}
