@@ -13,6 +13,8 @@ use nidbridge::simulate::opencrvs::{Book, Confirmed, Fault, Record, Status};
 use nidbridge::simulate::population::{Declaration, Kind};
 use serde::Serialize;
 
+use super::events;
+
 /// How a record should end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
@@ -20,6 +22,8 @@ pub enum Expected {
     Confirmed(Option<String>),
     /// Waiting, and an operator was told that the ID system said no.
     Held,
+    /// With the registrar: the ID system said no, and OpenCRVS was told, which the events generation can be.
+    Rejected,
     /// Either of these: the ID system contradicts itself, and what is taken in first holds. Two workers that have the
     /// two answers at once may take them in in either order.
     Either(Box<Expected>, Box<Expected>),
@@ -40,7 +44,7 @@ pub struct Accounts {
     pub confirmed: u64,
     /// Records that should be.
     pub confirmed_expected: u64,
-    /// Records whose rejection OpenCRVS was told: not possible in this generation.
+    /// Records that the ID system rejected and whose rejection OpenCRVS was told, which the events generation can be.
     pub rejected: u64,
     /// Records that the ID system rejected and that wait, as they must, for an operator, who was told.
     pub held: u64,
@@ -61,6 +65,13 @@ pub struct Accounts {
     pub ids_doubled: u64,
     /// Anything else that is not as expected.
     pub unexplained: u64,
+    /// Records of the events generation that are requested for ever: their trigger failed, and nobody has them.
+    pub stranded: u64,
+    /// Records of the events generation that core would have damaged.
+    pub broken: u64,
+    /// Records of the events generation that the index shows as requested until somebody opens them: our 202 came too
+    /// late, by a front that was stopped before it could say what it had stored.
+    pub late_index: u64,
     /// Registrations that a failed submission overwrote in core: its 2xx came too late, or not at all.
     pub overwritten: u64,
     /// Submissions after a record's first.
@@ -130,6 +141,9 @@ impl Accounts {
         if overtaken(id, record, evidence.book) {
             self.wrong(id, "an older answer over a newer attempt");
         }
+        if let Some(file) = &record.event {
+            events::judge(self, id, record, file);
+        }
         let expected = expected(id, record, evidence).settle(record.status());
         self.confirmed_expected += u64::from(matches!(expected, Expected::Confirmed(_)));
         let told = evidence.standings.get(id);
@@ -149,7 +163,15 @@ impl Accounts {
                 Some(State::Held) => self.held += 1,
                 other => self.wrong(id, &format!("rejected by the ID system, and the ledger says {other:?}")),
             },
+            (Expected::Rejected, Status::Rejected) => match state {
+                Some(State::Rejected) => self.rejected += 1,
+                other => self.wrong(id, &format!("rejected by the ID system, and the ledger says {other:?}")),
+            },
             (Expected::Returned, Status::Rejected) => self.withdrawn += 1,
+            _ if events::stranded(record) => {
+                self.stranded += 1;
+                self.bad.insert(id.to_owned(), format!("requested for ever; the ledger says {told:?}"));
+            }
             (Expected::Confirmed(_), _) => {
                 self.lost += 1;
                 self.bad.insert(
@@ -157,7 +179,7 @@ impl Accounts {
                     format!("should be registered and is {:?}; the ledger says {told:?}", record.status()),
                 );
             }
-            (Expected::Held | Expected::Returned | Expected::Either(..), _) => {
+            (Expected::Held | Expected::Rejected | Expected::Returned | Expected::Either(..), _) => {
                 self.wrong(id, &format!("should be {expected:?} and is {:?}", record.status()));
             }
         }
@@ -184,7 +206,9 @@ impl Accounts {
     }
 
     fn faultless(&self) -> bool {
-        [self.lost, self.confirmed_twice, self.numbers_doubled, self.ids_doubled, self.unexplained] == [0; 5]
+        let twice = [self.confirmed_twice, self.numbers_doubled, self.ids_doubled];
+        let gone = [self.lost, self.stranded, self.broken, self.unexplained];
+        twice.iter().chain(&gone).all(|count| *count == 0)
     }
 }
 
@@ -194,9 +218,14 @@ enum Double {
     Id,
 }
 
-/// How a record should end. Core rejects whatever was not answered 2xx, or whose answer did not arrive.
+/// How a record should end. Core of the FHIR generation rejects whatever was not answered 2xx, or whose answer did not
+/// arrive; that of the events generation waits on.
 fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
-    if !record.attempts.last().is_some_and(|last| !last.lost && last.is_accepted()) {
+    let came_back = match &record.event {
+        Some(_) => events::came_back(record),
+        None => !record.attempts.last().is_some_and(|last| !last.lost && last.is_accepted()),
+    };
+    if came_back {
         return Expected::Returned;
     }
     let asked = evidence.people.get(id).and_then(Asked::of);
@@ -205,6 +234,7 @@ fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
         return Expected::Confirmed(None);
     };
     let of = |answer: Final| match answer {
+        Final::Rejected(_) if record.event.is_some() => Expected::Rejected,
         Final::Rejected(_) => Expected::Held,
         Final::Issued(issued) => Expected::Confirmed(Some(issued)),
         Final::Recorded => Expected::Confirmed(None),
@@ -227,7 +257,7 @@ impl Expected {
                 let registered = matches!(status, Status::Registered | Status::Certified);
                 if matches!(*one, Self::Confirmed(_)) == registered { *one } else { *other }
             }
-            Self::Confirmed(_) | Self::Held | Self::Returned => self,
+            Self::Confirmed(_) | Self::Held | Self::Rejected | Self::Returned => self,
         }
     }
 }

@@ -80,6 +80,10 @@ async fn play(stage: &Stage, planned: Planned) -> u64 {
     let lasts = planned.lasts;
     match planned.what {
         What::Kill(kind, number) => u64::from(role(stage, kind, number).process.signal(Signal::KILL)),
+        What::FrontsKill => {
+            let killed = stage.of("front").into_iter().map(|front| front.process.signal(Signal::KILL));
+            u64::from(killed.filter(|killed| *killed).count() == 2)
+        }
         What::Terminate(kind, number) => u64::from(role(stage, kind, number).process.signal(Signal::TERM)),
         What::Freeze(kind, number) => freeze(role(stage, kind, number), lasts).await,
         What::FreezeLong(kind, number) => freeze_long(role(stage, kind, number), lasts).await,
@@ -106,6 +110,7 @@ async fn play(stage: &Stage, planned: Planned) -> u64 {
         },
         What::GatewayDown => down(stage, Service::Gateway, lasts).await,
         What::AuthDown => down(stage, Service::Auth, lasts).await,
+        What::CountryConfigDown => down(stage, Service::CountryConfig, lasts).await,
         What::KeyRotation => {
             stage.opencrvs.rotate_key().expect("a key");
             1
@@ -167,7 +172,7 @@ async fn until_bitten(bitten: impl Fn() -> bool) {
 /// Every call of the gateway goes wrong: reading in the first way, confirming in the second.
 async fn calls(stage: &Stage, faults: [Fault; 2], lasts: Duration) -> u64 {
     let plan = stage.opencrvs.faults();
-    let of = [(Calls::Fetch, faults[0]), (Calls::Confirm, faults[1])];
+    let of = [(Calls::Fetch, faults[0]), (Calls::Confirm, faults[1]), (Calls::Action, faults[1])];
     let bitten = || of.iter().map(|(calls, fault)| plan.bitten(*calls, *fault)).sum::<u64>();
     let before = bitten();
     for (calls, fault) in of {

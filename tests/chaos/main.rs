@@ -13,6 +13,7 @@
 )]
 
 mod accounts;
+mod events;
 mod faults;
 mod harness;
 mod nginx;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use nidbridge::simulate::opencrvs::RunOptions;
+use nidbridge::simulate::opencrvs::{Generations, RunOptions};
 use tokio_util::sync::CancellationToken;
 
 use accounts::Accounts;
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
 
 async fn run(options: &Options) -> ExitCode {
     let length = length(options);
-    let mut schedule = plan::schedule(options.seed, length, usize::from(options.nodes));
+    let mut schedule = plan::schedule(options.seed, length, usize::from(options.nodes), options.opencrvs);
     if let Some(only) = &options.only {
         schedule.retain(|planned| planned.what.name().contains(only));
     }
@@ -125,12 +126,13 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
         registrations: Some(options.registrations),
         rate: options.rate,
         seed: options.seed,
+        generations: options.opencrvs,
         ..RunOptions::to(stage.front.clone())
     };
     eprintln!("chaos: the curtain rises");
     let watcher = Watcher::start(&stage);
     if !options.calm && options.only.is_none() {
-        stage.opencrvs.faults().by_share(options.seed, &plan::shares());
+        stage.opencrvs.faults().by_share(options.seed, &plan::shares(options.opencrvs));
     }
     let opencrvs = stage.opencrvs.clone();
     let registrars = tokio::spawn(async move { opencrvs.run(load, CancellationToken::new()).await });
@@ -142,7 +144,7 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
     let (redeliveries, leases_taken_over) = watcher.finish(&stage).await;
     let mut faults = bites.all();
     if !options.calm && options.only.is_none() {
-        faults.extend(chance_faults(&stage));
+        faults.extend(chance_faults(&stage, options.opencrvs));
     }
     let ambiguous_writes = ambiguous(&stage);
     tell(&stage, &accounts).await;
@@ -171,10 +173,10 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
 }
 
 /// What OpenCRVS and the ID system did by chance.
-fn chance_faults(stage: &Stage) -> Vec<(String, u64)> {
+fn chance_faults(stage: &Stage, generations: Generations) -> Vec<(String, u64)> {
     let met = stage.opencrvs.counts().faults;
-    let shares =
-        plan::shares().into_iter().map(|share| format!("{}.{}", share.calls.name(), share.fault.name()));
+    let shares = plan::shares(generations).into_iter();
+    let shares = shares.map(|share| format!("{}.{}", share.calls.name(), share.fault.name()));
     let gateway = shares.map(|name| {
         let times = met.get(&name).copied().unwrap_or_default();
         (format!("opencrvs_{name}"), times)
@@ -185,12 +187,10 @@ fn chance_faults(stage: &Stage) -> Vec<(String, u64)> {
 
 /// Writes that the gateway did not answer conclusively, by what it did itself.
 fn ambiguous(stage: &Stage) -> u64 {
-    let conclusive = ["confirm.rate_limited", "confirm.http"];
+    let conclusive = ["confirm.rate_limited", "confirm.http", "action.rate_limited", "action.http"];
+    let writes = |name: &str| name.starts_with("confirm.") || name.starts_with("action.");
     let counts = stage.opencrvs.counts();
-    let met = counts
-        .faults
-        .iter()
-        .filter(|(name, _)| name.starts_with("confirm.") && !conclusive.contains(&name.as_str()));
+    let met = counts.faults.iter().filter(|(name, _)| writes(name) && !conclusive.contains(&name.as_str()));
     met.map(|(_, times)| times).sum()
 }
 
@@ -210,6 +210,9 @@ async fn tell(stage: &Stage, accounts: &Accounts) {
                 "    confirmed over {:?} with {} {:?}",
                 confirmed.over, confirmed.number, confirmed.identifiers
             );
+        }
+        if let Some(file) = &record.event {
+            eprintln!("    events {}", events::told(file));
         }
         let Ok(known) = nidbridge::domain::RecordId::parse(id) else { continue };
         for entry in stage.ledger.history(&known).await.unwrap_or_default() {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use nidbridge::simulate::opencrvs::Generations;
 
 /// Runs the whole bridge under a seeded schedule of faults and draws up the accounts.
 #[derive(Debug, Clone, Parser)]
@@ -14,6 +15,9 @@ pub struct Options {
     /// The same seed makes the same families, the same schedule of faults and the same ID system.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Of which generation of OpenCRVS the records are; mixed: half of them of either.
+    #[arg(long, value_enum, default_value_t)]
+    pub opencrvs: Generations,
     /// Print the accounts as one line of JSON on stdout at the end.
     #[arg(long)]
     pub json: bool,

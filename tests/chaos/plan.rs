@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use nidbridge::simulate::opencrvs::{Calls, Fault, Share};
+use nidbridge::simulate::opencrvs::{Calls, Fault, Generations, Share};
 
 use super::what::{Kind, What};
 use super::wire::Mode;
@@ -35,7 +35,7 @@ impl Planned {
 }
 
 /// The schedule of a run of this length, in order of time.
-pub fn schedule(seed: u64, length: Duration, nodes: usize) -> Vec<Planned> {
+pub fn schedule(seed: u64, length: Duration, nodes: usize, generations: Generations) -> Vec<Planned> {
     let mut plan =
         Plan { length, chance: Rng::with_seed(seed.rotate_left(29) ^ 0x6368_616f_7321), all: Vec::new() };
     for kind in Kind::ALL {
@@ -68,6 +68,10 @@ pub fn schedule(seed: u64, length: Duration, nodes: usize) -> Vec<Planned> {
     plan.lane(5..12, gateway_deck);
     plan.lane(8..16, |_| vec![What::AuthDown, What::VendorSilent, What::VendorKill]);
     plan.once(What::KeyRotation, 0.2..0.5);
+    plan.lane(20..40, |_| vec![What::FrontsKill]);
+    if generations != Generations::Fhir {
+        plan.lane(8..16, |_| vec![What::CountryConfigDown]);
+    }
     plan.in_order()
 }
 
@@ -98,8 +102,8 @@ fn gateway_deck(chance: &mut Rng) -> Vec<What> {
 
 /// What single calls of the gateway meet by chance, whatever else goes on: before the mutation was applied, after it,
 /// and while it is.
-pub fn shares() -> Vec<Share> {
-    let confirm = [
+pub fn shares(generations: Generations) -> Vec<Share> {
+    let write = [
         Fault::Http(503),
         Fault::HttpAfter(502),
         Fault::FailsBefore,
@@ -119,12 +123,15 @@ pub fn shares() -> Vec<Share> {
     let fetch = [Fault::Http(503), Fault::Hang, Fault::CutBefore, Fault::TruncatedBefore];
     let key = [Fault::Http(503), Fault::NotJson, Fault::TruncatedBefore];
     let share = |calls, of: f64| move |fault: &Fault| Share::of(calls, *fault, of);
-    confirm
-        .iter()
-        .map(share(Calls::Confirm, 0.012))
-        .chain(fetch.iter().map(share(Calls::Fetch, 0.01)))
-        .chain(key.iter().map(share(Calls::Key, 0.1)))
-        .collect()
+    let fhir =
+        write.iter().map(share(Calls::Confirm, 0.012)).chain(fetch.iter().map(share(Calls::Fetch, 0.01)));
+    let events = write.iter().map(share(Calls::Action, 0.012));
+    let of_both = key.iter().map(share(Calls::Key, 0.1));
+    match generations {
+        Generations::Fhir => fhir.chain(of_both).collect(),
+        Generations::Events => events.chain(of_both).collect(),
+        Generations::Mixed => fhir.chain(events).chain(of_both).collect(),
+    }
 }
 
 struct Plan {
@@ -173,6 +180,9 @@ impl Plan {
                 planned.what = planned.what.on_the_other();
             }
         }
+        let front = |other: &Planned| matches!(other.what, What::FreezeLong(Kind::Front, _));
+        let spared = |planned: &Planned| long.iter().any(|other| front(other) && planned.meets(other));
+        self.all.retain(|planned| planned.what != What::FrontsKill || !spared(planned));
         self.all.sort_by_key(|planned| planned.at);
         self.all
     }

@@ -70,6 +70,17 @@ pub fn shared() -> BTreeMap<String, String> {
     settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
+/// What is set on top of that where the events generation is served.
+pub fn events(country_config: &str) -> BTreeMap<String, String> {
+    let settings = [
+        ("COUNTRY_CONFIG_URL", country_config),
+        ("CONFIRM_IDENTIFIER_FIELD", "child.nid"),
+        // 10m
+        ("CONFIRM_FIELD_RECHECK", "30s"),
+    ];
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
 /// An ID system with something of every manner and bad manner.
 pub fn vendor() -> VendorSettings {
     VendorSettings {

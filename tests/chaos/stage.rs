@@ -10,7 +10,7 @@ use nidbridge::broker::{Link, LinkSettings, Topology, TopologySettings, names};
 use nidbridge::ledger::{Ledger, LedgerSettings};
 use nidbridge::seal::Sealer;
 use nidbridge::simulate::nid::{NidSim, VendorSettings};
-use nidbridge::simulate::opencrvs::{OpencrvsSettings, OpencrvsSim};
+use nidbridge::simulate::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
 use nidbridge::simulate::population::{Declaration, Mix, Population};
 use nidbridge::simulate::rabbitmq::{Cluster, Control};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -74,6 +74,7 @@ impl Stage {
             nodes: cluster.amqp_ports(),
             gateway: opencrvs.gateway_url(),
             auth: opencrvs.auth_url(),
+            country_config: (options.opencrvs != Generations::Fhir).then(|| opencrvs.country_config_url()),
             postgres: postgres.port(),
             database,
             ports: PortRange::new(),

@@ -7,6 +7,8 @@ use super::wire::Mode;
 pub enum What {
     Kill(Kind, usize),
     Terminate(Kind, usize),
+    /// Both fronts at once: nginx has nobody to ask.
+    FrontsKill,
     /// Longer than a lease, much shorter than the quarantine.
     Freeze(Kind, usize),
     /// Longer than lease and quarantine together. A confirmer's connections to the gateway are dead when it goes on, as
@@ -37,6 +39,8 @@ pub enum What {
     GatewayWire(usize, Mode),
     GatewayDown,
     AuthDown,
+    /// The country's configuration service, which knows the forms of the events generation.
+    CountryConfigDown,
     KeyRotation,
     /// The ID system reads and does not answer.
     VendorSilent,
@@ -69,6 +73,7 @@ impl What {
     pub fn name(self) -> String {
         match self {
             Self::Kill(kind, _) => format!("kill9_{}", kind.name()),
+            Self::FrontsKill => "kill9_both_fronts".to_owned(),
             Self::Terminate(kind, _) => format!("sigterm_{}", kind.name()),
             Self::Freeze(kind, _) => format!("sigstop_{}", kind.name()),
             Self::FreezeLong(kind, _) => format!("sigstop_{}_beyond_quarantine", kind.name()),
@@ -89,6 +94,7 @@ impl What {
             Self::GatewayWire(_, mode) => format!("gateway_{}", mode.name()),
             Self::GatewayDown => "gateway_down".to_owned(),
             Self::AuthDown => "auth_down".to_owned(),
+            Self::CountryConfigDown => "country_config_down".to_owned(),
             Self::KeyRotation => "key_rotation".to_owned(),
             Self::VendorSilent => "vendor_silent".to_owned(),
             Self::VendorKill => "vendor_kill".to_owned(),
@@ -99,7 +105,7 @@ impl What {
     /// a mutation that is applied later than that is what the protocol cannot rule out.
     pub fn span(self) -> (u64, u64) {
         match self {
-            Self::Kill(..) | Self::Terminate(..) | Self::KeyRotation => (0, 0),
+            Self::Kill(..) | Self::FrontsKill | Self::Terminate(..) | Self::KeyRotation => (0, 0),
             Self::Freeze(..) => (3_500, 9_000),
             Self::FreezeLong(..) => (35_000, 38_000),
             // most of it is the node's way back
@@ -118,7 +124,7 @@ impl What {
                 Mode::DeafServer | Mode::DeafClient | Mode::Blackhole => (2_000, 7_000),
             },
             Self::GatewayErrors | Self::GatewayHangs => (2_000, 4_000),
-            Self::GatewayDown | Self::AuthDown => (2_000, 5_000),
+            Self::GatewayDown | Self::AuthDown | Self::CountryConfigDown => (2_000, 5_000),
             Self::VendorSilent | Self::VendorKill => (3_000, 8_000),
         }
     }
@@ -143,7 +149,8 @@ impl What {
             | Self::Terminate(kind, number)
             | Self::Freeze(kind, number)
             | Self::FreezeLong(kind, number) => Some((kind, number)),
-            Self::NodeKill(_)
+            Self::FrontsKill
+            | Self::NodeKill(_)
             | Self::NodeTerminate(_)
             | Self::NodeFreeze(_)
             | Self::LeaderKill
@@ -160,6 +167,7 @@ impl What {
             | Self::GatewayWire(..)
             | Self::GatewayDown
             | Self::AuthDown
+            | Self::CountryConfigDown
             | Self::KeyRotation
             | Self::VendorSilent
             | Self::VendorKill => None,

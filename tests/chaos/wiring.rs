@@ -9,7 +9,7 @@ use secrecy::ExposeSecret as _;
 
 use super::harness::postgres;
 use super::process::{Process, Recipe};
-use super::settings::shared;
+use super::settings::{events, shared};
 use super::stage::Role;
 use super::wire::Wire;
 
@@ -19,6 +19,8 @@ pub struct Wiring {
     pub nodes: Vec<u16>,
     pub gateway: String,
     pub auth: String,
+    /// The country's configuration service, if there is anything of the events generation.
+    pub country_config: Option<String>,
     pub postgres: u16,
     pub database: String,
     pub ports: PortRange,
@@ -46,6 +48,7 @@ impl Wiring {
         let ledger = if role == "front" { None } else { Some(wire(vec![self.postgres]).await) };
         let gateway = if role == "confirmer" { Some(wire(vec![port(&self.gateway)]).await) } else { None };
         let mut environment: BTreeMap<String, String> = shared();
+        environment.extend(self.country_config.as_deref().map(events).unwrap_or_default());
         let mut set = |name: &str, value: String| drop(environment.insert(name.to_owned(), value));
         let by = |vhost| cluster.amqp_url_by(broker.port(), vhost).expose_secret().to_owned();
         set("AMQP_URL", by(names::BRIDGE_VHOST));
@@ -63,6 +66,7 @@ impl Wiring {
             let port = self.ports.next();
             self.fronts.push(port);
             set("FRONT_LISTEN", format!("127.0.0.1:{port}"));
+            set("FRONT_EVENTS", self.country_config.is_some().to_string());
             set("FRONT_SPOOL", own.join("spool").display().to_string());
             set("FRONT_KEY_CACHE", own.join("key.pem").display().to_string());
             std::fs::create_dir_all(own.join("spool")).expect("a spool");

@@ -114,7 +114,7 @@ async fn whatever_happens_to_the_call_it_is_repeated_at_once_and_registers_once(
         Fault::CutLate(300),
     ];
     for (family, fault) in people(Kind::Birth, faults.len(), 71).into_iter().zip(faults) {
-        world.opencrvs.faults().next(Calls::Confirm, 1, fault);
+        world.opencrvs.faults().next(Calls::Action, 1, fault);
         submit(&world, &family, SubmitOptions::default()).await;
         stands_as(&world, &family.record, "confirmed").await;
         let record = world.opencrvs.record(&family.record).unwrap();

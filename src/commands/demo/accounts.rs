@@ -83,7 +83,11 @@ impl Accounts {
             seconds: elapsed.as_secs_f64(),
             p50_ms: tally.p50_ms,
             p99_ms: tally.p99_ms,
-            broken: events.poisoned + events.stale_index + events.dropped + events.contradicted,
+            broken: events.poisoned
+                + events.stale_index
+                + events.dropped
+                + events.contradicted
+                + events.crossed,
             stranded: events.stranded,
             ..Self::default()
         };

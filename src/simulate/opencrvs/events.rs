@@ -40,8 +40,10 @@ pub struct EventFile {
     pub repeats: u32,
     /// A write that was dropped because its transaction id is that of another one.
     pub dropped: u32,
-    /// Answers that came after the other answer.
+    /// Answers that came after the other answer; core refuses them.
     pub contradicted: u32,
+    /// Our 400 came after the acceptance: core notes both, and shows what is registered as rejected.
+    pub crossed: bool,
     /// The bridge rejected the newest request after it had taken it over.
     pub rejected: bool,
     /// The reason, if it was told.
@@ -69,6 +71,8 @@ pub struct EventsTally {
     pub dropped: u64,
     /// Answers after the other answer.
     pub contradicted: u64,
+    /// Records that are registered and shown as rejected.
+    pub crossed: u64,
     /// Answers that were repeated, which does nothing.
     pub repeats: u64,
 }
@@ -84,6 +88,7 @@ impl EventsTally {
             sum.stale_index += u64::from(file.stale_index);
             sum.dropped += u64::from(file.dropped);
             sum.contradicted += u64::from(file.contradicted);
+            sum.crossed += u64::from(file.crossed);
             sum.repeats += u64::from(file.repeats);
             match record.status() {
                 Status::Registered | Status::Certified => sum.registered += 1,
@@ -100,7 +105,8 @@ impl EventsTally {
 
     /// Whether nothing is broken.
     pub fn is_whole(&self) -> bool {
-        self.stranded + self.poisoned + self.stale_index + self.dropped + self.contradicted == 0
+        [self.stranded, self.poisoned, self.stale_index, self.dropped, self.contradicted, self.crossed]
+            == [0; 6]
     }
 }
 

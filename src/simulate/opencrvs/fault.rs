@@ -198,6 +198,8 @@ impl FromStr for Fault {
 pub enum Calls {
     /// `confirmRegistration`.
     Confirm,
+    /// What answers an action of the events generation: `register.accept`, `register.reject`, `reject.request`.
+    Action,
     /// `fetchRegistration`.
     Fetch,
     /// `searchEvents`.
@@ -210,12 +212,14 @@ pub enum Calls {
 
 impl Calls {
     /// All kinds of calls.
-    pub const ALL: [Self; 5] = [Self::Confirm, Self::Fetch, Self::Search, Self::Exchange, Self::Key];
+    pub const ALL: [Self; 6] =
+        [Self::Confirm, Self::Action, Self::Fetch, Self::Search, Self::Exchange, Self::Key];
 
     /// The name in counters and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Confirm => "confirm",
+            Self::Action => "action",
             Self::Fetch => "fetch",
             Self::Search => "search",
             Self::Exchange => "exchange",
@@ -251,7 +255,8 @@ impl FromStr for Share {
         let (calls, rest) = text.split_once(':').ok_or_else(wrong)?;
         let (fault, share) = rest.split_once('=').ok_or_else(wrong)?;
         let calls = Calls::ALL.into_iter().find(|known| known.name() == calls);
-        let calls = calls.ok_or("the calls are confirm, fetch, search, exchange and key".to_owned())?;
+        let calls =
+            calls.ok_or("the calls are confirm, action, fetch, search, exchange and key".to_owned())?;
         let share: f64 = share.parse().map_err(|_| wrong())?;
         if !(0.0..=1.0).contains(&share) {
             return Err("a share is a number from 0 to 1".to_owned());

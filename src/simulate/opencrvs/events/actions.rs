@@ -122,7 +122,7 @@ impl Book {
                 file.answer("Rejected", &requested.action, &registrar, now, json!({}));
                 record.enter(Status::Rejected, now);
             }
-            (Some(400), _) => file.contradicted += 1,
+            (Some(400), _) => file.crossed = file.answer_to(&requested.action) == Some("Accepted"),
             (Some(_) | None, _) => {
                 // The client asks again with the same transaction, and is told that it is done.
                 file.failed = true;

@@ -55,7 +55,7 @@ async fn call(
         let called = Called { core, procedure, headers, body };
         let input = serde_json::from_slice::<Value>(&called.body).unwrap_or_default();
         let record = input.pointer("/json/eventId").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let fault = called.core.faults.take(Calls::Confirm, &record);
+        let fault = called.core.faults.take(Calls::Action, &record);
         tokio::time::sleep(called.core.faults.pause()).await;
         let done = match fault.map(Fault::effect) {
             None | Some(Effect::AtOnce) => Some(called.run(&input, fault)),
