@@ -20,11 +20,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use tokio::net::TcpListener;
+use axum::routing::any;
+use axum::serve::ListenerExt as _;
+use rustix::net::sockopt::set_tcp_user_timeout;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
@@ -71,6 +74,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// How long a request waits for a broker that is away.
     pub hold: Duration,
+    /// How long a caller may take nothing of an answer.
+    pub patience: Duration,
     /// How long requests that are under way may take when the front is to stop.
     pub drain: Duration,
 }
@@ -100,16 +105,17 @@ struct Shared {
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken) -> std::io::Result<()> {
     let memory = Arc::new(Semaphore::new(body::permits(front.limits.body_memory)));
-    let drain = front.limits.drain;
+    let (drain, patience) = (front.limits.drain, front.limits.patience);
     let shared = Arc::new(Shared { front, memory });
+    // Methods are looked at by the handlers: the router would add an `Allow` of its own to what is passed on.
     let router = Router::new()
-        .route("/event-registration", post(event_registration))
-        .route("/trigger/events/{event}/actions/{action}", post(trigger))
-        .route("/ping", get(ping))
+        .route("/event-registration", any(event_registration))
+        .route("/trigger/events/{event}/actions/{action}", any(trigger))
+        .route("/ping", any(ping))
         .fallback(unknown_path)
-        .method_not_allowed_fallback(unknown_method)
         .with_state(shared);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let listener = listener.tap_io(move |caller| attend(caller, patience));
     let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;
@@ -124,16 +130,26 @@ pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken)
     }
 }
 
-async fn ping() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], r#"{"success":true}"#)
+/// Answers go out at once, and a caller that takes nothing of one is given up: only the kernel sees that.
+fn attend(caller: &mut TcpStream, patience: Duration) {
+    let patience = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+    let attended = caller
+        .set_nodelay(true)
+        .and_then(|()| set_tcp_user_timeout(&*caller, patience).map_err(std::io::Error::from));
+    if let Err(error) = attended {
+        tracing::debug!(%error, "a connection that is gone already");
+    }
+}
+
+async fn ping(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        return shared.elsewhere(request, Refusal::UnknownMethod { allowed: "GET,HEAD" }).await;
+    }
+    ([(header::CONTENT_TYPE, "application/json")], r#"{"success":true}"#).into_response()
 }
 
 async fn unknown_path(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     shared.elsewhere(request, Refusal::UnknownPath).await
-}
-
-async fn unknown_method(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    shared.elsewhere(request, Refusal::UnknownMethod).await
 }
 
 impl Shared {
@@ -162,11 +178,11 @@ impl Shared {
 
     /// What is not ours. Without a place where it could go, it is counted: a caller that is set up wrongly is seen.
     async fn elsewhere(&self, request: Request, refusal: Refusal) -> Response {
-        let (method, path) = (request.method(), request.uri().path());
-        tracing::debug!(http.request.method = %method, url.path = path, "not ours");
         if let Some(passthrough) = &self.front.passthrough {
             return passthrough.pass(request).await;
         }
+        let (method, path) = (request.method(), request.uri().path());
+        tracing::debug!(http.request.method = %method, url.path = path, "not ours");
         self.front.metrics.front_request("unknown", refusal.label());
         refusal.into_response()
     }
@@ -178,6 +194,9 @@ async fn event_registration(
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Infallible> {
+    if request.method() != Method::POST {
+        return Ok(shared.elsewhere(request, Refusal::UnknownMethod { allowed: "POST" }).await);
+    }
     let span = span!("POST /event-registration");
     Ok(match shared.registration(span.clone(), Dialect::Fhir, request).await {
         Ok(()) => answered(&span, StatusCode::ACCEPTED.into_response()),
@@ -190,10 +209,13 @@ async fn event_registration(
 /// 1.9.12 any member of a body that core does not expect is a fault.
 async fn trigger(
     State(shared): State<Arc<Shared>>,
-    Path((_event, action)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     request: Request,
 ) -> Result<Response, Infallible> {
-    let ours = action.eq_ignore_ascii_case("REGISTER");
+    if request.method() != Method::POST {
+        return Ok(shared.elsewhere(request, Refusal::UnknownMethod { allowed: "POST" }).await);
+    }
+    let ours = path.is_ok_and(|Path((_event, action))| action.eq_ignore_ascii_case("REGISTER"));
     if let Some(passthrough) = &shared.front.passthrough
         && !(ours && shared.front.events)
     {
@@ -201,7 +223,7 @@ async fn trigger(
     }
     if !ours {
         shared.front.metrics.front_request("other", "passed");
-        body::discard(request.into_body(), &shared.front.limits);
+        body::discard(request.into_body(), shared.front.limits.body_timeout);
         return Ok(StatusCode::OK.into_response());
     }
     let span = span!("POST /trigger/events/{event}/actions/REGISTER");

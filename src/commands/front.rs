@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use super::{Failure, Process, parts};
@@ -13,6 +14,9 @@ use crate::front::spool::{Spool, SpoolSettings};
 use crate::front::{Front, Limits, serve};
 use crate::opencrvs::{KeyStore, KeyStoreSettings};
 use crate::telemetry::Metrics;
+
+/// What a front has open besides what it passes on.
+const OTHER_FILES: u64 = 1_024;
 
 /// Runs until it is told to stop.
 pub(super) async fn run(process: Process) -> Result<(), Failure> {
@@ -54,25 +58,17 @@ pub(super) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         body_memory: config.front.body_memory,
         body_timeout: config.front.body_timeout,
         hold: config.front.hold,
+        patience: config.front.pass_patience,
         drain: config.broker.drain,
     };
     let publisher = link.publisher();
-    let passthrough = config.opencrvs.country_config_url.as_ref().map(|upstream| {
-        let settings = PassthroughSettings {
-            upstream: upstream.clone(),
-            connect_timeout: config.opencrvs.connect_timeout,
-            patience: config.front.pass_patience,
-            limit: usize::try_from(config.front.pass_limit).unwrap_or(usize::MAX),
-        };
-        Passthrough::new(&settings, Arc::clone(&metrics))
-    });
     let front = Front {
         keys,
         sealer,
         publisher: publisher.clone(),
         spool: spool.clone(),
         events: config.front.events,
-        passthrough: passthrough.transpose().context("the client of COUNTRY_CONFIG_URL")?,
+        passthrough: passthrough(config, &metrics)?,
         metrics,
         limits,
     };
@@ -91,6 +87,36 @@ pub(super) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     let (served, ()) = tokio::join!(serving, relay);
     link.close().await;
     Ok(served?)
+}
+
+fn passthrough(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Passthrough>, Failure> {
+    let Some(upstream) = &config.opencrvs.country_config_url else { return Ok(None) };
+    allow_open_files(config.front.pass_limit);
+    let settings = PassthroughSettings {
+        upstream: upstream.clone(),
+        connect_timeout: config.opencrvs.connect_timeout,
+        patience: config.front.pass_patience,
+        limit: usize::try_from(config.front.pass_limit).unwrap_or(usize::MAX),
+    };
+    let passthrough = Passthrough::new(&settings, Arc::clone(metrics));
+    Ok(Some(passthrough.context("COUNTRY_CONFIG_URL (opencrvs.country_config_url)")?))
+}
+
+/// Two connections for each request that is passed on: where the limit is low, registrations would find no place either.
+fn allow_open_files(requests: u32) {
+    let needed = u64::from(requests) * 2 + OTHER_FILES;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let wanted = maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    if raised.is_err() || wanted < needed {
+        tracing::warn!(
+            needed,
+            "too few files may be open for all that may be passed on: raise the limit (ulimit -n), or lower FRONT_PASS_LIMIT"
+        );
+    }
 }
 
 async fn spool(config: &Config, directory: &Path, metrics: &Arc<Metrics>) -> Result<Spool, Failure> {

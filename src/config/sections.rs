@@ -86,9 +86,9 @@ settings! {
         spool: Option<PathBuf>, Optional<Path>, "", ["FRONT_SPOOL"];
         /// Whether registrations of the events generation (OpenCRVS 1.9 and 2.x) are taken; needs the spool.
         events: bool, Switch, "false", ["FRONT_EVENTS"];
-        /// How long either side may be silent while what is not ours is passed on to `COUNTRY_CONFIG_URL`.
+        /// How long nothing may move of what is passed on to the country's own service; how long all of it takes is free.
         pass_patience: Duration, Span, "2m", ["FRONT_PASS_PATIENCE"];
-        /// Requests that may be passed on at the same time.
+        /// Requests that may be passed on at the same time; more are answered 503. Each needs two open files.
         pass_limit: u32, Positive<u32>, "4096", ["FRONT_PASS_LIMIT"];
         /// Bytes that the spool takes before OpenCRVS is answered 503.
         spool_max: usize, Size, "1GiB", ["FRONT_SPOOL_MAX"];

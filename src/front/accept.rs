@@ -31,7 +31,7 @@ pub(super) async fn accept(
     let (parts, mut body) = request.into_parts();
     let taken = take(front, memory, dialect, &parts.headers, &mut body).await;
     if taken.is_err() {
-        body::discard(body, &front.limits);
+        body::discard(body, front.limits.body_timeout);
     }
     let (token, held) = taken?;
     let document = parse(held, token.action.clone()).await?;

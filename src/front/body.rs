@@ -4,11 +4,13 @@
 //! it has become too long. Memory is held only for a caller that keeps sending.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -55,7 +57,10 @@ pub(super) async fn read(
 
 /// Reads on in the background, for a while, and keeps nothing: a caller whose connection is closed while it sends may
 /// never see why it was refused.
-pub(super) fn discard(mut body: Body, limits: &Limits) {
+pub(super) fn discard(mut body: Body, within: Duration) {
     let rest = async move { while let Some(Ok(_)) = body.frame().await {} };
-    drop(tokio::spawn(timeout(limits.body_timeout, rest)));
+    // A body may be the last that is dropped of a runtime that ends.
+    if let Ok(runtime) = Handle::try_current() {
+        drop(runtime.spawn(async move { timeout(within, rest).await }));
+    }
 }

@@ -3,27 +3,38 @@
 //! OpenCRVS knows one URL for all that a country adds to it, `COUNTRY_CONFIG_URL`; with this it may be ours.
 //!
 //! Invariant: nothing is held but what is on its way: bodies are streamed in both directions, whatever their length. What
-//! breaks on one side is broken off on the other, never ended as if it were whole.
+//! breaks on one side is broken off on the other, never ended as if it were whole. A target goes on byte by byte.
 
+mod fault;
 mod flow;
 mod headers;
+mod passage;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::StatusCode;
-use axum::http::request::Parts;
+use axum::http::uri::{Authority, InvalidUri, InvalidUriParts, PathAndQuery, Scheme};
+use axum::http::{Method, Uri, Version};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use url::Url;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+use tracing::{Instrument as _, Span};
+use url::{Position, Url};
 
-use flow::Progress;
+use fault::Fault;
+use flow::{Download, Silence, Traffic, Upload};
+use passage::{Outcome, Passage};
 
-use super::refusal::boom;
-use crate::telemetry::Metrics;
+use super::trace_headers;
+use crate::telemetry::{self, Metrics};
 
 /// Node closes an idle connection after 5 s; a request on such a connection would be lost.
 const IDLE: Duration = Duration::from_millis(2_500);
@@ -41,147 +52,168 @@ pub struct PassthroughSettings {
     pub limit: usize,
 }
 
+/// Why nothing can be passed on.
+#[derive(Debug, thiserror::Error)]
+pub enum PassthroughError {
+    /// TLS.
+    #[error("the certificates of this machine cannot be used")]
+    Tls(#[source] io::Error),
+    /// The host.
+    #[error("the host cannot be written in a request")]
+    Host(#[source] InvalidUri),
+    /// All of it.
+    #[error("the URL cannot be written in a request")]
+    Url(#[source] InvalidUriParts),
+}
+
 /// The way to the country's configuration service.
 pub struct Passthrough {
-    http: reqwest::Client,
+    http: Client<HttpsConnector<HttpConnector>, Upload>,
+    /// Scheme and host.
+    origin: Uri,
     /// Without a slash at its end.
     base: String,
     patience: Duration,
-    permits: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
-}
-
-/// Why there is no answer of the country's configuration service.
-#[derive(Debug, thiserror::Error)]
-enum Fault {
-    #[error(
-        "the country's configuration service ({0}) cannot be reached: start it, or correct COUNTRY_CONFIG_URL"
-    )]
-    Away(String, #[source] reqwest::Error),
-    #[error(
-        "the country's configuration service ({0}) broke the connection off before it answered: see its log"
-    )]
-    BrokeOff(String, #[source] reqwest::Error),
-    #[error(
-        "the country's configuration service ({0}) was silent for {1:?}: see its log, or raise FRONT_PASS_PATIENCE"
-    )]
-    Silent(String, Duration),
-    #[error(
-        "more requests are under way to the country's configuration service than FRONT_PASS_LIMIT allows"
-    )]
-    Busy,
-    #[error("the request has been here before: COUNTRY_CONFIG_URL must not lead back to the bridge")]
-    Loop,
-    #[error("this target cannot be passed on: it must begin with a slash")]
-    Target,
 }
 
 impl Passthrough {
     /// Ready to pass requests on; nothing is connected yet.
     ///
     /// # Errors
-    /// When the client cannot be built.
-    pub fn new(settings: &PassthroughSettings, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(settings.connect_timeout)
+    /// [`PassthroughError`] says what stands in the way.
+    pub fn new(settings: &PassthroughSettings, metrics: Arc<Metrics>) -> Result<Self, PassthroughError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(settings.connect_timeout));
+        // Ends a connection whose other side takes nothing more, which no timer of ours can see.
+        tcp.set_tcp_user_timeout(Some(settings.patience));
+        let connector = HttpsConnectorBuilder::new()
+            .with_provider_and_platform_verifier(rustls::crypto::aws_lc_rs::default_provider())
+            .map_err(PassthroughError::Tls)?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let http = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(settings.limit)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+            .build(connector);
         Ok(Self {
             http,
-            base: settings.upstream.as_str().trim_end_matches('/').to_owned(),
+            origin: origin(&settings.upstream)?,
+            base: settings.upstream.path().trim_end_matches('/').to_owned(),
             patience: settings.patience,
-            permits: Arc::new(Semaphore::new(settings.limit.clamp(1, Semaphore::MAX_PERMITS))),
+            places: Arc::new(Semaphore::new(settings.limit.clamp(1, Semaphore::MAX_PERMITS))),
             metrics,
         })
     }
 
     /// The answer of the country's configuration service, or ours when it gives none.
     pub(super) async fn pass(&self, request: Request) -> Response {
-        match self.call(request).await {
-            Ok(answer) => {
-                self.metrics.passed("answered");
-                answer
-            }
-            Err(fault) => {
-                self.metrics.passed(fault.label());
-                tracing::warn!(fault = fault.label(), error = %fault, "not passed on");
-                fault.into_response()
-            }
-        }
-    }
-
-    async fn call(&self, request: Request) -> Result<Response, Fault> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Fault::Busy)?;
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        let span = tracing::info_span!(
+            "pass on",
+            otel.kind = "server",
+            http.request.method = %request.method(),
+            http.response.status_code = tracing::field::Empty,
+        );
+        telemetry::set_parent(&span, &trace_headers(request.headers()));
         let (parts, body) = request.into_parts();
-        if headers::have_been_here(&parts.headers) {
-            return Err(Fault::Loop);
-        }
-        let progress = Progress::default();
-        let mut call = self.http.request(parts.method.clone(), self.target(&parts)?);
-        if !axum::body::HttpBody::is_end_stream(&body) {
-            let upload = flow::upload(body, self.patience, progress.clone());
-            call = call.body(reqwest::Body::wrap_stream(upload));
-        }
-        let call = call.headers(headers::onward(parts.headers, peer)).send();
-        let answer = match flow::while_it_moves(call, &progress, self.patience).await {
-            Some(answer) => answer.map_err(|cause| self.fault(cause))?,
-            None => return Err(Fault::Silent(self.base.clone(), self.patience)),
+        // Read to its end even if it is not wanted, or its caller may never see the answer.
+        let traffic = Traffic::begin(body, self.patience);
+        let request = Request::from_parts(parts, ());
+        let response = match Passage::begin(&self.places, &self.metrics) {
+            None => {
+                self.metrics.passed(Outcome::Busy.label());
+                traffic.gives_up_the_rest();
+                Fault::Busy.into_response()
+            }
+            Some(passage) => self.call(request, traffic, passage).instrument(span.clone()).await,
         };
-        Ok(self.back(answer, permit))
-    }
-
-    fn target(&self, parts: &Parts) -> Result<Url, Fault> {
-        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        if !target.starts_with('/') {
-            return Err(Fault::Target);
-        }
-        Url::parse(&format!("{}{target}", self.base)).map_err(|_| Fault::Target)
-    }
-
-    fn fault(&self, cause: reqwest::Error) -> Fault {
-        // An error of reqwest shows the whole URL, and a query may hold what is nobody's business.
-        let cause = cause.without_url();
-        if cause.is_connect() {
-            Fault::Away(self.base.clone(), cause)
-        } else {
-            Fault::BrokeOff(self.base.clone(), cause)
-        }
-    }
-
-    fn back(&self, mut answer: reqwest::Response, permit: OwnedSemaphorePermit) -> Response {
-        let (status, headers) = (answer.status(), headers::back(std::mem::take(answer.headers_mut())));
-        let mut response = Response::new(Body::from_stream(flow::download(answer, self.patience, permit)));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
+        span.record("http.response.status_code", response.status().as_u16());
         response
     }
-}
 
-impl Fault {
-    fn label(&self) -> &'static str {
-        match self {
-            Self::Away(..) => "away",
-            Self::BrokeOff(..) => "broke_off",
-            Self::Silent(..) => "silent",
-            Self::Busy => "busy",
-            Self::Loop => "loop",
-            Self::Target => "target",
+    async fn call(&self, request: Request<()>, traffic: Arc<Traffic>, passage: Passage) -> Response {
+        let mut silence = Silence::of(Arc::clone(&traffic));
+        let fault = match self.onward(request, &traffic) {
+            Err(fault) => fault,
+            Ok(request) => match silence.or(self.http.request(request)).await {
+                Some(Ok(answer)) => return back(answer, silence, passage),
+                Some(Err(_)) if traffic.caller_is_lost() => Fault::Left,
+                Some(Err(cause)) => self.fault(cause),
+                None if traffic.caller_is_awaited() => Fault::Stalled(self.patience),
+                None => Fault::Silent(self.shown(), self.patience),
+            },
+        };
+        traffic.gives_up_the_rest();
+        passage.ends(fault.outcome());
+        let (label, cause) = (fault.outcome().label(), &fault as &dyn std::error::Error);
+        tracing::warn!(fault = label, error = cause, "not passed on");
+        fault.into_response()
+    }
+
+    /// The request as the service gets it.
+    fn onward(&self, request: Request<()>, traffic: &Arc<Traffic>) -> Result<Request<Upload>, Fault> {
+        if headers::have_been_here(request.headers()) {
+            return Err(Fault::Loop);
+        }
+        let target = self.target(request.uri(), request.method())?;
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        let (parts, ()) = request.into_parts();
+        let mut onward = Request::new(Upload::of(traffic));
+        *onward.version_mut() = Version::HTTP_11;
+        *onward.method_mut() = parts.method;
+        *onward.uri_mut() = target;
+        *onward.headers_mut() = headers::onward(parts.headers, peer);
+        // While traces are kept, ours is the next span of the caller's.
+        headers::set(onward.headers_mut(), telemetry::inject(&Span::current()));
+        Ok(onward)
+    }
+
+    fn target(&self, uri: &Uri, method: &Method) -> Result<Uri, Fault> {
+        let target = uri.path_and_query().filter(|target| target.as_str().starts_with('/'));
+        let target = target.filter(|_| *method != Method::CONNECT).ok_or(Fault::Target)?;
+        let target = if self.base.is_empty() {
+            target.clone()
+        } else {
+            format!("{}{target}", self.base).parse().map_err(|_| Fault::Target)?
+        };
+        let mut parts = self.origin.clone().into_parts();
+        parts.path_and_query = Some(target);
+        Uri::from_parts(parts).map_err(|_| Fault::Target)
+    }
+
+    fn fault(&self, cause: Error) -> Fault {
+        if cause.is_connect() {
+            Fault::Away(self.shown(), cause)
+        } else {
+            Fault::BrokeOff(self.shown(), cause)
         }
     }
+
+    /// Where the service is, for whoever has to find it.
+    fn shown(&self) -> String {
+        format!("{}{}", self.origin.to_string().trim_end_matches('/'), self.base)
+    }
 }
 
-impl IntoResponse for Fault {
-    fn into_response(self) -> Response {
-        let status = match self {
-            Self::Away(..) | Self::BrokeOff(..) => StatusCode::BAD_GATEWAY,
-            Self::Silent(..) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Loop => StatusCode::LOOP_DETECTED,
-            Self::Target => StatusCode::BAD_REQUEST,
-        };
-        boom(status, &self.to_string())
-    }
+fn origin(url: &Url) -> Result<Uri, PassthroughError> {
+    let mut parts = axum::http::uri::Parts::default();
+    parts.scheme = Some(if url.scheme() == "https" { Scheme::HTTPS } else { Scheme::HTTP });
+    let authority = url[Position::BeforeHost..Position::AfterPort].parse::<Authority>();
+    parts.authority = Some(authority.map_err(PassthroughError::Host)?);
+    parts.path_and_query = Some(PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).map_err(PassthroughError::Url)
+}
+
+/// The answer as the caller gets it; its reason phrase goes along.
+fn back(answer: hyper::Response<Incoming>, silence: Silence, passage: Passage) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    parts.headers = headers::back(parts.headers);
+    // An answer of HTTP/1.0 would end the caller's connection.
+    parts.version = Version::HTTP_11;
+    Response::from_parts(parts, Body::new(Download::of(body, silence, passage)))
 }

@@ -74,7 +74,10 @@ pub enum Refusal {
     UnknownPath,
     /// Another method.
     #[error("this path takes another method: registrations are taken at POST /event-registration")]
-    UnknownMethod,
+    UnknownMethod {
+        /// Those that it takes.
+        allowed: &'static str,
+    },
 }
 
 impl Refusal {
@@ -91,7 +94,7 @@ impl Refusal {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UnknownPath => StatusCode::NOT_FOUND,
-            Self::UnknownMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UnknownMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
 
@@ -109,7 +112,7 @@ impl Refusal {
             Self::NotSpooled(NotSpooled::Full(_)) => "spool_full",
             Self::NotSpooled(NotSpooled::Disk(_) | NotSpooled::Slow | NotSpooled::Internal) => "spool_failed",
             Self::Internal => "internal",
-            Self::UnknownPath | Self::UnknownMethod => "unknown",
+            Self::UnknownPath | Self::UnknownMethod { .. } => "unknown",
         }
     }
 }
@@ -123,7 +126,11 @@ impl Refusal {
     }
 
     fn response(self, status: StatusCode) -> Response {
-        boom(status, &self.to_string())
+        let mut response = boom(status, &self.to_string());
+        if let Self::UnknownMethod { allowed } = self {
+            response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+        }
+        response
     }
 }
 

@@ -62,6 +62,7 @@ pub struct Metrics {
     tokens: Counters<1>,
     erased: Counter,
     passed: Counters<1>,
+    passing: Gauge,
     spooled: Counter,
     spool_files: Gauge,
     spool_bytes: Gauge,
@@ -164,6 +165,11 @@ impl Metrics {
                 "Requests that were passed on to the country's configuration service",
                 Family::default(),
             ),
+            passing: book.enter(
+                names::PASSING,
+                "Requests that are under way to the country's configuration service",
+                Gauge::default(),
+            ),
             spooled: book.enter(
                 names::SPOOLED,
                 "Registrations that went to the front's disk first",
@@ -188,6 +194,11 @@ impl Metrics {
     /// The front has answered a registration; `kind` is [`crate::domain::EventKind::label`].
     pub fn front_request(&self, kind: &'static str, outcome: &'static str) {
         self.received.get_or_create(&[label(names::EVENT, kind), label(names::OUTCOME, outcome)]).inc();
+    }
+
+    /// So many more requests that are not ours are under way.
+    pub fn passing(&self, more: i64) {
+        self.passing.inc_by(more);
     }
 
     /// A request that is not ours was passed on, or could not be.
@@ -383,6 +394,8 @@ mod tests {
         metrics.alert("taken");
         metrics.alerts_given_up(2);
         metrics.passed("answered");
+        metrics.passing(3);
+        metrics.passing(-1);
         metrics.spooled();
         metrics.spool_holds(2, 9_000);
         let text = metrics.encode();
@@ -413,6 +426,7 @@ mod tests {
             "nidbridge_alerts_total{outcome=\"taken\"} 1",
             "nidbridge_alerts_total{outcome=\"given_up\"} 2",
             "nidbridge_passed_total{outcome=\"answered\"} 1",
+            "nidbridge_passing 2",
             "nidbridge_spooled_total 1",
             "nidbridge_spool_files 2",
             "nidbridge_spool_bytes 9000",

@@ -6,6 +6,8 @@
 pub const RECEIVED: &str = "nidbridge_received_total";
 /// Requests that are not ours, by what became of them.
 pub const PASSED: &str = "nidbridge_passed_total";
+/// Requests that are not ours and that are under way at this moment.
+pub const PASSING: &str = "nidbridge_passing";
 /// How long the front takes to answer.
 pub const HTTP_DURATION: &str = "nidbridge_http_request_duration_seconds";
 /// Messages that a stage has settled.

@@ -8,6 +8,7 @@ use nidbridge::simulate::nid::Final;
 use nidbridge::simulate::opencrvs::{Calls, Fault, Status, SubmitOptions};
 use nidbridge::simulate::population::{Declaration, Kind};
 
+use crate::front::wire::{event_taken_down, send};
 use crate::harness::eventually;
 use crate::harness::ledgers::Engine;
 use crate::harness::world::{SOON, World, request_of};
@@ -69,6 +70,18 @@ async fn every_kind_of_event_is_registered_once_under_its_number(engine: Engine)
         }
     }
     assert_eq!(world.nid.state().ended("issued"), 2);
+    whole(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_the_country_has_given_is_the_one() {
+    let world = world(Engine::Sqlite, &[]).await;
+    let family = people(Kind::Birth, 1, 83).remove(0);
+    let text = String::from_utf8(event_taken_down(&world, &family).await).unwrap();
+    let forwarded = text.replacen("\r\n", "\r\nX-Registration-Number: 1999-KLOW-0042\r\n", 1);
+    assert_eq!(send(&world.front, forwarded.as_bytes()).await.status, 202);
+    ends_as(&world, &family.record, Status::Registered).await;
+    assert_eq!(world.opencrvs.record(&family.record).unwrap().numbers, ["1999-KLOW-0042"]);
     whole(&world);
 }
 

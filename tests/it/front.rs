@@ -9,7 +9,7 @@ mod events;
 mod hangups;
 mod keys;
 mod tokens;
-mod wire;
+pub mod wire;
 
 use nidbridge::broker::Incoming;
 use nidbridge::domain::{RegistrationMessage, View};

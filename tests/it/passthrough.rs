@@ -1,7 +1,9 @@
 //! What is not ours reaches the country's configuration service as it came, and its answer comes back as it was given.
 
 mod broken;
+mod callers;
 mod country;
+mod exact;
 
 use std::fs;
 

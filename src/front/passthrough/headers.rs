@@ -3,6 +3,7 @@
 //! Invariant: what belongs to one connection stays with it (RFC 9110 §7.6.1); all else goes on as it came, the trace
 //! context with it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -39,10 +40,19 @@ pub(super) fn onward(mut headers: HeaderMap, peer: Option<IpAddr>) -> HeaderMap 
     }
     headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
     if let Some(peer) = peer {
-        add(&mut headers, FORWARDED_FOR, &peer.to_string());
+        add(&mut headers, FORWARDED_FOR, &peer.to_canonical().to_string());
     }
     add(&mut headers, header::VIA, &format!("1.1 {NAME}"));
     headers
+}
+
+/// Puts these in the place of those that came.
+pub(super) fn set(headers: &mut HeaderMap, ours: BTreeMap<String, String>) {
+    for (name, value) in ours {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// The headers of an answer as they go back.

@@ -118,6 +118,23 @@ async fn message(from: &mut (impl AsyncRead + Unpin)) -> Option<(String, Vec<u8>
 
 /// A submission as OpenCRVS writes it, which thinks that it was accepted; the front has seen nothing of it.
 pub async fn taken_down(world: &World, declaration: &Declaration) -> Vec<u8> {
+    taken(async |place: Url| {
+        let submitted = world.opencrvs.submit(declaration, &place, SubmitOptions::default()).await;
+        assert!(submitted.unwrap().wire.is_success());
+    })
+    .await
+}
+
+/// The same of the events generation.
+pub async fn event_taken_down(world: &World, declaration: &Declaration) -> Vec<u8> {
+    taken(async |place: Url| {
+        let submitted = world.opencrvs.submit_event(declaration, &place, SubmitOptions::default()).await;
+        assert!(submitted.unwrap().wire.is_success());
+    })
+    .await
+}
+
+async fn taken(submitting: impl AsyncFnOnce(Url)) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let place = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
     let taking = async {
@@ -126,8 +143,5 @@ pub async fn taken_down(world: &World, declaration: &Declaration) -> Vec<u8> {
         stream.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await.unwrap();
         [head.into_bytes(), body].concat()
     };
-    let submitting = world.opencrvs.submit(declaration, &place, SubmitOptions::default());
-    let (bytes, submitted) = tokio::join!(taking, submitting);
-    assert!(submitted.unwrap().wire.is_success());
-    bytes
+    tokio::join!(taking, submitting(place)).0
 }

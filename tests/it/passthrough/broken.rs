@@ -11,20 +11,20 @@ use crate::harness::ledgers::Engine;
 use crate::harness::world::{SOON, World, free_port};
 
 /// One connection of a service that does as the story says.
-async fn one(listener: &TcpListener) -> TcpStream {
+pub(super) async fn one(listener: &TcpListener) -> TcpStream {
     let mut stream = listener.accept().await.unwrap().0;
     let mut head = [0; 4096];
     assert!(stream.read(&mut head).await.unwrap() > 0);
     stream
 }
 
-async fn listening() -> (TcpListener, String) {
+pub(super) async fn listening() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     (listener, format!("http://{address}"))
 }
 
-async fn refused(world: &World, path: &str) -> (u16, String) {
+pub(super) async fn refused(world: &World, path: &str) -> (u16, String) {
     let answer = client().get(at(world, path)).send().await.unwrap();
     let status = answer.status().as_u16();
     let body: Value = answer.json().await.unwrap();
@@ -70,6 +70,7 @@ async fn a_body_that_breaks_off_does_not_end_as_if_it_were_whole() {
         drop(stream);
         assert!(answer.bytes().await.is_err(), "{head}");
     }
+    assert_eq!(world.metric("front", "nidbridge_passed_total", "broke_off"), 2.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
