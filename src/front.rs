@@ -227,7 +227,13 @@ async fn trigger(
         return Ok(StatusCode::OK.into_response());
     }
     let span = span!("POST /trigger/events/{event}/actions/REGISTER");
-    Ok(match shared.registration(span.clone(), Dialect::Events, request).await {
+    // Core asks once. A caller that goes away while it is waited for has asked all the same: it is
+    // stored without anybody to tell.
+    let storing = tokio::spawn({
+        let (shared, span) = (Arc::clone(&shared), span.clone());
+        async move { shared.registration(span, Dialect::Events, request).await }
+    });
+    Ok(match storing.await.unwrap_or(Err(Refusal::Internal)) {
         Ok(()) => answered(&span, StatusCode::ACCEPTED.into_response()),
         Err(refusal) => answered(&span, refusal.rejecting()),
     })

@@ -23,6 +23,7 @@ mod inlets;
 mod leases;
 mod ledger;
 mod model;
+mod nginx;
 mod operator;
 mod overload;
 mod passthrough;

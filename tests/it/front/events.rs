@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use nidbridge::simulate::opencrvs::{OpencrvsSettings, OpencrvsSim};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use url::Url;
 
-use super::wire::{Answer, send};
+use super::wire::{Answer, connect, send};
 use super::{births, stored, token, view};
 use crate::harness::ledgers::Engine;
 use crate::harness::world::World;
@@ -14,11 +15,15 @@ use crate::harness::world::World;
 const REGISTER: &str = "/trigger/events/birth/actions/REGISTER";
 
 async fn post(front: &Url, path: &str, token: &str, body: &[u8]) -> Answer {
+    send(front, &request(path, token, body)).await
+}
+
+fn request(path: &str, token: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: front\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    send(front, &[head.as_bytes(), body].concat()).await
+    [head.as_bytes(), body].concat()
 }
 
 fn event(id: &str, action: &str) -> Value {
@@ -114,6 +119,31 @@ async fn a_front_that_is_not_set_up_for_it_rejects_and_does_not_strand() {
         post(&world.front, REGISTER, &action_token(&world, "event-1", "action-1"), body.as_bytes()).await;
     assert_eq!(answer.status, 400);
     assert!(answer.body.contains("FRONT_EVENTS"), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_goes_away_has_asked_all_the_same() {
+    let mut world = World::empty(Engine::Sqlite, &[("FRONT_HOLD", "20s")]).await;
+    let proxy = world.proxy_to_broker().await;
+    set_up(&mut world);
+    world.start("front");
+    world.ready("front").await;
+    proxy.cut();
+    let (body, token) =
+        (event("event-1", "action-1").to_string(), action_token(&world, "event-1", "action-1"));
+    let mut caller = connect(&world.front).await;
+    caller.write_all(&request(REGISTER, &token, body.as_bytes())).await.unwrap();
+    let key = || world.opencrvs.faults().calls().get("key").copied().unwrap_or_default();
+    let at_it = async || (key() > 0).then_some(());
+    crate::harness::eventually(Duration::from_secs(30), "the front is at it", at_it).await;
+    caller.shutdown().await.unwrap();
+    // The front has seen that nobody is there any more before it could store anything.
+    assert_eq!(caller.read(&mut [0; 16]).await.unwrap_or_default(), 0);
+    proxy.restore();
+    let look = world.look().await;
+    let there = async || (look.depth("registrations.work").await.ok()?.ready == 1).then_some(());
+    crate::harness::eventually(Duration::from_secs(30), "it is stored", there).await;
+    look.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -154,25 +154,28 @@ async fn a_transaction_of_another_record_swallows_the_answer() {
 }
 
 #[tokio::test]
-async fn an_answer_that_overtakes_our_202_leaves_the_index_behind() {
-    let sim = OpencrvsSim::start(OpencrvsSettings::default()).await.unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
-    let family = birth();
-    let calling = tokio::spawn({
-        let (sim, family) = (sim.clone(), family.clone());
-        async move { sim.submit_event(&family, &url, SubmitOptions::default()).await.unwrap() }
-    });
-    let (mut caller, _) =
-        tokio::time::timeout(Duration::from_secs(5), listener.accept()).await.unwrap().unwrap();
-    let action = sim.inspect(|book| {
-        let rows = &book.record(&family.record).unwrap().event.as_ref().unwrap().actions;
-        rows.last().unwrap()["id"].as_str().unwrap().to_owned()
-    });
-    let token = sim.mint(&sim.action_claims(&family.record, &action)).unwrap();
-    let ground = Ground { sim: sim.clone(), family, token, action, http: reqwest::Client::new() };
-    assert_eq!(ground.accept("N1", json!({})).await, 200);
-    caller.write_all(format!("HTTP/1.1 {LATER}").as_bytes()).await.unwrap();
-    calling.await.unwrap();
-    assert_eq!(sim.events_tally().stale_index, 1);
+async fn an_answer_that_overtakes_our_answer_leaves_core_with_both() {
+    for (answer, stale, crossed) in [(LATER, 1, 0), ("400 No\r\ncontent-length: 0\r\n\r\n", 0, 1)] {
+        let sim = OpencrvsSim::start(OpencrvsSettings::default()).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let family = birth();
+        let calling = tokio::spawn({
+            let (sim, family) = (sim.clone(), family.clone());
+            async move { sim.submit_event(&family, &url, SubmitOptions::default()).await.unwrap() }
+        });
+        let (mut caller, _) =
+            tokio::time::timeout(Duration::from_secs(5), listener.accept()).await.unwrap().unwrap();
+        let action = sim.inspect(|book| {
+            let rows = &book.record(&family.record).unwrap().event.as_ref().unwrap().actions;
+            rows.last().unwrap()["id"].as_str().unwrap().to_owned()
+        });
+        let token = sim.mint(&sim.action_claims(&family.record, &action)).unwrap();
+        let ground = Ground { sim: sim.clone(), family, token, action, http: reqwest::Client::new() };
+        assert_eq!(ground.accept("N1", json!({})).await, 200);
+        caller.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await.unwrap();
+        calling.await.unwrap();
+        let tally = sim.events_tally();
+        assert_eq!((ground.status(), tally.stale_index, tally.crossed), (Status::Registered, stale, crossed));
+    }
 }
