@@ -193,7 +193,7 @@ async fn migrate(backend: Backend, pool: &AnyPool) -> Result<(), LedgerError> {
         match migrator(backend).run(pool).await {
             Ok(()) => return Ok(()),
             Err(MigrateError::ExecuteMigration(..) | MigrateError::Execute(_)) if left > 0 => left -= 1,
-            Err(fault) => return Err(LedgerError::Migrate(fault)),
+            Err(fault) => return Err(fault.into()),
         }
         tokio::time::sleep(AFTER_A_RACE).await;
     }

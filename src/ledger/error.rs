@@ -1,6 +1,7 @@
 //! What can go wrong with the ledger, and whether to try again.
 
 use sqlx::error::ErrorKind;
+use sqlx::migrate::MigrateError;
 
 use crate::domain::Conflict;
 use crate::seal::SealError;
@@ -16,7 +17,7 @@ pub enum LedgerError {
     Url(#[source] sqlx::Error),
     /// The schema could not be brought up to this release.
     #[error("the ledger's schema could not be brought up to this release")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
+    Migrate(#[source] MigrateError),
     /// The database did not answer, or refused; the transaction is not committed as far as we know.
     #[error("the ledger is not available")]
     Unavailable(#[from] sqlx::Error),
@@ -72,6 +73,20 @@ impl LedgerError {
     }
 }
 
+/// A database that goes away in the middle of its migration is away, and may be there when it is tried again.
+impl From<MigrateError> for LedgerError {
+    fn from(fault: MigrateError) -> Self {
+        match fault {
+            MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)
+                if says_of_all(&cause) =>
+            {
+                Self::Unavailable(cause)
+            }
+            fault => Self::Migrate(fault),
+        }
+    }
+}
+
 /// A database that refuses one statement for its data, or for another that ran beside it, works.
 fn says_of_all(cause: &sqlx::Error) -> bool {
     if let sqlx::Error::Database(refusal) = cause {
@@ -90,4 +105,22 @@ fn says_of_all(cause: &sqlx::Error) -> bool {
             | sqlx::Error::WorkerCrashed
             | sqlx::Error::BeginFailed
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_database_that_goes_away_while_its_schema_is_made_is_away_and_a_schema_of_another_release_is_not() {
+        let reset = || sqlx::Error::Io(io::ErrorKind::ConnectionReset.into());
+        for away in [MigrateError::Execute(reset()), MigrateError::ExecuteMigration(reset(), 3)] {
+            assert!(LedgerError::from(away).is_transient());
+        }
+        for other in [MigrateError::VersionMismatch(2), MigrateError::Execute(sqlx::Error::RowNotFound)] {
+            assert!(matches!(LedgerError::from(other), LedgerError::Migrate(_)));
+        }
+    }
 }
