@@ -75,6 +75,7 @@ impl LedgerError {
 
 /// A database that goes away in the middle of its migration is away, and may be there when it is tried again.
 impl From<MigrateError> for LedgerError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are all of the schema")]
     fn from(fault: MigrateError) -> Self {
         match fault {
             MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)
