@@ -23,4 +23,4 @@ pub use service::NidSim;
 pub use settings::VendorSettings;
 pub use state::NidState;
 pub use vendor::Vendor;
-pub use verdict::{Asked, Rejects, Verdict};
+pub use verdict::{Asked, Mistake, Rejects, Verdict};

@@ -14,6 +14,7 @@ use nidbridge::simulate::population::{Declaration, Kind};
 use serde::Serialize;
 
 use super::events;
+use super::outage::Outages;
 
 /// How a record should end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +49,9 @@ pub struct Accounts {
     pub rejected: u64,
     /// Records that the ID system rejected and that wait, as they must, for an operator, who was told.
     pub held: u64,
-    /// Records that wait for an operator because of the schedule: none, for the one thing that needs one, a change of
-    /// auth's key, is followed by what an operator does then, who gives every registration a fresh token.
+    /// Records that wait for an operator because of the schedule: none, for what needs one is followed by what an
+    /// operator does then: a change of auth's key by a fresh token for every registration, an ID that somebody else has
+    /// by asking again.
     pub parked: u64,
     /// Accepted submissions that a newer one took the place of.
     pub superseded: u64,
@@ -72,10 +74,16 @@ pub struct Accounts {
     /// Records of the events generation that the index shows as requested until somebody opens them: our 202 came too
     /// late, by a front that was stopped before it could say what it had stored.
     pub late_index: u64,
+    /// Records of the events generation that are requested for ever because their trigger met no nginx, or one that was
+    /// killed with it in its hands: core leaves them so, and nothing behind nginx ever heard of them.
+    pub unheard: u64,
     /// Registrations that a failed submission overwrote in core: its 2xx came too late, or not at all.
     pub overwritten: u64,
     /// Submissions after a record's first.
     pub resubmitted: u64,
+    /// The records in `unheard`.
+    #[serde(skip)]
+    pub unheard_of: Vec<String>,
     /// Why the records in `lost` and `unexplained` are there.
     #[serde(skip)]
     pub bad: BTreeMap<String, String>,
@@ -90,6 +98,10 @@ pub struct Evidence<'a> {
     pub people: &'a HashMap<String, Declaration>,
     /// By which the ID system decides.
     pub vendor: &'a VendorSettings,
+    /// The record of somebody who was registered before, and whose ID is taken.
+    pub somebody: &'a str,
+    /// When nobody could be asked.
+    pub outages: &'a Outages,
 }
 
 impl Accounts {
@@ -98,8 +110,10 @@ impl Accounts {
         let mut accounts = Self::default();
         let (mut numbers, mut ids) = (BTreeMap::new(), BTreeMap::new());
         for (id, record) in evidence.book.records() {
-            accounts.count(record);
-            accounts.judge(id, record, evidence);
+            if id != evidence.somebody {
+                accounts.count(record);
+                accounts.judge(id, record, evidence);
+            }
             for number in &record.numbers {
                 accounts.unique(id, numbers.insert(number.clone(), id.to_owned()), Double::Number);
             }
@@ -145,9 +159,15 @@ impl Accounts {
             events::judge(self, id, record, file);
         }
         let expected = expected(id, record, evidence).settle(record.status());
-        self.confirmed_expected += u64::from(matches!(expected, Expected::Confirmed(_)));
         let told = evidence.standings.get(id);
         let state = told.map(|told| told.state);
+        let unheard = events::stranded(record) && told.is_none() && evidence.outages.broke_off(record);
+        if unheard {
+            self.unheard += 1;
+            self.unheard_of.push(id.to_owned());
+            return;
+        }
+        self.confirmed_expected += u64::from(matches!(expected, Expected::Confirmed(_)));
         match (&expected, record.status()) {
             (Expected::Confirmed(issued), Status::Registered | Status::Certified) => {
                 self.confirmed += 1;

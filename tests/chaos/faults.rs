@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::nodes;
+use super::outage;
 use super::plan::Planned;
 use super::settings::GATEWAY_TIMEOUT;
 use super::stage::{Role, Stage};
@@ -84,6 +85,7 @@ async fn play(stage: &Stage, planned: Planned) -> u64 {
             let killed = stage.of("front").into_iter().map(|front| front.process.signal(Signal::KILL));
             u64::from(killed.filter(|killed| *killed).count() == 2)
         }
+        What::NginxKill => outage::nginx_killed(stage, lasts).await,
         What::Terminate(kind, number) => u64::from(role(stage, kind, number).process.signal(Signal::TERM)),
         What::Freeze(kind, number) => freeze(role(stage, kind, number), lasts).await,
         What::FreezeLong(kind, number) => freeze_long(role(stage, kind, number), lasts).await,

@@ -21,11 +21,13 @@ mod nodes;
 mod observe;
 mod operator;
 mod options;
+mod outage;
 mod plan;
 mod process;
 mod report;
 mod settings;
 mod settle;
+mod somebody;
 mod stage;
 mod what;
 mod wire;
@@ -119,7 +121,9 @@ fn directory(options: &Options) -> PathBuf {
 
 async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> Report {
     eprintln!("chaos: setting the stage in {} …", dir.display());
-    let stage = Arc::new(Stage::set(options, dir).await);
+    let mut stage = Stage::set(options, dir).await;
+    stage.somebody = somebody::register(&stage, options.seed, options.opencrvs).await;
+    let stage = Arc::new(stage);
     let begun = Instant::now();
     let bites = Bites::new(dir);
     let load = RunOptions {
@@ -139,7 +143,8 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
     carry_out(&stage, schedule, &bites).await;
     registrars.await.expect("the registrars").expect("a token for each");
     eprintln!("chaos: all faults have ended after {:.0} s", begun.elapsed().as_secs_f64());
-    let (settled, accounts) = settle::settled(&stage, Duration::from_secs(options.patience)).await;
+    let (settled, mut accounts) = settle::settled(&stage, Duration::from_secs(options.patience)).await;
+    outage::doubt(&stage, &mut accounts);
     let seconds = begun.elapsed().as_secs_f64();
     let (redeliveries, leases_taken_over) = watcher.finish(&stage).await;
     let mut faults = bites.all();

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nidbridge::simulate::guardian::Guardian;
+use rustix::process::{Pid, Signal, kill_process};
 
 const SHIPPED: &str = include_str!("../../deploy/nginx/nidbridge.conf");
 
 /// A running nginx.
 pub struct Nginx {
     pub port: u16,
+    dir: PathBuf,
     child: Child,
     guardian: Option<Guardian>,
 }
@@ -22,20 +24,46 @@ impl Nginx {
         std::fs::create_dir_all(&dir).expect("a directory for nginx");
         let file = dir.join("nginx.conf");
         std::fs::write(&file, configuration(&dir, port, fronts, faster)).expect("a configuration for nginx");
-        let log = std::fs::File::create(dir.join("out.log")).expect("a log for nginx");
+        let (child, guardian) = Self::spawn(&dir);
+        Self { port, dir, child, guardian: Some(guardian) }
+    }
+
+    fn spawn(dir: &Path) -> (Child, Guardian) {
+        let log = std::fs::File::options().create(true).append(true).open(dir.join("out.log"));
+        let log = log.expect("a log for nginx");
         let child = Command::new(program())
             .arg("-p")
-            .arg(&dir)
+            .arg(dir)
             .arg("-c")
-            .arg(&file)
+            .arg(dir.join("nginx.conf"))
             .args(["-e", "error.log"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log for nginx"))
             .stderr(log)
             .spawn()
             .expect("nginx");
-        let guardian = Some(Guardian::watch(&[child.id()], None).expect("a guardian"));
-        Self { port, child, guardian }
+        let guardian = Guardian::watch(&[child.id()], None).expect("a guardian");
+        (child, guardian)
+    }
+
+    /// Kills all of it, as a container's end does: connections break, and nobody listens until [`Nginx::restart`].
+    pub fn kill(&mut self) {
+        let workers = children(self.child.id());
+        self.child.kill().unwrap_or_default();
+        drop(self.child.wait());
+        // Nobody starts new ones any more.
+        for worker in workers {
+            kill_process(worker, Signal::KILL).unwrap_or_default();
+        }
+        if let Some(guardian) = self.guardian.take() {
+            guardian.dismiss();
+        }
+    }
+
+    /// Starts it again as it was.
+    pub fn restart(&mut self) {
+        let (child, guardian) = Self::spawn(&self.dir);
+        (self.child, self.guardian) = (child, Some(guardian));
     }
 
     /// Whether it takes connections.
@@ -47,13 +75,20 @@ impl Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         // Its workers end with it only when it ends by a signal that it hears.
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap_or_default();
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap_or_default();
         drop(self.child.wait());
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
     }
+}
+
+/// The processes that this one has started, as the kernel knows them.
+fn children(of: u32) -> Vec<Pid> {
+    let listed = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    let ids = listed.split_whitespace().filter_map(|id| id.parse().ok());
+    ids.filter_map(Pid::from_raw).collect()
 }
 
 fn program() -> PathBuf {

@@ -11,7 +11,7 @@ use super::stage::Stage;
 use super::wire::Mode;
 
 /// How long `rabbitmqctl` may take on a busy machine.
-const CONTROL: Duration = Duration::from_secs(15);
+const CONTROL: Duration = Duration::from_secs(40);
 
 pub async fn kill(stage: &Stage, node: usize) -> u64 {
     let mut cluster = stage.cluster.lock().await;
@@ -111,7 +111,8 @@ pub async fn queue_full(stage: &Stage, lasts: Duration) -> u64 {
     for worker in stage.of("worker") {
         worker.broker.set(Mode::Open);
     }
-    for _ in 0..20 {
+    // The node that could do it may be on its way back.
+    for _ in 0..240 {
         if stage.manage(reqwest::Method::DELETE, "/policies/nidbridge/full", "").await.is_some() {
             return stage.said("front", "the queue refuses it") - before;
         }

@@ -15,13 +15,23 @@ pub async fn replace_tokens(stage: &Stage) {
     let claims = Claims { record_id: None, scope: vec!["register".to_owned()], ..claims };
     let file = stage.dir.join("user.jwt");
     std::fs::write(&file, stage.opencrvs.mint(&claims).expect("a token")).expect("a file");
+    let file = file.to_string_lossy();
+    run(stage, &["tokens", "replace", "--all-orphaned", "--subject-token-file", &file]).await;
+}
+
+/// Has the ID system asked again about everybody to whom it gave the ID of somebody else.
+pub async fn resume(stage: &Stage) {
+    let why = ["--cause", "id_of_another_record", "--reason", "the ID system was asked"];
+    run(stage, &[["attempts", "resume"].as_slice(), &why].concat()).await;
+}
+
+async fn run(stage: &Stage, words: &[&str]) {
     let log = std::fs::File::options().create(true).append(true).open(stage.dir.join("operator.log"));
     let log = log.expect("a log");
     let confirmer = stage.of("confirmer")[0];
     let mut command = Command::new(env!("CARGO_BIN_EXE_nidbridge"));
     command
-        .args(["tokens", "replace", "--all-orphaned", "--subject-token-file"])
-        .arg(&file)
+        .args(words)
         .env_clear()
         .envs(&confirmer.process.recipe.environment)
         .stdin(Stdio::null())

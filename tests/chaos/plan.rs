@@ -69,6 +69,7 @@ pub fn schedule(seed: u64, length: Duration, nodes: usize, generations: Generati
     plan.lane(8..16, |_| vec![What::AuthDown, What::VendorSilent, What::VendorKill]);
     plan.once(What::KeyRotation, 0.2..0.5);
     plan.lane(20..40, |_| vec![What::FrontsKill]);
+    plan.lane(12..24, |_| vec![What::NginxKill]);
     if generations != Generations::Fhir {
         plan.lane(8..16, |_| vec![What::CountryConfigDown]);
     }

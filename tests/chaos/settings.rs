@@ -91,14 +91,15 @@ pub fn vendor() -> VendorSettings {
         rejects: Rejects::EveryTime,
         at_once: 0.1,
         contradict: 0.08,
+        mistake: 0.08,
         retry: 0.05,
         pending: 0.1,
         duplicate: 0.1,
         late: 0.04,
         late_by: Duration::from_secs(4),
         garbage: 0.1,
-        // Well formed and final, these count for the answer where they are taken in first, as a contradiction does; of
-        // that it is known beforehand who gets one.
+        // Well formed and final, these count where they are taken in first; they come by the two shares above, of which
+        // it is known beforehand whom they fall on.
         garbage_kinds: Garbage::ALL
             .into_iter()
             .filter(|kind| !matches!(kind, Garbage::Contradiction | Garbage::IdOfAnother))

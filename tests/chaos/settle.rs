@@ -61,6 +61,7 @@ pub async fn settled(stage: &Stage, patience: Duration) -> (bool, Accounts) {
         if begun.elapsed().as_secs() >= told {
             told += 10;
             operator::replace_tokens(stage).await;
+            operator::resume(stage).await;
             let (open, queues, spooled) = match &under_way {
                 Some(now) => (now.open.len(), now.queues.join(" "), now.spooled),
                 None => (0, "unknown".to_owned(), 0),
@@ -88,7 +89,11 @@ async fn look(stage: &Stage) -> (Accounts, Option<UnderWay>) {
         .collect();
     let (book, nid) = (stage.opencrvs.state(), stage.nid.state());
     let (people, vendor) = (&stage.people, &stage.nid.settings());
-    let accounts = Accounts::of(&Evidence { book: &book, nid: &nid, standings: &standings, people, vendor });
+    let somebody = stage.somebody.as_str();
+    let outages = &stage.outages;
+    let evidence =
+        Evidence { book: &book, nid: &nid, standings: &standings, people, vendor, somebody, outages };
+    let accounts = Accounts::of(&evidence);
     let open = standings.iter().filter(|(_, one)| one.state.is_open()).map(|(id, _)| id.clone()).collect();
     let parked = standings.values().filter(|one| one.state == State::Parked).count();
     let under_way = queues(stage).await;

@@ -21,12 +21,14 @@ use super::harness::eventually;
 use super::harness::postgres::{self, Cluster as Postgres};
 use super::nginx::Nginx;
 use super::options::Options;
+use super::outage::Outages;
 use super::process::Process;
 use super::settings::{ADVANCED, SEAL_KEYS, TOKEN_LIFETIME, vendor};
 use super::wire::Wire;
 use super::wiring::{PortRange, Wiring};
 
-const SOON: Duration = Duration::from_secs(120);
+/// How long what is not disturbed may take.
+pub const SOON: Duration = Duration::from_secs(120);
 
 /// A process and its wires.
 pub struct Role {
@@ -50,11 +52,14 @@ pub struct Stage {
     pub ledger: Ledger,
     pub ledger_url: String,
     pub people: HashMap<String, Declaration>,
+    /// The record of somebody who was registered before, once they are.
+    pub somebody: String,
     pub roles: Vec<Role>,
     pub front: Url,
     pub http: reqwest::Client,
     pub vendor: Link,
-    nginx: Nginx,
+    pub nginx: Mutex<Nginx>,
+    pub outages: Outages,
 }
 
 impl Stage {
@@ -102,11 +107,13 @@ impl Stage {
             ledger,
             ledger_url,
             people: people(options),
+            somebody: String::new(),
             roles,
             front,
             http,
             vendor,
-            nginx,
+            nginx: Mutex::new(nginx),
+            outages: Outages::default(),
         };
         stage.ready().await;
         stage
@@ -117,7 +124,7 @@ impl Stage {
             let what = format!("{} is ready", role.process.recipe.name);
             eventually(SOON, &what, async || role.process.ready(&self.http).await.then_some(())).await;
         }
-        eventually(SOON, "nginx is ready", async || self.nginx.answers().then_some(())).await;
+        eventually(SOON, "nginx is ready", async || self.nginx.lock().await.answers().then_some(())).await;
     }
 
     /// The roles of a kind.

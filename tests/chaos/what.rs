@@ -9,6 +9,8 @@ pub enum What {
     Terminate(Kind, usize),
     /// Both fronts at once: nginx has nobody to ask.
     FrontsKill,
+    /// All of nginx, with whatever it has in its hands.
+    NginxKill,
     /// Longer than a lease, much shorter than the quarantine.
     Freeze(Kind, usize),
     /// Longer than lease and quarantine together. A confirmer's connections to the gateway are dead when it goes on, as
@@ -74,6 +76,7 @@ impl What {
         match self {
             Self::Kill(kind, _) => format!("kill9_{}", kind.name()),
             Self::FrontsKill => "kill9_both_fronts".to_owned(),
+            Self::NginxKill => "kill9_nginx".to_owned(),
             Self::Terminate(kind, _) => format!("sigterm_{}", kind.name()),
             Self::Freeze(kind, _) => format!("sigstop_{}", kind.name()),
             Self::FreezeLong(kind, _) => format!("sigstop_{}_beyond_quarantine", kind.name()),
@@ -108,6 +111,7 @@ impl What {
             Self::Kill(..) | Self::FrontsKill | Self::Terminate(..) | Self::KeyRotation => (0, 0),
             Self::Freeze(..) => (3_500, 9_000),
             Self::FreezeLong(..) => (35_000, 38_000),
+            Self::NginxKill => (200, 700),
             // most of it is the node's way back
             Self::NodeKill(_) | Self::NodeTerminate(_) | Self::LeaderKill => (20_000, 25_000),
             Self::NodeFreeze(_) => (5_000, 12_000),
@@ -150,6 +154,7 @@ impl What {
             | Self::Freeze(kind, number)
             | Self::FreezeLong(kind, number) => Some((kind, number)),
             Self::FrontsKill
+            | Self::NginxKill
             | Self::NodeKill(_)
             | Self::NodeTerminate(_)
             | Self::NodeFreeze(_)

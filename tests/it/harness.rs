@@ -7,6 +7,7 @@ pub mod ground;
 pub mod http;
 pub mod ledgers;
 #[path = "../chaos/nginx.rs"]
+#[expect(dead_code, reason = "only the rig kills it")]
 pub mod nginx;
 #[expect(dead_code, reason = "the rig ends and recovers its cluster, the stories share one")]
 pub mod postgres;

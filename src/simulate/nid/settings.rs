@@ -23,6 +23,11 @@ pub struct VendorSettings {
     pub at_once: f64,
     /// The share of submissions that are answered a second time, differently.
     pub contradict: f64,
+    /// The share of submissions of births that are answered with [`VendorSettings::taken_id`] as well, before their answer
+    /// or after it.
+    pub mistake: f64,
+    /// An ID that somebody else has, whom the bridge knows.
+    pub taken_id: Option<String>,
     /// The share of submissions that are answered with `retry` when they are seen first.
     pub retry: f64,
     /// What such an answer says in `retry_after_s`.
@@ -55,6 +60,8 @@ impl Default for VendorSettings {
             rejects: Rejects::EachSubmission,
             at_once: 0.0,
             contradict: 0.0,
+            mistake: 0.0,
+            taken_id: None,
             retry: 0.0,
             retry_after_s: 1,
             pending: 0.0,

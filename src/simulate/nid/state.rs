@@ -33,6 +33,8 @@ pub struct NidState {
     pub at_once_sent: u64,
     /// Second, different final answers that were planned beside [`NidState::garbage_sent`].
     pub contradictions_sent: u64,
+    /// Somebody else's IDs that were planned beside [`NidState::garbage_sent`].
+    pub mistakes_sent: u64,
     /// Replies that the broker has confirmed.
     pub published: u64,
     /// Useless replies that were planned, by kind.
@@ -54,6 +56,7 @@ impl NidState {
             ("late", self.late_sent),
             ("at_once", self.at_once_sent),
             ("contradiction", self.contradictions_sent),
+            ("id_of_another", self.mistakes_sent),
         ]
         .into_iter()
         .map(|(what, times)| (what.to_owned(), times))

@@ -14,7 +14,7 @@ use super::reply::{Final, Planned, data, event};
 use super::request::Request;
 use super::settings::VendorSettings;
 use super::state::NidState;
-use super::verdict::Verdict;
+use super::verdict::{Mistake, Verdict};
 use crate::simulate::spread::digest;
 
 #[derive(Debug, Default)]
@@ -104,13 +104,28 @@ impl Vendor {
         // what was known or scripted is not what the verdict says, and what contradicts that is no contradiction
         if let Some(other) = verdict.contradiction.filter(|_| first_time && answer == verdict.answer) {
             self.state.contradictions_sent += 1;
-            let said = data(&request.id, request.submission, &other);
-            let after = manner.answered() + manner.latency + self.settings.contradict_after;
-            planned
-                .push(Planned { apart: self.settings.contradict_after, ..plan(&request, after, &said, now) });
+            planned.push(self.second(&request, &other, &manner, now));
+        }
+        if first_time && let (Some(turn), Some(taken)) = (verdict.mistake, self.settings.taken_id.clone()) {
+            self.state.mistakes_sent += 1;
+            let taken = Final::Issued(taken);
+            match turn {
+                Mistake::Before => {
+                    let said = data(&request.id, request.submission, &taken);
+                    planned.insert(0, plan(&request, manner.latency / 2, &said, now));
+                }
+                Mistake::After => planned.push(self.second(&request, &taken, &manner, now)),
+            }
         }
         planned.sort_by_key(|message| message.after);
         planned
+    }
+
+    /// Another final answer, well after the first one.
+    fn second(&self, request: &Request, answer: &Final, manner: &Manner, now: Timestamp) -> Planned {
+        let said = data(&request.id, request.submission, answer);
+        let apart = self.settings.contradict_after;
+        Planned { apart, ..plan(request, manner.answered() + manner.latency + apart, &said, now) }
     }
 
     /// Remembers the request, and counts what the bridge must not do.

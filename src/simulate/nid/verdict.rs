@@ -2,7 +2,7 @@
 //!
 //! Invariant: the vendor itself answers by this function and by nothing else, as long as what is asked is complete
 //! and nobody has scripted the answer. It depends on the seed, on [`VendorSettings::reject`],
-//! [`VendorSettings::rejects`] and [`VendorSettings::contradict`], and on no other setting.
+//! [`VendorSettings::rejects`], [`VendorSettings::contradict`] and [`VendorSettings::mistake`], and on no other setting.
 
 use fastrand::Rng;
 
@@ -58,6 +58,17 @@ pub struct Verdict {
     pub answer: Final,
     /// What is said later, against it.
     pub contradiction: Option<Final>,
+    /// Somebody else's ID is sent as well, where there is one to send.
+    pub mistake: Option<Mistake>,
+}
+
+/// When somebody else's ID is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mistake {
+    /// Before the answer.
+    Before,
+    /// Well after it.
+    After,
 }
 
 impl VendorSettings {
@@ -82,7 +93,10 @@ impl VendorSettings {
             (granted(), Final::Rejected("policy"))
         };
         let contradicts = self.chance(request_id, 0x6e6f ^ submission).f64() < self.contradict;
-        Verdict { answer, contradiction: contradicts.then_some(other) }
+        let mut mistaken = self.chance(request_id, 0x6d69_7374 ^ submission);
+        let mistakes = mistaken.f64() < self.mistake && !contradicts && asked == Asked::Birth;
+        let turn = if mistaken.bool() { Mistake::Before } else { Mistake::After };
+        Verdict { answer, contradiction: contradicts.then_some(other), mistake: mistakes.then_some(turn) }
     }
 
     /// How a person ends whose submissions the vendor gets to see in this order: what was issued or recorded stays.

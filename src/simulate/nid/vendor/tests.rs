@@ -87,6 +87,26 @@ fn a_restarted_vendor_issues_the_same_ids_and_nobody_shares_one() {
 }
 
 #[test]
+fn an_id_that_is_taken_comes_beside_the_answer_and_is_nobodys_second() {
+    let mut vendor = vendor(VendorSettings { mistake: 1.0, ..VendorSettings::default() });
+    assert_eq!(said(&vendor.answer(&request(1, 1), Timestamp::UNIX_EPOCH)).len(), 1, "nobody's to give");
+    vendor.settings_mut().taken_id = Some("4999999999".to_owned());
+    let mut turns = [0, 0];
+    for person in 2..102 {
+        let planned = vendor.answer(&request(person, 1), Timestamp::UNIX_EPOCH);
+        let ids: Vec<Value> = said(&planned).iter().map(|said| said["national_id"].clone()).collect();
+        let taken = ids.iter().position(|id| id == "4999999999").unwrap();
+        assert_eq!(ids.len(), 2, "{ids:?}");
+        turns[taken] += 1;
+        let apart = [Duration::ZERO, VendorSettings::default().contradict_after][taken];
+        assert_eq!(planned[taken].apart, apart);
+    }
+    assert!(turns.iter().all(|turn| *turn > 30), "{turns:?}");
+    assert_eq!(said(&vendor.answer(&request(2, 1), Timestamp::UNIX_EPOCH)).len(), 1, "a repeat is a repeat");
+    assert_eq!((vendor.state().mistakes_sent, vendor.state().ids_doubled), (100, 0));
+}
+
+#[test]
 fn the_shares_hold_and_garbage_never_takes_the_place_of_an_answer() {
     let mut vendor = vendor(VendorSettings { garbage: 0.5, retry: 0.0, ..VendorSettings::lively() });
     for person in 0..1_000 {

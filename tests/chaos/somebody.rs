@@ -1,0 +1,40 @@
+//! Somebody who is registered before the curtain rises, and for whom the ID system takes others later.
+//!
+//! Invariant: their ID is theirs alone, and the bridge knows that before anybody else could be given it.
+
+use nidbridge::domain::{EventKind, RecordId, RequestId};
+use nidbridge::simulate::nid::Final;
+use nidbridge::simulate::opencrvs::{Generations, Status, SubmitOptions};
+use nidbridge::simulate::population::{Mix, Population};
+
+use super::harness::eventually;
+use super::stage::{SOON, Stage};
+
+/// None that the ID system issues by itself: those are higher.
+const ID: &str = "4999999999";
+
+/// Registers them; returns their record.
+pub async fn register(stage: &Stage, seed: u64, generations: Generations) -> String {
+    let births = Mix { deaths: 0.0, marriages: 0.0, ..Mix::default() };
+    let family = Population::new(!seed, births).declaration(0);
+    let record = RecordId::parse(&family.record).expect("a record id");
+    let request = RequestId::of(&record, &EventKind::from_name(family.kind.name())).to_string();
+    stage.nid.will_answer(&request, Final::Issued(ID.to_owned()));
+    let submit = SubmitOptions::default();
+    let submitted = match generations {
+        Generations::Fhir | Generations::Mixed => {
+            stage.opencrvs.submit(&family, &stage.front, submit).await.expect("a token")
+        }
+        Generations::Events => {
+            stage.opencrvs.submit_event(&family, &stage.front, submit).await.expect("a token")
+        }
+    };
+    assert!(submitted.wire.is_success(), "{submitted:?}");
+    eventually(SOON, "somebody is registered", async || {
+        let seen = stage.opencrvs.record(&family.record)?;
+        (seen.status() == Status::Registered && seen.identifiers.get("NATIONAL_ID")? == ID).then_some(())
+    })
+    .await;
+    stage.nid.change(|vendor| vendor.taken_id = Some(ID.to_owned()));
+    family.record
+}
