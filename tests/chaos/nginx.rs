@@ -104,7 +104,13 @@ fn configuration(dir: &Path, port: u16, fronts: &[u16], faster: u32) -> String {
         ("127.0.0.1:3042", format!("127.0.0.1:{}", fronts[1])),
         ("127.0.0.1:3040", format!("127.0.0.1:{port}")),
     ];
-    let times = [("proxy_read_timeout", 30), ("proxy_send_timeout", 15), ("proxy_next_upstream_timeout", 90)];
+    let times = [
+        ("proxy_read_timeout", 30),
+        ("proxy_send_timeout", 15),
+        ("proxy_read_timeout", 150),
+        ("proxy_send_timeout", 150),
+        ("proxy_next_upstream_timeout", 90),
+    ];
     let times =
         times.map(|(name, s)| (format!("{name} {s}s"), format!("{name} {}s", u32::div_ceil(s, faster))));
     for (from, to) in ports.map(|(from, to)| (from.to_owned(), to)).into_iter().chain(times) {
