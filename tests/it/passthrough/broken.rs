@@ -6,8 +6,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{at, client, front};
-use crate::harness::ledgers::Engine;
+use super::{at, client, front, without_a_broker};
 use crate::harness::world::{SOON, World, free_port};
 
 /// One connection of a service that does as the story says.
@@ -91,7 +90,7 @@ async fn a_caller_who_leaves_is_not_answered_and_the_service_learns_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_front_that_is_its_own_country_says_so_at_once() {
-    let mut world = World::empty(Engine::Sqlite, &[]).await;
+    let mut world = without_a_broker(&[]).await;
     let own = world.front.to_string();
     world.set("COUNTRY_CONFIG_URL", &own);
     world.start("front");

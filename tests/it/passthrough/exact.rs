@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::broken::listening;
 use super::front;
+use super::without_a_broker;
 use crate::harness::eventually;
-use crate::harness::ledgers::Engine;
 use crate::harness::world::{SOON, World};
 use crate::traces::collector::Collector;
 
@@ -104,7 +104,7 @@ async fn the_callers_trace_goes_on_through_the_front() {
 async fn whoever_looks_at_nothing_before_it_has_said_everything_comes_to_its_answer() {
     const LONG: usize = 20 * 1024 * 1024;
     let (service, upstream) = listening().await;
-    let mut world = World::empty(Engine::Sqlite, &[]).await;
+    let mut world = without_a_broker(&[]).await;
     world.set("COUNTRY_CONFIG_URL", &upstream);
     world.start("front");
     world.ready("front").await;
