@@ -80,9 +80,6 @@ async fn fifty_mebibytes_go_up_and_come_down_the_same_and_are_never_held() {
     let world = front(&country.url(), &[]).await;
     let http = client();
     assert_eq!(http.get(at(&world, "/echo")).send().await.unwrap().status(), StatusCode::OK);
-    // What it needs for itself it has by now.
-    let settled = async || (world.metric("front", "nidbridge_broker_connected", "") >= 1.0).then_some(());
-    eventually(SOON, "the front has its broker", settled).await;
     let before = most_memory(&world);
     // There and back at the same time, of unknown and of known length.
     let unknown = http.post(at(&world, "/echo")).body(reqwest::Body::wrap_stream(pieces()));
