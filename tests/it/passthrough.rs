@@ -12,9 +12,8 @@ use futures_util::{StreamExt as _, stream};
 use reqwest::{Method, StatusCode, redirect};
 use serde_json::{Value, json};
 
-use crate::harness::eventually;
 use crate::harness::ledgers::Engine;
-use crate::harness::world::{SOON, World};
+use crate::harness::world::World;
 use country::Country;
 
 const PIECE: usize = 64 * 1024;
