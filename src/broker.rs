@@ -7,6 +7,7 @@
 //! Invariant: a message leaves our hands only when another durable place has confirmed it. Publishing succeeds on
 //! the broker's plain confirm alone, and a delivery is acknowledged only after whatever follows from it was confirmed.
 
+mod answers;
 mod backoff;
 mod breaker;
 mod browse;
@@ -32,6 +33,7 @@ mod topology;
 mod transport;
 mod unsettled;
 
+pub use answers::{Listener, listen};
 pub use breaker::Breaker;
 pub use browse::Depth;
 pub use consumer::{ConsumerSettings, consume};

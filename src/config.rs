@@ -11,6 +11,7 @@ mod reader;
 mod reference;
 mod sections;
 mod setting;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub use sections::{
     AdminConfig, AlertConfig, BreakerConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig,
     NidConfig, NumberConfig, OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig, TokenConfig,
 };
+
+pub use waits::Waits;
 
 #[cfg(test)]
 mod tests;

@@ -143,7 +143,8 @@ impl Confirmer {
         }
         let age = Duration::try_from(Timestamp::now().duration_since(case.attempt.accepted_at));
         // A clock that runs behind the front's makes the age negative: wait the whole time.
-        let left = self.rules.confirm_after.saturating_sub(age.unwrap_or_default());
+        let left =
+            case.attempt.earliest_write(self.rules.confirm_after).saturating_sub(age.unwrap_or_default());
         Ok((!left.is_zero())
             .then_some(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::TooEarly }))
     }
@@ -201,6 +202,7 @@ impl Confirmer {
             number,
             answer: &turn.answer,
             policy: self.rules.negative,
+            waited: !turn.case.attempt.wait.is_zero(),
         });
         tracing::debug!(record.id = %turn.case.record.id, status = ?seen.status, ?decision, "decided");
         match decision.course(&turn.answer) {

@@ -29,7 +29,7 @@ pub use ids::{
     ActionId, AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId,
     UnusableId,
 };
-pub use message::{MESSAGE_VERSION, OutcomeMessage, RegistrationMessage, RequestMessage};
+pub use message::{AnswerMessage, MESSAGE_VERSION, OutcomeMessage, RegistrationMessage, RequestMessage};
 pub use number::{NumberTemplate, UnusableTemplate};
 pub use registration::{AttemptKey, Dialect, EventKind, Registration};
 pub use runbook::Advice;

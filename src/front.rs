@@ -7,11 +7,13 @@
 //! the sealed token. Core is answered nothing that holds personal data.
 
 mod accept;
+mod answer;
 mod body;
 mod handover;
 pub mod passthrough;
 mod refusal;
 pub mod spool;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -33,9 +35,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+pub use answer::Holding;
 use passthrough::Passthrough;
 pub use refusal::Refusal;
 use spool::Spool;
+pub use waiting::Waiters;
 
 use crate::broker::Publisher;
 use crate::domain::Dialect;
@@ -55,6 +59,8 @@ pub struct Front {
     pub spool: Option<Spool>,
     /// Whether registrations of the events generation are taken; not without a spool.
     pub events: bool,
+    /// How callers are held for their answer, where any are.
+    pub holding: Option<Holding>,
     /// Where all goes that is not ours; without it, to nobody.
     pub passthrough: Option<Passthrough>,
     /// What is counted.
@@ -106,6 +112,7 @@ struct Shared {
 pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken) -> std::io::Result<()> {
     let memory = Arc::new(Semaphore::new(body::permits(front.limits.body_memory)));
     let (drain, patience) = (front.limits.drain, front.limits.patience);
+    let waiters = front.holding.as_ref().map(|holding| Arc::clone(&holding.waiters));
     let shared = Arc::new(Shared { front, memory });
     // Methods are looked at by the handlers: the router would add an `Allow` of its own to what is passed on.
     let router = Router::new()
@@ -119,6 +126,9 @@ pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken)
     let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;
+        if let Some(waiters) = waiters {
+            waiters.close();
+        }
         tokio::time::sleep(drain).await;
     };
     tokio::select! {
@@ -153,7 +163,12 @@ async fn unknown_path(State(shared): State<Arc<Shared>>, request: Request) -> Re
 }
 
 impl Shared {
-    async fn registration(&self, span: Span, dialect: Dialect, request: Request) -> Result<(), Refusal> {
+    async fn registration(
+        &self,
+        span: Span,
+        dialect: Dialect,
+        request: Request,
+    ) -> Result<Response, Refusal> {
         // Without a tracer there is no parent to set, which is no fault.
         drop(span.set_parent(telemetry::extract(&trace_headers(request.headers()))));
         let begun = Instant::now();
@@ -165,7 +180,7 @@ impl Shared {
             }
         };
         let (kind, outcome) = match &result {
-            Ok(kind) => (kind.label(), "accepted"),
+            Ok(accepted) => (accepted.kind.label(), accepted.outcome()),
             Err(refusal) => {
                 span.in_scope(|| tracing::warn!(fault = refusal.label(), error = %refusal, "refused"));
                 ("unknown", refusal.label())
@@ -173,7 +188,7 @@ impl Shared {
         };
         self.front.metrics.front_request(kind, outcome);
         self.front.metrics.front_seconds(begun.elapsed().as_secs_f64());
-        result.map(|_| ())
+        result.map(|accepted| accepted.answer.unwrap_or_else(|| StatusCode::ACCEPTED.into_response()))
     }
 
     /// What is not ours. Without a place where it could go, it is counted: a caller that is set up wrongly is seen.
@@ -199,7 +214,7 @@ async fn event_registration(
     }
     let span = span!("POST /event-registration");
     Ok(match shared.registration(span.clone(), Dialect::Fhir, request).await {
-        Ok(()) => answered(&span, StatusCode::ACCEPTED.into_response()),
+        Ok(response) => answered(&span, response),
         Err(refusal) => answered(&span, refusal.into_response()),
     })
 }
@@ -234,7 +249,7 @@ async fn trigger(
         async move { shared.registration(span, Dialect::Events, request).await }
     });
     Ok(match storing.await.unwrap_or(Err(Refusal::Internal)) {
-        Ok(()) => answered(&span, StatusCode::ACCEPTED.into_response()),
+        Ok(response) => answered(&span, response),
         Err(refusal) => answered(&span, refusal.rejecting()),
     })
 }

@@ -62,6 +62,7 @@ const COMMON: &str = include_str!("ledger/migrations/0001_ledger.sql");
 const SWEEP: &str = include_str!("ledger/migrations/0003_sweep.sql");
 const TOKENS: &str = include_str!("ledger/migrations/0004_tokens.sql");
 const ALERTS: &str = include_str!("ledger/migrations/0005_alerts.sql");
+const WAIT: &str = include_str!("ledger/migrations/0006_wait.sql");
 const FOR_SQLITE: &str = include_str!("ledger/migrations/0002_sqlite.sql");
 const FOR_POSTGRES: &str = include_str!("ledger/migrations/0002_postgres.sql");
 
@@ -210,5 +211,6 @@ fn migrator(backend: Backend) -> Migrator {
         migration(3, "sweep", SWEEP),
         migration(4, "tokens", TOKENS),
         migration(5, "alerts", ALERTS),
+        migration(6, "wait", WAIT),
     ])
 }

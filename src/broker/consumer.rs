@@ -311,6 +311,6 @@ async fn next(
 }
 
 /// `ShortString`'s own conversion panics on what is too long.
-fn short(text: &str) -> Result<ShortString, lapin::Error> {
+pub(super) fn short(text: &str) -> Result<ShortString, lapin::Error> {
     ShortString::try_new(text).map_err(|cause| std::io::Error::other(cause).into())
 }

@@ -56,6 +56,11 @@ impl Target {
         Self::new(names::OUTCOMES, names::WORK_KEY)
     }
 
+    /// resolve → the fronts.
+    pub fn answers() -> Self {
+        Self::new(names::ANSWERS, "")
+    }
+
     /// send → vendor, in the vendor's vhost; `kind` is `birth` or `death`.
     pub fn nid_requests(kind: &str) -> Self {
         Self::new(names::NID_REQUESTS, kind)

@@ -11,6 +11,8 @@ pub const REQUESTS: &str = "requests";
 pub const REPLIES: &str = "replies";
 /// Exchange: resolve → confirmer.
 pub const OUTCOMES: &str = "outcomes";
+/// Exchange: resolve → every front, for callers that wait; what is lost of it is only a faster copy.
+pub const ANSWERS: &str = "answers";
 /// Exchange and queue of what no binding of ours takes.
 pub const UNROUTED: &str = "unrouted";
 /// The routing key of an exchange that feeds a single work queue.

@@ -52,7 +52,9 @@ impl WorkQueue {
 
     /// resolve → confirmer.
     pub fn outcomes(settings: &TopologySettings) -> Self {
-        Self::new(names::OUTCOMES_WORK, &settings.retry_steps, &[settings.confirm_after])
+        let early = settings.waits.iter().map(|wait| wait.saturating_add(settings.confirm_after));
+        let early: Vec<Duration> = early.chain([settings.confirm_after]).collect();
+        Self::new(names::OUTCOMES_WORK, &settings.retry_steps, &early)
     }
 
     /// vendor → resolve, in the vendor's vhost.

@@ -7,14 +7,15 @@ use secrecy::SecretString;
 use super::consumer::ConsumerSettings;
 use super::link::LinkSettings;
 use super::topology::TopologySettings;
-use crate::config::{BrokerConfig, ConfirmConfig};
+use crate::config::{BrokerConfig, ConfirmConfig, Waits};
 
 impl TopologySettings {
     /// As configured.
-    pub fn new(broker: &BrokerConfig, confirm: &ConfirmConfig) -> Self {
+    pub fn new(broker: &BrokerConfig, confirm: &ConfirmConfig, waits: &Waits) -> Self {
         Self {
             retry_steps: broker.retry_steps.clone(),
             confirm_after: broker.publish_timeout.saturating_add(confirm.delay),
+            waits: waits.lengths().collect(),
             max_length: broker.max_length,
             delivery_limit: broker.delivery_limit,
         }

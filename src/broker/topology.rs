@@ -25,6 +25,8 @@ pub struct TopologySettings {
     pub retry_steps: Vec<Duration>,
     /// The earliest write to OpenCRVS after its registration was accepted: publish timeout + confirm delay.
     pub confirm_after: Duration,
+    /// How long OpenCRVS is held for an answer, where it is.
+    pub waits: Vec<Duration>,
     /// How many messages a queue takes before it refuses.
     pub max_length: u64,
     /// How often a message may come back unsettled before it is parked by the broker.
@@ -111,6 +113,8 @@ impl Topology {
         for exchange in [names::REGISTRATIONS, names::REQUESTS, names::REPLIES, names::OUTCOMES] {
             topology.exchange(exchange, Kind::Direct, Some(names::UNROUTED));
         }
+        // Each front has a queue of its own on it for as long as it is connected; without any, a copy goes nowhere.
+        topology.exchange(names::ANSWERS, Kind::Fanout, None);
         topology.work(names::REGISTRATIONS, names::WORK_KEY, &WorkQueue::registrations(settings), settings);
         for system in systems {
             topology.work(names::REQUESTS, system, &WorkQueue::requests(settings, system), settings);
@@ -246,6 +250,7 @@ pub(super) mod tests {
         TopologySettings {
             retry_steps: vec![Duration::from_secs(5), Duration::from_secs(600)],
             confirm_after: Duration::from_secs(3),
+            waits: Vec::new(),
             max_length: 1_000,
             delivery_limit: 50,
         }

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::confirmer::{Confirmer, EventsSide, Keeper, KeeperRules, Needs, Rules};
 use crate::ledger::{Fresh, Ledger};
 use crate::opencrvs::Gateway;
-use crate::opencrvs::events::{Actions, IdentifierField};
+use crate::opencrvs::events::Actions;
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 
@@ -76,17 +76,7 @@ pub(super) async fn run(process: Process) -> Result<(), Failure> {
 async fn events(config: &Config) -> Result<EventsSide, Failure> {
     let actions = Actions::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the events service's client")?;
-    let field = match (&config.confirm.identifier_field, &config.opencrvs.country_config_url) {
-        (Some(name), Some(url)) => Some(
-            IdentifierField::new(
-                &parts::client_settings(config, url),
-                name.clone(),
-                config.confirm.field_recheck,
-            )
-            .context("the country configuration's client")?,
-        ),
-        (Some(_) | None, _) => None,
-    };
+    let field = parts::identifier_field(config)?;
     if let Some(field) = &field {
         match field.fetch().await {
             Ok(kinds) if kinds.is_empty() => {

@@ -8,10 +8,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use super::{Failure, Process, parts};
+use crate::broker;
 use crate::config::Config;
 use crate::front::passthrough::{Passthrough, PassthroughSettings};
 use crate::front::spool::{Spool, SpoolSettings};
-use crate::front::{Front, Limits, serve};
+use crate::front::{Front, Holding, Limits, Waiters, serve};
 use crate::opencrvs::{KeyStore, KeyStoreSettings};
 use crate::telemetry::Metrics;
 
@@ -62,12 +63,17 @@ pub(super) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         drain: config.broker.drain,
     };
     let publisher = link.publisher();
+    let waiters = config.front.wait.longest().map(|_| {
+        let most = usize::try_from(config.front.waiters).unwrap_or(usize::MAX);
+        Arc::new(Waiters::new(most, Arc::clone(&metrics)))
+    });
     let front = Front {
         keys,
         sealer,
         publisher: publisher.clone(),
         spool: spool.clone(),
         events: config.front.events,
+        holding: holding(config, waiters.as_ref())?,
         passthrough: passthrough(config, &metrics)?,
         metrics,
         limits,
@@ -84,9 +90,25 @@ pub(super) async fn serve_on(listener: TcpListener, process: Process) -> Result<
             spool.relay(&publisher, relaying.clone()).await;
         }
     };
-    let (served, ()) = tokio::join!(serving, relay);
+    let answers = async {
+        if let Some(waiters) = &waiters {
+            broker::listen(&link, waiters.as_ref(), &stop).await;
+        }
+    };
+    let (served, (), ()) = tokio::join!(serving, relay, answers);
     link.close().await;
     Ok(served?)
+}
+
+fn holding(config: &Config, waiters: Option<&Arc<Waiters>>) -> Result<Option<Holding>, Failure> {
+    let Some(waiters) = waiters else { return Ok(None) };
+    Ok(Some(Holding {
+        waits: config.front.wait.clone(),
+        waiters: Arc::clone(waiters),
+        identifier_type: config.confirm.identifier_type.clone(),
+        field: parts::identifier_field(config)?,
+        negative: config.confirm.negative,
+    }))
 }
 
 fn passthrough(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Passthrough>, Failure> {

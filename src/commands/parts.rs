@@ -12,6 +12,7 @@ use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Link, LinkSettings, LinkState, Reached, Topology, TopologySettings, WorkQueue};
 use crate::config::{AlertConfig, Config, Sources};
 use crate::ledger::{Ledger, LedgerError, LedgerSettings};
+use crate::opencrvs::events::IdentifierField;
 use crate::opencrvs::{ClientSettings, KeyStore, KeyStoreSettings, TokenExchange};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
@@ -25,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LEDGER_WAIT: Duration = Duration::from_secs(10);
 
 pub(super) fn topology_settings(config: &Config) -> TopologySettings {
-    TopologySettings::new(&config.broker, &config.confirm)
+    TopologySettings::new(&config.broker, &config.confirm, &config.front.wait)
 }
 
 /// The longest time that a message may wait in a queue of ours by design.
@@ -212,4 +213,15 @@ pub(super) fn alerts(config: &Config, ledger: &Ledger, metrics: &Arc<Metrics>) -
         metrics: Arc::clone(metrics),
         rules: AlertRules { interval, call: timeout, most_old: give_up_after, keep: config.retention.sealed },
     })
+}
+
+/// The field that gets an issued ID in the events generation, if one is configured.
+pub(super) fn identifier_field(config: &Config) -> Result<Option<IdentifierField>, Failure> {
+    let (name, url) = match (&config.confirm.identifier_field, &config.opencrvs.country_config_url) {
+        (Some(name), Some(url)) => (name, url),
+        (Some(_) | None, _) => return Ok(None),
+    };
+    let country = client_settings(config, url);
+    let field = IdentifierField::new(&country, name.clone(), config.confirm.field_recheck);
+    Ok(Some(field.context("the country configuration's client")?))
 }

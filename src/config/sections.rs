@@ -14,6 +14,7 @@ use super::forms::{
     Percent, Positive, SecretText, Size, Span, Steps, Switch, Template, Text, WebhookUrl,
 };
 use super::setting::settings;
+use super::waits::Waits;
 use crate::domain::{NegativePolicy, NumberTemplate};
 
 settings! {
@@ -86,6 +87,11 @@ settings! {
         spool: Option<PathBuf>, Optional<Path>, "", ["FRONT_SPOOL"];
         /// Whether registrations of the events generation (OpenCRVS 1.9 and 2.x) are taken; needs the spool.
         events: bool, Switch, "false", ["FRONT_EVENTS"];
+        /// How long OpenCRVS is held for the answer, which it then gets in the request itself; later than that it is 202, as it
+        /// is at once without this. Worker and confirmer are best told the same.
+        wait: Waits, Waits, "", ["FRONT_WAIT"];
+        /// Registrations that are held so at the same time; what is more is answered 202 at once.
+        waiters: u32, Positive<u32>, "1000", ["FRONT_WAITERS"];
         /// How long nothing may move of what is passed on to the country's own service; how long all of it takes is free.
         pass_patience: Duration, Span, "2m", ["FRONT_PASS_PATIENCE"];
         /// Requests that may be passed on at the same time; more are answered 503. Each needs two open files.

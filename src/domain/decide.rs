@@ -52,6 +52,8 @@ pub struct Situation<'a> {
     pub answer: &'a Answer,
     /// What to do with a negative one.
     pub policy: NegativePolicy,
+    /// Whether OpenCRVS was held for the answer, so that it may have been told in the request itself.
+    pub waited: bool,
 }
 
 /// What is to be done.
@@ -65,6 +67,8 @@ pub enum Decision {
     Superseded,
     /// OpenCRVS has moved the record on without us.
     Withdrawn,
+    /// It was told the rejection in the request itself.
+    Told,
     /// It is registered, but under a number that is not ours.
     OtherNumber,
     /// Leave it waiting and tell an operator.
@@ -92,6 +96,7 @@ impl Decision {
             Self::ReadAgain => Course::Later,
             Self::AlreadyConfirmed => Course::End(Event::Confirm, None),
             Self::Superseded => Course::End(Event::Supersede, None),
+            Self::Told => Course::End(Event::Reject, None),
             Self::Withdrawn => {
                 let issued = matches!(answer, Answer::Issued { .. });
                 Course::End(Event::Withdraw, Some(if issued { Cause::OrphanId } else { Cause::MovedOn }))
@@ -116,6 +121,8 @@ pub fn decide(s: &Situation<'_>) -> Decision {
         },
         RecordState::Registered if s.number_there == Some(s.number.as_str()) => Decision::AlreadyConfirmed,
         RecordState::Registered => Decision::OtherNumber,
+        // Whether our answer or the loss of it brought that about, it is what the ID system has said.
+        RecordState::MovedOn if s.waited && matches!(s.answer, Answer::Rejected(_)) => Decision::Told,
         RecordState::BeforeValidation | RecordState::MovedOn => Decision::Withdrawn,
     }
 }
@@ -142,6 +149,7 @@ mod tests {
             number: &number,
             answer,
             policy,
+            waited: false,
         })
     }
 
@@ -177,6 +185,27 @@ mod tests {
     }
 
     #[test]
+    fn a_rejection_that_was_told_inside_the_request_is_the_end_of_it() {
+        let number = RegistrationNumber::parse("2026BXXDBIC").unwrap();
+        let no = Answer::Rejected(Reason { code: ReasonCode::NotEligible, fields: vec![] });
+        let decided = |waited, answer: &Answer| {
+            decide(&Situation {
+                status: RecordState::MovedOn,
+                since: at(1_001),
+                number_there: None,
+                stamp: at(1_000),
+                number: &number,
+                answer,
+                policy: NegativePolicy::Hold,
+                waited,
+            })
+        };
+        assert_eq!(decided(true, &no).course(&no), Course::End(Event::Reject, None));
+        assert_eq!(decided(false, &no), Decision::Withdrawn);
+        assert_eq!(decided(true, &issued()), Decision::Withdrawn, "an issued ID is an alarm all the same");
+    }
+
+    #[test]
     fn a_registered_record_is_ours_only_under_our_number() {
         let theirs = RegistrationNumber::parse("2026OTHER").unwrap();
         let situation = Situation {
@@ -187,6 +216,7 @@ mod tests {
             number: &theirs,
             answer: &Answer::NotAsked,
             policy: NegativePolicy::Hold,
+            waited: false,
         };
         assert_eq!(decide(&situation), Decision::OtherNumber);
         assert_eq!(

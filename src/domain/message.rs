@@ -5,8 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AttemptId, RecordId};
+use super::answer::Reason;
+use super::ids::{AttemptId, RecordId, RegistrationNumber};
 use super::registration::Registration;
+use super::resolve::Label;
 
 /// The version that is written, and the only one that is read.
 pub const MESSAGE_VERSION: u16 = 1;
@@ -44,4 +46,25 @@ pub struct OutcomeMessage {
     pub record: RecordId,
     /// The attempt that was answered.
     pub attempt: AttemptId,
+}
+
+/// resolve → the front whose caller waits: a copy of the answer. That it is lost costs nothing but time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerMessage {
+    /// [`MESSAGE_VERSION`].
+    pub v: u16,
+    /// The record.
+    pub record: RecordId,
+    /// The attempt that was answered.
+    pub attempt: AttemptId,
+    /// The number under which it is registered.
+    pub number: RegistrationNumber,
+    /// The answer's kind.
+    pub answer: Label,
+    /// Why it was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The issued ID, sealed for the record and field `national_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_id: Option<String>,
 }

@@ -2,8 +2,10 @@
 //!
 //! Invariant: no personal data. What a person is called is in the [`View`](super::View), which travels sealed.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::ids::{AttemptId, RecordId, RegistrationNumber, TrackingId};
 
@@ -128,9 +130,25 @@ pub struct Registration {
     pub office: Option<String>,
     /// When the front took it; nothing is written to OpenCRVS too soon after this.
     pub accepted_at: Timestamp,
+    /// How long after that the front holds the caller for the answer; nothing is written to OpenCRVS meanwhile.
+    #[serde(default, rename = "wait_ms", with = "millis", skip_serializing_if = "Duration::is_zero")]
+    pub wait: Duration,
     /// When the token that allows the answer dies (claim `exp`).
     pub token_expires_at: Timestamp,
     /// A number that the country's own handler already gave; adopted if the record has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<RegistrationNumber>,
+}
+
+/// A duration as whole milliseconds.
+mod millis {
+    use super::{Deserialize, Deserializer, Duration, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(wait: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
 }

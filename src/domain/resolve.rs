@@ -4,6 +4,8 @@
 //! the record and pass to its newest attempt, `rejected` belongs to its submission (contract, rule 5). An ID that
 //! cannot reach OpenCRVS any more is refused aloud.
 
+use serde::{Deserialize, Serialize};
+
 use super::attempt::{Cause, Event, State, next};
 use super::registration::EventKind;
 
@@ -17,7 +19,8 @@ pub enum Known {
 }
 
 /// The kind of an attempt's answer, without what it carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Label {
     /// An ID was issued.
     Issued,

@@ -1,16 +1,19 @@
 //! One registration, from the request to the moment when it is safe.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
 
+use super::answer::Caller;
 use super::body::{self, Held};
-use super::handover::hand_over;
+use super::handover::{Safe, hand_over};
 use super::{Front, Refusal};
 use crate::domain::{
     ActionId, AttemptKey, Dialect, EventKind, MESSAGE_VERSION, Registration, RegistrationMessage,
@@ -22,32 +25,63 @@ use crate::seal::Field;
 /// A parse of more than this leaves the runtime's threads to others.
 const LARGE: usize = 256 * 1024;
 
+/// A registration that is safe.
+pub(super) struct Accepted {
+    pub(super) kind: EventKind,
+    /// What its caller is told, where it was held for the answer and that came in time.
+    pub(super) answer: Option<Response>,
+}
+
+impl Accepted {
+    /// The outcome in metrics.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self.answer.as_ref().map(Response::status) {
+            None => "accepted",
+            Some(StatusCode::OK) => "answered",
+            Some(_) => "rejected",
+        }
+    }
+}
+
 pub(super) async fn accept(
     front: &Front,
     memory: &Arc<Semaphore>,
     dialect: Dialect,
     request: Request,
-) -> Result<EventKind, Refusal> {
+) -> Result<Accepted, Refusal> {
     let (parts, mut body) = request.into_parts();
     let taken = take(front, memory, dialect, &parts.headers, &mut body).await;
     if taken.is_err() {
         body::discard(body, front.limits.body_timeout);
     }
     let (token, held) = taken?;
-    let document = parse(held, token.action.clone()).await?;
+    let (document, held) = parse(held, token.action.clone()).await?;
     if document.record != token.record {
         return Err(TokenFault::OtherRecord.into());
     }
-    let message = message(front, document, &token, &parts.headers)?;
+    let mut message = message(front, document, &token, &parts.headers)?;
     let key = &message.registration.key;
     let (record, attempt) = (key.record.clone(), key.id());
     let span = tracing::Span::current();
     span.record("record.id", record.as_str());
     span.record("attempt.id", attempt.to_string());
     let kind = message.registration.kind.clone();
-    hand_over(front, message).await?;
+    // The place is taken before anybody could answer.
+    let expected = front.holding.as_ref().and_then(|holding| {
+        let (place, wait) = holding.expect(&kind, attempt)?;
+        let bundle = (dialect == Dialect::Fhir).then_some(held);
+        Some((holding, Caller { place, dialect, kind: kind.clone(), bundle }, wait))
+    });
+    message.registration.wait = expected.as_ref().map(|(_, _, wait)| *wait).unwrap_or_default();
+    let safe = hand_over(front, message).await?;
     tracing::info!(event.kind = kind.as_str(), record.id = %record, attempt.id = %attempt, "accepted");
-    Ok(kind)
+    let answer = match (expected, safe) {
+        (Some((holding, caller, wait)), Safe::Published(since)) => {
+            holding.tell(&front.sealer, caller, since + wait).await
+        }
+        (Some(_) | None, Safe::Published(_) | Safe::Spooled) => None,
+    };
+    Ok(Accepted { kind, answer })
 }
 
 async fn take(
@@ -71,11 +105,11 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(TokenFault::Missing.into()) }
 }
 
-async fn parse(held: Held, action: Option<ActionId>) -> Result<Document, Refusal> {
+async fn parse(held: Held, action: Option<ActionId>) -> Result<(Document, Held), Refusal> {
     if held.bytes.len() < LARGE {
-        return read(&held.bytes, action.as_ref());
+        return Ok((read(&held.bytes, action.as_ref())?, held));
     }
-    let parsed = tokio::task::spawn_blocking(move || read(&held.bytes, action.as_ref())).await;
+    let parsed = tokio::task::spawn_blocking(move || Ok((read(&held.bytes, action.as_ref())?, held))).await;
     parsed.map_err(|_| Refusal::Internal)?
 }
 
@@ -110,6 +144,7 @@ fn message(
         tracking_id: document.tracking_id,
         office: document.office,
         accepted_at: Timestamp::now(),
+        wait: Duration::ZERO,
         token_expires_at: token.expires_at,
         number: number.and_then(|number| RegistrationNumber::parse(number.trim()).ok()),
     };

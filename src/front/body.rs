@@ -43,7 +43,7 @@ pub(super) async fn read(
     // Without an announcement the longest body is taken for granted: a wait here is back pressure on the caller.
     let wanted = permits(announced.unwrap_or(max)).min(permits(limits.body_memory));
     let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-    let held = Arc::clone(memory).acquire_many_owned(wanted).await.map_err(|_| Refusal::Internal)?;
+    let mut held = Arc::clone(memory).acquire_many_owned(wanted).await.map_err(|_| Refusal::Internal)?;
     let mut bytes = BytesMut::with_capacity(announced.unwrap_or(UNIT));
     while let Some(frame) = timeout(pause, body.frame()).await.map_err(|_| Refusal::BodyStalled { pause })? {
         let Ok(data) = frame.map_err(|_| Refusal::BodyBrokeOff)?.into_data() else { continue };
@@ -52,6 +52,9 @@ pub(super) async fn read(
         }
         bytes.extend_from_slice(&data);
     }
+    // One that is held for its answer holds no more than it is.
+    let excess = held.num_permits().saturating_sub(permits(bytes.len()));
+    drop(held.split(excess));
     Ok(Held { bytes: bytes.freeze(), _memory: held })
 }
 

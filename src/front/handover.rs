@@ -27,31 +27,45 @@ pub(super) enum Fault {
     Json(#[from] serde_json::Error),
 }
 
+/// Where a registration is safe.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Safe {
+    /// The broker has it, and may have had it from this moment on.
+    Published(Instant),
+    /// The spool has it. Nobody is held for the answer of what the broker does not even have.
+    Spooled,
+}
+
 /// Hands over; the acceptance counts from the try that succeeds, because OpenCRVS is answered right after it.
-pub(super) async fn hand_over(front: &Front, mut message: RegistrationMessage) -> Result<(), Refusal> {
+pub(super) async fn hand_over(front: &Front, mut message: RegistrationMessage) -> Result<Safe, Refusal> {
     let fault = match held(front, &mut message).await {
-        Ok(()) => return Ok(()),
+        Ok(since) => return Ok(Safe::Published(since)),
         Err(Fault::Broker(fault)) => fault,
         Err(Fault::Json(_)) => return Err(Refusal::Internal),
     };
     match &front.spool {
-        Some(spool) if can_be_taken_later(&fault) => Ok(spool.store(message).await?),
+        Some(spool) if can_be_taken_later(&fault) => {
+            message.registration.wait = Duration::ZERO;
+            spool.store(message).await?;
+            Ok(Safe::Spooled)
+        }
         Some(_) | None if fault.may_be_stored() => Err(Refusal::Unconfirmed(fault)),
         Some(_) | None => Err(Refusal::BrokerAway),
     }
 }
 
 /// Publishes once it can; tries again only what was certainly not sent, as long as the caller is held.
-async fn held(front: &Front, message: &mut RegistrationMessage) -> Result<(), Fault> {
+async fn held(front: &Front, message: &mut RegistrationMessage) -> Result<Instant, Fault> {
     let mut deadline = Instant::now() + front.limits.hold;
     loop {
         message.registration.accepted_at = Timestamp::now();
+        let since = Instant::now();
         let fault = match publish(&front.publisher, message).await {
             Ok(()) => {
                 if let Some(spool) = &front.spool {
                     spool.broker_took();
                 }
-                return Ok(());
+                return Ok(since);
             }
             Err(Fault::Broker(fault)) => fault,
             Err(fault @ Fault::Json(_)) => return Err(fault),

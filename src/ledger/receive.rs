@@ -109,8 +109,8 @@ impl Ledger {
         }
         sqlx::query(
             "INSERT INTO attempt (attempt_id, record_id, stamp, submission, accepted_at, token_expires_at, \
-             sealed_view, sealed_token, state, recorded_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, (SELECT now_ms FROM clock))",
+             sealed_view, sealed_token, state, wait_ms, recorded_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, (SELECT now_ms FROM clock))",
         )
         .bind(id.to_string())
         .bind(key.record.as_str())
@@ -121,6 +121,7 @@ impl Ledger {
         .bind(sealed_view)
         .bind(sealed_token)
         .bind(state.as_str())
+        .bind(i64::try_from(registration.wait.as_millis()).unwrap_or(i64::MAX))
         .execute(&mut **tx)
         .await?;
         let note = Note {

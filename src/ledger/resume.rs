@@ -127,6 +127,7 @@ fn registration(case: &Case) -> Registration {
         tracking_id: record.tracking_id.clone(),
         office: record.office.clone(),
         accepted_at: attempt.accepted_at,
+        wait: attempt.wait,
         token_expires_at: attempt.token_expires_at,
         number: None,
     }

@@ -1,5 +1,7 @@
 //! Rows of the ledger, read into types that cannot be wrong.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
@@ -60,6 +62,8 @@ pub struct AttemptRow {
     pub submission: u32,
     /// When the front took it.
     pub accepted_at: Timestamp,
+    /// How long after that the front holds the caller for the answer.
+    pub wait: Duration,
     /// When its token dies.
     pub token_expires_at: Timestamp,
     /// The view, sealed; `None` once erased.
@@ -101,6 +105,11 @@ impl RecordRow {
 }
 
 impl AttemptRow {
+    /// How long after its acceptance OpenCRVS may be written to, where that is `confirm_after` for one that nobody waits for.
+    pub fn earliest_write(&self, confirm_after: Duration) -> Duration {
+        self.wait.saturating_add(confirm_after)
+    }
+
     /// When it was last heard of.
     pub fn last_heard(&self) -> Timestamp {
         self.published_at.unwrap_or(self.recorded_at)
@@ -121,7 +130,7 @@ impl Case {
 
 const CASE: &str = "SELECT r.record_id, r.dialect, r.kind, r.tracking_id, r.office, r.number, r.request_id, \
      r.newest_attempt, r.known, r.sealed_id, r.id_kind, r.intent_attempt, r.intent_at, \
-     a.attempt_id, a.stamp, a.submission, a.accepted_at, a.token_expires_at, a.sealed_view, a.sealed_token, \
+     a.attempt_id, a.stamp, a.submission, a.accepted_at, a.wait_ms, a.token_expires_at, a.sealed_view, a.sealed_token, \
      a.state, a.cause, a.answer, a.reason, a.trace, COALESCE(a.recorded_at, a.accepted_at) AS recorded_at, \
      a.published_at, a.sent_at \
      FROM attempt a JOIN record r ON r.record_id = a.record_id WHERE a.attempt_id = $1";
@@ -179,6 +188,10 @@ fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
         stamp: timestamp(row.try_get("stamp")?)?,
         submission: u32::try_from(submission).map_err(|_| LedgerError::Unreadable("submission"))?,
         accepted_at: timestamp(row.try_get("accepted_at")?)?,
+        wait: Duration::from_millis(
+            u64::try_from(row.try_get::<i64, _>("wait_ms")?)
+                .map_err(|_| LedgerError::Unreadable("wait_ms"))?,
+        ),
         token_expires_at: timestamp(row.try_get("token_expires_at")?)?,
         sealed_view: row.try_get("sealed_view")?,
         sealed_token: row.try_get("sealed_token")?,

@@ -7,6 +7,7 @@
 //! Invariant: what is missing or odd in a person's data never refuses a registration; only what no answer could be
 //! given without does.
 
+mod amend;
 mod bundle;
 mod person;
 mod place;
@@ -19,6 +20,7 @@ use crate::domain::{EventKind, RecordId, TrackingId};
 use bundle::Bundle;
 
 pub use super::document::Document;
+pub use amend::{Amendment, amend};
 
 /// The longest text that is read at all.
 const LONGEST: usize = 256;

@@ -63,6 +63,8 @@ pub struct Metrics {
     erased: Counter,
     passed: Counters<1>,
     passing: Gauge,
+    waited: Counters<1>,
+    waiting: Gauge,
     spooled: Counter,
     spool_files: Gauge,
     spool_bytes: Gauge,
@@ -170,6 +172,16 @@ impl Metrics {
                 "Requests that are under way to the country's configuration service",
                 Gauge::default(),
             ),
+            waited: book.enter(
+                names::WAITED,
+                "Callers that were to be held for their answer, by what came of it",
+                Family::default(),
+            ),
+            waiting: book.enter(
+                names::WAITING,
+                "Callers that are held for their answer at this moment",
+                Gauge::default(),
+            ),
             spooled: book.enter(
                 names::SPOOLED,
                 "Registrations that went to the front's disk first",
@@ -204,6 +216,17 @@ impl Metrics {
     /// A request that is not ours was passed on, or could not be.
     pub fn passed(&self, outcome: &'static str) {
         self.passed.get_or_create(&[label(names::OUTCOME, outcome)]).inc();
+    }
+
+    /// So many callers are held for their answer now.
+    pub fn waiting(&self, count: usize) {
+        self.waiting.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// One that was to be held got its `answered`; was `late`; was sent away because the front is `stopped`; or was not
+    /// held because there are enough (`full`) or no copies of answers come (`unheard`).
+    pub fn waited(&self, outcome: &'static str) {
+        self.waited.get_or_create(&[label(names::OUTCOME, outcome)]).inc();
     }
 
     /// How long that answer took.
@@ -394,6 +417,8 @@ mod tests {
         metrics.alert("taken");
         metrics.alerts_given_up(2);
         metrics.passed("answered");
+        metrics.waited("answered");
+        metrics.waiting(2);
         metrics.passing(3);
         metrics.passing(-1);
         metrics.spooled();
@@ -425,6 +450,8 @@ mod tests {
             "nidbridge_alarms_total{cause=\"orphan_id\"} 1",
             "nidbridge_alerts_total{outcome=\"taken\"} 1",
             "nidbridge_alerts_total{outcome=\"given_up\"} 2",
+            "nidbridge_waited_total{outcome=\"answered\"} 1",
+            "nidbridge_waiting 2",
             "nidbridge_passed_total{outcome=\"answered\"} 1",
             "nidbridge_passing 2",
             "nidbridge_spooled_total 1",

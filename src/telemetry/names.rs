@@ -8,6 +8,10 @@ pub const RECEIVED: &str = "nidbridge_received_total";
 pub const PASSED: &str = "nidbridge_passed_total";
 /// Requests that are not ours and that are under way at this moment.
 pub const PASSING: &str = "nidbridge_passing";
+/// Callers that were to be held for their answer, by what came of it.
+pub const WAITED: &str = "nidbridge_waited_total";
+/// Callers that are held at this moment.
+pub const WAITING: &str = "nidbridge_waiting";
 /// How long the front takes to answer.
 pub const HTTP_DURATION: &str = "nidbridge_http_request_duration_seconds";
 /// Messages that a stage has settled.

@@ -8,10 +8,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::settle::Fault;
+use super::settle::{Fault, chain};
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Delay, Outgoing, Publisher, Target, WorkQueue};
-use crate::domain::{Cause, MESSAGE_VERSION, OutcomeMessage, RequestMessage, State};
+use crate::domain::resolve::Label;
+use crate::domain::{AnswerMessage, Cause, MESSAGE_VERSION, OutcomeMessage, RequestMessage, State};
 use crate::ledger::{Case, Ledger};
 
 /// Publishes what an attempt needs next.
@@ -33,8 +34,8 @@ pub struct Queues {
 }
 
 impl NextHop {
-    /// `confirm_after`: how long after the acceptance the first write to OpenCRVS may be; an earlier outcome waits in
-    /// the delay queue of that length.
+    /// `confirm_after`: how long after the acceptance, and after the wait for the answer, the first write to OpenCRVS may be;
+    /// an earlier outcome waits in a delay queue of at least that length.
     pub fn new(ledger: Ledger, publisher: Publisher, confirm_after: Duration, queues: Queues) -> Self {
         Self { ledger, publisher, confirm_after, queues }
     }
@@ -68,17 +69,41 @@ impl NextHop {
     async fn outcome(&self, case: &Case) -> Result<(), Fault> {
         let message =
             OutcomeMessage { v: MESSAGE_VERSION, record: case.record.id.clone(), attempt: case.attempt.id };
-        let to = if self.is_early(case.attempt.accepted_at) {
-            waiting(&self.queues.outcomes, self.confirm_after, Target::outcomes())
-        } else {
+        let left = case.attempt.earliest_write(self.confirm_after).saturating_sub(age(case));
+        let to = if left.is_zero() {
             Target::outcomes()
+        } else {
+            // Not less than what is left: an outcome that comes too early would have to wait again.
+            waiting(&self.queues.outcomes, left.max(self.confirm_after), Target::outcomes())
         };
-        self.publish(case, &to, "outcome.v1", &message).await
+        // Side by side: the copy may be lost, and must not hold up what it is a copy of.
+        let (published, ()) =
+            tokio::join!(self.publish(case, &to, "outcome.v1", &message), self.tell_front(case));
+        published
     }
 
-    fn is_early(&self, accepted_at: Timestamp) -> bool {
-        let age = Timestamp::now().duration_since(accepted_at);
-        Duration::try_from(age).is_ok_and(|age| age < self.confirm_after)
+    /// Sends a copy of the answer to the front whose caller still waits for it. Nothing depends on it.
+    async fn tell_front(&self, case: &Case) {
+        if age(case) >= case.attempt.wait {
+            return;
+        }
+        let (Some(number), Some(answer)) = (case.record.number.clone(), case.attempt.answer) else { return };
+        let message = AnswerMessage {
+            v: MESSAGE_VERSION,
+            record: case.record.id.clone(),
+            attempt: case.attempt.id,
+            number,
+            answer,
+            reason: case.attempt.reason.clone(),
+            sealed_id: case.record.sealed_id.clone().filter(|_| answer == Label::Issued),
+        };
+        let told = match outgoing(case, "answer.v1", &message) {
+            Ok(outgoing) => self.publisher.publish(&Target::answers(), outgoing).await.map_err(Fault::from),
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = told {
+            tracing::debug!(record.id = %case.record.id, error = %chain(&fault), "no front got the answer's copy");
+        }
     }
 
     async fn publish<M: Serialize>(
@@ -88,18 +113,26 @@ impl NextHop {
         kind: &'static str,
         message: &M,
     ) -> Result<(), Fault> {
-        let body = serde_json::to_vec(message).map_err(|_| Fault::Message(Cause::Internal))?;
-        let outgoing = Outgoing {
-            id: case.attempt.id.to_string(),
-            kind,
-            content_type: "application/json",
-            correlation_id: Some(case.record.id.to_string()),
-            headers: BTreeMap::new(),
-            body,
-        };
-        self.publisher.publish(to, outgoing).await?;
+        self.publisher.publish(to, outgoing(case, kind, message)?).await?;
         Ok(self.ledger.published(case.attempt.id).await?)
     }
+}
+
+fn outgoing<M: Serialize>(case: &Case, kind: &'static str, message: &M) -> Result<Outgoing, Fault> {
+    let body = serde_json::to_vec(message).map_err(|_| Fault::Message(Cause::Internal))?;
+    Ok(Outgoing {
+        id: case.attempt.id.to_string(),
+        kind,
+        content_type: "application/json",
+        correlation_id: Some(case.record.id.to_string()),
+        headers: BTreeMap::new(),
+        body,
+    })
+}
+
+/// Since the acceptance. A clock that runs behind the front's makes it nothing.
+fn age(case: &Case) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(case.attempt.accepted_at)).unwrap_or_default()
 }
 
 fn request_message(case: &Case) -> RequestMessage {

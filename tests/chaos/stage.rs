@@ -209,6 +209,7 @@ fn nothing() -> TopologySettings {
     TopologySettings {
         retry_steps: Vec::new(),
         confirm_after: Duration::ZERO,
+        waits: Vec::new(),
         max_length: 0,
         delivery_limit: 0,
     }

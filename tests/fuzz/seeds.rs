@@ -184,6 +184,7 @@ fn files() -> Vec<Vec<u8>> {
         tracking_id,
         office: Some("CRVS_OFFICE_1".to_owned()),
         accepted_at: stamp,
+        wait: std::time::Duration::ZERO,
         token_expires_at: stamp,
         number: None,
     };

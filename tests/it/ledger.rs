@@ -29,6 +29,7 @@ fn registration(record: &str, minute: i64, kind: EventKind) -> Registration {
         tracking_id: TrackingId::parse(&tracking).unwrap(),
         office: None,
         accepted_at: stamp,
+        wait: Duration::ZERO,
         token_expires_at: stamp + SignedDuration::from_hours(168),
         number: None,
     }

@@ -36,3 +36,4 @@ mod sweep;
 mod tokens;
 mod traces;
 mod vendor;
+mod waiting;

@@ -79,6 +79,7 @@ pub async fn run(args: NidArgs, stop: CancellationToken) -> NidState {
     let nothing = TopologySettings {
         retry_steps: Vec::new(),
         confirm_after: Duration::ZERO,
+        waits: Vec::new(),
         max_length: 0,
         delivery_limit: 0,
     };

@@ -43,6 +43,8 @@ pub struct RunOptions {
     pub mix: Mix,
     /// The share of first submissions whose answer is lost on the way.
     pub lost_answers: f64,
+    /// Whether a refusal that is to be lost is lost as well, and not only what was accepted.
+    pub lost_refusals: bool,
     /// The share of records that came back which the registrar corrects and submits again.
     pub resubmit: f64,
     /// How long a registrar takes for that.
@@ -64,6 +66,7 @@ impl RunOptions {
             in_flight: 32,
             mix: Mix::default(),
             lost_answers: 0.08,
+            lost_refusals: false,
             resubmit: 0.9,
             resubmit_after: Duration::from_millis(500),
             attempts: 5,
@@ -137,7 +140,8 @@ impl Family {
         let (seed, index) = (self.options.seed, self.declaration.index);
         let lose_answer = Lot::LostAnswer.place(seed, index) < self.options.lost_answers;
         let patient = Lot::Resubmission.place(seed, index) < self.options.resubmit;
-        let mut submit = SubmitOptions { lose_answer, ..SubmitOptions::default() };
+        let lose_refusal = lose_answer && self.options.lost_refusals;
+        let mut submit = SubmitOptions { lose_answer, lose_refusal, ..SubmitOptions::default() };
         let mut permit = Some(permit);
         for attempt in 1..=self.options.attempts.max(1) {
             let is_event = match self.options.generations {

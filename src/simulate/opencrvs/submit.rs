@@ -22,12 +22,25 @@ pub struct SubmitOptions {
     pub corrected: Option<String>,
     /// The answer is lost on the way: core takes what was accepted for a failure.
     pub lose_answer: bool,
+    /// So is a refusal.
+    pub lose_refusal: bool,
     /// `Task.lastModified`, instead of now; moved on if the record has a later row.
     pub at: Option<Timestamp>,
     /// A token to send instead of the record's own.
     pub token: Option<String>,
     /// How long the caller waits for the answer; core itself waits for ever.
     pub patience: Option<Duration>,
+}
+
+impl SubmitOptions {
+    /// Whether this answer does not arrive.
+    pub(super) fn loses(&self, wire: &Wire) -> bool {
+        match wire {
+            Wire::Status(_) if wire.is_success() => self.lose_answer,
+            Wire::Status(_) => self.lose_refusal,
+            Wire::Broken(_) => false,
+        }
+    }
 }
 
 /// What came of a submission.
@@ -92,8 +105,8 @@ impl OpencrvsSim {
         if let Some(name) = &options.corrected {
             correct_name(&mut bundle, name);
         }
-        let token = match options.token {
-            Some(token) => token,
+        let token = match &options.token {
+            Some(token) => token.clone(),
             None => self.core.mint(&self.core.record_claims(&opened.registrar, &subject.record))?,
         };
         self.core.with_book(|book| {
@@ -107,7 +120,7 @@ impl OpencrvsSim {
                 .unwrap_or_else(|_| Wire::Broken("the caller did not wait any longer".to_owned())),
             None => call.await,
         };
-        let lost = options.lose_answer && wire.is_success();
+        let lost = options.loses(&wire);
         let status = self.core.with_book(|book| {
             book.close(&subject.record, &opened, wire.clone(), lost, Timestamp::now());
             book.record(&subject.record).map_or(Status::Rejected, super::Record::status)

@@ -154,6 +154,7 @@ pub fn quick() -> TopologySettings {
     TopologySettings {
         retry_steps: vec![Duration::from_millis(100), Duration::from_millis(400)],
         confirm_after: Duration::from_millis(200),
+        waits: Vec::new(),
         max_length: 100_000,
         delivery_limit: 50,
     }

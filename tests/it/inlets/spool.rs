@@ -35,8 +35,8 @@ fn message() -> impl Strategy<Value = RegistrationMessage> {
         ".{0,60}",
         ".{0,60}",
     );
-    (key, rest, stamp(), stamp()).prop_map(
-        |((dialect, record, stamp), rest, accepted_at, token_expires_at)| {
+    (key, rest, stamp(), stamp(), 0_u64..60_000).prop_map(
+        |((dialect, record, stamp), rest, accepted_at, token_expires_at, wait_ms)| {
             let (kind, tracking_id, office, number, sealed_view, sealed_token) = rest;
             let record = RecordId::parse(&record).unwrap();
             let registration = Registration {
@@ -45,6 +45,7 @@ fn message() -> impl Strategy<Value = RegistrationMessage> {
                 tracking_id: TrackingId::parse(&tracking_id).unwrap(),
                 office,
                 accepted_at,
+                wait: std::time::Duration::from_millis(wait_ms),
                 token_expires_at,
                 number: number.map(|number| RegistrationNumber::parse(&number).unwrap()),
             };

@@ -184,6 +184,7 @@ fn read(
         number: &VALUES.number,
         answer,
         policy: scope.policy,
+        waited: false,
     });
     match decision.course(answer) {
         Course::Write => {

@@ -86,7 +86,7 @@ impl Book {
         &mut self,
         id: &str,
         requested: &Requested,
-        (wire, read): (Wire, Option<String>),
+        (wire, read): (Wire, Option<Inline>),
         lost: bool,
         now: Timestamp,
     ) {
@@ -106,16 +106,13 @@ impl Book {
         match (status, read) {
             // The document as it was before the trigger is indexed now, whatever has come since.
             (Some(202), _) => file.stale_index = answered,
-            (Some(200), Some(number)) if !answered => {
-                file.answer(
-                    "Accepted",
-                    &requested.action,
-                    &registrar,
-                    now,
-                    json!({ "registrationNumber": number }),
-                );
-                record.numbers.push(number);
-                record.enter(Status::Registered, now);
+            (Some(200), Some(inline)) if !answered => {
+                let more = json!({
+                    "registrationNumber": inline.confirmation.number, "declaration": inline.declaration,
+                });
+                file.answer("Accepted", &requested.action, &registrar, now, more);
+                file.undefined.extend(inline.undefined);
+                self.confirm(id, inline.confirmation, now);
             }
             (Some(200), Some(_)) => {}
             (Some(400), _) if !answered => {
@@ -227,6 +224,14 @@ impl Book {
             },
         )
     }
+}
+
+/// What a trigger was answered that is accepted within its request.
+pub(super) struct Inline {
+    pub(super) confirmation: Confirmation,
+    pub(super) declaration: Map<String, Value>,
+    /// The fields that the country's forms do not define.
+    pub(super) undefined: Vec<String>,
 }
 
 impl EventFile {

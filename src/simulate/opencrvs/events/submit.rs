@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use url::Url;
 
+use super::actions::{IDENTIFIER, Inline};
 use super::document;
-use crate::simulate::opencrvs::book::Subject;
+use crate::simulate::opencrvs::book::{Confirmation, Subject};
 use crate::simulate::opencrvs::keys::TokenHash;
 use crate::simulate::opencrvs::record::{Record, Status, Wire};
 use crate::simulate::opencrvs::{OpencrvsSim, SimulateError, SubmitOptions, SubmitOutcome, caller};
@@ -38,8 +39,8 @@ impl OpencrvsSim {
         let Some(requested) = requested else {
             return Ok(self.outcome(id, String::new(), Wire::Status(409), true));
         };
-        let token = match options.token {
-            Some(token) => token,
+        let token = match &options.token {
+            Some(token) => token.clone(),
             None => {
                 let claims = self.core.action_claims(&requested.opened.registrar, id, &requested.action);
                 self.core.mint(&claims)?
@@ -55,8 +56,8 @@ impl OpencrvsSim {
             }),
             None => call.await,
         };
-        let lost = options.lose_answer && wire.is_success();
-        let read = number(&body);
+        let lost = options.loses(&wire);
+        let read = self.inline(&body);
         self.core.with_book(|book| {
             book.triggered(id, &requested, (wire.clone(), read), lost, Timestamp::now());
         });
@@ -67,15 +68,27 @@ impl OpencrvsSim {
         let status = self.record(record).as_ref().map_or(Status::Declared, Record::status);
         SubmitOutcome { record: record.to_owned(), stamp, wire, arrived, status }
     }
-}
 
-/// How core (up to 1.9.12, the strictest) reads the body of a 200: these members and no others.
-fn number(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let known = ["registrationNumber", "declaration", "annotation"];
-    let members = body.as_object()?;
-    if members.keys().any(|name| !known.contains(&name.as_str())) {
-        return None;
+    /// How core (up to 1.9.12, the strictest) reads the body of a 200: these members and no others.
+    fn inline(&self, body: &[u8]) -> Option<Inline> {
+        let body: Value = serde_json::from_slice(body).ok()?;
+        let known = ["registrationNumber", "declaration", "annotation"];
+        let members = body.as_object()?;
+        if members.keys().any(|name| !known.contains(&name.as_str())) {
+            return None;
+        }
+        let number = members.get("registrationNumber")?.as_str()?.to_owned();
+        let declaration = members.get("declaration").and_then(Value::as_object).cloned().unwrap_or_default();
+        let defined = self.core.defined();
+        let undefined = declaration.keys().filter(|field| !defined.contains(*field)).cloned().collect();
+        let id = declaration.get(IDENTIFIER).and_then(Value::as_str);
+        let confirmation = Confirmation {
+            number,
+            identifiers: id.map(|id| ("NATIONAL_ID".to_owned(), id.to_owned())).into_iter().collect(),
+            comment: None,
+            token: TokenHash::default(),
+            fault: None,
+        };
+        Some(Inline { confirmation, declaration, undefined })
     }
-    members.get("registrationNumber")?.as_str().map(str::to_owned)
 }

@@ -1,0 +1,130 @@
+//! The bundle with its answer in it: the registration number in Task and Patient, and the issued ID.
+//!
+//! Wire source: what `confirmRegistration` itself makes of a record (workflow service, v1.7.0–v1.9.15). Core reads
+//! no body of a 2xx; a country's handler that forwards to us does.
+//!
+//! Invariant: what is not amended is given back as it came, byte by byte.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::bundle::Bundle;
+use super::text;
+use crate::domain::{EventKind, NationalId, RegistrationNumber};
+
+/// A resource that is longer is not one that we write into.
+const LONGEST: usize = 4 * 1024 * 1024;
+
+/// What is put into a bundle.
+#[derive(Debug)]
+pub struct Amendment {
+    /// What was registered.
+    pub kind: EventKind,
+    /// Under which number.
+    pub number: RegistrationNumber,
+    /// The issued ID and its type; only a birth takes one.
+    pub identifier: Option<(String, NationalId)>,
+}
+
+#[derive(Deserialize)]
+struct Outer<'a> {
+    #[serde(borrow)]
+    entry: Vec<Entry<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Entry<'a> {
+    #[serde(borrow)]
+    resource: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "resourceType")]
+    kind: String,
+    #[serde(default)]
+    id: Option<String>,
+}
+
+/// The bundle with the amendment in it; nothing if it is not the bundle of a record.
+pub fn amend(body: &[u8], amendment: &Amendment) -> Option<Vec<u8>> {
+    let document = std::str::from_utf8(body).ok()?;
+    let people = people(body, &amendment.kind)?;
+    let outer: Outer<'_> = serde_json::from_str(document).ok()?;
+    let mut amended = String::with_capacity(document.len() + 1024);
+    let (mut copied, mut task) = (0, false);
+    for entry in outer.entry {
+        let raw = entry.resource.get();
+        let Ok(head) = serde_json::from_str::<Head>(raw) else { continue };
+        let is_first_task = head.kind == "Task" && !task;
+        let is_ours = head.kind == "Patient" && head.id.is_some_and(|id| people.contains(&id));
+        if !(is_first_task || is_ours) || raw.len() > LONGEST {
+            continue;
+        }
+        let mut resource: Value = serde_json::from_str(raw).ok()?;
+        if is_first_task {
+            task = true;
+            number_task(&mut resource, amendment);
+        } else {
+            number_patient(&mut resource, amendment);
+        }
+        // The raw text is a part of the document, so where it begins there is known.
+        let begins = (raw.as_ptr() as usize).checked_sub(document.as_ptr() as usize)?;
+        amended.push_str(document.get(copied..begins)?);
+        amended.push_str(&resource.to_string());
+        copied = begins + raw.len();
+    }
+    amended.push_str(document.get(copied..)?);
+    task.then(|| amended.into_bytes())
+}
+
+/// Whom the event is about.
+fn people(body: &[u8], kind: &EventKind) -> Option<Vec<String>> {
+    let bundle = Bundle::read(body).ok()?;
+    let composition = bundle.first("Composition")?;
+    let sections: &[&str] = match kind {
+        EventKind::Birth => &["child-details"],
+        EventKind::Death => &["deceased-details"],
+        EventKind::Marriage => &["bride-details", "groom-details"],
+        EventKind::Other(_) => &[],
+    };
+    let ids = sections.iter().filter_map(|code| text(bundle.section(composition, code)?, "/id"));
+    Some(ids.map(str::to_owned).collect())
+}
+
+fn number_task(task: &mut Value, amendment: &Amendment) {
+    let system = format!("http://opencrvs.org/specs/id/{}-registration-number", amendment.kind.as_str());
+    let identifier = json!({ "system": system, "value": amendment.number.as_str() });
+    put(task, identifier, |known| known.get("system") == Some(&Value::from(system.as_str())));
+}
+
+fn number_patient(patient: &mut Value, amendment: &Amendment) {
+    let kind = amendment.kind.as_str().to_uppercase();
+    let number = (format!("{kind}_REGISTRATION_NUMBER"), amendment.number.as_str());
+    let id = match &amendment.identifier {
+        Some((kind, id)) if amendment.kind == EventKind::Birth => Some((kind.clone(), id.expose())),
+        Some(_) | None => None,
+    };
+    for (code, value) in std::iter::once(number).chain(id) {
+        let coding = json!([{ "system": "http://opencrvs.org/specs/identifier-type", "code": code }]);
+        let identifier = json!({ "type": { "coding": coding }, "value": value });
+        put(patient, identifier, |known| {
+            known.get("type").is_some_and(|concept| super::codes(concept).any(|one| one == code))
+        });
+    }
+}
+
+/// Puts an identifier in the place of the one that it is, or at the end.
+fn put(resource: &mut Value, identifier: Value, same: impl Fn(&Value) -> bool) {
+    let Some(members) = resource.as_object_mut() else { return };
+    let known = members.entry("identifier").or_insert_with(|| json!([]));
+    if !known.is_array() {
+        *known = json!([]);
+    }
+    let Some(known) = known.as_array_mut() else { return };
+    match known.iter_mut().find(|one| same(one)) {
+        Some(one) => *one = identifier,
+        None => known.push(identifier),
+    }
+}

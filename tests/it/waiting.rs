@@ -1,0 +1,156 @@
+//! OpenCRVS is held for the answer, and gets it inside the request where it comes in time (`FRONT_WAIT`).
+//!
+//! Whatever the HTTP answer was, and whether or not it arrived: the record ends as the ID system said, by one confirm.
+
+mod bounds;
+mod load;
+
+use std::time::Duration;
+
+use nidbridge::simulate::nid::Final;
+use nidbridge::simulate::opencrvs::{Status, SubmitOptions, Wire};
+use nidbridge::simulate::population::Kind;
+use serde_json::Value;
+
+use crate::front::wire::{event_taken_down, send, taken_down};
+use crate::harness::ledgers::Engine;
+use crate::harness::world::{World, request_of};
+use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
+
+on_both_ledgers![
+    an_answer_in_time_is_the_answer_to_the_request,
+    a_rejection_in_time_rejects_the_record_in_both_generations,
+];
+
+/// All roles, which hold births and deaths so long.
+pub(super) async fn world(engine: Engine, wait: &str, settings: &[(&str, &str)]) -> World {
+    let mut all = vec![("FRONT_WAIT", wait)];
+    all.extend(settings);
+    crate::events::world(engine, &all).await
+}
+
+async fn an_answer_in_time_is_the_answer_to_the_request(engine: Engine) {
+    let world = world(engine, "birth=20s,death=20s", &[]).await;
+    for kind in [Kind::Birth, Kind::Death] {
+        let [fhir, event] = <[_; 2]>::try_from(people(kind, 2, kind as u64 + 211)).unwrap();
+        let sent = taken_down(&world, &fhir).await;
+        let answer = send(&world.front, &sent).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(world.opencrvs.record(&fhir.record).unwrap().confirms.len(), 0, "inside its request");
+        let number = number_of(&fhir.tracking_id);
+        let bundle: Value = serde_json::from_str(&answer.body).unwrap();
+        amended(&bundle, kind, &number);
+        ends_as(&world, &fhir.record, Status::Registered).await;
+        let record = world.opencrvs.record(&fhir.record).unwrap();
+        assert_eq!((record.confirms.len(), &record.numbers[0]), (1, &number));
+        stands_as(&world, &fhir.record, "confirmed").await;
+
+        let answer = send(&world.front, &event_taken_down(&world, &event).await).await;
+        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        let mut expected = serde_json::json!({ "registrationNumber": number_of(&event.tracking_id) });
+        if kind == Kind::Birth {
+            expected["declaration"] = serde_json::json!({ "child.nid": issued_to(&world, &event.record) });
+        }
+        assert_eq!((answer.status, body), (200, expected), "nothing else may be in it");
+        stands_as(&world, &event.record, "confirmed").await;
+    }
+    assert_eq!(world.metric("front", "nidbridge_waited_total", "answered"), 4.0);
+    assert_eq!(world.metric("front", "nidbridge_waiting", ""), 0.0);
+}
+
+async fn a_rejection_in_time_rejects_the_record_in_both_generations(engine: Engine) {
+    let world = world(engine, "20s", &[]).await;
+    for generation in ["fhir", "events"] {
+        let family = people(Kind::Birth, 1, 223 + generation.len() as u64).remove(0);
+        let request = request_of(&family.record, "birth");
+        world.nid.will_answer(&request, Final::Rejected("invalid_data"));
+        let submit = async |options| match generation {
+            "fhir" => world.opencrvs.submit(&family, &world.front, options).await.unwrap(),
+            _ => world.opencrvs.submit_event(&family, &world.front, options).await.unwrap(),
+        };
+        let refused = submit(SubmitOptions::default()).await;
+        let status = if generation == "fhir" { 422 } else { 400 };
+        assert_eq!((refused.wire, refused.status), (Wire::Status(status), Status::Rejected));
+        stands_as(&world, &family.record, "rejected").await;
+        assert_eq!(world.metric("confirmer", "nidbridge_alarms_total", ""), 0.0, "nobody has to look at it");
+        world.nid.will_answer(&request, Final::Issued(format!("98765432{}", generation.len())));
+        let corrected = Some("Corrected".to_owned());
+        let accepted = submit(SubmitOptions { corrected, ..SubmitOptions::default() }).await;
+        assert_eq!(accepted.wire, Wire::Status(200));
+        ends_as(&world, &family.record, Status::Registered).await;
+        stands_as(&world, &family.record, "confirmed").await;
+        assert_eq!(world.opencrvs.record(&family.record).unwrap().confirms.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_forwards_to_us_reads_why_it_was_rejected() {
+    let world = world(Engine::Sqlite, "20s", &[]).await;
+    let family = people(Kind::Birth, 1, 227).remove(0);
+    world.nid.will_answer(&request_of(&family.record, "birth"), Final::Rejected("missing_data"));
+    let answer = send(&world.front, &taken_down(&world, &family).await).await;
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((answer.status, &body["statusCode"]), (422, &Value::from(422)));
+    assert!(body["msg"].as_str().unwrap().contains("missing_data"), "{body}");
+    assert_eq!(body["msg"], body["message"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_said_is_left_to_the_confirmer() {
+    let policy = [("CONFIRM_NEGATIVE", "confirm_with_comment")];
+    let world = world(Engine::Sqlite, "3s", &policy).await;
+    let [registered, event] = <[_; 2]>::try_from(people(Kind::Birth, 2, 229)).unwrap();
+    // The country wants it registered all the same, so nothing may reject it.
+    world.nid.will_answer(&request_of(&registered.record, "birth"), Final::Rejected("policy"));
+    let accepted = world.opencrvs.submit(&registered, &world.front, SubmitOptions::default()).await.unwrap();
+    assert_eq!(accepted.wire, Wire::Status(202));
+    ends_as(&world, &registered.record, Status::Registered).await;
+    // Nor may an ID go into a field that the forms do not define.
+    world.opencrvs.define_fields(&["child.other"]);
+    let accepted = world.opencrvs.submit_event(&event, &world.front, SubmitOptions::default()).await.unwrap();
+    assert_eq!(accepted.wire, Wire::Status(202));
+    stands_as(&world, &event.record, "parked").await;
+    assert_eq!(world.opencrvs.events_tally().poisoned, 0);
+}
+
+/// The number and, of a birth, an ID are in the Task and in the person of the event, once each.
+fn amended(bundle: &Value, kind: Kind, number: &str) {
+    let resources: Vec<&Value> =
+        bundle["entry"].as_array().unwrap().iter().map(|entry| &entry["resource"]).collect();
+    let of = |resource: &&&Value, name: &str| resource["resourceType"] == name;
+    let task = resources.iter().find(|resource| of(resource, "Task")).unwrap();
+    let system = format!("http://opencrvs.org/specs/id/{}-registration-number", kind.name());
+    let numbers: Vec<&Value> = task["identifier"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|identifier| identifier["system"] == system)
+        .collect();
+    assert_eq!(numbers, [&serde_json::json!({ "system": system, "value": number })]);
+    let typed = |code: &str| -> Vec<Value> {
+        let patients = resources.iter().filter(|resource| of(resource, "Patient"));
+        let identifiers = patients.filter_map(|patient| patient["identifier"].as_array()).flatten();
+        let typed = identifiers.filter(|identifier| identifier["type"]["coding"][0]["code"] == code);
+        typed.map(|identifier| identifier["value"].clone()).collect()
+    };
+    let registered = format!("{}_REGISTRATION_NUMBER", kind.name().to_uppercase());
+    assert_eq!(typed(&registered), [Value::from(number)]);
+    if kind == Kind::Birth {
+        assert!(typed("NATIONAL_ID").iter().any(|id| id.as_str().is_some_and(|id| !id.is_empty())));
+    }
+}
+
+/// The ID that the ID system has issued for a birth.
+fn issued_to(world: &World, record: &str) -> String {
+    match world.nid.state().finals.get(&request_of(record, "birth")) {
+        Some(Final::Issued(id)) => id.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn number_of(tracking_id: &str) -> String {
+    format!("{}{tracking_id}", jiff::Timestamp::now().strftime("%Y"))
+}
+
+/// How long a caller is answered in that is not held.
+pub(super) const AT_ONCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,118 @@
+//! Who waits is bounded, waits no longer than it helps, and keeps nobody from stopping.
+
+use std::time::{Duration, Instant};
+
+use nidbridge::simulate::opencrvs::{Status, SubmitOptions, SubmitOutcome, Wire};
+use nidbridge::simulate::population::{Declaration, Kind};
+use tokio::task::JoinSet;
+
+use super::{AT_ONCE, world};
+use crate::harness::eventually;
+use crate::harness::ledgers::Engine;
+use crate::harness::world::{SOON, World};
+use crate::pipeline::{ends_as, people, stands_as};
+
+/// Longer than any of these stories takes.
+const FOR_EVER: &str = "60s";
+
+/// Submits all of them side by side.
+fn submit_all(world: &World, families: &[Declaration]) -> JoinSet<SubmitOutcome> {
+    let mut callers = JoinSet::new();
+    for family in families {
+        let (opencrvs, front, family) = (world.opencrvs.clone(), world.front.clone(), family.clone());
+        callers
+            .spawn(async move { opencrvs.submit(&family, &front, SubmitOptions::default()).await.unwrap() });
+    }
+    callers
+}
+
+async fn waiting(world: &World, count: u32) {
+    eventually(SOON, &format!("{count} wait"), async || {
+        (world.metric("front", "nidbridge_waiting", "") == f64::from(count)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_wait_than_may() {
+    let world = world(Engine::Sqlite, FOR_EVER, &[("FRONT_WAITERS", "3")]).await;
+    world.nid.hold();
+    let families = people(Kind::Birth, 8, 233);
+    let begun = Instant::now();
+    let mut callers = submit_all(&world, &families);
+    waiting(&world, 3).await;
+    for _ in 0..5 {
+        assert_eq!(callers.join_next().await.unwrap().unwrap().wire, Wire::Status(202));
+    }
+    assert!(begun.elapsed() < AT_ONCE);
+    assert_eq!(world.metric("front", "nidbridge_waited_total", "full"), 5.0);
+    world.nid.release();
+    while let Some(caller) = callers.join_next().await {
+        assert_eq!(caller.unwrap().wire, Wire::Status(200));
+    }
+    for family in &families {
+        stands_as(&world, &family.record, "answered").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_that_stops_sends_its_callers_away_with_a_202_and_nothing_is_lost() {
+    let mut world = world(Engine::Sqlite, "10s", &[]).await;
+    world.nid.hold();
+    let families = people(Kind::Birth, 4, 239);
+    let mut callers = submit_all(&world, &families);
+    waiting(&world, 4).await;
+    let begun = Instant::now();
+    assert_eq!(world.terminate("front").await, Some(0));
+    while let Some(caller) = callers.join_next().await {
+        assert_eq!(caller.unwrap().wire, Wire::Status(202));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "nobody waited for what cannot come any more");
+    world.nid.release();
+    for family in &families {
+        ends_as(&world, &family.record, Status::Registered).await;
+        assert_eq!(world.opencrvs.record(&family.record).unwrap().confirms.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_goes_away_leaves_nothing_behind() {
+    let world = world(Engine::Sqlite, FOR_EVER, &[]).await;
+    world.nid.hold();
+    let family = people(Kind::Birth, 1, 241).remove(0);
+    let patience = Some(Duration::from_secs(3));
+    let gone = SubmitOptions { patience, ..SubmitOptions::default() };
+    let left = world.opencrvs.submit(&family, &world.front, gone).await.unwrap();
+    assert!(matches!(left.wire, Wire::Broken(_)));
+    eventually(SOON, "its registration is in the ledger", async || {
+        let standings = world.ledger.standings().await.ok()?;
+        standings.iter().any(|one| one.record.as_str() == family.record).then_some(())
+    })
+    .await;
+    waiting(&world, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_heard_again_after_the_broker_was_away() {
+    let mut world = crate::events::world(Engine::Sqlite, &[]).await;
+    world.terminate("front").await;
+    let proxy = world.proxy_before_broker("front").await;
+    world.set("FRONT_WAIT", "20s");
+    world.start("front");
+    world.ready("front").await;
+    let mut families = people(Kind::Birth, 30, 251).into_iter();
+    heard(&world, &mut families).await;
+    proxy.cut();
+    heard(&world, &mut families).await;
+}
+
+/// Registers one after the other until one gets its answer in its request.
+async fn heard(world: &World, families: &mut impl Iterator<Item = Declaration>) {
+    let families = std::sync::Mutex::new(families);
+    eventually(SOON, "a registration is answered in its request", async || {
+        let family = families.lock().unwrap().next().expect("another family");
+        let outcome = world.opencrvs.submit(&family, &world.front, SubmitOptions::default()).await.unwrap();
+        (outcome.wire == Wire::Status(200)).then_some(())
+    })
+    .await;
+}
