@@ -123,10 +123,12 @@ pub fn shares(generations: Generations) -> Vec<Share> {
     ];
     let fetch = [Fault::Http(503), Fault::Hang, Fault::CutBefore, Fault::TruncatedBefore];
     let key = [Fault::Http(503), Fault::NotJson, Fault::TruncatedBefore];
+    // Either generation has half the calls where there are both, and each kind is to be met all the same.
+    let of_writes = if generations == Generations::Mixed { 0.02 } else { 0.012 };
     let share = |calls, of: f64| move |fault: &Fault| Share::of(calls, *fault, of);
     let fhir =
-        write.iter().map(share(Calls::Confirm, 0.012)).chain(fetch.iter().map(share(Calls::Fetch, 0.01)));
-    let events = write.iter().map(share(Calls::Action, 0.012));
+        write.iter().map(share(Calls::Confirm, of_writes)).chain(fetch.iter().map(share(Calls::Fetch, 0.01)));
+    let events = write.iter().map(share(Calls::Action, of_writes));
     let of_both = key.iter().map(share(Calls::Key, 0.1));
     match generations {
         Generations::Fhir => fhir.chain(of_both).collect(),

@@ -103,6 +103,11 @@ async fn answers_are_heard_again_after_the_broker_was_away() {
     let mut families = people(Kind::Birth, 30, 251).into_iter();
     heard(&world, &mut families).await;
     proxy.cut();
+    eventually(SOON, "the front has lost the broker", async || {
+        (world.metric("front", "nidbridge_broker_connected", "") == 0.0).then_some(())
+    })
+    .await;
+    proxy.restore();
     heard(&world, &mut families).await;
 }
 

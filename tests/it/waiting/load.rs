@@ -35,6 +35,7 @@ async fn five_hundred_end_as_the_id_system_said_whatever_became_of_their_http_an
         mix: Mix { deaths: 0.2, marriages: 0.1, ..Mix::default() },
         lost_answers: 0.1,
         lost_refusals: true,
+        resubmit: 1.0,
         seed: 257,
         ..RunOptions::to(world.front.clone())
     };
