@@ -15,6 +15,7 @@ mod waits;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -35,6 +36,9 @@ mod tests;
 
 use reader::Reader;
 use setting::Setting;
+
+/// `proxy_read_timeout` of deploy/nginx.
+const PROXY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// All settings of a process.
 #[derive(Debug, Clone)]
@@ -131,6 +135,7 @@ pub fn load(sources: &Sources, part: Part) -> Result<Loaded, Faults> {
         Some(config) if faults.is_empty() => {
             let mut warnings = near_misses(&sources.environment, &known);
             warnings.extend(empties(&sources.environment, &known, &shown));
+            warnings.extend(config.oddities());
             Ok(Loaded { config, shown, warnings })
         }
         Some(_) | None => Err(Faults(faults)),
@@ -194,6 +199,21 @@ impl Config {
             telemetry: telemetry?,
             admin: admin?,
         })
+    }
+
+    /// What is allowed between settings, and seldom meant.
+    fn oddities(&self) -> Vec<String> {
+        let mut odd = Vec::new();
+        if let Some(wait) = self.front.wait.longest()
+            && wait + self.front.hold >= PROXY_PATIENCE
+        {
+            odd.push(format!(
+                "FRONT_WAIT ({wait:?}) and FRONT_HOLD ({:?}) together are not below {PROXY_PATIENCE:?}, after which the nginx \
+                 that is shipped asks another front: raise its proxy_read_timeout as well",
+                self.front.hold
+            ));
+        }
+        odd
     }
 
     /// What must hold between settings.

@@ -41,6 +41,9 @@ pub struct DemoArgs {
     /// Of which generation of OpenCRVS the records are.
     #[arg(long, value_enum, default_value_t)]
     pub opencrvs: Generations,
+    /// Hold OpenCRVS for the answer, as `FRONT_WAIT` does: 3s, or birth=3s,death=1s.
+    #[arg(long, value_name = "WAIT", default_value = "", hide_default_value = true)]
+    pub wait: String,
     /// How long nothing may move before what is still open counts as lost.
     #[arg(long, default_value_t = 90, value_name = "SECONDS")]
     pub patience: u64,
@@ -83,7 +86,7 @@ fn logs() -> Result<config::TelemetryConfig, Failure> {
 async fn play(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<Accounts> {
     anyhow::ensure!(args.rate.is_finite() && args.rate >= 0.0, "--rate must be 0 or more");
     tell("starting a private RabbitMQ node (about ten seconds) …");
-    let stage = Stage::set(args.seed, args.opencrvs).await?;
+    let stage = Stage::set(args.seed, args.opencrvs, &args.wait).await?;
     tell(&stage.description());
     let begun = Instant::now();
     let load = RunOptions {

@@ -63,10 +63,7 @@ pub(super) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         drain: config.broker.drain,
     };
     let publisher = link.publisher();
-    let waiters = config.front.wait.longest().map(|_| {
-        let most = usize::try_from(config.front.waiters).unwrap_or(usize::MAX);
-        Arc::new(Waiters::new(most, Arc::clone(&metrics)))
-    });
+    let waiters = waiters(config, &metrics);
     let front = Front {
         keys,
         sealer,
@@ -92,12 +89,19 @@ pub(super) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     };
     let answers = async {
         if let Some(waiters) = &waiters {
-            broker::listen(&link, waiters.as_ref(), &stop).await;
+            Box::pin(broker::listen(&link, waiters.as_ref(), &stop)).await;
         }
     };
     let (served, (), ()) = tokio::join!(serving, relay, answers);
     link.close().await;
     Ok(served?)
+}
+
+/// Who is held for the answer, where anybody is.
+fn waiters(config: &Config, metrics: &Arc<Metrics>) -> Option<Arc<Waiters>> {
+    config.front.wait.longest()?;
+    let most = usize::try_from(config.front.waiters).unwrap_or(usize::MAX);
+    Some(Arc::new(Waiters::new(most, Arc::clone(metrics))))
 }
 
 fn holding(config: &Config, waiters: Option<&Arc<Waiters>>) -> Result<Option<Holding>, Failure> {

@@ -217,9 +217,9 @@ pub(super) fn alerts(config: &Config, ledger: &Ledger, metrics: &Arc<Metrics>) -
 
 /// The field that gets an issued ID in the events generation, if one is configured.
 pub(super) fn identifier_field(config: &Config) -> Result<Option<IdentifierField>, Failure> {
-    let (name, url) = match (&config.confirm.identifier_field, &config.opencrvs.country_config_url) {
-        (Some(name), Some(url)) => (name, url),
-        (Some(_) | None, _) => return Ok(None),
+    let (Some(name), Some(url)) = (&config.confirm.identifier_field, &config.opencrvs.country_config_url)
+    else {
+        return Ok(None);
     };
     let country = client_settings(config, url);
     let field = IdentifierField::new(&country, name.clone(), config.confirm.field_recheck);

@@ -221,3 +221,11 @@ fn of_a_webhook_only_the_host_is_shown() {
     assert_eq!(shown, "https://alerts.example/***");
     assert_eq!(forms::WebhookUrl::show("Sesame"), "(set)");
 }
+
+#[test]
+fn a_wait_that_the_shipped_proxy_does_not_bear_is_told() {
+    let warnings =
+        |wait| load(&environment(&[("SEAL_KEYS", KEY), ("FRONT_WAIT", wait)]), Part::Role).unwrap().warnings;
+    assert_eq!(warnings("birth=14s"), Vec::<String>::new());
+    assert!(matches!(warnings("birth=1s,20s").as_slice(), [one] if one.contains("proxy_read_timeout")));
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nidbridge::simulate::nid::Final;
 use nidbridge::simulate::opencrvs::{Status, SubmitOptions, Wire};
-use nidbridge::simulate::population::Kind;
+use nidbridge::simulate::population::{Declaration, Kind};
 use serde_json::Value;
 
 use crate::front::wire::{event_taken_down, send, taken_down};
@@ -30,62 +30,66 @@ pub(super) async fn world(engine: Engine, wait: &str, settings: &[(&str, &str)])
 }
 
 async fn an_answer_in_time_is_the_answer_to_the_request(engine: Engine) {
-    let world = world(engine, "birth=20s,death=20s", &[]).await;
+    let world = world(engine, "birth=8s,death=8s", &[]).await;
     for kind in [Kind::Birth, Kind::Death] {
         let [fhir, event] = <[_; 2]>::try_from(people(kind, 2, kind as u64 + 211)).unwrap();
-        let sent = taken_down(&world, &fhir).await;
-        let answer = send(&world.front, &sent).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
+        let (in_fhir, in_events) = tokio::join!(taken_down(&world, &fhir), event_taken_down(&world, &event));
+        let (in_fhir, in_events) = tokio::join!(send(&world.front, &in_fhir), send(&world.front, &in_events));
+
+        assert_eq!(in_fhir.status, 200, "{}", in_fhir.body);
         assert_eq!(world.opencrvs.record(&fhir.record).unwrap().confirms.len(), 0, "inside its request");
         let number = number_of(&fhir.tracking_id);
-        let bundle: Value = serde_json::from_str(&answer.body).unwrap();
-        amended(&bundle, kind, &number);
-        ends_as(&world, &fhir.record, Status::Registered).await;
-        let record = world.opencrvs.record(&fhir.record).unwrap();
-        assert_eq!((record.confirms.len(), &record.numbers[0]), (1, &number));
-        stands_as(&world, &fhir.record, "confirmed").await;
+        amended(&serde_json::from_str(&in_fhir.body).unwrap(), kind, &number);
 
-        let answer = send(&world.front, &event_taken_down(&world, &event).await).await;
-        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        let body: Value = serde_json::from_str(&in_events.body).unwrap();
         let mut expected = serde_json::json!({ "registrationNumber": number_of(&event.tracking_id) });
         if kind == Kind::Birth {
             expected["declaration"] = serde_json::json!({ "child.nid": issued_to(&world, &event.record) });
         }
-        assert_eq!((answer.status, body), (200, expected), "nothing else may be in it");
-        stands_as(&world, &event.record, "confirmed").await;
+        assert_eq!((in_events.status, body), (200, expected), "nothing else may be in it");
+
+        ends_as(&world, &fhir.record, Status::Registered).await;
+        let record = world.opencrvs.record(&fhir.record).unwrap();
+        assert_eq!((record.confirms.len(), &record.numbers[0]), (1, &number));
+        for family in [fhir, event] {
+            stands_as(&world, &family.record, "confirmed").await;
+        }
     }
     assert_eq!(world.metric("front", "nidbridge_waited_total", "answered"), 4.0);
     assert_eq!(world.metric("front", "nidbridge_waiting", ""), 0.0);
 }
 
 async fn a_rejection_in_time_rejects_the_record_in_both_generations(engine: Engine) {
-    let world = world(engine, "20s", &[]).await;
-    for generation in ["fhir", "events"] {
-        let family = people(Kind::Birth, 1, 223 + generation.len() as u64).remove(0);
+    let world = world(engine, "8s", &[]).await;
+    let [fhir, event] = <[_; 2]>::try_from(people(Kind::Birth, 2, 223)).unwrap();
+    let submit = async |family: &Declaration, options| {
+        if family.record == fhir.record {
+            world.opencrvs.submit(family, &world.front, options).await.unwrap()
+        } else {
+            world.opencrvs.submit_event(family, &world.front, options).await.unwrap()
+        }
+    };
+    let story = async |family: &Declaration, refusal| {
         let request = request_of(&family.record, "birth");
         world.nid.will_answer(&request, Final::Rejected("invalid_data"));
-        let submit = async |options| match generation {
-            "fhir" => world.opencrvs.submit(&family, &world.front, options).await.unwrap(),
-            _ => world.opencrvs.submit_event(&family, &world.front, options).await.unwrap(),
-        };
-        let refused = submit(SubmitOptions::default()).await;
-        let status = if generation == "fhir" { 422 } else { 400 };
-        assert_eq!((refused.wire, refused.status), (Wire::Status(status), Status::Rejected));
+        let refused = submit(family, SubmitOptions::default()).await;
+        assert_eq!((refused.wire, refused.status), (Wire::Status(refusal), Status::Rejected));
         stands_as(&world, &family.record, "rejected").await;
         assert_eq!(world.metric("confirmer", "nidbridge_alarms_total", ""), 0.0, "nobody has to look at it");
-        world.nid.will_answer(&request, Final::Issued(format!("98765432{}", generation.len())));
+        world.nid.will_answer(&request, Final::Issued(format!("98765432{refusal}")));
         let corrected = Some("Corrected".to_owned());
-        let accepted = submit(SubmitOptions { corrected, ..SubmitOptions::default() }).await;
+        let accepted = submit(family, SubmitOptions { corrected, ..SubmitOptions::default() }).await;
         assert_eq!(accepted.wire, Wire::Status(200));
         ends_as(&world, &family.record, Status::Registered).await;
         stands_as(&world, &family.record, "confirmed").await;
         assert_eq!(world.opencrvs.record(&family.record).unwrap().confirms.len(), 1);
-    }
+    };
+    tokio::join!(story(&fhir, 422), story(&event, 400));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_forwards_to_us_reads_why_it_was_rejected() {
-    let world = world(Engine::Sqlite, "20s", &[]).await;
+    let world = world(Engine::Sqlite, "8s", &[]).await;
     let family = people(Kind::Birth, 1, 227).remove(0);
     world.nid.will_answer(&request_of(&family.record, "birth"), Final::Rejected("missing_data"));
     let answer = send(&world.front, &taken_down(&world, &family).await).await;

@@ -40,14 +40,14 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) async fn set(seed: u64, generations: Generations) -> anyhow::Result<Self> {
+    pub(super) async fn set(seed: u64, generations: Generations, wait: &str) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("nidbridge-demo-{}", uuid::Uuid::new_v4().simple()));
         // The node's guardian removes it, however we end; so all of the demo is in there.
         let tool = config::load(&Sources::default(), Part::Tool).context("the defaults")?.config;
         let node = Node::start_temporary(&dir, &parts::topologies(&tool)).await?;
         let opencrvs = OpencrvsSim::start(OpencrvsSettings::default()).await?;
         opencrvs.faults().latency(Duration::from_millis(20));
-        let config = configuration(&node, &opencrvs, generations, &dir)?;
+        let config = configuration(&node, &opencrvs, generations, wait, &dir)?;
         let vendor = Link::open(
             &LinkSettings {
                 apply_topology: false,
@@ -134,6 +134,7 @@ fn configuration(
     node: &Node,
     opencrvs: &OpencrvsSim,
     generations: Generations,
+    wait: &str,
     dir: &std::path::Path,
 ) -> anyhow::Result<Config> {
     std::fs::create_dir_all(dir.join("spool"))?;
@@ -148,6 +149,7 @@ fn configuration(
         ("GATEWAY_URL", opencrvs.gateway_url()),
         ("FRONT_LISTEN", "127.0.0.1:0".to_owned()),
         ("ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
+        ("FRONT_WAIT", wait.to_owned()),
     ];
     let of_events = match generations {
         Generations::Fhir => Vec::new(),

@@ -30,7 +30,7 @@ pub struct Amendment {
 #[derive(Deserialize)]
 struct Outer<'a> {
     #[serde(borrow)]
-    entry: Vec<Entry<'a>>,
+    entry: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +55,7 @@ pub fn amend(body: &[u8], amendment: &Amendment) -> Option<Vec<u8>> {
     let mut amended = String::with_capacity(document.len() + 1024);
     let (mut copied, mut task) = (0, false);
     for entry in outer.entry {
+        let Ok(entry) = serde_json::from_str::<Entry<'_>>(entry.get()) else { continue };
         let raw = entry.resource.get();
         let Ok(head) = serde_json::from_str::<Head>(raw) else { continue };
         let is_first_task = head.kind == "Task" && !task;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::domain::Role;
+use crate::domain::{NationalId, RegistrationNumber, Role};
 
 fn bundle() -> Value {
     json!({
@@ -328,4 +328,59 @@ fn fixtures() -> Option<std::path::PathBuf> {
 #[expect(clippy::print_stderr, reason = "a skip is to be loud")]
 fn skipped() {
     eprintln!("SKIPPED: no real bundles: set NIDBRIDGE_FIXTURES to the folder that has fhir/*.json");
+}
+
+fn amendment() -> Amendment {
+    Amendment {
+        kind: EventKind::Birth,
+        number: RegistrationNumber::parse("2026BXXDBIC").unwrap(),
+        identifier: Some(("NATIONAL_ID".to_owned(), NationalId::parse("9876543210").unwrap())),
+    }
+}
+
+#[test]
+fn an_answer_goes_into_the_task_and_the_child_and_leaves_every_other_byte_as_it_is() {
+    let came = serde_json::to_string_pretty(&bundle()).unwrap();
+    let amended = String::from_utf8(amend(came.as_bytes(), &amendment()).unwrap()).unwrap();
+    let (before, after): (Value, Value) =
+        (serde_json::from_str(&came).unwrap(), serde_json::from_str(&amended).unwrap());
+    let entries = |bundle: &Value| bundle["entry"].as_array().unwrap().clone();
+    let changed: Vec<(Value, Value)> =
+        entries(&before).into_iter().zip(entries(&after)).filter(|(before, after)| before != after).collect();
+    let [(_, task), (_, child)] = changed.as_slice() else { panic!("{changed:?}") };
+    assert_eq!(
+        task["resource"]["identifier"][1],
+        json!({ "system": "http://opencrvs.org/specs/id/birth-registration-number", "value": "2026BXXDBIC" })
+    );
+    let of = |code: &str, value: &str| {
+        let coding = json!([{ "system": "http://opencrvs.org/specs/identifier-type", "code": code }]);
+        json!({ "type": { "coding": coding }, "value": value })
+    };
+    assert_eq!(
+        child["resource"]["identifier"],
+        json!([of("BIRTH_REGISTRATION_NUMBER", "2026BXXDBIC"), of("NATIONAL_ID", "9876543210")])
+    );
+    // Pretty as it came, but for the two lines that were written anew.
+    let lines: std::collections::BTreeSet<&str> = came.lines().collect();
+    assert_eq!(amended.lines().filter(|line| !lines.contains(line)).count(), 2, "{amended}");
+}
+
+#[test]
+fn an_answer_that_is_there_is_replaced_and_a_death_takes_no_id() {
+    let came = bundle().to_string();
+    let once = amend(came.as_bytes(), &amendment()).unwrap();
+    assert_eq!(amend(&once, &amendment()).unwrap(), once);
+    let death = Amendment { kind: EventKind::Death, ..amendment() };
+    let amended = String::from_utf8(amend(came.as_bytes(), &death).unwrap()).unwrap();
+    assert!(amended.contains("death-registration-number") && !amended.contains("9876543210"));
+    for nothing in ["", "[]", "{}", r#"{"resourceType":"Bundle","entry":[]}"#] {
+        assert_eq!(amend(nothing.as_bytes(), &amendment()), None, "{nothing}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_body_makes_an_amendment_panic(body in proptest::collection::vec(any::<u8>(), 0..400)) {
+        drop(amend(&body, &amendment()));
+    }
 }

@@ -76,6 +76,52 @@ async fn a_front_that_stops_sends_its_callers_away_with_a_202_and_nothing_is_los
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn stages_that_are_killed_while_callers_wait_lose_no_answer() {
+    let mut world = world(Engine::Sqlite, FOR_EVER, &[]).await;
+    world.nid.hold();
+    let families = people(Kind::Birth, 12, 263);
+    let mut callers = submit_all(&world, &families);
+    waiting(&world, 12).await;
+    world.nid.release();
+    for role in ["worker", "confirmer"] {
+        world.kill9(role);
+        world.start(role);
+    }
+    while let Some(caller) = callers.join_next().await {
+        assert_eq!(caller.unwrap().wire, Wire::Status(200));
+    }
+    for family in &families {
+        assert_eq!(world.opencrvs.record(&family.record).unwrap().confirms.len(), 0, "inside its request");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_that_is_killed_takes_its_callers_with_it_and_no_registration() {
+    let mut world = world(Engine::Sqlite, "6s", &[]).await;
+    world.nid.hold();
+    let families = people(Kind::Birth, 6, 269);
+    let mut callers = submit_all(&world, &families);
+    waiting(&world, 6).await;
+    world.kill9("front");
+    while let Some(caller) = callers.join_next().await {
+        let outcome = caller.unwrap();
+        assert!(matches!(outcome.wire, Wire::Broken(_)), "{:?}", outcome.wire);
+        assert_eq!(outcome.status, Status::Rejected, "core takes it for a failure");
+    }
+    world.start("front");
+    world.ready("front").await;
+    world.nid.release();
+    for family in &families {
+        let again = SubmitOptions { corrected: Some("Corrected".to_owned()), ..SubmitOptions::default() };
+        world.opencrvs.submit(family, &world.front, again).await.unwrap();
+        ends_as(&world, &family.record, Status::Registered).await;
+        let record = world.opencrvs.record(&family.record).unwrap();
+        assert_eq!((record.confirms.len(), record.numbers.len()), (1, 1));
+    }
+    assert_eq!(world.nid.state().persons, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_goes_away_leaves_nothing_behind() {
     let world = world(Engine::Sqlite, FOR_EVER, &[]).await;
     world.nid.hold();

@@ -92,7 +92,9 @@ impl Ends {
             Status::Rejected => "rejected",
             // The one rejection that cannot be told: it came too late for the request.
             Status::WaitingValidation if record.event.is_none() => "held",
-            other => panic!("{id}: {other:?}"),
+            odd @ (Status::Declared | Status::WaitingValidation | Status::Certified | Status::Archived) => {
+                panic!("{id}: {odd:?}")
+            }
         };
         *self.states.entry(end).or_default() += 1;
         assert_eq!(end != "registered", rejected, "{id} is {end}, and the ID system said {said:?}");
