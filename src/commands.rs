@@ -132,7 +132,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
             start::role("worker", file, async move |process| worker::run(process, &stages).await).await
         }
         Command::Confirmer => start::role("confirmer", file, confirmer::run).await,
-        Command::All => start::role("all", file, all::run).await,
+        Command::All => Box::pin(start::role("all", file, all::run)).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Simulate(what) => simulate::run(what, file).await,
         Command::Recover(args) => recover::run(args, file).await,
