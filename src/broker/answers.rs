@@ -71,6 +71,7 @@ async fn session(link: &Link, listener: &dyn Listener, backoff: &mut Backoff) ->
     let (_channel, mut consumer) = timeout(OPENING, open(&wire.connection)).await.map_err(slow)??;
     backoff.reset();
     listener.listening(true);
+    tracing::info!(exchange = names::ANSWERS, "answers are listened for");
     loop {
         let next = tokio::select! {
             () = link.lost(&wire) => return Ok(()),

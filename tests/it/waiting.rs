@@ -13,8 +13,9 @@ use nidbridge::simulate::population::{Declaration, Kind};
 use serde_json::Value;
 
 use crate::front::wire::{event_taken_down, send, taken_down};
+use crate::harness::eventually;
 use crate::harness::ledgers::Engine;
-use crate::harness::world::{World, request_of};
+use crate::harness::world::{SOON, World, request_of};
 use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
 
 on_both_ledgers![
@@ -22,11 +23,21 @@ on_both_ledgers![
     a_rejection_in_time_rejects_the_record_in_both_generations,
 ];
 
-/// All roles, which hold births and deaths so long.
+/// All roles, which hold OpenCRVS so long.
 pub(super) async fn world(engine: Engine, wait: &str, settings: &[(&str, &str)]) -> World {
     let mut all = vec![("FRONT_WAIT", wait)];
     all.extend(settings);
-    crate::events::world(engine, &all).await
+    let world = crate::events::world(engine, &all).await;
+    listens(&world).await;
+    world
+}
+
+/// A front is ready before it hears of answers, and holds nobody until then.
+pub(super) async fn listens(world: &World) {
+    eventually(SOON, "the front listens for answers", async || {
+        world.log_text("front").contains("answers are listened for\"").then_some(())
+    })
+    .await;
 }
 
 async fn an_answer_in_time_is_the_answer_to_the_request(engine: Engine) {
