@@ -42,6 +42,7 @@ async fn nobodys_name_id_or_token_is_anywhere_in_clear() {
     let mut canaries = Canaries::default();
     refusals(&world, &mut canaries).await;
     everything_that_happens(&world, &mut canaries).await;
+    an_answer_inside_its_request(&mut world, &mut canaries).await;
     canaries.issued(&world);
     let mut places = places::of_the_roles(&world);
     places.extend(spies.messages(&world).await);
@@ -51,9 +52,16 @@ async fn nobodys_name_id_or_token_is_anywhere_in_clear() {
     }
     places.extend(places::of_the_files(&world));
     places.push(("the collector of traces".to_owned(), collector.bytes()));
-    for part in
-        ["front.log", "worker.log", "confirmer.log", "/metrics", "ledger.db", "registrations", "collector"]
-    {
+    for part in [
+        "front.log",
+        "worker.log",
+        "confirmer.log",
+        "/metrics",
+        "ledger.db",
+        "registrations",
+        "answers",
+        "collector",
+    ] {
         let found = places.iter().any(|(place, bytes)| place.contains(part) && !bytes.is_empty());
         assert!(
             found,
@@ -140,4 +148,17 @@ async fn everything_that_happens(world: &World, canaries: &mut Canaries) {
     let dead = || world.metric("worker", "nidbridge_dead_lettered_total", "stage=\"resolve\"");
     let three = async || (dead() >= 3.0).then_some(());
     crate::harness::eventually(crate::harness::world::SOON, "three replies are parked", three).await;
+}
+
+/// The copy of an answer holds an ID, and passes the broker and the front.
+async fn an_answer_inside_its_request(world: &mut World, canaries: &mut Canaries) {
+    assert_eq!(world.terminate("front").await, Some(0));
+    world.set_for("front", "FRONT_WAIT", "10s");
+    world.start("front");
+    crate::waiting::listens(world).await;
+    let declaration = people(Kind::Birth, 1, 95).remove(0);
+    submit(world, canaries, &declaration).await;
+    assert_eq!(world.metric("front", "nidbridge_waited_total", "answered"), 1.0);
+    ends_as(world, &declaration.record, Status::Registered).await;
+    stands_as(world, &declaration.record, "confirmed").await;
 }

@@ -33,7 +33,7 @@ pub(super) async fn world(engine: Engine, wait: &str, settings: &[(&str, &str)])
 }
 
 /// A front is ready before it hears of answers, and holds nobody until then.
-pub(super) async fn listens(world: &World) {
+pub async fn listens(world: &World) {
     eventually(SOON, "the front listens for answers", async || {
         world.log_text("front").contains("answers are listened for\"").then_some(())
     })

@@ -14,11 +14,12 @@ pub struct Spies {
     requests: String,
 }
 
-const EXCHANGES: [(&str, &str); 4] = [
+const EXCHANGES: [(&str, &str); 5] = [
     (names::REGISTRATIONS, names::WORK_KEY),
     (names::REQUESTS, names::AMQP_SYSTEM),
     (names::REPLIES, names::WORK_KEY),
     (names::OUTCOMES, names::WORK_KEY),
+    (names::ANSWERS, ""),
 ];
 
 impl Spies {
@@ -44,7 +45,9 @@ impl Spies {
         let ground = world.ground();
         let listed = ground.api().must("GET", &format!("/queues/{}", ground.vhost), "");
         let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
-        let queues = listed.iter().map(|queue| queue["name"].as_str().unwrap().to_owned());
+        // A front's own is locked, and holds what the spy on the same exchange has.
+        let queues = listed.iter().filter(|queue| queue["exclusive"] != true);
+        let queues = queues.map(|queue| queue["name"].as_str().unwrap().to_owned());
         let mut places = Vec::new();
         let look = world.look().await;
         for queue in queues {
