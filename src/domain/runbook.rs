@@ -76,7 +76,7 @@ runbook! {
     DeliveryLimit: "the broker parked a message that it had delivered too often: whoever had it died or hung each time"
         => "read the logs of that time, report it, and `queue replay --cause delivery_limit` once";
     Unrouted: "no queue takes what was published: an exchange, a queue or a binding is missing"
-        => "`topology check`, `topology apply`, then `queue replay unrouted`";
+        => "`topology apply`, then `queue replay unrouted`";
     Internal: "a fault of the bridge itself"
         => "read the log of that time, report it, and `attempts resume` once";
     // It goes on by itself when what is named here is back.

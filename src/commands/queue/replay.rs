@@ -73,7 +73,7 @@ async fn replayed(
     output::line(&format!("went back to work: {moved}"))?;
     if returned > 0 {
         return Err(Failure::Failed(anyhow!(
-            "{returned} are in `{}` again: there is still no queue that takes them; see `topology check` and `queue list {0}`",
+            "{returned} are in `{0}` again: still no queue takes them; run `nidbridge topology apply`, then this once more",
             names::UNROUTED
         )));
     }
