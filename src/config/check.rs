@@ -43,6 +43,10 @@ impl Config {
         if part.is(Part::Confirmer) {
             self.check_confirmer(&mut fault);
         }
+        let holds = part.is(Part::Front) && self.front.wait.longest().is_some();
+        if part.is(Part::Confirmer) || holds {
+            self.check_field(&mut fault);
+        }
     }
 
     fn check_front(&self, fault: &mut impl FnMut(&str, String, &str)) {
@@ -64,6 +68,9 @@ impl Config {
             let why = format!("{lease:?} is not longer than OPENCRVS_TIMEOUT ({timeout:?})");
             fault("confirm.lease", why, "make it longer: a lease must outlive the call that it is for");
         }
+    }
+
+    fn check_field(&self, fault: &mut impl FnMut(&str, String, &str)) {
         if self.confirm.identifier_field.is_some() && self.opencrvs.country_config_url.is_none() {
             let why =
                 "is not set, and CONFIRM_IDENTIFIER_FIELD is: nobody could say whether the forms have it"

@@ -242,4 +242,9 @@ fn what_one_setting_demands_of_another_is_asked_of_the_roles_that_use_it() {
             assert_eq!(named.is_some(), asked.contains(&part), "{set:?} {part:?}");
         }
     }
+    // A front that holds OpenCRVS for the answer gives it the ID itself.
+    let holding =
+        [("SEAL_KEYS", KEY), ("FRONT_WAIT", "5s"), ("CONFIRM_IDENTIFIER_FIELD", "child.nid")].as_slice();
+    assert!(load(&environment(holding), Part::Front).is_err());
+    assert!(load(&environment(holding), Part::Worker).is_ok());
 }
