@@ -7,6 +7,7 @@
 //! webhook, however slow or dead, holds up nothing else; its URL and its secret are in no log line and no error.
 
 mod body;
+mod parking;
 mod webhook;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
+pub use parking::{Parking, Places};
 pub use webhook::{Webhook, WebhookFault};
 
 use crate::ledger::{Alert, Ledger, LedgerError};

@@ -2,8 +2,10 @@
 //!
 //! [`load`] reads all of it once, at the start; every part of the bridge gets its own struct and asks nobody later.
 //!
-//! Invariant: a process starts with a configuration that is right in every setting, or lists all that is wrong.
+//! Invariant: a process starts with a configuration that is right in every setting, or lists all that is wrong; what one
+//! setting demands of another is asked only of a process that uses it.
 
+mod check;
 mod fault;
 mod file;
 mod forms;
@@ -15,9 +17,8 @@ mod waits;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 pub use fault::{Fault, Faults};
 pub use forms::{LogFormat, span};
@@ -36,9 +37,6 @@ mod tests;
 
 use reader::Reader;
 use setting::Setting;
-
-/// `proxy_read_timeout` of deploy/nginx.
-const PROXY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// All settings of a process.
 #[derive(Debug, Clone)]
@@ -75,11 +73,19 @@ pub struct Config {
     pub admin: AdminConfig,
 }
 
-/// What the configuration is for, which says what must be in it.
+/// What the configuration is for, which says what must be in it and what must hold between its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// A process that carries registrations: it needs keys to seal with.
-    Role,
+    /// All roles in one process, or whatever speaks for all of them.
+    All,
+    /// A front.
+    Front,
+    /// A worker.
+    Worker,
+    /// A confirmer.
+    Confirmer,
+    /// A command that does a role's work by hand: it needs keys to seal with, as every role does.
+    Operation,
     /// A command that looks at something or sets something up.
     Tool,
 }
@@ -135,7 +141,7 @@ pub fn load(sources: &Sources, part: Part) -> Result<Loaded, Faults> {
         Some(config) if faults.is_empty() => {
             let mut warnings = near_misses(&sources.environment, &known);
             warnings.extend(empties(&sources.environment, &known, &shown));
-            warnings.extend(config.oddities());
+            warnings.extend(config.oddities(part));
             Ok(Loaded { config, shown, warnings })
         }
         Some(_) | None => Err(Faults(faults)),
@@ -199,67 +205,6 @@ impl Config {
             telemetry: telemetry?,
             admin: admin?,
         })
-    }
-
-    /// What is allowed between settings, and seldom meant.
-    fn oddities(&self) -> Vec<String> {
-        let mut odd = Vec::new();
-        if let Some(wait) = self.front.wait.longest()
-            && wait + self.front.hold >= PROXY_PATIENCE
-        {
-            odd.push(format!(
-                "FRONT_WAIT ({wait:?}) and FRONT_HOLD ({:?}) together are not below {PROXY_PATIENCE:?}, after which the nginx \
-                 that is shipped asks another front: raise its proxy_read_timeout as well",
-                self.front.hold
-            ));
-        }
-        odd
-    }
-
-    /// What must hold between settings.
-    fn check(&self, part: Part, reader: &mut Reader<'_>) {
-        let mut fault = |key: &str, why: String, fix: &str| {
-            if let Some(setting) = settings().find(|setting| setting.key == key) {
-                reader.fault(Fault::of(setting, why, fix));
-            }
-        };
-        if part == Part::Role && self.seal_keys.expose_secret().is_empty() {
-            let fix = "make one with `echo \"a:$(openssl rand -base64 32)\"` and give it to all processes";
-            fault("seal.keys", "is not set".to_owned(), fix);
-        }
-        if self.confirm.lease <= self.opencrvs.timeout {
-            let (lease, timeout) = (self.confirm.lease, self.opencrvs.timeout);
-            let why = format!("{lease:?} is not longer than OPENCRVS_TIMEOUT ({timeout:?})");
-            fault("confirm.lease", why, "make it longer: a lease must outlive the call that it is for");
-        }
-        if self.opencrvs.connect_timeout > self.opencrvs.timeout {
-            let (connect, timeout) = (self.opencrvs.connect_timeout, self.opencrvs.timeout);
-            let why = format!("{connect:?} is longer than OPENCRVS_TIMEOUT ({timeout:?})");
-            fault("opencrvs.connect_timeout", why, "make it shorter");
-        }
-        if self.front.events && self.front.spool.is_none() {
-            let why = "is not set, and FRONT_EVENTS is on: OpenCRVS would lose what the broker does not take"
-                .to_owned();
-            fault("front.spool", why, "name a directory of this front's own on a disk that lasts");
-        }
-        if self.confirm.identifier_field.is_some() && self.opencrvs.country_config_url.is_none() {
-            let why =
-                "is not set, and CONFIRM_IDENTIFIER_FIELD is: nobody could say whether the forms have it"
-                    .to_owned();
-            fault("opencrvs.country_config_url", why, "set the URL of the country's configuration service");
-        }
-        if self.breaker.pause > self.breaker.pause_max {
-            let (pause, most) = (self.breaker.pause, self.breaker.pause_max);
-            fault(
-                "breaker.pause",
-                format!("{pause:?} is longer than BREAKER_PAUSE_MAX ({most:?})"),
-                "make it shorter",
-            );
-        }
-        if self.front.body_memory < self.front.max_body {
-            let why = format!("{} bytes cannot hold one body of FRONT_MAX_BODY", self.front.body_memory);
-            fault("front.body_memory", why, "make it at least as large");
-        }
     }
 }
 

@@ -15,6 +15,7 @@ mod error;
 mod expiry;
 mod fingerprint;
 mod history;
+mod parking;
 mod receive;
 mod resume;
 mod rotate;
@@ -36,12 +37,13 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyPool, Executor as _, Row as _, SqlSafeStr as _, Transaction};
 use tokio::sync::Notify;
 
-pub use alerts::Alert;
+pub use alerts::{About, Alert};
 pub use answer::{Resolution, SealedId, VendorReply};
 pub use confirm::{Lease, LeaseRefusal};
 pub use error::LedgerError;
 pub use expiry::Expiry;
 pub use history::{Entry, Stage};
+pub use parking::Parked;
 pub use receive::Receipt;
 pub use resume::Resumed;
 pub use rotate::{Place, Rotated};
@@ -63,6 +65,7 @@ const SWEEP: &str = include_str!("ledger/migrations/0003_sweep.sql");
 const TOKENS: &str = include_str!("ledger/migrations/0004_tokens.sql");
 const ALERTS: &str = include_str!("ledger/migrations/0005_alerts.sql");
 const WAIT: &str = include_str!("ledger/migrations/0006_wait.sql");
+const PARKING: &str = include_str!("ledger/migrations/0007_parking.sql");
 const FOR_SQLITE: &str = include_str!("ledger/migrations/0002_sqlite.sql");
 const FOR_POSTGRES: &str = include_str!("ledger/migrations/0002_postgres.sql");
 
@@ -212,5 +215,6 @@ fn migrator(backend: Backend) -> Migrator {
         migration(4, "tokens", TOKENS),
         migration(5, "alerts", ALERTS),
         migration(6, "wait", WAIT),
+        migration(7, "parking", PARKING),
     ])
 }

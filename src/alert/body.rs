@@ -5,22 +5,36 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::ledger::Alert;
+use crate::ledger::{About, Alert};
 
 #[derive(Serialize)]
 struct Body<'a> {
     v: u8,
     id: &'a str,
     cause: &'static str,
-    record_id: &'a str,
-    tracking_id: &'a str,
-    attempt_id: Option<String>,
+    #[serde(flatten)]
+    about: Of<'a>,
     state: &'static str,
     at: String,
-    token_expires_at: Option<String>,
-    token_hours_left: Option<f64>,
     means: &'static str,
     what_to_do: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Of<'a> {
+    Record {
+        record_id: &'a str,
+        tracking_id: &'a str,
+        attempt_id: Option<String>,
+        token_expires_at: Option<String>,
+        token_hours_left: Option<f64>,
+    },
+    Parking {
+        queue: &'a str,
+        message_id: Option<&'a str>,
+        messages: u64,
+    },
 }
 
 /// The body of an alert that is sent at `now`.
@@ -29,18 +43,26 @@ pub(super) fn of(alert: &Alert, now: Timestamp) -> Vec<u8> {
         let hours = until.duration_since(now).as_secs_f64() / 3_600.0;
         (hours.max(0.0) * 10.0).floor() / 10.0
     };
+    let about = match &alert.about {
+        About::Record { record, tracking_id, attempt, token_expires_at } => Of::Record {
+            record_id: record.as_str(),
+            tracking_id: tracking_id.as_str(),
+            attempt_id: attempt.map(|id| id.to_string()),
+            token_expires_at: token_expires_at.map(|at| at.to_string()),
+            token_hours_left: token_expires_at.map(hours),
+        },
+        About::Parking { queue, message, messages } => {
+            Of::Parking { queue, message_id: message.as_deref(), messages: *messages }
+        }
+    };
     let advice = alert.cause.advice();
     let body = Body {
         v: 1,
         id: &alert.id,
         cause: alert.cause.as_str(),
-        record_id: alert.record.as_str(),
-        tracking_id: alert.tracking_id.as_str(),
-        attempt_id: alert.attempt.map(|id| id.to_string()),
+        about,
         state: alert.state.as_str(),
         at: alert.at.to_string(),
-        token_expires_at: alert.token_expires_at.map(|at| at.to_string()),
-        token_hours_left: alert.token_expires_at.map(hours),
         means: advice.means,
         what_to_do: advice.action,
     };

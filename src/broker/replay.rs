@@ -1,6 +1,6 @@
 //! Parked messages go back to work, when an operator says so.
 //!
-//! Invariant: a message is taken out of its parking place only when the broker has confirmed it in the work queue; a
+//! Invariant: a message is taken out of its parking place only when the broker has confirmed it in a queue; a
 //! process that dies in between leaves it in both, and every stage takes a duplicate for what it is. Who sent it back
 //! and why travels with it.
 
@@ -28,8 +28,8 @@ const OF_THE_PARKING: [&str; 4] =
 pub struct Replay {
     /// The parking place.
     pub from: String,
-    /// The work queue.
-    pub to: String,
+    /// Where to.
+    pub to: Back,
     /// Messages that are looked at, at most.
     pub look: usize,
     /// Messages that go back, at most.
@@ -38,6 +38,15 @@ pub struct Replay {
     pub by: String,
     /// Why.
     pub reason: String,
+}
+
+/// The way back to work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Back {
+    /// Straight to this work queue.
+    Queue(String),
+    /// To the exchange and the routing key that it was published with: an alternate exchange passes on both.
+    AsPublished,
 }
 
 /// What is to become of a parked message.
@@ -56,6 +65,8 @@ pub struct Replayed {
     pub moved: usize,
     /// Messages that were looked at.
     pub seen: usize,
+    /// Messages that no queue has taken this time either; they are where they were, and not counted as moved.
+    pub returned: usize,
     /// Why it ended before its time.
     pub stopped: Option<PublishError>,
 }
@@ -72,7 +83,7 @@ pub struct ReplayFault {
 }
 
 impl Link {
-    /// Moves what is picked from the front of a parking place to its work queue. What stays is put back as it was, when
+    /// Moves what is picked from the front of a parking place back to work. What stays is put back as it was, when
     /// all is done; each look counts as a delivery.
     ///
     /// # Errors
@@ -83,10 +94,31 @@ impl Link {
         stop: &CancellationToken,
         mut pick: impl FnMut(&Incoming) -> Pick,
     ) -> Result<Replayed, ReplayFault> {
-        let mut done = Replayed::default();
+        let (mut done, begun) = (Replayed::default(), Timestamp::now());
         match self.turn(replay, stop, &mut pick, &mut done).await {
-            Ok(()) => Ok(done),
+            Ok(()) => {
+                if replay.to == Back::AsPublished && done.moved > 0 {
+                    done.returned = self.returned(replay, begun, done.moved).await;
+                    done.moved -= done.returned;
+                }
+                Ok(done)
+            }
             Err(cause) => Err(ReplayFault { moved: done.moved, cause }),
+        }
+    }
+
+    /// An alternate exchange takes what no queue takes, so that the broker's confirm does not tell the one from the other.
+    async fn returned(&self, replay: &Replay, begun: Timestamp, most: usize) -> usize {
+        let since = |message: &&Incoming| {
+            let at = message.headers.get(names::REPLAYED_AT).and_then(|at| at.parse::<Timestamp>().ok());
+            at.is_some_and(|at| at >= begun)
+        };
+        match self.peek(&replay.from, replay.look).await {
+            Ok(there) => there.iter().filter(since).count().min(most),
+            Err(fault) => {
+                tracing::warn!(error = %fault, "it is not known whether queues have taken what was sent back");
+                0
+            }
         }
     }
 
@@ -110,8 +142,14 @@ impl Link {
             done.seen += 1;
             // Held until the channel is closed, which puts it back.
             let Pick::Replay(body) = pick(&message) else { continue };
+            let to = match &replay.to {
+                Back::Queue(queue) => Target::queue(queue),
+                Back::AsPublished => {
+                    Target::new(got.delivery.exchange.as_str(), got.delivery.routing_key.as_str())
+                }
+            };
             let letter = again(message, body, replay, Timestamp::now());
-            if let Err(fault) = self.publisher().send(Target::queue(&replay.to), letter).await {
+            if let Err(fault) = self.publisher().send(to, letter).await {
                 done.stopped = Some(fault);
                 break;
             }
@@ -186,7 +224,7 @@ mod tests {
         };
         let replay = Replay {
             from: "q.parked".into(),
-            to: "q".into(),
+            to: Back::Queue("q".into()),
             look: 1,
             most: 1,
             by: "ada".into(),

@@ -29,7 +29,7 @@ pub(super) fn run(command: ConfigCommand, file: Option<PathBuf>) -> Result<(), F
             Ok(())
         }
         ConfigCommand::Check => {
-            let loaded = config::load(&Sources::of_process(file), Part::Role)?;
+            let loaded = config::load(&Sources::of_process(file), Part::All)?;
             for warning in loaded.warnings {
                 output::line(&format!("warning: {warning}"))?;
             }

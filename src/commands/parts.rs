@@ -7,8 +7,8 @@ use anyhow::{Context as _, anyhow};
 use url::Url;
 
 use super::Failure;
-use crate::alert::{AlertRules, Alerts, Webhook};
-use crate::broker::names::AMQP_SYSTEM;
+use crate::alert::{AlertRules, Alerts, Parking, Places, Webhook};
+use crate::broker::names::{self, AMQP_SYSTEM};
 use crate::broker::{Link, LinkSettings, LinkState, Reached, Topology, TopologySettings, WorkQueue};
 use crate::config::{AlertConfig, Config, Sources};
 use crate::ledger::{Ledger, LedgerError, LedgerSettings};
@@ -44,6 +44,14 @@ pub(super) fn topologies(config: &Config) -> [Topology; 2] {
         within_vhost(Topology::bridge(&settings, &[AMQP_SYSTEM]), &bridge),
         within_vhost(Topology::national_id(&settings), &national_id),
     ]
+}
+
+/// The parking places of both vhosts, and the place of what no queue takes.
+pub(super) fn parking_places(config: &Config) -> [Vec<String>; 2] {
+    topologies(config).map(|topology| {
+        let kept = |name: &&str| names::work_of(name).is_some() || *name == names::UNROUTED;
+        topology.queue_names().filter(kept).map(str::to_owned).collect()
+    })
 }
 
 fn within_vhost(topology: Topology, door: &Door) -> Topology {
@@ -224,4 +232,15 @@ pub(super) fn identifier_field(config: &Config) -> Result<Option<IdentifierField
     let country = client_settings(config, url);
     let field = IdentifierField::new(&country, name.clone(), config.confirm.field_recheck);
     Ok(Some(field.context("the country configuration's client")?))
+}
+
+/// What looks after the parking places of both vhosts; nobody is to be called without a webhook.
+pub(super) fn parking(config: &Config, ledger: &Ledger, bridge: &Link, nid: &Link) -> Option<Parking> {
+    let links = [bridge.clone(), nid.clone()];
+    let places = links.into_iter().zip(parking_places(config));
+    config.alert.webhook.is_some().then(|| Parking {
+        ledger: ledger.clone(),
+        places: places.map(|(link, queues)| Places { link, queues }).collect(),
+        interval: config.alert.interval,
+    })
 }

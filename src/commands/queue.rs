@@ -19,15 +19,13 @@ use crate::broker::{Incoming, Link, names};
 use crate::config::Config;
 use crate::domain::Cause;
 
-/// What a message that the broker itself parked has in the place of a cause.
-const DELIVERY_LIMIT: &str = "delivery_limit";
-
 const REPLAY: &str = "\
 Remove the cause first (`nidbridge causes`). Each message is confirmed in its work queue before it is taken out of the \
 parking place; breaking this off, even by kill -9, leaves at most one message in both, and every stage takes a duplicate for \
 what it is. A reply that was parked sealed is opened again for that. What is parked for the same cause once more stays parked: \
-run it once, then look.\n\n\
-Exit codes: 0 done; 1 some could not be opened with SEAL_KEYS and stay; 69 the broker cannot be reached; 75 stopped before \
+run it once, then look. What is in `unrouted` goes back to the exchange and the routing key that it was published with: run \
+`nidbridge topology apply` first.\n\n\
+Exit codes: 0 done; 1 some stay: no key of SEAL_KEYS opens them, or still no queue takes them; 69 the broker cannot be reached; 75 stopped before \
 the end, run it again.";
 
 /// `nidbridge queue …`
@@ -85,17 +83,9 @@ pub(super) async fn run(command: QueueCommand, file: Option<PathBuf>) -> Result<
     start::operation("queue", file, body).await
 }
 
-/// The parking places of both vhosts, and the place of what no queue takes.
-fn places(config: &Config) -> [Vec<String>; 2] {
-    parts::topologies(config).map(|topology| {
-        let kept = |name: &&str| names::work_of(name).is_some() || *name == names::UNROUTED;
-        topology.queue_names().filter(kept).map(str::to_owned).collect()
-    })
-}
-
 /// A link to the vhost that has this parking place.
 async fn link_to(config: &Config, queue: &str) -> Result<Link, Failure> {
-    let [bridge, national_id] = places(config);
+    let [bridge, national_id] = parts::parking_places(config);
     if bridge.iter().any(|name| name == queue) {
         return parts::operators_link(config).await;
     }
@@ -125,7 +115,7 @@ struct Place {
 async fn overview(config: &Config, json: bool) -> Result<(), Failure> {
     let links = [parts::operators_link(config).await?, parts::operators_nid_link(config).await?];
     let mut found = Vec::new();
-    for (link, places) in links.iter().zip(places(config)) {
+    for (link, places) in links.iter().zip(parts::parking_places(config)) {
         for queue in places {
             let depth = link.depth(&queue).await.with_context(|| queue.clone())?;
             found.push(Place { queue, messages: depth.ready });
@@ -146,7 +136,7 @@ async fn overview(config: &Config, json: bool) -> Result<(), Failure> {
 struct Parked {
     id: Option<String>,
     kind: Option<String>,
-    cause: String,
+    cause: &'static str,
     attempt: u32,
     parked_at: Option<String>,
     first_seen: jiff::Timestamp,
@@ -160,7 +150,7 @@ async fn look(config: &Config, queue: &str, args: &ListArgs) -> Result<(), Failu
     let depth = link.depth(queue).await;
     link.close().await;
     let (seen, depth) = (seen.context("the broker")?, depth.context("the broker")?);
-    let parked: Vec<Parked> = seen.iter().map(Parked::of).collect();
+    let parked: Vec<Parked> = seen.iter().map(|message| Parked::of(queue, message)).collect();
     if args.json {
         return output::json(&parked);
     }
@@ -169,7 +159,7 @@ async fn look(config: &Config, queue: &str, args: &ListArgs) -> Result<(), Failu
         .iter()
         .map(|one| {
             vec![
-                one.cause.clone(),
+                one.cause.to_owned(),
                 dash(&one.parked_at),
                 output::moment(one.first_seen),
                 one.attempt.to_string(),
@@ -182,7 +172,7 @@ async fn look(config: &Config, queue: &str, args: &ListArgs) -> Result<(), Failu
     output::table(&["CAUSE", "PARKED", "FIRST SEEN", "TRIES", "BYTES", "KIND", "ID"], &rows)?;
     let mut causes: BTreeMap<&str, usize> = BTreeMap::new();
     for one in &parked {
-        *causes.entry(&one.cause).or_default() += 1;
+        *causes.entry(one.cause).or_default() += 1;
     }
     let causes: Vec<String> = causes.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
     let of_all = depth.ready.max(u32::try_from(parked.len()).unwrap_or(u32::MAX));
@@ -190,12 +180,12 @@ async fn look(config: &Config, queue: &str, args: &ListArgs) -> Result<(), Failu
 }
 
 impl Parked {
-    fn of(message: &Incoming) -> Self {
+    fn of(queue: &str, message: &Incoming) -> Self {
         let header = |name: &str| message.headers.get(name).cloned();
         Self {
-            id: message.id.clone().filter(|id| is_ours(id)),
+            id: message.own_id().map(str::to_owned),
             kind: message.kind.clone().filter(|kind| is_kind(kind)),
-            cause: cause_of(message),
+            cause: message.parked_for(queue).as_str(),
             attempt: message.attempt,
             parked_at: header(names::PARKED_AT),
             first_seen: message.first_seen,
@@ -205,21 +195,9 @@ impl Parked {
     }
 }
 
-/// Why it was parked: by us, or by the broker after too many deliveries.
-fn cause_of(message: &Incoming) -> String {
-    let ours = message.headers.get(names::CAUSE).and_then(|cause| Cause::parse(cause));
-    ours.map_or(DELIVERY_LIMIT, Cause::as_str).to_owned()
-}
-
 /// The kinds of message that there are, ours and the contract's.
 fn is_kind(kind: &str) -> bool {
     let of_the_contract = kind.starts_with("crvs.nid.") && kind.len() <= 40;
     ["registration.v1", "request.v1", "outcome.v1"].contains(&kind)
         || (of_the_contract && kind.chars().all(|c| c.is_ascii_alphanumeric() || c == '.'))
-}
-
-/// Message ids of a vendor may be anything, even a name.
-fn is_ours(id: &str) -> bool {
-    let uuid = id.split(':').next().unwrap_or_default();
-    id.len() <= 48 && uuid::Uuid::try_parse(uuid).is_ok()
 }

@@ -36,12 +36,16 @@ pub struct Process {
 ///
 /// # Errors
 /// What `body` fails with, or what stands in the way of starting.
-pub async fn role<F, Work>(name: &'static str, file: Option<PathBuf>, body: F) -> Result<(), Failure>
+pub async fn role<F, Work>(
+    (name, part): (&'static str, Part),
+    file: Option<PathBuf>,
+    body: F,
+) -> Result<(), Failure>
 where
     F: FnOnce(Process) -> Work,
     Work: Future<Output = Result<(), Failure>>,
 {
-    let (config, guard) = prepare(name, file, Part::Role)?;
+    let (config, guard) = prepare(name, file, part)?;
     let metrics = Arc::new(Metrics::new());
     let process = Process {
         breakers: Breakers::new(&config, &metrics),
@@ -76,7 +80,7 @@ where
     F: FnOnce(Arc<Config>, CancellationToken) -> Work,
     Work: Future<Output = Result<(), Failure>>,
 {
-    command(name, file, Part::Role, body).await
+    command(name, file, Part::Operation, body).await
 }
 
 async fn command<F, Work>(

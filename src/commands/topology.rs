@@ -172,7 +172,7 @@ mod tests {
             .filter(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let loaded = config::load(&Sources { file: None, environment }, Part::Role).unwrap();
+        let loaded = config::load(&Sources { file: None, environment }, Part::All).unwrap();
         let set = loaded.shown.iter().filter(|shown| shown.origin != "the default").count();
         assert_eq!((set, loaded.warnings), (7, Vec::new()));
     }

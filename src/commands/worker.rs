@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Breakers, Failure, Process, parts};
-use crate::alert::Alerts;
+use crate::alert::{Alerts, Parking};
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{
     Breaker, ConsumerSettings, Handler, Link, Publisher, TopologySettings, WorkQueue, consume,
@@ -27,7 +27,7 @@ pub enum WorkerStage {
     Send,
     /// Take its replies in.
     Resolve,
-    /// Look after what nothing was heard of; one worker of all does.
+    /// Look after what nothing was heard of and what could not be recorded; one worker of all does.
     Sweep,
 }
 
@@ -62,11 +62,12 @@ pub(super) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
         id_system: breakers.id_system.clone(),
         rules: sweep_rules(config),
     };
+    let parking = parts::parking(config, &ledger, &bridge, &nid);
     let mut loops = Loops { config, stop, running: JoinSet::new() };
     loops.keep(&breakers, &ledger, &nid);
     loops.alert(parts::alerts(config, &ledger, &metrics)?);
     let lines = Lines { bridge: &bridge, nid: &nid, settings, queues, breakers: &breakers };
-    loops.begin(stages, &lines, &handlers, sweep);
+    loops.begin(stages, &lines, &handlers, (sweep, parking));
     loops.finish().await;
     nid.close().await;
     bridge.close().await;
@@ -150,13 +151,19 @@ struct Lines<'a> {
 }
 
 impl Loops<'_> {
-    fn begin(&mut self, stages: &[WorkerStage], lines: &Lines<'_>, handlers: &Handlers, sweep: Sweep) {
+    fn begin(
+        &mut self,
+        stages: &[WorkerStage],
+        lines: &Lines<'_>,
+        handlers: &Handlers,
+        watch: (Sweep, Option<Parking>),
+    ) {
         let Lines { bridge, nid, settings, queues, breakers } = lines;
         let (prefetch, replies) = (self.config.broker.prefetch, self.config.nid.prefetch);
         let needs = [breakers.ledger.clone()];
         let send_needs = [breakers.ledger.clone(), breakers.id_system.clone()];
         let Handlers { record, send, resolve } = handlers;
-        let mut sweep = Some(sweep);
+        let mut watch = Some(watch);
         for stage in stages {
             match stage {
                 WorkerStage::Record => {
@@ -173,8 +180,8 @@ impl Loops<'_> {
                     self.start((nid, theirs), replies, (&needs, &[bridge]), Arc::clone(resolve));
                 }
                 WorkerStage::Sweep => {
-                    if let Some(sweep) = sweep.take() {
-                        self.sweep(sweep);
+                    if let Some(watch) = watch.take() {
+                        self.watch(watch);
                     }
                 }
             }
@@ -209,9 +216,13 @@ impl Loops<'_> {
         });
     }
 
-    fn sweep(&mut self, sweep: Sweep) {
+    fn watch(&mut self, (sweep, parking): (Sweep, Option<Parking>)) {
         let stop = self.stop.clone();
         self.running.spawn(async move { sweep.run(&stop).await });
+        if let Some(parking) = parking {
+            let stop = self.stop.clone();
+            self.running.spawn(async move { parking.run(&stop).await });
+        }
     }
 
     fn alert(&mut self, alerts: Alerts) {

@@ -219,7 +219,7 @@ settings! {
         secret: Option<SecretString>, Optional<SecretText>, "", ["ALERT_SECRET"];
         /// The time that one call may take.
         timeout: Duration, Span, "5s", ["ALERT_TIMEOUT"];
-        /// How often a process looks for alerts of others; its own it sends at once.
+        /// How often a process looks for alerts of others, and one worker for what was parked on the broker; its own it sends at once.
         interval: Duration, Span, "3s", ["ALERT_INTERVAL"];
         /// How long an alert is tried before it is given up.
         give_up_after: Duration, Span, "24h", ["ALERT_GIVE_UP_AFTER"];

@@ -210,6 +210,10 @@ pub enum Cause {
     SpoolUnwritable,
     /// A spooled registration that cannot be relayed.
     SpoolCorrupt,
+    /// The broker has delivered it too often without an end, and parked it.
+    DeliveryLimit,
+    /// No queue takes what was published.
+    Unrouted,
     /// OpenCRVS has moved the record on without us.
     MovedOn,
     /// A fault in the bridge itself.
@@ -251,6 +255,8 @@ impl Cause {
             Self::SpoolFull => "spool_full",
             Self::SpoolUnwritable => "spool_unwritable",
             Self::SpoolCorrupt => "spool_corrupt",
+            Self::DeliveryLimit => "delivery_limit",
+            Self::Unrouted => "unrouted",
             Self::MovedOn => "moved_on",
             Self::Internal => "internal",
         }

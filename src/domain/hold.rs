@@ -70,6 +70,12 @@ pub fn quarantined(intended: Option<Timestamp>, now: Timestamp, quarantine: Dura
     (!left.is_zero()).then_some(left)
 }
 
+/// Whether an attempt whose token is dead may be ended by who has no lease: nobody has the record, and no write of it may
+/// still arrive.
+pub fn may_expire(hold: &Hold, intended: Option<Timestamp>, now: Timestamp, quarantine: Duration) -> bool {
+    hold.may_lease(now) && quarantined(intended, now, quarantine).is_none()
+}
+
 /// Whether a process that began to commit its intent `elapsed` ago may still write under its lease of `ttl`.
 /// One that was stopped in between must not: others may have the record.
 pub fn may_write(elapsed: Duration, ttl: Duration) -> bool {
@@ -111,6 +117,15 @@ mod tests {
         assert!(may_finish(&hold, 3, Event::Park));
         assert!(!may_finish(&hold, 2, Event::Park));
         assert!(may_finish(&hold, 2, Event::Confirm));
+    }
+
+    #[test]
+    fn who_has_no_lease_ends_nothing_that_somebody_has_or_that_may_still_be_written() {
+        let (hold, quarantine) = (Hold { fence: 3, until: at(10) }, Duration::from_secs(600));
+        assert!(may_expire(&hold, None, at(10), quarantine));
+        assert!(!may_expire(&hold, None, at(9), quarantine));
+        assert!(!may_expire(&hold, Some(at(0)), at(599), quarantine));
+        assert!(may_expire(&hold, Some(at(0)), at(600), quarantine));
     }
 
     #[test]

@@ -73,6 +73,10 @@ runbook! {
         => "free or replace the disk; OpenCRVS is answered 503 as long as the broker is away as well";
     SpoolCorrupt: "a spooled registration that cannot be read is set aside as *.corrupt"
         => "keep the file and check the disk; `reconcile --token-file` names the record that waits for it";
+    DeliveryLimit: "the broker parked a message that it had delivered too often: whoever had it died or hung each time"
+        => "read the logs of that time, report it, and `queue replay --cause delivery_limit` once";
+    Unrouted: "no queue takes what was published: an exchange, a queue or a binding is missing"
+        => "`topology apply`, then `queue replay unrouted`";
     Internal: "a fault of the bridge itself"
         => "read the log of that time, report it, and `attempts resume` once";
     // It goes on by itself when what is named here is back.

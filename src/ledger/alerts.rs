@@ -1,7 +1,8 @@
 //! The outbox of alerts: what an operator is called for, until his webhook has taken it.
 //!
-//! Invariant: an alert is there exactly if the history entry is that it tells of, since one transaction writes both; it
-//! keeps its id for ever; one process at a time has it, until a lease by the ledger's clock ends.
+//! Invariant: an alert is there exactly if what it tells of is on record, a history entry or the count of a parking place
+//! (`parking`), since one transaction writes both; it keeps its id for ever; one process at a time has it, until a lease by
+//! the ledger's clock ends.
 
 use std::time::Duration;
 
@@ -21,22 +22,41 @@ use crate::domain::{AttemptId, Cause, RecordId, State, TrackingId, alert};
 pub struct Alert {
     /// The same however often it is sent.
     pub id: String,
-    /// The record.
-    pub record: RecordId,
-    /// The family's code.
-    pub tracking_id: TrackingId,
-    /// The attempt, where it concerns one.
-    pub attempt: Option<AttemptId>,
+    /// What it is about.
+    pub about: About,
     /// Why.
     pub cause: Cause,
-    /// Where the attempt stood.
+    /// Where that stands.
     pub state: State,
     /// When, by the ledger's clock.
     pub at: Timestamp,
-    /// When the attempt's token dies.
-    pub token_expires_at: Option<Timestamp>,
     /// How often it was tried before.
     pub tries: u32,
+}
+
+/// What an alert is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// A registration.
+    Record {
+        /// The record.
+        record: RecordId,
+        /// The family's code.
+        tracking_id: TrackingId,
+        /// The attempt, where it concerns one.
+        attempt: Option<AttemptId>,
+        /// When the attempt's token dies.
+        token_expires_at: Option<Timestamp>,
+    },
+    /// A parking place on the broker: what is there could not even be recorded.
+    Parking {
+        /// The queue.
+        queue: String,
+        /// The newest message of this cause, if its id is one of ours.
+        message: Option<String>,
+        /// How many messages are there, of any cause.
+        messages: u64,
+    },
 }
 
 impl Ledger {
@@ -82,8 +102,8 @@ impl Ledger {
         most_old: Duration,
     ) -> Result<Vec<Alert>, LedgerError> {
         let due = sqlx::query(
-            "SELECT alert_id, record_id, attempt_id, tracking_id, cause, state, at, token_expires_at, tries \
-             FROM alert WHERE done_at IS NULL AND next_at <= (SELECT now_ms FROM clock) \
+            "SELECT alert_id, record_id, attempt_id, tracking_id, queue, message_id, messages, cause, state, at, \
+             token_expires_at, tries FROM alert WHERE done_at IS NULL AND next_at <= (SELECT now_ms FROM clock) \
              AND claimed_until <= (SELECT now_ms FROM clock) AND at > (SELECT now_ms FROM clock) - $1 \
              ORDER BY at LIMIT $2",
         )
@@ -182,13 +202,24 @@ fn read(row: &AnyRow) -> Result<Alert, LedgerError> {
     let tries: i64 = row.try_get("tries")?;
     Ok(Alert {
         id: row.try_get("alert_id")?,
-        record: required(row, "record_id", |text| RecordId::parse(text).ok())?,
-        tracking_id: required(row, "tracking_id", |text| TrackingId::parse(text).ok())?,
-        attempt: optional(row, "attempt_id", |text| AttemptId::parse(text).ok())?,
+        about: about(row)?,
         cause: required(row, "cause", Cause::parse)?,
         state: required(row, "state", State::parse)?,
         at: timestamp(row.try_get("at")?)?,
-        token_expires_at: row.try_get::<Option<i64>, _>("token_expires_at")?.map(timestamp).transpose()?,
         tries: u32::try_from(tries).unwrap_or(u32::MAX),
+    })
+}
+
+fn about(row: &AnyRow) -> Result<About, LedgerError> {
+    if let Some(queue) = row.try_get("queue")? {
+        let messages: Option<i64> = row.try_get("messages")?;
+        let messages = messages.and_then(|count| u64::try_from(count).ok()).unwrap_or_default();
+        return Ok(About::Parking { queue, message: row.try_get("message_id")?, messages });
+    }
+    Ok(About::Record {
+        record: required(row, "record_id", |text| RecordId::parse(text).ok())?,
+        tracking_id: required(row, "tracking_id", |text| TrackingId::parse(text).ok())?,
+        attempt: optional(row, "attempt_id", |text| AttemptId::parse(text).ok())?,
+        token_expires_at: row.try_get::<Option<i64>, _>("token_expires_at")?.map(timestamp).transpose()?,
     })
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use sqlx::{Any, Row as _, Transaction};
 
-use super::confirm::millis;
+use super::confirm::{hold, millis};
 use super::history::Note;
 use super::rows::{self, Case, attempts, limit, required};
 use super::{Expiry, Ledger, LedgerError, Stage};
-use crate::domain::{AttemptId, Cause, Event, Lane, RecordId, State, next};
+use crate::domain::hold::may_expire;
+use crate::domain::{AttemptId, Cause, Lane, RecordId, State};
 
 impl Ledger {
     /// Attempts of a lane that were not heard of for `silence`, the most silent first.
@@ -132,20 +133,11 @@ impl Ledger {
         let record = case.record.id.as_str();
         let Some(mut tx) = self.on_record(record).await? else { return Ok(Expiry::LeftAlone) };
         // The record's row is ours now: no lease and no intent can come in between.
-        let still = sqlx::query(
-            "SELECT 1 AS one FROM attempt a JOIN record r ON r.record_id = a.record_id WHERE a.attempt_id = $1 \
-             AND a.token_expires_at <= (SELECT now_ms FROM clock) AND r.lease_until <= (SELECT now_ms FROM clock) \
-             AND COALESCE(r.intent_at, 0) <= (SELECT now_ms FROM clock) - $2",
-        )
-        .bind(attempt.to_string())
-        .bind(millis(quarantine))
-        .fetch_optional(&mut *tx)
-        .await?;
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
-        if still.is_none()
-            || !case.attempt.state.is_open()
-            || next(case.attempt.state, Event::Expire).is_err()
-        {
+        let (hold, now) = hold(&mut tx, case.record.id.as_str()).await?;
+        let intended = case.record.intent.map(|intent| intent.at);
+        let may = may_expire(&hold, intended, now, quarantine) && case.attempt.state.is_open();
+        if !may || case.attempt.token_expires_at > now {
             tx.rollback().await?;
             return Ok(Expiry::LeftAlone);
         }

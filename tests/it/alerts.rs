@@ -3,6 +3,7 @@
 //! Each story is told on SQLite and on PostgreSQL.
 
 mod hook;
+mod parking;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

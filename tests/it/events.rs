@@ -12,6 +12,7 @@ use crate::front::wire::{event_taken_down, send};
 use crate::harness::eventually;
 use crate::harness::ledgers::Engine;
 use crate::harness::world::{SOON, World, request_of};
+use crate::operator::ended;
 use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
 
 on_both_ledgers![
@@ -162,7 +163,27 @@ async fn a_confirmer_that_would_break_every_record_does_not_start() {
     let world = prepared(Engine::Sqlite, &[]).await;
     world.opencrvs.define_fields(&[]);
     assert_ne!(ends_with(&world, "confirmer", &[]).await, Some(0));
-    assert_ne!(ends_with(&world, "front", &[("FRONT_SPOOL", "")]).await, Some(0), "a front without a spool");
+}
+
+/// All roles have one environment, and only the fronts have a disk of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_without_a_spool_does_not_start_and_keeps_nobody_else_from_it() {
+    let mut world = prepared(Engine::Sqlite, &[]).await;
+    world.set("FRONT_SPOOL", "");
+    for role in ["worker", "confirmer"] {
+        world.start(role);
+    }
+    for role in ["worker", "confirmer"] {
+        world.ready(role).await;
+    }
+    for command in [&["front"][..], &["all"], &["config", "check"]] {
+        let ended = ended(&world, command, &[]).await;
+        let told = "FRONT_SPOOL (front.spool): is not set, and FRONT_EVENTS is on: no front starts";
+        assert_eq!(ended.code, Some(78), "{command:?}");
+        assert!(ended.stderr.contains(told), "{command:?} {}", ended.stderr);
+    }
+    let (code, _) = world.run(&["attempts", "list"], &[]).await;
+    assert_eq!(code, Some(0), "an operator's command has the same environment");
 }
 
 /// Starts a role that is to end by itself; its exit code.

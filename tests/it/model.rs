@@ -1,5 +1,5 @@
 //! The protocol, explored exhaustively: two attempts of one record, two confirmers, an ID system that repeats and
-//! contradicts itself, OpenCRVS as it is, and processes that stop at any step.
+//! contradicts itself, OpenCRVS as it is, tokens that die at any moment, and processes that stop at any step.
 //!
 //! The model owns no rule: it runs [`next`](nidbridge::domain::next), [`decide`](nidbridge::domain::decide),
 //! [`hold`](nidbridge::domain::hold) and [`resolve`](nidbridge::domain::resolve()), which production runs. Time is
@@ -30,6 +30,7 @@ const ANSWERS: Scope = Scope {
     tardy: false,
     confirmers: 1,
     stops: true,
+    mortal: false,
 };
 
 /// The same where a negative answer is confirmed with a comment.
@@ -43,6 +44,9 @@ const RESTLESS: Scope = Scope { refusals: 1, restless: true, lenient: true, ..WR
 
 /// One confirmer, and nobody fails.
 const CALM: Scope = Scope { refusals: 0, confirmers: 1, ..WRITES };
+
+/// Two confirmers, and tokens that die at any moment.
+const MORTAL: Scope = Scope { refusals: 0, mortal: true, ..WRITES };
 
 fn told(way: &[steps::Step]) -> String {
     way.iter().map(|step| format!("  {step:?}\n")).collect()
@@ -89,8 +93,18 @@ fn nothing_that_the_ledger_could_know_goes_wrong_with_a_registrar_who_does_not_w
 }
 
 #[test]
+fn nothing_goes_wrong_where_a_token_dies_at_any_moment() {
+    assert_eq!(run("tokens", &MORTAL, &[]), None);
+    let one = Scope { confirmers: 1, ..MORTAL };
+    assert_eq!(run("tokens and stops", &Scope { stops: true, ..one }, &[]), None);
+    assert_eq!(run("tokens, restless", &Scope { restless: true, lenient: true, ..one }, &[]), None);
+    assert!(explore(&one, Rules(&[])).stood.contains(&State::Expired));
+}
+
+#[test]
 fn without_any_one_rule_something_goes_wrong() {
-    let rows: [(&'static [Rule], Scope, Wrong); 13] = [
+    let one = Scope { confirmers: 1, ..MORTAL };
+    let rows: [(&'static [Rule], Scope, Wrong); 17] = [
         (&[Rule::Lease], WRITES, Wrong::ConfirmedTwice),
         (&[Rule::FenceAtIntent], WRITES, Wrong::ConfirmedTwice),
         (&[Rule::FenceAtFinish], WRITES, Wrong::ConfirmedTwice),
@@ -104,6 +118,10 @@ fn without_any_one_rule_something_goes_wrong() {
         (&[Rule::FirstAnswer], ANSWERS, Wrong::IdChanged),
         (&[Rule::PublishBeforeAck], CALM, Wrong::NeverEnds),
         (&[Rule::ConfirmAfter], WRITES, Wrong::WrittenOverTheRegistrar),
+        (&[Rule::PromptWrite], one, Wrong::WrittenAfterExpired),
+        (&[Rule::ExpiryWaits], one, Wrong::WrittenAfterExpired),
+        (&[Rule::DeadAtEnd], one, Wrong::ExpiredAlive),
+        (&[Rule::OrphanAtEnd], one, Wrong::IdDroppedSilently),
     ];
     for (out, scope, wrong) in rows {
         assert_eq!(run(&format!("without {out:?}"), &scope, out), Some(wrong), "without {out:?}");

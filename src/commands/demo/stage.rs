@@ -162,6 +162,6 @@ fn configuration(
     };
     let environment: BTreeMap<String, String> =
         settings.into_iter().chain(of_events).map(|(name, value)| (name.to_owned(), value)).collect();
-    let loaded = config::load(&Sources { file: None, environment }, Part::Role)?;
+    let loaded = config::load(&Sources { file: None, environment }, Part::All)?;
     Ok(loaded.config)
 }

@@ -4,11 +4,10 @@ use anyhow::anyhow;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::{ReplayArgs, cause_of, link_to};
-use crate::broker::{Incoming, Link, Pick, Replay, Replayed, names};
+use super::{ReplayArgs, link_to};
+use crate::broker::{Back, Incoming, Link, Pick, Replay, Replayed, names};
 use crate::commands::{Failure, output, parts};
 use crate::config::Config;
-use crate::domain::Cause;
 use crate::seal::{Field, Sealer};
 use crate::worker::settle::chain;
 
@@ -16,11 +15,16 @@ use crate::worker::settle::chain;
 const LOOK: usize = 20_000;
 
 pub(super) async fn run(config: &Config, args: &ReplayArgs, stop: &CancellationToken) -> Result<(), Failure> {
-    let Some(work) = names::work_of(&args.queue) else {
-        return Err(Failure::Failed(anyhow!(
-            "only what is in a queue …{} goes back to work",
-            names::parked("")
-        )));
+    let to = match names::work_of(&args.queue) {
+        Some(work) => Back::Queue(work.to_owned()),
+        None if args.queue == names::UNROUTED => Back::AsPublished,
+        None => {
+            return Err(Failure::Failed(anyhow!(
+                "only what is in a queue …{} or in `{}` goes back to work",
+                names::parked(""),
+                names::UNROUTED
+            )));
+        }
     };
     let sealer = parts::sealer(config)?;
     let link = link_to(config, &args.queue).await?;
@@ -28,13 +32,13 @@ pub(super) async fn run(config: &Config, args: &ReplayArgs, stop: &CancellationT
         (Some(reason), false) => {
             let replay = Replay {
                 from: args.queue.clone(),
-                to: work.to_owned(),
+                to,
                 look: LOOK,
                 most: args.limit,
                 by: args.by.clone().unwrap_or_else(parts::account),
                 reason: reason.clone(),
             };
-            replayed(&link, &replay, args.cause, &sealer, stop).await
+            replayed(&link, &replay, args, &sealer, stop).await
         }
         (Some(_) | None, _) => rehearsed(&link, args, &sealer).await,
     };
@@ -45,7 +49,7 @@ pub(super) async fn run(config: &Config, args: &ReplayArgs, stop: &CancellationT
 async fn rehearsed(link: &Link, args: &ReplayArgs, sealer: &Sealer) -> Result<(), Failure> {
     let seen = link.peek(&args.queue, LOOK).await.map_err(|fault| Failure::Unavailable(fault.into()))?;
     let mut sealed = 0;
-    let chosen = seen.iter().filter(|message| is_chosen(message, args.cause));
+    let chosen = seen.iter().filter(|message| is_chosen(message, args));
     let picked = chosen.take(args.limit).filter(|message| pick(message, sealer, &mut sealed) != Pick::Leave);
     output::line(&format!("would go back to work: {}", picked.count()))?;
     verdict(sealed)
@@ -54,19 +58,25 @@ async fn rehearsed(link: &Link, args: &ReplayArgs, sealer: &Sealer) -> Result<()
 async fn replayed(
     link: &Link,
     replay: &Replay,
-    cause: Option<Cause>,
+    args: &ReplayArgs,
     sealer: &Sealer,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let mut sealed = 0;
     let done = link.replay(replay, stop, |message| {
-        if is_chosen(message, cause) { pick(message, sealer, &mut sealed) } else { Pick::Leave }
+        if is_chosen(message, args) { pick(message, sealer, &mut sealed) } else { Pick::Leave }
     });
-    let Replayed { moved, stopped, .. } = match done.await {
+    let Replayed { moved, returned, stopped, .. } = match done.await {
         Ok(done) => done,
         Err(fault) => return Err(Failure::Unavailable(anyhow!(chain(&fault)))),
     };
     output::line(&format!("went back to work: {moved}"))?;
+    if returned > 0 {
+        return Err(Failure::Failed(anyhow!(
+            "{returned} are in `{0}` again: still no queue takes them; run `nidbridge topology apply`, then this once more",
+            names::UNROUTED
+        )));
+    }
     if let Some(fault) = stopped {
         return Err(Failure::Later(anyhow!("the work queue took no more: {}", chain(&fault))));
     }
@@ -76,8 +86,8 @@ async fn replayed(
     verdict(sealed)
 }
 
-fn is_chosen(message: &Incoming, cause: Option<Cause>) -> bool {
-    cause.is_none_or(|cause| cause_of(message) == cause.as_str())
+fn is_chosen(message: &Incoming, args: &ReplayArgs) -> bool {
+    args.cause.is_none_or(|cause| message.parked_for(&args.queue) == cause)
 }
 
 /// *resolve* parks a reply sealed; it goes back as it came.

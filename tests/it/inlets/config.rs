@@ -63,7 +63,7 @@ proptest! {
     #[test]
     fn any_text_for_any_setting_is_taken_or_named_with_its_fix(
         set in proptest::collection::vec((any::<Index>(), text(), any::<bool>()), 1..6),
-        part in select(vec![Part::Role, Part::Tool]),
+        part in select(vec![Part::All, Part::Front, Part::Worker, Part::Confirmer, Part::Operation, Part::Tool]),
     ) {
         let all = settings();
         let mut environment = BTreeMap::new();
@@ -119,7 +119,7 @@ proptest! {
             let name = match style { 0 => format!("{variable}S"), 1 => variable.to_lowercase(), _ => variable.clone() };
             from.environment.insert(name, value);
         }
-        let told = match load(&from, Part::Role) {
+        let told = match load(&from, Part::All) {
             Ok(loaded) => format!("{:?} {:?} {:?}", loaded.shown, loaded.warnings, loaded.config),
             Err(faults) => format!("{faults} {faults:?}"),
         };

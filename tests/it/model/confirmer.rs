@@ -12,8 +12,8 @@ use nidbridge::domain::{
 
 use super::explore::Timestamp;
 use super::rules::{Rule, Rules};
-use super::steps::{Next, Step, shift, stamp};
-use super::world::{Flight, Phase, Scope, Turn, World};
+use super::steps::{Next, Step, expire, shift, stamp};
+use super::world::{Flight, Phase, Scope, Turn, World, Wrong};
 
 /// What a confirmer does, or what happens to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub enum Does {
     FindsNothingToDo(u8),
     Leases(u8),
     Reads,
+    FindsTheTokenDead,
     IsRefusedTheRead,
     Intends,
     DropsItsTurn,
@@ -45,6 +46,7 @@ impl Does {
                 before.confirmers[usize::from(1 - c)].attempt() == Some(i)
             }
             Self::Reads
+            | Self::FindsTheTokenDead
             | Self::Intends
             | Self::DropsItsTurn
             | Self::Sends
@@ -71,7 +73,7 @@ static VALUES: LazyLock<Values> = LazyLock::new(|| Values {
 });
 
 /// The abstract quarantine: one step of time.
-const QUARANTINE: Duration = Duration::from_secs(1);
+pub const QUARANTINE: Duration = Duration::from_secs(1);
 
 pub fn successors(world: &World, scope: &Scope, rules: Rules, c: u8, out: &mut Next) {
     let turn = world.confirmers[usize::from(c)];
@@ -137,8 +139,7 @@ fn take(world: &World, rules: Rules, c: u8, i: u8) -> Option<(Does, World)> {
         return None;
     }
     let now = Timestamp::UNIX_EPOCH + QUARANTINE;
-    let intended = if world.book.waited { Timestamp::UNIX_EPOCH } else { now };
-    let intended = world.book.intent.map(|_| intended);
+    let intended = world.book.intended(now);
     if rules.has(Rule::Quarantine) && quarantined(intended, now, QUARANTINE).is_some() {
         return None;
     }
@@ -161,12 +162,19 @@ fn read(
 ) {
     let mut after = *world;
     let mine = usize::from(c);
-    if world.refusals > 0 {
-        after.refusals -= 1;
-        after.confirmers[mine] =
-            Turn::Ending { attempt, event: Event::Park, cause: Some(Cause::RecordRefused) };
+    let dead = world.dead[usize::from(attempt)];
+    if world.refusals > 0 || dead {
+        after.refusals = world.refusals.saturating_sub(u8::from(!dead));
+        // It lived when the turn began, and not any more when the gateway saw it.
+        let cause = if dead { Cause::TokenRefused } else { Cause::RecordRefused };
+        after.confirmers[mine] = Turn::Ending { attempt, event: Event::Park, cause: Some(cause) };
         push(Does::IsRefusedTheRead, after);
         after = *world;
+    }
+    if dead {
+        after.confirmers[mine] =
+            Turn::Ending { attempt, event: Event::Expire, cause: Some(Cause::TokenRefused) };
+        return push(Does::FindsTheTokenDead, after);
     }
     let answer = if answer == Label::Issued { &VALUES.issued } else { &VALUES.rejected };
     let submitted = stamp(world.crvs.at);
@@ -235,6 +243,9 @@ fn send(world: &World, rules: Rules, (c, attempt, late): (u8, u8, bool), push: &
         after.confirmers[mine] = Turn::Retracting { attempt, park: false };
         return push(Does::FindsItselfLate, after);
     }
+    if world.book.rows[usize::from(attempt)].is_some_and(|row| row.state == State::Expired) {
+        after.wrong = Some(Wrong::WrittenAfterExpired);
+    }
     after.confirmers[mine] = Turn::Sent { attempt, flight: Flight::Flying };
     push(Does::Sends, after);
 }
@@ -257,8 +268,9 @@ fn hear(world: &World, c: u8, attempt: u8, flight: Flight, push: &mut impl FnMut
         Flight::Lost => {
             after.confirmers[mine] = Turn::Retracting { attempt, park: false };
             push(Does::HearsNo, after);
-            if world.refusals > 0 {
-                after.refusals -= 1;
+            let dead = world.dead[usize::from(attempt)];
+            if world.refusals > 0 || dead {
+                after.refusals = world.refusals.saturating_sub(u8::from(!dead));
                 after.confirmers[mine] = Turn::Retracting { attempt, park: true };
                 push(Does::HearsNever, after);
             }
@@ -298,8 +310,17 @@ fn end(
     if rules.has(Rule::FenceAtFinish) && !may_finish(&hold, fence, event) {
         return push(Does::DropsItsTurn, delayed(after, c));
     }
-    // A conflict changes nothing, but how the write ended is known all the same.
-    shift(&mut after, attempt, event, cause);
+    if event == Event::Expire {
+        let row = world.book.rows[usize::from(attempt)];
+        let dead = world.dead[usize::from(attempt)] || !rules.has(Rule::DeadAtEnd);
+        if !dead || row.is_none_or(|row| !row.state.is_open()) {
+            return push(Does::DropsItsTurn, delayed(after, c));
+        }
+        expire(&mut after, rules, attempt);
+    } else {
+        // A conflict changes nothing, but how the write ended is known all the same.
+        shift(&mut after, attempt, event, cause);
+    }
     if world.book.intent == Some(attempt) {
         clear_intent(&mut after);
     }

@@ -31,6 +31,12 @@ pub enum Rule {
     FirstAnswer,
     /// The next hop is published before the ack.
     PublishBeforeAck,
+    /// What a confirmer has, or may have written, the sweeper leaves alone when its token dies.
+    ExpiryWaits,
+    /// Whether the token is dead is looked at once more in the transaction that ends its attempt.
+    DeadAtEnd,
+    /// The end of a token tells of the ID that was issued in vain.
+    OrphanAtEnd,
     /// Nothing is written before OpenCRVS has surely taken our answer.
     ConfirmAfter,
 }

@@ -1,11 +1,12 @@
 //! What can happen next, and what the surroundings do: core, the registrar, the ID system, time, an operator.
 
+use nidbridge::domain::hold::may_expire;
 use nidbridge::domain::resolve::Label;
 use nidbridge::domain::{Cause, Event, RecordState, State, next};
 
-use super::confirmer;
+use super::confirmer::{self, QUARANTINE};
 use super::explore::Timestamp;
-use super::rules::Rules;
+use super::rules::{Rule, Rules};
 use super::stages::{self, Stop};
 use super::world::{Flight, Id, Phase, Says, Scope, Turn, World, Wrong};
 
@@ -25,6 +26,9 @@ pub enum Step {
     StrayApplied(u8),
     StrayLost(u8),
     OperatorResumes(u8),
+    TokenDies(u8),
+    TokenReplaced(u8),
+    SweeperExpires(u8),
     Record(u8, Stop),
     Send(u8, Stop),
     Resolve(u8, Says, Stop),
@@ -38,6 +42,8 @@ impl Step {
             Self::OurAnswerToCoreIsLost(_)
             | Self::RegistrarTakesItBack
             | Self::RegistrarSubmitsAgain
+            | Self::TokenDies(_)
+            | Self::TokenReplaced(_)
             | Self::IdSystemSaysMore(..) => true,
             Self::Record(_, stop) | Self::Send(_, stop) | Self::Resolve(_, _, stop) => stop != Stop::Never,
             Self::Confirmer(c, does) => does.is_fault(before, c),
@@ -49,6 +55,7 @@ impl Step {
             | Self::MutationLost(_)
             | Self::StrayApplied(_)
             | Self::StrayLost(_)
+            | Self::SweeperExpires(_)
             | Self::OperatorResumes(_) => false,
         }
     }
@@ -63,6 +70,9 @@ pub fn successors(world: &World, scope: &Scope, rules: Rules, out: &mut Next) {
     time_and_mutations(world, scope, out);
     for i in 0..2 {
         operator(world, i, out);
+        if scope.mortal {
+            tokens(world, rules, i, out);
+        }
         stages::successors(world, scope, rules, i, out);
         if i < scope.confirmers {
             confirmer::successors(world, scope, rules, i, out);
@@ -186,12 +196,52 @@ fn operator(world: &World, i: u8, out: &mut Next) {
     let Some(row) = world.book.rows[usize::from(i)] else { return };
     let resume = Event::Resume { asked: true, answered: row.answer.is_some() };
     // A refusal of the gateway is all that parks here, so that only answered attempts are resumed.
-    if row.state == State::Parked && row.answer.is_some() {
+    if row.state == State::Parked && row.answer.is_some() && !world.dead[usize::from(i)] {
         let mut resumed = *world;
         if shift(&mut resumed, i, resume, None) {
             resumed.queues.outcomes |= 1 << i;
             out.push((Step::OperatorResumes(i), resumed));
         }
+    }
+}
+
+/// The token of an attempt dies, is replaced by an operator, or is found dead by the sweeper.
+fn tokens(world: &World, rules: Rules, i: u8, out: &mut Next) {
+    let n = usize::from(i);
+    let row = world.book.rows[n];
+    let may_go_on = row.is_none_or(|row| row.state.is_open() || row.state == State::Parked);
+    if world.crvs.phase[n] == Phase::Unsent || !may_go_on {
+        return;
+    }
+    let mut turned = *world;
+    turned.dead[n] = !world.dead[n];
+    match (world.dead[n], row) {
+        (false, _) => out.push((Step::TokenDies(i), turned)),
+        (true, Some(_)) => out.push((Step::TokenReplaced(i), turned)),
+        (true, None) => {}
+    }
+    if !world.dead[n] || row.is_none_or(|row| !row.state.is_open()) {
+        return;
+    }
+    let now = Timestamp::UNIX_EPOCH + QUARANTINE;
+    // The fence is nothing to who has no lease.
+    let (hold, _) = world.book.hold(0);
+    if rules.has(Rule::ExpiryWaits) && !may_expire(&hold, world.book.intended(now), now, QUARANTINE) {
+        return;
+    }
+    let mut ended = *world;
+    expire(&mut ended, rules, i);
+    out.push((Step::SweeperExpires(i), ended));
+}
+
+/// Ends an attempt whose token was found dead, and tells of an ID that nothing else will tell of.
+pub fn expire(world: &mut World, rules: Rules, i: u8) {
+    if !world.dead[usize::from(i)] {
+        world.wrong = Some(Wrong::ExpiredAlive);
+    }
+    let orphan = world.book.newest == Some(i) && world.book.id.is_some();
+    if shift(world, i, Event::Expire, Some(Cause::TokenRefused)) && rules.has(Rule::OrphanAtEnd) {
+        world.book.orphan_told |= orphan;
     }
 }
 

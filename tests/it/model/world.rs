@@ -94,6 +94,11 @@ impl Book {
         (0..2).find(|i| self.rows[*i].is_some_and(|row| row.submission == submission))
     }
 
+    /// When the intent was committed, as the rules see it.
+    pub fn intended(&self, now: Timestamp) -> Option<Timestamp> {
+        self.intent.map(|_| if self.waited { Timestamp::UNIX_EPOCH } else { now })
+    }
+
     /// The lease as the rules see it, the fence of confirmer `c` and the time.
     pub fn hold(&self, c: usize) -> (Hold, i64) {
         let until = if self.lease.live { Timestamp::MAX } else { Timestamp::UNIX_EPOCH };
@@ -197,6 +202,10 @@ pub enum Wrong {
     EndWithoutCause,
     ConfirmedInVain,
     IdDroppedSilently,
+    /// A write began although the ledger said that the token was dead and nothing would follow.
+    WrittenAfterExpired,
+    /// An attempt with a living token has expired.
+    ExpiredAlive,
     NeverEnds,
 }
 
@@ -209,6 +218,8 @@ pub struct World {
     pub confirmers: [Turn; 2],
     /// Mutations on their way that nobody waits for any more.
     pub strays: [u8; 2],
+    /// Attempts whose token is dead.
+    pub dead: [bool; 2],
     /// Permanent refusals of the gateway that may still come.
     pub refusals: u8,
     /// An intent was committed although the ledger had a newer attempt.
@@ -235,6 +246,8 @@ pub struct Scope {
     pub confirmers: u8,
     /// The stages before the confirmer stop anywhere and handle their messages again.
     pub stops: bool,
+    /// A token dies at any moment before its attempt has ended; an operator may replace it.
+    pub mortal: bool,
 }
 
 impl World {
@@ -261,6 +274,7 @@ impl World {
             nid: IdSystem { asked: [false; 2], spoke: [false; 2], more: scope.more_answers },
             confirmers: [Turn::Idle; 2],
             strays: [0; 2],
+            dead: [false; 2],
             refusals: scope.refusals,
             knew_newer: false,
             wrong: None,
@@ -283,6 +297,7 @@ impl World {
                 self.queues.registrations &= !(1 << i);
                 self.queues.requests &= !(1 << i);
                 self.queues.outcomes &= !(1 << i);
+                self.dead[i] = false;
             }
         }
         if self.book.rows.iter().flatten().filter(|row| ended(row)).count() == 2 {

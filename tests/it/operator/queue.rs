@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 
 use futures_util::{StreamExt as _, stream};
-use nidbridge::broker::names::{NID_REPLIES, REGISTRATIONS_WORK, REPLAY_REASON, REPLAYED_BY, parked};
+use nidbridge::broker::names::{
+    NID_REPLIES, REGISTRATIONS, REGISTRATIONS_WORK, REPLAY_REASON, REPLAYED_BY, UNROUTED, WORK_KEY, parked,
+};
 use nidbridge::broker::{Link, Outgoing, Target};
 use nidbridge::simulate::population::Kind;
 
@@ -13,7 +15,8 @@ use crate::gateway::{confirmed_once, submitted};
 use crate::harness::eventually;
 use crate::harness::ledgers::{Engine, fresh_url};
 use crate::harness::world::{SOON, World};
-use crate::pipeline::{people, stands_as};
+use crate::pipeline::people;
+use crate::replies::asked;
 
 const NOBODYS: &str = "x:AwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -27,12 +30,7 @@ async fn waits_in(link: &Link, queue: &str, count: u32) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reply_that_met_the_wrong_ledger_is_sent_back_and_taken_in() {
     let mut world = World::new(Engine::Sqlite).await;
-    world.nid.hold();
-    let births = people(Kind::Birth, 2, 91);
-    for declaration in &births {
-        submitted(&world, declaration).await;
-        stands_as(&world, &declaration.record, "requested").await;
-    }
+    let births = asked(&world, Kind::Birth, 2, 91).await;
     world.kill9("worker");
     world.set_for("worker", "LEDGER_URL", &fresh_url(Engine::Sqlite).await);
     world.start("worker");
@@ -69,6 +67,41 @@ async fn a_reply_that_met_the_wrong_ledger_is_sent_back_and_taken_in() {
     let nowhere = ended(&world, &["queue", "replay", "registrations.work", "--reason", "x"], &[]).await;
     assert_eq!(nowhere.code, Some(1), "only parking places");
     vendors.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_queue_took_goes_back_to_where_it_was_published_when_the_topology_is_mended() {
+    let world = World::new(Engine::Sqlite).await;
+    let ground = world.ground();
+    let binding = format!("e/{REGISTRATIONS}/q/{REGISTRATIONS_WORK}/{WORK_KEY}");
+    ground.api().must("DELETE", &format!("/bindings/{}/{binding}", ground.vhost), "");
+    let births = people(Kind::Birth, 2, 93);
+    for declaration in &births {
+        submitted(&world, declaration).await;
+    }
+    let link = world.look().await;
+    waits_in(&link, UNROUTED, 2).await;
+    let (code, found) = json_of(&world, &["queue", "list", UNROUTED, "--json"]).await;
+    assert_eq!((code, &found[0]["cause"]), (Some(0), &"unrouted".into()), "{found}");
+    // Looking has mended it: a command declares what is missing, too, unless it is told not to.
+    ground.api().must("DELETE", &format!("/bindings/{}/{binding}", ground.vhost), "");
+    let replay = ["queue", "replay", UNROUTED, "--reason", "the binding is back"];
+    for (command, code, told) in [
+        (&["queue", "replay", UNROUTED, "--dry-run"][..], 0, Some("would go back to work: 2\n")),
+        (&replay, 1, Some("went back to work: 0\n")),
+        (&["topology", "apply"], 0, None),
+        (&replay, 0, Some("went back to work: 2\n")),
+    ] {
+        let ended = ended(&world, command, &[("BROKER_APPLY_TOPOLOGY", "false")]).await;
+        assert_eq!(ended.code, Some(code), "{command:?} {}", ended.stderr);
+        assert!(told.is_none_or(|told| ended.stdout == told), "{command:?} {}", ended.stdout);
+        let left = if told.is_some_and(|told| told.starts_with("went back to work: 2")) { 0 } else { 2 };
+        waits_in(&link, UNROUTED, left).await;
+    }
+    for declaration in &births {
+        confirmed_once(&world, &declaration.record, "it goes its way").await;
+    }
+    link.close().await;
 }
 
 fn message(n: usize) -> Outgoing {

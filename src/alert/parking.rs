@@ -1,0 +1,149 @@
+//! Calls an operator for what could not even be recorded: messages that rest in a parking place of the broker.
+//!
+//! What has a ledger row is parked in the ledger, and its alert is written with it. What has none is parked on the broker, by a
+//! stage, or by the broker itself (too many deliveries, no queue that takes it), of which no process hears. So this looks at
+//! the parking places instead of being told: what is there stays there until an operator takes it away, so that nothing is
+//! missed by a process that dies between parking and telling, no settlement waits for a webhook, and a vendor who sends
+//! garbage all day calls once per look and cause, not once per message. Of all workers that sweep one looks, by a lease in
+//! the ledger; the alerts go through the same outbox as all others.
+//!
+//! Invariant: growth calls at the next look that sees all of it; what an operator was told of does not call again, also not when he looks into
+//! the queue, which hides for a moment what is there. It takes nothing away.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::{BrokerError, Incoming, Link};
+use crate::ledger::{Ledger, LedgerError, Parked};
+use crate::worker::settle::chain;
+
+/// The lease that makes one process the only one that looks.
+const LEASE: &str = "parking";
+/// A process that still looks is not taken for one that is gone.
+const LEASE_FLOOR: Duration = Duration::from_secs(5);
+/// Messages that are looked into, from the front: in a longer queue the cause is that of the last one of these.
+const LOOK: u32 = 200;
+
+/// A vhost and its parking places.
+pub struct Places {
+    /// The way there.
+    pub link: Link,
+    /// Their names.
+    pub queues: Vec<String>,
+}
+
+/// Looks after parking places.
+pub struct Parking {
+    /// Where alerts are written.
+    pub ledger: Ledger,
+    /// What is looked at.
+    pub places: Vec<Places>,
+    /// How often.
+    pub interval: Duration,
+}
+
+/// Why a look ended early.
+#[derive(Debug, thiserror::Error)]
+enum Halt {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("the broker cannot be asked")]
+    Broker(#[from] BrokerError),
+}
+
+/// Parking places that were shorter at the last look than an operator was told, and how long they were then.
+type Shorter = BTreeMap<String, u64>;
+
+impl Parking {
+    /// Its name in logs.
+    pub const NAME: &'static str = "parking";
+
+    /// Looks until it is told to stop.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let mut tick = tokio::time::interval(self.interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut shorter, mut well) = (Shorter::new(), true);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = stop.cancelled() => break,
+            }
+            let looked = self.look(&mut shorter).await;
+            if let (Err(halt), true) = (&looked, well) {
+                tracing::warn!(stage = Self::NAME, error = %chain(halt), "the parking places cannot be looked at");
+            }
+            well = looked.is_ok();
+        }
+        if let Err(fault) = self.ledger.resign(LEASE).await {
+            tracing::warn!(stage = Self::NAME, error = %chain(&fault), "the lease ends by itself");
+        }
+    }
+
+    async fn look(&self, shorter: &mut Shorter) -> Result<(), Halt> {
+        if !self.ledger.hold(LEASE, LEASE_FLOOR + self.interval * 2).await? {
+            shorter.clear();
+            return Ok(());
+        }
+        for Places { link, queues } in &self.places {
+            for queue in queues {
+                self.look_at(link, queue, shorter).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_at(&self, link: &Link, queue: &str, shorter: &mut Shorter) -> Result<(), Halt> {
+        let now = u64::from(link.depth(queue).await?.ready);
+        let told = self.ledger.told_of(queue).await?;
+        let before = shorter.remove(queue);
+        if now < told {
+            // Whoever looks into a queue holds what is there meanwhile: only what is gone twice is gone.
+            match before {
+                Some(before) => {
+                    self.ledger.tell_parked(queue, (told, now.max(before)), &[]).await?;
+                }
+                None => {
+                    shorter.insert(queue.to_owned(), now);
+                }
+            }
+        } else if now > told {
+            let seen = link.peek(queue, usize::try_from(LOOK).unwrap_or(usize::MAX)).await?;
+            let now = now.max(length(&seen));
+            // Somebody else holds a part of it: the next look finds it all.
+            if length(&seen) < now.min(u64::from(LOOK)) {
+                return Ok(());
+            }
+            let parked = new_in(&seen, queue, told);
+            if self.ledger.tell_parked(queue, (told, now), &parked).await? {
+                let causes: Vec<_> = parked.iter().map(|one| one.cause.as_str()).collect();
+                tracing::error!(
+                    stage = Self::NAME,
+                    queue,
+                    messages = now,
+                    new = now - told,
+                    ?causes,
+                    "messages are parked"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn length<T>(seen: &[T]) -> u64 {
+    u64::try_from(seen.len()).unwrap_or(u64::MAX)
+}
+
+/// The causes of what came behind the first `told` messages, each with its newest message.
+fn new_in(seen: &[Incoming], queue: &str, told: u64) -> Vec<Parked> {
+    let old = usize::try_from(told).unwrap_or(usize::MAX).min(seen.len().saturating_sub(1));
+    let mut newest = BTreeMap::new();
+    for message in seen.iter().skip(old) {
+        let cause = message.parked_for(queue);
+        newest.insert(cause.as_str(), Parked { cause, message: message.own_id().map(str::to_owned) });
+    }
+    newest.into_values().collect()
+}

@@ -1,0 +1,102 @@
+//! What must hold between settings.
+//!
+//! Invariant: what a role needs is asked of that role alone, so that roles can share one environment; whatever speaks for all
+//! roles, such as `nidbridge config check`, asks for all of it.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+
+use super::fault::Fault;
+use super::reader::Reader;
+use super::{Config, Part, settings};
+
+/// `proxy_read_timeout` of deploy/nginx.
+const PROXY_PATIENCE: Duration = Duration::from_secs(30);
+
+impl Part {
+    fn is(self, role: Self) -> bool {
+        self == role || self == Self::All
+    }
+}
+
+impl Config {
+    /// What must hold for this part.
+    pub(super) fn check(&self, part: Part, reader: &mut Reader<'_>) {
+        let mut fault = |key: &str, why: String, fix: &str| {
+            if let Some(setting) = settings().find(|setting| setting.key == key) {
+                reader.fault(Fault::of(setting, why, fix));
+            }
+        };
+        if part != Part::Tool && self.seal_keys.expose_secret().is_empty() {
+            let fix = "make one with `echo \"a:$(openssl rand -base64 32)\"` and give it to all processes";
+            fault("seal.keys", "is not set".to_owned(), fix);
+        }
+        if self.opencrvs.connect_timeout > self.opencrvs.timeout {
+            let (connect, timeout) = (self.opencrvs.connect_timeout, self.opencrvs.timeout);
+            let why = format!("{connect:?} is longer than OPENCRVS_TIMEOUT ({timeout:?})");
+            fault("opencrvs.connect_timeout", why, "make it shorter");
+        }
+        if self.breaker.pause > self.breaker.pause_max {
+            let (pause, most) = (self.breaker.pause, self.breaker.pause_max);
+            let why = format!("{pause:?} is longer than BREAKER_PAUSE_MAX ({most:?})");
+            fault("breaker.pause", why, "make it shorter");
+        }
+        if part.is(Part::Front) {
+            self.check_front(&mut fault);
+        }
+        if part.is(Part::Confirmer) {
+            self.check_confirmer(&mut fault);
+        }
+        let holds = part.is(Part::Front) && self.front.wait.longest().is_some();
+        if part.is(Part::Confirmer) || holds {
+            self.check_field(&mut fault);
+        }
+    }
+
+    /// What is allowed between settings, and seldom meant.
+    pub(super) fn oddities(&self, part: Part) -> Vec<String> {
+        let mut odd = Vec::new();
+        if part.is(Part::Front)
+            && let Some(wait) = self.front.wait.longest()
+            && wait + self.front.hold >= PROXY_PATIENCE
+        {
+            odd.push(format!(
+                "FRONT_WAIT ({wait:?}) and FRONT_HOLD ({:?}) together are not below {PROXY_PATIENCE:?}, after which the nginx \
+                 that is shipped asks another front: raise its proxy_read_timeout as well",
+                self.front.hold
+            ));
+        }
+        odd
+    }
+
+    fn check_front(&self, fault: &mut impl FnMut(&str, String, &str)) {
+        if self.front.events && self.front.spool.is_none() {
+            let why = "is not set, and FRONT_EVENTS is on: no front starts, since OpenCRVS would lose what the broker does not \
+                       take"
+                .to_owned();
+            fault("front.spool", why, "name a directory of this front's own on a disk that lasts");
+        }
+        if self.front.body_memory < self.front.max_body {
+            let why = format!("{} bytes cannot hold one body of FRONT_MAX_BODY", self.front.body_memory);
+            fault("front.body_memory", why, "make it at least as large");
+        }
+    }
+
+    fn check_confirmer(&self, fault: &mut impl FnMut(&str, String, &str)) {
+        if self.confirm.lease <= self.opencrvs.timeout {
+            let (lease, timeout) = (self.confirm.lease, self.opencrvs.timeout);
+            let why = format!("{lease:?} is not longer than OPENCRVS_TIMEOUT ({timeout:?})");
+            fault("confirm.lease", why, "make it longer: a lease must outlive the call that it is for");
+        }
+    }
+
+    fn check_field(&self, fault: &mut impl FnMut(&str, String, &str)) {
+        if self.confirm.identifier_field.is_some() && self.opencrvs.country_config_url.is_none() {
+            let why =
+                "is not set, and CONFIRM_IDENTIFIER_FIELD is: nobody could say whether the forms have it"
+                    .to_owned();
+            fault("opencrvs.country_config_url", why, "set the URL of the country's configuration service");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What could not even be recorded calls an operator too, whoever parked it: a stage, or the broker.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nidbridge::broker::names::{NID_REPLIES, REGISTRATIONS, REGISTRATIONS_WORK, UNROUTED, parked};
+use nidbridge::broker::{Link, Outgoing, Target};
+use nidbridge::domain::Cause;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::hook::{Hook, Manner};
+use super::{alerts, nothing_secret_is_logged, told, world_before};
+use crate::harness::eventually;
+use crate::harness::ledgers::Engine;
+use crate::harness::world::{SOON, World, free_port};
+use crate::pipeline::on_both_ledgers;
+use crate::replies::Vendor;
+
+on_both_ledgers![
+    what_could_not_be_recorded_calls_once_whoever_parked_it,
+    a_webhook_that_is_away_hears_of_it_later_though_the_worker_was_killed,
+];
+
+/// A second look, and a third, by whoever looks.
+const QUICK: &str = "100ms";
+
+fn garbage(id: &str) -> Outgoing {
+    Outgoing {
+        id: id.to_owned(),
+        kind: "registration.v1",
+        content_type: "application/json",
+        correlation_id: None,
+        headers: BTreeMap::new(),
+        body: b"Sesame of the body".to_vec(),
+    }
+}
+
+async fn publish(link: &Link, to: &Target, id: &str) {
+    let sent = async || link.publisher().publish(to, garbage(id)).await.ok();
+    eventually(SOON, "published", sent).await;
+}
+
+/// Alerts about a parking place, the oldest first: cause, message and how many were there.
+fn about(hook: &Hook, queue: &str) -> Vec<(String, Option<String>, u64)> {
+    let mut told: Vec<Value> = told(hook).values().map(super::hook::Call::json).collect();
+    told.retain(|alert| alert["queue"] == queue);
+    told.sort_by_key(|alert| alert["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap());
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let row = |alert: &Value| {
+        (text(&alert["cause"]).unwrap(), text(&alert["message_id"]), alert["messages"].as_u64().unwrap())
+    };
+    told.iter().map(row).collect()
+}
+
+/// Waits until a parking place has called so often.
+async fn calls(hook: &Hook, queue: &str, count: usize) -> Vec<(String, Option<String>, u64)> {
+    let what = format!("{count} alerts about {queue}");
+    eventually(SOON, &what, async || Some(about(hook, queue)).filter(|told| told.len() >= count)).await
+}
+
+/// Takes a message and gives it back, as a process does that dies of it each time.
+async fn dies_of_it(link: &Link, queue: &str, times: usize) {
+    for _ in 0..times {
+        eventually(SOON, "the message is there", async || {
+            let gone = link.depth(&parked(queue)).await.unwrap().ready > 0;
+            (gone || link.peek(queue, 1).await.unwrap().len() == 1).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn one_of_each(world: &mut World) -> (String, String) {
+    let ours = world.look().await;
+    let lost = Uuid::new_v4().to_string();
+    publish(&ours, &Target::new(REGISTRATIONS, "nobody"), &lost).await;
+    world.kill9("worker");
+    publish(&ours, &Target::registrations(), "Sesame of the id").await;
+    dies_of_it(&ours, REGISTRATIONS_WORK, 4).await;
+    let place = parked(REGISTRATIONS_WORK);
+    eventually(SOON, "the broker parks it", async || {
+        (ours.depth(&place).await.unwrap().ready == 1).then_some(())
+    })
+    .await;
+    ours.close().await;
+    world.start("worker");
+    (Vendor::of(world).await.says(b"Sesame of the reply".to_vec()).await, lost)
+}
+
+async fn what_could_not_be_recorded_calls_once_whoever_parked_it(engine: Engine) {
+    let port = free_port();
+    let hook = Hook::listening(port, Manner::Takes).await;
+    let settings = [("ALERT_INTERVAL", QUICK), ("BROKER_DELIVERY_LIMIT", "3"), ("TOKEN_INTERVAL", "1h")];
+    let mut world = world_before(engine, port, &settings).await;
+    let (reply, lost) = one_of_each(&mut world).await;
+    let (replies, registrations) = (parked(NID_REPLIES), parked(REGISTRATIONS_WORK));
+    for (queue, cause, message) in [
+        (replies.as_str(), Cause::Malformed, Some(reply)),
+        (&registrations, Cause::DeliveryLimit, None),
+        (UNROUTED, Cause::Unrouted, Some(lost)),
+    ] {
+        assert_eq!(calls(&hook, queue, 1).await, [(cause.as_str().to_owned(), message, 1)]);
+        let calls = told(&hook);
+        let alert =
+            calls.values().map(super::hook::Call::json).find(|alert| alert["queue"] == queue).unwrap();
+        let members: Vec<&str> = alert.as_object().unwrap().keys().map(String::as_str).collect();
+        let known =
+            ["at", "cause", "id", "means", "message_id", "messages", "queue", "state", "v", "what_to_do"];
+        assert_eq!(members, known);
+        assert_eq!(
+            (&alert["state"], &alert["what_to_do"]),
+            (&"parked".into(), &cause.advice().action.into())
+        );
+    }
+    // An operator looks, another worker looks after it: that is no news.
+    for _ in 0..5 {
+        world.run(&["queue", "list", &replies], &[]).await;
+    }
+    world.kill9("worker");
+    world.start("worker");
+    let vendor = Vendor::of(&world).await;
+    let next = vendor.says(b"Sesame again".to_vec()).await;
+    assert_eq!(calls(&hook, &replies, 2).await[1], ("malformed".to_owned(), Some(next), 2));
+    assert_eq!(alerts(&hook, 4).await.len(), 4, "each of them once");
+    // What was cleared away, and comes again, is news.
+    let look = world.look_nid().await;
+    while look.take(&replies).await.unwrap().is_some() {}
+    eventually(SOON, "nothing is known of it", async || {
+        (world.ledger.told_of(&replies).await.unwrap() == 0).then_some(())
+    })
+    .await;
+    vendor.says(b"Sesame once more".to_vec()).await;
+    assert_eq!(calls(&hook, &replies, 3).await[2].2, 1);
+    let bodies: Vec<u8> = hook.calls().into_iter().flat_map(|call| call.body).collect();
+    assert!(!String::from_utf8_lossy(&bodies).contains("Sesame"));
+    nothing_secret_is_logged(&world);
+    look.close().await;
+}
+
+async fn a_webhook_that_is_away_hears_of_it_later_though_the_worker_was_killed(engine: Engine) {
+    let port = free_port();
+    let mut world = world_before(engine, port, &[("ALERT_INTERVAL", QUICK)]).await;
+    let vendor = Vendor::of(&world).await;
+    vendor.says(b"Sesame of the reply".to_vec()).await;
+    let place = parked(NID_REPLIES);
+    eventually(SOON, "it is written down", async || {
+        (world.ledger.told_of(&place).await.unwrap() == 1).then_some(())
+    })
+    .await;
+    world.kill9("worker");
+    let hook = Hook::listening(port, Manner::Takes).await;
+    // A confirmer sends what a worker wrote.
+    assert_eq!(calls(&hook, &place, 1).await.len(), 1);
+    eventually(Duration::from_secs(10), "the ledger knows that it was taken", async || {
+        let (hour, any) = (Duration::from_secs(3_600), Duration::ZERO);
+        world.ledger.take_alerts(10, any, hour).await.unwrap().is_empty().then_some(())
+    })
+    .await;
+}
