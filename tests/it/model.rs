@@ -104,7 +104,7 @@ fn nothing_goes_wrong_where_a_token_dies_at_any_moment() {
 #[test]
 fn without_any_one_rule_something_goes_wrong() {
     let one = Scope { confirmers: 1, ..MORTAL };
-    let rows: [(&'static [Rule], Scope, Wrong); 17] = [
+    let rows: [(&'static [Rule], Scope, Wrong); 18] = [
         (&[Rule::Lease], WRITES, Wrong::ConfirmedTwice),
         (&[Rule::FenceAtIntent], WRITES, Wrong::ConfirmedTwice),
         (&[Rule::FenceAtFinish], WRITES, Wrong::ConfirmedTwice),
@@ -119,7 +119,8 @@ fn without_any_one_rule_something_goes_wrong() {
         (&[Rule::PublishBeforeAck], CALM, Wrong::NeverEnds),
         (&[Rule::ConfirmAfter], WRITES, Wrong::WrittenOverTheRegistrar),
         (&[Rule::PromptWrite], one, Wrong::WrittenAfterExpired),
-        (&[Rule::ExpiryWaits], one, Wrong::WrittenAfterExpired),
+        (&[Rule::ExpiryWaitsForTheWrite], one, Wrong::ExpiredInFlight),
+        (&[Rule::ExpiryWaitsForTheLease, Rule::AnsweredAtIntent], one, Wrong::WrittenAfterExpired),
         (&[Rule::DeadAtEnd], one, Wrong::ExpiredAlive),
         (&[Rule::OrphanAtEnd], one, Wrong::IdDroppedSilently),
     ];
@@ -136,6 +137,9 @@ fn these_rules_are_covered_by_others() {
         assert_eq!(run("without spare rules", &scope, spare), None);
         assert_eq!(run("without the state at the intent", &scope, &[Rule::AnsweredAtIntent]), None);
     }
+    // What has expired is not answered any more, which the intent asks for.
+    let one = Scope { confirmers: 1, ..MORTAL };
+    assert_eq!(run("without the lease at the end of a token", &one, &[Rule::ExpiryWaitsForTheLease]), None);
 }
 
 /// What no client of OpenCRVS 1.7–1.9 can close: the record changes between our read and our write, and a mutation

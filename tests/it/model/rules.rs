@@ -31,8 +31,10 @@ pub enum Rule {
     FirstAnswer,
     /// The next hop is published before the ack.
     PublishBeforeAck,
-    /// What a confirmer has, or may have written, the sweeper leaves alone when its token dies.
-    ExpiryWaits,
+    /// The sweeper ends no attempt with a dead token that a confirmer has,
+    ExpiryWaitsForTheLease,
+    /// … and none of which a write may still arrive.
+    ExpiryWaitsForTheWrite,
     /// Whether the token is dead is looked at once more in the transaction that ends its attempt.
     DeadAtEnd,
     /// The end of a token tells of the ID that was issued in vain.

@@ -225,8 +225,12 @@ fn tokens(world: &World, rules: Rules, i: u8, out: &mut Next) {
     }
     let now = Timestamp::UNIX_EPOCH + QUARANTINE;
     // The fence is nothing to who has no lease.
-    let (hold, _) = world.book.hold(0);
-    if rules.has(Rule::ExpiryWaits) && !may_expire(&hold, world.book.intended(now), now, QUARANTINE) {
+    let (mut hold, _) = world.book.hold(0);
+    if !rules.has(Rule::ExpiryWaitsForTheLease) {
+        hold.until = Timestamp::UNIX_EPOCH;
+    }
+    let intended = world.book.intended(now).filter(|_| rules.has(Rule::ExpiryWaitsForTheWrite));
+    if !may_expire(&hold, intended, now, QUARANTINE) {
         return;
     }
     let mut ended = *world;
@@ -236,8 +240,11 @@ fn tokens(world: &World, rules: Rules, i: u8, out: &mut Next) {
 
 /// Ends an attempt whose token was found dead, and tells of an ID that nothing else will tell of.
 pub fn expire(world: &mut World, rules: Rules, i: u8) {
+    let flying = Turn::Sent { attempt: i, flight: Flight::Flying };
     if !world.dead[usize::from(i)] {
         world.wrong = Some(Wrong::ExpiredAlive);
+    } else if world.strays[usize::from(i)] > 0 || world.confirmers.contains(&flying) {
+        world.wrong = Some(Wrong::ExpiredInFlight);
     }
     let orphan = world.book.newest == Some(i) && world.book.id.is_some();
     if shift(world, i, Event::Expire, Some(Cause::TokenRefused)) && rules.has(Rule::OrphanAtEnd) {

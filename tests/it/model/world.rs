@@ -204,6 +204,8 @@ pub enum Wrong {
     IdDroppedSilently,
     /// A write began although the ledger said that the token was dead and nothing would follow.
     WrittenAfterExpired,
+    /// An attempt has expired while a write of it was on its way.
+    ExpiredInFlight,
     /// An attempt with a living token has expired.
     ExpiredAlive,
     NeverEnds,
@@ -297,7 +299,7 @@ impl World {
                 self.queues.registrations &= !(1 << i);
                 self.queues.requests &= !(1 << i);
                 self.queues.outcomes &= !(1 << i);
-                self.dead[i] = false;
+                self.dead[i] &= self.confirmers.iter().any(|turn| turn.attempt() == Some(i as u8));
             }
         }
         if self.book.rows.iter().flatten().filter(|row| ended(row)).count() == 2 {
