@@ -30,6 +30,7 @@ const ANSWERS: Scope = Scope {
     tardy: false,
     confirmers: 1,
     stops: true,
+    held: false,
     mortal: false,
 };
 
@@ -44,6 +45,9 @@ const RESTLESS: Scope = Scope { refusals: 1, restless: true, lenient: true, ..WR
 
 /// One confirmer, and nobody fails.
 const CALM: Scope = Scope { refusals: 0, confirmers: 1, ..WRITES };
+
+/// Two confirmers, and an OpenCRVS that is held for the answer.
+const HELD: Scope = Scope { refusals: 1, held: true, ..WRITES };
 
 /// Two confirmers, and tokens that die at any moment.
 const MORTAL: Scope = Scope { refusals: 0, mortal: true, ..WRITES };
@@ -99,6 +103,14 @@ fn nothing_goes_wrong_where_a_token_dies_at_any_moment() {
     assert_eq!(run("tokens and stops", &Scope { stops: true, ..one }, &[]), None);
     assert_eq!(run("tokens, restless", &Scope { restless: true, lenient: true, ..one }, &[]), None);
     assert!(explore(&one, Rules(&[])).stood.contains(&State::Expired));
+}
+
+#[test]
+fn nothing_goes_wrong_where_core_may_be_told_a_rejection_in_its_own_request() {
+    assert_eq!(run("held", &HELD, &[]), None);
+    assert!(explore(&HELD, Rules(&[])).stood.contains(&State::Rejected));
+    assert_eq!(run("held, contradictions", &Scope { held: true, ..ANSWERS }, &[]), None);
+    assert_eq!(run("held, restless", &Scope { held: true, ..RESTLESS }, &[]), None);
 }
 
 #[test]

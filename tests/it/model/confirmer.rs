@@ -192,7 +192,7 @@ fn read(
         number: &VALUES.number,
         answer,
         policy: scope.policy,
-        waited: false,
+        waited: scope.held,
     });
     match decision.course(answer) {
         Course::Write => {

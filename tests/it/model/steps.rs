@@ -15,6 +15,7 @@ use super::world::{Flight, Id, Phase, Says, Scope, Turn, World, Wrong};
 pub enum Step {
     CoreTakesOurAnswer(u8),
     OurAnswerToCoreIsLost(u8),
+    CoreIsToldTheRejection(u8),
     RegistrarTakesItBack,
     RegistrarSubmitsAgain,
     IdSystemSays(u8, Says),
@@ -40,6 +41,7 @@ impl Step {
     pub fn is_fault(self, before: &World) -> bool {
         match self {
             Self::OurAnswerToCoreIsLost(_)
+            | Self::CoreIsToldTheRejection(_)
             | Self::RegistrarTakesItBack
             | Self::RegistrarSubmitsAgain
             | Self::TokenDies(_)
@@ -92,6 +94,11 @@ fn core_and_registrar(world: &World, scope: &Scope, out: &mut Next) {
             }
             taken.crvs.status = RecordState::MovedOn;
             out.push((Step::OurAnswerToCoreIsLost(i), taken));
+            let rejected =
+                world.book.rows[usize::from(i)].is_some_and(|row| row.answer == Some(Label::Rejected));
+            if scope.held && rejected {
+                out.push((Step::CoreIsToldTheRejection(i), taken));
+            }
         }
     }
     let here = usize::from(world.crvs.at);

@@ -248,6 +248,8 @@ pub struct Scope {
     pub confirmers: u8,
     /// The stages before the confirmer stop anywhere and handle their messages again.
     pub stops: bool,
+    /// Core is held for the answer, and may be told a rejection in its own request.
+    pub held: bool,
     /// A token dies at any moment before its attempt has ended; an operator may replace it.
     pub mortal: bool,
 }
@@ -329,11 +331,10 @@ impl World {
         }
         for (i, row) in self.book.rows.iter().enumerate() {
             let Some(row) = row else { continue };
-            let caused = matches!(
-                row.state,
-                State::Rejected | State::Withdrawn | State::Held | State::Expired | State::Parked
-            );
-            if caused && row.cause.is_none() {
+            let caused = matches!(row.state, State::Withdrawn | State::Held | State::Expired | State::Parked);
+            // Of a rejection that was told, what the ID system gave for it is the cause.
+            let unreasoned = row.state == State::Rejected && row.answer != Some(Label::Rejected);
+            if (caused && row.cause.is_none()) || unreasoned {
                 return Some(Wrong::EndWithoutCause);
             }
             if row.state == State::Confirmed && !scope.lenient && self.crvs.confirms[i] == 0 {
