@@ -110,13 +110,18 @@ impl Parking {
                 }
             }
         } else if now > told {
-            let seen = link.peek(queue, usize::try_from(LOOK).unwrap_or(usize::MAX)).await?;
-            let now = now.max(length(&seen));
+            let of = |message: Incoming| Parked {
+                cause: message.parked_for(queue),
+                message: message.own_id().map(str::to_owned),
+            };
+            let seen = link.look(queue, usize::try_from(LOOK).unwrap_or(usize::MAX), of).await?;
+            let length = u64::try_from(seen.len()).unwrap_or(u64::MAX);
+            let now = now.max(length);
             // Somebody else holds a part of it: the next look finds it all.
-            if length(&seen) < now.min(u64::from(LOOK)) {
+            if length < now.min(u64::from(LOOK)) {
                 return Ok(());
             }
-            let parked = new_in(&seen, queue, told);
+            let parked = new_in(seen, told);
             if self.ledger.tell_parked(queue, (told, now), &parked).await? {
                 let causes: Vec<_> = parked.iter().map(|one| one.cause.as_str()).collect();
                 tracing::error!(
@@ -133,17 +138,31 @@ impl Parking {
     }
 }
 
-fn length<T>(seen: &[T]) -> u64 {
-    u64::try_from(seen.len()).unwrap_or(u64::MAX)
+/// What came behind the first `told` messages: of each cause the newest one.
+fn new_in(seen: Vec<Parked>, told: u64) -> Vec<Parked> {
+    let old = usize::try_from(told).unwrap_or(usize::MAX).min(seen.len().saturating_sub(1));
+    let newest: BTreeMap<_, _> = seen.into_iter().skip(old).map(|one| (one.cause.as_str(), one)).collect();
+    newest.into_values().collect()
 }
 
-/// The causes of what came behind the first `told` messages, each with its newest message.
-fn new_in(seen: &[Incoming], queue: &str, told: u64) -> Vec<Parked> {
-    let old = usize::try_from(told).unwrap_or(usize::MAX).min(seen.len().saturating_sub(1));
-    let mut newest = BTreeMap::new();
-    for message in seen.iter().skip(old) {
-        let cause = message.parked_for(queue);
-        newest.insert(cause.as_str(), Parked { cause, message: message.own_id().map(str::to_owned) });
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Cause;
+
+    #[test]
+    fn of_each_cause_the_newest_is_told_and_of_a_queue_too_long_the_last_that_was_seen() {
+        let parked = |cause, id: &str| Parked { cause, message: Some(id.to_owned()) };
+        let seen = vec![
+            parked(Cause::Unsealable, "1"),
+            parked(Cause::Malformed, "2"),
+            parked(Cause::Malformed, "3"),
+            parked(Cause::DeliveryLimit, "4"),
+        ];
+        let told = |before| {
+            let new = new_in(seen.clone(), before);
+            new.into_iter().filter_map(|one| one.message).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!([told(0), told(2), told(3), told(900)], ["4 3 1", "4 3", "4", "4"]);
     }
-    newest.into_values().collect()
 }

@@ -43,20 +43,30 @@ impl Link {
     /// # Errors
     /// As [`Link::depth`].
     pub async fn peek(&self, queue: &str, most: usize) -> Result<Vec<Incoming>, BrokerError> {
-        within(async {
-            let wire = self.wire()?;
-            let channel = wire.connection.create_channel().await?;
-            let mut seen = Vec::new();
-            while seen.len() < most {
-                let Some(mut got) = channel.basic_get(name(queue)?, BasicGetOptions::default()).await? else {
-                    break;
-                };
-                seen.push(Incoming::read(&mut got.delivery, &wire.user, Timestamp::now()));
-            }
-            channel.close(200, ShortString::default()).await?;
-            Ok(seen)
-        })
-        .await
+        self.look(queue, most, |message| message).await
+    }
+
+    /// The same where only something of each message is kept: many large ones are never in memory together.
+    ///
+    /// # Errors
+    /// As [`Link::depth`].
+    pub async fn look<T>(
+        &self,
+        queue: &str,
+        most: usize,
+        mut keep: impl FnMut(Incoming) -> T,
+    ) -> Result<Vec<T>, BrokerError> {
+        let wire = self.wire()?;
+        let channel = within(async { Ok(wire.connection.create_channel().await?) }).await?;
+        let mut seen = Vec::new();
+        // Each answer has its own time: how long all of it takes depends on how much there is.
+        while seen.len() < most {
+            let get = async { Ok(channel.basic_get(name(queue)?, BasicGetOptions::default()).await?) };
+            let Some(mut got) = within(get).await? else { break };
+            seen.push(keep(Incoming::read(&mut got.delivery, &wire.user, Timestamp::now())));
+        }
+        within(async { Ok(channel.close(200, ShortString::default()).await?) }).await?;
+        Ok(seen)
     }
 
     /// Takes the first message out of a queue.

@@ -109,12 +109,12 @@ impl Link {
 
     /// An alternate exchange takes what no queue takes, so that the broker's confirm does not tell the one from the other.
     async fn returned(&self, replay: &Replay, begun: Timestamp, most: usize) -> usize {
-        let since = |message: &&Incoming| {
+        let since = |message: Incoming| {
             let at = message.headers.get(names::REPLAYED_AT).and_then(|at| at.parse::<Timestamp>().ok());
             at.is_some_and(|at| at >= begun)
         };
-        match self.peek(&replay.from, replay.look).await {
-            Ok(there) => there.iter().filter(since).count().min(most),
+        match self.look(&replay.from, replay.look, since).await {
+            Ok(there) => there.into_iter().filter(|since| *since).count().min(most),
             Err(fault) => {
                 tracing::warn!(error = %fault, "it is not known whether queues have taken what was sent back");
                 0

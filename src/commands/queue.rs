@@ -146,11 +146,10 @@ struct Parked {
 
 async fn look(config: &Config, queue: &str, args: &ListArgs) -> Result<(), Failure> {
     let link = link_to(config, queue).await?;
-    let seen = link.peek(queue, args.limit).await;
+    let seen = link.look(queue, args.limit, |message| Parked::of(queue, &message)).await;
     let depth = link.depth(queue).await;
     link.close().await;
-    let (seen, depth) = (seen.context("the broker")?, depth.context("the broker")?);
-    let parked: Vec<Parked> = seen.iter().map(|message| Parked::of(queue, message)).collect();
+    let (parked, depth) = (seen.context("the broker")?, depth.context("the broker")?);
     if args.json {
         return output::json(&parked);
     }

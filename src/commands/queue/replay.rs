@@ -47,11 +47,14 @@ pub(super) async fn run(config: &Config, args: &ReplayArgs, stop: &CancellationT
 }
 
 async fn rehearsed(link: &Link, args: &ReplayArgs, sealer: &Sealer) -> Result<(), Failure> {
-    let seen = link.peek(&args.queue, LOOK).await.map_err(|fault| Failure::Unavailable(fault.into()))?;
-    let mut sealed = 0;
-    let chosen = seen.iter().filter(|message| is_chosen(message, args));
-    let picked = chosen.take(args.limit).filter(|message| pick(message, sealer, &mut sealed) != Pick::Leave);
-    output::line(&format!("would go back to work: {}", picked.count()))?;
+    let (mut sealed, mut picked) = (0, 0);
+    let count = |message: Incoming| {
+        if picked < args.limit && is_chosen(&message, args) {
+            picked += usize::from(pick(&message, sealer, &mut sealed) != Pick::Leave);
+        }
+    };
+    link.look(&args.queue, LOOK, count).await.map_err(|fault| Failure::Unavailable(fault.into()))?;
+    output::line(&format!("would go back to work: {picked}"))?;
     verdict(sealed)
 }
 
