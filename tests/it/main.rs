@@ -13,6 +13,7 @@
 )]
 
 mod alerts;
+mod attach;
 mod breakers;
 mod broker;
 mod events;

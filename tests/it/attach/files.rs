@@ -1,0 +1,123 @@
+//! The files of the recipes fit one another and the program: every setting is one, every name is somebody's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::program::{ours, yaml};
+
+const SWARM: &str = "deploy/attach/swarm/docker-compose.nidbridge.yml";
+const KUBERNETES: &str = "deploy/attach/helm/nidbridge.yaml";
+const CHART: &str = "deploy/attach/helm/values-opencrvs.yaml";
+
+fn settings(of: &Value) -> BTreeMap<String, String> {
+    let members = of.as_object().unwrap().iter();
+    members.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
+}
+
+/// The settings of a service in Docker Swarm.
+pub fn swarm(service: &str) -> BTreeMap<String, String> {
+    settings(&yaml(SWARM)[0]["services"][service]["environment"])
+}
+
+/// The settings of all roles in Kubernetes, without what is secret.
+pub fn kubernetes() -> BTreeMap<String, String> {
+    let all = yaml(KUBERNETES);
+    settings(&all.iter().find(|one| one["kind"] == "ConfigMap").unwrap()["data"])
+}
+
+/// Whether the program takes these settings, with something in the place of each variable.
+fn assert_taken(mut settings: BTreeMap<String, String>) {
+    let secrets = [
+        ("AMQP_URL", "amqp://u:p@rabbitmq:5672/nidbridge"),
+        ("NID_AMQP_URL", "amqp://u:p@rabbitmq:5672/nid"),
+        ("LEDGER_URL", "postgres://u:p@postgres/nidbridge"),
+        ("SEAL_KEYS", crate::harness::ledgers::SEAL_KEYS),
+    ];
+    for (name, value) in secrets {
+        let given = settings.insert(name.to_owned(), value.to_owned());
+        assert!(given.is_none_or(|given| given == format!("${{NIDBRIDGE_{name}}}")), "{name}");
+    }
+    settings.entry("FRONT_SPOOL".to_owned()).or_insert_with(|| "/spool".to_owned());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nidbridge"));
+    let output = command.args(["config", "check"]).env_clear().envs(&settings).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    // A name that is almost one of ours is warned of.
+    assert!(output.status.success() && !said.contains("warning"), "{said}");
+    let known = Command::new(env!("CARGO_BIN_EXE_nidbridge")).args(["config", "reference"]).output().unwrap();
+    let known = String::from_utf8(known.stdout).unwrap();
+    for name in settings.keys() {
+        assert!(known.contains(name.as_str()), "{name} is not a setting");
+    }
+}
+
+#[test]
+fn what_swarm_is_given_is_what_the_program_takes() {
+    let file = &yaml(SWARM)[0];
+    for role in ["nidbridge-front-1", "nidbridge-front-2", "nidbridge-worker", "nidbridge-confirmer"] {
+        let service = &file["services"][role];
+        assert_eq!(service["command"][0], role.split('-').nth(1).unwrap());
+        assert_taken(settings(&service["environment"]));
+    }
+    // Each front has a spool of its own.
+    let spools: BTreeSet<&str> = ["nidbridge-front-1", "nidbridge-front-2"]
+        .iter()
+        .map(|front| file["services"][front]["volumes"][0].as_str().unwrap())
+        .collect();
+    assert_eq!(spools.len(), 2);
+    let volumes = file["volumes"].as_object().unwrap();
+    assert!(spools.iter().all(|spool| volumes.contains_key(spool.split(':').next().unwrap())), "{volumes:?}");
+    // Core calls the service that nginx is.
+    for caller in ["workflow", "events"] {
+        assert_eq!(file["services"][caller]["environment"][0], "COUNTRY_CONFIG_URL=http://nidbridge:3040");
+    }
+    assert!(file["services"]["nidbridge"]["image"].as_str().unwrap().starts_with("nginx:"));
+}
+
+#[test]
+fn what_kubernetes_is_given_fits_together() {
+    let all = yaml(KUBERNETES);
+    assert_taken(kubernetes());
+    let of = |kind: &str| all.iter().filter(|one| one["kind"] == kind).collect::<Vec<_>>();
+    let pods: Vec<&Value> = ["Deployment", "StatefulSet"].into_iter().flat_map(of).collect();
+    let labels: BTreeSet<&str> = pods
+        .iter()
+        .map(|pod| pod["spec"]["template"]["metadata"]["labels"]["app"].as_str().unwrap())
+        .collect();
+    for pod in &pods {
+        assert_eq!(pod["spec"]["selector"]["matchLabels"], pod["spec"]["template"]["metadata"]["labels"]);
+    }
+    for service in of("Service") {
+        let selected = service["spec"]["selector"]["app"].as_str().unwrap();
+        assert!(labels.contains(selected), "nobody is {selected}");
+    }
+    let front = of("StatefulSet")[0];
+    assert_eq!(front["spec"]["serviceName"], "nidbridge-front");
+    let spool = &front["spec"]["volumeClaimTemplates"][0]["metadata"]["name"];
+    let container = &front["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!((&container["volumeMounts"][0]["name"], spool.as_str()), (spool, Some("spool")));
+    assert_eq!(container["volumeMounts"][0]["mountPath"], kubernetes()["FRONT_SPOOL"].as_str());
+    let chart = &yaml(CHART)[0];
+    for caller in ["workflow", "events"] {
+        assert_eq!(chart[caller]["env"]["COUNTRY_CONFIG_URL"], "http://nidbridge:3040");
+    }
+}
+
+/// The page tells how the nginx configurations are made; what comes of it is what the stories run.
+#[test]
+fn the_names_that_are_to_be_put_in_are_in_the_files() {
+    let page = fs::read_to_string(ours("deploy/attach/README.md")).unwrap();
+    let (by_url, by_path) = (
+        fs::read_to_string(ours("deploy/nginx/nidbridge.conf")).unwrap(),
+        fs::read_to_string(ours("deploy/attach/nginx/countryconfig.conf")).unwrap(),
+    );
+    for name in ["127.0.0.1:3041", "127.0.0.1:3042", "listen 127.0.0.1:3040"] {
+        assert!(page.contains(name) && by_url.contains(name), "{name}");
+    }
+    for name in ["nidbridge-front-1", "nidbridge-front-2"] {
+        assert!(page.contains(name) && by_path.contains(name), "{name}");
+    }
+}
