@@ -68,6 +68,10 @@ fn what_swarm_is_given_is_what_the_program_takes() {
         .map(|front| file["services"][front]["volumes"][0].as_str().unwrap())
         .collect();
     assert_eq!(spools.len(), 2);
+    let place = &swarm("nidbridge-front-1")["FRONT_SPOOL"];
+    assert!(spools.iter().all(|spool| spool.split(':').nth(1) == Some(place)), "{spools:?} at {place}");
+    let image = fs::read_to_string(ours("deploy/Dockerfile")).unwrap();
+    assert!(image.contains(place), "the image has no {place}");
     let volumes = file["volumes"].as_object().unwrap();
     assert!(spools.iter().all(|spool| volumes.contains_key(spool.split(':').next().unwrap())), "{volumes:?}");
     // Core calls the service that nginx is.
