@@ -10,6 +10,7 @@ use super::program::{ours, yaml};
 
 const SWARM: &str = "deploy/attach/swarm/docker-compose.nidbridge.yml";
 const KUBERNETES: &str = "deploy/attach/helm/nidbridge.yaml";
+const BY_PATH: &str = "deploy/attach/nginx/countryconfig.conf";
 const CHART: &str = "deploy/attach/helm/values-opencrvs.yaml";
 
 fn settings(of: &Value) -> BTreeMap<String, String> {
@@ -99,6 +100,15 @@ fn what_kubernetes_is_given_fits_together() {
         assert!(labels.contains(selected), "nobody is {selected}");
     }
     let front = of("StatefulSet")[0];
+    // nginx's names are services, each that of one pod.
+    let first = front["spec"]["ordinals"]["start"].as_u64().unwrap();
+    for pod in first..first + front["spec"]["replicas"].as_u64().unwrap() {
+        let name = format!("nidbridge-front-{pod}");
+        let service = of("Service").into_iter().find(|service| service["metadata"]["name"] == name).unwrap();
+        assert_eq!(service["spec"]["selector"]["statefulset.kubernetes.io/pod-name"], name);
+        assert_eq!(service["spec"]["clusterIP"], Value::Null, "an address that stays");
+        assert!(fs::read_to_string(ours(BY_PATH)).unwrap().contains(&format!("{name}:3040")));
+    }
     assert_eq!(front["spec"]["serviceName"], "nidbridge-front");
     let spool = &front["spec"]["volumeClaimTemplates"][0]["metadata"]["name"];
     let container = &front["spec"]["template"]["spec"]["containers"][0];
@@ -116,7 +126,7 @@ fn the_names_that_are_to_be_put_in_are_in_the_files() {
     let page = fs::read_to_string(ours("deploy/attach/README.md")).unwrap();
     let (by_url, by_path) = (
         fs::read_to_string(ours("deploy/nginx/nidbridge.conf")).unwrap(),
-        fs::read_to_string(ours("deploy/attach/nginx/countryconfig.conf")).unwrap(),
+        fs::read_to_string(ours(BY_PATH)).unwrap(),
     );
     for name in ["127.0.0.1:3041", "127.0.0.1:3042", "listen 127.0.0.1:3040"] {
         assert!(page.contains(name) && by_url.contains(name), "{name}");
