@@ -80,6 +80,9 @@ pub struct LedgerSettings {
     pub timeout: Duration,
     /// Who this process is, in leases and in history.
     pub who: String,
+    /// Whether a SQLite file is made where there is none. A command that only looks would take an empty ledger for the one
+    /// that it was to look at.
+    pub create: bool,
 }
 
 /// A connected, migrated ledger. Clones share it.
@@ -109,7 +112,8 @@ impl Ledger {
         sqlx::any::install_default_drivers();
         let url = settings.url.expose_secret();
         let backend = Backend::of(url)?;
-        let options = AnyConnectOptions::from_str(&backend.connect_url(url)).map_err(LedgerError::Url)?;
+        let options = AnyConnectOptions::from_str(&backend.connect_url(url, settings.create))
+            .map_err(LedgerError::Url)?;
         let busy = settings.timeout.as_millis();
         let pool = AnyPoolOptions::new()
             .max_connections(if backend == Backend::Sqlite { 1 } else { settings.connections })
@@ -180,10 +184,11 @@ impl Backend {
         }
     }
 
-    fn connect_url(self, url: &str) -> Cow<'_, str> {
+    fn connect_url(self, url: &str, create: bool) -> Cow<'_, str> {
         if self == Self::Sqlite && !url.contains("mode=") {
             let separator = if url.contains('?') { '&' } else { '?' };
-            return Cow::Owned(format!("{url}{separator}mode=rwc"));
+            let mode = if create { "rwc" } else { "rw" };
+            return Cow::Owned(format!("{url}{separator}mode={mode}"));
         }
         Cow::Borrowed(url)
     }

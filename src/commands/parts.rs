@@ -171,11 +171,25 @@ pub(super) fn sealer(config: &Config) -> anyhow::Result<Arc<Sealer>> {
 }
 
 pub(super) async fn ledger(config: &Config, role: &str, sealer: &Sealer) -> Result<Ledger, Failure> {
+    open_ledger(config, role, sealer, true).await
+}
+
+/// The same for a command, which finds a ledger or fails.
+pub(super) async fn operators_ledger(
+    config: &Config,
+    command: &str,
+    sealer: &Sealer,
+) -> Result<Ledger, Failure> {
+    open_ledger(config, command, sealer, false).await
+}
+
+async fn open_ledger(config: &Config, role: &str, sealer: &Sealer, create: bool) -> Result<Ledger, Failure> {
     let settings = LedgerSettings {
         url: config.ledger.url.clone(),
         connections: config.ledger.connections,
         timeout: LEDGER_WAIT,
         who: format!("{role} {}", uuid::Uuid::new_v4().simple()),
+        create,
     };
     Ledger::open(&settings, sealer).await.map_err(|fault| {
         if matches!(fault, LedgerError::Key(_)) {
@@ -183,7 +197,12 @@ pub(super) async fn ledger(config: &Config, role: &str, sealer: &Sealer) -> Resu
             return Failure::Misconfigured(fault);
         }
         let transient = fault.is_transient();
-        let fault = anyhow::Error::new(fault).context("LEDGER_URL (ledger.url): the ledger cannot be opened");
+        let why = if create {
+            "LEDGER_URL (ledger.url): the ledger cannot be opened"
+        } else {
+            "LEDGER_URL (ledger.url): there is no ledger that can be opened; name the one that the roles have"
+        };
+        let fault = anyhow::Error::new(fault).context(why);
         if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }
     })
 }

@@ -37,8 +37,9 @@ pub struct ReconcileArgs {
     /// A file with the token of a user of OpenCRVS who may search.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// What changed more recently than this counts as under way.
-    #[arg(long, default_value = "2m", value_name = "DURATION", value_parser = config::span)]
+    /// What changed more recently than this counts as under way; longer than `CONFIRM_QUARANTINE`, in which a record waits for a
+    /// write whose end is not known.
+    #[arg(long, default_value = "15m", value_name = "DURATION", value_parser = config::span)]
     pub grace: Duration,
     /// Print one line of JSON.
     #[arg(long)]
@@ -71,7 +72,7 @@ async fn compared(
     let sealer = parts::sealer(config)?;
     let gateway = Gateway::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the gateway's client")?;
-    let ledger = parts::ledger(config, "reconcile", &sealer).await?;
+    let ledger = parts::operators_ledger(config, "reconcile", &sealer).await?;
     let comparison = Comparison { ledger: &ledger, gateway: &gateway, sealer: &sealer, user, grace };
     let report = tokio::select! {
         report = comparison.run() => report,

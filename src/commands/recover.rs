@@ -34,7 +34,7 @@ pub struct RecoverArgs {
 pub(super) async fn run(args: RecoverArgs, file: Option<PathBuf>) -> Result<(), Failure> {
     start::operation("recover", file, async |config, stop| {
         let sealer = parts::sealer(&config)?;
-        let ledger = parts::ledger(&config, "recover", &sealer).await?;
+        let ledger = parts::operators_ledger(&config, "recover", &sealer).await?;
         let open = ledger.open_counts().await.map_err(parts::ledger_away)?;
         let done = if args.dry_run { Ok(open) } else { publish(&config, &ledger, &open, &stop).await };
         ledger.close().await;

@@ -57,7 +57,7 @@ pub(super) async fn run(command: SealCommand, file: Option<PathBuf>) -> Result<(
 async fn rotate(config: &Config, args: &RotateArgs, stop: &CancellationToken) -> Result<(), Failure> {
     let sealer = parts::sealer(config)?;
     let first = sealer.first_key().context("SEAL_KEYS is empty")?.to_owned();
-    let ledger = parts::ledger(config, "seal", &sealer).await?;
+    let ledger = parts::operators_ledger(config, "seal", &sealer).await?;
     let done = async {
         let mut report = Report { first_key: first, ..Report::default() };
         if !args.dry_run {

@@ -60,7 +60,8 @@ pub(super) async fn run(command: TokensCommand, file: Option<PathBuf>) -> Result
     start::operation("tokens", file, async |config, stop| {
         let subject = subject(&args.subject_token_file)?;
         let sealer = parts::sealer(&config)?;
-        let ledger = parts::ledger(&config, &format!("operator {}", parts::account()), &sealer).await?;
+        let ledger =
+            parts::operators_ledger(&config, &format!("operator {}", parts::account()), &sealer).await?;
         let (keys, exchange) = parts::auth(&config)?;
         let mut replacing =
             Replacing { ledger: ledger.clone(), sealer, keys, exchange, subject, told: Told::default() };

@@ -67,6 +67,13 @@ impl Config {
                 self.front.hold
             ));
         }
+        if part.is(Part::Confirmer) && self.confirm.quarantine <= self.opencrvs.timeout {
+            odd.push(format!(
+                "CONFIRM_QUARANTINE ({:?}) is not longer than OPENCRVS_TIMEOUT ({:?}): what OpenCRVS applies late could be \
+                 written twice",
+                self.confirm.quarantine, self.opencrvs.timeout
+            ));
+        }
         odd
     }
 

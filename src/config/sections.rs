@@ -239,8 +239,8 @@ settings! {
     pub struct TelemetryConfig in "telemetry" {
         /// How log lines look.
         log_format: LogFormat, LogFormatName, "text", ["LOG_FORMAT"];
-        /// What is logged. What lapin says of a lost connection is said once by the bridge itself.
-        log_filter: String, LogFilter, "info,lapin=off", ["LOG_FILTER"];
+        /// What is logged. What lapin and sqlx say of a lost or slow connection is said once by the bridge itself.
+        log_filter: String, LogFilter, "info,lapin=off,sqlx=error", ["LOG_FILTER"];
         /// Where traces go (OTLP over HTTP); none go anywhere without it.
         otlp_endpoint: Option<Url>, Optional<HttpUrl>, "", ["OTEL_EXPORTER_OTLP_ENDPOINT"];
         /// The name under which they go.

@@ -14,7 +14,7 @@ use super::next_hop::NextHop;
 use super::settle::{Fault, settled};
 use crate::broker::{Breaker, Handler, Incoming, Settlement};
 use crate::domain::{Cause, MESSAGE_VERSION, NumberTemplate, RegistrationMessage, State, View};
-use crate::ledger::{Case, Ledger, Receipt, Stage};
+use crate::ledger::{Case, Ledger, LedgerError, Receipt, Stage};
 use crate::nid::{Ask, Facts, ask};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::Metrics;
@@ -50,7 +50,12 @@ impl Handler for Record {
     const NAME: &'static str = "record";
 
     async fn handle(&self, message: Incoming) -> Settlement {
-        settled(Self::NAME, &self.breaker, self.record(&message.body).await)
+        let recorded = match self.record(&message.body).await {
+            // A newer attempt was recorded between our reading and our writing.
+            Err(Fault::Ledger(LedgerError::Conflict(_))) => self.record(&message.body).await,
+            recorded => recorded,
+        };
+        settled(Self::NAME, &self.breaker, recorded)
     }
 }
 

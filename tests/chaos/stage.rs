@@ -221,6 +221,7 @@ async fn ledger(url: &str) -> Ledger {
         connections: 4,
         timeout: Duration::from_secs(20),
         who: "the rig".to_owned(),
+        create: true,
     };
     let sealer = Sealer::parse(&SecretString::from(SEAL_KEYS)).expect("keys");
     Ledger::open(&settings, &sealer).await.expect("the ledger")

@@ -10,7 +10,7 @@ use crate::ledger::{Group, Ledger, Listed, Selection};
 
 pub(super) async fn run(config: &Config, args: &ListArgs) -> Result<(), Failure> {
     let sealer = parts::sealer(config)?;
-    let ledger = parts::ledger(config, "attempts", &sealer).await?;
+    let ledger = parts::operators_ledger(config, "attempts", &sealer).await?;
     let done = list(&ledger, args).await;
     ledger.close().await;
     done

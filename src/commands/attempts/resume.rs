@@ -16,7 +16,7 @@ use crate::worker::settle::chain;
 pub(super) async fn run(config: &Config, args: &ResumeArgs, stop: &CancellationToken) -> Result<(), Failure> {
     let sealer = parts::sealer(config)?;
     let operator = args.by.clone().unwrap_or_else(parts::account);
-    let ledger = parts::ledger(config, &format!("operator {operator}"), &sealer).await?;
+    let ledger = parts::operators_ledger(config, &format!("operator {operator}"), &sealer).await?;
     let done = match (&args.reason, args.dry_run) {
         (Some(reason), false) => resume(config, args, reason, &ledger, stop).await,
         (Some(_) | None, _) => rehearse(args, &ledger).await,

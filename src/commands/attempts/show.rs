@@ -8,12 +8,12 @@ use super::ShowArgs;
 use crate::commands::{Failure, output, parts};
 use crate::config::Config;
 use crate::domain::resolve::{Known, Label};
-use crate::domain::{Cause, RecordId};
+use crate::domain::{Cause, Reason, RecordId};
 use crate::ledger::{Case, Entry, Ledger};
 
 pub(super) async fn run(config: &Config, args: &ShowArgs) -> Result<(), Failure> {
     let sealer = parts::sealer(config)?;
-    let ledger = parts::ledger(config, "attempts", &sealer).await?;
+    let ledger = parts::operators_ledger(config, "attempts", &sealer).await?;
     let done = show(&ledger, args).await;
     ledger.close().await;
     done
@@ -64,6 +64,8 @@ struct Attempt {
     state: &'static str,
     cause: Option<String>,
     answer: Option<&'static str>,
+    /// Why it was rejected: a code, and the contract's names of fields. What the ID system wrote beside it is not kept.
+    reason: Option<Reason>,
     accepted_at: Timestamp,
     token_expires_at: Timestamp,
     token_hours_left: f64,
@@ -134,6 +136,7 @@ impl Attempt {
             state: attempt.state.as_str(),
             cause: attempt.cause.clone(),
             answer: attempt.answer.map(Label::as_str),
+            reason: attempt.reason.clone(),
             accepted_at: attempt.accepted_at,
             token_expires_at: attempt.token_expires_at,
             token_hours_left: output::hours(attempt.token_expires_at.duration_since(now)),
@@ -147,10 +150,23 @@ impl Attempt {
             self.submission.to_string(),
             self.state.to_owned(),
             dash(&self.cause),
-            self.answer.unwrap_or("-").to_owned(),
+            self.answered(),
             output::moment(self.accepted_at),
             output::left(self.token_expires_at, now),
         ]
+    }
+}
+
+impl Attempt {
+    fn answered(&self) -> String {
+        let answer = self.answer.unwrap_or("-");
+        match &self.reason {
+            None => answer.to_owned(),
+            Some(Reason { code, fields }) if fields.is_empty() => format!("{answer}: {}", code.as_str()),
+            Some(Reason { code, fields }) => {
+                format!("{answer}: {} ({})", code.as_str(), output::clean(&fields.join(", ")))
+            }
+        }
     }
 }
 

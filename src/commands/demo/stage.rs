@@ -26,6 +26,9 @@ use crate::simulate::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
 use crate::simulate::rabbitmq::Node;
 use crate::telemetry::Metrics;
 
+/// The settings of the demo as a shell takes them.
+const ENVIRONMENT: &str = "environment";
+
 pub(super) struct Stage {
     pub(super) front: Url,
     pub(super) opencrvs: OpencrvsSim,
@@ -85,6 +88,7 @@ impl Stage {
              \n  RabbitMQ         http://127.0.0.1:{} (user {user}, password {})\
              \n  a vendor's side  {}\
              \n  ledger           {}\
+             \n  an operator's    . {}; nidbridge attempts list\
              \n\nRegistrars register births, deaths and marriages; some answers are lost and they submit again. The ID\
              \nsystem rejects one in ten, repeats itself, asks to be asked later and writes nonsense now and then.\
              \nCtrl-C ends it.\n",
@@ -96,6 +100,7 @@ impl Stage {
             password.expose_secret(),
             self.node.vendor_url(names::NID_VHOST).expose_secret(),
             self.dir.join("ledger.db").display(),
+            self.dir.join(ENVIRONMENT).display(),
         )
     }
 
@@ -162,6 +167,10 @@ fn configuration(
     };
     let environment: BTreeMap<String, String> =
         settings.into_iter().chain(of_events).map(|(name, value)| (name.to_owned(), value)).collect();
+    // For whoever tries an operator's commands meanwhile; the keys end with the demo.
+    let exports: String =
+        environment.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+    std::fs::write(dir.join(ENVIRONMENT), exports)?;
     let loaded = config::load(&Sources { file: None, environment }, Part::All)?;
     Ok(loaded.config)
 }

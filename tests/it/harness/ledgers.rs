@@ -76,6 +76,7 @@ async fn ledger_of(url: &str, seal_keys: &str, who: &str) -> Result<Ledger, Ledg
         connections: 4,
         timeout: Duration::from_secs(20),
         who: who.to_owned(),
+        create: true,
     };
     Ledger::open(&settings, &Sealer::parse(&SecretString::from(seal_keys)).expect("keys")).await
 }

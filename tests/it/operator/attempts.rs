@@ -151,3 +151,16 @@ async fn it_goes_on_from_every_stage_where_it_stopped(engine: Engine) {
     ends_as(&world, &clash.record, Status::Registered).await;
     assert!(world.opencrvs.record(&clash.record).unwrap().numbers[0].contains("-2-"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_the_id_system_said_no_is_shown_to_whoever_has_to_tell_the_office() {
+    let world = World::new(Engine::Sqlite).await;
+    let family = people(Kind::Birth, 1, 73).remove(0);
+    world.nid.will_answer(&request_of(&family.record, "birth"), Final::Rejected("invalid_data"));
+    submitted(&world, &family).await;
+    stands_as(&world, &family.record, "held").await;
+    let (code, story) = json_of(&world, &["attempts", "show", &family.tracking_id, "--json"]).await;
+    assert_eq!((code, &story[0]["attempts"][0]["reason"]["code"]), (Some(0), &"invalid_data".into()), "{story}");
+    let (_, table) = world.run(&["attempts", "show", &family.tracking_id], &[]).await;
+    assert!(table.contains("rejected: invalid_data"), "{table}");
+}

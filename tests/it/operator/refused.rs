@@ -5,7 +5,7 @@ use crate::harness::ledgers::Engine;
 use crate::harness::world::World;
 
 /// What is logged by default.
-const LOGS: (&str, &str) = ("LOG_FILTER", "info,lapin=off");
+const LOGS: (&str, &str) = ("LOG_FILTER", "info,lapin=off,sqlx=error");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_the_broker_refuses_ends_at_once_and_names_the_setting() {
@@ -64,4 +64,26 @@ async fn what_is_set_to_nothing_and_what_was_not_tried_is_said() {
     assert!(told.stdout.contains("Nothing was contacted"), "{}", told.stdout);
     let causes = ended(&world, &["causes"], &[]).await;
     assert!(causes.code == Some(0) && causes.stdout.contains("| `unsealable` | "), "{}", causes.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_finds_a_ledger_or_fails_and_never_makes_one() {
+    let world = World::empty(Engine::Sqlite, &[]).await;
+    let mistyped = world.dir.join("typo.db");
+    let url = format!("sqlite:{}", mistyped.display());
+    for command in [
+        &["attempts", "list"][..],
+        &["attempts", "show", "x"],
+        &["recover"],
+        &["reconcile"],
+        &["seal", "rotate"],
+        &["tokens", "replace", "--subject-token-file", "/dev/null", "--all-orphaned"],
+    ] {
+        let told = ended(&world, command, &[("LEDGER_URL", &url), LOGS]).await;
+        assert!(told.code.is_some_and(|code| code != 0), "{command:?}: {}", told.stdout);
+        assert!(!mistyped.exists(), "{command:?} has made a ledger");
+    }
+    let told = ended(&world, &["attempts", "list"], &[("LEDGER_URL", &url), LOGS]).await;
+    assert_eq!(told.code, Some(69), "{}", told.stderr);
+    assert!(told.stderr.contains("LEDGER_URL (ledger.url): there is no ledger"), "{}", told.stderr);
 }
