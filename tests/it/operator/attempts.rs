@@ -160,7 +160,11 @@ async fn why_the_id_system_said_no_is_shown_to_whoever_has_to_tell_the_office() 
     submitted(&world, &family).await;
     stands_as(&world, &family.record, "held").await;
     let (code, story) = json_of(&world, &["attempts", "show", &family.tracking_id, "--json"]).await;
-    assert_eq!((code, &story[0]["attempts"][0]["reason"]["code"]), (Some(0), &"invalid_data".into()), "{story}");
+    assert_eq!(
+        (code, &story[0]["attempts"][0]["reason"]["code"]),
+        (Some(0), &"invalid_data".into()),
+        "{story}"
+    );
     let (_, table) = world.run(&["attempts", "show", &family.tracking_id], &[]).await;
     assert!(table.contains("rejected: invalid_data"), "{table}");
 }
