@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use accept::Accepted;
 pub use answer::Holding;
 use passthrough::Passthrough;
 pub use refusal::Refusal;
@@ -168,7 +169,7 @@ impl Shared {
         span: Span,
         dialect: Dialect,
         request: Request,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Accepted, Refusal> {
         // Without a tracer there is no parent to set, which is no fault.
         drop(span.set_parent(telemetry::extract(&trace_headers(request.headers()))));
         let begun = Instant::now();
@@ -180,7 +181,7 @@ impl Shared {
             }
         };
         let (kind, outcome) = match &result {
-            Ok(accepted) => (accepted.kind.label(), accepted.outcome()),
+            Ok(accepted) => (accepted.kind.label(), "accepted"),
             Err(refusal) => {
                 span.in_scope(|| tracing::warn!(fault = refusal.label(), error = %refusal, "refused"));
                 ("unknown", refusal.label())
@@ -188,7 +189,19 @@ impl Shared {
         };
         self.front.metrics.front_request(kind, outcome);
         self.front.metrics.front_seconds(begun.elapsed().as_secs_f64());
-        result.map(|accepted| accepted.answer.unwrap_or_else(|| StatusCode::ACCEPTED.into_response()))
+        result
+    }
+
+    /// What the caller of a registration is told that is safe: its answer, where it is held for that; or 202. It is not part
+    /// of the storing, which nobody has to stay for: who goes away meanwhile waits no more.
+    async fn told(&self, span: &Span, accepted: Accepted) -> Response {
+        let answer = match (&self.front.holding, accepted.held) {
+            (Some(holding), Some((caller, until))) => {
+                holding.tell(&self.front.sealer, caller, until).instrument(span.clone()).await
+            }
+            (Some(_) | None, _) => None,
+        };
+        answer.unwrap_or_else(|| StatusCode::ACCEPTED.into_response())
     }
 
     /// What is not ours. Without a place where it could go, it is counted: a caller that is set up wrongly is seen.
@@ -214,7 +227,7 @@ async fn event_registration(
     }
     let span = span!("POST /event-registration");
     Ok(match shared.registration(span.clone(), Dialect::Fhir, request).await {
-        Ok(response) => answered(&span, response),
+        Ok(accepted) => answered(&span, shared.told(&span, accepted).await),
         Err(refusal) => answered(&span, refusal.into_response()),
     })
 }
@@ -249,7 +262,7 @@ async fn trigger(
         async move { shared.registration(span, Dialect::Events, request).await }
     });
     Ok(match storing.await.unwrap_or(Err(Refusal::Internal)) {
-        Ok(response) => answered(&span, response),
+        Ok(accepted) => answered(&span, shared.told(&span, accepted).await),
         Err(refusal) => answered(&span, refusal.rejecting()),
     })
 }

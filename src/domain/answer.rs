@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::NationalId;
+use super::resolve::Label;
 
 /// The kind of an issued ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +97,29 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// The answer of this kind with what belongs to it; `id` is asked only for an ID that was issued.
+    ///
+    /// # Errors
+    /// What `id` fails with.
+    pub fn of<E>(
+        label: Label,
+        reason: Option<Reason>,
+        id: impl FnOnce() -> Result<(NationalId, Option<IdKind>), E>,
+    ) -> Result<Self, E> {
+        Ok(match label {
+            Label::Issued => {
+                let (id, kind) = id()?;
+                Self::Issued { id, kind }
+            }
+            Label::Recorded => Self::Recorded,
+            Label::Rejected => {
+                let unknown = Reason { code: ReasonCode::Other, fields: Vec::new() };
+                Self::Rejected(reason.unwrap_or(unknown))
+            }
+            Label::NotAsked => Self::NotAsked,
+        })
+    }
+
     /// The name in the ledger and in metrics.
     pub fn label(&self) -> &'static str {
         match self {

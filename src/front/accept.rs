@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::answer::Caller;
 use super::body::{self, Held};
@@ -28,19 +28,8 @@ const LARGE: usize = 256 * 1024;
 /// A registration that is safe.
 pub(super) struct Accepted {
     pub(super) kind: EventKind,
-    /// What its caller is told, where it was held for the answer and that came in time.
-    pub(super) answer: Option<Response>,
-}
-
-impl Accepted {
-    /// The outcome in metrics.
-    pub(super) fn outcome(&self) -> &'static str {
-        match self.answer.as_ref().map(Response::status) {
-            None => "accepted",
-            Some(StatusCode::OK) => "answered",
-            Some(_) => "rejected",
-        }
-    }
+    /// Its caller, where it is held for the answer, and until when.
+    pub(super) held: Option<(Caller, Instant)>,
 }
 
 pub(super) async fn accept(
@@ -70,18 +59,16 @@ pub(super) async fn accept(
     let expected = front.holding.as_ref().and_then(|holding| {
         let (place, wait) = holding.expect(&kind, attempt)?;
         let bundle = (dialect == Dialect::Fhir).then_some(held);
-        Some((holding, Caller { place, dialect, kind: kind.clone(), bundle }, wait))
+        Some((Caller { place, dialect, kind: kind.clone(), bundle }, wait))
     });
-    message.registration.wait = expected.as_ref().map(|(_, _, wait)| *wait).unwrap_or_default();
+    message.registration.wait = expected.as_ref().map(|(_, wait)| *wait).unwrap_or_default();
     let safe = hand_over(front, message).await?;
     tracing::info!(event.kind = kind.as_str(), record.id = %record, attempt.id = %attempt, "accepted");
-    let answer = match (expected, safe) {
-        (Some((holding, caller, wait)), Safe::Published(since)) => {
-            holding.tell(&front.sealer, caller, since + wait).await
-        }
+    let held = match (expected, safe) {
+        (Some((caller, wait)), Safe::Published(since)) => Some((caller, since + wait)),
         (Some(_) | None, Safe::Published(_) | Safe::Spooled) => None,
     };
-    Ok(Accepted { kind, answer })
+    Ok(Accepted { kind, held })
 }
 
 async fn take(

@@ -14,10 +14,9 @@ use super::body::Held;
 use super::refusal::boom;
 use super::waiting::{Place, Waiters};
 use crate::config::Waits;
-use crate::domain::resolve::Label;
 use crate::domain::{
     ActionCourse, Answer, AnswerMessage, AttemptId, Dialect, EventKind, IdField, NationalId, NegativePolicy,
-    Reason, ReasonCode, RegistrationNumber, decide_action,
+    Reason, RegistrationNumber, decide_action,
 };
 use crate::opencrvs::events::IdentifierField;
 use crate::opencrvs::fhir::{Amendment, amend};
@@ -123,22 +122,15 @@ impl Holding {
 }
 
 fn told(sealer: &Sealer, message: AnswerMessage) -> Option<Told> {
-    let answer = match message.answer {
-        Label::Issued => {
-            let opened = sealer.open(&message.record, Field::NationalId, message.sealed_id.as_deref()?);
-            let plain =
-                opened.inspect_err(|fault| tracing::warn!(error = %fault, "an answer's copy does not open"));
-            let id = NationalId::parse(std::str::from_utf8(&plain.ok()?).ok()?).ok()?;
-            Answer::Issued { id, kind: None }
-        }
-        Label::Recorded => Answer::Recorded,
-        Label::Rejected => {
-            let unknown = Reason { code: ReasonCode::Other, fields: Vec::new() };
-            Answer::Rejected(message.reason.unwrap_or(unknown))
-        }
-        Label::NotAsked => Answer::NotAsked,
-    };
-    Some(Told { number: message.number, answer })
+    let AnswerMessage { record, number, answer, reason, sealed_id, .. } = message;
+    let answer = Answer::of(answer, reason, || {
+        let opened = sealer.open(&record, Field::NationalId, sealed_id.as_deref().ok_or(())?);
+        let plain =
+            opened.map_err(|fault| tracing::warn!(error = %fault, "an answer's copy does not open"))?;
+        let id = NationalId::parse(std::str::from_utf8(&plain).map_err(drop)?).map_err(drop)?;
+        Ok::<_, ()>((id, None))
+    });
+    Some(Told { number, answer: answer.ok()? })
 }
 
 /// Holds codes and names of fields, and nothing of a person.

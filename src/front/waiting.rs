@@ -44,7 +44,9 @@ impl Waiters {
     pub(super) fn expect(self: &Arc<Self>, attempt: AttemptId) -> Option<Place> {
         let refused = if self.listening.load(Ordering::Acquire) { None } else { Some("unheard") };
         let mut book = self.book();
-        let refused = refused.or_else(|| (book.closed || book.count >= self.most).then_some("full"));
+        let refused = refused
+            .or_else(|| book.closed.then_some("stopped"))
+            .or_else(|| (book.count >= self.most).then_some("full"));
         if let Some(outcome) = refused {
             self.metrics.waited(outcome);
             return None;

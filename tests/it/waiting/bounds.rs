@@ -128,17 +128,24 @@ async fn a_front_that_is_killed_takes_its_callers_with_it_and_no_registration() 
 async fn whoever_goes_away_leaves_nothing_behind() {
     let world = world(Engine::Sqlite, FOR_EVER, &[]).await;
     world.nid.hold();
-    let family = people(Kind::Birth, 1, 241).remove(0);
-    let patience = Some(Duration::from_secs(3));
-    let gone = SubmitOptions { patience, ..SubmitOptions::default() };
-    let left = world.opencrvs.submit(&family, &world.front, gone).await.unwrap();
-    assert!(matches!(left.wire, Wire::Broken(_)));
-    eventually(SOON, "its registration is in the ledger", async || {
+    let [fhir, event] = <[_; 2]>::try_from(people(Kind::Birth, 2, 241)).unwrap();
+    let gone = || SubmitOptions { patience: Some(Duration::from_secs(3)), ..SubmitOptions::default() };
+    let (in_fhir, in_events) = tokio::join!(
+        world.opencrvs.submit(&fhir, &world.front, gone()),
+        world.opencrvs.submit_event(&event, &world.front, gone()),
+    );
+    assert!(matches!(in_fhir.unwrap().wire, Wire::Broken(_)));
+    assert!(matches!(in_events.unwrap().wire, Wire::Broken(_)));
+    eventually(SOON, "both registrations are in the ledger", async || {
         let standings = world.ledger.standings().await.ok()?;
-        standings.iter().any(|one| one.record.as_str() == family.record).then_some(())
+        let has = |family: &Declaration| standings.iter().any(|one| one.record.as_str() == family.record);
+        (has(&fhir) && has(&event)).then_some(())
     })
     .await;
-    waiting(&world, 0).await;
+    eventually(AT_ONCE, "nobody waits any more", async || {
+        (world.metric("front", "nidbridge_waiting", "") == 0.0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
