@@ -15,7 +15,9 @@ use crate::harness::ledgers::{Engine, OpenLedger, SEAL_KEYS, both, fresh_url, le
 pub const TTL: Duration = Duration::from_secs(60);
 
 fn registration(record: &str, minute: i64, kind: EventKind) -> Registration {
-    let stamp = "2026-11-23T10:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minute);
+    // The stamp names the attempt, so it is the same in every call; only the clock decides what is due.
+    let stamp = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute);
+    let accepted_at = Timestamp::now() - SignedDuration::from_hours(1) + SignedDuration::from_mins(minute);
     let mut tracking = String::from("B");
     tracking.push_str(&record.replace('-', "").to_uppercase());
     Registration {
@@ -28,9 +30,9 @@ fn registration(record: &str, minute: i64, kind: EventKind) -> Registration {
         kind,
         tracking_id: TrackingId::parse(&tracking).unwrap(),
         office: None,
-        accepted_at: stamp,
+        accepted_at,
         wait: Duration::ZERO,
-        token_expires_at: stamp + SignedDuration::from_hours(168),
+        token_expires_at: accepted_at + SignedDuration::from_hours(168),
         number: None,
     }
 }
