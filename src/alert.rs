@@ -20,8 +20,8 @@ pub use parking::{Parking, Places};
 pub use webhook::{Webhook, WebhookFault};
 
 use crate::ledger::{Alert, Ledger, LedgerError};
+use crate::pipeline::stage::chain;
 use crate::telemetry::Metrics;
-use crate::worker::settle::chain;
 
 /// Alerts that are under way at the same time.
 const AT_ONCE: u32 = 8;

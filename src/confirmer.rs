@@ -24,14 +24,14 @@ pub use keeper::{Keeper, KeeperRules};
 
 use crate::broker::{Breaker, Delay, Handler, Incoming, Settlement};
 use crate::domain::{
-    Answer, AttemptId, Cause, Course, Dialect, Event, MESSAGE_VERSION, NegativePolicy, OutcomeMessage,
-    Situation, State, decide, hold,
+    Answer, AttemptId, Cause, Course, Dialect, Event, NegativePolicy, Situation, State, decide, hold,
 };
 use crate::ledger::{Case, Expiry, Lease, LeaseRefusal, Ledger, LedgerError};
 use crate::opencrvs::{FaultClass, Gateway, GatewayFault, KeyStore, Seen, action_of};
+use crate::pipeline::stage::{Fault, delay, settled};
+use crate::pipeline::{MESSAGE_VERSION, OutcomeMessage};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::Metrics;
-use crate::worker::settle::{Fault, delay, settled};
 
 /// A token that is refused though auth's key vouches for it is tried again so often.
 const DOUBTS: u32 = 6;

@@ -11,7 +11,6 @@ mod decide;
 mod decide_action;
 pub mod hold;
 mod ids;
-mod message;
 mod number;
 mod registration;
 pub mod resolve;
@@ -29,7 +28,6 @@ pub use ids::{
     ActionId, AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId,
     UnusableId,
 };
-pub use message::{AnswerMessage, MESSAGE_VERSION, OutcomeMessage, RegistrationMessage, RequestMessage};
 pub use number::{NumberTemplate, UnusableTemplate};
 pub use registration::{AttemptKey, Dialect, EventKind, Registration};
 pub use runbook::Advice;

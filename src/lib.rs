@@ -10,12 +10,12 @@
 //!
 //! Invariant: every accepted registration is answered in OpenCRVS exactly once, or an operator is told why not.
 
+pub mod admin;
 pub mod alert;
 pub mod broker;
-pub mod commands;
+pub mod cli;
 pub mod config;
 pub mod confirmer;
-pub mod console;
 pub mod domain;
 pub mod front;
 #[doc(hidden)]
@@ -23,7 +23,10 @@ pub mod inlets;
 pub mod ledger;
 pub mod nid;
 pub mod opencrvs;
+pub mod operate;
+pub mod pipeline;
+pub mod roles;
+pub mod sandbox;
 pub mod seal;
-pub mod simulate;
 pub mod telemetry;
 pub mod worker;

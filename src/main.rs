@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    nidbridge::commands::run(nidbridge::commands::Cli::parse())
+    nidbridge::cli::run(nidbridge::cli::Cli::parse())
 }

@@ -7,14 +7,11 @@
 //! Invariant: intent in the ledger, then the effect, then its result in the ledger, then the next hop's publisher
 //! confirm, and only then is the delivery settled; a duplicate of an open attempt drives its next hop again.
 
-mod next_hop;
 mod record;
 mod resolve;
 mod send;
-pub(crate) mod settle;
 mod sweep;
 
-pub use next_hop::{NextHop, Queues};
 pub use record::{Asking, Record};
 pub use resolve::Resolve;
 pub use send::Send;

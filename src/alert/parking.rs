@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::{BrokerError, Incoming, Link};
 use crate::ledger::{Ledger, LedgerError, Parked};
-use crate::worker::settle::chain;
+use crate::pipeline::stage::chain;
 
 /// The lease that makes one process the only one that looks.
 const LEASE: &str = "parking";

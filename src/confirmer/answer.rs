@@ -2,8 +2,8 @@
 
 use crate::domain::{Answer, Cause, NationalId};
 use crate::ledger::Case;
+use crate::pipeline::stage::Fault;
 use crate::seal::{Field, Sealer};
-use crate::worker::settle::Fault;
 
 /// Reads the answer; an issued ID is opened for it.
 pub(super) fn of(sealer: &Sealer, case: &Case) -> Result<Answer, Fault> {

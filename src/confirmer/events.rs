@@ -12,7 +12,7 @@ use super::{Confirmer, Turn, attempt_of};
 use crate::broker::{Delay, Settlement};
 use crate::domain::{ActionCourse, ActionId, Answer, Cause, Event, IdField, decide_action, hold, overtaken};
 use crate::opencrvs::events::{Acceptance, ActionClass, ActionFault, Actions, IdentifierField, Standing};
-use crate::worker::settle::{Fault, delay};
+use crate::pipeline::stage::{Fault, delay};
 
 /// How OpenCRVS of the events generation is told.
 #[derive(Debug)]

@@ -18,9 +18,9 @@ use super::token_of;
 use crate::domain::{AttemptId, Cause};
 use crate::ledger::{Case, Fresh, Judged, Judgement, Ledger, LedgerError};
 use crate::opencrvs::{KeyId, KeyStore, RenewalFault, TokenExchange, TokenFault, action_of};
+use crate::pipeline::stage::{Fault, chain};
 use crate::seal::{Field, SealError, Sealer};
 use crate::telemetry::Metrics;
-use crate::worker::settle::{Fault, chain};
 
 /// The lease that makes a keeper the only one.
 const LEASE: &str = "tokens";

@@ -9,7 +9,7 @@ use super::{Confirmer, Turn, attempt_of};
 use crate::broker::{Delay, Settlement};
 use crate::domain::{Answer, Cause, Event, hold};
 use crate::opencrvs::{Confirmation, FaultClass, GatewayFault};
-use crate::worker::settle::{Fault, delay};
+use crate::pipeline::stage::{Fault, delay};
 
 impl Confirmer {
     pub(super) async fn write(&self, turn: Turn) -> Result<Settlement, Fault> {

@@ -15,11 +15,9 @@ use super::answer::Caller;
 use super::body::{self, Held};
 use super::handover::{Safe, hand_over};
 use super::{Front, Refusal};
-use crate::domain::{
-    ActionId, AttemptKey, Dialect, EventKind, MESSAGE_VERSION, Registration, RegistrationMessage,
-    RegistrationNumber,
-};
+use crate::domain::{ActionId, AttemptKey, Dialect, EventKind, Registration, RegistrationNumber};
 use crate::opencrvs::{Document, RecordToken, TokenFault, events, fhir};
+use crate::pipeline::{MESSAGE_VERSION, RegistrationMessage};
 use crate::seal::Field;
 
 /// A parse of more than this leaves the runtime's threads to others.

@@ -15,11 +15,12 @@ use super::refusal::boom;
 use super::waiting::{Place, Waiters};
 use crate::config::Waits;
 use crate::domain::{
-    ActionCourse, Answer, AnswerMessage, AttemptId, Dialect, EventKind, IdField, NationalId, NegativePolicy,
-    Reason, RegistrationNumber, decide_action,
+    ActionCourse, Answer, AttemptId, Dialect, EventKind, IdField, NationalId, NegativePolicy, Reason,
+    RegistrationNumber, decide_action,
 };
 use crate::opencrvs::events::IdentifierField;
 use crate::opencrvs::fhir::{Amendment, amend};
+use crate::pipeline::AnswerMessage;
 use crate::seal::{Field, Sealer};
 
 /// How callers are held, and what they are told.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{Front, Refusal};
 use crate::broker::{NotSent, Outgoing, PublishError, Publisher, Target};
-use crate::domain::RegistrationMessage;
+use crate::pipeline::RegistrationMessage;
 
 /// Between two tries: a broker that is there can refuse at once, and would be asked again at once.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -26,7 +26,8 @@ use tokio::time::Instant;
 
 pub use drain::{Drained, Left};
 
-use crate::domain::{Cause, RegistrationMessage};
+use crate::domain::Cause;
+use crate::pipeline::RegistrationMessage;
 use crate::telemetry::{self, Metrics};
 use directory::{Directory, Scan};
 use index::{Index, Seen};

@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::broker::Listener;
-use crate::domain::{AnswerMessage, AttemptId, MESSAGE_VERSION};
+use crate::domain::AttemptId;
+use crate::pipeline::{AnswerMessage, MESSAGE_VERSION};
 use crate::telemetry::Metrics;
 
 /// All who wait at one front.

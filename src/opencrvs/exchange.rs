@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::opencrvs::KeyStoreSettings;
-    use crate::simulate::opencrvs::{Calls, Claims, Fault, OpencrvsSettings, OpencrvsSim};
+    use crate::sandbox::opencrvs::{Calls, Claims, Fault, OpencrvsSettings, OpencrvsSim};
 
     struct Ground {
         sim: OpencrvsSim,

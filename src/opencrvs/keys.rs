@@ -196,7 +196,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::simulate::opencrvs::{OpencrvsSettings, OpencrvsSim};
+    use crate::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim};
 
     const REFETCH: Duration = Duration::from_millis(300);
 

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::next_hop::NextHop;
-use super::settle::{Fault, settled};
 use crate::broker::{Breaker, Handler, Incoming, Settlement};
-use crate::domain::{Cause, MESSAGE_VERSION, NumberTemplate, RegistrationMessage, State, View};
+use crate::domain::{Cause, NumberTemplate, State, View};
 use crate::ledger::{Case, Ledger, LedgerError, Receipt, Stage};
 use crate::nid::{Ask, Facts, ask};
+use crate::pipeline::NextHop;
+use crate::pipeline::stage::{Fault, settled};
+use crate::pipeline::{MESSAGE_VERSION, RegistrationMessage};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::Metrics;
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use tracing::{Instrument as _, Span};
 
-use super::next_hop::NextHop;
-use super::settle::{Fault, chain, settled};
 use crate::broker::{Breaker, Handler, Incoming, Settlement};
 use crate::domain::{Cause, RecordId, RequestId};
 use crate::ledger::{Case, Ledger, Resolution, SealedId, VendorReply};
 use crate::nid::{Reply, Status};
+use crate::pipeline::NextHop;
+use crate::pipeline::stage::{Fault, chain, settled};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::{self, Metrics};
 
@@ -121,7 +121,7 @@ impl Resolve {
             Ok(sealed) => Settlement::Park { cause, body: Some(sealed.into_bytes()) },
             Err(fault) => {
                 tracing::error!(error = %chain(&fault), "a refused reply could not be sealed");
-                super::settle::delay(Cause::Internal)
+                crate::pipeline::stage::delay(Cause::Internal)
             }
         }
     }

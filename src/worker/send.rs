@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use tracing::Span;
 
-use super::next_hop::NextHop;
 use super::record::{Asking, ask_about, open_view};
-use super::settle::{Fault, settled};
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Breaker, Handler, Incoming, Outgoing, PublishError, Publisher, Settlement, Target};
-use crate::domain::{AttemptId, Cause, MESSAGE_VERSION, Reason, RequestMessage, State};
+use crate::domain::{AttemptId, Cause, Reason, State};
 use crate::ledger::{Case, Ledger, LedgerError, Stage};
 use crate::nid::{Ask, Request};
+use crate::pipeline::NextHop;
+use crate::pipeline::stage::{Fault, settled};
+use crate::pipeline::{MESSAGE_VERSION, RequestMessage};
 use crate::seal::Sealer;
 use crate::telemetry::{self, Metrics};
 

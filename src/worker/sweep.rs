@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::next_hop::{NextHop, Queues};
-use super::settle::{Fault, chain};
 use crate::broker::names::{NID_KINDS, NID_REPLIES, nid_requests};
 use crate::broker::{Breaker, BrokerError, Link, WorkQueue};
 use crate::domain::{AttemptId, Cause, Lane, Patience, missing};
 use crate::ledger::{Case, Expiry, Ledger, LedgerError};
+use crate::pipeline::stage::{Fault, chain};
+use crate::pipeline::{NextHop, Queues};
 use crate::telemetry::Metrics;
 
 /// The lease that makes a sweeper the only one.

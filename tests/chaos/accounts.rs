@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use nidbridge::domain::{EventKind, RecordId, RequestId, State};
 use nidbridge::ledger::Standing;
-use nidbridge::simulate::nid::{Asked, Final, NidState, VendorSettings};
-use nidbridge::simulate::opencrvs::{Book, Confirmed, Fault, Record, Status};
-use nidbridge::simulate::population::{Declaration, Kind};
+use nidbridge::sandbox::nid::{Asked, Final, NidState, VendorSettings};
+use nidbridge::sandbox::opencrvs::{Book, Confirmed, Fault, Record, Status};
+use nidbridge::sandbox::population::{Declaration, Kind};
 use serde::Serialize;
 
 use super::events;

@@ -3,7 +3,7 @@
 //! Core asks once. Exactly 400 brings a record back; after anything else but 200 and 202 it stays requested, and whoever
 //! asks again is told that all is well. So there is one clean way to say no, and everything else must be answered.
 
-use nidbridge::simulate::opencrvs::{EventFile, Record, Status, Wire};
+use nidbridge::sandbox::opencrvs::{EventFile, Record, Status, Wire};
 
 use super::accounts::Accounts;
 

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use nidbridge::simulate::opencrvs::{Calls, Fault, Service};
+use nidbridge::sandbox::opencrvs::{Calls, Fault, Service};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
 

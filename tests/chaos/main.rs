@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use nidbridge::simulate::opencrvs::{Generations, RunOptions};
+use nidbridge::sandbox::opencrvs::{Generations, RunOptions};
 use tokio_util::sync::CancellationToken;
 
 use accounts::Accounts;

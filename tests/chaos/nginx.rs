@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use nidbridge::simulate::guardian::Guardian;
+use nidbridge::sandbox::guardian::Guardian;
 use rustix::process::{Pid, Signal, kill_process};
 
 const SHIPPED: &str = include_str!("../../deploy/nginx/nidbridge.conf");

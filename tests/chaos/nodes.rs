@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use nidbridge::simulate::rabbitmq::{Cluster, Control, Frozen};
+use nidbridge::sandbox::rabbitmq::{Cluster, Control, Frozen};
 use tokio::time::{sleep, timeout};
 
 use super::stage::Stage;

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use nidbridge::simulate::opencrvs::Claims;
+use nidbridge::sandbox::opencrvs::Claims;
 use tokio::process::Command;
 
 use super::stage::Stage;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use nidbridge::simulate::opencrvs::Generations;
+use nidbridge::sandbox::opencrvs::Generations;
 
 /// Runs the whole bridge under a seeded schedule of faults and draws up the accounts.
 #[derive(Debug, Clone, Parser)]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use nidbridge::simulate::opencrvs::{Attempt, Record, Wire};
+use nidbridge::sandbox::opencrvs::{Attempt, Record, Wire};
 use tokio::time::sleep;
 
 use super::accounts::Accounts;

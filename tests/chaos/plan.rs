@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use nidbridge::simulate::opencrvs::{Calls, Fault, Generations, Share};
+use nidbridge::sandbox::opencrvs::{Calls, Fault, Generations, Share};
 
 use super::what::{Kind, What};
 use super::wire::Mode;

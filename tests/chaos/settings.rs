@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nidbridge::simulate::nid::{Garbage, Rejects, VendorSettings};
+use nidbridge::sandbox::nid::{Garbage, Rejects, VendorSettings};
 
 /// Keys that seal nothing but what is made up.
 pub const SEAL_KEYS: &str = "chaos:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";

@@ -3,9 +3,9 @@
 //! Invariant: their ID is theirs alone, and the bridge knows that before anybody else could be given it.
 
 use nidbridge::domain::{EventKind, RecordId, RequestId};
-use nidbridge::simulate::nid::Final;
-use nidbridge::simulate::opencrvs::{Generations, Status, SubmitOptions};
-use nidbridge::simulate::population::{Mix, Population};
+use nidbridge::sandbox::nid::Final;
+use nidbridge::sandbox::opencrvs::{Generations, Status, SubmitOptions};
+use nidbridge::sandbox::population::{Mix, Population};
 
 use super::harness::eventually;
 use super::stage::{SOON, Stage};

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use nidbridge::broker::{Link, LinkSettings, Topology, TopologySettings, names};
 use nidbridge::ledger::{Ledger, LedgerSettings};
+use nidbridge::sandbox::nid::{NidSim, VendorSettings};
+use nidbridge::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
+use nidbridge::sandbox::population::{Declaration, Mix, Population};
+use nidbridge::sandbox::rabbitmq::{Cluster, Control};
 use nidbridge::seal::Sealer;
-use nidbridge::simulate::nid::{NidSim, VendorSettings};
-use nidbridge::simulate::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
-use nidbridge::simulate::population::{Declaration, Mix, Population};
-use nidbridge::simulate::rabbitmq::{Cluster, Control};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 use url::Url;

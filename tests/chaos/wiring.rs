@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use nidbridge::broker::names;
-use nidbridge::simulate::rabbitmq::Cluster;
+use nidbridge::sandbox::rabbitmq::Cluster;
 use secrecy::ExposeSecret as _;
 
 use super::harness::postgres;

@@ -8,12 +8,11 @@ use std::{env, fs, io};
 
 use jiff::Timestamp;
 use nidbridge::config::reference;
-use nidbridge::domain::{
-    AttemptKey, Dialect, EventKind, RecordId, Registration, RegistrationMessage, TrackingId,
-};
+use nidbridge::domain::{AttemptKey, Dialect, EventKind, RecordId, Registration, TrackingId};
+use nidbridge::pipeline::RegistrationMessage;
 use nidbridge::inlets::spool;
-use nidbridge::simulate::opencrvs::Claims;
-use nidbridge::simulate::population::{AttemptFacts, Mix, Population};
+use nidbridge::sandbox::opencrvs::Claims;
+use nidbridge::sandbox::population::{AttemptFacts, Mix, Population};
 use serde_json::{Value, json};
 
 fn main() -> io::Result<()> {

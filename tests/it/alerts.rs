@@ -11,9 +11,9 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use nidbridge::domain::{Cause, RecordId};
 use nidbridge::ledger::Stage;
-use nidbridge::simulate::nid::Final;
-use nidbridge::simulate::opencrvs::{Calls, Fault, Status, SubmitOptions};
-use nidbridge::simulate::population::{Declaration, Kind};
+use nidbridge::sandbox::nid::Final;
+use nidbridge::sandbox::opencrvs::{Calls, Fault, Status, SubmitOptions};
+use nidbridge::sandbox::population::{Declaration, Kind};
 
 use self::hook::{Call, Hook, Manner};
 use crate::harness::eventually;

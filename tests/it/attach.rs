@@ -6,8 +6,8 @@ mod program;
 
 use std::collections::BTreeMap;
 
-use nidbridge::simulate::opencrvs::{Status, SubmitOptions, Wire};
-use nidbridge::simulate::population::{Declaration, Kind};
+use nidbridge::sandbox::opencrvs::{Status, SubmitOptions, Wire};
+use nidbridge::sandbox::population::{Declaration, Kind};
 use serde_json::{Value, json};
 use url::Url;
 

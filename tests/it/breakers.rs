@@ -6,8 +6,8 @@ mod shown;
 
 use std::time::Duration;
 
-use nidbridge::simulate::opencrvs::{Calls, Fault, SubmitOptions};
-use nidbridge::simulate::population::{Declaration, Mix, Population};
+use nidbridge::sandbox::opencrvs::{Calls, Fault, SubmitOptions};
+use nidbridge::sandbox::population::{Declaration, Mix, Population};
 
 use crate::harness::eventually;
 use crate::harness::ledgers::Engine;

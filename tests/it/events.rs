@@ -3,10 +3,10 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use nidbridge::simulate::guardian::Guardian;
-use nidbridge::simulate::nid::Final;
-use nidbridge::simulate::opencrvs::{Calls, Fault, Status, SubmitOptions};
-use nidbridge::simulate::population::{Declaration, Kind};
+use nidbridge::sandbox::guardian::Guardian;
+use nidbridge::sandbox::nid::Final;
+use nidbridge::sandbox::opencrvs::{Calls, Fault, Status, SubmitOptions};
+use nidbridge::sandbox::population::{Declaration, Kind};
 
 use crate::front::wire::{event_taken_down, send};
 use crate::harness::eventually;

@@ -12,9 +12,10 @@ mod tokens;
 pub mod wire;
 
 use nidbridge::broker::Incoming;
-use nidbridge::domain::{RegistrationMessage, View};
+use nidbridge::domain::View;
+use nidbridge::pipeline::RegistrationMessage;
+use nidbridge::sandbox::population::{AttemptFacts, Declaration, Kind, correct_name};
 use nidbridge::seal::{Field, Sealer};
-use nidbridge::simulate::population::{AttemptFacts, Declaration, Kind, correct_name};
 use secrecy::SecretString;
 use serde_json::Value;
 

@@ -6,8 +6,8 @@ mod table;
 mod unsure;
 
 use nidbridge::ledger::Standing;
-use nidbridge::simulate::opencrvs::{Status, SubmitOptions};
-use nidbridge::simulate::population::Declaration;
+use nidbridge::sandbox::opencrvs::{Status, SubmitOptions};
+use nidbridge::sandbox::population::Declaration;
 
 use crate::harness::eventually;
 use crate::harness::world::{SOON, World};

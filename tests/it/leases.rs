@@ -11,9 +11,9 @@ use std::time::Duration;
 use nidbridge::broker::WorkQueue;
 use nidbridge::broker::names::OUTCOMES_WORK;
 use nidbridge::ledger::Case;
-use nidbridge::simulate::nid::Final;
-use nidbridge::simulate::opencrvs::{Calls, SubmitOptions};
-use nidbridge::simulate::population::{Declaration, Kind};
+use nidbridge::sandbox::nid::Final;
+use nidbridge::sandbox::opencrvs::{Calls, SubmitOptions};
+use nidbridge::sandbox::population::{Declaration, Kind};
 use rustix::process::{Signal, kill_process};
 
 use crate::harness::eventually;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nidbridge::simulate::opencrvs::RunOptions;
+use nidbridge::sandbox::opencrvs::RunOptions;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::eventually;

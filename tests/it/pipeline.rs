@@ -8,9 +8,9 @@ mod fixtures;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use nidbridge::simulate::nid::Final;
-use nidbridge::simulate::opencrvs::{Status, SubmitOptions};
-use nidbridge::simulate::population::{Declaration, Kind, Mix, Population};
+use nidbridge::sandbox::nid::Final;
+use nidbridge::sandbox::opencrvs::{Status, SubmitOptions};
+use nidbridge::sandbox::population::{Declaration, Kind, Mix, Population};
 
 use crate::harness::eventually;
 use crate::harness::ledgers::Engine;

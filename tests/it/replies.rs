@@ -7,8 +7,8 @@ mod unusable;
 use std::collections::BTreeMap;
 
 use nidbridge::broker::{Link, Outgoing, Target};
-use nidbridge::simulate::opencrvs::SubmitOptions;
-use nidbridge::simulate::population::{Declaration, Kind};
+use nidbridge::sandbox::opencrvs::SubmitOptions;
+use nidbridge::sandbox::population::{Declaration, Kind};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

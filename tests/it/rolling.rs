@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nidbridge::simulate::opencrvs::RunOptions;
+use nidbridge::sandbox::opencrvs::RunOptions;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use url::Url;

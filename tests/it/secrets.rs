@@ -6,9 +6,9 @@
 mod canaries;
 mod places;
 
-use nidbridge::simulate::nid::Final;
-use nidbridge::simulate::opencrvs::{Calls, Fault, Status, SubmitOptions};
-use nidbridge::simulate::population::{AttemptFacts, Declaration, Kind};
+use nidbridge::sandbox::nid::Final;
+use nidbridge::sandbox::opencrvs::{Calls, Fault, Status, SubmitOptions};
+use nidbridge::sandbox::population::{AttemptFacts, Declaration, Kind};
 use serde_json::json;
 
 use self::canaries::Canaries;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use futures_util::future::join_all;
-use nidbridge::simulate::opencrvs::{Status, SubmitOptions, Wire};
-use nidbridge::simulate::population::{AttemptFacts, Declaration, Kind};
+use nidbridge::sandbox::opencrvs::{Status, SubmitOptions, Wire};
+use nidbridge::sandbox::population::{AttemptFacts, Declaration, Kind};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 

@@ -8,9 +8,9 @@ mod ledger;
 use nidbridge::broker::names::{NID_REPLIES, OUTCOMES_WORK};
 use nidbridge::domain::{RecordId, State};
 use nidbridge::ledger::{Case, Entry};
-use nidbridge::simulate::nid::Final;
-use nidbridge::simulate::opencrvs::{Calls, Fault, OpencrvsSettings, Status, SubmitOptions};
-use nidbridge::simulate::population::{Declaration, Kind};
+use nidbridge::sandbox::nid::Final;
+use nidbridge::sandbox::opencrvs::{Calls, Fault, OpencrvsSettings, Status, SubmitOptions};
+use nidbridge::sandbox::population::{Declaration, Kind};
 
 use crate::harness::eventually;
 use crate::harness::ledgers::Engine;

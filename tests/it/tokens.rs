@@ -6,8 +6,8 @@ mod ledger;
 
 use nidbridge::domain::RecordId;
 use nidbridge::ledger::Case;
-use nidbridge::simulate::opencrvs::{Calls, Claims, Fault, OpencrvsSettings, Status, SubmitOptions};
-use nidbridge::simulate::population::Kind;
+use nidbridge::sandbox::opencrvs::{Calls, Claims, Fault, OpencrvsSettings, Status, SubmitOptions};
+use nidbridge::sandbox::population::Kind;
 
 use crate::harness::eventually;
 use crate::harness::ledgers::Engine;

@@ -4,8 +4,8 @@ pub mod collector;
 
 use std::time::Duration;
 
-use nidbridge::simulate::opencrvs::{Status, SubmitOptions};
-use nidbridge::simulate::population::Kind;
+use nidbridge::sandbox::opencrvs::{Status, SubmitOptions};
+use nidbridge::sandbox::population::Kind;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use nidbridge::broker::{Link, LinkSettings, Outgoing, Target, Topology, TopologySettings, names};
-use nidbridge::simulate::nid::{Final, NidSim, VendorSettings};
+use nidbridge::sandbox::nid::{Final, NidSim, VendorSettings};
 use serde_json::{Value, json};
 
 use crate::harness::ground::connected;

@@ -7,9 +7,9 @@ mod load;
 
 use std::time::Duration;
 
-use nidbridge::simulate::nid::Final;
-use nidbridge::simulate::opencrvs::{Status, SubmitOptions, Wire};
-use nidbridge::simulate::population::{Declaration, Kind};
+use nidbridge::sandbox::nid::Final;
+use nidbridge::sandbox::opencrvs::{Status, SubmitOptions, Wire};
+use nidbridge::sandbox::population::{Declaration, Kind};
 use serde_json::Value;
 
 use crate::front::wire::{event_taken_down, send, taken_down};

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{MESSAGE_VERSION, RegistrationMessage};
+use crate::pipeline::{MESSAGE_VERSION, RegistrationMessage};
 
 const MAGIC: &str = "nidbridge-spool.v1";
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use super::envelope::{decode, encode};
 use super::name::{Kind, Name, kind};
-use crate::domain::{AttemptId, AttemptKey, RegistrationMessage};
+use crate::domain::{AttemptId, AttemptKey};
+use crate::pipeline::RegistrationMessage;
 
 /// What a file holds: a message and its trace.
 pub fn read(file: &[u8]) -> Option<(RegistrationMessage, BTreeMap<String, String>)> {

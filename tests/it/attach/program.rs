@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use nidbridge::simulate::guardian::Guardian;
+use nidbridge::sandbox::guardian::Guardian;
 use serde_json::Value;
 
 use crate::harness::eventually;

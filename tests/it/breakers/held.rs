@@ -1,6 +1,6 @@
 //! What is held when a breaker opens is finished, however long the drain time of a stop is.
 
-use nidbridge::simulate::opencrvs::{Calls, Fault};
+use nidbridge::sandbox::opencrvs::{Calls, Fault};
 
 use super::{all_confirmed_once, opens, state, submit};
 use crate::harness::eventually;

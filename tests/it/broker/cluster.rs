@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nidbridge::broker::{Link, LinkSettings, Settlement, Topology, WorkQueue, names};
-use nidbridge::simulate::rabbitmq::Cluster;
+use nidbridge::sandbox::rabbitmq::Cluster;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{Running, consumer, put, told};

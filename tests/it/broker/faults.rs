@@ -8,7 +8,7 @@ use nidbridge::broker::{
     BrokerError, ConsumerSettings, Link, LinkSettings, LinkState, Settlement, Target, Topology, WorkQueue,
     names,
 };
-use nidbridge::simulate::rabbitmq::Node;
+use nidbridge::sandbox::rabbitmq::Node;
 use nidbridge::telemetry::Metrics;
 use tokio::sync::{Semaphore, mpsc};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nidbridge::simulate::opencrvs::{OpencrvsSettings, OpencrvsSim};
+use nidbridge::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use url::Url;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nidbridge::domain::RecordId;
-use nidbridge::simulate::opencrvs::Status;
+use nidbridge::sandbox::opencrvs::Status;
 use tokio::io::AsyncWriteExt as _;
 
 use super::wire::{Post, answer, ask, connect, send, taken_down};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use nidbridge::simulate::opencrvs::{OpencrvsSettings, OpencrvsSim, SubmitOptions};
+use nidbridge::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim, SubmitOptions};
 
 use super::wire::Post;
 use super::{births, boom, bundle, token};

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use nidbridge::simulate::opencrvs::{Claims, OpencrvsSettings, OpencrvsSim};
+use nidbridge::sandbox::opencrvs::{Claims, OpencrvsSettings, OpencrvsSim};
 use url::Url;
 
 use super::wire::{Post, ask};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use nidbridge::simulate::opencrvs::SubmitOptions;
-use nidbridge::simulate::population::Declaration;
+use nidbridge::sandbox::opencrvs::SubmitOptions;
+use nidbridge::sandbox::population::Declaration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nidbridge::domain::RecordId;
 use nidbridge::opencrvs::{ClientSettings, Gateway};
-use nidbridge::simulate::population::{Mix, Population};
+use nidbridge::sandbox::population::{Mix, Population};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

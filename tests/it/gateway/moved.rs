@@ -1,8 +1,8 @@
 //! Records that OpenCRVS moved on meanwhile, registrars who left, and what is done with a negative answer.
 
-use nidbridge::simulate::nid::Final;
-use nidbridge::simulate::opencrvs::Status;
-use nidbridge::simulate::population::Kind;
+use nidbridge::sandbox::nid::Final;
+use nidbridge::sandbox::opencrvs::Status;
+use nidbridge::sandbox::population::Kind;
 use serde_json::json;
 
 use super::{confirmed_once, confirms, standing, submitted, writes_begun};

@@ -1,7 +1,7 @@
 //! Faults that say clearly that nothing was written: for good, or for now.
 
-use nidbridge::simulate::opencrvs::{Calls, Fault};
-use nidbridge::simulate::population::Kind;
+use nidbridge::sandbox::opencrvs::{Calls, Fault};
+use nidbridge::sandbox::population::Kind;
 
 use super::{confirmed_once, confirms, not_written, standing, submitted, writes_begun};
 use crate::harness::ledgers::Engine;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use nidbridge::simulate::opencrvs::{Calls, Fault};
-use nidbridge::simulate::population::Kind;
+use nidbridge::sandbox::opencrvs::{Calls, Fault};
+use nidbridge::sandbox::population::Kind;
 
 use super::{confirmed_once, confirms, not_written, submitted, writes_begun};
 use crate::harness::eventually;

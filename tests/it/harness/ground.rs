@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nidbridge::broker::{Link, LinkSettings, Topology, TopologySettings};
-use nidbridge::simulate::rabbitmq::Node;
+use nidbridge::sandbox::rabbitmq::Node;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::OnceCell;
 use uuid::Uuid;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nidbridge::ledger::{Ledger, LedgerError, LedgerSettings};
+use nidbridge::sandbox::guardian::Guardian;
 use nidbridge::seal::Sealer;
-use nidbridge::simulate::guardian::Guardian;
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use nidbridge::simulate::guardian::Guardian;
+use nidbridge::sandbox::guardian::Guardian;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nidbridge::config::Sources;
-use nidbridge::simulate::guardian::Guardian;
+use nidbridge::sandbox::guardian::Guardian;
 
 use super::{Ground, eventually, postgres, temporary};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nidbridge::domain::View;
 use nidbridge::opencrvs::fhir;
-use nidbridge::simulate::population::{AttemptFacts, Kind, Mix, Population};
+use nidbridge::sandbox::population::{AttemptFacts, Kind, Mix, Population};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};

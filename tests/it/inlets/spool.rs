@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use nidbridge::domain::{
-    AttemptKey, Dialect, EventKind, MESSAGE_VERSION, RecordId, Registration, RegistrationMessage,
-    RegistrationNumber, TrackingId,
+    AttemptKey, Dialect, EventKind, RecordId, Registration, RegistrationNumber, TrackingId,
 };
 use nidbridge::inlets::spool::{attempt, name, read, write};
+use nidbridge::pipeline::{MESSAGE_VERSION, RegistrationMessage};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 

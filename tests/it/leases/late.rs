@@ -1,6 +1,6 @@
 //! A mutation that is applied late, but within the quarantine.
 
-use nidbridge::simulate::opencrvs::Calls;
+use nidbridge::sandbox::opencrvs::Calls;
 
 use super::{OTHER, confirmed_once, held, repeats, submit};
 use crate::harness::ledgers::Engine;

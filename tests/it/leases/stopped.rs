@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nidbridge::domain::State;
-use nidbridge::simulate::opencrvs::{Calls, Fault};
+use nidbridge::sandbox::opencrvs::{Calls, Fault};
 use rustix::process::Signal;
 use sqlx::Connection as _;
 

@@ -1,8 +1,8 @@
 //! A record that is submitted again before, while and after its first attempt is answered, under two confirmers; and
 //! an ID system that contradicts itself in between.
 
-use nidbridge::simulate::opencrvs::{Calls, Status, SubmitOptions};
-use nidbridge::simulate::population::Kind;
+use nidbridge::sandbox::opencrvs::{Calls, Status, SubmitOptions};
+use nidbridge::sandbox::population::Kind;
 
 use super::{OTHER, again, confirmed_once, held, submit, submit_as};
 use crate::harness::eventually;

@@ -1,9 +1,9 @@
 //! `nidbridge attempts`: what is parked is found, explained, and goes on where it stopped, once.
 
 use nidbridge::ledger::Entry;
-use nidbridge::simulate::nid::Final;
-use nidbridge::simulate::opencrvs::Status;
-use nidbridge::simulate::population::{Declaration, Kind};
+use nidbridge::sandbox::nid::Final;
+use nidbridge::sandbox::opencrvs::Status;
+use nidbridge::sandbox::population::{Declaration, Kind};
 use serde_json::Value;
 
 use super::json_of;

@@ -8,7 +8,7 @@ use nidbridge::broker::names::{
     NID_REPLIES, REGISTRATIONS, REGISTRATIONS_WORK, REPLAY_REASON, REPLAYED_BY, UNROUTED, WORK_KEY, parked,
 };
 use nidbridge::broker::{Link, Outgoing, Target};
-use nidbridge::simulate::population::Kind;
+use nidbridge::sandbox::population::Kind;
 
 use super::{ended, json_of};
 use crate::gateway::{confirmed_once, submitted};

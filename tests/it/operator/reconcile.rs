@@ -1,9 +1,9 @@
 //! `nidbridge reconcile` tells orphans of both kinds, and nothing where there is none.
 
 use jiff::Timestamp;
-use nidbridge::simulate::nid::Final;
-use nidbridge::simulate::opencrvs::{Calls, Claims, Fault, Status, SubmitOptions};
-use nidbridge::simulate::population::{Declaration, Kind};
+use nidbridge::sandbox::nid::Final;
+use nidbridge::sandbox::opencrvs::{Calls, Claims, Fault, Status, SubmitOptions};
+use nidbridge::sandbox::population::{Declaration, Kind};
 use serde_json::Value;
 
 use super::json_of;

@@ -1,7 +1,7 @@
 //! `nidbridge seal rotate`, and what a wrong key does where it is wrong.
 
-use nidbridge::simulate::opencrvs::Status;
-use nidbridge::simulate::population::Kind;
+use nidbridge::sandbox::opencrvs::Status;
+use nidbridge::sandbox::population::Kind;
 use serde_json::{Value, json};
 
 use super::{ended, json_of};

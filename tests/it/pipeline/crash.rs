@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use nidbridge::simulate::nid::VendorSettings;
-use nidbridge::simulate::opencrvs::RunOptions;
+use nidbridge::sandbox::nid::VendorSettings;
+use nidbridge::sandbox::opencrvs::RunOptions;
 use tokio_util::sync::CancellationToken;
 
 use super::on_both_ledgers;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use nidbridge::simulate::opencrvs::{Status, SubmitOptions};
-use nidbridge::simulate::population::correct_name;
+use nidbridge::sandbox::opencrvs::{Status, SubmitOptions};
+use nidbridge::sandbox::population::correct_name;
 use serde_json::Value;
 
 use super::{ends_as, on_both_ledgers, stands_as_second};

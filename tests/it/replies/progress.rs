@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use nidbridge::simulate::nid::VendorSettings;
-use nidbridge::simulate::opencrvs::Status;
-use nidbridge::simulate::population::Kind;
+use nidbridge::sandbox::nid::VendorSettings;
+use nidbridge::sandbox::opencrvs::Status;
+use nidbridge::sandbox::population::Kind;
 
 use super::submit;
 use crate::harness::ledgers::Engine;

@@ -1,9 +1,9 @@
 //! Replies that keep the schema and cannot be true: the record's history says so, and an operator is told.
 
 use nidbridge::domain::Cause;
-use nidbridge::simulate::nid::Final;
-use nidbridge::simulate::opencrvs::{Status, SubmitOptions};
-use nidbridge::simulate::population::{Declaration, Kind};
+use nidbridge::sandbox::nid::Final;
+use nidbridge::sandbox::opencrvs::{Status, SubmitOptions};
+use nidbridge::sandbox::population::{Declaration, Kind};
 
 use super::{Vendor, alarmed, answer, asked, issued, refused, rejected, submit};
 use crate::harness::eventually;

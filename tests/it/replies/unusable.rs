@@ -1,9 +1,9 @@
 //! Replies that say nothing: they rest sealed in the parked queue, with their cause.
 
 use nidbridge::broker::names;
+use nidbridge::sandbox::opencrvs::Status;
+use nidbridge::sandbox::population::Kind;
 use nidbridge::seal::{Field, Sealer};
-use nidbridge::simulate::opencrvs::Status;
-use nidbridge::simulate::population::Kind;
 use secrecy::SecretString;
 use serde_json::json;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use nidbridge::simulate::nid::Final;
+use nidbridge::sandbox::nid::Final;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -4,8 +4,8 @@
 use std::fs;
 use std::process::Command;
 
-use nidbridge::simulate::opencrvs::Status;
-use nidbridge::simulate::population::Kind;
+use nidbridge::sandbox::opencrvs::Status;
+use nidbridge::sandbox::population::Kind;
 
 use super::Story;
 use crate::harness::eventually;

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use nidbridge::simulate::population::Kind;
+use nidbridge::sandbox::population::Kind;
 
 use super::Story;
 use crate::harness::world::SOON;

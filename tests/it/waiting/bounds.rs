@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use nidbridge::simulate::opencrvs::{Status, SubmitOptions, SubmitOutcome, Wire};
-use nidbridge::simulate::population::{Declaration, Kind};
+use nidbridge::sandbox::opencrvs::{Status, SubmitOptions, SubmitOutcome, Wire};
+use nidbridge::sandbox::population::{Declaration, Kind};
 use tokio::task::JoinSet;
 
 use super::{AT_ONCE, world};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nidbridge::simulate::nid::Final;
-use nidbridge::simulate::opencrvs::{Generations, Record, RunOptions, Status, Wire};
-use nidbridge::simulate::population::Mix;
+use nidbridge::sandbox::nid::Final;
+use nidbridge::sandbox::opencrvs::{Generations, Record, RunOptions, Status, Wire};
+use nidbridge::sandbox::population::Mix;
 use tokio_util::sync::CancellationToken;
 
 use super::world;

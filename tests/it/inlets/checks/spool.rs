@@ -3,8 +3,8 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use nidbridge::domain::RegistrationMessage;
 use nidbridge::inlets::spool::{attempt, name, read, write};
+use nidbridge::pipeline::RegistrationMessage;
 
 /// Reads it as the relay does, as it is and with a checksum that is right, and takes it for a name.
 pub fn check(input: &[u8]) -> Option<RegistrationMessage> {

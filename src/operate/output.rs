@@ -1,0 +1,89 @@
+//! What a command prints: on stdout, and nothing else goes there.
+
+use std::io::{ErrorKind, Write as _};
+
+use anyhow::Context as _;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::roles::Failure;
+
+/// Prints a text and ends the line.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // `nidbridge config reference | head` is no failure
+        Err(cause) if cause.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written.context("stdout cannot be written")?),
+    }
+}
+
+/// Prints a value as one line of JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    line(&serde_json::to_string(value).context("the result cannot be written as JSON")?)
+}
+
+/// Prints rows under a heading, each column as wide as it must be.
+pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
+    let heading: Vec<String> = heading.iter().map(|text| (*text).to_owned()).collect();
+    let mut widths: Vec<usize> = heading.iter().map(String::len).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for row in std::iter::once(&heading).chain(rows) {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{:<width$}", clean(cell)));
+        line(cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// A text without what could steer a terminal; codes of offices come from documents.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// A moment, to the second.
+pub(crate) fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// How long a token lives still.
+pub(crate) fn left(until: Timestamp, now: Timestamp) -> String {
+    if until <= now { format!("dead for {}", span(until, now)) } else { span(now, until) }
+}
+
+/// The time between two moments in its two largest units: `3d 4h`, `5m 12s`; before its time it is negative.
+pub(crate) fn span(from: Timestamp, to: Timestamp) -> String {
+    let seconds = to.duration_since(from).as_secs();
+    let (sign, left) = (if seconds < 0 { "-" } else { "" }, seconds.unsigned_abs());
+    let units = [("d", left / 86_400), ("h", left / 3_600 % 24), ("m", left / 60 % 60), ("s", left % 60)];
+    let told: Vec<String> = units
+        .into_iter()
+        .skip_while(|(unit, count)| *count == 0 && *unit != "s")
+        .take(2)
+        .map(|(unit, count)| format!("{count}{unit}"))
+        .collect();
+    format!("{sign}{}", told.join(" "))
+}
+
+/// The same in hours, with a tenth, for machines.
+pub(crate) fn hours(between: SignedDuration) -> f64 {
+    (between.as_secs_f64() / 360.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_shows_what_matters_of_it() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for (seconds, told) in
+            [(0, "0s"), (59, "59s"), (60, "1m 0s"), (3_700, "1h 1m"), (90_000, "1d 1h"), (-70, "-1m 10s")]
+        {
+            assert_eq!(span(at(1_000_000), at(1_000_000 + seconds)), told);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The comparison itself: both sides are read, each suspicion is looked at a second time.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::report::{Difference, Report, Skipped, Theirs};
+use crate::domain::{AttemptId, Dialect, RecordId, RecordState, State, TrackingId};
+use crate::ledger::{Case, Ledger, LedgerError};
+use crate::opencrvs::{FaultClass, Gateway, GatewayFault, Seen, UserToken, Waiting};
+use crate::roles::{Failure, parts};
+use crate::seal::{Field, Sealer};
+
+/// Attempts that are read of the ledger at a time.
+const PAGE: usize = 200;
+/// Records that OpenCRVS is asked for at the same time.
+const AT_ONCE: usize = 8;
+
+/// Both sides, and how to compare them.
+pub(super) struct Comparison<'a> {
+    pub(super) ledger: &'a Ledger,
+    pub(super) gateway: &'a Gateway,
+    pub(super) sealer: &'a Sealer,
+    /// Whoever may list records.
+    pub(super) user: Option<&'a UserToken>,
+    /// A difference that is younger is none.
+    pub(super) grace: Duration,
+}
+
+/// What came of one attempt.
+enum Compared {
+    /// Both sides agree, or it moved meanwhile.
+    Agrees,
+    Differs(Difference),
+    NotRead(Skipped),
+}
+
+impl Comparison<'_> {
+    pub(super) async fn run(&self) -> Result<Report, Failure> {
+        let mut report = Report::new(self.user);
+        self.ours(&mut report).await?;
+        if let Some(user) = self.user {
+            self.theirs(user, &mut report).await?;
+        }
+        Ok(report)
+    }
+
+    /// What is open here: does OpenCRVS still wait for it?
+    async fn ours(&self, report: &mut Report) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let page = self.ledger.unsettled_after(after, PAGE).await.map_err(parts::ledger_away)?;
+            let Some(last) = page.last().copied() else { return Ok(()) };
+            after = Some(last);
+            let read: Vec<Compared> = stream::iter(page)
+                .map(|attempt| self.one_of_ours(attempt))
+                .buffer_unordered(AT_ONCE)
+                .try_collect()
+                .await
+                .map_err(parts::ledger_away)?;
+            let unreachable = |one: &Compared| matches!(one, Compared::NotRead(Skipped::GatewayUnreachable));
+            if read.iter().all(unreachable) {
+                return Err(away(GatewayFault::Unreachable));
+            }
+            for one in read {
+                report.open += 1;
+                match one {
+                    Compared::Agrees => {}
+                    Compared::Differs(difference) => report.differences.push(difference),
+                    Compared::NotRead(why) => report.skip(why),
+                }
+            }
+        }
+    }
+
+    async fn one_of_ours(&self, attempt: AttemptId) -> Result<Compared, LedgerError> {
+        let Some(case) = self.ledger.case(attempt).await?.filter(is_unsettled) else {
+            return Ok(Compared::Agrees);
+        };
+        let theirs = match self.read(&case).await {
+            Ok(seen) => Theirs::of(&case, &seen),
+            Err(Skipped::NotFound) => Some(Theirs::unknown(case.attempt.stamp)),
+            Err(why) => return Ok(Compared::NotRead(why)),
+        };
+        let Some(theirs) = theirs.filter(|theirs| self.is_old(theirs.since.max(case.attempt.accepted_at)))
+        else {
+            return Ok(Compared::Agrees);
+        };
+        // The confirmer may just have finished it.
+        let still = self.ledger.case(attempt).await?.filter(is_unsettled);
+        Ok(still.map_or(Compared::Agrees, |case| Compared::Differs(Difference::not_waiting(&case, theirs))))
+    }
+
+    /// Reads a record with its own token, or else with the user's.
+    async fn read(&self, case: &Case) -> Result<Seen, Skipped> {
+        if case.record.dialect == Dialect::Events {
+            return Err(Skipped::EventsGeneration);
+        }
+        let own = match self.token(case) {
+            Ok(token) => self.read_by(&token, &case.record.id).await,
+            Err(why) => Err(why),
+        };
+        match (own, self.user) {
+            (Err(Skipped::Unsealable | Skipped::TokenDead | Skipped::TokenRefused), Some(user)) => {
+                self.read_by(&user.raw, &case.record.id).await
+            }
+            (own, _) => own,
+        }
+    }
+
+    async fn read_by(&self, token: &SecretString, record: &RecordId) -> Result<Seen, Skipped> {
+        let first = self.gateway.read(token, record).await;
+        let again = matches!(&first, Err(fault) if fault.class() != FaultClass::Permanent);
+        let read = if again { self.gateway.read(token, record).await } else { first };
+        read.map_err(|fault| Skipped::of(&fault))
+    }
+
+    fn token(&self, case: &Case) -> Result<SecretString, Skipped> {
+        if case.attempt.token_expires_at <= Timestamp::now() {
+            return Err(Skipped::TokenDead);
+        }
+        let sealed = case.attempt.sealed_token.as_deref().ok_or(Skipped::TokenDead)?;
+        let plain =
+            self.sealer.open(&case.record.id, Field::Token, sealed).map_err(|_| Skipped::Unsealable)?;
+        let text = std::str::from_utf8(&plain).map_err(|_| Skipped::Unsealable)?;
+        Ok(SecretString::from(text))
+    }
+
+    /// What waits there: is it open here?
+    async fn theirs(&self, user: &UserToken, report: &mut Report) -> Result<(), Failure> {
+        let list = self.gateway.waiting(user).await.map_err(away)?;
+        report.truncated = list.truncated;
+        let mut seen = HashSet::new();
+        let records: Vec<Waiting> =
+            list.records.into_iter().filter(|one| seen.insert(one.record.clone())).collect();
+        report.waiting = Some(records.len());
+        let told: HashSet<String> = report.differences.iter().map(|one| one.record.clone()).collect();
+        let read: Vec<Compared> = stream::iter(records)
+            .filter(|one| std::future::ready(!told.contains(one.record.as_str())))
+            .map(|one| self.one_of_theirs(user, one))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
+            .map_err(parts::ledger_away)?;
+        for one in read {
+            match one {
+                Compared::Agrees => {}
+                Compared::Differs(difference) => report.differences.push(difference),
+                Compared::NotRead(why) => report.skip(why),
+            }
+        }
+        Ok(())
+    }
+
+    async fn one_of_theirs(&self, user: &UserToken, one: Waiting) -> Result<Compared, LedgerError> {
+        if self.ledger.newest_of(&one.record).await?.is_some_and(|case| is_unsettled(&case)) {
+            return Ok(Compared::Agrees);
+        }
+        // The list may be old, and the record registered long since.
+        let seen = match self.read_by(&user.raw, &one.record).await {
+            Ok(seen) if seen.status == RecordState::Waiting && self.is_old(seen.since) => seen,
+            Ok(_) | Err(Skipped::NotFound) => return Ok(Compared::Agrees),
+            Err(why) => return Ok(Compared::NotRead(why)),
+        };
+        let case = self.ledger.newest_of(&one.record).await?;
+        if case.as_ref().is_some_and(is_unsettled) {
+            return Ok(Compared::Agrees);
+        }
+        let code = one.tracking_id.as_ref().map(TrackingId::as_str);
+        Ok(Compared::Differs(Difference::not_open(&one.record, code, case.as_ref(), seen.since)))
+    }
+
+    fn is_old(&self, since: Timestamp) -> bool {
+        Duration::try_from(Timestamp::now().duration_since(since)).is_ok_and(|age| age >= self.grace)
+    }
+}
+
+/// Whether it waits for a stage or an operator.
+fn is_unsettled(case: &Case) -> bool {
+    let state = case.attempt.state;
+    case.is_newest() && (state.is_open() || matches!(state, State::Parked | State::Held))
+}
+
+fn away(fault: GatewayFault) -> Failure {
+    Failure::Unavailable(anyhow!("OpenCRVS cannot be asked: {fault}"))
+}

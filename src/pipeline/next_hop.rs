@@ -1,0 +1,146 @@
+//! The next hop of an attempt, by where it stands.
+//!
+//! Invariant: driving it again does no harm; every stage checks the ledger before it acts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::stage::{Fault, chain};
+use crate::broker::names::AMQP_SYSTEM;
+use crate::broker::{Delay, Outgoing, Publisher, Target, WorkQueue};
+use crate::domain::resolve::Label;
+use crate::domain::{Cause, State};
+use crate::ledger::{Case, Ledger};
+use crate::pipeline::{AnswerMessage, MESSAGE_VERSION, OutcomeMessage, RequestMessage};
+
+/// Publishes what an attempt needs next.
+#[derive(Clone)]
+pub struct NextHop {
+    ledger: Ledger,
+    publisher: Publisher,
+    confirm_after: Duration,
+    queues: Queues,
+}
+
+/// The queues whose delay queues this stage publishes to.
+#[derive(Clone)]
+pub struct Queues {
+    /// record → send.
+    pub requests: WorkQueue,
+    /// resolve → confirmer.
+    pub outcomes: WorkQueue,
+}
+
+impl NextHop {
+    /// `confirm_after`: how long after the acceptance, and after the wait for the answer, the first write to OpenCRVS may be;
+    /// an earlier outcome waits in a delay queue of at least that length.
+    pub fn new(ledger: Ledger, publisher: Publisher, confirm_after: Duration, queues: Queues) -> Self {
+        Self { ledger, publisher, confirm_after, queues }
+    }
+
+    /// Has the attempt's request sent again after a while; without one, after the first delay step.
+    pub(crate) async fn ask_again(&self, case: &Case, after: Option<Duration>) -> Result<(), Fault> {
+        let to = waiting(&self.queues.requests, after.unwrap_or_default(), Target::requests(AMQP_SYSTEM));
+        self.publish(case, &to, "request.v1", &request_message(case)).await
+    }
+
+    /// Publishes the next hop of an attempt that is open; does nothing for one that is not.
+    pub(crate) async fn drive(&self, case: &Case) -> Result<(), Fault> {
+        match case.attempt.state {
+            State::Received | State::Requested => self.request(case).await,
+            State::Answered => self.outcome(case).await,
+            State::Confirmed
+            | State::Rejected
+            | State::Superseded
+            | State::Withdrawn
+            | State::Held
+            | State::Expired
+            | State::Parked => Ok(()),
+        }
+    }
+
+    async fn request(&self, case: &Case) -> Result<(), Fault> {
+        let to = Target::requests(AMQP_SYSTEM);
+        self.publish(case, &to, "request.v1", &request_message(case)).await
+    }
+
+    async fn outcome(&self, case: &Case) -> Result<(), Fault> {
+        let message =
+            OutcomeMessage { v: MESSAGE_VERSION, record: case.record.id.clone(), attempt: case.attempt.id };
+        let left = case.attempt.earliest_write(self.confirm_after).saturating_sub(age(case));
+        let to = if left.is_zero() {
+            Target::outcomes()
+        } else {
+            // Not less than what is left: an outcome that comes too early would have to wait again.
+            waiting(&self.queues.outcomes, left.max(self.confirm_after), Target::outcomes())
+        };
+        // Side by side: the copy may be lost, and must not hold up what it is a copy of.
+        let (published, ()) =
+            tokio::join!(self.publish(case, &to, "outcome.v1", &message), self.tell_front(case));
+        published
+    }
+
+    /// Sends a copy of the answer to the front whose caller still waits for it. Nothing depends on it.
+    async fn tell_front(&self, case: &Case) {
+        if age(case) >= case.attempt.wait {
+            return;
+        }
+        let (Some(number), Some(answer)) = (case.record.number.clone(), case.attempt.answer) else { return };
+        let message = AnswerMessage {
+            v: MESSAGE_VERSION,
+            record: case.record.id.clone(),
+            attempt: case.attempt.id,
+            number,
+            answer,
+            reason: case.attempt.reason.clone(),
+            sealed_id: case.record.sealed_id.clone().filter(|_| answer == Label::Issued),
+        };
+        let told = match outgoing(case, "answer.v1", &message) {
+            Ok(outgoing) => self.publisher.publish(&Target::answers(), outgoing).await.map_err(Fault::from),
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = told {
+            tracing::debug!(record.id = %case.record.id, error = %chain(&fault), "no front got the answer's copy");
+        }
+    }
+
+    async fn publish<M: Serialize>(
+        &self,
+        case: &Case,
+        to: &Target,
+        kind: &'static str,
+        message: &M,
+    ) -> Result<(), Fault> {
+        self.publisher.publish(to, outgoing(case, kind, message)?).await?;
+        Ok(self.ledger.published(case.attempt.id).await?)
+    }
+}
+
+fn outgoing<M: Serialize>(case: &Case, kind: &'static str, message: &M) -> Result<Outgoing, Fault> {
+    let body = serde_json::to_vec(message).map_err(|_| Fault::Message(Cause::Internal))?;
+    Ok(Outgoing {
+        id: case.attempt.id.to_string(),
+        kind,
+        content_type: "application/json",
+        correlation_id: Some(case.record.id.to_string()),
+        headers: BTreeMap::new(),
+        body,
+    })
+}
+
+/// Since the acceptance. A clock that runs behind the front's makes it nothing.
+fn age(case: &Case) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(case.attempt.accepted_at)).unwrap_or_default()
+}
+
+fn request_message(case: &Case) -> RequestMessage {
+    RequestMessage { v: MESSAGE_VERSION, record: case.record.id.clone(), attempt: case.attempt.id }
+}
+
+/// The delay queue that is long enough; the work queue itself where no delay is configured.
+fn waiting(queue: &WorkQueue, least: Duration, otherwise: Target) -> Target {
+    queue.pick(Delay::AtLeast(least), 0).map_or(otherwise, Target::queue)
+}

@@ -1,0 +1,77 @@
+//! How a command fails, and the exit code that says so (`sysexits.h` where it has one).
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use crate::config::Faults;
+
+/// What the help says of exit codes.
+pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 what was compared \
+differs; 69 something that is needed cannot be reached; \
+75 try again later; 78 the configuration is wrong; 130 and 143 ended by a second Ctrl-C or SIGTERM.\n\
+`nidbridge config reference` lists all settings.";
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] Faults),
+    /// The configuration does not fit what it is for, which shows only there.
+    #[error("{0:#}")]
+    Misconfigured(#[source] anyhow::Error),
+    /// What was compared differs.
+    #[error("{0:#}")]
+    Differs(#[source] anyhow::Error),
+    /// Something that is needed cannot be reached.
+    #[error("{0:#}")]
+    Unavailable(#[source] anyhow::Error),
+    /// It may work later.
+    #[error("{0:#}")]
+    Later(#[source] anyhow::Error),
+    /// Anything else.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Misconfigured(_) => 78,
+            Self::Differs(_) => 3,
+            Self::Unavailable(_) => 69,
+            Self::Later(_) => 75,
+            Self::Failed(_) => 1,
+        }
+    }
+
+    /// Says so on stderr.
+    pub(crate) fn report(&self) -> ExitCode {
+        // with stderr gone there is nobody left to tell
+        writeln!(std::io::stderr(), "nidbridge: {self}").unwrap_or_default();
+        ExitCode::from(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_the_code_that_the_help_names() {
+        let cause = || anyhow::anyhow!("x");
+        let codes = [
+            Failure::Config(Faults(Vec::new())),
+            Failure::Misconfigured(cause()),
+            Failure::Differs(cause()),
+            Failure::Unavailable(cause()),
+            Failure::Later(cause()),
+            Failure::Failed(cause()),
+        ]
+        .map(|failure| failure.code());
+        assert_eq!(codes, [78, 78, 3, 69, 75, 1]);
+        for code in codes {
+            assert!(EXIT_CODES.contains(&format!(" {code} ")), "{code}");
+        }
+    }
+}

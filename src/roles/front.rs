@@ -1,0 +1,158 @@
+//! `nidbridge front`: takes registrations.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+
+use super::{Failure, Process, parts};
+use crate::broker;
+use crate::config::Config;
+use crate::front::passthrough::{Passthrough, PassthroughSettings};
+use crate::front::spool::{Spool, SpoolSettings};
+use crate::front::{Front, Holding, Limits, Waiters, serve};
+use crate::opencrvs::{KeyStore, KeyStoreSettings};
+use crate::telemetry::Metrics;
+
+/// What a front has open besides what it passes on.
+const OTHER_FILES: u64 = 1_024;
+
+/// Runs until it is told to stop.
+pub(crate) async fn run(process: Process) -> Result<(), Failure> {
+    let listener = listen(&process).await?;
+    serve_on(listener, process).await
+}
+
+pub(crate) async fn listen(process: &Process) -> Result<TcpListener, Failure> {
+    let listening = process.readiness.condition("listener");
+    let address = process.config.front.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("FRONT_LISTEN (front.listen): {address} cannot be listened on"))
+        .map_err(Failure::Unavailable)?;
+    listening.set(true);
+    Ok(listener)
+}
+
+/// The same on a listener that is bound already.
+pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<(), Failure> {
+    let Process { config, metrics, readiness, stop, .. } = process;
+    // Never the broker: without it a front still has its spool, and a caller that is answered is better off.
+    let open = readiness.condition("front");
+    let config = &*config;
+    let sealer = parts::sealer(config)?;
+    let keys = KeyStore::new(KeyStoreSettings {
+        auth: parts::client_settings(config, &config.opencrvs.auth_url),
+        refetch: config.opencrvs.key_refetch,
+        cache: config.front.key_cache.clone(),
+    })
+    .context("the client of auth")?;
+    let spool = match &config.front.spool {
+        Some(directory) => Some(spool(config, directory, &metrics).await?),
+        None => None,
+    };
+    let link = parts::bridge_link(config, "front", &metrics);
+    let limits = Limits {
+        max_body: config.front.max_body,
+        body_memory: config.front.body_memory,
+        body_timeout: config.front.body_timeout,
+        hold: config.front.hold,
+        patience: config.front.pass_patience,
+        drain: config.broker.drain,
+    };
+    let publisher = link.publisher();
+    let waiters = waiters(config, &metrics);
+    let front = Front {
+        keys,
+        sealer,
+        publisher: publisher.clone(),
+        spool: spool.clone(),
+        events: config.front.events,
+        holding: holding(config, waiters.as_ref())?,
+        passthrough: passthrough(config, &metrics)?,
+        metrics,
+        limits,
+    };
+    open.set(true);
+    let (done, relaying) = (stop.child_token(), stop.child_token());
+    let serving = async {
+        let served = serve(listener, front, done).await.context("the front's listener failed");
+        relaying.cancel();
+        served
+    };
+    let relay = async {
+        if let Some(spool) = &spool {
+            spool.relay(&publisher, relaying.clone()).await;
+        }
+    };
+    let answers = async {
+        if let Some(waiters) = &waiters {
+            Box::pin(broker::listen(&link, waiters.as_ref(), &stop)).await;
+        }
+    };
+    let (served, (), ()) = tokio::join!(serving, relay, answers);
+    link.close().await;
+    Ok(served?)
+}
+
+/// Who is held for the answer, where anybody is.
+fn waiters(config: &Config, metrics: &Arc<Metrics>) -> Option<Arc<Waiters>> {
+    config.front.wait.longest()?;
+    let most = usize::try_from(config.front.waiters).unwrap_or(usize::MAX);
+    Some(Arc::new(Waiters::new(most, Arc::clone(metrics))))
+}
+
+fn holding(config: &Config, waiters: Option<&Arc<Waiters>>) -> Result<Option<Holding>, Failure> {
+    let Some(waiters) = waiters else { return Ok(None) };
+    Ok(Some(Holding {
+        waits: config.front.wait.clone(),
+        waiters: Arc::clone(waiters),
+        identifier_type: config.confirm.identifier_type.clone(),
+        field: parts::identifier_field(config)?,
+        negative: config.confirm.negative,
+    }))
+}
+
+fn passthrough(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Passthrough>, Failure> {
+    let Some(upstream) = &config.opencrvs.country_config_url else { return Ok(None) };
+    allow_open_files(config.front.pass_limit);
+    let settings = PassthroughSettings {
+        upstream: upstream.clone(),
+        connect_timeout: config.opencrvs.connect_timeout,
+        patience: config.front.pass_patience,
+        limit: usize::try_from(config.front.pass_limit).unwrap_or(usize::MAX),
+    };
+    let passthrough = Passthrough::new(&settings, Arc::clone(metrics));
+    Ok(Some(passthrough.context("COUNTRY_CONFIG_URL (opencrvs.country_config_url)")?))
+}
+
+/// Two connections for each request that is passed on: where the limit is low, registrations would find no place either.
+fn allow_open_files(requests: u32) {
+    let needed = u64::from(requests) * 2 + OTHER_FILES;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let wanted = maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    if raised.is_err() || wanted < needed {
+        tracing::warn!(
+            needed,
+            "too few files may be open for all that may be passed on: raise the limit (ulimit -n), or lower FRONT_PASS_LIMIT"
+        );
+    }
+}
+
+async fn spool(config: &Config, directory: &Path, metrics: &Arc<Metrics>) -> Result<Spool, Failure> {
+    let settings = SpoolSettings {
+        directory: directory.to_owned(),
+        max: u64::try_from(config.front.spool_max).unwrap_or(u64::MAX),
+        rest: parts::topology_settings(config).confirm_after,
+    };
+    Spool::open(settings, Arc::clone(metrics))
+        .await
+        .context("FRONT_SPOOL (front.spool)")
+        .map_err(Failure::Unavailable)
+}

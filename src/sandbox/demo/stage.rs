@@ -1,0 +1,176 @@
+//! The stage of the demo: the node, both simulated sides and the bridge between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::Accounts;
+use crate::admin::{self, Readiness};
+use crate::broker::{Link, LinkSettings, Topology, names};
+use crate::config::{self, Config, Part, Sources};
+use crate::domain::State;
+use crate::ledger::Ledger;
+use crate::roles::{Breakers, Failure, Process, all, parts};
+use crate::sandbox::nid::{NidSim, VendorSettings};
+use crate::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
+use crate::sandbox::rabbitmq::Node;
+use crate::telemetry::Metrics;
+
+/// The settings of the demo as a shell takes them.
+const ENVIRONMENT: &str = "environment";
+
+pub(super) struct Stage {
+    pub(super) front: Url,
+    pub(super) opencrvs: OpencrvsSim,
+    nid: NidSim,
+    vendor: Link,
+    ledger: Ledger,
+    admin: String,
+    dir: PathBuf,
+    node: Node,
+    stop: CancellationToken,
+    bridge: JoinHandle<Result<(), Failure>>,
+}
+
+impl Stage {
+    pub(super) async fn set(seed: u64, generations: Generations, wait: &str) -> anyhow::Result<Self> {
+        let dir = std::env::temp_dir().join(format!("nidbridge-demo-{}", uuid::Uuid::new_v4().simple()));
+        // The node's guardian removes it, however we end; so all of the demo is in there.
+        let tool = config::load(&Sources::default(), Part::Tool).context("the defaults")?.config;
+        let node = Node::start_temporary(&dir, &parts::topologies(&tool)).await?;
+        let opencrvs = OpencrvsSim::start(OpencrvsSettings::default()).await?;
+        opencrvs.faults().latency(Duration::from_millis(20));
+        let config = configuration(&node, &opencrvs, generations, wait, &dir)?;
+        let vendor = Link::open(
+            &LinkSettings {
+                apply_topology: false,
+                ..LinkSettings::new("vendor", node.vendor_url(names::NID_VHOST))
+            },
+            Topology::of(names::NID_VHOST, &[], &parts::topology_settings(&tool)),
+            Arc::new(Metrics::new()),
+        );
+        let nid = NidSim::start(VendorSettings { seed, ..VendorSettings::lively() }, &vendor);
+        let listener = TcpListener::bind(config.front.listen).await.context("a port for the front")?;
+        let console = TcpListener::bind(config.admin.listen).await.context("a port for /metrics")?;
+        let front = Url::parse(&format!("http://{}/", listener.local_addr()?))?;
+        let admin = format!("http://{}", console.local_addr()?);
+        let stop = CancellationToken::new();
+        let (metrics, readiness) = (Arc::new(Metrics::new()), Readiness::new());
+        tokio::spawn(admin::serve(console, Arc::clone(&metrics), readiness.clone(), stop.clone()));
+        let sealer = parts::sealer(&config)?;
+        let ledger = parts::ledger(&config, "demo", &sealer).await?;
+        let bridge = tokio::spawn({
+            let stop = stop.clone();
+            let breakers = Breakers::new(&config, &metrics);
+            let process = Process { config: Arc::new(config), metrics, breakers, readiness, stop };
+            async move { all::serve_on(listener, process).await }
+        });
+        Ok(Self { front, opencrvs, nid, vendor, ledger, admin, dir, node, stop, bridge })
+    }
+
+    pub(super) fn description(&self) -> String {
+        let (user, password) = self.node.operator();
+        format!(
+            "The bridge runs, all of it on this machine and of this process only:\
+             \n  front            {}event-registration, /trigger/events/…\
+             \n  metrics          {}/metrics, /readyz\
+             \n  OpenCRVS (made up)  auth {}, gateway {}\
+             \n  RabbitMQ         http://127.0.0.1:{} (user {user}, password {})\
+             \n  a vendor's side  {}\
+             \n  ledger           {}\
+             \n  an operator's    . {}; nidbridge attempts list\
+             \n\nRegistrars register births, deaths and marriages; some answers are lost and they submit again. The ID\
+             \nsystem rejects one in ten, repeats itself, asks to be asked later and writes nonsense now and then.\
+             \nCtrl-C ends it.\n",
+            self.front,
+            self.admin,
+            self.opencrvs.auth_url(),
+            self.opencrvs.gateway_url(),
+            self.node.management_port(),
+            password.expose_secret(),
+            self.node.vendor_url(names::NID_VHOST).expose_secret(),
+            self.dir.join("ledger.db").display(),
+            self.dir.join(ENVIRONMENT).display(),
+        )
+    }
+
+    /// What was seen so far.
+    pub(super) async fn accounts(&self, elapsed: Duration) -> anyhow::Result<Accounts> {
+        let standings = self.ledger.standings().await.context("the ledger")?;
+        let told = |state| matches!(state, State::Parked | State::Expired);
+        let parked: BTreeSet<String> =
+            standings.into_iter().filter(|one| told(one.state)).map(|one| one.record.to_string()).collect();
+        let nid = self.nid.state();
+        Ok(self.opencrvs.inspect(|book| Accounts::of(book, &nid, &parked, elapsed)))
+    }
+
+    /// Whether the bridge has ended by itself.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        self.bridge.is_finished().then_some("the bridge has stopped; run with LOG_FILTER=info to see why")
+    }
+
+    /// Stops everything, in the order of the data.
+    pub(super) async fn strike(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.bridge.await.context("the bridge")??;
+        self.nid.stop().await;
+        self.vendor.close().await;
+        self.ledger.close().await;
+        self.node.stop().await?;
+        // The node's guardian may have removed its part already.
+        if self.dir.exists() {
+            std::fs::remove_dir_all(&self.dir).context("the demo's directory cannot be removed")?;
+        }
+        Ok(())
+    }
+}
+
+fn configuration(
+    node: &Node,
+    opencrvs: &OpencrvsSim,
+    generations: Generations,
+    wait: &str,
+    dir: &std::path::Path,
+) -> anyhow::Result<Config> {
+    std::fs::create_dir_all(dir.join("spool"))?;
+    let mut key = [0_u8; 32];
+    aws_lc_rs::rand::fill(&mut key).map_err(|_| anyhow::anyhow!("this machine has no randomness"))?;
+    let settings = [
+        ("AMQP_URL", node.amqp_url(names::BRIDGE_VHOST).expose_secret().to_owned()),
+        ("NID_AMQP_URL", node.amqp_url(names::NID_VHOST).expose_secret().to_owned()),
+        ("LEDGER_URL", format!("sqlite:{}", dir.join("ledger.db").display())),
+        ("SEAL_KEYS", format!("demo:{}", STANDARD.encode(key))),
+        ("AUTH_URL", opencrvs.auth_url()),
+        ("GATEWAY_URL", opencrvs.gateway_url()),
+        ("FRONT_LISTEN", "127.0.0.1:0".to_owned()),
+        ("ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
+        ("FRONT_WAIT", wait.to_owned()),
+    ];
+    let of_events = match generations {
+        Generations::Fhir => Vec::new(),
+        Generations::Events | Generations::Mixed => vec![
+            ("FRONT_EVENTS", "true".to_owned()),
+            ("FRONT_SPOOL", dir.join("spool").display().to_string()),
+            ("COUNTRY_CONFIG_URL", opencrvs.country_config_url()),
+            ("CONFIRM_IDENTIFIER_FIELD", "child.nid".to_owned()),
+        ],
+    };
+    let environment: BTreeMap<String, String> =
+        settings.into_iter().chain(of_events).map(|(name, value)| (name.to_owned(), value)).collect();
+    // For whoever tries an operator's commands meanwhile; the keys end with the demo.
+    let exports: String =
+        environment.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+    std::fs::write(dir.join(ENVIRONMENT), exports)?;
+    let loaded = config::load(&Sources { file: None, environment }, Part::All)?;
+    Ok(loaded.config)
+}

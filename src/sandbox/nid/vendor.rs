@@ -1,0 +1,267 @@
+//! What is answered to a request, and when: no clock, no broker, no chance but that of the seed.
+//!
+//! Invariant: see [`nid`](super); the state says so by counting every breach, its own and the bridge's.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::garbage::{Circumstances, Garbage};
+use super::manner::Manner;
+use super::reply::{Final, Planned, data, event};
+use super::request::Request;
+use super::settings::VendorSettings;
+use super::state::NidState;
+use super::verdict::{Mistake, Verdict};
+use crate::sandbox::spread::digest;
+
+#[derive(Debug, Default)]
+struct Person {
+    issued: Option<String>,
+    recorded: bool,
+    newest: u64,
+    submissions: HashMap<u64, Submission>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Submission {
+    content: String,
+    asked_to_retry: bool,
+    answer: Option<Final>,
+}
+
+/// The ID system's mind.
+#[derive(Debug)]
+pub struct Vendor {
+    settings: VendorSettings,
+    people: HashMap<String, Person>,
+    numbers: HashMap<String, String>,
+    ids: HashMap<String, String>,
+    doubled: HashSet<String>,
+    scripted: HashMap<String, Final>,
+    state: NidState,
+}
+
+impl Vendor {
+    /// A vendor that has seen nobody.
+    pub fn new(settings: VendorSettings) -> Self {
+        Self {
+            settings,
+            people: HashMap::new(),
+            numbers: HashMap::new(),
+            ids: HashMap::new(),
+            doubled: HashSet::new(),
+            scripted: HashMap::new(),
+            state: NidState::default(),
+        }
+    }
+
+    /// What was seen and sent so far.
+    pub fn state(&self) -> &NidState {
+        &self.state
+    }
+
+    /// The behaviour from now on.
+    pub fn settings_mut(&mut self) -> &mut VendorSettings {
+        &mut self.settings
+    }
+
+    /// Fixes the answer to the submissions of a request that have none yet. An ID once issued stays.
+    pub fn will_answer(&mut self, request_id: &str, answer: Final) {
+        self.scripted.insert(request_id.to_owned(), answer);
+    }
+
+    /// What is sent for a request, in order of time.
+    pub fn answer(&mut self, body: &[u8], now: Timestamp) -> Vec<Planned> {
+        self.state.requests += 1;
+        let Some(request) = Request::read(body) else {
+            self.state.malformed += 1;
+            return Vec::new();
+        };
+        self.meet(&request);
+        let mut chance = self.settings.chance(&request.id, request.submission);
+        let manner = Manner::draw(&self.settings, &mut chance);
+        let verdict = self.settings.verdict(&request.id, request.submission, request.asked);
+        let person = self.people.entry(request.id.clone()).or_default();
+        let submission = person.submissions.entry(request.submission).or_default();
+        let first_time = submission.answer.is_none();
+        if first_time && manner.retry && !submission.asked_to_retry {
+            submission.asked_to_retry = true;
+            self.state.retries_sent += 1;
+            let after = self.settings.retry_after_s;
+            return vec![plan(&request, manner.latency, &self.progress(&request, "retry", Some(after)), now)];
+        }
+        let answer = match submission.answer.clone() {
+            Some(answer) => answer,
+            None => self.decide(&request, &verdict),
+        };
+        let mut planned = self.genuine(&request, &answer, &manner, first_time, now);
+        if first_time && let Some(garbage) = manner.garbage {
+            planned.push(self.garbage(&request, &answer, garbage, &manner, now));
+        }
+        // what was known or scripted is not what the verdict says, and what contradicts that is no contradiction
+        if let Some(other) = verdict.contradiction.filter(|_| first_time && answer == verdict.answer) {
+            self.state.contradictions_sent += 1;
+            planned.push(self.second(&request, &other, &manner, now));
+        }
+        if first_time && let (Some(turn), Some(taken)) = (verdict.mistake, self.settings.taken_id.clone()) {
+            self.state.mistakes_sent += 1;
+            let taken = Final::Issued(taken);
+            match turn {
+                Mistake::Before => {
+                    let said = data(&request.id, request.submission, &taken);
+                    planned.insert(0, plan(&request, manner.latency / 2, &said, now));
+                }
+                Mistake::After => planned.push(self.second(&request, &taken, &manner, now)),
+            }
+        }
+        planned.sort_by_key(|message| message.after);
+        planned
+    }
+
+    /// Another final answer, well after the first one.
+    fn second(&self, request: &Request, answer: &Final, manner: &Manner, now: Timestamp) -> Planned {
+        let said = data(&request.id, request.submission, answer);
+        let apart = self.settings.contradict_after;
+        Planned { apart, ..plan(request, manner.answered() + manner.latency + apart, &said, now) }
+    }
+
+    /// Remembers the request, and counts what the bridge must not do.
+    fn meet(&mut self, request: &Request) {
+        if !self.people.contains_key(&request.id) {
+            self.state.persons += 1;
+        }
+        let owner = self.numbers.entry(request.number.clone()).or_insert_with(|| request.id.clone());
+        if *owner != request.id {
+            self.state.persons_doubled += 1;
+        }
+        let person = self.people.entry(request.id.clone()).or_default();
+        person.newest = person.newest.max(request.submission);
+        match person.submissions.get(&request.submission) {
+            Some(seen) => {
+                self.state.repeats += 1;
+                self.state.changed_repeats += u64::from(seen.content != request.content);
+            }
+            None => {
+                let seen = Submission { content: request.content.clone(), ..Submission::default() };
+                person.submissions.insert(request.submission, seen);
+            }
+        }
+    }
+
+    fn decide(&mut self, request: &Request, verdict: &Verdict) -> Final {
+        let known = self.people.get(&request.id);
+        // What was issued or recorded for a person stays, whatever a later submission says.
+        let issued = known.and_then(|person| person.issued.clone().map(Final::Issued));
+        let known = issued.or_else(|| known.filter(|person| person.recorded).map(|_| Final::Recorded));
+        let answer = match (known, self.scripted.get(&request.id).cloned(), &verdict.answer) {
+            (Some(known), _, _) => known,
+            (None, Some(scripted), _) => scripted,
+            (None, None, _) if !request.missing.is_empty() => Final::Rejected("missing_data"),
+            (None, None, Final::Issued(_)) => Final::Issued(self.fresh_id(&request.id)),
+            (None, None, Final::Recorded | Final::Rejected(_)) => verdict.answer.clone(),
+        };
+        let answers = self.state.answers.entry(request.id.clone()).or_default();
+        answers.insert(request.submission, answer.clone());
+        let person = self.people.entry(request.id.clone()).or_default();
+        if let Some(submission) = person.submissions.get_mut(&request.submission) {
+            submission.answer = Some(answer.clone());
+        }
+        if request.submission >= person.newest {
+            self.state.finals.insert(request.id.clone(), answer.clone());
+        }
+        person.recorded |= answer == Final::Recorded;
+        if let Final::Issued(id) = &answer {
+            self.ids.insert(id.clone(), request.id.clone());
+            if person.issued.get_or_insert_with(|| id.clone()) != id
+                && self.doubled.insert(request.id.clone())
+            {
+                self.state.ids_doubled += 1;
+            }
+        }
+        answer
+    }
+
+    /// Nobody else's, and a function of seed and request as long as no two requests collide.
+    fn fresh_id(&self, request: &str) -> String {
+        self.settings.ids(request).find(|id| !self.ids.contains_key(id)).unwrap_or_default()
+    }
+
+    /// Notes that the broker has a reply.
+    pub(super) fn has_sent(&mut self) {
+        self.state.published += 1;
+    }
+
+    fn genuine(
+        &mut self,
+        request: &Request,
+        answer: &Final,
+        manner: &Manner,
+        first_time: bool,
+        now: Timestamp,
+    ) -> Vec<Planned> {
+        let said = || data(&request.id, request.submission, answer);
+        let mut planned = vec![plan(request, manner.answered(), &said(), now)];
+        if !first_time {
+            return planned;
+        }
+        self.state.late_sent += u64::from(manner.late.is_some());
+        self.state.at_once_sent += u64::from(manner.at_once);
+        if manner.duplicate {
+            self.state.duplicates_sent += 1;
+            planned.push(plan(request, manner.answered() + manner.latency, &said(), now));
+        }
+        if manner.pending {
+            self.state.pending_sent += 1;
+            planned.push(plan(request, Duration::ZERO, &self.progress(request, "pending", None), now));
+        }
+        planned
+    }
+
+    fn progress(&self, request: &Request, status: &str, retry_after_s: Option<u32>) -> Value {
+        let mut said = json!({
+            "request_id": request.id, "submission": request.submission, "status": status,
+            "nid_reference": format!("SIM-{:016x}", digest(&request.id) ^ self.settings.seed)
+        });
+        if let (Some(after), Some(fields)) = (retry_after_s, said.as_object_mut()) {
+            fields.insert("retry_after_s".to_owned(), json!(after.max(1)));
+        }
+        said
+    }
+
+    fn garbage(
+        &mut self,
+        request: &Request,
+        answer: &Final,
+        garbage: Garbage,
+        manner: &Manner,
+        now: Timestamp,
+    ) -> Planned {
+        let anothers = self.ids.iter().find(|(_, owner)| **owner != request.id).map(|(id, _)| id.as_str());
+        let huge = self.settings.huge;
+        let (message_id, body) = Circumstances { request, answer, anothers, huge, now }.make(garbage);
+        *self.state.garbage_sent.entry(garbage.name()).or_default() += 1;
+        let after = if garbage.comes_after() {
+            manner.answered() + manner.latency + self.settings.contradict_after
+        } else {
+            manner.latency / 2
+        };
+        let apart = if garbage.comes_after() { self.settings.contradict_after } else { Duration::ZERO };
+        Planned { apart, ..posted(request, after, message_id, body) }
+    }
+}
+
+fn plan(request: &Request, after: Duration, said: &Value, now: Timestamp) -> Planned {
+    let (message_id, body) = event(said, now);
+    posted(request, after, message_id, body)
+}
+
+fn posted(request: &Request, after: Duration, message_id: String, body: Vec<u8>) -> Planned {
+    let (routing_key, correlation_id) = (request.asked.reply_to(), request.id.clone());
+    Planned { after, apart: Duration::ZERO, routing_key, correlation_id, message_id, body }
+}
+
+#[cfg(test)]
+mod tests;

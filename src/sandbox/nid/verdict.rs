@@ -1,0 +1,174 @@
+//! How the vendor ends a submission, known before anybody asks: a pure function of its settings and the request.
+//!
+//! Invariant: the vendor itself answers by this function and by nothing else, as long as what is asked is complete
+//! and nobody has scripted the answer. It depends on the seed, on [`VendorSettings::reject`],
+//! [`VendorSettings::rejects`], [`VendorSettings::contradict`] and [`VendorSettings::mistake`], and on no other setting.
+
+use fastrand::Rng;
+
+use super::reply::Final;
+use super::settings::VendorSettings;
+use crate::sandbox::population::{Declaration, Kind};
+use crate::sandbox::spread::{chance, digest};
+
+const REASONS: [&str; 4] = ["invalid_data", "duplicate_person", "not_eligible", "policy"];
+
+/// What an ID system is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// An ID.
+    Birth,
+    /// To mark somebody as dead.
+    Death,
+}
+
+impl Asked {
+    /// What is asked about a declaration. Nothing about a marriage, or about a deceased without an ID.
+    pub fn of(declaration: &Declaration) -> Option<Self> {
+        match declaration.kind {
+            Kind::Birth => Some(Self::Birth),
+            Kind::Death => declaration.deceased_has_national_id().then_some(Self::Death),
+            Kind::Marriage => None,
+        }
+    }
+
+    pub(super) fn reply_to(self) -> &'static str {
+        match self {
+            Self::Birth => "reply.birth",
+            Self::Death => "reply.death",
+        }
+    }
+}
+
+/// Who is rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rejects {
+    /// Each submission has its own chance, so that a corrected one may pass.
+    #[default]
+    EachSubmission,
+    /// A person who is rejected is rejected with every submission, so that the end does not depend on which of them
+    /// the ID system gets to see.
+    EveryTime,
+}
+
+/// How a submission ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The first final answer: the one that holds.
+    pub answer: Final,
+    /// What is said later, against it.
+    pub contradiction: Option<Final>,
+    /// Somebody else's ID is sent as well, where there is one to send.
+    pub mistake: Option<Mistake>,
+}
+
+/// When somebody else's ID is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mistake {
+    /// Before the answer.
+    Before,
+    /// Well after it.
+    After,
+}
+
+impl VendorSettings {
+    /// How a submission ends, for a person to whom no earlier one brought an ID or a record of death.
+    ///
+    /// The ID is right unless it was issued to somebody else before: once in ten thousand runs of a thousand births.
+    pub fn verdict(&self, request_id: &str, submission: u64, asked: Asked) -> Verdict {
+        let salt = match self.rejects {
+            Rejects::EachSubmission => submission,
+            Rejects::EveryTime => 0,
+        };
+        let mut chance = self.chance(request_id, 0x7665_7264_6963_7400 ^ salt);
+        let rejected = chance.f64() < self.reject;
+        let reason = REASONS.get(chance.usize(..REASONS.len())).copied().unwrap_or("other");
+        let granted = || match asked {
+            Asked::Birth => Final::Issued(self.ids(request_id).next().unwrap_or_default()),
+            Asked::Death => Final::Recorded,
+        };
+        let (answer, other) = if rejected {
+            (Final::Rejected(reason), granted())
+        } else {
+            (granted(), Final::Rejected("policy"))
+        };
+        let contradicts = self.chance(request_id, 0x6e6f ^ submission).f64() < self.contradict;
+        let mut mistaken = self.chance(request_id, 0x6d69_7374 ^ submission);
+        let mistakes = mistaken.f64() < self.mistake && !contradicts && asked == Asked::Birth;
+        let turn = if mistaken.bool() { Mistake::Before } else { Mistake::After };
+        Verdict { answer, contradiction: contradicts.then_some(other), mistake: mistakes.then_some(turn) }
+    }
+
+    /// How a person ends whose submissions the vendor gets to see in this order: what was issued or recorded stays.
+    pub fn ending(&self, request_id: &str, asked: Asked, submissions: &[u64]) -> Option<Final> {
+        let answers =
+            submissions.iter().map(|submission| self.verdict(request_id, *submission, asked).answer);
+        answers.reduce(|known, next| if matches!(known, Final::Rejected(_)) { next } else { known })
+    }
+
+    /// The IDs of a person, best first: ten digits each.
+    pub(super) fn ids(&self, request_id: &str) -> impl Iterator<Item = String> + use<> {
+        let mut chance = Rng::with_seed(self.seed ^ digest(request_id).rotate_left(7));
+        std::iter::repeat_with(move || chance.u64(5_000_000_000..10_000_000_000).to_string())
+    }
+
+    /// Chance for one thing about a request.
+    pub(super) fn chance(&self, request_id: &str, salt: u64) -> Rng {
+        chance(self.seed, request_id, salt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(reject: f64, rejects: Rejects) -> VendorSettings {
+        VendorSettings { seed: 11, reject, rejects, contradict: 0.5, ..VendorSettings::default() }
+    }
+
+    fn rejected(settings: &VendorSettings, submission: u64) -> Vec<bool> {
+        let verdict = |person| settings.verdict(&format!("p{person}"), submission, Asked::Birth).answer;
+        (0..1_000).map(|person| matches!(verdict(person), Final::Rejected(_))).collect()
+    }
+
+    #[test]
+    fn a_share_is_rejected_each_time_anew_or_every_time() {
+        let (each, every) = (settings(0.3, Rejects::EachSubmission), settings(0.3, Rejects::EveryTime));
+        let share = rejected(&each, 1).into_iter().filter(|rejected| *rejected).count();
+        assert!(share.abs_diff(300) < 50, "{share}");
+        assert_ne!(rejected(&each, 1), rejected(&each, 2));
+        assert_eq!(rejected(&every, 1), rejected(&every, 2));
+    }
+
+    #[test]
+    fn what_was_issued_stays_and_what_was_rejected_is_asked_anew() {
+        let settings = settings(0.5, Rejects::EachSubmission);
+        let person = |first: bool, second: bool| {
+            let of = |person: &String, submission| {
+                matches!(settings.verdict(person, submission, Asked::Birth).answer, Final::Issued(_))
+            };
+            let mut people = (0..200).map(|person| format!("p{person}"));
+            people.find(|person| of(person, 1) == first && of(person, 2) == second).unwrap()
+        };
+        let end = |person: &str, seen: &[u64]| settings.ending(person, Asked::Birth, seen).unwrap();
+        let lucky = person(true, false);
+        assert_eq!(end(&lucky, &[1, 2]), end(&lucky, &[1]));
+        assert_eq!(end(&lucky, &[2]).status(), "rejected");
+        assert_eq!(end(&person(false, true), &[1, 2]).status(), "issued");
+        assert_eq!(settings.ending(&lucky, Asked::Birth, &[]), None);
+    }
+
+    #[test]
+    fn a_contradiction_says_the_opposite() {
+        let settings = settings(0.5, Rejects::EachSubmission);
+        let mut contradicted = 0;
+        for person in 0..1_000 {
+            let verdict = settings.verdict(&format!("p{person}"), 1, Asked::Death);
+            let Some(other) = verdict.contradiction else { continue };
+            contradicted += 1;
+            let no = |answer: &Final| matches!(answer, Final::Rejected(_));
+            assert_ne!(no(&verdict.answer), no(&other));
+        }
+        assert!(500_usize.abs_diff(contradicted) < 60, "{contradicted}");
+    }
+}

@@ -1,0 +1,215 @@
+//! The records as OpenCRVS holds them, with everything that was done to them.
+//!
+//! Invariant: a confirm asks for no state and is never refused for one, as in core; the harm that this does
+//! (a second number, a second message to the family, a record back from REJECTED) is done here too, and counted.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::fault::Fault;
+use super::keys::TokenHash;
+use super::record::{Attempt, Confirmed, Record, Status, Wire};
+use crate::sandbox::population::{Earlier, Kind};
+
+/// How many registrars share the work.
+const REGISTRARS: usize = 7;
+
+/// A submission that is to be sent: the record in the memory of the service that sends it.
+#[derive(Debug, Clone)]
+pub(super) struct Opened {
+    pub(super) attempt: usize,
+    pub(super) stamp: String,
+    pub(super) earlier: Vec<Earlier>,
+    numbers: Vec<String>,
+    pub(super) registrar: String,
+}
+
+/// What identifies a record that is submitted.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    pub(super) record: String,
+    pub(super) tracking_id: String,
+    pub(super) task: String,
+    pub(super) kind: Kind,
+}
+
+/// A token that auth exchanged for a fresh one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchanged {
+    /// When.
+    pub at: Timestamp,
+    /// The record that the fresh one is for.
+    pub record: String,
+    /// The token that was given.
+    pub from: TokenHash,
+    /// The fresh one.
+    pub to: TokenHash,
+}
+
+/// All records.
+#[derive(Debug, Default, Clone)]
+pub struct Book {
+    records: HashMap<String, Record>,
+    exchanged: Vec<Exchanged>,
+}
+
+impl Book {
+    /// A record by its id.
+    pub fn record(&self, id: &str) -> Option<&Record> {
+        self.records.get(id)
+    }
+
+    pub(super) fn record_mut(&mut self, id: &str) -> Option<&mut Record> {
+        self.records.get_mut(id)
+    }
+
+    /// All records with their ids, in no order.
+    pub fn records(&self) -> impl Iterator<Item = (&str, &Record)> {
+        self.records.iter().map(|(id, record)| (id.as_str(), record))
+    }
+
+    /// Every token that was exchanged, oldest first.
+    pub fn exchanged(&self) -> &[Exchanged] {
+        &self.exchanged
+    }
+
+    /// The attempt whose token this is, or is a successor of.
+    pub fn attempt_of(&self, record: &str, token: &TokenHash) -> Option<usize> {
+        let attempts = &self.records.get(record)?.attempts;
+        let mut token = token;
+        // an exchange within the same second gives the same token again
+        for _ in 0..=self.exchanged.len() {
+            if let Some(found) = attempts.iter().position(|attempt| attempt.token == *token) {
+                return Some(found);
+            }
+            token = &self.exchanged.iter().find(|one| one.to == *token && one.from != *token)?.from;
+        }
+        None
+    }
+
+    pub(super) fn exchange(&mut self, exchanged: Exchanged) {
+        self.exchanged.push(exchanged);
+    }
+
+    pub(super) fn open(&mut self, subject: &Subject, stamp: Option<Timestamp>, now: Timestamp) -> Opened {
+        let registrar = format!("5f{:022x}", self.records.len() % REGISTRARS);
+        let record = self.records.entry(subject.record.clone()).or_insert_with(|| {
+            let mut record = Record {
+                kind: subject.kind,
+                tracking_id: subject.tracking_id.clone(),
+                task: subject.task.clone(),
+                registrar,
+                history: Vec::new(),
+                numbers: Vec::new(),
+                identifiers: BTreeMap::new(),
+                notified: 0,
+                confirms: Vec::new(),
+                overwritten: 0,
+                attempts: Vec::new(),
+                event: None,
+                last: Timestamp::UNIX_EPOCH,
+            };
+            record.enter(Status::Declared, stamp.unwrap_or(now) - SignedDuration::from_secs(60));
+            record
+        });
+        let earlier = record.past();
+        let stamp = record.enter(Status::WaitingValidation, stamp.unwrap_or(now));
+        record.attempts.push(Attempt {
+            stamp: stamp.clone(),
+            posted: Instant::now(),
+            at: now,
+            token: TokenHash::default(),
+            corrected: None,
+            wire: None,
+            answered: None,
+            lost: false,
+            confirmed: None,
+        });
+        Opened {
+            attempt: record.attempts.len().saturating_sub(1),
+            stamp,
+            earlier,
+            numbers: record.numbers.clone(),
+            registrar: record.registrar.clone(),
+        }
+    }
+
+    /// Notes what a submission carries.
+    pub(super) fn carry(
+        &mut self,
+        record: &str,
+        opened: &Opened,
+        token: TokenHash,
+        corrected: Option<String>,
+    ) {
+        let attempts = self.records.get_mut(record).map(|record| &mut record.attempts);
+        if let Some(attempt) = attempts.and_then(|attempts| attempts.get_mut(opened.attempt)) {
+            attempt.token = token;
+            attempt.corrected = corrected;
+        }
+    }
+
+    /// Takes the answer to a submission, and does to the record what core does.
+    pub(super) fn close(&mut self, record: &str, opened: &Opened, wire: Wire, lost: bool, now: Timestamp) {
+        let Some(record) = self.records.get_mut(record) else { return };
+        let refused = lost || !wire.is_success();
+        if let Some(attempt) = record.attempts.get_mut(opened.attempt) {
+            attempt.wire = Some(wire);
+            attempt.answered = Some(now);
+            attempt.lost = lost;
+        }
+        if refused {
+            // the copy in memory knows nothing of a confirm that came before the answer
+            if record.status() == Status::Registered {
+                record.overwritten += 1;
+            }
+            record.numbers.clone_from(&opened.numbers);
+            record.enter(Status::Rejected, now);
+        }
+    }
+
+    pub(super) fn confirm(&mut self, id: &str, details: Confirmation, now: Timestamp) -> Option<String> {
+        let record = self.records.get_mut(id)?;
+        let (over, since) = (record.status(), record.history.last().map(|step| step.at.clone()));
+        record.enter(Status::Registered, now);
+        record.numbers.push(details.number.clone());
+        if record.kind == Kind::Birth {
+            record.identifiers.insert("BIRTH_REGISTRATION_NUMBER".to_owned(), details.number.clone());
+            record.identifiers.extend(details.identifiers.iter().cloned());
+        }
+        record.notified += 1;
+        record.confirms.push(Confirmed {
+            number: details.number,
+            identifiers: details.identifiers,
+            comment: details.comment,
+            over,
+            since: since.unwrap_or_default(),
+            attempt: record.attempts.len().saturating_sub(1),
+            at: now,
+            token: details.token,
+            fault: details.fault,
+        });
+        if let Some(attempt) = record.attempts.last_mut() {
+            attempt.confirmed.get_or_insert_with(Instant::now);
+        }
+        Some(record.task.clone())
+    }
+
+    /// Moves a record as a user of OpenCRVS may: certified, archived, back to the registrar.
+    pub(super) fn set_status(&mut self, id: &str, status: Status, now: Timestamp) -> bool {
+        let record = self.records.get_mut(id);
+        record.map(|record| record.enter(status, now)).is_some()
+    }
+}
+
+/// The details of `confirmRegistration`.
+#[derive(Debug, Clone)]
+pub(super) struct Confirmation {
+    pub(super) number: String,
+    pub(super) identifiers: Vec<(String, String)>,
+    pub(super) comment: Option<String>,
+    pub(super) token: TokenHash,
+    pub(super) fault: Option<Fault>,
+}

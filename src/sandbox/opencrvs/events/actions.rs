@@ -1,0 +1,281 @@
+//! What happens to a record: actions that are requested, accepted and rejected.
+
+use std::collections::BTreeSet;
+
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::EventFile;
+use crate::sandbox::opencrvs::book::{Book, Confirmation, Opened, Subject};
+use crate::sandbox::opencrvs::record::{Record, Status, Wire, iso};
+
+/// Where children's IDs go in the forms of this country.
+pub(in crate::sandbox::opencrvs) const IDENTIFIER: &str = "child.nid";
+
+/// A registration that was requested: its action, and the document that the trigger carries.
+pub(super) struct Requested {
+    pub(super) opened: Opened,
+    pub(super) action: String,
+    pub(super) event: Value,
+}
+
+/// What a call of `register.accept` or `register.reject` says.
+#[derive(Debug, Clone)]
+pub(super) struct ActionCall {
+    pub(super) event: String,
+    pub(super) action: String,
+    pub(super) transaction: String,
+    pub(super) declaration: Map<String, Value>,
+    pub(super) confirmation: Confirmation,
+}
+
+/// Why a call is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) status: StatusCode,
+    pub(super) message: &'static str,
+}
+
+impl Refused {
+    pub(super) const NO_EVENT: Self =
+        Self { status: StatusCode::NOT_FOUND, message: "Event not found with ID" };
+    const NO_ACTION: Self = Self { status: StatusCode::NOT_FOUND, message: "Action not found." };
+    const REJECTED: Self =
+        Self { status: StatusCode::BAD_REQUEST, message: "Action has already been rejected." };
+    pub(super) const HIDDEN: Self =
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: "Internal server error" };
+}
+
+impl Book {
+    /// Declares a record, if it is new, and requests its registration. `None`: core answers 409, because a request is
+    /// open.
+    pub(super) fn request(
+        &mut self,
+        subject: &Subject,
+        declaration: &Map<String, Value>,
+        correction: &Map<String, Value>,
+        now: Timestamp,
+    ) -> Option<Requested> {
+        let waits = |record: &Record| record.status() == Status::WaitingValidation;
+        if self.record(&subject.record).is_some_and(waits) {
+            return None;
+        }
+        let opened = self.open(subject, None, now);
+        let record = self.record_mut(&subject.record)?;
+        let registrar = record.registrar.clone();
+        let file = record.event.get_or_insert_default();
+        file.failed = false;
+        file.rejected = false;
+        let mut row =
+            |status: &str, kind: &str, more: Value| file.add(status, kind, &opened.stamp, &registrar, more);
+        if opened.attempt == 0 {
+            row("Accepted", "CREATE", json!({}));
+            let declared = row("Requested", "DECLARE", json!({ "declaration": declaration }));
+            row("Accepted", "DECLARE", json!({ "originalActionId": declared }));
+            row("Accepted", "UNASSIGN", json!({}));
+        }
+        row("Accepted", "ASSIGN", json!({ "assignedTo": registrar }));
+        let action = row("Requested", "REGISTER", json!({ "declaration": correction }));
+        let event = document(&subject.record, record);
+        Some(Requested { opened, action, event })
+    }
+
+    /// Takes the answer to a trigger. `read`: how core reads its body, if the status is 200.
+    pub(super) fn triggered(
+        &mut self,
+        id: &str,
+        requested: &Requested,
+        (wire, read): (Wire, Option<Inline>),
+        lost: bool,
+        now: Timestamp,
+    ) {
+        let Some(record) = self.record_mut(id) else { return };
+        let answered = record.event.as_ref().is_some_and(|file| file.answer_to(&requested.action).is_some());
+        let status = match &wire {
+            Wire::Status(status) if !lost => Some(*status),
+            Wire::Status(_) | Wire::Broken(_) => None,
+        };
+        if let Some(attempt) = record.attempts.get_mut(requested.opened.attempt) {
+            attempt.wire = Some(wire);
+            attempt.answered = Some(now);
+            attempt.lost = lost;
+        }
+        let registrar = record.registrar.clone();
+        let Some(file) = record.event.as_mut() else { return };
+        match (status, read) {
+            // The document as it was before the trigger is indexed now, whatever has come since.
+            (Some(202), _) => file.stale_index = answered,
+            (Some(200), Some(inline)) if !answered => {
+                let more = json!({
+                    "registrationNumber": inline.confirmation.number, "declaration": inline.declaration,
+                });
+                file.answer("Accepted", &requested.action, &registrar, now, more);
+                file.undefined.extend(inline.undefined);
+                self.confirm(id, inline.confirmation, now);
+            }
+            (Some(200), Some(_)) => {}
+            (Some(400), _) if !answered => {
+                file.answer("Rejected", &requested.action, &registrar, now, json!({}));
+                record.enter(Status::Rejected, now);
+            }
+            (Some(400), _) => file.crossed = file.answer_to(&requested.action) == Some("Accepted"),
+            (Some(_) | None, _) => {
+                // The client asks again with the same transaction, and is told that it is done.
+                file.failed = true;
+                file.hollow_retries += 1;
+            }
+        }
+    }
+
+    /// `register.accept`. What the declaration holds is stored as it is, and the index chokes on it afterwards.
+    pub(super) fn accept(
+        &mut self,
+        call: &ActionCall,
+        defined: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> Result<Value, Refused> {
+        let taken = self.is_taken(&call.transaction, &call.action, "Accepted");
+        let record = self.record_mut(&call.event).ok_or(Refused::NO_EVENT)?;
+        let file = record.event.as_mut().ok_or(Refused::NO_EVENT)?;
+        if !file.has(&call.action) {
+            return Err(Refused::NO_ACTION);
+        }
+        match file.answer_to(&call.action) {
+            Some("Rejected") => {
+                file.contradicted += 1;
+                return Err(Refused::REJECTED);
+            }
+            Some(_) => {
+                file.repeats += 1;
+                return Ok(document(&call.event, record));
+            }
+            None if taken => {
+                file.dropped += 1;
+                return Ok(document(&call.event, record));
+            }
+            None => {}
+        }
+        let unknown: Vec<String> =
+            call.declaration.keys().filter(|field| !defined.contains(*field)).cloned().collect();
+        let registrar = record.registrar.clone();
+        let more = json!({
+            "registrationNumber": call.confirmation.number, "declaration": call.declaration,
+            "transactionId": call.transaction,
+        });
+        file.answer("Accepted", &call.action, &registrar, now, more);
+        file.stale_index = false;
+        let is_broken = !unknown.is_empty();
+        file.undefined.extend(unknown);
+        self.confirm(&call.event, call.confirmation.clone(), now);
+        if is_broken {
+            return Err(Refused::HIDDEN);
+        }
+        self.record(&call.event).map(|record| document(&call.event, record)).ok_or(Refused::NO_EVENT)
+    }
+
+    /// `register.reject`.
+    pub(super) fn reject(&mut self, call: &ActionCall, now: Timestamp) -> Result<Value, Refused> {
+        let taken = self.is_taken(&call.transaction, &call.action, "Rejected");
+        let record = self.record_mut(&call.event).ok_or(Refused::NO_EVENT)?;
+        let registrar = record.registrar.clone();
+        let file = record.event.as_mut().ok_or(Refused::NO_EVENT)?;
+        match file.answer_to(&call.action) {
+            Some("Rejected") => file.repeats += 1,
+            Some(_) => {
+                file.contradicted += 1;
+                return Err(Refused::HIDDEN);
+            }
+            None if !file.has(&call.action) => return Err(Refused::HIDDEN),
+            None if taken => file.dropped += 1,
+            None => {
+                let more = json!({ "transactionId": call.transaction });
+                file.answer("Rejected", &call.action, &registrar, now, more);
+                file.rejected = true;
+                file.stale_index = false;
+                record.enter(Status::Rejected, now);
+            }
+        }
+        Ok(document(&call.event, record))
+    }
+
+    /// `reject.request`: the registrar's own rejection of the record, with a reason.
+    pub(super) fn explain(&mut self, id: &str, reason: &str) -> Result<Value, Refused> {
+        let record = self.record_mut(id).ok_or(Refused::NO_EVENT)?;
+        record.event.as_mut().ok_or(Refused::NO_EVENT)?.reason = Some(reason.to_owned());
+        Ok(document(id, record))
+    }
+
+    /// `event.get`.
+    pub(super) fn event(&self, id: &str) -> Option<Value> {
+        let record = self.record(id).filter(|record| record.event.is_some())?;
+        Some(document(id, record))
+    }
+
+    /// Whether a write of this transaction is there already, of another action: then core drops this one.
+    fn is_taken(&self, transaction: &str, action: &str, status: &str) -> bool {
+        let is = |row: &Value, name: &str, text: &str| row.get(name).and_then(Value::as_str) == Some(text);
+        self.records().filter_map(|(_, record)| record.event.as_ref()).flat_map(|file| &file.actions).any(
+            |row| {
+                is(row, "transactionId", transaction)
+                    && is(row, "status", status)
+                    && is(row, "type", "REGISTER")
+                    && !is(row, "originalActionId", action)
+            },
+        )
+    }
+}
+
+/// What a trigger was answered that is accepted within its request.
+pub(super) struct Inline {
+    pub(super) confirmation: Confirmation,
+    pub(super) declaration: Map<String, Value>,
+    /// The fields that the country's forms do not define.
+    pub(super) undefined: Vec<String>,
+}
+
+impl EventFile {
+    fn add(&mut self, status: &str, kind: &str, at: &str, registrar: &str, more: Value) -> String {
+        let id = uuid::Uuid::new_v4().to_string();
+        let mut row = json!({
+            "id": id, "type": kind, "status": status, "createdAt": at, "createdBy": registrar,
+            "createdByUserType": "user", "createdByRole": "LOCAL_REGISTRAR",
+            "createdAtLocation": "9e069dda-0d83-4f67-a4f2-9adbf5658e2e", "declaration": {},
+            "transactionId": uuid::Uuid::new_v4().to_string(),
+        });
+        if let (Some(row), Value::Object(more)) = (row.as_object_mut(), more) {
+            row.extend(more);
+        }
+        self.actions.push(row);
+        id
+    }
+
+    fn answer(&mut self, status: &str, action: &str, registrar: &str, now: Timestamp, mut more: Value) {
+        if let Some(more) = more.as_object_mut() {
+            more.insert("originalActionId".to_owned(), action.into());
+        }
+        self.add(status, "REGISTER", &iso(now), registrar, more);
+    }
+
+    fn has(&self, action: &str) -> bool {
+        self.actions.iter().any(|row| row.get("id").and_then(Value::as_str) == Some(action))
+    }
+
+    /// How an action was answered.
+    fn answer_to(&self, action: &str) -> Option<&str> {
+        let row = self
+            .actions
+            .iter()
+            .find(|row| row.get("originalActionId").and_then(Value::as_str) == Some(action))?;
+        row.get("status").and_then(Value::as_str)
+    }
+}
+
+fn document(id: &str, record: &Record) -> Value {
+    let actions = record.event.as_ref().map(|file| file.actions.clone()).unwrap_or_default();
+    let created = record.history.first().map(|step| step.at.clone());
+    json!({
+        "id": id, "type": record.kind.name(), "trackingId": record.tracking_id,
+        "createdAt": created, "updatedAt": created, "actions": actions,
+    })
+}

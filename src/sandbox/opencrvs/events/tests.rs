@@ -1,0 +1,181 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use url::Url;
+
+use super::*;
+use crate::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim, SubmitOptions};
+use crate::sandbox::population::{Declaration, Mix, Population};
+
+/// A front that answers every trigger so, and hands out what it was sent: the token and the document.
+async fn front(answer: &'static str) -> (Url, tokio::sync::mpsc::UnboundedReceiver<(String, Value)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+    let (sent, got) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut caller, _)) = listener.accept().await {
+            let mut text = Vec::new();
+            let document = loop {
+                caller.read_buf(&mut text).await.unwrap();
+                let text = String::from_utf8_lossy(&text);
+                if let Some((_, body)) = text.split_once("\r\n\r\n")
+                    && let Ok(document) = serde_json::from_str::<Value>(body)
+                {
+                    break document;
+                }
+            };
+            let text = String::from_utf8_lossy(&text).into_owned();
+            assert!(text.starts_with("POST /trigger/events/birth/actions/REGISTER HTTP/1.1\r\n"), "{text}");
+            let token =
+                text.split_once("authorization: Bearer ").unwrap().1.lines().next().unwrap().to_owned();
+            sent.send((token, document)).unwrap();
+            caller.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await.unwrap();
+        }
+    });
+    (url, got)
+}
+
+fn birth() -> Declaration {
+    Population::new(3, Mix { deaths: 0.0, marriages: 0.0, ..Mix::default() }).declaration(0)
+}
+
+const LATER: &str = "202 Accepted\r\ncontent-length: 0\r\n\r\n";
+
+struct Ground {
+    sim: OpencrvsSim,
+    family: Declaration,
+    token: String,
+    action: String,
+    http: reqwest::Client,
+}
+
+impl Ground {
+    async fn answered(answer: &'static str) -> Self {
+        let sim = OpencrvsSim::start(OpencrvsSettings::default()).await.unwrap();
+        let (url, mut got) = front(answer).await;
+        let family = birth();
+        sim.submit_event(&family, &url, SubmitOptions::default()).await.unwrap();
+        let (token, document) = got.recv().await.unwrap();
+        let last = document["actions"].as_array().unwrap().last().unwrap();
+        let action = last["id"].as_str().unwrap().to_owned();
+        Self { sim, family, token, action, http: reqwest::Client::new() }
+    }
+
+    async fn call(&self, procedure: &str, more: Value) -> (u16, Value) {
+        let mut input =
+            json!({ "eventId": self.family.record, "actionId": self.action, "transactionId": "t" });
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let url = format!("{}/events/event.actions.register.{procedure}", self.sim.gateway_url());
+        let request = self.http.post(url).bearer_auth(&self.token).json(&json!({ "json": input }));
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    async fn accept(&self, number: &str, fields: Value) -> u16 {
+        self.call("accept", json!({ "registrationNumber": number, "declaration": fields })).await.0
+    }
+
+    fn status(&self) -> Status {
+        self.sim.record(&self.family.record).unwrap().status()
+    }
+}
+
+#[tokio::test]
+async fn a_failed_trigger_strands_the_record_until_its_action_is_answered() {
+    for answer in ["503 Away\r\ncontent-length: 0\r\n\r\n", "401 No\r\ncontent-length: 0\r\n\r\n"] {
+        let ground = Ground::answered(answer).await;
+        assert_eq!((ground.status(), ground.sim.events_tally().stranded), (Status::WaitingValidation, 1));
+        let (url, _) = front(LATER).await;
+        let again = ground.sim.submit_event(&ground.family, &url, SubmitOptions::default()).await.unwrap();
+        assert_eq!(again.wire, crate::sandbox::opencrvs::Wire::Status(409), "{answer}");
+        assert_eq!(ground.accept("N1", json!({})).await, 200);
+        assert_eq!((ground.status(), ground.sim.events_tally().stranded), (Status::Registered, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_400_sets_the_record_free_and_a_200_is_read_strictly() {
+    let refused = Ground::answered("400 No\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(refused.status(), Status::Rejected);
+    let (url, _got) = front(LATER).await;
+    let again = SubmitOptions { corrected: Some("Corrected".into()), ..SubmitOptions::default() };
+    refused.sim.submit_event(&refused.family, &url, again).await.unwrap();
+    assert_eq!(refused.status(), Status::WaitingValidation);
+    let good = Ground::answered("200 OK\r\ncontent-length: 27\r\n\r\n{\"registrationNumber\":\"N1\"}").await;
+    assert_eq!(good.status(), Status::Registered);
+    let odd = "200 OK\r\ncontent-length: 42\r\n\r\n{\"registrationNumber\":\"N1\",\"success\":true}\n";
+    assert_eq!(Ground::answered(odd).await.sim.events_tally().stranded, 1);
+}
+
+#[tokio::test]
+async fn an_action_is_answered_as_the_table_says() {
+    let ground = Ground::answered(LATER).await;
+    assert_eq!(ground.call("accept", json!({})).await.0, 400);
+    let other = json!({ "actionId": "other", "registrationNumber": "N1" });
+    assert_eq!(ground.call("accept", other).await.0, 403);
+    assert_eq!(ground.accept("N1", json!({ "child.nid": "123" })).await, 200);
+    assert_eq!(ground.accept("N2", json!({})).await, 200);
+    let (status, error) = ground.call("reject", json!({})).await;
+    assert_eq!((status, error["error"]["json"]["message"].as_str()), (500, Some("Internal server error")));
+    let record = ground.sim.record(&ground.family.record).unwrap();
+    assert_eq!((record.numbers.as_slice(), record.confirms.len()), (["N1".to_owned()].as_slice(), 1));
+    assert_eq!(record.identifiers["NATIONAL_ID"], "123");
+    let rejected = Ground::answered(LATER).await;
+    assert_eq!(rejected.call("reject", json!({})).await.0, 200);
+    assert_eq!(rejected.call("reject", json!({})).await.0, 200);
+    assert_eq!(rejected.accept("N1", json!({})).await, 400);
+    assert_eq!(rejected.sim.events_tally().rejected, 1);
+}
+
+#[tokio::test]
+async fn a_field_that_no_form_defines_breaks_the_record_for_good() {
+    let ground = Ground::answered(LATER).await;
+    ground.sim.define_fields(&[]);
+    assert_eq!(ground.accept("N1", json!({ "child.nid": "123" })).await, 500);
+    assert_eq!(ground.accept("N1", json!({ "child.nid": "123" })).await, 200);
+    assert_eq!((ground.status(), ground.sim.events_tally().poisoned), (Status::Registered, 1));
+}
+
+#[tokio::test]
+async fn a_transaction_of_another_record_swallows_the_answer() {
+    let ground = Ground::answered(LATER).await;
+    let (url, mut got) = front(LATER).await;
+    let family = Population::new(4, Mix { deaths: 0.0, marriages: 0.0, ..Mix::default() }).declaration(0);
+    ground.sim.submit_event(&family, &url, SubmitOptions::default()).await.unwrap();
+    let (token, document) = got.recv().await.unwrap();
+    let action = document["actions"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
+    assert_eq!(ground.accept("N1", json!({})).await, 200);
+    let (sim, http) = (ground.sim.clone(), ground.http.clone());
+    let second = Ground { sim, family, token, action, http };
+    assert_eq!(second.accept("N2", json!({})).await, 200);
+    assert_eq!((second.status(), second.sim.events_tally().dropped), (Status::WaitingValidation, 1));
+}
+
+#[tokio::test]
+async fn an_answer_that_overtakes_our_answer_leaves_core_with_both() {
+    for (answer, stale, crossed) in [(LATER, 1, 0), ("400 No\r\ncontent-length: 0\r\n\r\n", 0, 1)] {
+        let sim = OpencrvsSim::start(OpencrvsSettings::default()).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let family = birth();
+        let calling = tokio::spawn({
+            let (sim, family) = (sim.clone(), family.clone());
+            async move { sim.submit_event(&family, &url, SubmitOptions::default()).await.unwrap() }
+        });
+        let (mut caller, _) =
+            tokio::time::timeout(Duration::from_secs(5), listener.accept()).await.unwrap().unwrap();
+        let action = sim.inspect(|book| {
+            let rows = &book.record(&family.record).unwrap().event.as_ref().unwrap().actions;
+            rows.last().unwrap()["id"].as_str().unwrap().to_owned()
+        });
+        let token = sim.mint(&sim.action_claims(&family.record, &action)).unwrap();
+        let ground = Ground { sim: sim.clone(), family, token, action, http: reqwest::Client::new() };
+        assert_eq!(ground.accept("N1", json!({})).await, 200);
+        caller.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await.unwrap();
+        calling.await.unwrap();
+        let tally = sim.events_tally();
+        assert_eq!((ground.status(), tally.stale_index, tally.crossed), (Status::Registered, stale, crossed));
+    }
+}

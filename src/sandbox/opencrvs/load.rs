@@ -1,0 +1,170 @@
+//! Many registrations at a steady rate, with registrars who submit again what came back to them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::record::Status;
+use super::{OpencrvsSim, SimulateError, SubmitOptions};
+use crate::sandbox::population::{Declaration, Mix, Population};
+use crate::sandbox::spread::Lot;
+
+/// Of which generation of OpenCRVS records are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Generations {
+    /// 1.7 to 1.9: a FHIR bundle, GraphQL.
+    #[default]
+    Fhir,
+    /// 1.9 and 2.x: an event document, tRPC.
+    Events,
+    /// Both, in turn: 1.9 while it is being moved.
+    Mixed,
+}
+
+/// A load.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Where the bridge's front is.
+    pub front: Url,
+    /// Of which generation the records are.
+    pub generations: Generations,
+    /// How many registrations; without it, until stopped.
+    pub registrations: Option<u64>,
+    /// How many a second; 0 is as many as `in_flight` allows.
+    pub rate: f64,
+    /// How many calls at once.
+    pub in_flight: usize,
+    /// Who is registered.
+    pub mix: Mix,
+    /// The share of first submissions whose answer is lost on the way.
+    pub lost_answers: f64,
+    /// Whether a refusal that is to be lost is lost as well, and not only what was accepted.
+    pub lost_refusals: bool,
+    /// The share of records that came back which the registrar corrects and submits again.
+    pub resubmit: f64,
+    /// How long a registrar takes for that.
+    pub resubmit_after: Duration,
+    /// How often at most a record is submitted.
+    pub attempts: usize,
+    /// The seed of everything.
+    pub seed: u64,
+}
+
+impl RunOptions {
+    /// A calm load of 500 registrations with something of everything.
+    pub fn to(front: Url) -> Self {
+        Self {
+            front,
+            generations: Generations::Fhir,
+            registrations: Some(500),
+            rate: 50.0,
+            in_flight: 32,
+            mix: Mix::default(),
+            lost_answers: 0.08,
+            lost_refusals: false,
+            resubmit: 0.9,
+            resubmit_after: Duration::from_millis(500),
+            attempts: 5,
+            seed: 1,
+        }
+    }
+}
+
+impl OpencrvsSim {
+    /// Submits a load; returns when all of it was submitted, the second submissions too, or after `stop`.
+    ///
+    /// # Errors
+    /// [`SimulateError`] when no token can be signed. What the bridge answers is in the tally.
+    pub async fn run(&self, options: RunOptions, stop: CancellationToken) -> Result<(), SimulateError> {
+        let options = Arc::new(options);
+        let permits = Arc::new(Semaphore::new(options.in_flight.max(1)));
+        let people = Population::new(options.seed, options.mix);
+        let wanted =
+            options.registrations.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+        let mut families: JoinSet<Result<(), SimulateError>> = JoinSet::new();
+        let started = Instant::now();
+        for declaration in people.take(wanted) {
+            if !turn(&options, started, declaration.index, &stop).await {
+                break;
+            }
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
+            let family = Family { sim: self.clone(), options: Arc::clone(&options), declaration };
+            let (permits, stop) = (Arc::clone(&permits), stop.clone());
+            families.spawn(async move {
+                tokio::select! {
+                    done = family.register(permit, &permits) => done,
+                    () = stop.cancelled() => Ok(()),
+                }
+            });
+            while let Some(done) = families.try_join_next() {
+                done.unwrap_or(Ok(()))?;
+            }
+        }
+        while let Some(done) = families.join_next().await {
+            done.unwrap_or(Ok(()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the turn of a registration; false if there will be none.
+async fn turn(options: &RunOptions, started: Instant, index: u64, stop: &CancellationToken) -> bool {
+    if options.rate > 0.0 {
+        #[expect(clippy::cast_precision_loss, reason = "an index beyond 2^52 is never reached")]
+        let at = started + Duration::from_secs_f64(index as f64 / options.rate);
+        tokio::select! {
+            () = sleep_until(at) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    !stop.is_cancelled()
+}
+
+struct Family {
+    sim: OpencrvsSim,
+    options: Arc<RunOptions>,
+    declaration: Declaration,
+}
+
+impl Family {
+    async fn register(
+        self,
+        permit: tokio::sync::OwnedSemaphorePermit,
+        permits: &Arc<Semaphore>,
+    ) -> Result<(), SimulateError> {
+        let (seed, index) = (self.options.seed, self.declaration.index);
+        let lose_answer = Lot::LostAnswer.place(seed, index) < self.options.lost_answers;
+        let patient = Lot::Resubmission.place(seed, index) < self.options.resubmit;
+        let lose_refusal = lose_answer && self.options.lost_refusals;
+        let mut submit = SubmitOptions { lose_answer, lose_refusal, ..SubmitOptions::default() };
+        let mut permit = Some(permit);
+        for attempt in 1..=self.options.attempts.max(1) {
+            let is_event = match self.options.generations {
+                Generations::Fhir => false,
+                Generations::Events => true,
+                Generations::Mixed => index % 2 == 1,
+            };
+            let (family, front) = (&self.declaration, &self.options.front);
+            let outcome = if is_event {
+                self.sim.submit_event(family, front, submit).await?
+            } else {
+                self.sim.submit(family, front, submit).await?
+            };
+            drop(permit.take());
+            if outcome.status != Status::Rejected || !patient {
+                return Ok(());
+            }
+            sleep(self.options.resubmit_after).await;
+            // somebody who is refused again and again does not come back at once
+            permit = Arc::clone(permits).acquire_owned().await.ok();
+            let corrected = Some(format!("Corrected {attempt}"));
+            submit = SubmitOptions { corrected, ..SubmitOptions::default() };
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! One submission: the record waits for validation, the bridge is called, and what it answers decides.
+//!
+//! Invariant: a call is made once. Whoever wants it again is a registrar who submits the record again.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::book::Subject;
+use super::keys::TokenHash;
+use super::record::{Status, Wire};
+use super::{OpencrvsSim, SimulateError, caller};
+use crate::sandbox::population::{AttemptFacts, Declaration, Kind, correct_name};
+
+/// How a submission differs from the plain one.
+#[derive(Debug, Clone, Default)]
+pub struct SubmitOptions {
+    /// A given name that the registrar corrected.
+    pub corrected: Option<String>,
+    /// The answer is lost on the way: core takes what was accepted for a failure.
+    pub lose_answer: bool,
+    /// So is a refusal.
+    pub lose_refusal: bool,
+    /// `Task.lastModified`, instead of now; moved on if the record has a later row.
+    pub at: Option<Timestamp>,
+    /// A token to send instead of the record's own.
+    pub token: Option<String>,
+    /// How long the caller waits for the answer; core itself waits for ever.
+    pub patience: Option<Duration>,
+}
+
+impl SubmitOptions {
+    /// Whether this answer does not arrive.
+    pub(super) fn loses(&self, wire: &Wire) -> bool {
+        match wire {
+            Wire::Status(_) if wire.is_success() => self.lose_answer,
+            Wire::Status(_) => self.lose_refusal,
+            Wire::Broken(_) => false,
+        }
+    }
+}
+
+/// What came of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmitOutcome {
+    /// The record.
+    pub record: String,
+    /// `Task.lastModified` of the attempt.
+    pub stamp: String,
+    /// What the bridge answered.
+    pub wire: Wire,
+    /// Whether core got that answer.
+    pub arrived: bool,
+    /// The state that core left the record in.
+    pub status: Status,
+}
+
+impl OpencrvsSim {
+    /// Submits a declaration, for the first time or again.
+    ///
+    /// # Errors
+    /// [`SimulateError`] when no token can be signed; whatever the bridge does is in the outcome.
+    pub async fn submit(
+        &self,
+        declaration: &Declaration,
+        front: &Url,
+        options: SubmitOptions,
+    ) -> Result<SubmitOutcome, SimulateError> {
+        let subject = Subject {
+            record: declaration.record.clone(),
+            tracking_id: declaration.tracking_id.clone(),
+            task: declaration.task_id(),
+            kind: declaration.kind,
+        };
+        self.send(&subject, front, options, |facts| declaration.bundle(facts)).await
+    }
+
+    /// Submits any document as the record that it is of, with the time of the attempt in its Task.
+    ///
+    /// # Errors
+    /// [`SimulateError::Document`] when it names no record, Task, tracking id or kind.
+    pub async fn submit_bundle(
+        &self,
+        bundle: &Value,
+        front: &Url,
+        options: SubmitOptions,
+    ) -> Result<SubmitOutcome, SimulateError> {
+        let subject = subject(bundle)?;
+        self.send(&subject, front, options, |facts| stamped(bundle, &facts.last_modified)).await
+    }
+
+    async fn send(
+        &self,
+        subject: &Subject,
+        front: &Url,
+        options: SubmitOptions,
+        document: impl FnOnce(&AttemptFacts) -> Value,
+    ) -> Result<SubmitOutcome, SimulateError> {
+        let opened = self.core.with_book(|book| book.open(subject, options.at, Timestamp::now()));
+        let facts = AttemptFacts { last_modified: opened.stamp.clone(), earlier: opened.earlier.clone() };
+        let mut bundle = document(&facts);
+        if let Some(name) = &options.corrected {
+            correct_name(&mut bundle, name);
+        }
+        let token = match &options.token {
+            Some(token) => token.clone(),
+            None => self.core.mint(&self.core.record_claims(&opened.registrar, &subject.record))?,
+        };
+        self.core.with_book(|book| {
+            book.carry(&subject.record, &opened, TokenHash::of(&token), options.corrected.clone());
+        });
+        let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
+        let call = caller::post(front, &token, correlation, &bundle);
+        let wire = match options.patience {
+            Some(patience) => tokio::time::timeout(patience, call)
+                .await
+                .unwrap_or_else(|_| Wire::Broken("the caller did not wait any longer".to_owned())),
+            None => call.await,
+        };
+        let lost = options.loses(&wire);
+        let status = self.core.with_book(|book| {
+            book.close(&subject.record, &opened, wire.clone(), lost, Timestamp::now());
+            book.record(&subject.record).map_or(Status::Rejected, super::Record::status)
+        });
+        Ok(SubmitOutcome {
+            record: subject.record.clone(),
+            stamp: opened.stamp,
+            wire,
+            arrived: !lost,
+            status,
+        })
+    }
+}
+
+fn resources(bundle: &Value) -> impl Iterator<Item = &Value> {
+    let entries = bundle.get("entry").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    entries.iter().filter_map(|entry| entry.get("resource"))
+}
+
+fn resource<'a>(bundle: &'a Value, kind: &str) -> Option<&'a Value> {
+    resources(bundle).find(|resource| resource.get("resourceType").and_then(Value::as_str) == Some(kind))
+}
+
+fn subject(bundle: &Value) -> Result<Subject, SimulateError> {
+    let composition = resource(bundle, "Composition").ok_or(SimulateError::Document("Composition"))?;
+    let task = resource(bundle, "Task").ok_or(SimulateError::Document("Task"))?;
+    let text = |of: &Value, path: &str| of.pointer(path).and_then(Value::as_str).map(str::to_owned);
+    let kind = text(task, "/code/coding/0/code").and_then(|code| Kind::parse(&code));
+    Ok(Subject {
+        record: text(composition, "/id").ok_or(SimulateError::Document("Composition.id"))?,
+        tracking_id: text(composition, "/identifier/value").ok_or(SimulateError::Document("tracking id"))?,
+        task: text(task, "/id").ok_or(SimulateError::Document("Task.id"))?,
+        kind: kind.ok_or(SimulateError::Document("event kind that is simulated"))?,
+    })
+}
+
+fn stamped(bundle: &Value, at: &str) -> Value {
+    let mut bundle = bundle.clone();
+    let entries = bundle.get_mut("entry").and_then(Value::as_array_mut);
+    for resource in entries.into_iter().flatten().filter_map(|entry| entry.get_mut("resource")) {
+        if resource.get("resourceType") == Some(&json!("Task"))
+            && let Some(fields) = resource.as_object_mut()
+        {
+            fields.insert("lastModified".to_owned(), json!(at));
+        }
+    }
+    bundle
+}

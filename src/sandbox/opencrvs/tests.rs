@@ -1,0 +1,291 @@
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use url::Url;
+
+use super::*;
+use crate::sandbox::population::{Declaration, Kind, Mix, Population};
+
+mod chaos;
+
+const CONFIRM: &str = "mutation ($id: ID!, $details: ConfirmRegistrationInput!) { confirmRegistration(id: $id, details: $details) }";
+const REJECT: &str = "mutation ($id: ID!, $details: RejectRegistrationInput!) { rejectRegistration(id: $id, details: $details) }";
+const FETCH: &str = "query ($id: ID!) { fetchRegistration(id: $id) { id registration { registrationNumber status { type timestamp } } } }";
+
+/// A bridge's front that answers one status, and tells what it was sent.
+async fn front(status: u16) -> (Url, mpsc::UnboundedReceiver<(HeaderMap, Value)>) {
+    let (tell, told) = mpsc::unbounded_channel();
+    let answer = move |headers: HeaderMap, body: axum::body::Bytes| async move {
+        tell.send((headers, serde_json::from_slice(&body).unwrap())).unwrap();
+        StatusCode::from_u16(status).unwrap()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+    drop(tokio::spawn(async move {
+        axum::serve(listener, Router::new().route("/event-registration", post(answer))).await
+    }));
+    (url, told)
+}
+
+async fn sim() -> OpencrvsSim {
+    OpencrvsSim::start(OpencrvsSettings::default()).await.unwrap()
+}
+
+fn birth() -> Declaration {
+    Population::new(1, Mix::default()).find(|one| one.kind == Kind::Birth).unwrap()
+}
+
+async fn ask(sim: &OpencrvsSim, token: &str, query: &str, id: &str) -> (u16, Value) {
+    let details = json!({
+        "registrationNumber": "2026B123456", "identifiers": [{"type": "NATIONAL_ID", "value": "5123456789"}]
+    });
+    let answer = reqwest::Client::new()
+        .post(format!("{}/graphql", sim.gateway_url()))
+        .bearer_auth(token)
+        .json(&json!({"query": query, "variables": {"id": id, "details": details}}))
+        .send()
+        .await
+        .unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+fn message(answer: &(u16, Value)) -> &str {
+    assert_eq!(answer.0, 200);
+    answer.1["errors"][0]["message"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn the_caller_looks_like_workflow_and_its_document_waits_for_validation() {
+    let (sim, (url, mut told)) = (sim().await, front(202).await);
+    let declaration = birth();
+    let outcome = sim.submit(&declaration, &url, SubmitOptions::default()).await.unwrap();
+    assert_eq!((outcome.wire, outcome.status), (Wire::Status(202), Status::WaitingValidation));
+    let (headers, bundle) = told.recv().await.unwrap();
+    assert_eq!(headers.get_all("content-type").iter().count(), 2);
+    assert_eq!(
+        (&headers["host"], &headers["connection"]),
+        (&"workflow:5050".parse().unwrap(), &"close".parse().unwrap())
+    );
+    let text = bundle.to_string();
+    assert!(text.contains(&outcome.stamp) && text.contains("WAITING_VALIDATION") && text.len() > 8_000);
+    let token = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap();
+    let claims = sim.core.with_key(|key| key.verify(token, "countryconfig-user")).unwrap();
+    assert_eq!(claims.record_id, Some(declaration.record));
+    assert_eq!(claims.exp - claims.iat, 604_800);
+}
+
+#[tokio::test]
+async fn a_second_confirm_succeeds_and_its_harm_is_counted() {
+    let (sim, (url, _told)) = (sim().await, front(202).await);
+    let declaration = birth();
+    sim.submit(&declaration, &url, SubmitOptions::default()).await.unwrap();
+    let token = sim.mint(&sim.record_claims(&declaration.record)).unwrap();
+    for _ in 0..2 {
+        let (_, answer) = ask(&sim, &token, CONFIRM, &declaration.record).await;
+        assert_eq!(answer["data"]["confirmRegistration"], declaration.task_id());
+    }
+    let record = sim.record(&declaration.record).unwrap();
+    assert_eq!((record.numbers.len(), record.notified, record.confirms.len()), (2, 2, 2));
+    assert_eq!(record.identifiers["NATIONAL_ID"], "5123456789");
+    let tally = sim.tally();
+    assert_eq!((tally.confirmed, tally.confirmed_twice, tally.notified_twice), (1, 1, 1));
+    assert_eq!(tally.confirmed_out_of_place, 1);
+    let shown = reqwest::get(format!("{}/simulated/tally", sim.gateway_url())).await.unwrap();
+    assert_eq!(shown.json::<Value>().await.unwrap()["confirmed_twice"], 1);
+    let (_, seen) = ask(&sim, &token, FETCH, &declaration.record).await;
+    let registration = &seen["data"]["fetchRegistration"]["registration"];
+    assert_eq!(registration["status"][0]["type"], "REGISTERED");
+    assert_eq!(registration["status"][2]["type"], "WAITING_VALIDATION");
+}
+
+#[tokio::test]
+async fn a_failed_answer_puts_rejected_over_registered() {
+    let sim = sim().await;
+    let declaration = birth();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+    let (called, call) = tokio::sync::oneshot::channel();
+    let (confirmed, go) = tokio::sync::oneshot::channel();
+    drop(tokio::spawn(async move {
+        let connection = listener.accept().await.unwrap();
+        called.send(()).unwrap();
+        go.await.unwrap();
+        drop(connection);
+    }));
+    let submission = {
+        let (sim, declaration) = (sim.clone(), declaration.clone());
+        tokio::spawn(async move { sim.submit(&declaration, &url, SubmitOptions::default()).await })
+    };
+    call.await.unwrap();
+    let token = sim.mint(&sim.record_claims(&declaration.record)).unwrap();
+    ask(&sim, &token, CONFIRM, &declaration.record).await;
+    assert_eq!(sim.record(&declaration.record).unwrap().status(), Status::Registered);
+    confirmed.send(()).unwrap();
+    let outcome = submission.await.unwrap().unwrap();
+    assert!(matches!(outcome.wire, Wire::Broken(_)));
+    let record = sim.record(&declaration.record).unwrap();
+    assert_eq!((record.status(), record.overwritten, record.numbers.len()), (Status::Rejected, 1, 0));
+    assert_eq!(sim.tally().overwritten, 1);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_accepted_on_the_wire_and_rejected_in_core_and_can_be_submitted_again() {
+    let (sim, (url, mut told)) = (sim().await, front(202).await);
+    let declaration = birth();
+    let lost = SubmitOptions { lose_answer: true, ..SubmitOptions::default() };
+    let first = sim.submit(&declaration, &url, lost).await.unwrap();
+    assert_eq!((first.arrived, first.status), (false, Status::Rejected));
+    let corrected = SubmitOptions { corrected: Some("Corrected".to_owned()), ..SubmitOptions::default() };
+    let second = sim.submit(&declaration, &url, corrected).await.unwrap();
+    assert!(second.stamp > first.stamp);
+    assert_eq!(second.status, Status::WaitingValidation);
+    let (before, after) = (told.recv().await.unwrap().1, told.recv().await.unwrap().1);
+    assert!(!before.to_string().contains("\"Corrected\"") && after.to_string().contains("\"Corrected\""));
+    let tally = sim.tally();
+    assert_eq!((tally.submitted, tally.accepted, tally.answers_lost, tally.waiting), (2, 2, 1, 1));
+}
+
+#[tokio::test]
+async fn the_gateway_refuses_in_its_own_words_with_http_200() {
+    let (sim, (url, _told)) = (sim().await, front(202).await);
+    let declaration = birth();
+    sim.submit(&declaration, &url, SubmitOptions::default()).await.unwrap();
+    let (id, good) = (declaration.record.as_str(), sim.record_claims(&declaration.record));
+    let token = sim.mint(&good).unwrap();
+    let with = |change: fn(&mut Claims)| {
+        let mut claims = good.clone();
+        change(&mut claims);
+        sim.mint(&claims).unwrap()
+    };
+    let stale = with(|claims| claims.exp = claims.iat - 10);
+    let elsewhere = with(|claims| claims.aud = vec!["opencrvs:countryconfig-user".to_owned()]);
+    for token in ["", "nonsense", &stale, &elsewhere] {
+        assert_eq!(message(&ask(&sim, token, CONFIRM, id).await), "Unauthorized");
+    }
+    let powerless = with(|claims| claims.scope.clear());
+    let no_scope = ask(&sim, &powerless, CONFIRM, id).await;
+    assert_eq!(message(&no_scope), "User does not have a Confirm Registration scope");
+    assert_eq!(no_scope.1["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR");
+    let foreign = with(|claims| claims.record_id = Some("another".to_owned()));
+    assert_eq!(message(&ask(&sim, &foreign, CONFIRM, id).await), "User does not have access to the record");
+    let unknown = sim.mint(&sim.record_claims("nobody")).unwrap();
+    let missing = ask(&sim, &unknown, CONFIRM, "nobody").await;
+    assert_eq!(message(&missing), "Failed to confirm registration: Internal Server Error");
+    assert_eq!(message(&ask(&sim, &token, FETCH, "nobody").await), "Failed to fetch record nobody");
+    assert_eq!(message(&ask(&sim, &token, REJECT, id).await), "Error in rejectRegistration: Forbidden");
+    sim.faults().deactivate(&good.sub, true);
+    assert_eq!(message(&ask(&sim, &token, FETCH, id).await), "Authentication failed");
+    sim.faults().deactivate(&good.sub, false);
+    assert_eq!(ask(&sim, &token, "mutation { nothingOfThat }", id).await.0, 400);
+    assert!(sim.record(id).unwrap().confirms.is_empty());
+}
+
+#[tokio::test]
+async fn faults_before_write_nothing_and_faults_after_write_once() {
+    let (sim, (url, _told)) = (sim().await, front(202).await);
+    let declaration = birth();
+    sim.submit(&declaration, &url, SubmitOptions::default()).await.unwrap();
+    let id = declaration.record.as_str();
+    let token = sim.mint(&sim.record_claims(id)).unwrap();
+    let confirms = || sim.record(id).unwrap().confirms.len();
+    for (fault, expected) in [
+        (Fault::FailsBefore, 0),
+        (Fault::RateLimited, 0),
+        (Fault::UserManagementDown, 0),
+        (Fault::FailsAfter, 1),
+    ] {
+        sim.faults().next(Calls::Confirm, 1, fault);
+        let answer = ask(&sim, &token, CONFIRM, id).await;
+        assert!(!message(&answer).is_empty());
+        assert_eq!(confirms(), expected, "{fault:?}");
+    }
+    for (fault, expected) in [(Fault::CutBefore, 1), (Fault::CutAfter, 2)] {
+        sim.faults().next(Calls::Confirm, 1, fault);
+        let body = json!({"query": CONFIRM, "variables": {"id": id, "details": {"registrationNumber": "N"}}});
+        let call = reqwest::Client::new().post(format!("{}/graphql", sim.gateway_url())).bearer_auth(&token);
+        assert!(call.json(&body).send().await.is_err(), "{fault:?} gave an answer");
+        assert_eq!(confirms(), expected, "{fault:?}");
+    }
+    assert_eq!(ask(&sim, &token, CONFIRM, id).await.0, 200);
+}
+
+#[tokio::test]
+async fn tokens_are_exchanged_as_the_auth_service_does_and_die_with_its_key() {
+    let sim = sim().await;
+    let subject = sim.mint(&sim.record_claims("record-1")).unwrap();
+    let exchange = async |grant: &str, token: &str, kind: &str| {
+        let mut url = Url::parse(&format!("{}/token", sim.auth_url())).unwrap();
+        url.query_pairs_mut()
+            .append_pair("grant_type", grant)
+            .append_pair("subject_token", token)
+            .append_pair("subject_token_type", "urn:ietf:params:oauth:token-type:access_token")
+            .append_pair("requested_token_type", kind)
+            .append_pair("record_id", "record-2");
+        let answer = reqwest::Client::new().post(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let grant = "urn:opencrvs:oauth:grant-type:token-exchange";
+    let kind = "urn:opencrvs:oauth:token-type:single_record_token";
+    let (status, fresh) = exchange(grant, &subject, kind).await;
+    assert_eq!((status, &fresh["token_type"]), (200, &json!("Bearer")));
+    let fresh = fresh["access_token"].as_str().unwrap();
+    let claims = sim.core.with_key(|key| key.verify(fresh, "gateway-user")).unwrap();
+    assert_eq!(claims.record_id.as_deref(), Some("record-2"));
+    for (grant, token, kind, expected) in [
+        ("client_credentials", subject.as_str(), kind, (400, "unsupported_grant_type")),
+        (grant, "", kind, (400, "invalid_request")),
+        (grant, &subject, "urn:something", (400, "invalid_request")),
+        (grant, "nonsense", kind, (401, "unauthorized_client")),
+    ] {
+        let (status, body) = exchange(grant, token, kind).await;
+        assert_eq!((status, body["error"].as_str().unwrap()), expected);
+    }
+    let known = async || reqwest::get(format!("{}/.well-known", sim.auth_url())).await.unwrap();
+    let before = known().await;
+    assert_eq!(before.headers()["content-type"], "application/octet-stream");
+    let before = before.text().await.unwrap();
+    assert!(before.starts_with("-----BEGIN PUBLIC KEY-----\n"));
+    sim.rotate_key().unwrap();
+    assert_ne!(known().await.text().await.unwrap(), before);
+    assert_eq!(exchange(grant, &subject, kind).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_load_is_counted_as_it_was_sent() {
+    let (sim, (url, _told)) = (sim().await, front(202).await);
+    let load = RunOptions {
+        registrations: Some(60),
+        rate: 0.0,
+        lost_answers: 0.1,
+        resubmit: 1.0,
+        resubmit_after: Duration::from_millis(1),
+        ..RunOptions::to(url)
+    };
+    sim.run(load, CancellationToken::new()).await.unwrap();
+    let tally = sim.tally();
+    assert_eq!((tally.records, tally.waiting, tally.rejected), (60, 60, 0));
+    assert_eq!(tally.submitted, 60 + tally.resubmitted);
+    assert_eq!((tally.resubmitted, tally.accepted), (tally.answers_lost, tally.submitted));
+    assert!((5..=7).contains(&tally.answers_lost));
+}
+
+#[tokio::test]
+async fn registrars_give_up_on_a_bridge_that_refuses() {
+    let (sim, (url, _told)) = (sim().await, front(503).await);
+    let load = RunOptions {
+        registrations: Some(4),
+        rate: 0.0,
+        resubmit: 1.0,
+        resubmit_after: Duration::from_millis(1),
+        attempts: 3,
+        ..RunOptions::to(url)
+    };
+    sim.run(load, CancellationToken::new()).await.unwrap();
+    let tally = sim.tally();
+    assert_eq!((tally.submitted, tally.refused, tally.rejected, tally.accepted), (12, 12, 4, 0));
+}
