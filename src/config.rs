@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-pub use fault::{Fault, Faults};
+pub use fault::{Faults, SettingFault};
 pub use forms::{LogFormat, span};
 pub use reader::Shown;
 pub use reference::reference;

@@ -24,11 +24,11 @@ pub use keeper::{Keeper, KeeperRules};
 
 use crate::broker::{Breaker, Delay, Handler, Incoming, Settlement};
 use crate::domain::{
-    Answer, AttemptId, Cause, Course, Dialect, Event, NegativePolicy, Situation, State, decide, hold,
+    Answer, AttemptId, Cause, Course, Dialect, Event, NegativePolicy, Situation, State, decide, lease,
 };
 use crate::ledger::{Case, Expiry, Lease, LeaseRefusal, Ledger, LedgerError};
 use crate::opencrvs::{FaultClass, Gateway, GatewayFault, KeyStore, Seen, action_of};
-use crate::pipeline::stage::{Fault, delay, settled};
+use crate::pipeline::stage::{StageFault, delay, settled};
 use crate::pipeline::{MESSAGE_VERSION, OutcomeMessage};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::Metrics;
@@ -112,18 +112,19 @@ impl Turn {
 }
 
 impl Confirmer {
-    async fn confirm(&self, incoming: &Incoming) -> Result<Settlement, Fault> {
+    async fn confirm(&self, incoming: &Incoming) -> Result<Settlement, StageFault> {
         let message: OutcomeMessage =
-            serde_json::from_slice(&incoming.body).map_err(|_| Fault::Message(Cause::Malformed))?;
+            serde_json::from_slice(&incoming.body).map_err(|_| StageFault::Message(Cause::Malformed))?;
         if message.v != MESSAGE_VERSION {
-            return Err(Fault::Message(Cause::UnknownVersion));
+            return Err(StageFault::Message(Cause::UnknownVersion));
         }
-        let case = self.ledger.case(message.attempt).await?.ok_or(Fault::Message(Cause::UnknownRequest))?;
+        let case =
+            self.ledger.case(message.attempt).await?.ok_or(StageFault::Message(Cause::UnknownRequest))?;
         if let Some(settlement) = self.not_yet(&case)? {
             return Ok(settlement);
         }
         match self.ledger.lease(message.attempt, self.rules.lease).await? {
-            Err(LeaseRefusal::Unknown) => Err(Fault::Message(Cause::UnknownRequest)),
+            Err(LeaseRefusal::Unknown) => Err(StageFault::Message(Cause::UnknownRequest)),
             Err(LeaseRefusal::Taken) => Ok(delay(Cause::Leased)),
             Ok((lease, case)) => {
                 let result = self.turn(lease, case, incoming.attempt).await;
@@ -137,7 +138,7 @@ impl Confirmer {
     }
 
     /// Whether there is nothing to do (yet) for this attempt.
-    fn not_yet(&self, case: &Case) -> Result<Option<Settlement>, Fault> {
+    fn not_yet(&self, case: &Case) -> Result<Option<Settlement>, StageFault> {
         if case.attempt.state != State::Answered {
             return Ok(Some(Settlement::Done));
         }
@@ -149,7 +150,7 @@ impl Confirmer {
             .then_some(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::TooEarly }))
     }
 
-    async fn turn(&self, lease: Lease, case: Case, tries: u32) -> Result<Settlement, Fault> {
+    async fn turn(&self, lease: Lease, case: Case, tries: u32) -> Result<Settlement, StageFault> {
         if case.attempt.state != State::Answered || !case.is_newest() {
             return Ok(Settlement::Done);
         }
@@ -164,7 +165,7 @@ impl Confirmer {
         }
         let (answer, token) = match (answer::of(&self.sealer, &case), token_of(&self.sealer, &case)) {
             (Ok(answer), Ok(token)) => (answer, token),
-            (Err(Fault::Seal(_)), _) | (_, Err(Fault::Seal(_))) => {
+            (Err(StageFault::Seal(_)), _) | (_, Err(StageFault::Seal(_))) => {
                 return self.end((lease, &case), Event::Park, Some(Cause::Unsealable)).await;
             }
             (Err(fault), _) | (_, Err(fault)) => return Err(fault),
@@ -185,12 +186,12 @@ impl Confirmer {
     }
 
     /// How long an earlier write of this record may still arrive.
-    async fn quarantined(&self, case: &Case) -> Result<Option<Duration>, Fault> {
+    async fn quarantined(&self, case: &Case) -> Result<Option<Duration>, StageFault> {
         let Some(intent) = case.record.intent else { return Ok(None) };
-        Ok(hold::quarantined(Some(intent.at), self.ledger.now().await?, self.rules.quarantine))
+        Ok(lease::quarantined(Some(intent.at), self.ledger.now().await?, self.rules.quarantine))
     }
 
-    async fn act(&self, turn: Turn, seen: &Seen) -> Result<Settlement, Fault> {
+    async fn act(&self, turn: Turn, seen: &Seen) -> Result<Settlement, StageFault> {
         let Some(number) = turn.case.record.number.as_ref() else {
             return self.end(turn.held(), Event::Park, Some(Cause::NumberTaken)).await;
         };
@@ -213,7 +214,11 @@ impl Confirmer {
         }
     }
 
-    async fn confirmed(&self, (lease, case): Held<'_>, outcome: &'static str) -> Result<Settlement, Fault> {
+    async fn confirmed(
+        &self,
+        (lease, case): Held<'_>,
+        outcome: &'static str,
+    ) -> Result<Settlement, StageFault> {
         let settlement = self.end((lease, case), Event::Confirm, None).await?;
         self.metrics.confirmed(outcome);
         let age = Duration::try_from(Timestamp::now().duration_since(case.attempt.accepted_at));
@@ -223,7 +228,7 @@ impl Confirmer {
 
     /// The token died. One that has another token by now, or whose time has not quite come by the ledger's clock, is
     /// looked at again.
-    async fn expired(&self, lease: Lease) -> Result<Settlement, Fault> {
+    async fn expired(&self, lease: Lease) -> Result<Settlement, StageFault> {
         let Expiry::Ended { orphan } = self.ledger.expire_held(lease).await? else {
             return Ok(delay(Cause::TokenExpiring));
         };
@@ -244,7 +249,7 @@ impl Confirmer {
         (lease, case): Held<'_>,
         event: Event,
         cause: Option<Cause>,
-    ) -> Result<Settlement, Fault> {
+    ) -> Result<Settlement, StageFault> {
         let (record, attempt) = (&case.record.id, case.attempt.id);
         match self.ledger.finish(lease, event, cause).await {
             Ok(state) => match cause.filter(|cause| cause.is_alarm()) {
@@ -295,7 +300,7 @@ impl Confirmer {
     }
 
     /// The state of the record could not be read: nothing was written.
-    async fn unread(&self, (lease, case): Held<'_>, fault: &GatewayFault) -> Result<Settlement, Fault> {
+    async fn unread(&self, (lease, case): Held<'_>, fault: &GatewayFault) -> Result<Settlement, StageFault> {
         tracing::warn!(record.id = %case.record.id, error = %fault, "the record could not be read");
         match fault.class() {
             FaultClass::Permanent => self.end((lease, case), Event::Park, Some(fault.cause())).await,
@@ -308,10 +313,10 @@ impl Confirmer {
 }
 
 /// Opens the token of an attempt.
-pub(crate) fn token_of(sealer: &Sealer, case: &Case) -> Result<SecretString, Fault> {
-    let sealed = case.attempt.sealed_token.as_deref().ok_or(Fault::Message(Cause::Unsealable))?;
+pub(crate) fn token_of(sealer: &Sealer, case: &Case) -> Result<SecretString, StageFault> {
+    let sealed = case.attempt.sealed_token.as_deref().ok_or(StageFault::Message(Cause::Unsealable))?;
     let plain = sealer.open(&case.record.id, Field::Token, sealed)?;
-    let text = std::str::from_utf8(&plain).map_err(|_| Fault::Message(Cause::Malformed))?;
+    let text = std::str::from_utf8(&plain).map_err(|_| StageFault::Message(Cause::Malformed))?;
     Ok(SecretString::from(text))
 }
 

@@ -11,6 +11,7 @@ mod alerts;
 mod answer;
 mod asking;
 mod confirm;
+mod election;
 mod error;
 mod expiry;
 mod fingerprint;
@@ -23,7 +24,6 @@ mod rows;
 mod summary;
 mod survey;
 mod sweep;
-mod tenure;
 mod tokens;
 
 use std::borrow::Cow;
@@ -46,9 +46,9 @@ pub use history::{Entry, Stage};
 pub use parking::Parked;
 pub use receive::Receipt;
 pub use resume::Resumed;
-pub use rotate::{Place, Rotated};
+pub use rotate::{Rotated, SealedColumn};
 pub use rows::{AttemptRow, Case, Intent, RecordRow};
-pub use summary::Standing;
+pub use summary::AttemptSummary;
 pub use survey::{Group, Listed, Selection};
 pub use tokens::{Fresh, Judged, Judgement, Replaced};
 

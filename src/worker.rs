@@ -1,7 +1,7 @@
 //! The worker: all that touches the National ID side, in stages that can also run apart.
 //!
-//! [`Record`] puts a registration into the ledger, [`Send`] puts its request to the ID system, [`Resolve`] takes the
-//! reply in. What each must tell the next goes through [`broker`](crate::broker). [`Sweep`] looks after what got lost on
+//! [`RecordStage`] puts a registration into the ledger, [`SendStage`] puts its request to the ID system, [`ResolveStage`] takes the
+//! reply in. What each must tell the next goes through [`broker`](crate::broker). [`Sweeper`] looks after what got lost on
 //! the way.
 //!
 //! Invariant: intent in the ledger, then the effect, then its result in the ledger, then the next hop's publisher
@@ -12,7 +12,7 @@ mod resolve;
 mod send;
 mod sweep;
 
-pub use record::{Asking, Record};
-pub use resolve::Resolve;
-pub use send::Send;
-pub use sweep::{Sweep, SweepRules};
+pub use record::{Asking, RecordStage};
+pub use resolve::ResolveStage;
+pub use send::SendStage;
+pub use sweep::{SweepRules, Sweeper};

@@ -83,7 +83,7 @@ impl Parking {
     }
 
     async fn look(&self, shorter: &mut Shorter) -> Result<(), Halt> {
-        if !self.ledger.hold(LEASE, LEASE_FLOOR + self.interval * 2).await? {
+        if !self.ledger.elect(LEASE, LEASE_FLOOR + self.interval * 2).await? {
             shorter.clear();
             return Ok(());
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 
-use super::fault::Fault;
+use super::fault::SettingFault;
 use super::reader::Reader;
 use super::{Config, Part, settings};
 
@@ -25,7 +25,7 @@ impl Config {
     pub(super) fn check(&self, part: Part, reader: &mut Reader<'_>) {
         let mut fault = |key: &str, why: String, fix: &str| {
             if let Some(setting) = settings().find(|setting| setting.key == key) {
-                reader.fault(Fault::of(setting, why, fix));
+                reader.fault(SettingFault::of(setting, why, fix));
             }
         };
         if part != Part::Tool && self.seal_keys.expose_secret().is_empty() {

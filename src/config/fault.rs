@@ -6,7 +6,7 @@ use super::setting::Setting;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct SettingFault {
     /// Its names: variable and key.
     pub name: String,
     /// The value as it may be shown.
@@ -17,7 +17,7 @@ pub struct Fault {
     pub fix: String,
 }
 
-impl Fault {
+impl SettingFault {
     pub(super) fn of(setting: &Setting, why: impl Into<String>, fix: impl Into<String>) -> Self {
         let name = format!("{} ({})", setting.variable(), setting.key);
         Self { name, value: None, why: why.into(), fix: fix.into() }
@@ -30,7 +30,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SettingFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
             Some(value) => write!(f, "{}: {value:?} {}; {}", self.name, self.why, self.fix),
@@ -41,7 +41,7 @@ impl fmt::Display for Fault {
 
 /// All that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct Faults(pub Vec<Fault>);
+pub struct Faults(pub Vec<SettingFault>);
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,14 +7,18 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::fault::Fault;
+use super::fault::SettingFault;
 use super::setting::Setting;
 
 /// Reads the file into texts by dotted key; what is wrong with it goes to `faults`.
-pub(super) fn read(path: &Path, known: &[&Setting], faults: &mut Vec<Fault>) -> BTreeMap<String, String> {
+pub(super) fn read(
+    path: &Path,
+    known: &[&Setting],
+    faults: &mut Vec<SettingFault>,
+) -> BTreeMap<String, String> {
     let mut fault = |why: String, fix: &str| {
         let name = format!("NIDBRIDGE_CONFIG (--config) {}", path.display());
-        faults.push(Fault { name, value: None, why, fix: fix.to_owned() });
+        faults.push(SettingFault { name, value: None, why, fix: fix.to_owned() });
     };
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -47,7 +51,7 @@ fn flatten(
     table: Table,
     known: &[&Setting],
     texts: &mut BTreeMap<String, String>,
-    faults: &mut Vec<Fault>,
+    faults: &mut Vec<SettingFault>,
 ) {
     for (name, value) in table {
         let key = if above.is_empty() { name } else { format!("{above}.{name}") };
@@ -59,7 +63,7 @@ fn flatten(
                     texts.insert(key, text);
                 }
                 None => {
-                    faults.push(Fault::of(setting, "is of no type that is used here", "write a text"));
+                    faults.push(SettingFault::of(setting, "is of no type that is used here", "write a text"));
                 }
             },
             (_, None) => faults.push(unknown(key, known)),
@@ -67,12 +71,12 @@ fn flatten(
     }
 }
 
-fn unknown(key: String, known: &[&Setting]) -> Fault {
+fn unknown(key: String, known: &[&Setting]) -> SettingFault {
     let fix = match nearest(&key, known.iter().map(|setting| setting.key)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`nidbridge config reference` lists all".to_owned(),
     };
-    Fault { name: key, value: None, why: "is not a setting".to_owned(), fix }
+    SettingFault { name: key, value: None, why: "is not a setting".to_owned(), fix }
 }
 
 /// The known name that is so near that it was probably meant.

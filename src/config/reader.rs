@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fault::Fault;
+use super::fault::SettingFault;
 use super::setting::{Form, Setting};
 
 /// Where a value is from that nobody gave.
@@ -25,7 +25,7 @@ pub struct Shown {
 pub struct Reader<'a> {
     environment: &'a BTreeMap<String, String>,
     file: &'a BTreeMap<String, String>,
-    faults: Vec<Fault>,
+    faults: Vec<SettingFault>,
     shown: Vec<Shown>,
 }
 
@@ -54,27 +54,27 @@ impl<'a> Reader<'a> {
             Ok(value) => Some(value),
             Err(why) => {
                 let fix = format!("write {} (it is from {})", F::EXPECTED, found.origin);
-                self.faults.push(Fault::of(setting, why, fix).showing(setting, &found.text));
+                self.faults.push(SettingFault::of(setting, why, fix).showing(setting, &found.text));
                 None
             }
         }
     }
 
-    pub(super) fn fault(&mut self, fault: Fault) {
+    pub(super) fn fault(&mut self, fault: SettingFault) {
         self.faults.push(fault);
     }
 
-    pub(super) fn finish(self) -> (Vec<Shown>, Vec<Fault>) {
+    pub(super) fn finish(self) -> (Vec<Shown>, Vec<SettingFault>) {
         (self.shown, self.faults)
     }
 
-    fn find(&self, setting: &Setting) -> Result<Found, Fault> {
+    fn find(&self, setting: &Setting) -> Result<Found, SettingFault> {
         let mut found: Option<Found> = None;
         for name in setting.env {
             for candidate in [self.direct(name), self.mounted(setting, name)?].into_iter().flatten() {
                 if let Some(first) = &found {
                     let why = format!("is set twice, by {} and by {}", first.origin, candidate.origin);
-                    return Err(Fault::of(setting, why, "keep one of them"));
+                    return Err(SettingFault::of(setting, why, "keep one of them"));
                 }
                 found = Some(candidate);
             }
@@ -93,14 +93,14 @@ impl<'a> Reader<'a> {
         Some(Found { text: text.clone(), origin: name.to_owned() })
     }
 
-    fn mounted(&self, setting: &Setting, name: &str) -> Result<Option<Found>, Fault> {
+    fn mounted(&self, setting: &Setting, name: &str) -> Result<Option<Found>, SettingFault> {
         let name = format!("{name}_FILE");
         let Some(path) = self.environment.get(&name).filter(|path| !path.is_empty()) else { return Ok(None) };
         match std::fs::read_to_string(path) {
             Ok(text) => {
                 Ok(Some(Found { text: text.trim_end_matches(['\r', '\n']).to_owned(), origin: name }))
             }
-            Err(why) => Err(Fault::of(
+            Err(why) => Err(SettingFault::of(
                 setting,
                 format!("{name} names {path:?}, which cannot be read ({why})"),
                 "mount the file there, readable for this user, or set the variable itself",

@@ -10,9 +10,9 @@ use std::time::Instant;
 
 use super::{Confirmer, Turn, attempt_of};
 use crate::broker::{Delay, Settlement};
-use crate::domain::{ActionCourse, ActionId, Answer, Cause, Event, IdField, decide_action, hold, overtaken};
-use crate::opencrvs::events::{Acceptance, ActionClass, ActionFault, Actions, IdentifierField, Standing};
-use crate::pipeline::stage::{Fault, delay};
+use crate::domain::{ActionCourse, ActionId, Answer, Cause, Event, IdField, decide_action, lease, overtaken};
+use crate::opencrvs::events::{Acceptance, ActionClass, ActionFault, ActionState, Actions, IdentifierField};
+use crate::pipeline::stage::{StageFault, delay};
 
 /// How OpenCRVS of the events generation is told.
 #[derive(Debug)]
@@ -26,7 +26,11 @@ pub struct EventsSide {
 }
 
 impl Confirmer {
-    pub(super) async fn answer_action(&self, turn: Turn, action: &ActionId) -> Result<Settlement, Fault> {
+    pub(super) async fn answer_action(
+        &self,
+        turn: Turn,
+        action: &ActionId,
+    ) -> Result<Settlement, StageFault> {
         let field = match &self.events.field {
             Some(field) if matches!(turn.answer, Answer::Issued { .. }) => {
                 field.defined(&turn.case.record.kind).await
@@ -43,7 +47,7 @@ impl Confirmer {
         }
     }
 
-    async fn accept(&self, turn: Turn, action: &ActionId, with_id: bool) -> Result<Settlement, Fault> {
+    async fn accept(&self, turn: Turn, action: &ActionId, with_id: bool) -> Result<Settlement, StageFault> {
         let Some(number) = turn.case.record.number.clone() else {
             return self.end(turn.held(), Event::Park, Some(Cause::NumberTaken)).await;
         };
@@ -65,16 +69,18 @@ impl Confirmer {
         self.heard_of_action(accepted.as_ref().err());
         match accepted {
             // Accepted before, by somebody else: their number holds.
-            Ok(Standing::Accepted(Some(there))) if there != number.as_str() => {
+            Ok(ActionState::Accepted(Some(there))) if there != number.as_str() => {
                 self.end(turn.held(), Event::Park, Some(Cause::OtherNumber)).await
             }
-            Ok(Standing::Accepted(_) | Standing::Open) => self.confirmed(turn.held(), "confirmed").await,
-            Ok(Standing::Rejected) => self.over(&turn).await,
+            Ok(ActionState::Accepted(_) | ActionState::Open) => {
+                self.confirmed(turn.held(), "confirmed").await
+            }
+            Ok(ActionState::Rejected) => self.over(&turn).await,
             Err(fault) => self.unanswered(&turn, &fault).await,
         }
     }
 
-    async fn reject(&self, turn: Turn, action: &ActionId) -> Result<Settlement, Fault> {
+    async fn reject(&self, turn: Turn, action: &ActionId) -> Result<Settlement, StageFault> {
         if let Some(settlement) = self.intended(&turn).await? {
             return Ok(settlement);
         }
@@ -88,9 +94,9 @@ impl Confirmer {
             // One that is accepted already, one that is not known and plain trouble all look the same.
             Err(ActionFault::Status(500)) => {
                 match self.events.actions.standing(&turn.token, record, action).await {
-                    Ok(Standing::Accepted(_)) => self.over(&turn).await,
-                    Ok(Standing::Rejected) => self.rejected(&turn, action, None).await,
-                    Ok(Standing::Open) | Err(_) => self.unanswered(&turn, &ActionFault::Status(500)).await,
+                    Ok(ActionState::Accepted(_)) => self.over(&turn).await,
+                    Ok(ActionState::Rejected) => self.rejected(&turn, action, None).await,
+                    Ok(ActionState::Open) | Err(_) => self.unanswered(&turn, &ActionFault::Status(500)).await,
                 }
             }
             Err(fault) => self.unanswered(&turn, &fault).await,
@@ -110,7 +116,7 @@ impl Confirmer {
         turn: &Turn,
         action: &ActionId,
         reason: Option<String>,
-    ) -> Result<Settlement, Fault> {
+    ) -> Result<Settlement, StageFault> {
         let record = &turn.case.record.id;
         if let Some(reason) = reason
             && let Err(fault) = self.events.actions.explain(&turn.token, record, action, &reason).await
@@ -122,12 +128,12 @@ impl Confirmer {
     }
 
     /// Commits the intent; says what else is to be done if that may not be.
-    async fn intended(&self, turn: &Turn) -> Result<Option<Settlement>, Fault> {
+    async fn intended(&self, turn: &Turn) -> Result<Option<Settlement>, StageFault> {
         let before = Instant::now();
         if !self.ledger.intend(turn.lease, self.rules.lease).await? {
             return Ok(Some(delay(Cause::Leased)));
         }
-        if !hold::may_write(before.elapsed(), self.rules.lease) {
+        if !lease::may_write(before.elapsed(), self.rules.lease) {
             self.ledger.retract(turn.lease, Cause::Leased).await?;
             return Ok(Some(delay(Cause::Leased)));
         }
@@ -135,13 +141,13 @@ impl Confirmer {
     }
 
     /// OpenCRVS has answered the action in another way.
-    async fn over(&self, turn: &Turn) -> Result<Settlement, Fault> {
+    async fn over(&self, turn: &Turn) -> Result<Settlement, StageFault> {
         let (event, cause) = overtaken(&turn.answer);
         self.end(turn.held(), event, Some(cause)).await
     }
 
     /// The call did not say that it succeeded.
-    async fn unanswered(&self, turn: &Turn, fault: &ActionFault) -> Result<Settlement, Fault> {
+    async fn unanswered(&self, turn: &Turn, fault: &ActionFault) -> Result<Settlement, StageFault> {
         let cause = fault.cause();
         tracing::warn!(
             record.id = %turn.case.record.id, attempt.id = %attempt_of(turn), error = %fault,

@@ -18,7 +18,7 @@ use super::token_of;
 use crate::domain::{AttemptId, Cause};
 use crate::ledger::{Case, Fresh, Judged, Judgement, Ledger, LedgerError};
 use crate::opencrvs::{KeyId, KeyStore, RenewalFault, TokenExchange, TokenFault, action_of};
-use crate::pipeline::stage::{Fault, chain};
+use crate::pipeline::stage::{StageFault, chain};
 use crate::seal::{Field, SealError, Sealer};
 use crate::telemetry::Metrics;
 
@@ -111,7 +111,7 @@ impl Keeper {
     }
 
     async fn take(&self, held: &mut Instant) -> Result<(), Halt> {
-        if !self.ledger.hold(LEASE, self.lease()).await? {
+        if !self.ledger.elect(LEASE, self.lease()).await? {
             return Err(Halt::Elsewhere);
         }
         *held = Instant::now();
@@ -261,7 +261,7 @@ impl Keeper {
         token_of(&self.sealer, case).inspect_err(|fault| self.unopened(case, fault)).ok()
     }
 
-    fn unopened(&self, case: &Case, fault: &Fault) {
+    fn unopened(&self, case: &Case, fault: &StageFault) {
         tracing::warn!(
             stage = Self::NAME, record.id = %case.record.id, error = %chain(fault), "the token does not open"
         );

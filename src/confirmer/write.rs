@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use super::{Confirmer, Turn, attempt_of};
 use crate::broker::{Delay, Settlement};
-use crate::domain::{Answer, Cause, Event, hold};
+use crate::domain::{Answer, Cause, Event, lease};
 use crate::opencrvs::{Confirmation, FaultClass, GatewayFault};
-use crate::pipeline::stage::{Fault, delay};
+use crate::pipeline::stage::{StageFault, delay};
 
 impl Confirmer {
-    pub(super) async fn write(&self, turn: Turn) -> Result<Settlement, Fault> {
+    pub(super) async fn write(&self, turn: Turn) -> Result<Settlement, StageFault> {
         let Some(confirmation) = self.confirmation(&turn) else {
             return self.end(turn.held(), Event::Park, Some(Cause::NumberTaken)).await;
         };
@@ -21,7 +21,7 @@ impl Confirmer {
             return Ok(delay(Cause::Leased));
         }
         // A process that was stopped since then for long must not write any more: others may take the lease over.
-        if !hold::may_write(before.elapsed(), self.rules.lease) {
+        if !lease::may_write(before.elapsed(), self.rules.lease) {
             self.ledger.retract(turn.lease, Cause::Leased).await?;
             return Ok(delay(Cause::Leased));
         }
@@ -46,7 +46,7 @@ impl Confirmer {
     }
 
     /// The mutation did not say that it succeeded.
-    async fn unwritten(&self, turn: &Turn, fault: &GatewayFault) -> Result<Settlement, Fault> {
+    async fn unwritten(&self, turn: &Turn, fault: &GatewayFault) -> Result<Settlement, StageFault> {
         let cause = fault.cause();
         tracing::warn!(
             record.id = %turn.case.record.id, attempt.id = %attempt_of(turn), error = %fault,

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::NationalId;
-use super::resolve::Label;
+use super::resolve::AnswerKind;
 
 /// The kind of an issued ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,21 +102,21 @@ impl Answer {
     /// # Errors
     /// What `id` fails with.
     pub fn of<E>(
-        label: Label,
+        label: AnswerKind,
         reason: Option<Reason>,
         id: impl FnOnce() -> Result<(NationalId, Option<IdKind>), E>,
     ) -> Result<Self, E> {
         Ok(match label {
-            Label::Issued => {
+            AnswerKind::Issued => {
                 let (id, kind) = id()?;
                 Self::Issued { id, kind }
             }
-            Label::Recorded => Self::Recorded,
-            Label::Rejected => {
+            AnswerKind::Recorded => Self::Recorded,
+            AnswerKind::Rejected => {
                 let unknown = Reason { code: ReasonCode::Other, fields: Vec::new() };
                 Self::Rejected(reason.unwrap_or(unknown))
             }
-            Label::NotAsked => Self::NotAsked,
+            AnswerKind::NotAsked => Self::NotAsked,
         })
     }
 

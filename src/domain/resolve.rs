@@ -21,7 +21,7 @@ pub enum Known {
 /// The kind of an attempt's answer, without what it carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Label {
+pub enum AnswerKind {
     /// An ID was issued.
     Issued,
     /// The death is recorded.
@@ -64,7 +64,7 @@ pub struct Party {
     /// Where it stands.
     pub state: State,
     /// Its answer.
-    pub answer: Option<Label>,
+    pub answer: Option<AnswerKind>,
 }
 
 /// What the ledger has when a reply arrives.
@@ -110,9 +110,9 @@ pub struct Plan {
     /// The record has this from now on.
     pub learn: Option<Known>,
     /// The addressed attempt's answer for the archive; it moves nothing.
-    pub keep: Option<Label>,
+    pub keep: Option<AnswerKind>,
     /// The attempt that gets this answer and moves on with it.
-    pub give: Option<(Who, Label)>,
+    pub give: Option<(Who, AnswerKind)>,
     /// The newest attempt is parked for this.
     pub park: Option<Cause>,
     /// What follows.
@@ -125,7 +125,7 @@ impl Plan {
     }
 }
 
-impl Label {
+impl AnswerKind {
     const ALL: [Self; 4] = [Self::Issued, Self::Recorded, Self::Rejected, Self::NotAsked];
 
     /// The name in the ledger.
@@ -138,7 +138,7 @@ impl Label {
         }
     }
 
-    /// Reads [`Label::as_str`] back.
+    /// Reads [`AnswerKind::as_str`] back.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|label| label.as_str() == text)
     }
@@ -147,7 +147,7 @@ impl Label {
 impl Known {
     /// The name in the ledger.
     pub fn as_str(self) -> &'static str {
-        Label::from(self).as_str()
+        AnswerKind::from(self).as_str()
     }
 
     /// Reads [`Known::as_str`] back.
@@ -156,7 +156,7 @@ impl Known {
     }
 }
 
-impl From<Known> for Label {
+impl From<Known> for AnswerKind {
     fn from(known: Known) -> Self {
         match known {
             Known::Issued => Self::Issued,
@@ -179,11 +179,11 @@ pub fn resolve(reply: ReplyKind, parties: &Parties<'_>) -> Plan {
 }
 
 /// The answer of an attempt that no reply is waited for: what the record already has, or a rejection of our own.
-pub fn unasked(known: Option<Known>, unfit: bool) -> Label {
+pub fn unasked(known: Option<Known>, unfit: bool) -> AnswerKind {
     match known {
         Some(known) => known.into(),
-        None if unfit => Label::Rejected,
-        None => Label::NotAsked,
+        None if unfit => AnswerKind::Rejected,
+        None => AnswerKind::NotAsked,
     }
 }
 
@@ -191,7 +191,7 @@ fn issued(owner: Owner, parties: &Parties<'_>) -> Plan {
     if *parties.kind != EventKind::Birth {
         return Plan::only(Then::Refuse(Cause::Malformed));
     }
-    if parties.addressed.answer == Some(Label::Rejected) {
+    if parties.addressed.answer == Some(AnswerKind::Rejected) {
         return Plan::only(Then::Refuse(Cause::ContradictoryAnswer));
     }
     match (owner, parties.known) {
@@ -215,7 +215,7 @@ fn recorded(parties: &Parties<'_>) -> Plan {
     if *parties.kind != EventKind::Death {
         return Plan::only(Then::Refuse(Cause::Malformed));
     }
-    if parties.addressed.answer == Some(Label::Rejected) {
+    if parties.addressed.answer == Some(AnswerKind::Rejected) {
         return Plan::only(Then::Refuse(Cause::ContradictoryAnswer));
     }
     pass_on(parties, Known::Recorded, Some(Known::Recorded))
@@ -250,9 +250,11 @@ fn is_asked(party: Party) -> bool {
 fn rejected(parties: &Parties<'_>) -> Plan {
     let addressed = parties.addressed;
     match addressed.answer {
-        Some(Label::Rejected) if addressed.state == State::Answered => Plan::only(Then::Tell(Who::Addressed)),
-        Some(Label::Rejected) => Plan::only(Then::Note),
-        Some(Label::Issued | Label::Recorded | Label::NotAsked) => {
+        Some(AnswerKind::Rejected) if addressed.state == State::Answered => {
+            Plan::only(Then::Tell(Who::Addressed))
+        }
+        Some(AnswerKind::Rejected) => Plan::only(Then::Note),
+        Some(AnswerKind::Issued | AnswerKind::Recorded | AnswerKind::NotAsked) => {
             Plan::only(Then::Refuse(Cause::ContradictoryAnswer))
         }
         // What the record has is this attempt's as well; *send* is about to give it, unless it was erased: nobody
@@ -261,10 +263,11 @@ fn rejected(parties: &Parties<'_>) -> Plan {
             let park = parties.erased.then_some(Cause::ContradictoryAnswer);
             Plan { park, ..Plan::only(Then::Refuse(Cause::ContradictoryAnswer)) }
         }
-        None if is_asked(addressed) => {
-            Plan { give: Some((Who::Addressed, Label::Rejected)), ..Plan::only(Then::Tell(Who::Addressed)) }
-        }
+        None if is_asked(addressed) => Plan {
+            give: Some((Who::Addressed, AnswerKind::Rejected)),
+            ..Plan::only(Then::Tell(Who::Addressed))
+        },
         // Nobody waits for it any more, but it is this submission's first final answer and stays that.
-        None => Plan { keep: Some(Label::Rejected), ..Plan::only(Then::Note) },
+        None => Plan { keep: Some(AnswerKind::Rejected), ..Plan::only(Then::Note) },
     }
 }

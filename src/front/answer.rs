@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::body::Held;
 use super::refusal::boom;
-use super::waiting::{Place, Waiters};
+use super::waiting::{Waiters, WaitingCaller};
 use crate::config::Waits;
 use crate::domain::{
     ActionCourse, Answer, AttemptId, Dialect, EventKind, IdField, NationalId, NegativePolicy, Reason,
@@ -40,7 +40,7 @@ pub struct Holding {
 
 /// A caller that is held: its place, its kind of event, and the bundle that it may get back.
 pub(super) struct Caller {
-    pub(super) place: Place,
+    pub(super) place: WaitingCaller,
     pub(super) dialect: Dialect,
     pub(super) kind: EventKind,
     pub(super) bundle: Option<Held>,
@@ -58,7 +58,7 @@ impl Holding {
         &self,
         kind: &EventKind,
         attempt: AttemptId,
-    ) -> Option<(Place, std::time::Duration)> {
+    ) -> Option<(WaitingCaller, std::time::Duration)> {
         let wait = self.waits.of(kind);
         if wait.is_zero() { None } else { self.waiters.expect(attempt).map(|place| (place, wait)) }
     }

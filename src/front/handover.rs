@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why one try came to nothing.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum HandoverFault {
     /// The broker.
     #[error(transparent)]
     Broker(#[from] PublishError),
@@ -40,8 +40,8 @@ pub(super) enum Safe {
 pub(super) async fn hand_over(front: &Front, mut message: RegistrationMessage) -> Result<Safe, Refusal> {
     let fault = match held(front, &mut message).await {
         Ok(since) => return Ok(Safe::Published(since)),
-        Err(Fault::Broker(fault)) => fault,
-        Err(Fault::Json(_)) => return Err(Refusal::Internal),
+        Err(HandoverFault::Broker(fault)) => fault,
+        Err(HandoverFault::Json(_)) => return Err(Refusal::Internal),
     };
     match &front.spool {
         Some(spool) if can_be_taken_later(&fault) => {
@@ -55,7 +55,7 @@ pub(super) async fn hand_over(front: &Front, mut message: RegistrationMessage) -
 }
 
 /// Publishes once it can; tries again only what was certainly not sent, as long as the caller is held.
-async fn held(front: &Front, message: &mut RegistrationMessage) -> Result<Instant, Fault> {
+async fn held(front: &Front, message: &mut RegistrationMessage) -> Result<Instant, HandoverFault> {
     let mut deadline = Instant::now() + front.limits.hold;
     loop {
         message.registration.accepted_at = Timestamp::now();
@@ -67,8 +67,8 @@ async fn held(front: &Front, message: &mut RegistrationMessage) -> Result<Instan
                 }
                 return Ok(since);
             }
-            Err(Fault::Broker(fault)) => fault,
-            Err(fault @ Fault::Json(_)) => return Err(fault),
+            Err(HandoverFault::Broker(fault)) => fault,
+            Err(fault @ HandoverFault::Json(_)) => return Err(fault),
         };
         tracing::warn!(error = %fault, "the broker did not confirm");
         match &fault {
@@ -95,7 +95,10 @@ async fn held(front: &Front, message: &mut RegistrationMessage) -> Result<Instan
 }
 
 /// One try.
-pub(super) async fn publish(publisher: &Publisher, message: &RegistrationMessage) -> Result<(), Fault> {
+pub(super) async fn publish(
+    publisher: &Publisher,
+    message: &RegistrationMessage,
+) -> Result<(), HandoverFault> {
     let key = &message.registration.key;
     let outgoing = Outgoing {
         id: key.id().to_string(),

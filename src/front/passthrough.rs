@@ -29,7 +29,7 @@ use tokio::sync::Semaphore;
 use tracing::{Instrument as _, Span};
 use url::{Position, Url};
 
-use fault::Fault;
+use fault::ProxyFault;
 use flow::{Download, Silence, Traffic, Upload};
 use passage::{Outcome, Passage};
 
@@ -128,7 +128,7 @@ impl Passthrough {
             None => {
                 self.metrics.passed(Outcome::Busy.label());
                 traffic.gives_up_the_rest();
-                Fault::Busy.into_response()
+                ProxyFault::Busy.into_response()
             }
             Some(passage) => self.call(request, traffic, passage).instrument(span.clone()).await,
         };
@@ -142,10 +142,10 @@ impl Passthrough {
             Err(fault) => fault,
             Ok(request) => match silence.or(self.http.request(request)).await {
                 Some(Ok(answer)) => return back(answer, silence, passage),
-                Some(Err(_)) if traffic.caller_is_lost() => Fault::Left,
+                Some(Err(_)) if traffic.caller_is_lost() => ProxyFault::Left,
                 Some(Err(cause)) => self.fault(cause),
-                None if traffic.caller_is_awaited() => Fault::Stalled(self.patience),
-                None => Fault::Silent(self.shown(), self.patience),
+                None if traffic.caller_is_awaited() => ProxyFault::Stalled(self.patience),
+                None => ProxyFault::Silent(self.shown(), self.patience),
             },
         };
         traffic.gives_up_the_rest();
@@ -156,9 +156,9 @@ impl Passthrough {
     }
 
     /// The request as the service gets it.
-    fn onward(&self, request: Request<()>, traffic: &Arc<Traffic>) -> Result<Request<Upload>, Fault> {
+    fn onward(&self, request: Request<()>, traffic: &Arc<Traffic>) -> Result<Request<Upload>, ProxyFault> {
         if headers::have_been_here(request.headers()) {
-            return Err(Fault::Loop);
+            return Err(ProxyFault::Loop);
         }
         let target = self.target(request.uri(), request.method())?;
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
@@ -173,24 +173,24 @@ impl Passthrough {
         Ok(onward)
     }
 
-    fn target(&self, uri: &Uri, method: &Method) -> Result<Uri, Fault> {
+    fn target(&self, uri: &Uri, method: &Method) -> Result<Uri, ProxyFault> {
         let target = uri.path_and_query().filter(|target| target.as_str().starts_with('/'));
-        let target = target.filter(|_| *method != Method::CONNECT).ok_or(Fault::Target)?;
+        let target = target.filter(|_| *method != Method::CONNECT).ok_or(ProxyFault::Target)?;
         let target = if self.base.is_empty() {
             target.clone()
         } else {
-            format!("{}{target}", self.base).parse().map_err(|_| Fault::Target)?
+            format!("{}{target}", self.base).parse().map_err(|_| ProxyFault::Target)?
         };
         let mut parts = self.origin.clone().into_parts();
         parts.path_and_query = Some(target);
-        Uri::from_parts(parts).map_err(|_| Fault::Target)
+        Uri::from_parts(parts).map_err(|_| ProxyFault::Target)
     }
 
-    fn fault(&self, cause: Error) -> Fault {
+    fn fault(&self, cause: Error) -> ProxyFault {
         if cause.is_connect() {
-            Fault::Away(self.shown(), cause)
+            ProxyFault::Away(self.shown(), cause)
         } else {
-            Fault::BrokeOff(self.shown(), cause)
+            ProxyFault::BrokeOff(self.shown(), cause)
         }
     }
 

@@ -26,10 +26,10 @@ pub enum Refusal {
     Token(#[from] TokenFault),
     /// The body.
     #[error(transparent)]
-    Body(#[from] fhir::Refusal),
+    Body(#[from] fhir::InvalidBundle),
     /// The body, of the events generation.
     #[error(transparent)]
-    Event(#[from] events::Refusal),
+    Event(#[from] events::InvalidDocument),
     /// The events generation is not served here.
     #[error(
         "registrations of the events generation are not taken here: set FRONT_EVENTS=true, and FRONT_SPOOL, which it needs"

@@ -42,7 +42,7 @@ impl Waiters {
     }
 
     /// Takes a place for the answer to an attempt, before anybody could give it; without one, there is no use in waiting.
-    pub(super) fn expect(self: &Arc<Self>, attempt: AttemptId) -> Option<Place> {
+    pub(super) fn expect(self: &Arc<Self>, attempt: AttemptId) -> Option<WaitingCaller> {
         let refused = if self.listening.load(Ordering::Acquire) { None } else { Some("unheard") };
         let mut book = self.book();
         let refused = refused
@@ -59,7 +59,7 @@ impl Waiters {
         book.by_attempt.entry(attempt).or_default().push((ticket, sender));
         self.metrics.waiting(book.count);
         drop(book);
-        Some(Place { waiters: Arc::clone(self), attempt, ticket, answer })
+        Some(WaitingCaller { waiters: Arc::clone(self), attempt, ticket, answer })
     }
 
     /// Sends all who wait away without an answer, and lets nobody wait any more.
@@ -110,14 +110,14 @@ impl Listener for Waiters {
 
 /// A place among those who wait.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct WaitingCaller {
     waiters: Arc<Waiters>,
     attempt: AttemptId,
     ticket: u64,
     answer: oneshot::Receiver<AnswerMessage>,
 }
 
-impl Place {
+impl WaitingCaller {
     /// Waits for the answer, until then.
     pub(super) async fn answer(mut self, until: Instant) -> Option<AnswerMessage> {
         let (answer, outcome) = match timeout_at(until, &mut self.answer).await {
@@ -130,7 +130,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for WaitingCaller {
     fn drop(&mut self) {
         self.waiters.leave(self.attempt, self.ticket);
     }

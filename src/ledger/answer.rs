@@ -9,7 +9,9 @@ use super::asking::with_id_system;
 use super::history::Note;
 use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
-use crate::domain::resolve::{Known, Label, Owner, Parties, Plan, ReplyKind, Then, Who, resolve, unasked};
+use crate::domain::resolve::{
+    AnswerKind, Known, Owner, Parties, Plan, ReplyKind, Then, Who, resolve, unasked,
+};
 use crate::domain::{AttemptId, Cause, Event, IdKind, Reason, RecordId, State};
 
 /// An issued ID, ready to be stored.
@@ -67,7 +69,7 @@ impl Ledger {
             return Ok(tx.rollback().await?);
         }
         let label = unasked(now.record.at_hand(), otherwise.is_some());
-        let reason = otherwise.filter(|_| label == Label::Rejected);
+        let reason = otherwise.filter(|_| label == AnswerKind::Rejected);
         self.give(&mut tx, &now, label, reason, Stage::Record).await?;
         Ok(tx.commit().await?)
     }
@@ -137,7 +139,7 @@ impl Ledger {
         if let Some(label) = plan.keep {
             write_answer(tx, addressed, label, reason).await?;
         }
-        if plan.keep == Some(Label::Rejected) {
+        if plan.keep == Some(AnswerKind::Rejected) {
             self.tell_of(tx, &addressed.record.id, Some(addressed.attempt.id), "rejected_too_late", None)
                 .await?;
         }
@@ -160,7 +162,7 @@ impl Ledger {
         &self,
         tx: &mut Transaction<'static, Any>,
         case: &Case,
-        label: Label,
+        label: AnswerKind,
         reason: Option<&Reason>,
         stage: Stage,
     ) -> Result<(), LedgerError> {
@@ -185,7 +187,7 @@ impl Ledger {
 async fn write_answer(
     tx: &mut Transaction<'static, Any>,
     case: &Case,
-    label: Label,
+    label: AnswerKind,
     reason: Option<&Reason>,
 ) -> Result<(), LedgerError> {
     let text = reason.map(serde_json::to_string).transpose();

@@ -11,7 +11,7 @@ use sqlx::{Any, Row as _, Transaction};
 use super::history::Note;
 use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
-use crate::domain::hold::{Hold, Standing, may_finish, may_intend};
+use crate::domain::lease::{IntentCheck, LeaseState, may_finish, may_intend};
 use crate::domain::{AttemptId, Cause, Event, State};
 
 /// The right to write one record, until it ends.
@@ -46,12 +46,12 @@ impl Ledger {
         };
         let record = case.record.id.as_str();
         let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
-        let (hold, now) = hold(&mut tx, record).await?;
-        if !hold.may_lease(now) {
+        let (state, now) = lease_state(&mut tx, record).await?;
+        if !state.may_lease(now) {
             tx.rollback().await?;
             return Ok(Err(LeaseRefusal::Taken));
         }
-        let fence = hold.fence + 1;
+        let fence = state.fence + 1;
         let taken = sqlx::query(
             "UPDATE record SET lease_owner = $2, lease_until = (SELECT now_ms FROM clock) + $3, fence = $4 \
              WHERE record_id = $1 AND fence = $5",
@@ -60,7 +60,7 @@ impl Ledger {
         .bind(self.who.to_string())
         .bind(millis(ttl))
         .bind(fence)
-        .bind(hold.fence)
+        .bind(state.fence)
         .execute(&mut *tx)
         .await?;
         if taken.rows_affected() != 1 {
@@ -98,8 +98,8 @@ impl Ledger {
         let record = case.record.id.as_str();
         let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
         let case = rows::case_in(&mut tx, lease.attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
-        let (hold, now) = hold(&mut tx, record).await?;
-        let standing = Standing { hold, newest: case.is_newest(), state: case.attempt.state };
+        let (state, now) = lease_state(&mut tx, record).await?;
+        let standing = IntentCheck { lease: state, newest: case.is_newest(), state: case.attempt.state };
         if !may_intend(&standing, lease.fence, now) {
             tx.rollback().await?;
             return Ok(false);
@@ -138,8 +138,8 @@ impl Ledger {
         let Some(case) = self.case(lease.attempt).await? else { return Ok(()) };
         let record = case.record.id.as_str();
         let Some(mut tx) = self.on_record(record).await? else { return Ok(()) };
-        let (hold, _) = hold(&mut tx, record).await?;
-        if !hold.is_last(lease.fence) {
+        let (state, _) = lease_state(&mut tx, record).await?;
+        if !state.is_last(lease.fence) {
             return Ok(tx.rollback().await?);
         }
         sqlx::query(
@@ -178,8 +178,8 @@ impl Ledger {
         let case = self.case(attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
         let record = case.record.id.as_str();
         let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
-        let (hold, _) = hold(&mut tx, record).await?;
-        if !may_finish(&hold, lease.fence, event) {
+        let (state, _) = lease_state(&mut tx, record).await?;
+        if !may_finish(&state, lease.fence, event) {
             tx.rollback().await?;
             return Err(LedgerError::LeaseLost);
         }
@@ -214,18 +214,19 @@ impl Ledger {
 }
 
 /// The lease on a record and the time, by the ledger's clock.
-pub(super) async fn hold(
+pub(super) async fn lease_state(
     tx: &mut Transaction<'static, Any>,
     record: &str,
-) -> Result<(Hold, Timestamp), LedgerError> {
+) -> Result<(LeaseState, Timestamp), LedgerError> {
     let row = sqlx::query(
         "SELECT fence, lease_until, (SELECT now_ms FROM clock) AS now_ms FROM record WHERE record_id = $1",
     )
     .bind(record)
     .fetch_one(&mut **tx)
     .await?;
-    let hold = Hold { fence: row.try_get("fence")?, until: rows::timestamp(row.try_get("lease_until")?)? };
-    Ok((hold, rows::timestamp(row.try_get("now_ms")?)?))
+    let state =
+        LeaseState { fence: row.try_get("fence")?, until: rows::timestamp(row.try_get("lease_until")?)? };
+    Ok((state, rows::timestamp(row.try_get("now_ms")?)?))
 }
 
 pub(super) fn millis(duration: Duration) -> i64 {

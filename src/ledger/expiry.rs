@@ -5,11 +5,11 @@
 
 use sqlx::{Any, Transaction};
 
-use super::confirm::hold;
+use super::confirm::lease_state;
 use super::history::Note;
 use super::rows::{self, Case};
 use super::{Lease, Ledger, LedgerError, Stage};
-use crate::domain::hold::may_finish;
+use crate::domain::lease::may_finish;
 use crate::domain::resolve::Known;
 use crate::domain::{AttemptId, Cause, Event};
 
@@ -36,8 +36,8 @@ impl Ledger {
         let record = case.record.id.as_str();
         let Some(mut tx) = self.on_record(record).await? else { return Ok(Expiry::LeftAlone) };
         let case = rows::case_in(&mut tx, lease.attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
-        let (hold, now) = hold(&mut tx, record).await?;
-        let may = may_finish(&hold, lease.fence, Event::Expire) && case.attempt.state.is_open();
+        let (state, now) = lease_state(&mut tx, record).await?;
+        let may = may_finish(&state, lease.fence, Event::Expire) && case.attempt.state.is_open();
         if !may || case.attempt.token_expires_at > now {
             tx.rollback().await?;
             return Ok(Expiry::LeftAlone);

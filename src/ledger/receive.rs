@@ -8,7 +8,7 @@ use sqlx::{Any, Row as _, Transaction};
 use super::history::Note;
 use super::rows::{self, Case, cause_text, required};
 use super::{Ledger, LedgerError, Stage};
-use crate::domain::hold::supersedes;
+use crate::domain::lease::supersedes;
 use crate::domain::{AttemptId, Cause, Event, Registration, RegistrationNumber, RequestId, State, next};
 
 /// What came of taking a registration in.

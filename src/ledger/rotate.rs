@@ -13,7 +13,7 @@ use crate::seal::{Field, SealError, Sealer};
 
 /// Where something sealed rests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
+pub enum SealedColumn {
     /// The view of an attempt.
     View,
     /// The record token of an attempt.
@@ -37,7 +37,7 @@ pub struct Rotated {
     pub unopened: BTreeMap<String, u64>,
 }
 
-impl Place {
+impl SealedColumn {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::View, Self::Token, Self::Id, Self::LedgerKey];
 
@@ -82,7 +82,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn sealed_counts(&self, place: Place) -> Result<BTreeMap<String, u64>, LedgerError> {
+    pub async fn sealed_counts(&self, place: SealedColumn) -> Result<BTreeMap<String, u64>, LedgerError> {
         let (table, _, _, column) = place.names();
         let mut counts = BTreeMap::new();
         let mut rest = format!("FROM {table} WHERE {column} IS NOT NULL");
@@ -118,7 +118,7 @@ impl Ledger {
     pub async fn reseal(
         &self,
         sealer: &Sealer,
-        place: Place,
+        place: SealedColumn,
         after: Option<&str>,
         most: usize,
     ) -> Result<Rotated, LedgerError> {
@@ -150,14 +150,16 @@ impl Ledger {
         Ok(rotated)
     }
 
-    async fn replace(&self, place: Place, value: &Value, fresh: String) -> Result<bool, LedgerError> {
+    async fn replace(&self, place: SealedColumn, value: &Value, fresh: String) -> Result<bool, LedgerError> {
         let (table, id, _, column) = place.names();
         let mut tx = match place {
-            Place::View | Place::Token | Place::Id => match self.on_record(&value.owner).await? {
-                Some(tx) => tx,
-                None => return Ok(false),
-            },
-            Place::LedgerKey => self.pool.begin().await?,
+            SealedColumn::View | SealedColumn::Token | SealedColumn::Id => {
+                match self.on_record(&value.owner).await? {
+                    Some(tx) => tx,
+                    None => return Ok(false),
+                }
+            }
+            SealedColumn::LedgerKey => self.pool.begin().await?,
         };
         let sql = format!("UPDATE {table} SET {column} = $1 WHERE {id} = $2 AND {column} = $3");
         let replaced = sqlx::query(AssertSqlSafe(sql))

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::{Ledger, LedgerError};
-use crate::domain::resolve::{Known, Label, Party};
+use crate::domain::resolve::{AnswerKind, Known, Party};
 use crate::domain::{
     AttemptId, Cause, Dialect, EventKind, IdKind, Reason, RecordId, RegistrationNumber, RequestId, State,
     TrackingId,
@@ -75,7 +75,7 @@ pub struct AttemptRow {
     /// Why it stands there, where there is a cause.
     pub cause: Option<String>,
     /// The kind of its answer.
-    pub answer: Option<Label>,
+    pub answer: Option<AnswerKind>,
     /// Why it was rejected.
     pub reason: Option<Reason>,
     /// The trace that its request went out in (`traceparent`).
@@ -197,7 +197,7 @@ fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
         sealed_token: row.try_get("sealed_token")?,
         state: required(row, "state", State::parse)?,
         cause: row.try_get("cause")?,
-        answer: optional(row, "answer", Label::parse)?,
+        answer: optional(row, "answer", AnswerKind::parse)?,
         reason: optional(row, "reason", |text| serde_json::from_str(text).ok())?,
         trace: row.try_get("trace")?,
         recorded_at: timestamp(row.try_get("recorded_at")?)?,

@@ -9,7 +9,7 @@ use crate::domain::{RecordId, State};
 
 /// Where one record's newest attempt stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct AttemptSummary {
     /// The record.
     pub record: RecordId,
     /// The newest attempt's state.
@@ -40,7 +40,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
-    pub async fn standings(&self) -> Result<Vec<Standing>, LedgerError> {
+    pub async fn summaries(&self) -> Result<Vec<AttemptSummary>, LedgerError> {
         let found = sqlx::query(
             "SELECT r.record_id, a.state, a.cause FROM record r JOIN attempt a ON a.attempt_id = r.newest_attempt",
         )
@@ -49,7 +49,7 @@ impl Ledger {
         found
             .iter()
             .map(|row| {
-                Ok(Standing {
+                Ok(AttemptSummary {
                     record: rows::required(row, "record_id", |text| RecordId::parse(text).ok())?,
                     state: rows::required(row, "state", State::parse)?,
                     cause: row.try_get("cause")?,

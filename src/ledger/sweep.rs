@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use sqlx::{Any, Row as _, Transaction};
 
-use super::confirm::{hold, millis};
+use super::confirm::{lease_state, millis};
 use super::history::Note;
 use super::rows::{self, Case, attempts, limit, required};
 use super::{Expiry, Ledger, LedgerError, Stage};
-use crate::domain::hold::may_expire;
+use crate::domain::lease::may_expire;
 use crate::domain::{AttemptId, Cause, Lane, RecordId, State};
 
 impl Ledger {
@@ -134,9 +134,9 @@ impl Ledger {
         let Some(mut tx) = self.on_record(record).await? else { return Ok(Expiry::LeftAlone) };
         // The record's row is ours now: no lease and no intent can come in between.
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
-        let (hold, now) = hold(&mut tx, case.record.id.as_str()).await?;
+        let (state, now) = lease_state(&mut tx, case.record.id.as_str()).await?;
         let intended = case.record.intent.map(|intent| intent.at);
-        let may = may_expire(&hold, intended, now, quarantine) && case.attempt.state.is_open();
+        let may = may_expire(&state, intended, now, quarantine) && case.attempt.state.is_open();
         if !may || case.attempt.token_expires_at > now {
             tx.rollback().await?;
             return Ok(Expiry::LeftAlone);

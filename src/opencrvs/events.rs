@@ -20,7 +20,7 @@ mod view;
 use crate::domain::{ActionId, EventKind, RecordId, TrackingId};
 use action::EventDocument;
 
-pub use client::{Acceptance, Actions, Standing};
+pub use client::{Acceptance, ActionState, Actions};
 pub use fault::{ActionClass, ActionFault};
 pub use field::{FieldFault, IdentifierField};
 
@@ -33,7 +33,7 @@ const LONGEST_MARK: usize = 64;
 
 /// Why a body is not a registration that could ever be answered. Holds nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum InvalidDocument {
     /// Nothing was sent.
     #[error("the body is empty: send the event document as JSON")]
     Empty,
@@ -66,21 +66,22 @@ pub enum Refusal {
 /// Reads an event document; `action` is what the token allows to answer.
 ///
 /// # Errors
-/// [`Refusal`] says what is wrong with it and what is expected.
-pub fn read(body: &[u8], action: &ActionId) -> Result<Document, Refusal> {
+/// [`InvalidDocument`] says what is wrong with it and what is expected.
+pub fn read(body: &[u8], action: &ActionId) -> Result<Document, InvalidDocument> {
     if body.iter().all(u8::is_ascii_whitespace) {
-        return Err(Refusal::Empty);
+        return Err(InvalidDocument::Empty);
     }
-    let event: EventDocument = serde_json::from_slice(body).map_err(|_| Refusal::NotADocument)?;
-    let record = event.id.as_deref().and_then(|id| RecordId::parse(id).ok()).ok_or(Refusal::NoId)?;
+    let event: EventDocument = serde_json::from_slice(body).map_err(|_| InvalidDocument::NotADocument)?;
+    let record = event.id.as_deref().and_then(|id| RecordId::parse(id).ok()).ok_or(InvalidDocument::NoId)?;
     let usable =
         |name: &&str| !name.is_empty() && name.len() <= LONGEST_MARK && !name.chars().any(char::is_control);
-    let kind = event.kind.as_deref().map(str::trim).filter(usable).ok_or(Refusal::NoType)?;
+    let kind = event.kind.as_deref().map(str::trim).filter(usable).ok_or(InvalidDocument::NoType)?;
     let kind = EventKind::from_name(kind);
     let tracking_id = event.tracking_id.as_deref().and_then(|id| TrackingId::parse(id).ok());
-    let tracking_id = tracking_id.ok_or(Refusal::NoTrackingId)?;
-    let pending = event.pending(action.as_str()).ok_or(Refusal::NoPendingAction)?;
-    let stamp = pending.created_at.as_deref().and_then(|at| at.parse().ok()).ok_or(Refusal::NoCreatedAt)?;
+    let tracking_id = tracking_id.ok_or(InvalidDocument::NoTrackingId)?;
+    let pending = event.pending(action.as_str()).ok_or(InvalidDocument::NoPendingAction)?;
+    let stamp =
+        pending.created_at.as_deref().and_then(|at| at.parse().ok()).ok_or(InvalidDocument::NoCreatedAt)?;
     let declaration = merge::declaration(&event.actions, pending);
     let view = view::of(&declaration, &kind, pending);
     let office = view.office.id.clone();

@@ -29,7 +29,7 @@ const LONGEST_MARK: usize = 64;
 
 /// Why a body is not a registration that could ever be answered. Holds nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum InvalidBundle {
     /// Nothing was sent.
     #[error("the body is empty: send the FHIR bundle of the record as JSON")]
     Empty,
@@ -66,16 +66,17 @@ pub enum Refusal {
 /// Reads a bundle.
 ///
 /// # Errors
-/// [`Refusal`] says what is wrong with it and what is expected.
-pub fn read(body: &[u8]) -> Result<Document, Refusal> {
+/// [`InvalidBundle`] says what is wrong with it and what is expected.
+pub fn read(body: &[u8]) -> Result<Document, InvalidBundle> {
     let bundle = Bundle::read(body)?;
-    let composition = bundle.first("Composition").ok_or(Refusal::NoComposition)?;
-    let record =
-        text(composition, "/id").and_then(|id| RecordId::parse(id).ok()).ok_or(Refusal::NoComposition)?;
-    let task = bundle.first("Task").ok_or(Refusal::NoTask)?;
-    let (mark, stamp) = attempt_time(task).ok_or(Refusal::NoLastModified)?;
-    let kind = kind(task, composition).ok_or(Refusal::NoEvent)?;
-    let tracking_id = tracking_id(task, composition).ok_or(Refusal::NoTrackingId)?;
+    let composition = bundle.first("Composition").ok_or(InvalidBundle::NoComposition)?;
+    let record = text(composition, "/id")
+        .and_then(|id| RecordId::parse(id).ok())
+        .ok_or(InvalidBundle::NoComposition)?;
+    let task = bundle.first("Task").ok_or(InvalidBundle::NoTask)?;
+    let (mark, stamp) = attempt_time(task).ok_or(InvalidBundle::NoLastModified)?;
+    let kind = kind(task, composition).ok_or(InvalidBundle::NoEvent)?;
+    let tracking_id = tracking_id(task, composition).ok_or(InvalidBundle::NoTrackingId)?;
     let view = view::of(&bundle, composition, task, &kind);
     let office = view.office.code.clone();
     Ok(Document { record, mark, stamp, kind, tracking_id, office, view })

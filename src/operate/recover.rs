@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::domain::{AttemptId, State};
 use crate::ledger::Ledger;
 use crate::pipeline::NextHop;
-use crate::pipeline::stage::{Fault, chain};
+use crate::pipeline::stage::{StageFault, chain};
 use crate::roles::{Failure, parts, start};
 
 /// Attempts that are read at a time.
@@ -87,7 +87,7 @@ async fn refill(
 }
 
 /// `None`: it has ended meanwhile.
-async fn republish(ledger: &Ledger, next: &NextHop, attempt: AttemptId) -> Result<Option<State>, Fault> {
+async fn republish(ledger: &Ledger, next: &NextHop, attempt: AttemptId) -> Result<Option<State>, StageFault> {
     let Some(case) = ledger.case(attempt).await?.filter(|case| case.attempt.state.is_open()) else {
         return Ok(None);
     };
@@ -111,11 +111,11 @@ fn summary(counts: &BTreeMap<&'static str, u64>, dry_run: bool) -> Result<(), Fa
     output::line(&format!("{what}: {total}"))
 }
 
-fn failed(fault: &Fault) -> Failure {
+fn failed(fault: &StageFault) -> Failure {
     let why = anyhow!("{}: what was published so far does no harm, run it again", chain(fault));
     match fault {
-        Fault::Publish(_) | Fault::IdSystem(_) => Failure::Unavailable(why),
-        Fault::Ledger(ledger) if ledger.is_transient() => Failure::Unavailable(why),
-        Fault::Ledger(_) | Fault::Message(_) | Fault::Seal(_) => Failure::Failed(why),
+        StageFault::Publish(_) | StageFault::IdSystem(_) => Failure::Unavailable(why),
+        StageFault::Ledger(ledger) if ledger.is_transient() => Failure::Unavailable(why),
+        StageFault::Ledger(_) | StageFault::Message(_) | StageFault::Seal(_) => Failure::Failed(why),
     }
 }

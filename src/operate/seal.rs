@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::output;
 use crate::broker::names;
 use crate::config::Config;
-use crate::ledger::{Ledger, Place};
+use crate::ledger::{Ledger, SealedColumn};
 use crate::roles::{Failure, parts, start};
 use crate::seal::Sealer;
 
@@ -64,7 +64,7 @@ async fn rotate(config: &Config, args: &RotateArgs, stop: &CancellationToken) ->
         if !args.dry_run {
             reseal(&ledger, &sealer, &mut report, stop).await?;
         }
-        for place in Place::ALL {
+        for place in SealedColumn::ALL {
             let counts = ledger.sealed_counts(place).await.map_err(parts::ledger_away)?;
             report.resting.insert(place.as_str(), counts);
         }
@@ -82,7 +82,7 @@ async fn reseal(
     report: &mut Report,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    for place in Place::ALL {
+    for place in SealedColumn::ALL {
         let mut after = None;
         loop {
             if stop.is_cancelled() {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::resolve::Label;
+use crate::domain::resolve::AnswerKind;
 use crate::domain::{AttemptId, Reason, RecordId, Registration, RegistrationNumber};
 
 /// The version that is written, and the only one that is read.
@@ -58,7 +58,7 @@ pub struct AnswerMessage {
     /// The number under which it is registered.
     pub number: RegistrationNumber,
     /// The answer's kind.
-    pub answer: Label,
+    pub answer: AnswerKind,
     /// Why it was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,

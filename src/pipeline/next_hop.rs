@@ -8,10 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::stage::{Fault, chain};
+use super::stage::{StageFault, chain};
 use crate::broker::names::AMQP_SYSTEM;
 use crate::broker::{Delay, Outgoing, Publisher, Target, WorkQueue};
-use crate::domain::resolve::Label;
+use crate::domain::resolve::AnswerKind;
 use crate::domain::{Cause, State};
 use crate::ledger::{Case, Ledger};
 use crate::pipeline::{AnswerMessage, MESSAGE_VERSION, OutcomeMessage, RequestMessage};
@@ -42,13 +42,13 @@ impl NextHop {
     }
 
     /// Has the attempt's request sent again after a while; without one, after the first delay step.
-    pub(crate) async fn ask_again(&self, case: &Case, after: Option<Duration>) -> Result<(), Fault> {
+    pub(crate) async fn ask_again(&self, case: &Case, after: Option<Duration>) -> Result<(), StageFault> {
         let to = waiting(&self.queues.requests, after.unwrap_or_default(), Target::requests(AMQP_SYSTEM));
         self.publish(case, &to, "request.v1", &request_message(case)).await
     }
 
     /// Publishes the next hop of an attempt that is open; does nothing for one that is not.
-    pub(crate) async fn drive(&self, case: &Case) -> Result<(), Fault> {
+    pub(crate) async fn drive(&self, case: &Case) -> Result<(), StageFault> {
         match case.attempt.state {
             State::Received | State::Requested => self.request(case).await,
             State::Answered => self.outcome(case).await,
@@ -62,12 +62,12 @@ impl NextHop {
         }
     }
 
-    async fn request(&self, case: &Case) -> Result<(), Fault> {
+    async fn request(&self, case: &Case) -> Result<(), StageFault> {
         let to = Target::requests(AMQP_SYSTEM);
         self.publish(case, &to, "request.v1", &request_message(case)).await
     }
 
-    async fn outcome(&self, case: &Case) -> Result<(), Fault> {
+    async fn outcome(&self, case: &Case) -> Result<(), StageFault> {
         let message =
             OutcomeMessage { v: MESSAGE_VERSION, record: case.record.id.clone(), attempt: case.attempt.id };
         let left = case.attempt.earliest_write(self.confirm_after).saturating_sub(age(case));
@@ -96,10 +96,12 @@ impl NextHop {
             number,
             answer,
             reason: case.attempt.reason.clone(),
-            sealed_id: case.record.sealed_id.clone().filter(|_| answer == Label::Issued),
+            sealed_id: case.record.sealed_id.clone().filter(|_| answer == AnswerKind::Issued),
         };
         let told = match outgoing(case, "answer.v1", &message) {
-            Ok(outgoing) => self.publisher.publish(&Target::answers(), outgoing).await.map_err(Fault::from),
+            Ok(outgoing) => {
+                self.publisher.publish(&Target::answers(), outgoing).await.map_err(StageFault::from)
+            }
             Err(fault) => Err(fault),
         };
         if let Err(fault) = told {
@@ -113,14 +115,14 @@ impl NextHop {
         to: &Target,
         kind: &'static str,
         message: &M,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StageFault> {
         self.publisher.publish(to, outgoing(case, kind, message)?).await?;
         Ok(self.ledger.published(case.attempt.id).await?)
     }
 }
 
-fn outgoing<M: Serialize>(case: &Case, kind: &'static str, message: &M) -> Result<Outgoing, Fault> {
-    let body = serde_json::to_vec(message).map_err(|_| Fault::Message(Cause::Internal))?;
+fn outgoing<M: Serialize>(case: &Case, kind: &'static str, message: &M) -> Result<Outgoing, StageFault> {
+    let body = serde_json::to_vec(message).map_err(|_| StageFault::Message(Cause::Internal))?;
     Ok(Outgoing {
         id: case.attempt.id.to_string(),
         kind,

@@ -7,7 +7,7 @@ use crate::seal::SealError;
 
 /// A fault of a stage.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
+pub(crate) enum StageFault {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -25,7 +25,7 @@ pub(crate) enum Fault {
     Seal(#[from] SealError),
 }
 
-impl Fault {
+impl StageFault {
     /// How the delivery is settled: parked where nothing would change by waiting, delayed where it may.
     pub(crate) fn settlement(&self) -> Settlement {
         match self {
@@ -50,11 +50,14 @@ pub(crate) fn park(cause: Cause) -> Settlement {
 }
 
 /// Tells the ledger's breaker how a stage fared with it.
-pub(crate) fn heard<T>(ledger: &Breaker, result: &Result<T, Fault>) {
+pub(crate) fn heard<T>(ledger: &Breaker, result: &Result<T, StageFault>) {
     match result {
-        Err(Fault::Ledger(fault)) if fault.is_outage() => ledger.failed(),
-        Err(Fault::Message(_)) => {}
-        Ok(_) | Err(Fault::Ledger(_) | Fault::Publish(_) | Fault::IdSystem(_) | Fault::Seal(_)) => {
+        Err(StageFault::Ledger(fault)) if fault.is_outage() => ledger.failed(),
+        Err(StageFault::Message(_)) => {}
+        Ok(_)
+        | Err(
+            StageFault::Ledger(_) | StageFault::Publish(_) | StageFault::IdSystem(_) | StageFault::Seal(_),
+        ) => {
             ledger.worked();
         }
     }
@@ -64,7 +67,7 @@ pub(crate) fn heard<T>(ledger: &Breaker, result: &Result<T, Fault>) {
 pub(crate) fn settled(
     stage: &'static str,
     ledger: &Breaker,
-    result: Result<Settlement, Fault>,
+    result: Result<Settlement, StageFault>,
 ) -> Settlement {
     heard(ledger, &result);
     result.unwrap_or_else(|fault| {

@@ -17,7 +17,7 @@ use crate::ledger::Ledger;
 use crate::pipeline::{NextHop, Queues};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
-use crate::worker::{Asking, Record, Resolve, Send, Sweep, SweepRules};
+use crate::worker::{Asking, RecordStage, ResolveStage, SendStage, SweepRules, Sweeper};
 
 /// Which stages a worker runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -53,7 +53,7 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     };
     let next = NextHop::new(ledger.clone(), bridge.publisher(), settings.confirm_after, queues.clone());
     let handlers = handlers(config, (&ledger, &sealer), &next, nid.publisher(), &metrics, &breakers);
-    let sweep = Sweep {
+    let sweep = Sweeper {
         ledger: ledger.clone(),
         next,
         bridge: bridge.clone(),
@@ -92,9 +92,9 @@ fn sweep_rules(config: &Config) -> SweepRules {
 }
 
 struct Handlers {
-    record: Arc<Record>,
-    send: Arc<Send>,
-    resolve: Arc<Resolve>,
+    record: Arc<RecordStage>,
+    send: Arc<SendStage>,
+    resolve: Arc<ResolveStage>,
 }
 
 fn handlers(
@@ -106,7 +106,7 @@ fn handlers(
     breakers: &Breakers,
 ) -> Handlers {
     let asking = Asking { source: config.nid.source.clone(), deadline: config.nid.deadline };
-    let record = Record {
+    let record = RecordStage {
         ledger: ledger.clone(),
         sealer: Arc::clone(sealer),
         numbers: config.number.template.clone(),
@@ -115,7 +115,7 @@ fn handlers(
         breaker: breakers.ledger.clone(),
         asking: asking.clone(),
     };
-    let send = Send {
+    let send = SendStage {
         ledger: ledger.clone(),
         sealer: Arc::clone(sealer),
         nid,
@@ -125,7 +125,7 @@ fn handlers(
         id_system: breakers.id_system.clone(),
         asking,
     };
-    let resolve = Resolve {
+    let resolve = ResolveStage {
         ledger: ledger.clone(),
         sealer: Arc::clone(sealer),
         next: next.clone(),
@@ -157,7 +157,7 @@ impl Loops<'_> {
         stages: &[WorkerStage],
         lines: &Lines<'_>,
         handlers: &Handlers,
-        watch: (Sweep, Option<Parking>),
+        watch: (Sweeper, Option<Parking>),
     ) {
         let Lines { bridge, nid, settings, queues, breakers } = lines;
         let (prefetch, replies) = (self.config.broker.prefetch, self.config.nid.prefetch);
@@ -217,7 +217,7 @@ impl Loops<'_> {
         });
     }
 
-    fn watch(&mut self, (sweep, parking): (Sweep, Option<Parking>)) {
+    fn watch(&mut self, (sweep, parking): (Sweeper, Option<Parking>)) {
         let stop = self.stop.clone();
         self.running.spawn(async move { sweep.run(&stop).await });
         if let Some(parking) = parking {

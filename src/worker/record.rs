@@ -15,13 +15,13 @@ use crate::domain::{Cause, NumberTemplate, State, View};
 use crate::ledger::{Case, Ledger, LedgerError, Receipt, Stage};
 use crate::nid::{Ask, Facts, ask};
 use crate::pipeline::NextHop;
-use crate::pipeline::stage::{Fault, settled};
+use crate::pipeline::stage::{StageFault, settled};
 use crate::pipeline::{MESSAGE_VERSION, RegistrationMessage};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::Metrics;
 
 /// The stage.
-pub struct Record {
+pub struct RecordStage {
     /// Where it is put.
     pub ledger: Ledger,
     /// Opens the view.
@@ -47,26 +47,29 @@ pub struct Asking {
     pub deadline: Duration,
 }
 
-impl Handler for Record {
+impl Handler for RecordStage {
     const NAME: &'static str = "record";
 
     async fn handle(&self, message: Incoming) -> Settlement {
         let recorded = match self.record(&message.body).await {
             // A newer attempt was recorded between our reading and our writing.
-            Err(Fault::Ledger(LedgerError::Conflict(_))) => self.record(&message.body).await,
+            Err(StageFault::Ledger(LedgerError::Conflict(_))) => self.record(&message.body).await,
             recorded => recorded,
         };
         settled(Self::NAME, &self.breaker, recorded)
     }
 }
 
-impl Record {
-    async fn record(&self, body: &[u8]) -> Result<Settlement, Fault> {
+impl RecordStage {
+    async fn record(&self, body: &[u8]) -> Result<Settlement, StageFault> {
         let message = read(body)?;
         let registration = &message.registration;
         let number = self.numbers.fill(registration);
-        let number =
-            registration.number.clone().map_or(number, Ok).map_err(|_| Fault::Message(Cause::Malformed))?;
+        let number = registration
+            .number
+            .clone()
+            .map_or(number, Ok)
+            .map_err(|_| StageFault::Message(Cause::Malformed))?;
         let Receipt { case, fresh } =
             self.ledger.receive(registration, &number, &message.sealed_view, &message.sealed_token).await?;
         tracing::info!(
@@ -79,7 +82,7 @@ impl Record {
     }
 
     /// Answers at once what no ID system is to be asked; leaves the rest for *send*.
-    async fn route(&self, case: Case) -> Result<Case, Fault> {
+    async fn route(&self, case: Case) -> Result<Case, StageFault> {
         let view = match open_view(&self.sealer, &case) {
             Ok(view) => view,
             Err(fault) => return self.park(case, &fault).await,
@@ -88,16 +91,16 @@ impl Record {
             Some(Ask::Request(_)) => return Ok(case),
             Some(Ask::Nothing) => self.ledger.answer(&case, None).await?,
             Some(Ask::Unfit(reason)) => self.ledger.answer(&case, Some(&reason)).await?,
-            None => return self.park(case, &Fault::Message(Cause::NumberTaken)).await,
+            None => return self.park(case, &StageFault::Message(Cause::NumberTaken)).await,
         }
         Ok(self.ledger.case(case.attempt.id).await?.unwrap_or(case))
     }
 
-    async fn park(&self, mut case: Case, fault: &Fault) -> Result<Case, Fault> {
+    async fn park(&self, mut case: Case, fault: &StageFault) -> Result<Case, StageFault> {
         let cause = match fault {
-            Fault::Seal(_) => Cause::Unsealable,
-            Fault::Message(cause) => *cause,
-            Fault::Ledger(_) | Fault::Publish(_) | Fault::IdSystem(_) => Cause::Internal,
+            StageFault::Seal(_) => Cause::Unsealable,
+            StageFault::Message(cause) => *cause,
+            StageFault::Ledger(_) | StageFault::Publish(_) | StageFault::IdSystem(_) => Cause::Internal,
         };
         self.ledger.park(&case, Stage::Record, cause).await?;
         self.metrics.alarm(cause);
@@ -107,20 +110,20 @@ impl Record {
     }
 }
 
-fn read(body: &[u8]) -> Result<RegistrationMessage, Fault> {
+fn read(body: &[u8]) -> Result<RegistrationMessage, StageFault> {
     // The version is looked at before the rest, so that a newer release's message is told from a broken one.
     let value: serde_json::Value =
-        serde_json::from_slice(body).map_err(|_| Fault::Message(Cause::Malformed))?;
+        serde_json::from_slice(body).map_err(|_| StageFault::Message(Cause::Malformed))?;
     if value.get("v").and_then(serde_json::Value::as_u64) != Some(u64::from(MESSAGE_VERSION)) {
-        return Err(Fault::Message(Cause::UnknownVersion));
+        return Err(StageFault::Message(Cause::UnknownVersion));
     }
-    serde_json::from_value(value).map_err(|_| Fault::Message(Cause::Malformed))
+    serde_json::from_value(value).map_err(|_| StageFault::Message(Cause::Malformed))
 }
 
-pub(super) fn open_view(sealer: &Sealer, case: &Case) -> Result<View, Fault> {
-    let sealed = case.attempt.sealed_view.as_deref().ok_or(Fault::Message(Cause::Unsealable))?;
+pub(super) fn open_view(sealer: &Sealer, case: &Case) -> Result<View, StageFault> {
+    let sealed = case.attempt.sealed_view.as_deref().ok_or(StageFault::Message(Cause::Unsealable))?;
     let plain = sealer.open(&case.record.id, Field::View, sealed)?;
-    serde_json::from_slice(&plain).map_err(|_| Fault::Message(Cause::Malformed))
+    serde_json::from_slice(&plain).map_err(|_| StageFault::Message(Cause::Malformed))
 }
 
 /// `None` when the record has no number.

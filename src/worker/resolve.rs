@@ -13,7 +13,7 @@ use crate::domain::{Cause, RecordId, RequestId};
 use crate::ledger::{Case, Ledger, Resolution, SealedId, VendorReply};
 use crate::nid::{Reply, Status};
 use crate::pipeline::NextHop;
-use crate::pipeline::stage::{Fault, chain, settled};
+use crate::pipeline::stage::{StageFault, chain, settled};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::{self, Metrics};
 
@@ -22,7 +22,7 @@ use crate::telemetry::{self, Metrics};
 const PARKED_MAX: usize = 1024 * 1024;
 
 /// The stage.
-pub struct Resolve {
+pub struct ResolveStage {
     /// What was asked.
     pub ledger: Ledger,
     /// Seals the ID.
@@ -37,7 +37,7 @@ pub struct Resolve {
     pub max_bytes: usize,
 }
 
-impl Handler for Resolve {
+impl Handler for ResolveStage {
     const NAME: &'static str = "resolve";
 
     async fn handle(&self, message: Incoming) -> Settlement {
@@ -57,9 +57,9 @@ impl Handler for Resolve {
     }
 }
 
-impl Resolve {
+impl ResolveStage {
     /// `Some(cause)`: the reply concerns nothing that the ledger has, and goes to the parked queue.
-    async fn resolve(&self, reply: Reply) -> Result<Option<Cause>, Fault> {
+    async fn resolve(&self, reply: Reply) -> Result<Option<Cause>, StageFault> {
         let Some((request, record)) = self.asked(reply.request).await? else {
             return Ok(Some(Cause::UnknownRequest));
         };
@@ -89,12 +89,12 @@ impl Resolve {
         Ok(None)
     }
 
-    async fn asked(&self, request: Option<RequestId>) -> Result<Option<(RequestId, RecordId)>, Fault> {
+    async fn asked(&self, request: Option<RequestId>) -> Result<Option<(RequestId, RecordId)>, StageFault> {
         let Some(request) = request else { return Ok(None) };
         Ok(self.ledger.record_of(request).await?.map(|record| (request, record)))
     }
 
-    fn vendor_reply(&self, record: &RecordId, status: Status) -> Result<VendorReply, Fault> {
+    fn vendor_reply(&self, record: &RecordId, status: Status) -> Result<VendorReply, StageFault> {
         Ok(match status {
             Status::Issued { id, kind } => VendorReply::Issued(SealedId {
                 sealed: self.sealer.seal(record, Field::NationalId, id.expose().as_bytes())?,

@@ -15,13 +15,13 @@ use crate::domain::{AttemptId, Cause, Reason, State};
 use crate::ledger::{Case, Ledger, LedgerError, Stage};
 use crate::nid::{Ask, Request};
 use crate::pipeline::NextHop;
-use crate::pipeline::stage::{Fault, settled};
+use crate::pipeline::stage::{StageFault, settled};
 use crate::pipeline::{MESSAGE_VERSION, RequestMessage};
 use crate::seal::Sealer;
 use crate::telemetry::{self, Metrics};
 
 /// The stage.
-pub struct Send {
+pub struct SendStage {
     /// What was recorded.
     pub ledger: Ledger,
     /// Opens the view.
@@ -40,7 +40,7 @@ pub struct Send {
     pub asking: Asking,
 }
 
-impl Handler for Send {
+impl Handler for SendStage {
     const NAME: &'static str = "send";
 
     async fn handle(&self, message: Incoming) -> Settlement {
@@ -48,22 +48,22 @@ impl Handler for Send {
     }
 }
 
-impl Send {
-    async fn send(&self, body: &[u8]) -> Result<Settlement, Fault> {
+impl SendStage {
+    async fn send(&self, body: &[u8]) -> Result<Settlement, StageFault> {
         let message: RequestMessage =
-            serde_json::from_slice(body).map_err(|_| Fault::Message(Cause::Malformed))?;
+            serde_json::from_slice(body).map_err(|_| StageFault::Message(Cause::Malformed))?;
         if message.v != MESSAGE_VERSION {
-            return Err(Fault::Message(Cause::UnknownVersion));
+            return Err(StageFault::Message(Cause::UnknownVersion));
         }
         match self.turn(message.attempt).await {
             // The attempt moved on between our reading and our writing, by an earlier copy of this message perhaps.
-            Err(Fault::Ledger(LedgerError::Conflict(_))) => self.turn(message.attempt).await,
+            Err(StageFault::Ledger(LedgerError::Conflict(_))) => self.turn(message.attempt).await,
             result => result,
         }
     }
 
-    async fn turn(&self, attempt: AttemptId) -> Result<Settlement, Fault> {
-        let case = self.ledger.case(attempt).await?.ok_or(Fault::Message(Cause::UnknownRequest))?;
+    async fn turn(&self, attempt: AttemptId) -> Result<Settlement, StageFault> {
+        let case = self.ledger.case(attempt).await?.ok_or(StageFault::Message(Cause::UnknownRequest))?;
         match case.attempt.state {
             State::Received | State::Requested if case.is_newest() => self.ask(case).await,
             State::Answered => self.next.drive(&case).await.map(|()| Settlement::Done),
@@ -79,10 +79,10 @@ impl Send {
         }
     }
 
-    async fn ask(&self, case: Case) -> Result<Settlement, Fault> {
+    async fn ask(&self, case: Case) -> Result<Settlement, StageFault> {
         let view = match open_view(&self.sealer, &case) {
             Ok(view) => view,
-            Err(Fault::Seal(_)) => return self.park(&case, Cause::Unsealable).await,
+            Err(StageFault::Seal(_)) => return self.park(&case, Cause::Unsealable).await,
             Err(fault) => return Err(fault),
         };
         let request = match ask_about(&case, &view, &self.asking) {
@@ -114,7 +114,7 @@ impl Send {
         Ok(Settlement::Done)
     }
 
-    async fn answer(&self, case: &Case, otherwise: Option<&Reason>) -> Result<Settlement, Fault> {
+    async fn answer(&self, case: &Case, otherwise: Option<&Reason>) -> Result<Settlement, StageFault> {
         self.ledger.answer(case, otherwise).await?;
         if let Some(answered) = self.ledger.case(case.attempt.id).await? {
             self.next.drive(&answered).await?;
@@ -122,7 +122,7 @@ impl Send {
         Ok(Settlement::Done)
     }
 
-    async fn publish(&self, case: &Case, request: Request) -> Result<(), Fault> {
+    async fn publish(&self, case: &Case, request: Request) -> Result<(), StageFault> {
         let to = Target::nid_requests(request.kind);
         let mut headers = BTreeMap::new();
         headers.insert("reply_to".to_owned(), format!("reply.{}", request.kind));
@@ -143,10 +143,10 @@ impl Send {
             Ok(()) | Err(PublishError::TooLarge) => self.id_system.worked(),
             Err(_) => self.id_system.failed(),
         }
-        published.map_err(Fault::IdSystem)
+        published.map_err(StageFault::IdSystem)
     }
 
-    async fn park(&self, case: &Case, cause: Cause) -> Result<Settlement, Fault> {
+    async fn park(&self, case: &Case, cause: Cause) -> Result<Settlement, StageFault> {
         self.ledger.park(case, Stage::Send, cause).await?;
         self.metrics.alarm(cause);
         tracing::error!(record.id = %case.record.id, cause = cause.as_str(), "registration parked");

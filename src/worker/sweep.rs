@@ -17,7 +17,7 @@ use crate::broker::names::{NID_KINDS, NID_REPLIES, nid_requests};
 use crate::broker::{Breaker, BrokerError, Link, WorkQueue};
 use crate::domain::{AttemptId, Cause, Lane, Patience, missing};
 use crate::ledger::{Case, Expiry, Ledger, LedgerError};
-use crate::pipeline::stage::{Fault, chain};
+use crate::pipeline::stage::{StageFault, chain};
 use crate::pipeline::{NextHop, Queues};
 use crate::telemetry::Metrics;
 
@@ -46,7 +46,7 @@ pub struct SweepRules {
 }
 
 /// The stage.
-pub struct Sweep {
+pub struct Sweeper {
     /// What should be on its way.
     pub ledger: Ledger,
     /// How it gets on its way again.
@@ -77,7 +77,7 @@ enum Halt {
     #[error("the broker cannot be asked")]
     Broker(#[from] BrokerError),
     #[error(transparent)]
-    Hop(#[from] Fault),
+    Hop(#[from] StageFault),
 }
 
 impl Halt {
@@ -97,7 +97,7 @@ struct Watch<'a> {
     erased: Option<Instant>,
 }
 
-impl Sweep {
+impl Sweeper {
     /// The stage's name.
     pub const NAME: &'static str = "sweep";
 
@@ -144,7 +144,7 @@ impl Sweep {
     }
 
     async fn take(&self, watch: &mut Watch<'_>) -> Result<(), Halt> {
-        if !self.ledger.hold(LEASE, self.lease()).await? {
+        if !self.ledger.elect(LEASE, self.lease()).await? {
             return Err(Halt::Elsewhere);
         }
         watch.renewed = Instant::now();
@@ -219,12 +219,12 @@ impl Sweep {
         }
         match self.next.drive(&case).await {
             Ok(()) => {}
-            Err(Fault::Publish(fault)) => {
+            Err(StageFault::Publish(fault)) => {
                 // It may have arrived, and then a second one in the next turn would be one too many.
                 if fault.may_be_stored() {
                     self.ledger.published(attempt).await?;
                 }
-                return Err(Fault::Publish(fault).into());
+                return Err(StageFault::Publish(fault).into());
             }
             Err(fault) => return Err(fault.into()),
         }

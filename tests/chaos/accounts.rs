@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use nidbridge::domain::{EventKind, RecordId, RequestId, State};
-use nidbridge::ledger::Standing;
+use nidbridge::ledger::AttemptSummary;
 use nidbridge::sandbox::nid::{Asked, Final, NidState, VendorSettings};
 use nidbridge::sandbox::opencrvs::{Book, Confirmed, Fault, Record, Status};
 use nidbridge::sandbox::population::{Declaration, Kind};
@@ -93,7 +93,7 @@ pub struct Accounts {
 pub struct Evidence<'a> {
     pub book: &'a Book,
     pub nid: &'a NidState,
-    pub standings: &'a HashMap<String, Standing>,
+    pub summaries: &'a HashMap<String, AttemptSummary>,
     /// Who was registered.
     pub people: &'a HashMap<String, Declaration>,
     /// By which the ID system decides.
@@ -159,7 +159,7 @@ impl Accounts {
             events::judge(self, id, record, file);
         }
         let expected = expected(id, record, evidence).settle(record.status());
-        let told = evidence.standings.get(id);
+        let told = evidence.summaries.get(id);
         let state = told.map(|told| told.state);
         let unheard = events::stranded(record) && told.is_none() && evidence.outages.broke_off(record);
         if unheard {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use nidbridge::domain::State;
-use nidbridge::ledger::Standing;
+use nidbridge::ledger::AttemptSummary;
 
 use super::accounts::{Accounts, Evidence};
 use super::operator;
@@ -79,23 +79,23 @@ pub async fn settled(stage: &Stage, patience: Duration) -> (bool, Accounts) {
 
 /// The accounts of now, and what is under way; `None` when nobody can tell.
 async fn look(stage: &Stage) -> (Accounts, Option<UnderWay>) {
-    let standings: HashMap<String, Standing> = stage
+    let summaries: HashMap<String, AttemptSummary> = stage
         .ledger
-        .standings()
+        .summaries()
         .await
         .unwrap_or_default()
         .into_iter()
-        .map(|standing| (standing.record.to_string(), standing))
+        .map(|summary| (summary.record.to_string(), summary))
         .collect();
     let (book, nid) = (stage.opencrvs.state(), stage.nid.state());
     let (people, vendor) = (&stage.people, &stage.nid.settings());
     let somebody = stage.somebody.as_str();
     let outages = &stage.outages;
     let evidence =
-        Evidence { book: &book, nid: &nid, standings: &standings, people, vendor, somebody, outages };
+        Evidence { book: &book, nid: &nid, summaries: &summaries, people, vendor, somebody, outages };
     let accounts = Accounts::of(&evidence);
-    let open = standings.iter().filter(|(_, one)| one.state.is_open()).map(|(id, _)| id.clone()).collect();
-    let parked = standings.values().filter(|one| one.state == State::Parked).count();
+    let open = summaries.iter().filter(|(_, one)| one.state.is_open()).map(|(id, _)| id.clone()).collect();
+    let parked = summaries.values().filter(|one| one.state == State::Parked).count();
     let under_way = queues(stage).await;
     let under_way = under_way.map(|queues| UnderWay { open, queues, spooled: spooled(stage), parked });
     (accounts, under_way)

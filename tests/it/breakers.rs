@@ -97,7 +97,7 @@ async fn a_full_queue_of_the_id_system_stops_only_what_asks_it() {
     world.vendor_leaves().await;
     submit(&world, 83, 48).await;
     opens(&world, "worker", "id_system").await;
-    let recorded = async || (world.ledger.standings().await.ok()?.len() == 48).then_some(());
+    let recorded = async || (world.ledger.summaries().await.ok()?.len() == 48).then_some(());
     eventually(SOON, "all are recorded meanwhile", recorded).await;
     let look = world.look().await;
     let paused = async || (look.depth("requests.amqp.work").await.ok()?.consumers == 0).then_some(());
@@ -112,7 +112,7 @@ async fn a_refusal_of_one_record_opens_nothing() {
     world.opencrvs.faults().next(Calls::Fetch, 3, Fault::NoScope);
     submit(&world, 85, 5).await;
     let ended = async || {
-        let standings = world.ledger.standings().await.ok()?;
+        let standings = world.ledger.summaries().await.ok()?;
         let count = |state| standings.iter().filter(|one| one.state.as_str() == state).count();
         (count("parked") == 3 && count("confirmed") == 2).then_some(())
     };

@@ -208,7 +208,7 @@ async fn both_generations_at_once_end_as_each_alone() {
         ends_as(&world, &family.record, Status::Registered).await;
     }
     let renewed = eventually(SOON, "all are confirmed", async || {
-        let standings = world.ledger.standings().await.ok()?;
+        let standings = world.ledger.summaries().await.ok()?;
         standings.iter().all(|one| one.state.as_str() == "confirmed").then_some(standings.len())
     });
     assert_eq!(renewed.await, 6);

@@ -25,7 +25,7 @@ pub fn confirms(world: &World, record: &str) -> usize {
 /// Waits until the record's newest attempt stands so, and says why.
 pub async fn standing(world: &World, record: &str, state: &str, what: &str) -> Standing {
     eventually(SOON, &format!("{what}: {record} stands as {state}"), async || {
-        let standings = world.ledger.standings().await.ok()?;
+        let standings = world.ledger.summaries().await.ok()?;
         standings.into_iter().find(|one| one.record.as_str() == record && one.state.as_str() == state)
     })
     .await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use nidbridge::domain::resolve::Label;
+use nidbridge::domain::resolve::AnswerKind;
 use nidbridge::domain::{
     AttemptKey, Cause, Dialect, Event, EventKind, NationalId, Reason, ReasonCode, RecordId, Registration,
     RegistrationNumber, State, TrackingId,
@@ -146,7 +146,7 @@ async fn an_id_beside_a_newer_rejection_is_for_an_operator_to_decide() {
         let late = reply(ledger, &first, 1, &issued(ledger, "1111111111")).await;
         assert_eq!(late, Resolution::Refused(Cause::OrphanId));
         let case = ledger.case(second.attempt.id).await.unwrap().unwrap();
-        assert_eq!(case.attempt.answer, Some(Label::Rejected));
+        assert_eq!(case.attempt.answer, Some(AnswerKind::Rejected));
     }
 }
 

@@ -2,7 +2,7 @@
 //! contradicts itself, OpenCRVS as it is, tokens that die at any moment, and processes that stop at any step.
 //!
 //! The model owns no rule: it runs [`next`](nidbridge::domain::next), [`decide`](nidbridge::domain::decide),
-//! [`hold`](nidbridge::domain::hold) and [`resolve`](nidbridge::domain::resolve()), which production runs. Time is
+//! [`hold`](nidbridge::domain::lease) and [`resolve`](nidbridge::domain::resolve()), which production runs. Time is
 //! only an order: the lease ends, the quarantine passes.
 
 mod confirmer;
@@ -22,7 +22,7 @@ use world::{Scope, Wrong};
 
 /// The ID system at its worst, the stages before the confirmer stopping anywhere.
 const ANSWERS: Scope = Scope {
-    policy: NegativePolicy::Hold,
+    policy: NegativePolicy::LeaseState,
     more_answers: 1,
     refusals: 0,
     restless: false,

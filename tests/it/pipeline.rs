@@ -57,7 +57,7 @@ pub async fn ends_as(world: &World, record: &str, status: Status) {
 /// Waits until the ledger says that the record's newest attempt stands so.
 pub async fn stands_as(world: &World, record: &str, state: &str) {
     eventually(SOON, &format!("{record} stands as {state}"), async || {
-        let standings = world.ledger.standings().await.ok()?;
+        let standings = world.ledger.summaries().await.ok()?;
         let ours = standings.into_iter().find(|one| one.record.as_str() == record)?;
         (ours.state.as_str() == state).then_some(())
     })

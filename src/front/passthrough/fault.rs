@@ -13,7 +13,7 @@ use crate::front::refusal::boom;
 
 /// Why there is no answer; the text is where the service was looked for.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum ProxyFault {
     #[error(
         "the country's configuration service ({0}) cannot be reached: start it, or correct COUNTRY_CONFIG_URL"
     )]
@@ -41,7 +41,7 @@ pub(super) enum Fault {
     Target,
 }
 
-impl Fault {
+impl ProxyFault {
     pub(super) fn outcome(&self) -> Outcome {
         match self {
             Self::Away(..) => Outcome::Away,
@@ -56,7 +56,7 @@ impl Fault {
     }
 }
 
-impl IntoResponse for Fault {
+impl IntoResponse for ProxyFault {
     fn into_response(self) -> Response {
         let status = match self {
             Self::Away(..) | Self::BrokeOff(..) => StatusCode::BAD_GATEWAY,

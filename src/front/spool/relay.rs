@@ -18,7 +18,7 @@ use super::index::Seen;
 use super::{Inner, Spool, lock};
 use crate::broker::{PublishError, Publisher};
 use crate::domain::Cause;
-use crate::front::handover::{self, Fault};
+use crate::front::handover::{self, HandoverFault};
 use crate::telemetry;
 
 /// A broker that is away is waited for in spans of this; each ends in a new look at the first file.
@@ -121,7 +121,7 @@ impl Spool {
                 self.remove(seen).await;
                 Step::Relayed
             }
-            Err(Fault::Broker(fault)) if handover::can_be_taken_later(&fault) => Step::Failed(fault),
+            Err(HandoverFault::Broker(fault)) if handover::can_be_taken_later(&fault) => Step::Failed(fault),
             Err(fault) => self.set_aside(seen, &fault.to_string()).await,
         }
     }

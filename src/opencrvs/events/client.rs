@@ -27,7 +27,7 @@ pub struct Acceptance {
 
 /// Where an action stands in OpenCRVS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum ActionState {
     /// It waits for its answer.
     Open,
     /// It is accepted, under this number if the document says which.
@@ -124,11 +124,11 @@ impl Actions {
         record: &RecordId,
         action: &ActionId,
         acceptance: &Acceptance,
-    ) -> Result<Standing, ActionFault> {
+    ) -> Result<ActionState, ActionFault> {
         let transaction = TransactionId::of(action).to_string();
         let input = Input::of(&transaction, record, action).accepting(acceptance);
         let event = self.mutate("event.actions.register.accept", token, input).await?;
-        Ok(standing(&event, action).unwrap_or(Standing::Accepted(None)))
+        Ok(standing(&event, action).unwrap_or(ActionState::Accepted(None)))
     }
 
     /// Rejects the registration. No reason can be sent with it; to [`Actions::explain`] it, the registrar has to stay
@@ -186,14 +186,14 @@ impl Actions {
         token: &SecretString,
         record: &RecordId,
         action: &ActionId,
-    ) -> Result<Standing, ActionFault> {
+    ) -> Result<ActionState, ActionFault> {
         let of_2 = serde_json::json!({ "eventId": record.as_str() });
         let event = match self.get(token, &of_2).await {
             // 1.9 takes the bare id.
             Err(ActionFault::Contract) => self.get(token, &Value::from(record.as_str())).await?,
             other => other?,
         };
-        Ok(standing(&event, action).unwrap_or(Standing::Open))
+        Ok(standing(&event, action).unwrap_or(ActionState::Open))
     }
 
     async fn mutate<T: Serialize>(
@@ -264,15 +264,15 @@ fn read(
 }
 
 /// Where an action stands, if the event holds an answer to it.
-fn standing(event: &Value, action: &ActionId) -> Option<Standing> {
+fn standing(event: &Value, action: &ActionId) -> Option<ActionState> {
     let text = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
     let actions = event.get("actions").and_then(Value::as_array)?;
     let answers = actions
         .iter()
         .filter(|one| one.get("originalActionId").and_then(Value::as_str) == Some(action.as_str()));
     answers.into_iter().find_map(|one| match one.get("status").and_then(Value::as_str)? {
-        "Accepted" => Some(Standing::Accepted(text(one, "registrationNumber"))),
-        "Rejected" => Some(Standing::Rejected),
+        "Accepted" => Some(ActionState::Accepted(text(one, "registrationNumber"))),
+        "Rejected" => Some(ActionState::Rejected),
         _ => None,
     })
 }

@@ -43,7 +43,7 @@ fn event(kind: &str, actions: &[Value]) -> Value {
     json!({ "id": "event-1", "type": kind, "trackingId": "PRZIB7", "actions": actions })
 }
 
-fn read_event(event: &Value) -> Result<Document, Refusal> {
+fn read_event(event: &Value) -> Result<Document, InvalidDocument> {
     read(event.to_string().as_bytes(), &pending())
 }
 
@@ -117,7 +117,7 @@ fn the_recorded_triggers_give_their_view() {
 #[test]
 fn what_waits_for_no_registration_is_refused() {
     let Some(notify) = fixture("trigger-birth-NOTIFY.json") else { return };
-    assert_eq!(read(&notify, &pending()).unwrap_err(), Refusal::NoPendingAction);
+    assert_eq!(read(&notify, &pending()).unwrap_err(), InvalidDocument::NoPendingAction);
     let answered = [
         action(PENDING, "Requested", "REGISTER", 1, json!({})),
         action("b", "Accepted", "REGISTER", 2, json!({ "originalActionId": PENDING })),
@@ -125,7 +125,7 @@ fn what_waits_for_no_registration_is_refused() {
     assert!(read_event(&event("birth", &answered)).is_ok(), "the token's own action always counts");
     let other = ActionId::parse("other").unwrap();
     let body = event("birth", &answered).to_string();
-    assert_eq!(read(body.as_bytes(), &other).unwrap_err(), Refusal::NoPendingAction);
+    assert_eq!(read(body.as_bytes(), &other).unwrap_err(), InvalidDocument::NoPendingAction);
 }
 
 #[test]
@@ -238,15 +238,18 @@ fn what_could_never_be_answered_is_refused_with_its_cause() {
         read_event(&event).unwrap_err()
     };
     assert!(read_event(&good).is_ok());
-    assert_eq!(without("id"), Refusal::NoId);
-    assert_eq!(without("type"), Refusal::NoType);
-    assert_eq!(without("trackingId"), Refusal::NoTrackingId);
-    assert_eq!(without("actions"), Refusal::NotADocument);
+    assert_eq!(without("id"), InvalidDocument::NoId);
+    assert_eq!(without("type"), InvalidDocument::NoType);
+    assert_eq!(without("trackingId"), InvalidDocument::NoTrackingId);
+    assert_eq!(without("actions"), InvalidDocument::NotADocument);
     let mut undated = good.clone();
     undated["actions"][0]["createdAt"] = json!("soon");
-    assert_eq!(read_event(&undated).unwrap_err(), Refusal::NoCreatedAt);
-    for (body, refusal) in [("", Refusal::Empty), ("{", Refusal::NotADocument), ("[]", Refusal::NotADocument)]
-    {
+    assert_eq!(read_event(&undated).unwrap_err(), InvalidDocument::NoCreatedAt);
+    for (body, refusal) in [
+        ("", InvalidDocument::Empty),
+        ("{", InvalidDocument::NotADocument),
+        ("[]", InvalidDocument::NotADocument),
+    ] {
         assert_eq!(read(body.as_bytes(), &pending()).unwrap_err(), refusal, "{body}");
     }
 }

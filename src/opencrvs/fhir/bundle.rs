@@ -13,7 +13,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Refusal, text};
+use super::{InvalidBundle, text};
 
 /// The resources that the view is made of. `TaskHistory` and its like are not among them.
 const NEEDED: [&str; 7] =
@@ -75,22 +75,24 @@ struct Resource {
 pub(super) struct Bundle(Vec<Resource>);
 
 impl Bundle {
-    pub(super) fn read(body: &[u8]) -> Result<Self, Refusal> {
-        let text = std::str::from_utf8(body).map_err(|_| Refusal::NotUtf8)?.trim();
+    pub(super) fn read(body: &[u8]) -> Result<Self, InvalidBundle> {
+        let text = std::str::from_utf8(body).map_err(|_| InvalidBundle::NotUtf8)?.trim();
         if text.is_empty() {
-            return Err(Refusal::Empty);
+            return Err(InvalidBundle::Empty);
         }
         let outer: Outer<'_> = match serde_json::from_str(text) {
             Ok(outer) if text.starts_with('{') => outer,
-            Ok(_) => return Err(Refusal::NotABundle),
+            Ok(_) => return Err(InvalidBundle::NotABundle),
             // JSON of another shape is told from what is not JSON at all.
-            Err(_) if serde_json::from_str::<IgnoredAny>(text).is_ok() => return Err(Refusal::NotABundle),
-            Err(_) => return Err(Refusal::NotJson),
+            Err(_) if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
+                return Err(InvalidBundle::NotABundle);
+            }
+            Err(_) => return Err(InvalidBundle::NotJson),
         };
         if outer.kind.is_none_or(|kind| kind.get() != "\"Bundle\"") {
-            return Err(Refusal::NotABundle);
+            return Err(InvalidBundle::NotABundle);
         }
-        Ok(Self(outer.entry.ok_or(Refusal::NotABundle)?.kept))
+        Ok(Self(outer.entry.ok_or(InvalidBundle::NotABundle)?.kept))
     }
 
     /// The first resource of exactly this type.

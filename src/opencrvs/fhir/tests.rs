@@ -43,7 +43,7 @@ fn bundle() -> Value {
     })
 }
 
-fn read_value(value: &Value) -> Result<Document, Refusal> {
+fn read_value(value: &Value) -> Result<Document, InvalidBundle> {
     read(value.to_string().as_bytes())
 }
 
@@ -80,26 +80,26 @@ fn what_no_answer_could_be_given_without_is_refused_by_name() {
         entries.retain(|entry| entry["resource"]["resourceType"] != kind);
         read_value(&bundle).unwrap_err()
     };
-    assert_eq!(without("Composition"), Refusal::NoComposition);
-    assert_eq!(without("Task"), Refusal::NoTask);
+    assert_eq!(without("Composition"), InvalidBundle::NoComposition);
+    assert_eq!(without("Task"), InvalidBundle::NoTask);
     for (body, refusal) in [
-        (&b""[..], Refusal::Empty),
-        (b" \n", Refusal::Empty),
-        (b"\xff\xfe", Refusal::NotUtf8),
-        (b"{", Refusal::NotJson),
-        (b"hello", Refusal::NotJson),
-        (b"[]", Refusal::NotABundle),
-        (b"{}", Refusal::NotABundle),
-        (b"7", Refusal::NotABundle),
-        (br#"{"resourceType":"Bundle"}"#, Refusal::NotABundle),
-        (br#"{"resourceType":"Bundle","entry":7}"#, Refusal::NotABundle),
-        (br#"{"resourceType":"Patient","entry":[]}"#, Refusal::NotABundle),
-        (br#"{"resourceType":"Bundle","entry":[]}"#, Refusal::NoComposition),
+        (&b""[..], InvalidBundle::Empty),
+        (b" \n", InvalidBundle::Empty),
+        (b"\xff\xfe", InvalidBundle::NotUtf8),
+        (b"{", InvalidBundle::NotJson),
+        (b"hello", InvalidBundle::NotJson),
+        (b"[]", InvalidBundle::NotABundle),
+        (b"{}", InvalidBundle::NotABundle),
+        (b"7", InvalidBundle::NotABundle),
+        (br#"{"resourceType":"Bundle"}"#, InvalidBundle::NotABundle),
+        (br#"{"resourceType":"Bundle","entry":7}"#, InvalidBundle::NotABundle),
+        (br#"{"resourceType":"Patient","entry":[]}"#, InvalidBundle::NotABundle),
+        (br#"{"resourceType":"Bundle","entry":[]}"#, InvalidBundle::NoComposition),
     ] {
         assert_eq!(read(body).unwrap_err(), refusal, "{}", String::from_utf8_lossy(body));
     }
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    assert!(matches!(read(deep.as_bytes()), Err(Refusal::NotJson | Refusal::NotABundle)));
+    assert!(matches!(read(deep.as_bytes()), Err(InvalidBundle::NotJson | InvalidBundle::NotABundle)));
     let inside = bundle().to_string().replacen("\"not an entry\"", &deep, 1);
     assert!(read(inside.as_bytes()).is_ok_and(|document| document.record.as_str() == "c-1"));
 }
@@ -198,7 +198,7 @@ proptest! {
 }
 
 /// A bundle after a change to the resource of that type (the first one).
-fn with(kind: &str, change: impl FnOnce(&mut Value)) -> Result<Document, Refusal> {
+fn with(kind: &str, change: impl FnOnce(&mut Value)) -> Result<Document, InvalidBundle> {
     let mut bundle = bundle();
     let entries = bundle["entry"].as_array_mut().unwrap();
     let entry = entries.iter_mut().find(|entry| entry["resource"]["resourceType"] == kind).unwrap();
@@ -238,7 +238,7 @@ fn an_attempt_without_a_time_of_its_own_has_that_of_its_last_update() {
     });
     assert_eq!(document.unwrap().mark, "2026-11-23T10:00:01.000Z");
     let never = with("Task", |task| task["lastModified"] = json!(1_700_000_000));
-    assert_eq!(never.unwrap_err(), Refusal::NoLastModified);
+    assert_eq!(never.unwrap_err(), InvalidBundle::NoLastModified);
 }
 
 #[test]

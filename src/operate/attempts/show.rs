@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::ShowArgs;
 use crate::config::Config;
-use crate::domain::resolve::{Known, Label};
+use crate::domain::resolve::{AnswerKind, Known};
 use crate::domain::{Cause, Reason, RecordId};
 use crate::ledger::{Case, Entry, Ledger};
 use crate::operate::output;
@@ -136,7 +136,7 @@ impl Attempt {
             submission: attempt.submission,
             state: attempt.state.as_str(),
             cause: attempt.cause.clone(),
-            answer: attempt.answer.map(Label::as_str),
+            answer: attempt.answer.map(AnswerKind::as_str),
             reason: attempt.reason.clone(),
             accepted_at: attempt.accepted_at,
             token_expires_at: attempt.token_expires_at,

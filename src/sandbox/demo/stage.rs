@@ -106,7 +106,7 @@ impl Stage {
 
     /// What was seen so far.
     pub(super) async fn accounts(&self, elapsed: Duration) -> anyhow::Result<Accounts> {
-        let standings = self.ledger.standings().await.context("the ledger")?;
+        let standings = self.ledger.summaries().await.context("the ledger")?;
         let told = |state| matches!(state, State::Parked | State::Expired);
         let parked: BTreeSet<String> =
             standings.into_iter().filter(|one| told(one.state)).map(|one| one.record.to_string()).collect();

@@ -27,7 +27,7 @@ async fn begun() -> (World, ChaosProxy) {
 /// Answered, but not yet told: the outcomes reach the confirmer while the ledger is away.
 async fn answered(world: &World, count: usize) {
     let answered = async || {
-        let standings = world.ledger.standings().await.ok()?;
+        let standings = world.ledger.summaries().await.ok()?;
         (standings.iter().filter(|one| one.state.as_str() == "answered").count() == count).then_some(())
     };
     eventually(SOON, "all are answered", answered).await;

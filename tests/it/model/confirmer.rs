@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use nidbridge::domain::hold::{Hold, Standing, may_finish, may_intend, may_write, quarantined};
-use nidbridge::domain::resolve::Label;
+use nidbridge::domain::lease::{IntentCheck, LeaseState, may_finish, may_intend, may_write, quarantined};
+use nidbridge::domain::resolve::AnswerKind;
 use nidbridge::domain::{
     Answer, Cause, Course, Event, NationalId, Reason, ReasonCode, RecordState, RegistrationNumber, Situation,
     State, decide,
@@ -157,7 +157,7 @@ fn read(
     world: &World,
     scope: &Scope,
     rules: Rules,
-    (c, attempt, answer): (u8, u8, Label),
+    (c, attempt, answer): (u8, u8, AnswerKind),
     push: &mut impl FnMut(Does, World),
 ) {
     let mut after = *world;
@@ -176,7 +176,7 @@ fn read(
             Turn::Ending { attempt, event: Event::Expire, cause: Some(Cause::TokenRefused) };
         return push(Does::FindsTheTokenDead, after);
     }
-    let answer = if answer == Label::Issued { &VALUES.issued } else { &VALUES.rejected };
+    let answer = if answer == AnswerKind::Issued { &VALUES.issued } else { &VALUES.rejected };
     let submitted = stamp(world.crvs.at);
     let registered = world.crvs.status == RecordState::Registered;
     let waits = world.crvs.status == RecordState::Waiting;
@@ -213,8 +213,8 @@ fn intend(world: &World, rules: Rules, c: u8, attempt: u8, push: &mut impl FnMut
     let now = Timestamp::UNIX_EPOCH + QUARANTINE;
     let fenced = rules.has(Rule::Lease) && rules.has(Rule::FenceAtIntent);
     let runs = rules.has(Rule::Lease) && rules.has(Rule::LeaseRunsAtIntent);
-    let standing = Standing {
-        hold: Hold {
+    let standing = IntentCheck {
+        hold: LeaseState {
             fence: if fenced { hold.fence } else { fence },
             until: if runs { hold.until } else { Timestamp::MAX },
         },

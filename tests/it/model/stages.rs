@@ -3,9 +3,9 @@
 //! A stage that may stop anywhere is a stage that does only the first part of its work and leaves its message where
 //! it is; what it would have published later it publishes when it handles the message again.
 
-use nidbridge::domain::hold::supersedes;
+use nidbridge::domain::lease::supersedes;
 use nidbridge::domain::resolve::{
-    Label, Owner, Parties, Party, Plan, ReplyKind, Then, Who, resolve, unasked,
+    AnswerKind, Owner, Parties, Party, Plan, ReplyKind, Then, Who, resolve, unasked,
 };
 use nidbridge::domain::{Cause, Event, EventKind, State};
 
@@ -122,7 +122,7 @@ fn send(world: &mut World, i: u8, stop: Stop, rules: Rules) -> bool {
     true
 }
 
-fn give(world: &mut World, i: u8, label: Label) {
+fn give(world: &mut World, i: u8, label: AnswerKind) {
     if shift(world, i, Event::Answer, None)
         && let Some(row) = world.book.rows[usize::from(i)].as_mut()
     {

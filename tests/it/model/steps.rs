@@ -1,7 +1,7 @@
 //! What can happen next, and what the surroundings do: core, the registrar, the ID system, time, an operator.
 
-use nidbridge::domain::hold::may_expire;
-use nidbridge::domain::resolve::Label;
+use nidbridge::domain::lease::may_expire;
+use nidbridge::domain::resolve::AnswerKind;
 use nidbridge::domain::{Cause, Event, RecordState, State, next};
 
 use super::confirmer::{self, QUARANTINE};
@@ -95,7 +95,7 @@ fn core_and_registrar(world: &World, scope: &Scope, out: &mut Next) {
             taken.crvs.status = RecordState::MovedOn;
             out.push((Step::OurAnswerToCoreIsLost(i), taken));
             let rejected =
-                world.book.rows[usize::from(i)].is_some_and(|row| row.answer == Some(Label::Rejected));
+                world.book.rows[usize::from(i)].is_some_and(|row| row.answer == Some(AnswerKind::Rejected));
             if scope.held && rejected {
                 out.push((Step::CoreIsToldTheRejection(i), taken));
             }
@@ -195,7 +195,7 @@ fn apply(world: &mut World, attempt: u8, scope: &Scope) {
         world.wrong = Some(Wrong::WrittenOverTheRegistrar);
     }
     world.crvs.status = RecordState::Registered;
-    let issued = world.book.rows[i].is_some_and(|row| row.answer == Some(Label::Issued));
+    let issued = world.book.rows[i].is_some_and(|row| row.answer == Some(AnswerKind::Issued));
     world.crvs.id = world.book.id.filter(|_| issued);
 }
 

@@ -3,8 +3,8 @@
 //! A queue is a set: what is in it may be handled now, later, or twice (a stage that stops before its ack leaves it
 //! there), in any order. Attempts are 0 and 1; submissions count from 1.
 
-use nidbridge::domain::hold::Hold;
-use nidbridge::domain::resolve::{Known, Label};
+use nidbridge::domain::lease::LeaseState;
+use nidbridge::domain::resolve::{AnswerKind, Known};
 use nidbridge::domain::{Cause, Event, NegativePolicy, RecordState, State};
 
 use super::explore::Timestamp;
@@ -60,7 +60,7 @@ pub struct OpenCrvs {
 pub struct Row {
     pub state: State,
     pub submission: u8,
-    pub answer: Option<Label>,
+    pub answer: Option<AnswerKind>,
     pub cause: Option<Cause>,
 }
 
@@ -100,9 +100,9 @@ impl Book {
     }
 
     /// The lease as the rules see it, the fence of confirmer `c` and the time.
-    pub fn hold(&self, c: usize) -> (Hold, i64) {
+    pub fn hold(&self, c: usize) -> (LeaseState, i64) {
         let until = if self.lease.live { Timestamp::MAX } else { Timestamp::UNIX_EPOCH };
-        (Hold { fence: 1, until }, i64::from(self.lease.last == Some(c as u8)))
+        (LeaseState { fence: 1, until }, i64::from(self.lease.last == Some(c as u8)))
     }
 }
 
@@ -152,7 +152,7 @@ pub enum Turn {
     Idle,
     Leased {
         attempt: u8,
-        answer: Label,
+        answer: AnswerKind,
     },
     Deciding {
         attempt: u8,
@@ -333,7 +333,7 @@ impl World {
             let Some(row) = row else { continue };
             let caused = matches!(row.state, State::Withdrawn | State::Held | State::Expired | State::Parked);
             // Of a rejection that was told, what the ID system gave for it is the cause.
-            let unreasoned = row.state == State::Rejected && row.answer != Some(Label::Rejected);
+            let unreasoned = row.state == State::Rejected && row.answer != Some(AnswerKind::Rejected);
             if (caused && row.cause.is_none()) || unreasoned {
                 return Some(Wrong::EndWithoutCause);
             }

@@ -126,12 +126,12 @@ async fn one_holder_at_a_time_and_the_next_when_its_time_is_up() {
     for open in &both().await {
         let ours = &open.ledger;
         let theirs = open.reopen_as("other").await;
-        assert!(ours.hold("x", TTL).await.unwrap() && ours.hold("x", TTL).await.unwrap());
-        assert!(!theirs.hold("x", TTL).await.unwrap() && theirs.hold("y", TTL).await.unwrap());
+        assert!(ours.elect("x", TTL).await.unwrap() && ours.elect("x", TTL).await.unwrap());
+        assert!(!theirs.elect("x", TTL).await.unwrap() && theirs.elect("y", TTL).await.unwrap());
         theirs.resign("x").await.unwrap();
-        assert!(!theirs.hold("x", TTL).await.unwrap(), "one that has it not gave it away");
+        assert!(!theirs.elect("x", TTL).await.unwrap(), "one that has it not gave it away");
         ours.resign("x").await.unwrap();
-        assert!(theirs.hold("x", Duration::ZERO).await.unwrap());
-        assert!(ours.hold("x", TTL).await.unwrap());
+        assert!(theirs.elect("x", Duration::ZERO).await.unwrap());
+        assert!(ours.elect("x", TTL).await.unwrap());
     }
 }

@@ -137,7 +137,7 @@ async fn whoever_goes_away_leaves_nothing_behind() {
     assert!(matches!(in_fhir.unwrap().wire, Wire::Broken(_)));
     assert!(matches!(in_events.unwrap().wire, Wire::Broken(_)));
     eventually(SOON, "both registrations are in the ledger", async || {
-        let standings = world.ledger.standings().await.ok()?;
+        let standings = world.ledger.summaries().await.ok()?;
         let has = |family: &Declaration| standings.iter().any(|one| one.record.as_str() == family.record);
         (has(&fhir) && has(&event)).then_some(())
     })

@@ -107,7 +107,7 @@ impl Ends {
 
 async fn all_ended(world: &World) {
     eventually(PATIENCE, "everything has ended", async || {
-        let standings = world.ledger.standings().await.ok()?;
+        let standings = world.ledger.summaries().await.ok()?;
         let open = standings.iter().filter(|one| one.state.is_open()).count();
         (open == 0 && !standings.is_empty()).then_some(())
     })

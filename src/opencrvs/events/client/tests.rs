@@ -124,8 +124,8 @@ fn an_acceptance_says_under_which_number() {
         ]});
         standing(&event, &action)
     };
-    assert_eq!(of("Accepted"), Some(Standing::Accepted(Some("2026B".to_owned()))));
-    assert_eq!(of("Rejected"), Some(Standing::Rejected));
+    assert_eq!(of("Accepted"), Some(ActionState::Accepted(Some("2026B".to_owned()))));
+    assert_eq!(of("Rejected"), Some(ActionState::Rejected));
     assert_eq!(of("Requested"), None);
 }
 

@@ -13,7 +13,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; it is not known then who has it.
-    pub async fn hold(&self, name: &str, ttl: Duration) -> Result<bool, LedgerError> {
+    pub async fn elect(&self, name: &str, ttl: Duration) -> Result<bool, LedgerError> {
         let held = sqlx::query(
             "INSERT INTO lease (name, owner, until) VALUES ($1, $2, (SELECT now_ms FROM clock) + $3) \
              ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until \

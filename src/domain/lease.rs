@@ -16,14 +16,14 @@ pub fn supersedes(stamp: Timestamp, newest: Option<Timestamp>) -> bool {
 
 /// The lease on a record as it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hold {
+pub struct LeaseState {
     /// Counts the leases of this record.
     pub fence: i64,
     /// When the last one ends or ended.
     pub until: Timestamp,
 }
 
-impl Hold {
+impl LeaseState {
     /// Whether the lease may be taken: nobody has it any more.
     pub fn may_lease(&self, now: Timestamp) -> bool {
         self.until <= now
@@ -36,11 +36,11 @@ impl Hold {
     }
 }
 
-/// What has to hold for a write intent.
+/// What has to lease for a write intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct IntentCheck {
     /// The lease as it stands.
-    pub hold: Hold,
+    pub lease: LeaseState,
     /// Whether the attempt is the record's newest.
     pub newest: bool,
     /// Where the attempt stands.
@@ -48,19 +48,16 @@ pub struct Standing {
 }
 
 /// Whether the owner of the lease with `fence` may commit the intent to write.
-pub fn may_intend(standing: &Standing, fence: i64, now: Timestamp) -> bool {
-    standing.hold.is_last(fence)
-        && standing.hold.until > now
-        && standing.newest
-        && standing.state == State::Answered
+pub fn may_intend(check: &IntentCheck, fence: i64, now: Timestamp) -> bool {
+    check.lease.is_last(fence) && check.lease.until > now && check.newest && check.state == State::Answered
 }
 
 /// Whether the owner of the lease with `fence` may record that its turn came to `event`.
 ///
 /// That OpenCRVS has registered the attempt stays true whoever has the lease. Everything else was concluded from
 /// what may be long out of date: another confirmer may be writing.
-pub fn may_finish(hold: &Hold, fence: i64, event: Event) -> bool {
-    event == Event::Confirm || hold.is_last(fence)
+pub fn may_finish(lease: &LeaseState, fence: i64, event: Event) -> bool {
+    event == Event::Confirm || lease.is_last(fence)
 }
 
 /// How long a write that was begun at `intended` may still arrive; `None`: no longer.
@@ -72,8 +69,13 @@ pub fn quarantined(intended: Option<Timestamp>, now: Timestamp, quarantine: Dura
 
 /// Whether an attempt whose token is dead may be ended by who has no lease: nobody has the record, and no write of it may
 /// still arrive.
-pub fn may_expire(hold: &Hold, intended: Option<Timestamp>, now: Timestamp, quarantine: Duration) -> bool {
-    hold.may_lease(now) && quarantined(intended, now, quarantine).is_none()
+pub fn may_expire(
+    lease: &LeaseState,
+    intended: Option<Timestamp>,
+    now: Timestamp,
+    quarantine: Duration,
+) -> bool {
+    lease.may_lease(now) && quarantined(intended, now, quarantine).is_none()
 }
 
 /// Whether a process that began to commit its intent `elapsed` ago may still write under its lease of `ttl`.
@@ -100,32 +102,36 @@ mod tests {
 
     #[test]
     fn an_intent_needs_the_lease_and_the_newest_attempt_with_an_answer() {
-        let fit = Standing { hold: Hold { fence: 3, until: at(10) }, newest: true, state: State::Answered };
+        let fit = IntentCheck {
+            lease: LeaseState { fence: 3, until: at(10) },
+            newest: true,
+            state: State::Answered,
+        };
         assert!(may_intend(&fit, 3, at(9)));
         assert!(!may_intend(&fit, 2, at(9)));
         assert!(!may_intend(&fit, 3, at(10)));
-        assert!(!may_intend(&Standing { newest: false, ..fit }, 3, at(9)));
+        assert!(!may_intend(&IntentCheck { newest: false, ..fit }, 3, at(9)));
         for state in State::ALL {
-            let fits = may_intend(&Standing { state, ..fit }, 3, at(9));
+            let fits = may_intend(&IntentCheck { state, ..fit }, 3, at(9));
             assert_eq!(fits, state == State::Answered, "{state:?}");
         }
     }
 
     #[test]
     fn a_lease_that_another_has_taken_over_tells_only_of_a_registration() {
-        let hold = Hold { fence: 3, until: at(10) };
-        assert!(may_finish(&hold, 3, Event::Park));
-        assert!(!may_finish(&hold, 2, Event::Park));
-        assert!(may_finish(&hold, 2, Event::Confirm));
+        let lease = LeaseState { fence: 3, until: at(10) };
+        assert!(may_finish(&lease, 3, Event::Park));
+        assert!(!may_finish(&lease, 2, Event::Park));
+        assert!(may_finish(&lease, 2, Event::Confirm));
     }
 
     #[test]
     fn who_has_no_lease_ends_nothing_that_somebody_has_or_that_may_still_be_written() {
-        let (hold, quarantine) = (Hold { fence: 3, until: at(10) }, Duration::from_secs(600));
-        assert!(may_expire(&hold, None, at(10), quarantine));
-        assert!(!may_expire(&hold, None, at(9), quarantine));
-        assert!(!may_expire(&hold, Some(at(0)), at(599), quarantine));
-        assert!(may_expire(&hold, Some(at(0)), at(600), quarantine));
+        let (lease, quarantine) = (LeaseState { fence: 3, until: at(10) }, Duration::from_secs(600));
+        assert!(may_expire(&lease, None, at(10), quarantine));
+        assert!(!may_expire(&lease, None, at(9), quarantine));
+        assert!(!may_expire(&lease, Some(at(0)), at(599), quarantine));
+        assert!(may_expire(&lease, Some(at(0)), at(600), quarantine));
     }
 
     #[test]
