@@ -5,7 +5,7 @@ mod moved;
 mod table;
 mod unsure;
 
-use nidbridge::ledger::Standing;
+use nidbridge::ledger::AttemptSummary;
 use nidbridge::sandbox::opencrvs::{Status, SubmitOptions};
 use nidbridge::sandbox::population::Declaration;
 
@@ -23,7 +23,7 @@ pub fn confirms(world: &World, record: &str) -> usize {
 }
 
 /// Waits until the record's newest attempt stands so, and says why.
-pub async fn standing(world: &World, record: &str, state: &str, what: &str) -> Standing {
+pub async fn standing(world: &World, record: &str, state: &str, what: &str) -> AttemptSummary {
     eventually(SOON, &format!("{what}: {record} stands as {state}"), async || {
         let standings = world.ledger.summaries().await.ok()?;
         standings.into_iter().find(|one| one.record.as_str() == record && one.state.as_str() == state)

@@ -22,7 +22,7 @@ use world::{Scope, Wrong};
 
 /// The ID system at its worst, the stages before the confirmer stopping anywhere.
 const ANSWERS: Scope = Scope {
-    policy: NegativePolicy::LeaseState,
+    policy: NegativePolicy::Hold,
     more_answers: 1,
     refusals: 0,
     restless: false,

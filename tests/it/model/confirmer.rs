@@ -214,7 +214,7 @@ fn intend(world: &World, rules: Rules, c: u8, attempt: u8, push: &mut impl FnMut
     let fenced = rules.has(Rule::Lease) && rules.has(Rule::FenceAtIntent);
     let runs = rules.has(Rule::Lease) && rules.has(Rule::LeaseRunsAtIntent);
     let standing = IntentCheck {
-        hold: LeaseState {
+        lease: LeaseState {
             fence: if fenced { hold.fence } else { fence },
             until: if runs { hold.until } else { Timestamp::MAX },
         },
