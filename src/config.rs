@@ -24,10 +24,10 @@ pub use fault::{Faults, SettingFault};
 pub use forms::{LogFormat, span};
 pub use reader::Shown;
 pub use reference::reference;
-use sections::SealConfig;
 pub use sections::{
     AdminConfig, AlertConfig, BreakerConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig,
-    NidConfig, NumberConfig, OpencrvsConfig, RetentionConfig, SweepConfig, TelemetryConfig, TokenConfig,
+    NidConfig, NumberConfig, OpencrvsConfig, RetentionConfig, SealConfig, SweepConfig, TelemetryConfig,
+    TokenConfig,
 };
 
 pub use waits::Waits;

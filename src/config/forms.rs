@@ -15,7 +15,7 @@ use crate::domain::{NegativePolicy, NumberTemplate};
 use crate::seal::Sealer;
 
 /// Any text that is not empty.
-pub struct Text;
+pub(super) struct Text;
 
 impl Form for Text {
     type Value = String;
@@ -27,7 +27,7 @@ impl Form for Text {
 }
 
 /// `true` or `false`.
-pub struct Switch;
+pub(super) struct Switch;
 
 impl Form for Switch {
     type Value = bool;
@@ -39,7 +39,7 @@ impl Form for Switch {
 }
 
 /// A whole number of at least one.
-pub struct Positive<T>(PhantomData<T>);
+pub(super) struct Positive<T>(PhantomData<T>);
 
 impl<T: FromStr + PartialOrd + From<u8>> Form for Positive<T> {
     type Value = T;
@@ -52,7 +52,7 @@ impl<T: FromStr + PartialOrd + From<u8>> Form for Positive<T> {
 }
 
 /// A share of a whole, of which something is left.
-pub struct Percent;
+pub(super) struct Percent;
 
 impl Form for Percent {
     type Value = u8;
@@ -67,7 +67,7 @@ impl Form for Percent {
 }
 
 /// An address and a port.
-pub struct Listen;
+pub(super) struct Listen;
 
 impl Form for Listen {
     type Value = SocketAddr;
@@ -79,7 +79,7 @@ impl Form for Listen {
 }
 
 /// A duration.
-pub struct Span;
+pub(super) struct Span;
 
 impl Form for Span {
     type Value = Duration;
@@ -115,7 +115,7 @@ pub fn span(text: &str) -> Result<Duration, String> {
 }
 
 /// A rising list of durations.
-pub struct Steps;
+pub(super) struct Steps;
 
 impl Form for Steps {
     type Value = Vec<Duration>;
@@ -133,7 +133,7 @@ impl Form for Steps {
 }
 
 /// A number of bytes.
-pub struct Size;
+pub(super) struct Size;
 
 impl Form for Size {
     type Value = usize;
@@ -159,7 +159,7 @@ impl Form for Size {
 }
 
 /// The address of a service.
-pub struct HttpUrl;
+pub(super) struct HttpUrl;
 
 impl Form for HttpUrl {
     type Value = Url;
@@ -179,7 +179,7 @@ impl Form for HttpUrl {
 }
 
 /// An address that may itself be a secret: only its host is ever shown.
-pub struct WebhookUrl;
+pub(super) struct WebhookUrl;
 
 impl Form for WebhookUrl {
     type Value = SecretString;
@@ -203,7 +203,7 @@ impl Form for WebhookUrl {
 }
 
 /// A text that is never shown.
-pub struct SecretText;
+pub(super) struct SecretText;
 
 impl Form for SecretText {
     type Value = SecretString;
@@ -216,7 +216,7 @@ impl Form for SecretText {
 }
 
 /// Where a broker is, with the credentials and the vhost.
-pub struct AmqpUrl;
+pub(super) struct AmqpUrl;
 
 impl Form for AmqpUrl {
     type Value = SecretString;
@@ -241,7 +241,7 @@ impl Form for AmqpUrl {
 }
 
 /// Where the ledger is.
-pub struct LedgerUrl;
+pub(super) struct LedgerUrl;
 
 impl Form for LedgerUrl {
     type Value = SecretString;
@@ -276,7 +276,7 @@ fn masked(text: &str) -> String {
 }
 
 /// The keys that seal.
-pub struct Keys;
+pub(super) struct Keys;
 
 impl Form for Keys {
     type Value = SecretString;
@@ -293,7 +293,7 @@ impl Form for Keys {
 }
 
 /// A file or directory.
-pub struct Path;
+pub(super) struct Path;
 
 impl Form for Path {
     type Value = PathBuf;
@@ -305,7 +305,7 @@ impl Form for Path {
 }
 
 /// Something that may be left out.
-pub struct Optional<F>(PhantomData<F>);
+pub(super) struct Optional<F>(PhantomData<F>);
 
 impl<F: Form> Form for Optional<F> {
     type Value = Option<F::Value>;
@@ -322,7 +322,7 @@ impl<F: Form> Form for Optional<F> {
 }
 
 /// The template of registration numbers.
-pub struct Template;
+pub(super) struct Template;
 
 impl Form for Template {
     type Value = NumberTemplate;
@@ -334,7 +334,7 @@ impl Form for Template {
 }
 
 /// What to do with a negative answer.
-pub struct Negative;
+pub(super) struct Negative;
 
 impl Form for Negative {
     type Value = NegativePolicy;
@@ -359,7 +359,7 @@ pub enum LogFormat {
 }
 
 /// The name of a [`LogFormat`].
-pub struct LogFormatName;
+pub(super) struct LogFormatName;
 
 impl Form for LogFormatName {
     type Value = LogFormat;
@@ -375,7 +375,7 @@ impl Form for LogFormatName {
 }
 
 /// What is logged.
-pub struct LogFilter;
+pub(super) struct LogFilter;
 
 impl Form for LogFilter {
     type Value = String;

@@ -22,7 +22,7 @@ pub struct Shown {
 }
 
 /// Reads settings and gathers what is wrong with them.
-pub struct Reader<'a> {
+pub(super) struct Reader<'a> {
     environment: &'a BTreeMap<String, String>,
     file: &'a BTreeMap<String, String>,
     faults: Vec<SettingFault>,

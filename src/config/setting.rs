@@ -2,7 +2,7 @@
 
 /// One line of the table of settings.
 #[derive(Debug, Clone, Copy)]
-pub struct Setting {
+pub(super) struct Setting {
     /// The dotted key in the TOML file.
     pub key: &'static str,
     /// The names in the environment; the first is the one that is documented, the others are older spellings.
@@ -21,13 +21,13 @@ pub struct Setting {
 
 impl Setting {
     /// The name in the environment.
-    pub fn variable(&self) -> &'static str {
+    pub(super) fn variable(&self) -> &'static str {
         self.env.first().copied().unwrap_or(self.key)
     }
 }
 
 /// How the text of a setting is read and shown.
-pub trait Form {
+pub(super) trait Form {
     /// What it becomes.
     type Value;
     /// What a value looks like, for messages: "a duration such as 5s".

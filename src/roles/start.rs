@@ -36,7 +36,7 @@ pub struct Process {
 ///
 /// # Errors
 /// What `body` fails with, or what stands in the way of starting.
-pub async fn role<F, Work>(
+pub(crate) async fn role<F, Work>(
     (name, part): (&'static str, Part),
     file: Option<PathBuf>,
     body: F,
@@ -63,7 +63,7 @@ where
 ///
 /// # Errors
 /// As [`role`].
-pub async fn tool<F, Work>(name: &'static str, file: Option<PathBuf>, body: F) -> Result<(), Failure>
+pub(crate) async fn tool<F, Work>(name: &'static str, file: Option<PathBuf>, body: F) -> Result<(), Failure>
 where
     F: FnOnce(Arc<Config>, CancellationToken) -> Work,
     Work: Future<Output = Result<(), Failure>>,
@@ -75,7 +75,11 @@ where
 ///
 /// # Errors
 /// As [`role`].
-pub async fn operation<F, Work>(name: &'static str, file: Option<PathBuf>, body: F) -> Result<(), Failure>
+pub(crate) async fn operation<F, Work>(
+    name: &'static str,
+    file: Option<PathBuf>,
+    body: F,
+) -> Result<(), Failure>
 where
     F: FnOnce(Arc<Config>, CancellationToken) -> Work,
     Work: Future<Output = Result<(), Failure>>,

@@ -6,6 +6,7 @@
 //!
 //! `cargo bench --bench passthrough -- --help`
 
+#![allow(unreachable_pub, reason = "nothing outside of this program sees its items")]
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -3,6 +3,7 @@
 //! `deploy/chaos` builds and runs it. It has no harness of tests, and without `--registrations` it does nothing, so that
 //! `cargo test` passes it by.
 
+#![allow(unreachable_pub, reason = "nothing outside of this program sees its items")]
 #![expect(
     clippy::expect_used,
     clippy::panic,

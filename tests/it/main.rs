@@ -3,6 +3,7 @@
 //! One binary: a shared private node is started by the first test that wants it and ends with the process. Each
 //! test has vhosts and a database of its own.
 
+#![allow(unreachable_pub, reason = "nothing outside of this program sees its items")]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -14,7 +14,7 @@ use crate::sandbox::opencrvs::{Book, EventsTally, Record, Status, Tally, Wire};
 
 /// The accounts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Accounts {
+pub(super) struct Accounts {
     /// Records that were submitted.
     pub registrations: u64,
     /// Submissions.
@@ -143,7 +143,7 @@ impl Accounts {
     }
 
     /// Whether the promise was kept.
-    pub fn hold_up(&self) -> bool {
+    pub(super) fn hold_up(&self) -> bool {
         let ended =
             self.confirmed + self.rejected + self.held + self.superseded + self.withdrawn + self.parked;
         self.lost == 0
