@@ -147,7 +147,7 @@ impl Confirmer {
         let left =
             case.attempt.earliest_write(self.rules.confirm_after).saturating_sub(age.unwrap_or_default());
         Ok((!left.is_zero())
-            .then_some(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::TooEarly }))
+            .then_some(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::TooEarly.into() }))
     }
 
     async fn turn(&self, lease: Lease, case: Case, tries: u32) -> Result<Settlement, StageFault> {
@@ -158,7 +158,7 @@ impl Confirmer {
         if case.record.dialect == Dialect::Fhir
             && let Some(left) = self.quarantined(&case).await?
         {
-            return Ok(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::Quarantined });
+            return Ok(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::Quarantined.into() });
         }
         if case.attempt.token_expires_at <= Timestamp::now() {
             return self.expired(lease).await;
@@ -305,7 +305,7 @@ impl Confirmer {
         match fault.class() {
             FaultClass::Permanent => self.end((lease, case), Event::Park, Some(fault.cause())).await,
             FaultClass::Throttled(after) => {
-                Ok(Settlement::Delay { step: Delay::AtLeast(after), cause: fault.cause() })
+                Ok(Settlement::Delay { step: Delay::AtLeast(after), cause: fault.cause().into() })
             }
             FaultClass::Transient | FaultClass::Ambiguous => Ok(delay(fault.cause())),
         }

@@ -6,7 +6,6 @@
 mod alert;
 mod answer;
 mod attempt;
-mod breaker;
 mod decide;
 mod decide_action;
 mod ids;
@@ -21,7 +20,6 @@ mod view;
 pub use alert::alert;
 pub use answer::{Answer, IdKind, Reason, ReasonCode};
 pub use attempt::{Cause, Conflict, Event, State, next};
-pub use breaker::{BreakerRules, Position, Sign};
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide};
 pub use decide_action::{ActionCourse, IdField, decide_action, overtaken};
 pub use ids::{

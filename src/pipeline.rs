@@ -5,6 +5,7 @@
 
 mod message;
 mod next_hop;
+mod observe;
 pub(crate) mod stage;
 
 pub use message::{AnswerMessage, MESSAGE_VERSION, OutcomeMessage, RegistrationMessage, RequestMessage};

@@ -5,6 +5,8 @@
 //!
 //! Invariant: while a breaker is open nothing is asked but its probe, and never more than one of these at a time.
 
+mod state;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -15,8 +17,10 @@ use futures_util::future::select_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{BreakerRules, Position, Sign};
-use crate::telemetry::Metrics;
+use state::BreakerEvent;
+pub use state::{BreakerRules, BreakerState};
+
+use super::observer::Observer;
 
 /// A probe that is not answered by then has failed; a connection that died in silence answers never.
 const PROBING: Duration = Duration::from_secs(30);
@@ -28,10 +32,10 @@ pub struct Breaker(Arc<Inner>);
 struct Inner {
     dependency: &'static str,
     rules: BreakerRules,
-    position: watch::Sender<Position>,
+    position: watch::Sender<BreakerState>,
     /// Whether somebody probes for it already.
     kept: AtomicBool,
-    metrics: Arc<Metrics>,
+    observer: Arc<dyn Observer>,
 }
 
 impl fmt::Debug for Breaker {
@@ -43,9 +47,13 @@ impl fmt::Debug for Breaker {
 
 impl Breaker {
     /// A closed one.
-    pub fn new(dependency: &'static str, rules: BreakerRules, metrics: Arc<Metrics>) -> Self {
-        let (position, kept) = (watch::Sender::new(Position::CLOSED), AtomicBool::new(false));
-        Self(Arc::new(Inner { dependency, rules, position, kept, metrics }))
+    pub fn new(
+        dependency: &'static str,
+        rules: BreakerRules,
+        observer: Arc<impl Observer + 'static>,
+    ) -> Self {
+        let (position, kept) = (watch::Sender::new(BreakerState::CLOSED), AtomicBool::new(false));
+        Self(Arc::new(Inner { dependency, rules, position, kept, observer }))
     }
 
     /// What it is the breaker of.
@@ -55,22 +63,22 @@ impl Breaker {
 
     /// It did what it was asked, or refused that one thing for good.
     pub fn worked(&self) {
-        self.tell(Sign::Worked);
+        self.tell(BreakerEvent::Succeeded);
     }
 
     /// It could not be reached, or failed.
     pub fn failed(&self) {
-        self.tell(Sign::Failed);
+        self.tell(BreakerEvent::Failed);
     }
 
     /// It asks to be left alone for so long.
     pub fn throttled(&self, after: Duration) {
-        self.tell(Sign::Throttled(after));
+        self.tell(BreakerEvent::Throttled(after));
     }
 
     /// Whether it is left alone.
     pub fn is_open(&self) -> bool {
-        matches!(*self.0.position.borrow(), Position::Open { .. })
+        matches!(*self.0.position.borrow(), BreakerState::Open { .. })
     }
 
     /// Probes whenever a pause is over, until `stop`; returns at once where another role of the process does.
@@ -82,13 +90,13 @@ impl Breaker {
         if self.0.kept.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.0.metrics.breaker(self.0.dependency, *self.0.position.borrow());
+        self.0.observer.breaker(self.0.dependency, *self.0.position.borrow());
         let mut position = self.0.position.subscribe();
         let probing = async {
             while let Some(until) = opened(&mut position).await {
                 tokio::time::sleep_until(until.into()).await;
                 let answered = matches!(tokio::time::timeout(PROBING, probe()).await, Ok(true));
-                self.tell(if answered { Sign::ProbeWorked } else { Sign::ProbeFailed });
+                self.tell(if answered { BreakerEvent::ProbeSucceeded } else { BreakerEvent::ProbeFailed });
             }
         };
         tokio::select! {
@@ -97,7 +105,7 @@ impl Breaker {
         }
     }
 
-    fn tell(&self, sign: Sign) {
+    fn tell(&self, sign: BreakerEvent) {
         let inner = &*self.0;
         inner.position.send_if_modified(|position| {
             let before = *position;
@@ -110,24 +118,26 @@ impl Breaker {
         });
     }
 
-    fn moved(&self, position: Position) {
+    fn moved(&self, position: BreakerState) {
         let dependency = self.0.dependency;
-        self.0.metrics.breaker(dependency, position);
+        self.0.observer.breaker(dependency, position);
         match position {
-            Position::Open { pause, .. } => {
+            BreakerState::Open { pause, .. } => {
                 tracing::warn!(dependency, ?pause, "is out of order: its consumers pause");
             }
-            Position::HalfOpen { .. } => tracing::info!(dependency, "answers again: one message tries it"),
-            Position::Closed { .. } => tracing::info!(dependency, "works again: its consumers go on"),
+            BreakerState::HalfOpen { .. } => {
+                tracing::info!(dependency, "answers again: one message tries it")
+            }
+            BreakerState::Closed { .. } => tracing::info!(dependency, "works again: its consumers go on"),
         }
     }
 }
 
 /// Waits until it is open; says until when.
-async fn opened(position: &mut watch::Receiver<Position>) -> Option<Instant> {
-    match *position.wait_for(|now| matches!(now, Position::Open { .. })).await.ok()? {
-        Position::Open { until, .. } => Some(until),
-        Position::Closed { .. } | Position::HalfOpen { .. } => None,
+async fn opened(position: &mut watch::Receiver<BreakerState>) -> Option<Instant> {
+    match *position.wait_for(|now| matches!(now, BreakerState::Open { .. })).await.ok()? {
+        BreakerState::Open { until, .. } => Some(until),
+        BreakerState::Closed { .. } | BreakerState::HalfOpen { .. } => None,
     }
 }
 
@@ -143,7 +153,7 @@ pub(super) enum Width {
 }
 
 /// The breakers of one consumer, watched.
-pub(super) struct Gates(Vec<watch::Receiver<Position>>);
+pub(super) struct Gates(Vec<watch::Receiver<BreakerState>>);
 
 impl Gates {
     pub(super) fn of(breakers: &[Breaker]) -> Self {
@@ -153,9 +163,9 @@ impl Gates {
     /// What the worst of them allows.
     pub(super) fn width(&self) -> Width {
         let widths = self.0.iter().map(|position| match *position.borrow() {
-            Position::Open { .. } => Width::Shut,
-            Position::HalfOpen { .. } => Width::Trial,
-            Position::Closed { .. } => Width::Full,
+            BreakerState::Open { .. } => Width::Shut,
+            BreakerState::HalfOpen { .. } => Width::Trial,
+            BreakerState::Closed { .. } => Width::Full,
         });
         widths.fold(Width::Full, |least, width| match (least, width) {
             (Width::Shut, _) | (_, Width::Shut) => Width::Shut,
@@ -182,10 +192,11 @@ impl Gates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::Unobserved;
 
     fn breaker(dependency: &'static str) -> Breaker {
         let pause = Duration::from_millis(1);
-        Breaker::new(dependency, BreakerRules { failures: 2, pause, pause_max: pause }, Arc::default())
+        Breaker::new(dependency, BreakerRules { failures: 2, pause, pause_max: pause }, Arc::new(Unobserved))
     }
 
     #[tokio::test]

@@ -87,7 +87,7 @@ pub async fn consume<H: Handler>(
         queue: queue.clone(),
         handling: settings.handling,
         patience: settings.patience,
-        metrics: link.metrics(),
+        observer: link.observer(),
         held: AtomicUsize::new(0),
     };
     let gates = Gates::of(&settings.breakers);

@@ -16,10 +16,10 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{LineSettings, OnConnect, Phase, Wire, supervise, within};
 use super::error::BrokerError;
+use super::observer::Observer;
 use super::pool::Pool;
 use super::publisher::Publisher;
 use super::topology::{Difference, Topology};
-use crate::telemetry::Metrics;
 
 /// How to reach the broker, and how patiently.
 #[derive(Debug, Clone)]
@@ -93,7 +93,7 @@ struct Inner {
     publisher: Publisher,
     consuming: watch::Receiver<Phase>,
     state: watch::Receiver<LinkState>,
-    metrics: Arc<Metrics>,
+    observer: Arc<dyn Observer>,
     tasks: TaskTracker,
     stop: CancellationToken,
     _stops_with_us: DropGuard,
@@ -101,7 +101,8 @@ struct Inner {
 
 impl Link {
     /// Starts the tasks that connect, and returns at once. The vhost is that of the URL.
-    pub fn open(settings: &LinkSettings, topology: Topology, metrics: Arc<Metrics>) -> Self {
+    pub fn open(settings: &LinkSettings, topology: Topology, observer: Arc<impl Observer + 'static>) -> Self {
+        let observer: Arc<dyn Observer> = observer;
         install_crypto();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let prepare =
@@ -109,16 +110,16 @@ impl Link {
         let publishing = line(settings, "publish", prepare, &stop, &tasks);
         let consuming = line(settings, "consume", OnConnect::Nothing, &stop, &tasks);
         let (told, state) = watch::channel(LinkState::Away("connecting".to_owned()));
-        let tells = Tells { name: settings.name, told, metrics: Arc::clone(&metrics), lost: false };
+        let tells = Tells { name: settings.name, told, observer: Arc::clone(&observer), lost: false };
         tasks.spawn(tells.run(publishing.clone(), consuming.clone(), stop.clone()));
-        let publisher = Publisher::new(Pool::new(publishing, settings), Arc::clone(&metrics));
+        let publisher = Publisher::new(Pool::new(publishing, settings), Arc::clone(&observer));
         let guard = stop.clone().drop_guard();
         Self {
             inner: Arc::new(Inner {
                 publisher,
                 consuming,
                 state,
-                metrics,
+                observer,
                 tasks,
                 stop,
                 _stops_with_us: guard,
@@ -166,8 +167,8 @@ impl Link {
         within(async { topology.check(&self.wire()?.connection).await }).await
     }
 
-    pub(super) fn metrics(&self) -> Arc<Metrics> {
-        Arc::clone(&self.inner.metrics)
+    pub(super) fn observer(&self) -> Arc<dyn Observer> {
+        Arc::clone(&self.inner.observer)
     }
 
     /// Waits until the connection that consumes is another one, or none.
@@ -208,7 +209,7 @@ fn line(
 struct Tells {
     name: &'static str,
     told: watch::Sender<LinkState>,
-    metrics: Arc<Metrics>,
+    observer: Arc<dyn Observer>,
     /// It was there and is not.
     lost: bool,
 }
@@ -236,10 +237,10 @@ impl Tells {
     }
 
     fn tell(&mut self, state: LinkState) {
-        self.metrics.broker_connected(self.name, state.is_connected());
+        self.observer.connected(self.name, state.is_connected());
         let (was, is) = (is_there(&self.told.borrow()), is_there(&state));
         if self.lost && is {
-            self.metrics.reconnected(self.name);
+            self.observer.reconnected(self.name);
         }
         self.lost = !is && (was || self.lost);
         self.told.send_if_modified(|known| {
@@ -276,25 +277,44 @@ pub(super) fn install_crypto() {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+
+    #[derive(Default)]
+    struct Seen {
+        connected: Mutex<Vec<bool>>,
+        reconnects: Mutex<u32>,
+    }
+
+    impl Observer for Seen {
+        fn connected(&self, _: &'static str, connected: bool) {
+            self.connected.lock().unwrap().push(connected);
+        }
+
+        fn reconnected(&self, link: &'static str) {
+            assert_eq!(link, "story");
+            *self.reconnects.lock().unwrap() += 1;
+        }
+    }
 
     #[test]
     fn a_link_comes_back_once_for_each_time_that_it_was_lost() {
-        let metrics = Arc::new(Metrics::new());
+        let seen = Arc::new(Seen::default());
         let (told, _state) = watch::channel(LinkState::Away("connecting".to_owned()));
-        let mut tells = Tells { name: "bridge", told, metrics: Arc::clone(&metrics), lost: false };
+        let observer: Arc<dyn Observer> = Arc::<Seen>::clone(&seen);
+        let mut tells = Tells { name: "story", told, observer, lost: false };
         let away = || LinkState::Away("lost".to_owned());
         let states =
             [away(), LinkState::Connected, LinkState::Blocked("disk".to_owned()), LinkState::Connected];
         for state in states {
             tells.tell(state);
         }
-        assert!(!metrics.encode().contains("nidbridge_broker_reconnects_total{"));
+        assert_eq!(*seen.reconnects.lock().unwrap(), 0, "it was never lost");
         for state in [away(), away(), LinkState::Connected, away(), LinkState::Connected] {
             tells.tell(state);
         }
-        let text = metrics.encode();
-        assert!(text.contains("nidbridge_broker_reconnects_total{link=\"bridge\"} 2"), "{text}");
-        assert!(text.contains("nidbridge_broker_connected{link=\"bridge\"} 1"), "{text}");
+        assert_eq!(*seen.reconnects.lock().unwrap(), 2);
+        assert_eq!(seen.connected.lock().unwrap().last(), Some(&true));
     }
 }

@@ -12,19 +12,19 @@ use tracing::Instrument as _;
 use super::connection::Phase;
 use super::error::PublishError;
 use super::message::{Letter, Outgoing, Target};
+use super::observer::Observer;
 use super::pool::Pool;
-use crate::telemetry::{self, Metrics};
 
 /// Publishes on the link that it came from.
 #[derive(Clone)]
 pub struct Publisher {
     pool: Arc<Pool>,
-    metrics: Arc<Metrics>,
+    observer: Arc<dyn Observer>,
 }
 
 impl Publisher {
-    pub(super) fn new(pool: Arc<Pool>, metrics: Arc<Metrics>) -> Self {
-        Self { pool, metrics }
+    pub(super) fn new(pool: Arc<Pool>, observer: Arc<dyn Observer>) -> Self {
+        Self { pool, observer }
     }
 
     /// Publishes a message, persistent and mandatory, and waits for the broker's confirm.
@@ -51,13 +51,13 @@ impl Publisher {
             messaging.rabbitmq.destination.routing_key = to.routing_key,
             messaging.message.id = letter.id.as_deref().unwrap_or_default(),
         );
-        letter.headers.extend(telemetry::inject(&span));
-        let (pool, metrics) = (Arc::clone(&self.pool), Arc::clone(&self.metrics));
+        letter.headers.extend(self.observer.inject(&span));
+        let (pool, observer) = (Arc::clone(&self.pool), Arc::clone(&self.observer));
         let publish = async move {
             let begun = Instant::now();
             let outcome = pool.publish(&to, &letter).await;
             let label = outcome.as_ref().map_or_else(PublishError::outcome, |()| "confirmed");
-            metrics.published(&to.exchange, label, begun.elapsed().as_secs_f64());
+            observer.published(&to.exchange, label, begun.elapsed());
             outcome
         };
         let task = tokio::spawn(publish.instrument(span));

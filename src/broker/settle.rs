@@ -12,7 +12,24 @@ use super::delivery::Incoming;
 use super::message::{Letter, Target};
 use super::names;
 use super::queue::{Delay, WorkQueue};
-use crate::domain::Cause;
+
+/// Why a message was delayed or parked: one of a bounded set of labels, for the `x-cause` header and for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cause(&'static str);
+
+impl Cause {
+    /// The handler panicked or did not finish in time.
+    pub const INTERNAL: Self = Self::new("internal");
+
+    /// A label in lower case: letters, digits and `_`.
+    pub const fn new(label: &'static str) -> Self {
+        Self(label)
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
 
 /// What a stage wants done with the message it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,8 +185,8 @@ mod tests {
 
     #[test]
     fn each_settlement_goes_to_its_place() {
-        let delay = |step| Settlement::Delay { step, cause: Cause::LedgerUnavailable };
-        let park = Settlement::Park { cause: Cause::Malformed, body: None };
+        let delay = |step| Settlement::Delay { step, cause: Cause::new("away") };
+        let park = Settlement::Park { cause: Cause::new("malformed"), body: None };
         for (attempt, settlement, place, attempts) in [
             (0, delay(Delay::Next), "/q.wait.5s", "1"),
             (7, delay(Delay::Next), "/q.wait.30s", "8"),
@@ -186,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_follows_says_where_it_came_from_and_asks_the_broker_for_nothing() {
-        let (_, letter) = settle(0, Settlement::Park { cause: Cause::Malformed, body: None }).unwrap();
+        let (_, letter) = settle(0, Settlement::Park { cause: Cause::new("malformed"), body: None }).unwrap();
         for (name, value) in [
             (names::CAUSE, "malformed"),
             (names::ORIGINAL_EXCHANGE, "e"),
@@ -205,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_parked_body_can_be_replaced_by_a_sealed_one() {
-        let park = Settlement::Park { cause: Cause::Malformed, body: Some(b"sealed".to_vec()) };
+        let park = Settlement::Park { cause: Cause::new("malformed"), body: Some(b"sealed".to_vec()) };
         assert_eq!(&settle(0, park).unwrap().1.body[..], b"sealed");
     }
 }

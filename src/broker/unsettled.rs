@@ -21,11 +21,10 @@ use super::connection::spell;
 use super::delivery::{Handler, Incoming};
 use super::error::PublishError;
 use super::message::{Letter, Target};
+use super::observer::Observer;
 use super::publisher::Publisher;
 use super::queue::{Delay, WorkQueue};
-use super::settle::{Settlement, follow_up};
-use crate::domain::Cause;
-use crate::telemetry::{self, Metrics};
+use super::settle::{Cause, Settlement, follow_up};
 
 /// The longest pause between two tries to publish a follow-up.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -37,7 +36,7 @@ pub(super) struct Stage<H> {
     pub(super) queue: WorkQueue,
     pub(super) handling: Duration,
     pub(super) patience: Duration,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) observer: Arc<dyn Observer>,
     pub(super) held: AtomicUsize,
 }
 
@@ -63,10 +62,10 @@ pub(super) async fn process<H: Handler>(
     async {
         let begun = Instant::now();
         let settlement = handle(stage, message.clone()).await;
-        count::<H>(&stage.metrics, &settlement, begun.elapsed());
+        count::<H>(&*stage.observer, &settlement, begun.elapsed());
         if let Err(cause) = settle(stage, &delivery, session, message, settlement).await {
             tracing::error!(stage = H::NAME, cause = spell(&cause), "not settled: the message goes back");
-            stage.metrics.unsettled(H::NAME);
+            stage.observer.unsettled(H::NAME);
             session.stuck.cancel();
         }
     }
@@ -80,7 +79,7 @@ struct Held<'a, H: Handler>(&'a Stage<H>);
 impl<'a, H: Handler> Held<'a, H> {
     fn new(stage: &'a Stage<H>) -> Self {
         let before = stage.held.fetch_add(1, Ordering::Relaxed);
-        stage.metrics.in_flight(H::NAME, before.saturating_add(1));
+        stage.observer.in_flight(H::NAME, before.saturating_add(1));
         Self(stage)
     }
 }
@@ -88,7 +87,7 @@ impl<'a, H: Handler> Held<'a, H> {
 impl<H: Handler> Drop for Held<'_, H> {
     fn drop(&mut self) {
         let before = self.0.held.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.in_flight(H::NAME, before.saturating_sub(1));
+        self.0.observer.in_flight(H::NAME, before.saturating_sub(1));
     }
 }
 
@@ -103,7 +102,7 @@ fn span<H: Handler>(stage: &Stage<H>, message: &Incoming) -> Span {
         stage = H::NAME,
         attempt = message.attempt,
     );
-    telemetry::set_parent(&span, &message.headers);
+    stage.observer.set_parent(&span, &message.headers);
     span
 }
 
@@ -115,7 +114,7 @@ async fn handle<H: Handler>(stage: &Stage<H>, message: Incoming) -> Settlement {
         Err(_) => "did not end within BROKER_HANDLING",
     };
     tracing::error!(stage = H::NAME, "the handler {what}: the message is tried again later");
-    Settlement::Delay { step: Delay::Next, cause: Cause::Internal }
+    Settlement::Delay { step: Delay::Next, cause: Cause::INTERNAL }
 }
 
 async fn settle<H: Handler>(
@@ -130,7 +129,7 @@ async fn settle<H: Handler>(
         publish(stage, delivery, to, letter).await?;
     }
     if !acknowledge(H::NAME, delivery, session).await {
-        stage.metrics.unsettled(H::NAME);
+        stage.observer.unsettled(H::NAME);
     }
     Ok(())
 }
@@ -183,11 +182,11 @@ fn log<H: Handler>(message: &Incoming, settlement: &Settlement) {
     tracing::info!(stage = H::NAME, id, outcome, attempt, cause, "settled");
 }
 
-fn count<H: Handler>(metrics: &Metrics, settlement: &Settlement, took: Duration) {
-    metrics.stage_processed(H::NAME, settlement.outcome(), took.as_secs_f64());
+fn count<H: Handler>(observer: &dyn Observer, settlement: &Settlement, took: Duration) {
+    observer.handled(H::NAME, settlement.outcome(), took);
     match settlement {
         Settlement::Done => {}
-        Settlement::Delay { cause, .. } => metrics.delayed(H::NAME, *cause),
-        Settlement::Park { cause, .. } => metrics.parked(H::NAME, *cause),
+        Settlement::Delay { cause, .. } => observer.delayed(H::NAME, *cause),
+        Settlement::Park { cause, .. } => observer.parked(H::NAME, *cause),
     }
 }

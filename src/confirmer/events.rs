@@ -165,7 +165,9 @@ impl Confirmer {
                 self.end(turn.held(), Event::Park, Some(cause)).await
             }
             ActionClass::Repeat(None) => Ok(delay(cause)),
-            ActionClass::Repeat(Some(after)) => Ok(Settlement::Delay { step: Delay::AtLeast(after), cause }),
+            ActionClass::Repeat(Some(after)) => {
+                Ok(Settlement::Delay { step: Delay::AtLeast(after), cause: cause.into() })
+            }
             ActionClass::Over => self.over(turn).await,
         }
     }

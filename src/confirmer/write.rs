@@ -67,11 +67,11 @@ impl Confirmer {
             }
             FaultClass::Throttled(after) => {
                 self.ledger.retract(turn.lease, cause).await?;
-                Ok(Settlement::Delay { step: Delay::AtLeast(after), cause })
+                Ok(Settlement::Delay { step: Delay::AtLeast(after), cause: cause.into() })
             }
             FaultClass::Ambiguous => Ok(Settlement::Delay {
                 step: Delay::AtLeast(self.rules.quarantine),
-                cause: Cause::Quarantined,
+                cause: Cause::Quarantined.into(),
             }),
         }
     }

@@ -42,11 +42,11 @@ impl StageFault {
 }
 
 pub(crate) fn delay(cause: Cause) -> Settlement {
-    Settlement::Delay { step: Delay::Next, cause }
+    Settlement::Delay { step: Delay::Next, cause: cause.into() }
 }
 
 pub(crate) fn park(cause: Cause) -> Settlement {
-    Settlement::Park { cause, body: None }
+    Settlement::Park { cause: cause.into(), body: None }
 }
 
 /// Tells the ledger's breaker how a stage fared with it.
@@ -95,13 +95,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::BreakerRules;
+    use crate::broker::{BreakerRules, Unobserved};
 
     #[test]
     fn a_race_for_one_record_is_no_outage_of_the_ledger() {
         let pause = Duration::from_secs(1);
         let rules = BreakerRules { failures: 1, pause, pause_max: pause };
-        let ledger = Breaker::new("ledger", rules, Arc::default());
+        let ledger = Breaker::new("ledger", rules, Arc::new(Unobserved));
         for of_one in [LedgerError::LeaseLost, LedgerError::Raced, LedgerError::Missing("attempt")] {
             heard::<()>(&ledger, &Err(of_one.into()));
             assert!(!ledger.is_open());

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::names::{NID_KINDS, nid_requests};
-use crate::broker::{Breaker, Link};
+use crate::broker::{Breaker, BreakerRules, Link};
 use crate::config::Config;
-use crate::domain::BreakerRules;
 use crate::ledger::Ledger;
 use crate::opencrvs::{Gateway, KeyStore};
 use crate::telemetry::Metrics;

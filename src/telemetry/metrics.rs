@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::names;
-use crate::domain::{Cause, EventKind, Position, State};
+use crate::domain::{Cause, EventKind, State};
 
 /// Up to ten seconds: one hop.
 const HOP_BUCKETS: &[f64] =
@@ -256,15 +256,13 @@ impl Metrics {
     }
 
     /// A stage gave something up until an operator resumes it.
-    pub fn parked(&self, stage: &'static str, cause: Cause) {
-        self.dead_lettered
-            .get_or_create(&[label(names::STAGE, stage), label(names::CAUSE, cause.as_str())])
-            .inc();
+    pub fn parked(&self, stage: &'static str, cause: &'static str) {
+        self.dead_lettered.get_or_create(&[label(names::STAGE, stage), label(names::CAUSE, cause)]).inc();
     }
 
     /// A stage put a message off.
-    pub fn delayed(&self, stage: &'static str, cause: Cause) {
-        self.retries.get_or_create(&[label(names::STAGE, stage), label(names::CAUSE, cause.as_str())]).inc();
+    pub fn delayed(&self, stage: &'static str, cause: &'static str) {
+        self.retries.get_or_create(&[label(names::STAGE, stage), label(names::CAUSE, cause)]).inc();
     }
 
     /// A request went to the ID system.
@@ -292,13 +290,8 @@ impl Metrics {
         self.broker_connected.get_or_create(&[label(names::LINK, link)]).set(i64::from(connected));
     }
 
-    /// The breaker of a dependency has moved.
-    pub fn breaker(&self, dependency: &'static str, position: Position) {
-        let state = match position {
-            Position::Closed { .. } => 0,
-            Position::HalfOpen { .. } => 1,
-            Position::Open { .. } => 2,
-        };
+    /// The state of the circuit breaker of a dependency: 0 closed, 1 half-open, 2 open.
+    pub fn breaker(&self, dependency: &'static str, state: i64) {
         let of = [label(names::DEPENDENCY, dependency)];
         self.breaker_state.get_or_create(&of).set(state);
         let opened = self.breaker_opened.get_or_create(&of);

@@ -118,7 +118,7 @@ impl ResolveStage {
         let owner = message.id.as_deref().unwrap_or("reply");
         let kept = message.body.get(..PARKED_MAX).unwrap_or(&message.body);
         match self.sealer.seal_as(owner, Field::ParkedBody, kept) {
-            Ok(sealed) => Settlement::Park { cause, body: Some(sealed.into_bytes()) },
+            Ok(sealed) => Settlement::Park { cause: cause.into(), body: Some(sealed.into_bytes()) },
             Err(fault) => {
                 tracing::error!(error = %chain(&fault), "a refused reply could not be sealed");
                 crate::pipeline::stage::delay(Cause::Internal)

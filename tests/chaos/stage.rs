@@ -236,7 +236,11 @@ fn vendor_side(cluster: &Cluster, wire: &Wire, seed: u64) -> (Link, NidSim) {
         reconnect_max: Duration::from_millis(500),
         ..LinkSettings::new("vendor", url)
     };
-    let link = Link::open(&settings, Topology::of(names::NID_VHOST, &[], &nothing()), Arc::default());
+    let link = Link::open(
+        &settings,
+        Topology::of(names::NID_VHOST, &[], &nothing()),
+        Arc::new(nidbridge::broker::Unobserved),
+    );
     let nid = NidSim::start(VendorSettings { seed, ..vendor() }, &link);
     (link, nid)
 }

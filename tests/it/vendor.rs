@@ -41,13 +41,16 @@ async fn both(ground: &Ground) -> (Link, Link) {
     let ours = Link::open(
         &ground.nid_link_settings("bridge"),
         Topology::national_id(&ground.settings),
-        std::sync::Arc::default(),
+        std::sync::Arc::new(nidbridge::broker::Unobserved),
     );
     let ours = connected(ours).await;
     let nothing: TopologySettings = ground.settings.clone();
     let vendor = LinkSettings { apply_topology: false, ..LinkSettings::new("vendor", ground.vendor_url()) };
-    let vendor =
-        Link::open(&vendor, Topology::of(&ground.nid_vhost, &[], &nothing), std::sync::Arc::default());
+    let vendor = Link::open(
+        &vendor,
+        Topology::of(&ground.nid_vhost, &[], &nothing),
+        std::sync::Arc::new(nidbridge::broker::Unobserved),
+    );
     (ours, connected(vendor).await)
 }
 

@@ -11,12 +11,12 @@ fn every_name_is_shown_as_it_is_written_down() {
     metrics.stage_processed("record", "done", 0.1);
     metrics.in_flight("record", 3);
     metrics.published("outcomes", "confirmed", 0.01);
-    metrics.parked("record", Cause::Malformed);
-    metrics.delayed("record", Cause::LedgerUnavailable);
+    metrics.parked("record", Cause::Malformed.as_str());
+    metrics.delayed("record", Cause::LedgerUnavailable.as_str());
     metrics.confirmed("confirmed");
     metrics.end_to_end(3.0);
     metrics.broker_connected("bridge", true);
-    metrics.breaker("gateway", Position::HalfOpen { pause: std::time::Duration::ZERO });
+    metrics.breaker("gateway", 1);
     metrics.sweep("done");
     metrics.swept(State::Requested);
     metrics.erased();

@@ -27,7 +27,7 @@ async fn what_a_consumer_held_that_was_about_to_end_comes_again_when_its_node_is
         let url = cluster.amqp_url_by(ports[node], names::BRIDGE_VHOST);
         let settings =
             LinkSettings { publish_timeout: Duration::from_secs(20), ..LinkSettings::new("story", url) };
-        connected(Link::open(&settings, topology.clone(), Arc::default())).await
+        connected(Link::open(&settings, topology.clone(), Arc::new(nidbridge::broker::Unobserved))).await
     };
     let (stays, goes) = (link(0).await, link(1).await);
     let (tell, mut begun) = mpsc::unbounded_channel();

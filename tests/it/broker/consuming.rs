@@ -73,7 +73,7 @@ async fn what_is_parked_says_why_and_whence_and_may_be_sealed() {
     let (queue, topology) = work(&ground);
     let link = ground.link(topology).await;
     let running = Running::start(&link, &queue, consumer(), async |_| Settlement::Park {
-        cause: Cause::UnknownVersion,
+        cause: Cause::UnknownVersion.into(),
         body: Some(b"sealed".to_vec()),
     });
     put(&link, queue.name(), "one").await;
@@ -162,7 +162,7 @@ async fn a_message_that_cannot_be_moved_comes_back_until_it_can() {
     let settings = ConsumerSettings { patience: Duration::from_millis(50), ..consumer() };
     let running = Running::start(&link, &queue, settings, move |message| {
         tell.send(message.redelivered).unwrap();
-        async { Settlement::Park { cause: Cause::Malformed, body: None } }
+        async { Settlement::Park { cause: Cause::Malformed.into(), body: None } }
     });
     put(&link, queue.name(), "one").await;
     assert!(!told(&mut tries).await);
@@ -198,13 +198,14 @@ async fn the_vendors_word_counts_only_where_the_broker_vouches_for_it() {
     let nid = nidbridge::broker::Link::open(
         &ground.nid_link_settings("nid"),
         Topology::national_id(&ground.settings),
-        Arc::default(),
+        Arc::new(nidbridge::broker::Unobserved),
     );
     let nid = crate::harness::ground::connected(nid).await;
     let mut vendor_settings = ground.nid_link_settings("vendor");
     vendor_settings.url = ground.vendor_url();
     let nothing = Topology::of(&ground.nid_vhost, &[], &ground.settings);
-    let vendor = nidbridge::broker::Link::open(&vendor_settings, nothing, Arc::default());
+    let vendor =
+        nidbridge::broker::Link::open(&vendor_settings, nothing, Arc::new(nidbridge::broker::Unobserved));
     let vendor = crate::harness::ground::connected(vendor).await;
 
     let queue = WorkQueue::nid_replies(&ground.settings);
@@ -213,7 +214,7 @@ async fn the_vendors_word_counts_only_where_the_broker_vouches_for_it() {
         tell.send((message.attempt, message.user_id.clone(), message.routing_key.clone())).unwrap();
         async move {
             match message.attempt {
-                0 => Settlement::Delay { step: Delay::Next, cause: Cause::LedgerUnavailable },
+                0 => Settlement::Delay { step: Delay::Next, cause: Cause::LedgerUnavailable.into() },
                 _ => Settlement::Done,
             }
         }

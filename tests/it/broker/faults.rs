@@ -124,7 +124,7 @@ async fn a_network_that_swallows_everything_is_found_by_the_heartbeat() {
         publish_timeout: Duration::from_millis(300),
         ..ground.link_settings_by("hole", proxy.port())
     };
-    let link = connected(Link::open(&settings, topology, Arc::default())).await;
+    let link = connected(Link::open(&settings, topology, Arc::new(nidbridge::broker::Unobserved))).await;
     eventually(SOON, "a first message goes through", async || {
         link.publisher().publish(&Target::queue("q"), message("before")).await.ok()
     })
@@ -156,9 +156,12 @@ async fn a_broker_that_is_killed_keeps_what_it_confirmed_and_is_used_again() {
         ..LinkSettings::new("test", node.amqp_url(names::BRIDGE_VHOST))
     };
     let [bridge, national_id] = topologies;
-    let link = connected(Link::open(&link_settings, bridge.clone(), Arc::default())).await;
+    let link =
+        connected(Link::open(&link_settings, bridge.clone(), Arc::new(nidbridge::broker::Unobserved))).await;
     let nid_settings = LinkSettings { url: node.amqp_url(names::NID_VHOST), ..link_settings.clone() };
-    let nid = connected(Link::open(&nid_settings, national_id.clone(), Arc::default())).await;
+    let nid =
+        connected(Link::open(&nid_settings, national_id.clone(), Arc::new(nidbridge::broker::Unobserved)))
+            .await;
     assert_eq!(link.check(&bridge).await.unwrap(), [], "the definitions are the topology");
     assert_eq!(nid.check(&national_id).await.unwrap(), [], "the definitions are the topology");
 

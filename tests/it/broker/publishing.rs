@@ -38,7 +38,7 @@ async fn what_no_queue_takes_is_an_error_for_the_vendor_and_kept_in_our_own_vhos
     let nid = nidbridge::broker::Link::open(
         &ground.nid_link_settings("nid"),
         Topology::national_id(&ground.settings),
-        Arc::default(),
+        Arc::new(nidbridge::broker::Unobserved),
     );
     let nid = connected(nid).await;
     let refused = nid.publisher().publish(&Target::nid_requests("marriage"), message("two")).await;
@@ -96,7 +96,7 @@ async fn without_a_broker_nothing_is_sent_and_the_state_says_why() {
         let link = nidbridge::broker::Link::open(
             &LinkSettings::new("test", SecretString::from(url)),
             topology.clone(),
-            Arc::default(),
+            Arc::new(nidbridge::broker::Unobserved),
         );
         let mut state = link.state();
         let tried = |state: &LinkState| matches!(state, LinkState::Away(why) if why != "connecting");
@@ -118,7 +118,12 @@ async fn callers_that_go_away_never_spoil_the_answer_of_another() {
     let queue = WorkQueue::new("q", &[], &[]);
     let topology = Topology::of(&ground.vhost, &[queue], &ground.settings);
     let settings = LinkSettings { channels: 24, ..ground.link_settings("test") };
-    let link = connected(nidbridge::broker::Link::open(&settings, topology, Arc::default())).await;
+    let link = connected(nidbridge::broker::Link::open(
+        &settings,
+        topology,
+        Arc::new(nidbridge::broker::Unobserved),
+    ))
+    .await;
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..TASKS {
         let publisher = link.publisher();

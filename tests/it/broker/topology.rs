@@ -33,7 +33,7 @@ async fn a_wrong_argument_and_a_missing_queue_are_named_with_what_to_do() {
 
     for apply_topology in [true, false] {
         let settings = LinkSettings { apply_topology, ..ground.link_settings("wrong") };
-        let wrong = Link::open(&settings, wanted.clone(), Arc::default());
+        let wrong = Link::open(&settings, wanted.clone(), Arc::new(nidbridge::broker::Unobserved));
         let mut state = wrong.state();
         let named =
             |state: &LinkState| matches!(state, LinkState::Away(why) if why.contains("x-delivery-limit"));

@@ -112,7 +112,8 @@ impl Ground {
 
     /// A connected link to our vhost with this topology.
     pub async fn link(&self, topology: Topology) -> Link {
-        connected(Link::open(&self.link_settings("test"), topology, Arc::default())).await
+        connected(Link::open(&self.link_settings("test"), topology, Arc::new(nidbridge::broker::Unobserved)))
+            .await
     }
 
     /// The port of the node, for a proxy.

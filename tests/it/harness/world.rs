@@ -129,14 +129,17 @@ impl World {
         let nothing = Topology::of(&ground.nid_vhost, &[], &ground.settings);
         let own = Topology::national_id(&ground.settings).in_vhost(&ground.nid_vhost);
         // The vendor may configure nothing, so its queues are there before it comes.
-        let ours =
-            Link::open(&ground.nid_link_settings("set-up"), nothing.clone(), std::sync::Arc::default());
+        let ours = Link::open(
+            &ground.nid_link_settings("set-up"),
+            nothing.clone(),
+            std::sync::Arc::new(nidbridge::broker::Unobserved),
+        );
         let ours = connected(ours).await;
         // Declared by the worker with its own settings when it starts; the two queues of requests suffice here.
         drop(own);
         ours.close().await;
         let vendor = vendor_settings(ground.vendor_url());
-        let vendor = Link::open(&vendor, nothing, std::sync::Arc::default());
+        let vendor = Link::open(&vendor, nothing, std::sync::Arc::new(nidbridge::broker::Unobserved));
         let nid = NidSim::start(quick_vendor(), &vendor);
         let front = Url::parse(&format!("http://127.0.0.1:{front}/")).expect("a URL");
         let (roles, own, by) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -189,7 +192,7 @@ impl World {
     pub fn vendor_returns(&mut self) {
         let settings = vendor_settings(self.ground.vendor_url());
         let nothing = Topology::of(&self.ground.nid_vhost, &[], &self.ground.settings);
-        self.vendor = Link::open(&settings, nothing, std::sync::Arc::default());
+        self.vendor = Link::open(&settings, nothing, std::sync::Arc::new(nidbridge::broker::Unobserved));
         self.nid.restart(&self.vendor);
     }
 
@@ -374,20 +377,29 @@ impl World {
             ..LinkSettings::new("another vendor", self.ground.vendor_url())
         };
         let nothing = Topology::of(&self.ground.nid_vhost, &[], &self.ground.settings);
-        connected(Link::open(&settings, nothing, std::sync::Arc::default())).await
+        connected(Link::open(&settings, nothing, std::sync::Arc::new(nidbridge::broker::Unobserved))).await
     }
 
     /// A link of the story's own to our vhost, for looking at queues.
     pub async fn look(&self) -> Link {
         let nothing = Topology::of(&self.ground.vhost, &[], &self.ground.settings);
-        connected(Link::open(&self.ground.link_settings("look"), nothing, std::sync::Arc::default())).await
+        connected(Link::open(
+            &self.ground.link_settings("look"),
+            nothing,
+            std::sync::Arc::new(nidbridge::broker::Unobserved),
+        ))
+        .await
     }
 
     /// The same to the vendor's vhost.
     pub async fn look_nid(&self) -> Link {
         let nothing = Topology::of(&self.ground.nid_vhost, &[], &self.ground.settings);
-        connected(Link::open(&self.ground.nid_link_settings("look"), nothing, std::sync::Arc::default()))
-            .await
+        connected(Link::open(
+            &self.ground.nid_link_settings("look"),
+            nothing,
+            std::sync::Arc::new(nidbridge::broker::Unobserved),
+        ))
+        .await
     }
 }
 

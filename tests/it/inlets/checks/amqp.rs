@@ -33,8 +33,8 @@ pub fn message(properties: &[u8], body: &[u8]) -> Option<Incoming> {
         assert_eq!((message.exchange.as_str(), message.routing_key.as_str()), ("exchange", "key"));
     }
     let queue = WorkQueue::new("q", &[Duration::from_secs(5)], &[]);
-    let later = Settlement::Delay { step: Delay::Next, cause: Cause::LedgerUnavailable };
-    let parked = Settlement::Park { cause: Cause::Malformed, body: None };
+    let later = Settlement::Delay { step: Delay::Next, cause: Cause::LedgerUnavailable.into() };
+    let parked = Settlement::Park { cause: Cause::Malformed.into(), body: None };
     let again = follows(&message, later, &queue, now);
     assert_eq!(again.attempt, message.attempt.saturating_add(1));
     let kept = follows(&again, parked, &queue, now);
