@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 pub use fault::{Faults, SettingFault};
-pub use forms::{LogFormat, span};
+pub use forms::{LogFormat, duration};
 pub use reader::Shown;
 pub use reference::reference;
 pub use sections::{

@@ -1,14 +1,21 @@
-//! The forms in which settings are written, each with the type that it becomes.
+//! How the text of a setting is read: one form for each type of value.
+//!
+//! Invariant: a form refuses what it does not read, and its refusal never quotes the text, which may be a secret.
+
+mod quantity;
+mod urls;
 
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
-use url::Url;
+
+pub use quantity::duration;
+pub(super) use quantity::{Size, Span, Steps};
+pub(super) use urls::{AmqpUrl, HttpUrl, LedgerUrl, WebhookUrl};
 
 use super::setting::Form;
 use crate::domain::{NegativePolicy, NumberTemplate};
@@ -26,7 +33,6 @@ impl Form for Text {
     }
 }
 
-/// `true` or `false`.
 pub(super) struct Switch;
 
 impl Form for Switch {
@@ -38,7 +44,6 @@ impl Form for Switch {
     }
 }
 
-/// A whole number of at least one.
 pub(super) struct Positive<T>(PhantomData<T>);
 
 impl<T: FromStr + PartialOrd + From<u8>> Form for Positive<T> {
@@ -51,7 +56,7 @@ impl<T: FromStr + PartialOrd + From<u8>> Form for Positive<T> {
     }
 }
 
-/// A share of a whole, of which something is left.
+/// From 1 to 99.
 pub(super) struct Percent;
 
 impl Form for Percent {
@@ -66,7 +71,6 @@ impl Form for Percent {
     }
 }
 
-/// An address and a port.
 pub(super) struct Listen;
 
 impl Form for Listen {
@@ -78,131 +82,7 @@ impl Form for Listen {
     }
 }
 
-/// A duration.
-pub(super) struct Span;
-
-impl Form for Span {
-    type Value = Duration;
-    const EXPECTED: &'static str = "a duration such as 500ms, 5s, 10m, 24h or 7d";
-
-    fn parse(text: &str) -> Result<Duration, String> {
-        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or("has no unit")?;
-        let (number, unit) = text.split_at(digits);
-        let number: u64 = number.parse().map_err(|_| "does not start with a whole number")?;
-        let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
-        let span = match unit {
-            "ms" => Some(Duration::from_millis(number)),
-            "s" => seconds(1),
-            "m" => seconds(60),
-            "h" => seconds(3_600),
-            "d" => seconds(86_400),
-            _ => return Err("has a unit that is none of ms, s, m, h, d".to_owned()),
-        };
-        match span {
-            Some(span) if span.is_zero() => Err("is nothing at all".to_owned()),
-            Some(span) if span <= Duration::from_secs(3_650 * 86_400) => Ok(span),
-            Some(_) | None => Err("is longer than ten years".to_owned()),
-        }
-    }
-}
-
-/// Reads a duration as the settings write it: `500ms`, `5s`, `10m`, `24h`, `7d`.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn span(text: &str) -> Result<Duration, String> {
-    Span::parse(text).map_err(|why| format!("{why}: write {}", Span::EXPECTED))
-}
-
-/// A rising list of durations.
-pub(super) struct Steps;
-
-impl Form for Steps {
-    type Value = Vec<Duration>;
-    const EXPECTED: &'static str = "rising durations such as 5s,30s,2m";
-
-    fn parse(text: &str) -> Result<Vec<Duration>, String> {
-        let steps: Vec<Duration> =
-            text.split(',').map(|step| Span::parse(step.trim())).collect::<Result<_, _>>()?;
-        if steps.is_sorted_by(|a, b| a < b) {
-            Ok(steps)
-        } else {
-            Err("does not rise at every step".to_owned())
-        }
-    }
-}
-
-/// A number of bytes.
-pub(super) struct Size;
-
-impl Form for Size {
-    type Value = usize;
-    const EXPECTED: &'static str = "a size such as 64KiB or 50MiB";
-
-    fn parse(text: &str) -> Result<usize, String> {
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let number: usize = number.parse().map_err(|_| "does not start with a whole number")?;
-        let each: usize = match unit.trim() {
-            "" | "B" => 1,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            _ => return Err("has a unit that is none of B, KiB, MiB, GiB".to_owned()),
-        };
-        match number.checked_mul(each) {
-            Some(0) => Err("is nothing at all".to_owned()),
-            Some(size) => Ok(size),
-            None => Err("is larger than this machine can count".to_owned()),
-        }
-    }
-}
-
-/// The address of a service.
-pub(super) struct HttpUrl;
-
-impl Form for HttpUrl {
-    type Value = Url;
-    const EXPECTED: &'static str = "a URL such as http://gateway:7070";
-
-    fn parse(text: &str) -> Result<Url, String> {
-        let url = Url::parse(text).map_err(|_| "is not a URL".to_owned())?;
-        match url.scheme() {
-            "http" | "https" if url.host_str().is_none() => Err("names no host".to_owned()),
-            "http" | "https" if !url.username().is_empty() || url.password().is_some() => {
-                Err("holds credentials, which are not used here: leave them out".to_owned())
-            }
-            "http" | "https" => Ok(url),
-            _ => Err("does not begin with http:// or https://".to_owned()),
-        }
-    }
-}
-
-/// An address that may itself be a secret: only its host is ever shown.
-pub(super) struct WebhookUrl;
-
-impl Form for WebhookUrl {
-    type Value = SecretString;
-    const EXPECTED: &'static str = "a URL such as https://alerts.example/hooks/nidbridge";
-    const SECRET: bool = true;
-
-    fn parse(text: &str) -> Result<SecretString, String> {
-        let url = Url::parse(text).map_err(|_| "is not a URL".to_owned())?;
-        match url.scheme() {
-            "http" | "https" if url.host_str().is_none() => Err("names no host".to_owned()),
-            "http" | "https" => Ok(SecretString::from(text)),
-            _ => Err("does not begin with http:// or https://".to_owned()),
-        }
-    }
-
-    fn show(text: &str) -> String {
-        let url = Url::parse(text).ok();
-        let host = url.as_ref().and_then(|url| Some((url.scheme(), url.host_str()?)));
-        host.map_or_else(|| "(set)".to_owned(), |(scheme, host)| format!("{scheme}://{host}/***"))
-    }
-}
-
-/// A text that is never shown.
+/// A text that is never shown: not in `config show`, not in a fault.
 pub(super) struct SecretText;
 
 impl Form for SecretText {
@@ -215,67 +95,7 @@ impl Form for SecretText {
     }
 }
 
-/// Where a broker is, with the credentials and the vhost.
-pub(super) struct AmqpUrl;
-
-impl Form for AmqpUrl {
-    type Value = SecretString;
-    const EXPECTED: &'static str = "a URL such as amqp://user:password@host:5672/vhost";
-    const SECRET: bool = true;
-
-    fn parse(text: &str) -> Result<SecretString, String> {
-        let url = Url::parse(text).map_err(|_| "is not a URL (percent-encode a password)".to_owned())?;
-        match url.scheme() {
-            "amqp" | "amqps" if url.host_str().is_none_or(str::is_empty) => Err("names no host".to_owned()),
-            "amqp" | "amqps" if url.path().trim_start_matches('/').is_empty() => {
-                Err("names no vhost: end it with /nidbridge or %2f".to_owned())
-            }
-            "amqp" | "amqps" => Ok(SecretString::from(text)),
-            _ => Err("does not begin with amqp:// or amqps://".to_owned()),
-        }
-    }
-
-    fn show(text: &str) -> String {
-        masked(text)
-    }
-}
-
-/// Where the ledger is.
-pub(super) struct LedgerUrl;
-
-impl Form for LedgerUrl {
-    type Value = SecretString;
-    const EXPECTED: &'static str = "sqlite://file.db or postgres://user:password@host/database";
-    const SECRET: bool = true;
-
-    fn parse(text: &str) -> Result<SecretString, String> {
-        let (scheme, rest) = text.split_once(':').ok_or("is not a URL")?;
-        match scheme {
-            "sqlite" if rest.trim_start_matches('/').is_empty() => Err("names no file".to_owned()),
-            "sqlite" => Ok(SecretString::from(text)),
-            "postgres" | "postgresql" => match Url::parse(text) {
-                Ok(_) => Ok(SecretString::from(text)),
-                Err(_) => Err("is not a URL (percent-encode a password)".to_owned()),
-            },
-            _ => Err("begins with neither sqlite: nor postgres:".to_owned()),
-        }
-    }
-
-    fn show(text: &str) -> String {
-        if text.starts_with("sqlite:") { text.to_owned() } else { masked(text) }
-    }
-}
-
-/// A URL without its credentials and its query, either of which may hold a password.
-fn masked(text: &str) -> String {
-    let Ok(url) = Url::parse(text) else { return "(set)".to_owned() };
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let who = if url.username().is_empty() && url.password().is_none() { "" } else { "***@" };
-    let query = if url.query().is_some() { "?***" } else { "" };
-    format!("{}://{who}{}{port}{}{query}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
-}
-
-/// The keys that seal.
+/// What [`Sealer::parse`] reads; empty is allowed here, and refused later to the roles that need keys.
 pub(super) struct Keys;
 
 impl Form for Keys {
@@ -292,7 +112,6 @@ impl Form for Keys {
     }
 }
 
-/// A file or directory.
 pub(super) struct Path;
 
 impl Form for Path {
@@ -304,7 +123,7 @@ impl Form for Path {
     }
 }
 
-/// Something that may be left out.
+/// A setting that may be left out: empty is `None`.
 pub(super) struct Optional<F>(PhantomData<F>);
 
 impl<F: Form> Form for Optional<F> {
@@ -321,7 +140,6 @@ impl<F: Form> Form for Optional<F> {
     }
 }
 
-/// The template of registration numbers.
 pub(super) struct Template;
 
 impl Form for Template {
@@ -333,7 +151,6 @@ impl Form for Template {
     }
 }
 
-/// What to do with a negative answer.
 pub(super) struct Negative;
 
 impl Form for Negative {
@@ -349,16 +166,12 @@ impl Form for Negative {
     }
 }
 
-/// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object on each line.
-    Json,
+        Text,
+        Json,
 }
 
-/// The name of a [`LogFormat`].
 pub(super) struct LogFormatName;
 
 impl Form for LogFormatName {
@@ -374,7 +187,6 @@ impl Form for LogFormatName {
     }
 }
 
-/// What is logged.
 pub(super) struct LogFilter;
 
 impl Form for LogFilter {

@@ -57,7 +57,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "CODE")]
     pub office: Option<String>,
     /// Only those whose token dies within this time, or is dead.
-    #[arg(long, value_name = "DURATION", value_parser = config::span)]
+    #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     pub expiring_within: Option<Duration>,
     /// How many, at most.
     #[arg(long, default_value_t = 50, value_name = "COUNT")]

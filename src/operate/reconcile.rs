@@ -39,7 +39,7 @@ pub struct ReconcileArgs {
     pub token_file: Option<PathBuf>,
     /// What changed more recently than this counts as under way; longer than `CONFIRM_QUARANTINE`, in which a record waits for a
     /// write whose end is not known.
-    #[arg(long, default_value = "15m", value_name = "DURATION", value_parser = config::span)]
+    #[arg(long, default_value = "15m", value_name = "DURATION", value_parser = config::duration)]
     pub grace: Duration,
     /// Print one line of JSON.
     #[arg(long)]
