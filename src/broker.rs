@@ -16,7 +16,7 @@ mod consumer;
 mod definitions;
 mod delivery;
 mod error;
-#[doc(hidden)]
+#[cfg(feature = "inlets")]
 pub mod inlet;
 mod link;
 mod message;

@@ -1,6 +1,7 @@
-//! Where bytes of others come in, as plain functions: for property tests and fuzzers, which have no socket.
+//! The functions that read what others send, for property tests and fuzzers, which have no socket.
 //!
-//! Not part of the API. What is public already, such as [`crate::opencrvs::fhir::read`], is not here again.
+//! Only with the feature `inlets`, which no product build has. What is public already, such as
+//! [`crate::opencrvs::fhir::read`], is not here again.
 //!
 //! Invariant: nothing is decided here; each function calls the one that production calls.
 

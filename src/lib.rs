@@ -18,7 +18,7 @@ pub mod config;
 pub mod confirmer;
 pub mod domain;
 pub mod front;
-#[doc(hidden)]
+#[cfg(feature = "inlets")]
 pub mod inlets;
 pub mod ledger;
 pub mod nid;

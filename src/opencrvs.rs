@@ -10,7 +10,7 @@ pub mod events;
 mod exchange;
 pub mod fhir;
 mod gateway;
-#[doc(hidden)]
+#[cfg(feature = "inlets")]
 pub mod inlet;
 mod keys;
 mod token;

@@ -1,6 +1,4 @@
-//! A delivery without a broker: for property tests and fuzzers.
-//!
-//! Invariant: as of [`crate::inlets`].
+//! Reads and settles a delivery without a broker; for property tests and fuzzers.
 
 use jiff::Timestamp;
 use lapin::BasicProperties;
@@ -14,10 +12,10 @@ use super::queue::WorkQueue;
 use super::settle::{self, Settlement};
 use super::sieve::Sieve;
 
-/// Before the properties: the frame's opening, and class, weight and the body's length.
+/// Length of what precedes the properties in a header frame: type, channel and size (7), class, weight, body size (12).
 const BEFORE: usize = 7 + 12;
 
-/// A message whose properties are these bytes, as the wire has them; `None` if lapin takes them for none.
+/// A delivery with these properties, in their wire encoding; `None` if lapin cannot parse them.
 pub fn read(properties: &[u8], body: &[u8], us: &str, now: Timestamp) -> Option<Incoming> {
     let length = u32::try_from(properties.len() + 12).ok()?.to_be_bytes();
     let frame =
@@ -28,7 +26,7 @@ pub fn read(properties: &[u8], body: &[u8], us: &str, now: Timestamp) -> Option<
     Some(deliver(properties, body, us, now))
 }
 
-/// What a settlement publishes, delivered to us in its turn; `None` if nothing follows.
+/// The message that a settlement publishes, as it would be delivered to us; `None` if it publishes nothing.
 ///
 /// # Errors
 /// [`NotSent`] when it could not be published.

@@ -10,7 +10,7 @@ mod directory;
 mod drain;
 mod envelope;
 mod index;
-#[doc(hidden)]
+#[cfg(feature = "inlets")]
 pub mod inlet;
 mod name;
 mod relay;

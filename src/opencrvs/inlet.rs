@@ -1,6 +1,4 @@
-//! Tokens and answers of OpenCRVS without a socket.
-//!
-//! Invariant: as of [`crate::inlets`].
+//! Reads tokens and answers of OpenCRVS without a socket; see [`crate::inlets`].
 
 use std::time::Duration;
 

@@ -1,6 +1,4 @@
-//! Files of the spool without a disk.
-//!
-//! Invariant: as of [`crate::inlets`].
+//! Reads and writes spool files without a disk; see [`crate::inlets`].
 
 use std::collections::BTreeMap;
 
@@ -9,22 +7,20 @@ use super::name::{Kind, Name, kind};
 use crate::domain::{AttemptId, AttemptKey};
 use crate::pipeline::RegistrationMessage;
 
-/// What a file holds: a message and its trace.
+/// The message and the trace headers in a file; `None` if the file is not valid.
 pub fn read(file: &[u8]) -> Option<(RegistrationMessage, BTreeMap<String, String>)> {
     decode(file).ok().map(|envelope| (envelope.message, envelope.trace))
 }
 
-/// What is written into a file.
 pub fn write(message: &RegistrationMessage, trace: &BTreeMap<String, String>) -> Option<Vec<u8>> {
     encode(message, trace).ok()
 }
 
-/// The name of an attempt's file.
 pub fn name(key: &AttemptKey) -> String {
     Name::of(key).as_str().to_owned()
 }
 
-/// The attempt that a file is of, if its name is that of a spooled registration.
+/// The attempt in a file name; `None` if it is not the name of a spooled registration.
 pub fn attempt(file: &str) -> Option<AttemptId> {
     match kind(file) {
         Kind::Spooled(name) => name.attempt(),
