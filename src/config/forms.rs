@@ -168,8 +168,8 @@ impl Form for Negative {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-        Text,
-        Json,
+    Text,
+    Json,
 }
 
 pub(super) struct LogFormatName;

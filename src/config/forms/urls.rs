@@ -109,4 +109,3 @@ fn masked(text: &str) -> String {
     let query = if url.query().is_some() { "?***" } else { "" };
     format!("{}://{who}{}{port}{}{query}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }
-
