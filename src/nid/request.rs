@@ -161,8 +161,8 @@ mod tests {
             kind,
             number: &number,
             office: Some("CRVS_OFFICE_JWMRGwDBXK"),
-            accepted_at: "2026-11-23T10:00:00Z".parse().unwrap(),
-            expires_at: "2026-11-30T10:00:00Z".parse().unwrap(),
+            accepted_at: "2026-10-23T10:00:00Z".parse().unwrap(),
+            expires_at: "2026-10-30T10:00:00Z".parse().unwrap(),
             source: "/nidbridge",
         };
         ask(&facts, view)
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn a_death_is_asked_by_the_id_alone_and_only_if_there_is_one() {
         let mut view = View::default();
-        let deceased = Person { date_of_death: Some("2026-11-01".into()), ..person("Ada") };
+        let deceased = Person { date_of_death: Some("2026-10-01".into()), ..person("Ada") };
         view.persons.insert(Role::Deceased, deceased.clone());
         let Ask::Request(request) = asked(&EventKind::Death, &view) else { panic!("not asked") };
         assert!(!valid(&request).to_string().contains("Ada"));

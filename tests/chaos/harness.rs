@@ -1,5 +1,7 @@
 //! The parts of the stories' harness that the rig uses too.
 
+#[path = "../it/harness/clock.rs"]
+mod clock;
 #[path = "../it/harness/eventually.rs"]
 mod eventually_;
 #[path = "../it/harness/postgres.rs"]

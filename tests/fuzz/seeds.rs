@@ -72,7 +72,7 @@ fn replies() -> Vec<Vec<u8>> {
         });
         let event = json!({
             "specversion": "1.0", "id": "r-1", "source": "/nid", "type": "crvs.nid.reply.v1",
-            "time": "2026-11-23T10:00:00Z", "datacontenttype": "application/json", "data": data
+            "time": "2026-10-23T10:00:00Z", "datacontenttype": "application/json", "data": data
         });
         event.to_string().into_bytes()
     };
@@ -90,7 +90,7 @@ fn answers() -> Vec<Vec<u8>> {
     let error = |message: &str, code: &str| json!({ "errors": [{ "message": message, "extensions": { "code": code } }], "data": null });
     let record = json!({
         "id": "r", "registration": { "trackingId": "BXXDBIC", "registrationNumber": "2026BXXDBIC", "status": [
-            { "type": "WAITING_VALIDATION", "timestamp": "2026-11-23T10:00:00.000Z" },
+            { "type": "WAITING_VALIDATION", "timestamp": "2026-10-23T10:00:00.000Z" },
             { "type": "REGISTERED", "timestamp": "1700000000000" }
         ] }
     });

@@ -2,6 +2,7 @@
 //!
 //! Invariant: tests wait for conditions, with a deadline; nothing they start outlives the process.
 
+pub mod clock;
 pub mod eventually;
 pub mod ground;
 pub mod http;

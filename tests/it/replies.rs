@@ -49,7 +49,7 @@ impl Vendor {
 pub fn event(data: &Value) -> Value {
     json!({
         "specversion": "1.0", "id": Uuid::new_v4().to_string(), "source": "/another-vendor",
-        "type": "crvs.nid.reply.v1", "time": "2026-11-23T10:00:00Z", "datacontenttype": "application/json",
+        "type": "crvs.nid.reply.v1", "time": "2026-10-23T10:00:00Z", "datacontenttype": "application/json",
         "data": data,
     })
 }

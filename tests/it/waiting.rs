@@ -49,11 +49,11 @@ async fn an_answer_in_time_is_the_answer_to_the_request(engine: Engine) {
 
         assert_eq!(in_fhir.status, 200, "{}", in_fhir.body);
         assert_eq!(world.opencrvs.record(&fhir.record).unwrap().confirms.len(), 0, "inside its request");
-        let number = number_of(&fhir.tracking_id);
+        let number = world.number_of(&fhir).await;
         amended(&serde_json::from_str(&in_fhir.body).unwrap(), kind, &number);
 
         let body: Value = serde_json::from_str(&in_events.body).unwrap();
-        let mut expected = serde_json::json!({ "registrationNumber": number_of(&event.tracking_id) });
+        let mut expected = serde_json::json!({ "registrationNumber": world.number_of(&event).await });
         if kind == Kind::Birth {
             expected["declaration"] = serde_json::json!({ "child.nid": issued_to(&world, &event.record) });
         }
@@ -161,10 +161,6 @@ fn issued_to(world: &World, record: &str) -> String {
         Some(Final::Issued(id)) => id.clone(),
         other => panic!("{other:?}"),
     }
-}
-
-fn number_of(tracking_id: &str) -> String {
-    format!("{}{tracking_id}", jiff::Timestamp::now().strftime("%Y"))
 }
 
 /// How long a caller is answered in that is not held.

@@ -8,7 +8,7 @@ use crate::nid::REPLY_SCHEMA;
 fn reply(data: &Value) -> Value {
     json!({
         "specversion": "1.0", "id": "r-1", "source": "/nid", "type": "crvs.nid.reply.v1",
-        "time": "2026-11-23T10:00:00Z", "datacontenttype": "application/json", "data": data,
+        "time": "2026-10-23T10:00:00Z", "datacontenttype": "application/json", "data": data,
     })
 }
 

@@ -11,8 +11,8 @@ use nidbridge::sandbox::guardian::Guardian;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::eventually;
 use super::ground::temporary;
+use super::{clock, eventually};
 
 const INSTALL: &str =
     "PostgreSQL is not installed: run `apt-get install -y --no-install-recommends postgresql`";
@@ -143,7 +143,9 @@ fn root() -> bool {
 fn as_user(program: &Path) -> Command {
     let mut command = if root() {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]);
+        let before = clock::across_users(&mut command);
+        command.args(before).arg(program);
         command
     } else {
         Command::new(program)

@@ -15,13 +15,14 @@ use nidbridge::ledger::{Entry, Ledger};
 use nidbridge::sandbox::guardian::Guardian;
 use nidbridge::sandbox::nid::{NidSim, VendorSettings};
 use nidbridge::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim};
+use nidbridge::sandbox::population::Declaration;
 use rustix::process::{Pid, Signal, kill_process};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::ground::{connected, temporary};
 use super::ledgers::{Engine, SEAL_KEYS, fresh_url, ledger};
-use super::{ChaosProxy, Ground, eventually};
+use super::{ChaosProxy, Ground, clock, eventually};
 
 /// How long a story waits for something that has to happen.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -249,7 +250,12 @@ impl World {
             }
             Some([]) | None => Command::new(binary),
         };
-        command.args(arguments).env_clear().envs(&self.environment).env("PATH", "/usr/bin:/bin");
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(&self.environment)
+            .env("PATH", "/usr/bin:/bin")
+            .envs(clock::variables());
         if let Some(port) = self.admin.get(role) {
             command.env("ADMIN_LISTEN", format!("127.0.0.1:{port}"));
         }
@@ -341,6 +347,15 @@ impl World {
     /// The history of a record in the ledger, oldest first.
     pub async fn history(&self, record: &str) -> Vec<Entry> {
         self.ledger.history(&RecordId::parse(record).unwrap()).await.expect("the history")
+    }
+
+    /// The registration number of a record: the year (UTC) in which the first attempt was accepted, then
+    /// the tracking id.
+    pub async fn number_of(&self, declaration: &Declaration) -> String {
+        let record = RecordId::parse(&declaration.record).unwrap();
+        let attempts = self.ledger.attempts_of(&record).await.expect("the attempts");
+        let accepted = attempts.iter().map(|case| case.attempt.accepted_at).min().expect("an attempt");
+        format!("{}{}", accepted.strftime("%Y"), declaration.tracking_id)
     }
 
     /// All metrics of a role.

@@ -28,7 +28,7 @@ const NAMES: [&str; 20] = [
     "timestamp",
     "type",
     "REGISTERED",
-    "2026-11-23T10:00:00Z",
+    "2026-10-23T10:00:00Z",
     "confirmRegistration",
     "registrationNumber",
 ];
