@@ -32,6 +32,7 @@ mod passthrough;
 mod pipeline;
 mod replies;
 mod rolling;
+mod rooms;
 mod secrets;
 mod spool;
 mod sweep;
