@@ -142,10 +142,8 @@ impl Confirmer {
         if case.attempt.state != State::Answered {
             return Ok(Some(Settlement::Done));
         }
-        let age = Duration::try_from(Timestamp::now().duration_since(case.attempt.accepted_at));
-        // A clock that runs behind the front's makes the age negative: wait the whole time.
-        let left =
-            case.attempt.earliest_write(self.rules.confirm_after).saturating_sub(age.unwrap_or_default());
+        let earliest = case.attempt.earliest_write(self.rules.confirm_after);
+        let left = earliest.saturating_sub(case.attempt.age(Timestamp::now()));
         Ok((!left.is_zero())
             .then_some(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::TooEarly.into() }))
     }
@@ -221,8 +219,7 @@ impl Confirmer {
     ) -> Result<Settlement, StageFault> {
         let settlement = self.end((lease, case), Event::Confirm, None).await?;
         self.metrics.confirmed(outcome);
-        let age = Duration::try_from(Timestamp::now().duration_since(case.attempt.accepted_at));
-        self.metrics.end_to_end(age.unwrap_or_default().as_secs_f64());
+        self.metrics.end_to_end(case.attempt.age(Timestamp::now()).as_secs_f64());
         Ok(settlement)
     }
 

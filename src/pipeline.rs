@@ -3,6 +3,7 @@
 //! Invariant: what one role publishes is described here, where both ends of a queue find it; the engine that carries it
 //! ([`broker`](crate::broker)) knows none of it.
 
+pub(crate) mod elected;
 mod message;
 mod next_hop;
 mod observe;

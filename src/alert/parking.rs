@@ -13,12 +13,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{BrokerError, Incoming, Link};
-use crate::ledger::{Ledger, LedgerError, Parked};
-use crate::pipeline::stage::chain;
+use crate::broker::{Incoming, Link};
+use crate::ledger::{Ledger, Parked};
+use crate::pipeline::elected::{
+    ElectedTask, Election, Halt, Leadership, OnStop, Report, TurnEnd, run_elected,
+};
 
 /// The lease that makes one process the only one that looks.
 const LEASE: &str = "parking";
@@ -45,54 +46,48 @@ pub struct Parking {
     pub interval: Duration,
 }
 
-/// Why a look ended early.
-#[derive(Debug, thiserror::Error)]
-enum Halt {
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error("the broker cannot be asked")]
-    Broker(#[from] BrokerError),
+/// The queues that were shorter at the last look than an operator was told, with their lengths.
+type Shorter = BTreeMap<String, u64>;
+
+/// The looks of one process.
+struct Looks<'a> {
+    parking: &'a Parking,
+    shorter: Shorter,
 }
 
-/// Parking places that were shorter at the last look than an operator was told, and how long they were then.
-type Shorter = BTreeMap<String, u64>;
+impl ElectedTask for Looks<'_> {
+    async fn turn(&mut self, _leadership: &mut Leadership<'_>) -> Result<(), Halt> {
+        for Places { link, queues } in &self.parking.places {
+            for queue in queues {
+                self.parking.look_at(link, queue, &mut self.shorter).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, end: TurnEnd) {
+        if end == TurnEnd::Elsewhere {
+            self.shorter.clear();
+        }
+    }
+}
 
 impl Parking {
     /// Its name in logs.
     pub const NAME: &'static str = "parking";
 
-    /// Looks until it is told to stop.
+    /// Looks until `stop` is cancelled.
     pub async fn run(&self, stop: &CancellationToken) {
-        let mut tick = tokio::time::interval(self.interval);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut shorter, mut well) = (Shorter::new(), true);
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = stop.cancelled() => break,
-            }
-            let looked = self.look(&mut shorter).await;
-            if let (Err(halt), true) = (&looked, well) {
-                tracing::warn!(stage = Self::NAME, error = %chain(halt), "the parking places cannot be looked at");
-            }
-            well = looked.is_ok();
-        }
-        if let Err(fault) = self.ledger.resign(LEASE).await {
-            tracing::warn!(stage = Self::NAME, error = %chain(&fault), "the lease ends by itself");
-        }
-    }
-
-    async fn look(&self, shorter: &mut Shorter) -> Result<(), Halt> {
-        if !self.ledger.elect(LEASE, LEASE_FLOOR + self.interval * 2).await? {
-            shorter.clear();
-            return Ok(());
-        }
-        for Places { link, queues } in &self.places {
-            for queue in queues {
-                self.look_at(link, queue, shorter).await?;
-            }
-        }
-        Ok(())
+        let election = Election {
+            stage: Self::NAME,
+            lease: LEASE,
+            ttl: LEASE_FLOOR + self.interval * 2,
+            interval: self.interval,
+            on_stop: OnStop::FinishStep,
+            report: Report::FirstFailure,
+        };
+        let mut looks = Looks { parking: self, shorter: Shorter::new() };
+        run_elected(&mut looks, &self.ledger, election, stop).await;
     }
 
     async fn look_at(&self, link: &Link, queue: &str, shorter: &mut Shorter) -> Result<(), Halt> {

@@ -7,17 +7,17 @@
 //! for the same record and that lives longer; it holds up nothing that writes to OpenCRVS.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::token_of;
 use crate::domain::{AttemptId, Cause};
-use crate::ledger::{Case, Fresh, Judged, Judgement, Ledger, LedgerError};
+use crate::ledger::{Case, Fresh, Judged, Judgement, Ledger};
 use crate::opencrvs::{KeyId, KeyStore, RenewalFault, TokenExchange, TokenFault, action_of};
+use crate::pipeline::elected::{ElectedTask, Election, Halt, Leadership, OnStop, Report, run_elected};
 use crate::pipeline::stage::{StageFault, chain};
 use crate::seal::{Field, SealError, Sealer};
 use crate::telemetry::Metrics;
@@ -60,82 +60,53 @@ pub struct Keeper {
 
 /// Why a turn ended early.
 #[derive(Debug, thiserror::Error)]
-enum Halt {
-    #[error("another process keeps the tokens")]
-    Elsewhere,
+enum KeeperFault {
     #[error("auth gives no key: check AUTH_URL and that auth is up")]
     NoKey,
     #[error(transparent)]
-    Auth(#[from] RenewalFault),
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Auth(RenewalFault),
     #[error("a renewed token could not be sealed")]
-    Seal(#[from] SealError),
+    Seal(#[source] SealError),
+}
+
+impl From<KeeperFault> for Halt {
+    fn from(fault: KeeperFault) -> Self {
+        Self::Task(Box::new(fault))
+    }
+}
+
+impl ElectedTask for &Keeper {
+    async fn turn(&mut self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
+        self.judge_all(leadership).await?;
+        self.renew_due(leadership).await
+    }
 }
 
 impl Keeper {
     /// Its name in logs.
     pub const NAME: &'static str = "tokens";
 
-    /// Turns until it is told to stop.
+    /// Runs until `stop` is cancelled.
     pub async fn run(&self, stop: &CancellationToken) {
-        let mut tick = tokio::time::interval(self.rules.interval);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut held = Instant::now();
-        loop {
-            // A call to auth may take longer than a process has to stop; half a turn does no harm.
-            let turned = async {
-                tick.tick().await;
-                self.turn(&mut held).await
-            };
-            let turned = tokio::select! {
-                turned = turned => turned,
-                () = stop.cancelled() => break,
-            };
-            match turned {
-                Ok(()) | Err(Halt::Elsewhere) => {}
-                Err(halt) => {
-                    tracing::warn!(stage = Self::NAME, error = %chain(&halt), "the turn ended early");
-                }
-            }
-        }
-        if let Err(fault) = self.ledger.resign(LEASE).await {
-            tracing::warn!(stage = Self::NAME, error = %chain(&fault), "the lease ends by itself");
-        }
-    }
-
-    async fn turn(&self, held: &mut Instant) -> Result<(), Halt> {
-        self.take(held).await?;
-        self.judge_all(held).await?;
-        self.renew_due(held).await
-    }
-
-    async fn take(&self, held: &mut Instant) -> Result<(), Halt> {
-        if !self.ledger.elect(LEASE, self.lease()).await? {
-            return Err(Halt::Elsewhere);
-        }
-        *held = Instant::now();
-        Ok(())
-    }
-
-    /// Goes on only while it is still ours to go on.
-    async fn go_on(&self, held: &mut Instant) -> Result<(), Halt> {
-        if held.elapsed() < self.lease() / 3 {
-            return Ok(());
-        }
-        self.take(held).await
-    }
-
-    fn lease(&self) -> Duration {
-        LEASE_FLOOR + (self.rules.interval + self.rules.call) * 2
+        let election = Election {
+            stage: Self::NAME,
+            lease: LEASE,
+            ttl: LEASE_FLOOR + (self.rules.interval + self.rules.call) * 2,
+            interval: self.rules.interval,
+            // A call to auth may take longer than a process has to stop.
+            on_stop: OnStop::Abandon,
+            report: Report::EachFailure,
+        };
+        let mut task = self;
+        run_elected(&mut task, &self.ledger, election, stop).await;
     }
 
     async fn key(&self) -> Result<KeyId, Halt> {
-        self.keys.look().await.ok_or(Halt::NoKey)
+        self.keys.look().await.ok_or(KeeperFault::NoKey.into())
     }
 
     /// Has every token judged that auth's present key has not judged yet.
-    async fn judge_all(&self, held: &mut Instant) -> Result<(), Halt> {
+    async fn judge_all(&self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
         let mut key = self.key().await?;
         loop {
             let page = self.ledger.unjudged(key.as_str(), self.rules.batch).await?;
@@ -144,7 +115,7 @@ impl Keeper {
             }
             let mut strangers = Vec::new();
             for attempt in page {
-                self.go_on(held).await?;
+                leadership.check().await?;
                 strangers.extend(self.judge(attempt, &key).await?);
             }
             if strangers.is_empty() {
@@ -154,7 +125,7 @@ impl Keeper {
             let newest = self.key().await?;
             if newest == key {
                 for case in &strangers {
-                    self.go_on(held).await?;
+                    leadership.check().await?;
                     self.orphaned(case, &key).await?;
                 }
             }
@@ -189,9 +160,9 @@ impl Keeper {
         Ok(())
     }
 
-    async fn renew_due(&self, held: &mut Instant) -> Result<(), Halt> {
+    async fn renew_due(&self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
         for attempt in self.ledger.renewable(self.rules.fresh, self.rules.batch).await? {
-            self.go_on(held).await?;
+            leadership.check().await?;
             let Some(case) = self.ledger.case(attempt).await? else { continue };
             let Some(token) = self.open(&case) else {
                 self.put_off(&case).await?;
@@ -210,7 +181,7 @@ impl Keeper {
                 Err(RenewalFault::Refused) => return self.refused(case, token).await,
                 Err(fault) if fault.is_transient() => {
                     self.metrics.token("away");
-                    return Err(fault.into());
+                    return Err(KeeperFault::Auth(fault).into());
                 }
                 Err(fault) => {
                     tracing::warn!(
@@ -220,7 +191,10 @@ impl Keeper {
                     return Ok("refused");
                 }
             };
-        let sealed = self.sealer.seal(&case.record.id, Field::Token, fresh.raw.expose_secret().as_bytes())?;
+        let sealed = self
+            .sealer
+            .seal(&case.record.id, Field::Token, fresh.raw.expose_secret().as_bytes())
+            .map_err(KeeperFault::Seal)?;
         if self.ledger.renewed(case, &sealed, fresh.expires_at).await? {
             tracing::info!(
                 stage = Self::NAME, record.id = %case.record.id, attempt.id = %case.attempt.id,

@@ -110,6 +110,11 @@ impl AttemptRow {
         self.wait.saturating_add(confirm_after)
     }
 
+    /// Time since the acceptance; zero where this clock runs behind the front's.
+    pub fn age(&self, now: Timestamp) -> Duration {
+        Duration::try_from(now.duration_since(self.accepted_at)).unwrap_or_default()
+    }
+
     /// When it was last heard of.
     pub fn last_heard(&self) -> Timestamp {
         self.published_at.unwrap_or(self.recorded_at)

@@ -70,7 +70,10 @@ impl NextHop {
     async fn outcome(&self, case: &Case) -> Result<(), StageFault> {
         let message =
             OutcomeMessage { v: MESSAGE_VERSION, record: case.record.id.clone(), attempt: case.attempt.id };
-        let left = case.attempt.earliest_write(self.confirm_after).saturating_sub(age(case));
+        let left = case
+            .attempt
+            .earliest_write(self.confirm_after)
+            .saturating_sub(case.attempt.age(Timestamp::now()));
         let to = if left.is_zero() {
             Target::outcomes()
         } else {
@@ -85,7 +88,7 @@ impl NextHop {
 
     /// Sends a copy of the answer to the front whose caller still waits for it. Nothing depends on it.
     async fn tell_front(&self, case: &Case) {
-        if age(case) >= case.attempt.wait {
+        if case.attempt.age(Timestamp::now()) >= case.attempt.wait {
             return;
         }
         let (Some(number), Some(answer)) = (case.record.number.clone(), case.attempt.answer) else { return };
@@ -131,11 +134,6 @@ fn outgoing<M: Serialize>(case: &Case, kind: &'static str, message: &M) -> Resul
         headers: BTreeMap::new(),
         body,
     })
-}
-
-/// Since the acceptance. A clock that runs behind the front's makes it nothing.
-fn age(case: &Case) -> Duration {
-    Duration::try_from(Timestamp::now().duration_since(case.attempt.accepted_at)).unwrap_or_default()
 }
 
 fn request_message(case: &Case) -> RequestMessage {

@@ -10,14 +10,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::names::{NID_KINDS, NID_REPLIES, nid_requests};
 use crate::broker::{Breaker, BrokerError, Link, WorkQueue};
 use crate::domain::{AttemptId, Cause, Lane, Patience, missing};
-use crate::ledger::{Case, Expiry, Ledger, LedgerError};
-use crate::pipeline::stage::{StageFault, chain};
+use crate::ledger::{Case, Expiry, Ledger};
+use crate::pipeline::elected::{
+    ElectedTask, Election, Halt, Leadership, OnStop, Report, TurnEnd, run_elected,
+};
+use crate::pipeline::stage::StageFault;
 use crate::pipeline::{NextHop, Queues};
 use crate::telemetry::Metrics;
 
@@ -65,109 +67,80 @@ pub struct Sweeper {
     pub rules: SweepRules,
 }
 
-/// Why a turn ended early.
-#[derive(Debug, thiserror::Error)]
-enum Halt {
-    #[error("another process sweeps")]
-    Elsewhere,
-    #[error("told to stop")]
-    Told,
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error("the broker cannot be asked")]
-    Broker(#[from] BrokerError),
-    #[error(transparent)]
-    Hop(#[from] StageFault),
+/// The turns of one process.
+struct Turns<'a> {
+    sweeper: &'a Sweeper,
+    erased: Option<Instant>,
 }
 
-impl Halt {
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::Elsewhere => "elsewhere",
-            Self::Told => "told",
-            Self::Ledger(_) | Self::Broker(_) | Self::Hop(_) => "stopped",
+impl ElectedTask for Turns<'_> {
+    async fn turn(&mut self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
+        let sweeper = self.sweeper;
+        sweeper.expire(leadership).await?;
+        sweeper.warn().await?;
+        self.erase(leadership).await?;
+        let mut left = sweeper.rules.batch;
+        for lane in Lane::ALL {
+            // What waits for an ID system that is out of order is not lost.
+            if lane != Lane::Outcome && sweeper.id_system.is_open() {
+                continue;
+            }
+            left = left.saturating_sub(sweeper.sweep(lane, left, leadership).await?);
         }
+        Ok(())
+    }
+
+    fn ended(&mut self, end: TurnEnd) {
+        self.sweeper.metrics.sweep(match end {
+            TurnEnd::Done => "done",
+            TurnEnd::Elsewhere => "elsewhere",
+            TurnEnd::Stopped => "told",
+            TurnEnd::Failed => "stopped",
+        });
     }
 }
 
-/// What a sweeper remembers.
-struct Watch<'a> {
-    stop: &'a CancellationToken,
-    renewed: Instant,
-    erased: Option<Instant>,
+impl Turns<'_> {
+    /// Erases a batch of what was kept for long enough.
+    async fn erase(&mut self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
+        let Sweeper { ledger, metrics, rules, .. } = self.sweeper;
+        let pause = ERASE_EVERY.min(rules.keep_sealed / 100);
+        if self.erased.is_some_and(|last| last.elapsed() < pause) {
+            return Ok(());
+        }
+        let records = ledger.erasable(rules.keep_sealed, rules.batch).await?;
+        // A full batch may have left some, which the next turn is for.
+        let all = records.len() < rules.batch;
+        for record in &records {
+            leadership.check().await?;
+            if ledger.erase(record, rules.keep_sealed).await? {
+                metrics.erased();
+            }
+        }
+        self.erased = all.then(Instant::now);
+        Ok(())
+    }
 }
 
 impl Sweeper {
     /// The stage's name.
     pub const NAME: &'static str = "sweep";
 
-    /// Turns until it is told to stop.
+    /// Sweeps until `stop` is cancelled.
     pub async fn run(&self, stop: &CancellationToken) {
-        let mut tick = tokio::time::interval(self.rules.interval);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut watch = Watch { stop, renewed: Instant::now(), erased: None };
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = stop.cancelled() => break,
-            }
-            let outcome = match self.turn(&mut watch).await {
-                Ok(()) => "done",
-                Err(halt) => {
-                    if halt.outcome() == "stopped" {
-                        tracing::warn!(stage = Self::NAME, error = %chain(&halt), "the turn ended early");
-                    }
-                    halt.outcome()
-                }
-            };
-            self.metrics.sweep(outcome);
-        }
-        if let Err(fault) = self.ledger.resign(LEASE).await {
-            tracing::warn!(stage = Self::NAME, error = %chain(&fault), "the lease ends by itself");
-        }
-    }
-
-    async fn turn(&self, watch: &mut Watch<'_>) -> Result<(), Halt> {
-        self.take(watch).await?;
-        self.expire(watch).await?;
-        self.warn().await?;
-        self.erase(watch).await?;
-        let mut left = self.rules.batch;
-        for lane in Lane::ALL {
-            // What waits for an ID system that is out of order is not lost.
-            if lane != Lane::Outcome && self.id_system.is_open() {
-                continue;
-            }
-            left = left.saturating_sub(self.sweep(lane, left, watch).await?);
-        }
-        Ok(())
-    }
-
-    async fn take(&self, watch: &mut Watch<'_>) -> Result<(), Halt> {
-        if !self.ledger.elect(LEASE, self.lease()).await? {
-            return Err(Halt::Elsewhere);
-        }
-        watch.renewed = Instant::now();
-        Ok(())
-    }
-
-    /// Goes on only while it is still ours to go on.
-    async fn go_on(&self, watch: &mut Watch<'_>) -> Result<(), Halt> {
-        if watch.stop.is_cancelled() {
-            return Err(Halt::Told);
-        }
-        if watch.renewed.elapsed() < self.lease() / 3 {
-            return Ok(());
-        }
-        self.take(watch).await
-    }
-
-    fn lease(&self) -> Duration {
-        LEASE_FLOOR + self.rules.interval * 2
+        let election = Election {
+            stage: Self::NAME,
+            lease: LEASE,
+            ttl: LEASE_FLOOR + self.rules.interval * 2,
+            interval: self.rules.interval,
+            on_stop: OnStop::FinishStep,
+            report: Report::EachFailure,
+        };
+        run_elected(&mut Turns { sweeper: self, erased: None }, &self.ledger, election, stop).await;
     }
 
     /// Publishes again what a lane is short of; says how many that were.
-    async fn sweep(&self, lane: Lane, left: usize, watch: &mut Watch<'_>) -> Result<usize, Halt> {
+    async fn sweep(&self, lane: Lane, left: usize, leadership: &mut Leadership<'_>) -> Result<usize, Halt> {
         let due = self.ledger.silent(lane, self.rules.patience.of(lane), left).await?;
         if due.is_empty() {
             return Ok(0);
@@ -187,7 +160,7 @@ impl Sweeper {
         );
         let mut published = 0;
         for attempt in due.into_iter().take(most) {
-            self.go_on(watch).await?;
+            leadership.check().await?;
             published += usize::from(self.publish_again(attempt, lane).await?);
         }
         Ok(published)
@@ -238,9 +211,9 @@ impl Sweeper {
     }
 
     /// Ends the attempts whose token is dead.
-    async fn expire(&self, watch: &mut Watch<'_>) -> Result<(), Halt> {
+    async fn expire(&self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
         for attempt in self.ledger.outlived(self.rules.quarantine, self.rules.batch).await? {
-            self.go_on(watch).await?;
+            leadership.check().await?;
             let Expiry::Ended { orphan } = self.ledger.expire(attempt, self.rules.quarantine).await? else {
                 continue;
             };
@@ -262,25 +235,6 @@ impl Sweeper {
     fn alarm(&self, attempt: AttemptId, cause: Cause, what: &'static str) {
         self.metrics.alarm(cause);
         tracing::error!(stage = Self::NAME, attempt.id = %attempt, cause = cause.as_str(), "{what}");
-    }
-
-    /// Erases a batch of what was kept for long enough.
-    async fn erase(&self, watch: &mut Watch<'_>) -> Result<(), Halt> {
-        let pause = ERASE_EVERY.min(self.rules.keep_sealed / 100);
-        if watch.erased.is_some_and(|last| last.elapsed() < pause) {
-            return Ok(());
-        }
-        let records = self.ledger.erasable(self.rules.keep_sealed, self.rules.batch).await?;
-        // A full batch may have left some, which the next turn is for.
-        let all = records.len() < self.rules.batch;
-        for record in &records {
-            self.go_on(watch).await?;
-            if self.ledger.erase(record, self.rules.keep_sealed).await? {
-                self.metrics.erased();
-            }
-        }
-        watch.erased = all.then(Instant::now);
-        Ok(())
     }
 }
 
