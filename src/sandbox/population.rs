@@ -13,6 +13,7 @@ use fastrand::Rng;
 use uuid::Uuid;
 
 pub use bundle::{AttemptFacts, Earlier, correct_name};
+pub(super) use people::{FamilyRole, NATIONALITY, REASON_OF_ABSENCE};
 
 use super::spread::Lot;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::people::Part;
+use super::people::FamilyRole;
 use super::{Declaration, Kind, Shape};
 
 /// A status that the record had before this attempt.
@@ -28,7 +28,7 @@ impl Declaration {
     pub fn bundle(&self, attempt: &AttemptFacts) -> Value {
         let mut resources = vec![self.composition(attempt), self.encounter()];
         resources.extend(self.related_persons());
-        resources.extend(self.patients().into_iter().map(|part| self.patient(part)));
+        resources.extend(self.members().into_iter().map(|part| self.patient(part)));
         resources.push(self.task(attempt));
         resources.push(self.questionnaire());
         resources.extend(self.observations());
@@ -56,25 +56,27 @@ impl Declaration {
     }
 
     /// The informant is one of the family in most records and then has no Patient of their own.
-    fn informant(&self) -> (Part, &'static str) {
+    pub(in crate::sandbox) fn informant(&self) -> (FamilyRole, &'static str) {
         let other = self.chance(30).f64() < 0.2;
         match self.kind {
-            Kind::Birth if other => (Part::Informant, "LEGAL_GUARDIAN"),
-            Kind::Birth => (Part::Mother, "MOTHER"),
-            Kind::Death if other => (Part::Informant, "SON"),
-            Kind::Death => (Part::Spouse, "SPOUSE"),
-            Kind::Marriage => (Part::Groom, "GROOM"),
+            Kind::Birth if other => (FamilyRole::Informant, "LEGAL_GUARDIAN"),
+            Kind::Birth => (FamilyRole::Mother, "MOTHER"),
+            Kind::Death if other => (FamilyRole::Informant, "SON"),
+            Kind::Death => (FamilyRole::Spouse, "SPOUSE"),
+            Kind::Marriage => (FamilyRole::Groom, "GROOM"),
         }
     }
 
-    fn patients(&self) -> Vec<Part> {
+    pub(in crate::sandbox) fn members(&self) -> Vec<FamilyRole> {
         let mut people = match self.kind {
-            Kind::Birth => vec![Part::Mother, Part::Child, Part::Father],
-            Kind::Death => vec![Part::Spouse, Part::Deceased],
-            Kind::Marriage => vec![Part::Bride, Part::Groom, Part::WitnessOne, Part::WitnessTwo],
+            Kind::Birth => vec![FamilyRole::Mother, FamilyRole::Child, FamilyRole::Father],
+            Kind::Death => vec![FamilyRole::Spouse, FamilyRole::Deceased],
+            Kind::Marriage => {
+                vec![FamilyRole::Bride, FamilyRole::Groom, FamilyRole::WitnessOne, FamilyRole::WitnessTwo]
+            }
         };
-        if self.informant().0 == Part::Informant {
-            people.push(Part::Informant);
+        if self.informant().0 == FamilyRole::Informant {
+            people.push(FamilyRole::Informant);
         }
         people
     }
@@ -87,19 +89,21 @@ impl Declaration {
             Kind::Marriage => "Marriage Declaration",
         };
         let mut sections = vec![section(
-            Part::Informant.title(),
+            FamilyRole::Informant.title(),
             "informant-details",
             &format!("RelatedPerson/{}", self.part("informant-relation")),
         )];
-        sections.extend(self.patients().into_iter().filter(|part| *part != Part::Informant).map(|part| {
-            let witness = matches!(part, Part::WitnessOne | Part::WitnessTwo);
-            let (kind, id) = if witness {
-                ("RelatedPerson", self.part(&format!("{}-relation", part.name())))
-            } else {
-                ("Patient", self.part(part.name()))
-            };
-            section(part.title(), &format!("{}-details", part.name()), &format!("{kind}/{id}"))
-        }));
+        sections.extend(self.members().into_iter().filter(|part| *part != FamilyRole::Informant).map(
+            |part| {
+                let witness = matches!(part, FamilyRole::WitnessOne | FamilyRole::WitnessTwo);
+                let (kind, id) = if witness {
+                    ("RelatedPerson", self.part(&format!("{}-relation", part.name())))
+                } else {
+                    ("Patient", self.part(part.name()))
+                };
+                section(part.title(), &format!("{}-details", part.name()), &format!("{kind}/{id}"))
+            },
+        ));
         let mut encounter = section(
             &format!("{title} encounter"),
             &format!("{name}-encounter"),
@@ -171,8 +175,8 @@ impl Declaration {
         let (informant, relation) = self.informant();
         let mut persons = vec![related("informant-relation", relation, informant)];
         if self.kind == Kind::Marriage {
-            persons.push(related("witness-one-relation", "HEAD_OF_GROOM_FAMILY", Part::WitnessOne));
-            persons.push(related("witness-two-relation", "HEAD_OF_BRIDE_FAMILY", Part::WitnessTwo));
+            persons.push(related("witness-one-relation", "HEAD_OF_GROOM_FAMILY", FamilyRole::WitnessOne));
+            persons.push(related("witness-two-relation", "HEAD_OF_BRIDE_FAMILY", FamilyRole::WitnessTwo));
         }
         persons
             .into_iter()
@@ -226,7 +230,11 @@ impl Declaration {
     }
 }
 
-fn related(id: &'static str, relation: &'static str, of: Part) -> (&'static str, &'static str, Part) {
+fn related(
+    id: &'static str,
+    relation: &'static str,
+    of: FamilyRole,
+) -> (&'static str, &'static str, FamilyRole) {
     (id, relation, of)
 }
 

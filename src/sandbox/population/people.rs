@@ -1,34 +1,14 @@
-//! Patients and related persons, as the forms of a country fill them.
+//! The people of a declaration, and the Patients that they are in documents of the FHIR generation.
 
+use fastrand::Rng;
 use serde_json::{Value, json};
 
 use super::{Declaration, Kind};
 
 const GIVEN_FEMALE: [&str; 24] = [
-    "Amara",
-    "Chipo",
-    "Esther",
-    "Fatou",
-    "Grace",
-    "Hawa",
-    "Imani",
-    "Joyce",
-    "Kamaria",
-    "Lindiwe",
-    "Mwila",
-    "Nadia",
-    "Ott\u{ed}lia",
-    "Precious",
-    "Rudo",
-    "Salma",
-    "Tendai",
-    "Uchenna",
-    "Violet",
-    "Wanjiru",
-    "Yewande",
-    "Zainab",
-    "Aïcha",
-    "Bupe",
+    "Amara", "Chipo", "Esther", "Fatou", "Grace", "Hawa", "Imani", "Joyce", "Kamaria", "Lindiwe", "Mwila",
+    "Nadia", "Ottília", "Precious", "Rudo", "Salma", "Tendai", "Uchenna", "Violet", "Wanjiru", "Yewande",
+    "Zainab", "Aïcha", "Bupe",
 ];
 const GIVEN_MALE: [&str; 24] = [
     "Abel", "Bwalya", "Chanda", "Daudi", "Emeka", "Farai", "Gift", "Hassan", "Isaac", "Jabari", "Kofi",
@@ -73,9 +53,9 @@ const FAMILY: [&str; 32] = [
 const SECOND_LANGUAGE: [(&str, &str); 6] =
     [("আমারা", "বান্দা"), ("সালমা", "রহমান"), ("ইমানি", "জুমা"), ("নাদিয়া", "হাকিম"), ("পিটার", "টেম্বো"), ("গ্রেস", "জুলু")];
 
-/// The people of a declaration, by the part that they play.
+/// Who somebody is in a declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(in crate::sandbox) enum FamilyRole {
     Child,
     Deceased,
     Mother,
@@ -88,8 +68,9 @@ pub(super) enum Part {
     WitnessTwo,
 }
 
-impl Part {
-    pub(super) fn name(self) -> &'static str {
+impl FamilyRole {
+    /// The prefix of sections (`mother-details`) and of form fields (`mother.name`).
+    pub(in crate::sandbox) fn name(self) -> &'static str {
         match self {
             Self::Child => "child",
             Self::Deceased => "deceased",
@@ -119,7 +100,7 @@ impl Part {
         }
     }
 
-    fn female(self, declaration: &Declaration) -> bool {
+    fn is_female(self, declaration: &Declaration) -> bool {
         match self {
             Self::Mother | Self::Bride => true,
             Self::Father | Self::Groom => false,
@@ -132,119 +113,166 @@ impl Part {
     }
 }
 
-fn pick<'a>(list: &[&'a str], index: usize) -> &'a str {
+/// What is known of somebody, before a form or a document of either generation tells it.
+pub(in crate::sandbox) struct FamilyMember {
+    pub(in crate::sandbox) given: &'static str,
+    /// Empty for most people.
+    pub(in crate::sandbox) middle: &'static str,
+    pub(in crate::sandbox) family: &'static str,
+    /// Given and family name in the second language of the country.
+    pub(in crate::sandbox) second_language: Option<(&'static str, &'static str)>,
+    /// A date, as all dates: `2025-04-22`.
+    pub(in crate::sandbox) born: String,
+    pub(in crate::sandbox) died: Option<String>,
+    /// `female` or `male`, for the child and the deceased; the forms do not ask for that of others.
+    pub(in crate::sandbox) gender: Option<&'static str>,
+    /// Everybody but a child has one, and most deceased.
+    pub(in crate::sandbox) national_id: Option<String>,
+}
+
+/// What the forms say of a father who is not known.
+pub(in crate::sandbox) const REASON_OF_ABSENCE: &str = "Father is not known";
+/// The only nationality there is.
+pub(in crate::sandbox) const NATIONALITY: &str = "FAR";
+
+fn pick(list: &[&'static str], index: usize) -> &'static str {
     list.get(index % list.len().max(1)).copied().unwrap_or("Nobody")
 }
 
 impl Declaration {
-    /// Whether the birth's father is not known.
-    pub(super) fn father_is_absent(&self) -> bool {
-        self.kind == Kind::Birth && self.chance(11).f64() < 0.15
-    }
-
     /// Whether the deceased's ID is known; without one the ID system cannot be asked.
     pub fn deceased_has_national_id(&self) -> bool {
         self.kind == Kind::Death && self.chance(12).f64() < 0.95
     }
 
+    /// One of the people; nothing for a father who is not known.
+    pub(in crate::sandbox) fn member(&self, role: FamilyRole) -> Option<FamilyMember> {
+        if role == FamilyRole::Father && self.kind == Kind::Birth && self.chance(11).f64() < 0.15 {
+            return None;
+        }
+        let female = role.is_female(self);
+        let mut chance = self.chance(100 + role as u64);
+        let given = pick(if female { &GIVEN_FEMALE } else { &GIVEN_MALE }, chance.usize(..24));
+        let middle = if chance.f64() < 0.4 { pick(&FAMILY, chance.usize(..32)) } else { "" };
+        let family = match role {
+            // Parents and children, husbands and wives mostly share a name.
+            FamilyRole::Child
+            | FamilyRole::Mother
+            | FamilyRole::Father
+            | FamilyRole::Deceased
+            | FamilyRole::Spouse => pick(&FAMILY, self.chance(99).usize(..32)),
+            FamilyRole::Informant
+            | FamilyRole::Bride
+            | FamilyRole::Groom
+            | FamilyRole::WitnessOne
+            | FamilyRole::WitnessTwo => pick(&FAMILY, chance.usize(..32)),
+        };
+        let bilingual = self.chance(14).f64() < 0.3;
+        let second_language =
+            bilingual.then(|| SECOND_LANGUAGE.get(chance.usize(..SECOND_LANGUAGE.len())).copied()).flatten();
+        let dead = role == FamilyRole::Deceased;
+        let has_id = role != FamilyRole::Child && (!dead || self.deceased_has_national_id());
+        let gender = if female { "female" } else { "male" };
+        Some(FamilyMember {
+            given,
+            middle,
+            family,
+            second_language,
+            born: self.birth_date(role),
+            died: dead.then(|| day_of(2025, &mut self.chance(300))),
+            gender: matches!(role, FamilyRole::Child | FamilyRole::Deceased).then_some(gender),
+            national_id: has_id.then(|| self.national_id(role)),
+        })
+    }
+
     /// The national ID of one of the people: ten digits, nobody else's, never one that the simulated ID system issues.
-    pub(super) fn national_id(&self, part: Part) -> String {
+    fn national_id(&self, role: FamilyRole) -> String {
         let span = 3_900_000_000_u64;
-        let slot = self.index.wrapping_mul(10).wrapping_add(part as u64);
+        let slot = self.index.wrapping_mul(10).wrapping_add(role as u64);
         format!("{:010}", 1_000_000_000 + slot.wrapping_mul(7_919) % span)
     }
 
-    fn names(&self, part: Part) -> Value {
-        let female = part.female(self);
-        let mut chance = self.chance(100 + part as u64);
-        let given = pick(if female { &GIVEN_FEMALE } else { &GIVEN_MALE }, chance.usize(..24));
-        let middle = if chance.f64() < 0.4 { pick(&FAMILY, chance.usize(..32)) } else { "" };
-        let family = match part {
-            // parents and children, husbands and wives mostly share a name
-            Part::Child | Part::Mother | Part::Father | Part::Deceased | Part::Spouse => {
-                pick(&FAMILY, self.chance(99).usize(..32))
+    /// All dates lie in years that are over, whenever this runs.
+    fn birth_date(&self, role: FamilyRole) -> String {
+        let mut chance = self.chance(200 + role as u64);
+        let year = match role {
+            FamilyRole::Child => 2025,
+            FamilyRole::Deceased => chance.u16(1935..1990),
+            FamilyRole::Mother | FamilyRole::Father | FamilyRole::Spouse | FamilyRole::Informant => {
+                chance.u16(1970..2004)
             }
-            Part::Informant | Part::Bride | Part::Groom | Part::WitnessOne | Part::WitnessTwo => {
-                pick(&FAMILY, chance.usize(..32))
+            FamilyRole::Bride | FamilyRole::Groom | FamilyRole::WitnessOne | FamilyRole::WitnessTwo => {
+                chance.u16(1980..2003)
             }
         };
-        // documents that are older than the 1.7 upgrade still hold the family name as a list
-        let family = if self.chance(13).f64() < 0.2 { json!([family]) } else { json!(family) };
-        let mut names = vec![json!({"use": "en", "given": [given, middle], "family": family})];
-        if self.chance(14).f64() < 0.3 {
-            let (given, family) =
-                SECOND_LANGUAGE.get(chance.usize(..SECOND_LANGUAGE.len())).copied().unwrap_or(("আমারা", "বান্দা"));
-            names.push(json!({"use": "bn", "given": [given, ""], "family": family}));
-        }
-        Value::Array(names)
-    }
-
-    fn date(&self, part: Part) -> String {
-        let mut chance = self.chance(200 + part as u64);
-        let year = match part {
-            Part::Child => 2025,
-            Part::Deceased => chance.u16(1935..1990),
-            Part::Mother | Part::Father | Part::Spouse | Part::Informant => chance.u16(1970..2004),
-            Part::Bride | Part::Groom | Part::WitnessOne | Part::WitnessTwo => chance.u16(1980..2003),
-        };
-        format!("{year}-{:02}-{:02}", chance.u8(1..=12), chance.u8(1..=28))
+        day_of(year, &mut chance)
     }
 
     /// One of the people as a Patient.
-    pub(super) fn patient(&self, part: Part) -> Value {
-        let id = self.part(part.name());
-        if part == Part::Father && self.father_is_absent() {
+    pub(super) fn patient(&self, role: FamilyRole) -> Value {
+        let id = self.part(role.name());
+        let Some(member) = self.member(role) else {
             return json!({
                 "resourceType": "Patient", "id": id, "active": false, "name": [],
                 "extension": [{
                     "url": "http://opencrvs.org/specs/extension/reason-not-applying",
-                    "valueString": "Father is not known"
+                    "valueString": REASON_OF_ABSENCE
                 }]
             });
-        }
+        };
         let mut patient = json!({
             "resourceType": "Patient", "id": id, "active": true,
-            "name": self.names(part), "birthDate": self.date(part)
+            "name": self.names(&member), "birthDate": member.born, "extension": []
         });
-        let Some(fields) = patient.as_object_mut() else { return patient };
-        if part == Part::Child {
-            fields.insert("extension".to_owned(), json!([]));
-        } else {
-            fields.insert("extension".to_owned(), self.adult_extensions());
-            fields.insert("address".to_owned(), self.address());
+        if role != FamilyRole::Child {
+            patient["extension"] = adult_extensions();
+            patient["address"] = self.address();
         }
-        if part != Part::Child && (part != Part::Deceased || self.deceased_has_national_id()) {
-            fields
-                .insert("identifier".to_owned(), json!([identifier("NATIONAL_ID", &self.national_id(part))]));
+        if let Some(id) = &member.national_id {
+            patient["identifier"] = json!([{
+                "value": id,
+                "type": {"coding": [{
+                    "system": "http://opencrvs.org/specs/identifier-type", "code": "NATIONAL_ID"
+                }]}
+            }]);
         }
-        if matches!(part, Part::Child | Part::Deceased) {
-            let gender = if part.female(self) { "female" } else { "male" };
-            fields.insert("gender".to_owned(), json!(gender));
+        if let Some(gender) = member.gender {
+            patient["gender"] = json!(gender);
         }
-        if part == Part::Deceased {
-            let mut chance = self.chance(300);
-            let on = format!("2025-{:02}-{:02}", chance.u8(1..=12), chance.u8(1..=28));
-            fields.insert("deceasedBoolean".to_owned(), json!(true));
-            fields.insert("deceasedDateTime".to_owned(), json!(on));
+        if let Some(died) = &member.died {
+            patient["deceasedBoolean"] = json!(true);
+            patient["deceasedDateTime"] = json!(died);
         }
         patient
     }
 
-    fn adult_extensions(&self) -> Value {
-        json!([
-            {"url": "http://hl7.org/fhir/StructureDefinition/patient-nationality", "extension": [
-                {"url": "code", "valueCodeableConcept": {"coding": [{"system": "urn:iso:std:iso:3166", "code": "FAR"}]}},
-                {"url": "period", "valuePeriod": {"start": "", "end": ""}}
-            ]},
-            {"url": "http://opencrvs.org/specs/extension/educational-attainment", "valueString": "SECONDARY_ISCED_3"}
-        ])
+    fn names(&self, member: &FamilyMember) -> Vec<Value> {
+        // Documents that are older than the upgrade to 1.7 still hold the family name as a list.
+        let is_old = self.chance(13).f64() < 0.2;
+        let family = if is_old { json!([member.family]) } else { json!(member.family) };
+        let mut names = vec![json!({"use": "en", "given": [member.given, member.middle], "family": family})];
+        if let Some((given, family)) = member.second_language {
+            names.push(json!({"use": "bn", "given": [given, ""], "family": family}));
+        }
+        names
     }
 }
 
-/// An identifier of a Patient.
-pub(super) fn identifier(code: &str, value: &str) -> Value {
-    json!({
-        "value": value,
-        "type": {"coding": [{"system": "http://opencrvs.org/specs/identifier-type", "code": code}]}
-    })
+fn day_of(year: u16, chance: &mut Rng) -> String {
+    format!("{year}-{:02}-{:02}", chance.u8(1..=12), chance.u8(1..=28))
+}
+
+fn adult_extensions() -> Value {
+    json!([
+        {"url": "http://hl7.org/fhir/StructureDefinition/patient-nationality", "extension": [
+            {"url": "code", "valueCodeableConcept": {"coding": [
+                {"system": "urn:iso:std:iso:3166", "code": NATIONALITY}
+            ]}},
+            {"url": "period", "valuePeriod": {"start": "", "end": ""}}
+        ]},
+        {
+            "url": "http://opencrvs.org/specs/extension/educational-attainment",
+            "valueString": "SECONDARY_ISCED_3"
+        }
+    ])
 }

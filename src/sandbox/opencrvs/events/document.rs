@@ -1,75 +1,57 @@
 //! What a family declares, in the fields of this generation's forms: the same people as in the other generation.
+//!
+//! Wire source: `opencrvs-events.md` §5 (fields of farajaland 1.9.11).
+//!
+//! Invariant: the fields come from the population's facts. Nothing of the bridge takes part, so that an error in the
+//! bridge's mapping cannot hide itself.
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::{Person, Role, View};
-use crate::opencrvs::fhir;
-use crate::sandbox::population::{AttemptFacts, Declaration, Kind};
-
-/// The prefix of the person whom a correction corrects.
-fn subject(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Birth => "child",
-        Kind::Death => "deceased",
-        Kind::Marriage => "bride",
-    }
-}
+use crate::sandbox::population::{Declaration, FamilyRole, Kind, NATIONALITY, REASON_OF_ABSENCE};
 
 /// What the registrar changes while registering: nothing, or the given name.
 pub(super) fn correction(kind: Kind, name: Option<&str>) -> Map<String, Value> {
-    let field = format!("{}.name", subject(kind));
+    let subject = match kind {
+        Kind::Birth => "child",
+        Kind::Death => "deceased",
+        Kind::Marriage => "bride",
+    };
+    let field = format!("{subject}.name");
     name.map(|name| Map::from_iter([(field, json!({ "firstname": name }))])).unwrap_or_default()
 }
 
 /// The declaration as the form has it.
 pub(super) fn declaration(family: &Declaration) -> Map<String, Value> {
-    let facts = AttemptFacts { last_modified: "2026-01-01T00:00:00.000Z".to_owned(), earlier: Vec::new() };
-    let read = fhir::read(family.bundle(&facts).to_string().as_bytes());
-    let view = read.map(|document| document.view).unwrap_or_default();
-    let mut fields = Map::new();
-    for (role, prefix) in [
-        (Role::Child, "child"),
-        (Role::Deceased, "deceased"),
-        (Role::Mother, "mother"),
-        (Role::Father, "father"),
-        (Role::Spouse, "spouse"),
-        (Role::Bride, "bride"),
-        (Role::Groom, "groom"),
-    ] {
-        if let Some(person) = view.persons.get(&role) {
-            fields.extend(person_fields(prefix, person));
+    let (_, relation) = family.informant();
+    let mut fields = Map::from_iter([("informant.relation".to_owned(), json!(relation))]);
+    for role in family.members() {
+        // The forms of this country do not ask for the witnesses of a marriage.
+        if matches!(role, FamilyRole::WitnessOne | FamilyRole::WitnessTwo) {
+            continue;
         }
+        fields.extend(member_fields(family, role));
     }
-    fields.extend(event_fields(family.kind, &view));
-    fields.retain(|_, value| !value.is_null());
+    if let Some(died) = family.member(FamilyRole::Deceased).and_then(|deceased| deceased.died) {
+        fields.insert("eventDetails.date".to_owned(), json!(died));
+    }
     fields
 }
 
-fn person_fields(prefix: &str, person: &Person) -> Vec<(String, Value)> {
-    let name = person.name.as_ref().map(
-        |name| json!({ "firstname": name.firstname, "middlename": name.middlename, "surname": name.surname }),
-    );
-    let id_type = person.nid.as_ref().map(|_| "NATIONAL_ID");
-    [
-        ("name", json!(name)),
-        ("gender", json!(person.gender)),
-        ("dob", json!(person.dob)),
-        ("dobUnknown", json!(person.dob.is_none().then_some(true))),
-        ("age", json!(person.age.map(|age| json!({ "age": age, "asOfDateRef": "eventDetails.date" })))),
-        ("nationality", json!(person.nationality)),
-        ("idType", json!(id_type)),
-        ("nid", json!(person.nid)),
-        ("detailsNotAvailable", json!(person.details_not_available.then_some(true))),
-    ]
-    .into_iter()
-    .map(|(member, value)| (format!("{prefix}.{member}"), value))
-    .collect()
-}
-
-fn event_fields(kind: Kind, view: &View) -> Vec<(String, Value)> {
-    let mut fields = vec![("informant.relation".to_owned(), json!("MOTHER"))];
-    if kind != Kind::Birth {
-        fields.push(("eventDetails.date".to_owned(), json!(view.event_details.date)));
-    }
-    fields
+fn member_fields(family: &Declaration, role: FamilyRole) -> Vec<(String, Value)> {
+    let members = match family.member(role) {
+        None => vec![("detailsNotAvailable", json!(true)), ("reason", json!(REASON_OF_ABSENCE))],
+        Some(member) => {
+            let name = json!({
+                "firstname": member.given, "middlename": member.middle, "surname": member.family
+            });
+            let mut members = vec![("name", name), ("dob", json!(member.born))];
+            members.extend(member.gender.map(|gender| ("gender", json!(gender))));
+            if let Some(id) = member.national_id {
+                members.extend([("idType", json!("NATIONAL_ID")), ("nid", json!(id))]);
+            }
+            members.extend((role != FamilyRole::Child).then(|| ("nationality", json!(NATIONALITY))));
+            members
+        }
+    };
+    members.into_iter().map(|(field, value)| (format!("{}.{field}", role.name()), value)).collect()
 }
