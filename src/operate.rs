@@ -1,9 +1,13 @@
-//! What operators do: look at registrations, let them go on, look after queues, seals, spools and tokens.
+//! The operator's commands: look at registrations and resume them, look after queues, keys, spools and tokens.
 //!
-//! Invariant: data goes to stdout and everything else to stderr; whatever changes something names who did it and why.
+//! [`session`] opens and closes what a command works with; [`change`] has the flags of commands that change something;
+//! [`tally`] counts what was done and derives the exit code; [`output`] prints.
+//!
+//! Invariant: results go to stdout and everything else to stderr; every change of a registration names who did it.
 
 pub(crate) mod attempts;
 pub(crate) mod causes;
+mod change;
 pub(crate) mod config;
 pub(crate) mod healthcheck;
 pub(crate) mod output;
@@ -11,6 +15,8 @@ pub(crate) mod queue;
 pub(crate) mod reconcile;
 pub(crate) mod recover;
 pub(crate) mod seal;
+mod session;
 pub(crate) mod spool;
+mod tally;
 pub(crate) mod tokens;
 pub(crate) mod topology;

@@ -1,4 +1,6 @@
-//! What a command prints: on stdout, and nothing else goes there.
+//! Prints results: as lines, tables or JSON on stdout, and progress on stderr.
+//!
+//! Invariant: stdout carries results and nothing else.
 
 use std::io::{ErrorKind, Write as _};
 
@@ -8,11 +10,11 @@ use serde::Serialize;
 
 use crate::roles::Failure;
 
-/// Prints a text and ends the line.
+/// Prints a line.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        // `nidbridge config reference | head` is no failure
+        // `nidbridge config reference | head` closes the pipe early, which is no failure
         Err(cause) if cause.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written.context("stdout cannot be written")?),
     }
@@ -23,7 +25,13 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     line(&serde_json::to_string(value).context("the result cannot be written as JSON")?)
 }
 
-/// Prints rows under a heading, each column as wide as it must be.
+/// Prints progress on stderr.
+pub(crate) fn progress(text: &str) {
+    // Without a stderr there is nobody to show progress to.
+    writeln!(std::io::stderr(), "{text}").unwrap_or_default();
+}
+
+/// Prints rows under a heading, with aligned columns.
 pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
     let heading: Vec<String> = heading.iter().map(|text| (*text).to_owned()).collect();
     let mut widths: Vec<usize> = heading.iter().map(String::len).collect();
@@ -39,36 +47,41 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<(), Failur
     Ok(())
 }
 
-/// A text without what could steer a terminal; codes of offices come from documents.
+/// The text, or `-` where there is none.
+pub(crate) fn or_dash(text: Option<&str>) -> String {
+    text.unwrap_or("-").to_owned()
+}
+
+/// Replaces control characters, which could steer a terminal: codes of offices come from documents.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// A moment, to the second.
+/// A time in UTC, to the second.
 pub(crate) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// How long a token lives still.
+/// How long a token is still valid, or since when it has expired.
 pub(crate) fn left(until: Timestamp, now: Timestamp) -> String {
     if until <= now { format!("dead for {}", span(until, now)) } else { span(now, until) }
 }
 
-/// The time between two moments in its two largest units: `3d 4h`, `5m 12s`; before its time it is negative.
+/// A duration in its two largest units: `3d 4h`, `5m 12s`; negative if `to` is before `from`.
 pub(crate) fn span(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.duration_since(from).as_secs();
     let (sign, left) = (if seconds < 0 { "-" } else { "" }, seconds.unsigned_abs());
     let units = [("d", left / 86_400), ("h", left / 3_600 % 24), ("m", left / 60 % 60), ("s", left % 60)];
-    let told: Vec<String> = units
+    let largest: Vec<String> = units
         .into_iter()
         .skip_while(|(unit, count)| *count == 0 && *unit != "s")
         .take(2)
         .map(|(unit, count)| format!("{count}{unit}"))
         .collect();
-    format!("{sign}{}", told.join(" "))
+    format!("{sign}{}", largest.join(" "))
 }
 
-/// The same in hours, with a tenth, for machines.
+/// A duration in hours, rounded to a tenth.
 pub(crate) fn hours(between: SignedDuration) -> f64 {
     (between.as_secs_f64() / 360.0).round() / 10.0
 }
@@ -78,12 +91,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_shows_what_matters_of_it() {
+    fn a_span_shows_its_two_largest_units() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        for (seconds, told) in
+        for (seconds, text) in
             [(0, "0s"), (59, "59s"), (60, "1m 0s"), (3_700, "1h 1m"), (90_000, "1d 1h"), (-70, "-1m 10s")]
         {
-            assert_eq!(span(at(1_000_000), at(1_000_000 + seconds)), told);
+            assert_eq!(span(at(1_000_000), at(1_000_000 + seconds)), text);
         }
     }
 }

@@ -1,40 +1,40 @@
-//! `nidbridge seal rotate`: what rests in the ledger is sealed anew with the first of `SEAL_KEYS`.
+//! `nidbridge seal rotate`: seals everything in the ledger again with the first of `SEAL_KEYS`.
 //!
-//! Invariant: it may be broken off, repeated and run beside the roles; a key is called dispensable only where nothing
-//! in the ledger rests under it.
+//! Invariant: it may be stopped, repeated and run beside the roles. It says that the other keys can go only when nothing
+//! in the ledger is sealed with them.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
 use super::output;
+use super::session::{self, Session};
+use super::tally::{Miss, Tally};
 use crate::broker::names;
-use crate::config::Config;
 use crate::ledger::{Ledger, SealedColumn};
-use crate::roles::{Failure, parts, start};
+use crate::roles::Failure;
 use crate::seal::Sealer;
 
-/// Values that are sealed anew before progress is told.
+/// Values that are sealed between two reports of progress.
 const BATCH: usize = 500;
 
 const ROTATE: &str = "\
 How to change the key without a stop:\n\
-  1. add the new key at the end of SEAL_KEYS of every front, worker and confirmer, and restart them: all can open it;\n\
+  1. add the new key at the end of SEAL_KEYS of every front, worker and confirmer, and restart them: now all of them can open \
+what it seals;\n\
   2. move it to the first place everywhere, and restart them: from now on it seals;\n\
-  3. run this command with the same SEAL_KEYS, until it says that nothing rests under the old key;\n\
-  4. see that what it names besides the ledger is empty, then take the old key out and restart.\n\n\
-Exit codes: 0 all rests under the first key; 1 there are values that no key opens, told by count and reason; 69 the \
+  3. run this command with the same SEAL_KEYS, until it says that nothing in the ledger needs another key;\n\
+  4. wait until the queues and spools that it names are empty, then take the old key out and restart.\n\n\
+Exit codes: 0 everything is sealed with the first key; 1 no key opens some values, which are counted by reason; 69 the \
 ledger cannot be reached; 75 stopped before the end, run it again; 78 SEAL_KEYS does not open this ledger.";
 
 /// `nidbridge seal …`
 #[derive(Debug, Subcommand)]
 pub enum SealCommand {
-    /// Seals everything in the ledger anew with the first key, and says which keys can go.
+    /// Seal everything in the ledger again with the first key, and say which keys can go.
     #[command(after_help = ROTATE)]
     Rotate(RotateArgs),
 }
@@ -42,7 +42,7 @@ pub enum SealCommand {
 /// `nidbridge seal rotate`
 #[derive(Debug, Args)]
 pub struct RotateArgs {
-    /// Only count what rests under which key.
+    /// Change nothing: only count what is sealed with which key.
     #[arg(long)]
     pub dry_run: bool,
     /// Print one line of JSON.
@@ -52,70 +52,60 @@ pub struct RotateArgs {
 
 pub(crate) async fn run(command: SealCommand, file: Option<PathBuf>) -> Result<(), Failure> {
     let SealCommand::Rotate(args) = command;
-    start::operation("seal", file, async move |config, stop| rotate(&config, &args, &stop).await).await
+    session::with_keys("seal", file, async |session| rotate(session, &args).await).await
 }
 
-async fn rotate(config: &Config, args: &RotateArgs, stop: &CancellationToken) -> Result<(), Failure> {
-    let sealer = parts::sealer(config)?;
-    let first = sealer.first_key().context("SEAL_KEYS is empty")?.to_owned();
-    let ledger = parts::operators_ledger(config, "seal", &sealer).await?;
-    let done = async {
-        let mut report = Report { first_key: first, ..Report::default() };
-        if !args.dry_run {
-            reseal(&ledger, &sealer, &mut report, stop).await?;
-        }
-        for place in SealedColumn::ALL {
-            let counts = ledger.sealed_counts(place).await.map_err(parts::ledger_away)?;
-            report.resting.insert(place.as_str(), counts);
-        }
-        report.print(args.json)?;
-        report.verdict(args.dry_run)
-    };
-    let done = done.await;
-    ledger.close().await;
-    done
+async fn rotate(session: &mut Session, args: &RotateArgs) -> Result<(), Failure> {
+    let sealer = session.sealer()?;
+    let first_key = sealer.first_key().context("SEAL_KEYS is empty")?.to_owned();
+    let ledger = session.ledger("seal").await?;
+    let mut report = RotationReport { first_key, ..RotationReport::default() };
+    if !args.dry_run {
+        reseal(session, &ledger, &sealer, &mut report).await?;
+    }
+    for column in SealedColumn::ALL {
+        report.resting.insert(column.as_str(), ledger.sealed_counts(column).await?);
+    }
+    report.print(args.json)?;
+    report.verdict(args.dry_run)
 }
 
 async fn reseal(
+    session: &Session,
     ledger: &Ledger,
     sealer: &Sealer,
-    report: &mut Report,
-    stop: &CancellationToken,
+    report: &mut RotationReport,
 ) -> Result<(), Failure> {
-    for place in SealedColumn::ALL {
+    for column in SealedColumn::ALL {
         let mut after = None;
         loop {
-            if stop.is_cancelled() {
-                return Err(Failure::Later(anyhow!("stopped before the end: run it again")));
+            session.check_stop()?;
+            let batch = ledger.reseal(sealer, column, after.as_deref(), BATCH).await?;
+            report.resealed += batch.resealed;
+            for (why, count) in batch.unopened {
+                *report.unopened.entry(format!("{}: {why}", column.as_str())).or_default() += count;
             }
-            let turn = ledger.reseal(sealer, place, after.as_deref(), BATCH).await;
-            let turn = turn.map_err(parts::ledger_away)?;
-            report.resealed += turn.resealed;
-            for (why, count) in turn.unopened {
-                *report.unopened.entry(format!("{}: {why}", place.as_str())).or_default() += count;
-            }
-            let Some(last) = turn.last else { break };
+            let Some(last) = batch.last else { break };
             after = Some(last);
-            // With stderr gone there is nobody to show anything to.
-            writeln!(std::io::stderr(), "{} sealed anew", report.resealed).unwrap_or_default();
+            output::progress(&format!("{} sealed anew", report.resealed));
         }
     }
     Ok(())
 }
 
-/// What rests under which key.
+/// What is sealed with which key.
 #[derive(Debug, Default, Serialize)]
-struct Report {
+struct RotationReport {
     first_key: String,
     resealed: u64,
-    /// By place, then by key.
+    /// Sealed values by column, then by key.
     resting: BTreeMap<&'static str, BTreeMap<String, u64>>,
-    /// Values that no key opens, by place and reason.
+    /// Values that no key opens, by column and reason.
     unopened: BTreeMap<String, u64>,
 }
 
-impl Report {
-    /// Values under other keys than the first.
+impl RotationReport {
+    /// Values that are sealed with another key than the first.
     fn others(&self) -> u64 {
         let all = self.resting.values().flatten();
         all.filter(|(key, _)| **key != self.first_key).map(|(_, count)| count).sum()
@@ -129,36 +119,37 @@ impl Report {
         let rows: Vec<Vec<String>> = self
             .resting
             .iter()
-            .flat_map(|(place, keys)| keys.iter().map(move |(key, count)| (place, key, count)))
-            .map(|(place, key, count)| {
+            .flat_map(|(column, keys)| keys.iter().map(move |(key, count)| (column, key, count)))
+            .map(|(column, key, count)| {
                 let key = if key.is_empty() { "(no sealed text)" } else { key };
-                vec![(*place).to_owned(), key.to_owned(), count.to_string()]
+                vec![(*column).to_owned(), key.to_owned(), count.to_string()]
             })
             .collect();
         output::table(&["WHAT", "KEY", "COUNT"], &rows)?;
         for (why, count) in &self.unopened {
             output::line(&format!("{count} values are left as they are: {why}"))?;
         }
-        if self.others() == 0 { output::line(&dispensable(&self.first_key)) } else { Ok(()) }
+        if self.others() == 0 { output::line(&other_keys_can_go(&self.first_key)) } else { Ok(()) }
     }
 
     fn verdict(&self, dry_run: bool) -> Result<(), Failure> {
-        let unopened: u64 = self.unopened.values().sum();
-        match (unopened, self.others()) {
-            (0, 0) => Ok(()),
-            (0, _) if dry_run => Ok(()),
-            (0, others) => Err(Failure::Later(anyhow!(
-                "{others} values were sealed with another key meanwhile: give every role the same first key, and run \
-                 it again"
-            ))),
-            (unopened, _) => Err(Failure::Failed(anyhow!(
-                "{unopened} values are opened by no key of SEAL_KEYS: add the key that is missing behind the others"
-            ))),
+        let mut tally = Tally::default();
+        tally.add_missed(Miss::Failed, self.unopened.values().sum());
+        if !dry_run {
+            tally.add_missed(Miss::TryAgain, self.others());
         }
+        tally.verdict(|miss, count| match miss {
+            Miss::TryAgain => format!(
+                "{count} values were sealed with another key meanwhile: give every role the same first key, and run it again"
+            ),
+            Miss::Failed | Miss::Unavailable | Miss::Differs => {
+                format!("no key of SEAL_KEYS opens {count} values: add the missing key behind the others")
+            }
+        })
     }
 }
 
-fn dispensable(first: &str) -> String {
+fn other_keys_can_go(first: &str) -> String {
     let registrations = names::REGISTRATIONS_WORK;
     let parked = [names::REGISTRATIONS_WORK, names::REPLIES_WORK, names::NID_REPLIES].map(names::parked);
     format!(

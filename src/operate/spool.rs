@@ -1,4 +1,4 @@
-//! `nidbridge spool`: what to do with a spool whose front will not come back.
+//! `nidbridge spool relay`: publishes the spool of a front that will not come back.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,45 +6,40 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Subcommand;
-use tokio_util::sync::CancellationToken;
 
 use super::output;
-use crate::config::Config;
+use super::session::{self, Session};
 use crate::front::spool::{Drained, Spool, SpoolSettings};
-use crate::roles::{Failure, parts, start};
+use crate::roles::{Failure, parts};
 use crate::telemetry::Metrics;
 
-/// How long the broker may take nothing before we give up.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the broker may accept nothing before the command gives up.
+const BROKER_WAIT: Duration = Duration::from_secs(15);
 
 const RELAY: &str = "\
-For a directory (FRONT_SPOOL) whose front will not come back: a front that starts on its own directory relays it by \
+For a directory (FRONT_SPOOL) whose front will not come back; a front that starts on its own directory relays it by \
 itself. Only the broker's settings are needed, no SEAL_KEYS. A file is deleted when the broker has confirmed its \
-registration, so this can be broken off and repeated.\n\n\
-Exit codes: 0 nothing is left; 1 files that cannot be read are now *.corrupt; 69 a front runs on the directory, or it \
-cannot be used; 75 the broker took nothing for 15 seconds, and what is left is told; \
-78 the broker refuses AMQP_URL.";
+registration, so this can be stopped and repeated.\n\n\
+Exit codes: 0 nothing is left; 1 files that cannot be read are now *.corrupt; 69 a front uses the directory, or it \
+cannot be opened; 75 the broker accepted nothing for 15 seconds, and it says how many are left; 78 the broker refuses AMQP_URL.";
 
 /// `nidbridge spool …`
 #[derive(Debug, Subcommand)]
 pub enum SpoolCommand {
-    /// Gives the registrations of a directory to the broker, until none is left.
+    /// Publish the registrations in a spool directory until none is left.
     #[command(after_help = RELAY)]
     Relay {
-        /// The directory.
+        /// The spool directory.
         directory: PathBuf,
     },
 }
 
 pub(crate) async fn run(command: SpoolCommand, file: Option<PathBuf>) -> Result<(), Failure> {
-    match command {
-        SpoolCommand::Relay { directory } => {
-            start::tool("spool", file, async move |config, stop| relay(&config, &directory, stop).await).await
-        }
-    }
+    let SpoolCommand::Relay { directory } = command;
+    session::without_keys("spool", file, async |session| relay(session, &directory).await).await
 }
 
-async fn relay(config: &Config, directory: &Path, stop: CancellationToken) -> Result<(), Failure> {
+async fn relay(session: &mut Session, directory: &Path) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new());
     let settings = SpoolSettings { directory: directory.to_owned(), max: u64::MAX, rest: Duration::ZERO };
     let spool = Spool::open(settings, Arc::clone(&metrics))
@@ -53,19 +48,19 @@ async fn relay(config: &Config, directory: &Path, stop: CancellationToken) -> Re
     if spool.files() == 0 {
         return output::line("nothing to relay");
     }
-    let [door, _] = parts::doors(config, "spool");
-    door.is_not_barred().await?;
-    let link = parts::bridge_link(config, "spool", &metrics);
-    let drained = spool.drain(&link.publisher(), PATIENCE, stop).await;
-    link.close().await;
-    tell(&drained)
+    let [door, _] = parts::doors(&session.config, "spool");
+    session::not_refused(&door).await?;
+    // A broker that is away is waited for in `drain`, which says what is left.
+    let link = parts::bridge_link(&session.config, "spool", &metrics);
+    session.keep(&link);
+    report(&spool.drain(&link.publisher(), BROKER_WAIT, session.stop.clone()).await)
 }
 
-fn tell(drained: &Drained) -> Result<(), Failure> {
+fn report(drained: &Drained) -> Result<(), Failure> {
     output::line(&format!("relayed {}", registrations(drained.relayed)))?;
     if let Some(left) = &drained.left {
         let left = anyhow!("{} left: {}", registrations(left.files), left.why);
-        return Err(left).context("the broker did not take all of it").map_err(Failure::Later);
+        return Err(left).context("the broker did not accept all of them").map_err(Failure::Later);
     }
     match drained.set_aside {
         0 => Ok(()),

@@ -1,110 +1,108 @@
-//! `nidbridge topology`: what the broker must have, declared, compared or printed.
+//! `nidbridge topology`: declares, checks or prints the exchanges and queues that the broker must have.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
 use super::output;
+use super::session::{self, Session};
+use super::tally::{Miss, Tally};
 use crate::broker::{Link, LinkSettings, Topology, User, Users, definitions};
 use crate::config::{self, Config, Part, Sources};
 use crate::roles::parts::Door;
-use crate::roles::{Failure, parts, start};
+use crate::roles::{Failure, parts};
 
 /// `nidbridge topology …`
 #[derive(Debug, Subcommand)]
 pub enum TopologyCommand {
-    /// Declares what is missing in both vhosts (they must exist).
+    /// Declare what is missing in both vhosts, which must exist.
     Apply,
-    /// Compares both vhosts with what they must have and changes nothing.
+    /// Compare both vhosts with what they must have; change nothing.
     Check,
-    /// Prints both vhosts as the definitions that RabbitMQ imports.
-    Print(Print),
+    /// Print both vhosts as definitions that RabbitMQ can import.
+    Print(PrintArgs),
 }
 
 /// `nidbridge topology print`
 #[derive(Debug, Args)]
-pub struct Print {
-    /// The bridge's user.
+pub struct PrintArgs {
+    /// Name of the bridge's user.
     #[arg(long, default_value = "nidbridge", value_name = "NAME")]
     pub bridge_user: String,
-    /// The user of the National ID system's vendor.
+    /// Name of the user for the vendor of the National ID system.
     #[arg(long, default_value = "vendor", value_name = "NAME")]
     pub vendor_user: String,
-    /// A user that may do everything, also over HTTP; none without it.
+    /// Name of a user who may do everything, also over HTTP. Without this there is no such user.
     #[arg(long, value_name = "NAME")]
     pub administrator: Option<String>,
-    /// A directory with a file for each user that is to be made: named as the user, holding the password.
+    /// Create users with passwords from this directory: one file for each user, named as the user. Without a file, the user
+    /// must exist.
     #[arg(long, value_name = "DIRECTORY")]
     pub passwords: Option<PathBuf>,
 }
 
 pub(crate) async fn run(command: TopologyCommand, file: Option<PathBuf>) -> Result<(), Failure> {
     match command {
-        TopologyCommand::Print(print) => {
+        TopologyCommand::Print(args) => {
             let config = config::load(&Sources::of_process(file), Part::Tool)?.config;
-            output::line(&printed(&config, &print)?)
+            output::line(&print(&config, &args)?)
         }
-        TopologyCommand::Apply => {
-            start::tool("topology", file, async |config, _| {
-                for (topology, door) in parts::topologies(&config).into_iter().zip(doors(&config)) {
-                    let link = connect(&config, &topology, &door).await?;
-                    link.apply(&topology).await.with_context(|| in_vhost(&topology))?;
-                    link.close().await;
-                    tracing::info!(vhost = topology.vhost(), "declared");
-                }
-                Ok(())
-            })
-            .await
-        }
-        TopologyCommand::Check => start::tool("topology", file, async |config, _| check(&config).await).await,
+        TopologyCommand::Apply => session::without_keys("topology", file, apply).await,
+        TopologyCommand::Check => session::without_keys("topology", file, check).await,
     }
 }
 
-async fn check(config: &Config) -> Result<(), Failure> {
-    let mut found = 0;
-    for (topology, door) in parts::topologies(config).into_iter().zip(doors(config)) {
-        let link = connect(config, &topology, &door).await?;
-        let differences = link.check(&topology).await.with_context(|| in_vhost(&topology))?;
-        link.close().await;
-        for difference in &differences {
-            output::line(&format!("{}: {difference}", in_vhost(&topology)))?;
+async fn apply(session: &mut Session) -> Result<(), Failure> {
+    for (topology, door) in vhosts(&session.config) {
+        let link = connect(session, &topology, &door).await?;
+        link.apply(&topology).await.with_context(|| in_vhost(&topology))?;
+        tracing::info!(vhost = topology.vhost(), "declared");
+    }
+    Ok(())
+}
+
+async fn check(session: &mut Session) -> Result<(), Failure> {
+    let mut tally = Tally::default();
+    for (topology, door) in vhosts(&session.config) {
+        let link = connect(session, &topology, &door).await?;
+        for difference in link.check(&topology).await.with_context(|| in_vhost(&topology))? {
+            tally.miss(Miss::Failed, in_vhost(&topology), &difference.to_string())?;
         }
-        found += differences.len();
     }
-    match found {
-        0 => output::line("both vhosts are as they must be"),
-        found => Err(Failure::Failed(anyhow!(
-            "{found} differences: `nidbridge topology apply` declares what is missing"
-        ))),
-    }
+    tally.verdict(|_, count| {
+        format!("{count} differences: `nidbridge topology apply` declares what is missing")
+    })?;
+    output::line("both vhosts are as they must be")
 }
 
-/// Nothing is declared or compared by connecting: that is then done and told by name.
-fn doors(config: &Config) -> [Door; 2] {
-    parts::doors(config, "topology")
-        .map(|door| Door { settings: LinkSettings { apply_topology: false, ..door.settings }, ..door })
+fn vhosts(config: &Config) -> impl Iterator<Item = (Topology, Door)> + use<> {
+    parts::topologies(config).into_iter().zip(parts::doors(config, "topology"))
 }
 
-async fn connect(config: &Config, topology: &Topology, door: &Door) -> Result<Link, Failure> {
-    let nothing = Topology::of(topology.vhost(), &[], &parts::topology_settings(config));
-    parts::connected(door, nothing).await
+/// Connects without declaring anything, whatever the settings say: `apply` declares and `check` must not.
+async fn connect(session: &mut Session, topology: &Topology, door: &Door) -> Result<Link, Failure> {
+    let settings = LinkSettings { apply_topology: false, ..door.settings.clone() };
+    let door = Door { settings, setting: door.setting };
+    let nothing = Topology::of(topology.vhost(), &[], &parts::topology_settings(&session.config));
+    session.link(&door, nothing).await
 }
 
 fn in_vhost(topology: &Topology) -> String {
     format!("vhost `{}`", topology.vhost())
 }
 
-fn printed(config: &Config, print: &Print) -> Result<String, Failure> {
-    let user = |name: &str| user(name, print.passwords.as_deref());
+fn print(config: &Config, args: &PrintArgs) -> Result<String, Failure> {
+    let user = |name: &str| user(name, args.passwords.as_deref());
     let users = Users {
-        bridge: user(&print.bridge_user)?,
-        vendor: user(&print.vendor_user)?,
-        administrator: print.administrator.as_deref().map(user).transpose()?,
+        bridge: user(&args.bridge_user)?,
+        vendor: user(&args.vendor_user)?,
+        administrator: args.administrator.as_deref().map(user).transpose()?,
     };
-    let made = definitions(&parts::topologies(config), &users).context("this machine has no randomness")?;
-    Ok(serde_json::to_string_pretty(&made).context("definitions")?)
+    let definitions =
+        definitions(&parts::topologies(config), &users).context("this machine has no randomness")?;
+    Ok(serde_json::to_string_pretty(&definitions).context("definitions")?)
 }
 
 fn user(name: &str, passwords: Option<&Path>) -> Result<User, Failure> {
@@ -132,13 +130,13 @@ mod tests {
     #[test]
     fn the_definitions_that_are_shipped_are_those_of_the_code() {
         let config = config::load(&Sources::default(), Part::Tool).unwrap().config;
-        let print = Print {
+        let args = PrintArgs {
             bridge_user: "nidbridge".to_owned(),
             vendor_user: "vendor".to_owned(),
             administrator: Some("operator".to_owned()),
             passwords: None,
         };
-        let mut made: Value = serde_json::from_str(&printed(&config, &print).unwrap()).unwrap();
+        let mut made: Value = serde_json::from_str(&print(&config, &args).unwrap()).unwrap();
         let shipped = shipped();
         made["users"] = shipped["users"].clone();
         assert_eq!(

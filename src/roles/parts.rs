@@ -1,27 +1,22 @@
 //! The parts that the roles are put together from, each made from its slice of the configuration.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use url::Url;
 
 use super::Failure;
 use crate::alert::{AlertRules, Alerts, Parking, Places, Webhook};
 use crate::broker::names::{self, AMQP_SYSTEM};
-use crate::broker::{Link, LinkSettings, LinkState, Reached, Topology, TopologySettings, WorkQueue};
-use crate::config::{AlertConfig, Config, Sources};
+use crate::broker::{Link, LinkSettings, Topology, TopologySettings};
+use crate::config::{AlertConfig, Config};
 use crate::ledger::{Ledger, LedgerError, LedgerSettings};
 use crate::opencrvs::events::IdentifierField;
 use crate::opencrvs::{ClientSettings, KeyStore, KeyStoreSettings, TokenExchange};
-use crate::pipeline::{NextHop, Queues};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 
-/// How long the broker may take to be there.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// Between two looks whether it is.
-const PAUSE: Duration = Duration::from_millis(500);
 /// How long a step waits for the ledger before the message goes back to wait in its queue.
 const LEDGER_WAIT: Duration = Duration::from_secs(10);
 
@@ -78,35 +73,6 @@ pub(crate) fn doors(config: &Config, name: &'static str) -> [Door; 2] {
     ]
 }
 
-impl Door {
-    /// Waits for a broker that is away; a refusal ends it at once.
-    pub(crate) async fn opens(&self) -> Result<(), Failure> {
-        let begun = Instant::now();
-        loop {
-            match self.settings.reach().await {
-                Reached::Yes => return Ok(()),
-                Reached::Refused(why) => {
-                    return Err(Failure::Misconfigured(anyhow!("{}: {why}", self.setting)));
-                }
-                Reached::Away(why) if begun.elapsed() > PATIENCE => return Err(away(self.setting, &why)),
-                Reached::Away(_) => tokio::time::sleep(PAUSE).await,
-            }
-        }
-    }
-
-    /// Ends at once where the broker refuses us; one that is away is another matter.
-    pub(crate) async fn is_not_barred(&self) -> Result<(), Failure> {
-        match self.settings.reach().await {
-            Reached::Refused(why) => Err(Failure::Misconfigured(anyhow!("{}: {why}", self.setting))),
-            Reached::Yes | Reached::Away(_) => Ok(()),
-        }
-    }
-}
-
-fn away(setting: &str, why: &str) -> Failure {
-    Failure::Unavailable(anyhow!("{setting}: the broker cannot be used: {why}").context("nothing was done"))
-}
-
 /// Our own vhost.
 pub(crate) fn bridge_link(config: &Config, name: &'static str, metrics: &Arc<Metrics>) -> Link {
     let [topology, _] = topologies(config);
@@ -117,53 +83,6 @@ pub(crate) fn bridge_link(config: &Config, name: &'static str, metrics: &Arc<Met
 pub(crate) fn nid_link(config: &Config, name: &'static str, metrics: &Arc<Metrics>) -> Link {
     let [_, topology] = topologies(config);
     Link::open(&LinkSettings::national_id(name, &config.broker), topology, Arc::clone(metrics))
-}
-
-/// What publishes the next hop of an attempt.
-pub(crate) fn next_hop(config: &Config, ledger: &Ledger, link: &Link) -> NextHop {
-    let settings = topology_settings(config);
-    let queues = Queues {
-        requests: WorkQueue::requests(&settings, AMQP_SYSTEM),
-        outcomes: WorkQueue::outcomes(&settings),
-    };
-    NextHop::new(ledger.clone(), link.publisher(), settings.confirm_after, queues)
-}
-
-/// Our own vhost for a command that does one thing and ends; connected.
-pub(crate) async fn operators_link(config: &Config) -> Result<Link, Failure> {
-    let [door, _] = doors(config, "operator");
-    let [topology, _] = topologies(config);
-    connected(&door, topology).await
-}
-
-/// The vendor's vhost for such a command.
-pub(crate) async fn operators_nid_link(config: &Config) -> Result<Link, Failure> {
-    let [_, door] = doors(config, "operator_nid");
-    let [_, topology] = topologies(config);
-    connected(&door, topology).await
-}
-
-/// Goes through a door.
-pub(crate) async fn connected(door: &Door, topology: Topology) -> Result<Link, Failure> {
-    door.opens().await?;
-    let link = Link::open(&door.settings, topology, Arc::new(Metrics::new()));
-    if link.connected(PATIENCE).await {
-        return Ok(link);
-    }
-    let why = match link.state().borrow().clone() {
-        LinkState::Connected => "it came too late".to_owned(),
-        LinkState::Blocked(why) | LinkState::Away(why) => why,
-    };
-    link.close().await;
-    Err(away(door.setting, &why))
-}
-
-/// Who runs this, for the history: the account's name, as far as the environment has it.
-pub(crate) fn account() -> String {
-    let environment = Sources::of_process(None).environment;
-    let name = ["USER", "LOGNAME"].into_iter().find_map(|name| environment.get(name).cloned());
-    let name = name.filter(|name| !name.is_empty() && !name.chars().any(char::is_control));
-    name.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 pub(crate) fn sealer(config: &Config) -> anyhow::Result<Arc<Sealer>> {
@@ -205,13 +124,6 @@ async fn open_ledger(config: &Config, role: &str, sealer: &Sealer, create: bool)
         let fault = anyhow::Error::new(fault).context(why);
         if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }
     })
-}
-
-/// A fault of the ledger in the middle of a command.
-pub(crate) fn ledger_away(fault: LedgerError) -> Failure {
-    let transient = fault.is_transient();
-    let fault = anyhow::Error::new(fault).context("the ledger");
-    if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }
 }
 
 pub(crate) fn client_settings(config: &Config, url: &Url) -> ClientSettings {

@@ -3,38 +3,32 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::ListArgs;
-use crate::config::Config;
-use crate::ledger::{Group, Ledger, Listed, Selection};
+use super::ListAttemptsArgs;
+use crate::ledger::{Group, Listed, Selection};
 use crate::operate::output;
-use crate::roles::{Failure, parts};
+use crate::operate::session::Session;
+use crate::roles::Failure;
 
-pub(super) async fn run(config: &Config, args: &ListArgs) -> Result<(), Failure> {
-    let sealer = parts::sealer(config)?;
-    let ledger = parts::operators_ledger(config, "attempts", &sealer).await?;
-    let done = list(&ledger, args).await;
-    ledger.close().await;
-    done
+pub(super) async fn run(session: &mut Session, args: &ListAttemptsArgs) -> Result<(), Failure> {
+    let ledger = session.ledger("attempts").await?;
+    let now = ledger.now().await?;
+    let selection = selection(args, now);
+    if args.group {
+        return print_groups(&ledger.grouped(&selection).await?, args.json, now);
+    }
+    // One more than asked for tells whether there are more.
+    let mut found = ledger.listed(&selection, args.limit.saturating_add(1)).await?;
+    let more = found.len() > args.limit;
+    found.truncate(args.limit);
+    print_list(&found, more, args.json, now)
 }
 
-async fn list(ledger: &Ledger, args: &ListArgs) -> Result<(), Failure> {
-    let now = ledger.now().await.map_err(parts::ledger_away)?;
+fn selection(args: &ListAttemptsArgs, now: Timestamp) -> Selection {
     let expiring_by = args.expiring_within.map(|within| {
         let within = SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX);
         now.saturating_add(within).unwrap_or(Timestamp::MAX)
     });
-    let selection =
-        Selection { states: args.state.clone(), cause: args.cause, office: args.office.clone(), expiring_by };
-    if args.group {
-        let groups = ledger.grouped(&selection).await.map_err(parts::ledger_away)?;
-        return print_groups(&groups, args.json, now);
-    }
-    // One more than asked for tells whether there are more.
-    let mut found =
-        ledger.listed(&selection, args.limit.saturating_add(1)).await.map_err(parts::ledger_away)?;
-    let more = found.len() > args.limit;
-    found.truncate(args.limit);
-    print_list(&found, more, args.json, now)
+    Selection { states: args.state.clone(), cause: args.cause, office: args.office.clone(), expiring_by }
 }
 
 #[derive(Serialize)]
@@ -71,18 +65,17 @@ fn print_list(found: &[Listed], more: bool, json: bool, now: Timestamp) -> Resul
         });
         return output::json(&List { attempts: attempts.collect(), more });
     }
-    let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let rows: Vec<Vec<String>> = found
         .iter()
         .map(|one| {
             vec![
                 output::left(one.token_expires_at, now),
                 one.state.as_str().to_owned(),
-                dash(&one.cause),
+                output::or_dash(one.cause.as_deref()),
                 output::span(one.accepted_at, now),
                 one.tracking_id.to_string(),
                 one.kind.clone(),
-                dash(&one.office),
+                output::or_dash(one.office.as_deref()),
                 one.attempt.to_string(),
             ]
         })
@@ -93,7 +86,7 @@ fn print_list(found: &[Listed], more: bool, json: bool, now: Timestamp) -> Resul
 }
 
 #[derive(Serialize)]
-struct Counted<'a> {
+struct CountedGroup<'a> {
     state: &'static str,
     cause: Option<&'a str>,
     count: u64,
@@ -103,7 +96,7 @@ struct Counted<'a> {
 
 fn print_groups(groups: &[Group], json: bool, now: Timestamp) -> Result<(), Failure> {
     if json {
-        let counted = groups.iter().map(|group| Counted {
+        let counted = groups.iter().map(|group| CountedGroup {
             state: group.state.as_str(),
             cause: group.cause.as_deref(),
             count: group.count,
@@ -118,7 +111,7 @@ fn print_groups(groups: &[Group], json: bool, now: Timestamp) -> Result<(), Fail
             vec![
                 group.count.to_string(),
                 group.state.as_str().to_owned(),
-                group.cause.clone().unwrap_or_else(|| "-".to_owned()),
+                output::or_dash(group.cause.as_deref()),
                 output::left(group.first_expiry, now),
                 output::span(group.oldest, now),
             ]

@@ -5,67 +5,59 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ShowArgs;
-use crate::config::Config;
 use crate::domain::resolve::{AnswerKind, Known};
 use crate::domain::{Cause, Reason, RecordId};
-use crate::ledger::{Case, Entry, Ledger};
+use crate::ledger::{Case, Entry};
 use crate::operate::output;
-use crate::roles::{Failure, parts};
+use crate::operate::session::Session;
+use crate::roles::Failure;
 
-pub(super) async fn run(config: &Config, args: &ShowArgs) -> Result<(), Failure> {
-    let sealer = parts::sealer(config)?;
-    let ledger = parts::operators_ledger(config, "attempts", &sealer).await?;
-    let done = show(&ledger, args).await;
-    ledger.close().await;
-    done
-}
-
-async fn show(ledger: &Ledger, args: &ShowArgs) -> Result<(), Failure> {
-    let records = ledger.records_named(&args.name).await.map_err(parts::ledger_away)?;
+pub(super) async fn run(session: &mut Session, args: &ShowArgs) -> Result<(), Failure> {
+    let ledger = session.ledger("attempts").await?;
+    let records = ledger.records_named(&args.name).await?;
     if records.is_empty() {
         return Err(Failure::Failed(anyhow!(
             "the ledger has no record, tracking id or attempt {}: it was never accepted here, or is not recorded yet",
             output::clean(&args.name)
         )));
     }
-    let now = ledger.now().await.map_err(parts::ledger_away)?;
-    let mut stories = Vec::new();
+    let now = ledger.now().await?;
+    let mut shown = Vec::new();
     for record in &records {
-        let attempts = ledger.attempts_of(record).await.map_err(parts::ledger_away)?;
-        let history = ledger.history(record).await.map_err(parts::ledger_away)?;
-        stories.extend(Story::of(record, &attempts, history, now));
+        let attempts = ledger.attempts_of(record).await?;
+        let history = ledger.history(record).await?;
+        shown.extend(ShownRecord::of(record, &attempts, history, now));
     }
     if args.json {
-        return output::json(&stories);
+        return output::json(&shown);
     }
-    stories.iter().try_for_each(|story| story.print(now))
+    shown.iter().try_for_each(|record| record.print(now))
 }
 
-/// A record, its attempts and what happened to it.
 #[derive(Serialize)]
-struct Story {
+struct ShownRecord {
     record: String,
     tracking_id: String,
     kind: String,
     office: Option<String>,
-    /// Whether it has its registration number.
+    /// Whether a registration number is allocated.
     numbered: bool,
-    /// What the ID system has said for good.
+    /// The final answer of the ID system.
     known: Option<&'static str>,
-    /// Since when a write to OpenCRVS is under way or not known to have ended.
+    /// Start of a write to OpenCRVS whose end is not known.
     writing_since: Option<Timestamp>,
-    attempts: Vec<Attempt>,
-    history: Vec<Event>,
+    attempts: Vec<ShownAttempt>,
+    history: Vec<ShownEntry>,
 }
 
 #[derive(Serialize)]
-struct Attempt {
+struct ShownAttempt {
     attempt: String,
     submission: u32,
     state: &'static str,
     cause: Option<String>,
     answer: Option<&'static str>,
-    /// Why it was rejected: a code, and the contract's names of fields. What the ID system wrote beside it is not kept.
+    /// Why the ID system rejected it: a code, and names of fields as in the contract. Its free text is not kept.
     reason: Option<Reason>,
     accepted_at: Timestamp,
     token_expires_at: Timestamp,
@@ -73,7 +65,7 @@ struct Attempt {
 }
 
 #[derive(Serialize)]
-struct Event {
+struct ShownEntry {
     at: Timestamp,
     attempt: Option<String>,
     stage: String,
@@ -83,44 +75,46 @@ struct Event {
     why: Option<String>,
 }
 
-impl Story {
+impl ShownRecord {
+    /// Returns `None` for a record without attempts.
     fn of(record: &RecordId, attempts: &[Case], history: Vec<Entry>, now: Timestamp) -> Option<Self> {
-        let of = &attempts.first()?.record;
+        let row = &attempts.first()?.record;
         Some(Self {
             record: record.to_string(),
-            tracking_id: of.tracking_id.to_string(),
-            kind: of.kind.as_str().to_owned(),
-            office: of.office.clone(),
-            numbered: of.number.is_some(),
-            known: of.known.map(|known| match known {
-                Known::Issued => "issued",
-                Known::Recorded => "recorded",
-            }),
-            writing_since: of.intent.map(|intent| intent.at),
-            attempts: attempts.iter().map(|case| Attempt::of(case, now)).collect(),
-            history: history.into_iter().map(Event::of).collect(),
+            tracking_id: row.tracking_id.to_string(),
+            kind: row.kind.as_str().to_owned(),
+            office: row.office.clone(),
+            numbered: row.number.is_some(),
+            known: row.known.map(Known::as_str),
+            writing_since: row.intent.map(|intent| intent.at),
+            attempts: attempts.iter().map(|case| ShownAttempt::of(case, now)).collect(),
+            history: history.into_iter().map(ShownEntry::of).collect(),
         })
     }
 
     fn print(&self, now: Timestamp) -> Result<(), Failure> {
-        let dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
         output::line(&format!("record      {}", output::clean(&self.record)))?;
         output::line(&format!("tracking id {}", output::clean(&self.tracking_id)))?;
         output::line(&format!("event       {}", output::clean(&self.kind)))?;
-        output::line(&format!("office      {}", output::clean(&dash(self.office.as_deref()))))?;
+        output::line(&format!("office      {}", output::clean(&output::or_dash(self.office.as_deref()))))?;
         output::line(&format!("number      {}", if self.numbered { "allocated" } else { "none" }))?;
-        output::line(&format!("ID system   {}", dash(self.known)))?;
+        output::line(&format!("ID system   {}", output::or_dash(self.known)))?;
         if let Some(since) = self.writing_since {
             let age = output::span(since, now);
-            output::line(&format!("a write to OpenCRVS was begun {age} ago, and how it ended is not known"))?;
+            output::line(&format!("a write to OpenCRVS began {age} ago, and how it ended is not known"))?;
         }
         output::line("")?;
         let attempts: Vec<Vec<String>> = self.attempts.iter().map(|attempt| attempt.row(now)).collect();
         let heading = ["ATTEMPT", "SUBMISSION", "STATE", "CAUSE", "ANSWER", "ACCEPTED", "TOKEN LEFT"];
         output::table(&heading, &attempts)?;
         output::line("")?;
-        let events: Vec<Vec<String>> = self.history.iter().map(Event::row).collect();
-        output::table(&["AT", "ATTEMPT", "STAGE", "WHAT", "CAUSE", "WHO", "WHY"], &events)?;
+        let entries: Vec<Vec<String>> = self.history.iter().map(ShownEntry::row).collect();
+        output::table(&["AT", "ATTEMPT", "STAGE", "WHAT", "CAUSE", "WHO", "WHY"], &entries)?;
+        self.print_advice()
+    }
+
+    /// Prints what to do about the cause of the newest attempt.
+    fn print_advice(&self) -> Result<(), Failure> {
         let newest = self.attempts.last().and_then(|attempt| Cause::parse(attempt.cause.as_deref()?));
         let Some(cause) = newest else { return Ok(()) };
         let advice = cause.advice();
@@ -128,7 +122,7 @@ impl Story {
     }
 }
 
-impl Attempt {
+impl ShownAttempt {
     fn of(case: &Case, now: Timestamp) -> Self {
         let attempt = &case.attempt;
         Self {
@@ -145,21 +139,18 @@ impl Attempt {
     }
 
     fn row(&self, now: Timestamp) -> Vec<String> {
-        let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
         vec![
             self.attempt.clone(),
             self.submission.to_string(),
             self.state.to_owned(),
-            dash(&self.cause),
-            self.answered(),
+            output::or_dash(self.cause.as_deref()),
+            self.answer_with_reason(),
             output::moment(self.accepted_at),
             output::left(self.token_expires_at, now),
         ]
     }
-}
 
-impl Attempt {
-    fn answered(&self) -> String {
+    fn answer_with_reason(&self) -> String {
         let answer = self.answer.unwrap_or("-");
         match &self.reason {
             None => answer.to_owned(),
@@ -171,7 +162,7 @@ impl Attempt {
     }
 }
 
-impl Event {
+impl ShownEntry {
     fn of(entry: Entry) -> Self {
         Self {
             at: entry.at,
@@ -185,15 +176,15 @@ impl Event {
     }
 
     fn row(&self) -> Vec<String> {
-        let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let attempt = self.attempt.as_deref().map(|id| id.chars().take(8).collect::<String>());
         vec![
             output::moment(self.at),
-            self.attempt.as_ref().map_or_else(|| "-".to_owned(), |id| id.chars().take(8).collect()),
+            output::or_dash(attempt.as_deref()),
             self.stage.clone(),
             self.what.clone(),
-            dash(&self.cause),
+            output::or_dash(self.cause.as_deref()),
             self.who.clone(),
-            dash(&self.why),
+            output::or_dash(self.why.as_deref()),
         ]
     }
 }

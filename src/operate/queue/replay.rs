@@ -2,100 +2,90 @@
 
 use anyhow::anyhow;
 use bytes::Bytes;
-use tokio_util::sync::CancellationToken;
 
 use super::{ReplayArgs, link_to};
 use crate::broker::{Back, Incoming, Link, Pick, Replay, Replayed, names};
-use crate::config::Config;
+use crate::operate::change::Mode;
 use crate::operate::output;
+use crate::operate::session::Session;
+use crate::operate::tally::{Miss, Tally};
 use crate::pipeline::stage::chain;
-use crate::roles::{Failure, parts};
+use crate::roles::Failure;
 use crate::seal::{Field, Sealer};
 
-/// Messages that are looked at in one run, whatever is to be done with them: those that stay are held meanwhile.
+/// Messages that are looked at in one run at most. Those that stay are unacknowledged until it ends.
 const LOOK: usize = 20_000;
 
-pub(super) async fn run(config: &Config, args: &ReplayArgs, stop: &CancellationToken) -> Result<(), Failure> {
-    let to = match names::work_of(&args.queue) {
-        Some(work) => Back::Queue(work.to_owned()),
-        None if args.queue == names::UNROUTED => Back::AsPublished,
-        None => {
-            return Err(Failure::Failed(anyhow!(
-                "only what is in a queue …{} or in `{}` goes back to work",
-                names::parked(""),
-                names::UNROUTED
-            )));
-        }
-    };
-    let sealer = parts::sealer(config)?;
-    let link = link_to(config, &args.queue).await?;
-    let done = match (&args.reason, args.dry_run) {
-        (Some(reason), false) => {
+pub(super) async fn run(session: &mut Session, args: &ReplayArgs) -> Result<(), Failure> {
+    let to = target(&args.queue)?;
+    let sealer = session.sealer()?;
+    let link = link_to(session, &args.queue).await?;
+    let mut tally = Tally::default();
+    match args.change.mode() {
+        Mode::DryRun => rehearse(&link, args, &sealer, &mut tally).await?,
+        Mode::Change { reason } => {
             let replay = Replay {
                 from: args.queue.clone(),
                 to,
                 look: LOOK,
                 most: args.limit,
-                by: args.by.clone().unwrap_or_else(parts::account),
-                reason: reason.clone(),
+                by: args.change.by(),
+                reason: reason.to_owned(),
             };
-            replayed(&link, &replay, args, &sealer, stop).await
+            let pick = |message: &Incoming| {
+                if is_selected(message, args) { pick(message, &sealer, &mut tally) } else { Pick::Leave }
+            };
+            let replayed = link.replay(&replay, &session.stop, pick).await;
+            report(replayed.map_err(|fault| Failure::Unavailable(anyhow!(chain(&fault))))?)?;
+            session.check_stop()?;
         }
-        (Some(_) | None, _) => rehearsed(&link, args, &sealer).await,
-    };
-    link.close().await;
-    done
+    }
+    tally.verdict(|_, count| format!("{count} stay where they are: no key of SEAL_KEYS opens them"))
 }
 
-async fn rehearsed(link: &Link, args: &ReplayArgs, sealer: &Sealer) -> Result<(), Failure> {
-    let (mut sealed, mut picked) = (0, 0);
+fn target(queue: &str) -> Result<Back, Failure> {
+    match names::work_of(queue) {
+        Some(work) => Ok(Back::Queue(work.to_owned())),
+        None if queue == names::UNROUTED => Ok(Back::AsPublished),
+        None => Err(Failure::Failed(anyhow!(
+            "only messages in a queue …{} or in `{}` can be sent back to work",
+            names::parked(""),
+            names::UNROUTED
+        ))),
+    }
+}
+
+async fn rehearse(link: &Link, args: &ReplayArgs, sealer: &Sealer, tally: &mut Tally) -> Result<(), Failure> {
+    let mut picked = 0;
     let count = |message: Incoming| {
-        if picked < args.limit && is_chosen(&message, args) {
-            picked += usize::from(pick(&message, sealer, &mut sealed) != Pick::Leave);
+        if picked < args.limit && is_selected(&message, args) {
+            picked += usize::from(pick(&message, sealer, tally) != Pick::Leave);
         }
     };
     link.look(&args.queue, LOOK, count).await.map_err(|fault| Failure::Unavailable(fault.into()))?;
-    output::line(&format!("would go back to work: {picked}"))?;
-    verdict(sealed)
+    output::line(&format!("would go back to work: {picked}"))
 }
 
-async fn replayed(
-    link: &Link,
-    replay: &Replay,
-    args: &ReplayArgs,
-    sealer: &Sealer,
-    stop: &CancellationToken,
-) -> Result<(), Failure> {
-    let mut sealed = 0;
-    let done = link.replay(replay, stop, |message| {
-        if is_chosen(message, args) { pick(message, sealer, &mut sealed) } else { Pick::Leave }
-    });
-    let Replayed { moved, returned, stopped, .. } = match done.await {
-        Ok(done) => done,
-        Err(fault) => return Err(Failure::Unavailable(anyhow!(chain(&fault)))),
-    };
+fn report(Replayed { moved, returned, stopped, .. }: Replayed) -> Result<(), Failure> {
     output::line(&format!("went back to work: {moved}"))?;
     if returned > 0 {
         return Err(Failure::Failed(anyhow!(
-            "{returned} are in `{0}` again: still no queue takes them; run `nidbridge topology apply`, then this once more",
+            "{returned} are in `{0}` again, because still no queue takes them: run `nidbridge topology apply`, then this once more",
             names::UNROUTED
         )));
     }
-    if let Some(fault) = stopped {
-        return Err(Failure::Later(anyhow!("the work queue took no more: {}", chain(&fault))));
+    match stopped {
+        Some(fault) => Err(Failure::Later(anyhow!("the work queue took no more: {}", chain(&fault)))),
+        None => Ok(()),
     }
-    if stop.is_cancelled() {
-        return Err(Failure::Later(anyhow!("stopped before the end: run it again")));
-    }
-    verdict(sealed)
 }
 
-fn is_chosen(message: &Incoming, args: &ReplayArgs) -> bool {
+fn is_selected(message: &Incoming, args: &ReplayArgs) -> bool {
     args.cause.is_none_or(|cause| message.parked_for(&args.queue) == cause)
 }
 
-/// *resolve* parks a reply sealed; it goes back as it came.
-fn pick(message: &Incoming, sealer: &Sealer, sealed: &mut usize) -> Pick {
+/// Opens a reply that *resolve* parked sealed, so that it goes back as it came. One that no key opens stays.
+fn pick(message: &Incoming, sealer: &Sealer, tally: &mut Tally) -> Pick {
     let text = std::str::from_utf8(&message.body).ok().filter(|text| Sealer::key_of(text).is_some());
     let Some(text) = text else { return Pick::Replay(message.body.clone()) };
     let owner = message.id.as_deref().unwrap_or("reply");
@@ -103,15 +93,8 @@ fn pick(message: &Incoming, sealer: &Sealer, sealed: &mut usize) -> Pick {
         Ok(plain) => Pick::Replay(Bytes::copy_from_slice(&plain)),
         Err(fault) => {
             tracing::warn!(error = %fault, "a parked reply stays where it is");
-            *sealed += 1;
+            tally.add_missed(Miss::Failed, 1);
             Pick::Leave
         }
     }
-}
-
-fn verdict(sealed: usize) -> Result<(), Failure> {
-    if sealed == 0 {
-        return Ok(());
-    }
-    Err(Failure::Failed(anyhow!("{sealed} stay where they are: no key of SEAL_KEYS opens them")))
 }

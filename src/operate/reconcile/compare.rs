@@ -8,11 +8,12 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::report::{Difference, Report, Skipped, Theirs};
+use super::mismatch::{Mismatch, Theirs};
+use super::report::{ComparisonReport, NotCompared};
 use crate::domain::{AttemptId, Dialect, RecordId, RecordState, State, TrackingId};
 use crate::ledger::{Case, Ledger, LedgerError};
 use crate::opencrvs::{FaultClass, Gateway, GatewayFault, Seen, UserToken, Waiting};
-use crate::roles::{Failure, parts};
+use crate::roles::Failure;
 use crate::seal::{Field, Sealer};
 
 /// Attempts that are read of the ledger at a time.
@@ -35,13 +36,13 @@ pub(super) struct Comparison<'a> {
 enum Compared {
     /// Both sides agree, or it moved meanwhile.
     Agrees,
-    Differs(Difference),
-    NotRead(Skipped),
+    Differs(Mismatch),
+    NotRead(NotCompared),
 }
 
 impl Comparison<'_> {
-    pub(super) async fn run(&self) -> Result<Report, Failure> {
-        let mut report = Report::new(self.user);
+    pub(super) async fn run(&self) -> Result<ComparisonReport, Failure> {
+        let mut report = ComparisonReport::new(self.user);
         self.ours(&mut report).await?;
         if let Some(user) = self.user {
             self.theirs(user, &mut report).await?;
@@ -50,19 +51,19 @@ impl Comparison<'_> {
     }
 
     /// What is open here: does OpenCRVS still wait for it?
-    async fn ours(&self, report: &mut Report) -> Result<(), Failure> {
+    async fn ours(&self, report: &mut ComparisonReport) -> Result<(), Failure> {
         let mut after = None;
         loop {
-            let page = self.ledger.unsettled_after(after, PAGE).await.map_err(parts::ledger_away)?;
+            let page = self.ledger.unsettled_after(after, PAGE).await?;
             let Some(last) = page.last().copied() else { return Ok(()) };
             after = Some(last);
             let read: Vec<Compared> = stream::iter(page)
                 .map(|attempt| self.one_of_ours(attempt))
                 .buffer_unordered(AT_ONCE)
                 .try_collect()
-                .await
-                .map_err(parts::ledger_away)?;
-            let unreachable = |one: &Compared| matches!(one, Compared::NotRead(Skipped::GatewayUnreachable));
+                .await?;
+            let unreachable =
+                |one: &Compared| matches!(one, Compared::NotRead(NotCompared::GatewayUnreachable));
             if read.iter().all(unreachable) {
                 return Err(away(GatewayFault::Unreachable));
             }
@@ -83,7 +84,7 @@ impl Comparison<'_> {
         };
         let theirs = match self.read(&case).await {
             Ok(seen) => Theirs::of(&case, &seen),
-            Err(Skipped::NotFound) => Some(Theirs::unknown(case.attempt.stamp)),
+            Err(NotCompared::NotFound) => Some(Theirs::unknown(case.attempt.stamp)),
             Err(why) => return Ok(Compared::NotRead(why)),
         };
         let Some(theirs) = theirs.filter(|theirs| self.is_old(theirs.since.max(case.attempt.accepted_at)))
@@ -92,46 +93,47 @@ impl Comparison<'_> {
         };
         // The confirmer may just have finished it.
         let still = self.ledger.case(attempt).await?.filter(is_unsettled);
-        Ok(still.map_or(Compared::Agrees, |case| Compared::Differs(Difference::not_waiting(&case, theirs))))
+        Ok(still.map_or(Compared::Agrees, |case| Compared::Differs(Mismatch::not_waiting(&case, theirs))))
     }
 
     /// Reads a record with its own token, or else with the user's.
-    async fn read(&self, case: &Case) -> Result<Seen, Skipped> {
+    async fn read(&self, case: &Case) -> Result<Seen, NotCompared> {
         if case.record.dialect == Dialect::Events {
-            return Err(Skipped::EventsGeneration);
+            return Err(NotCompared::EventsGeneration);
         }
         let own = match self.token(case) {
             Ok(token) => self.read_by(&token, &case.record.id).await,
             Err(why) => Err(why),
         };
         match (own, self.user) {
-            (Err(Skipped::Unsealable | Skipped::TokenDead | Skipped::TokenRefused), Some(user)) => {
-                self.read_by(&user.raw, &case.record.id).await
-            }
+            (
+                Err(NotCompared::Unsealable | NotCompared::TokenDead | NotCompared::TokenRefused),
+                Some(user),
+            ) => self.read_by(&user.raw, &case.record.id).await,
             (own, _) => own,
         }
     }
 
-    async fn read_by(&self, token: &SecretString, record: &RecordId) -> Result<Seen, Skipped> {
+    async fn read_by(&self, token: &SecretString, record: &RecordId) -> Result<Seen, NotCompared> {
         let first = self.gateway.read(token, record).await;
         let again = matches!(&first, Err(fault) if fault.class() != FaultClass::Permanent);
         let read = if again { self.gateway.read(token, record).await } else { first };
-        read.map_err(|fault| Skipped::of(&fault))
+        read.map_err(|fault| NotCompared::of(&fault))
     }
 
-    fn token(&self, case: &Case) -> Result<SecretString, Skipped> {
+    fn token(&self, case: &Case) -> Result<SecretString, NotCompared> {
         if case.attempt.token_expires_at <= Timestamp::now() {
-            return Err(Skipped::TokenDead);
+            return Err(NotCompared::TokenDead);
         }
-        let sealed = case.attempt.sealed_token.as_deref().ok_or(Skipped::TokenDead)?;
+        let sealed = case.attempt.sealed_token.as_deref().ok_or(NotCompared::TokenDead)?;
         let plain =
-            self.sealer.open(&case.record.id, Field::Token, sealed).map_err(|_| Skipped::Unsealable)?;
-        let text = std::str::from_utf8(&plain).map_err(|_| Skipped::Unsealable)?;
+            self.sealer.open(&case.record.id, Field::Token, sealed).map_err(|_| NotCompared::Unsealable)?;
+        let text = std::str::from_utf8(&plain).map_err(|_| NotCompared::Unsealable)?;
         Ok(SecretString::from(text))
     }
 
     /// What waits there: is it open here?
-    async fn theirs(&self, user: &UserToken, report: &mut Report) -> Result<(), Failure> {
+    async fn theirs(&self, user: &UserToken, report: &mut ComparisonReport) -> Result<(), Failure> {
         let list = self.gateway.waiting(user).await.map_err(away)?;
         report.truncated = list.truncated;
         let mut seen = HashSet::new();
@@ -144,8 +146,7 @@ impl Comparison<'_> {
             .map(|one| self.one_of_theirs(user, one))
             .buffer_unordered(AT_ONCE)
             .try_collect()
-            .await
-            .map_err(parts::ledger_away)?;
+            .await?;
         for one in read {
             match one {
                 Compared::Agrees => {}
@@ -163,7 +164,7 @@ impl Comparison<'_> {
         // The list may be old, and the record registered long since.
         let seen = match self.read_by(&user.raw, &one.record).await {
             Ok(seen) if seen.status == RecordState::Waiting && self.is_old(seen.since) => seen,
-            Ok(_) | Err(Skipped::NotFound) => return Ok(Compared::Agrees),
+            Ok(_) | Err(NotCompared::NotFound) => return Ok(Compared::Agrees),
             Err(why) => return Ok(Compared::NotRead(why)),
         };
         let case = self.ledger.newest_of(&one.record).await?;
@@ -171,7 +172,7 @@ impl Comparison<'_> {
             return Ok(Compared::Agrees);
         }
         let code = one.tracking_id.as_ref().map(TrackingId::as_str);
-        Ok(Compared::Differs(Difference::not_open(&one.record, code, case.as_ref(), seen.since)))
+        Ok(Compared::Differs(Mismatch::not_open(&one.record, code, case.as_ref(), seen.since)))
     }
 
     fn is_old(&self, since: Timestamp) -> bool {

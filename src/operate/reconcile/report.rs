@@ -1,197 +1,49 @@
-//! What the comparison came to, for people and for machines.
+//! The result of a comparison, for people and for machines.
 //!
-//! Invariant: ids, states and times; nothing of a person.
+//! Invariant: ids, states and times; no personal data.
 
 use std::collections::BTreeMap;
 
-use anyhow::anyhow;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::domain::{RecordId, RecordState, RegistrationNumber};
-use crate::ledger::Case;
-use crate::opencrvs::{GatewayFault, Seen, UserToken};
+use super::mismatch::{Mismatch, MismatchKind};
+use crate::opencrvs::{GatewayFault, UserToken};
 use crate::operate::output;
+use crate::operate::tally::{Miss, Tally};
 use crate::roles::Failure;
 
-const UNASKED: &str = "what waits in OpenCRVS and is not open here was not looked for: that takes the token of a user (--token-file)";
-
-/// Which kind of orphan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Orphan {
-    /// Open here, and OpenCRVS does not wait for it.
-    NotWaiting,
-    /// OpenCRVS waits for it, and it is not open here.
-    NotOpen,
-}
-
-/// How OpenCRVS has a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum There {
-    Waiting,
-    WaitingForANewerSubmission,
-    Registered,
-    RegisteredUnderAnotherNumber,
-    BackWithTheRegistrar,
-    MovedOn,
-    Unknown,
-}
-
-impl There {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::WaitingForANewerSubmission => "waits for a newer submission",
-            Self::Registered => "registered",
-            Self::RegisteredUnderAnotherNumber => "registered under another number",
-            Self::BackWithTheRegistrar => "back before validation",
-            Self::MovedOn => "rejected or archived",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// How a record stands in OpenCRVS where that is not how it should.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Theirs {
-    there: There,
-    pub(super) since: Timestamp,
-}
-
-/// How it stands here.
-#[derive(Debug, Serialize)]
-pub(super) struct Ours {
-    attempt: String,
-    state: &'static str,
-    cause: Option<String>,
-    accepted_at: Timestamp,
-    token_hours_left: f64,
-}
-
-/// One orphan.
-#[derive(Debug, Serialize)]
-pub(super) struct Difference {
-    kind: Orphan,
-    pub(super) record: String,
-    tracking_id: Option<String>,
-    /// Its newest attempt here; nothing if the record is unknown.
-    ours: Option<Ours>,
-    opencrvs: There,
-    opencrvs_since: Timestamp,
-}
+const NOT_LISTED: &str = "records that wait in OpenCRVS and are not open here were not looked for: that takes the token of a user (--token-file)";
 
 /// Why a record could not be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Skipped {
+pub(super) enum NotCompared {
     TokenDead,
     TokenRefused,
     Unsealable,
     NotFound,
-    /// Of the events generation: reading leaves a trace in the record, and the action is what is answered anyway.
+    /// Reading a record of the events generation leaves a trace in it, and its answer belongs to one action anyway.
     EventsGeneration,
     GatewayUnreachable,
     GatewayInTrouble,
 }
 
-/// The whole of it.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
-    /// Attempts here that have not ended.
+pub(super) struct ComparisonReport {
+    /// Attempts in the ledger that have not ended.
     pub(super) open: usize,
-    /// Records that wait there, if they could be listed.
+    /// Records that wait in OpenCRVS; `None` if they could not be listed.
     pub(super) waiting: Option<usize>,
-    /// OpenCRVS holds more than it lists.
+    /// Whether OpenCRVS has more records than it lists.
     pub(super) truncated: bool,
     /// What the user's token does not show.
     limits: Vec<String>,
-    pub(super) differences: Vec<Difference>,
-    not_compared: BTreeMap<Skipped, usize>,
+    pub(super) differences: Vec<Mismatch>,
+    not_compared: BTreeMap<NotCompared, usize>,
 }
 
-impl Theirs {
-    /// How OpenCRVS has it; nothing if it waits for this very attempt.
-    pub(super) fn of(case: &Case, seen: &Seen) -> Option<Self> {
-        let number = case.record.number.as_ref().map(RegistrationNumber::as_str);
-        let there = match seen.status {
-            RecordState::Waiting if seen.since > case.attempt.stamp => There::WaitingForANewerSubmission,
-            RecordState::Waiting => return None,
-            RecordState::Registered if number.is_some() && seen.number.as_deref() == number => {
-                There::Registered
-            }
-            RecordState::Registered => There::RegisteredUnderAnotherNumber,
-            RecordState::BeforeValidation => There::BackWithTheRegistrar,
-            RecordState::MovedOn => There::MovedOn,
-        };
-        Some(Self { there, since: seen.since })
-    }
-
-    /// OpenCRVS does not know it.
-    pub(super) fn unknown(since: Timestamp) -> Self {
-        Self { there: There::Unknown, since }
-    }
-}
-
-impl Ours {
-    fn of(case: &Case) -> Self {
-        let left = case.attempt.token_expires_at.duration_since(Timestamp::now());
-        Self {
-            attempt: case.attempt.id.to_string(),
-            state: case.attempt.state.as_str(),
-            cause: case.attempt.cause.clone(),
-            accepted_at: case.attempt.accepted_at,
-            token_hours_left: output::hours(left),
-        }
-    }
-}
-
-impl Difference {
-    pub(super) fn not_waiting(case: &Case, theirs: Theirs) -> Self {
-        Self {
-            kind: Orphan::NotWaiting,
-            record: case.record.id.to_string(),
-            tracking_id: Some(case.record.tracking_id.to_string()),
-            ours: Some(Ours::of(case)),
-            opencrvs: theirs.there,
-            opencrvs_since: theirs.since,
-        }
-    }
-
-    pub(super) fn not_open(
-        record: &RecordId,
-        code: Option<&str>,
-        case: Option<&Case>,
-        since: Timestamp,
-    ) -> Self {
-        let ours = case.map(|case| case.record.tracking_id.to_string());
-        Self {
-            kind: Orphan::NotOpen,
-            record: record.to_string(),
-            tracking_id: ours.or_else(|| code.map(str::to_owned)),
-            ours: case.map(Ours::of),
-            opencrvs: There::Waiting,
-            opencrvs_since: since,
-        }
-    }
-
-    fn row(&self, now: Timestamp) -> Vec<String> {
-        let none = || "-".to_owned();
-        let ours = self.ours.as_ref();
-        vec![
-            self.record.clone(),
-            self.tracking_id.clone().unwrap_or_else(none),
-            ours.map_or("unknown", |ours| ours.state).to_owned(),
-            ours.and_then(|ours| ours.cause.clone()).unwrap_or_else(none),
-            ours.map_or_else(none, |ours| output::span(ours.accepted_at, now)),
-            self.opencrvs.words().to_owned(),
-            output::span(self.opencrvs_since, now),
-        ]
-    }
-}
-
-impl Skipped {
+impl NotCompared {
     pub(super) fn of(fault: &GatewayFault) -> Self {
         match fault {
             GatewayFault::Unreachable => Self::GatewayUnreachable,
@@ -211,9 +63,13 @@ impl Skipped {
         }
     }
 
+    fn miss(self) -> Miss {
+        if self == Self::GatewayUnreachable { Miss::Unavailable } else { Miss::Failed }
+    }
+
     fn words(self) -> &'static str {
         match self {
-            Self::TokenDead => "whose token is dead or erased",
+            Self::TokenDead => "whose token has expired or is erased",
             Self::TokenRefused => {
                 "whose token OpenCRVS refuses (registrar inactive, or auth's key was changed)"
             }
@@ -228,7 +84,7 @@ impl Skipped {
     }
 }
 
-impl Report {
+impl ComparisonReport {
     pub(super) fn new(user: Option<&UserToken>) -> Self {
         Self {
             open: 0,
@@ -240,7 +96,7 @@ impl Report {
         }
     }
 
-    pub(super) fn skip(&mut self, why: Skipped) {
+    pub(super) fn skip(&mut self, why: NotCompared) {
         *self.not_compared.entry(why).or_default() += 1;
     }
 
@@ -248,12 +104,12 @@ impl Report {
         if json {
             return output::json(self);
         }
+        let now = Timestamp::now();
         let heading = ["RECORD", "TRACKING", "HERE", "CAUSE", "ACCEPTED", "OPENCRVS", "SINCE"];
         for (kind, title) in [
-            (Orphan::NotWaiting, "open here, but OpenCRVS does not wait for it"),
-            (Orphan::NotOpen, "waiting in OpenCRVS, but not open here"),
+            (MismatchKind::NotWaiting, "open here, but OpenCRVS does not wait for it"),
+            (MismatchKind::NotOpen, "waiting in OpenCRVS, but not open here"),
         ] {
-            let now = Timestamp::now();
             let of_kind = self.differences.iter().filter(|one| one.kind == kind);
             let rows: Vec<_> = of_kind.map(|one| one.row(now)).collect();
             if !rows.is_empty() {
@@ -269,7 +125,7 @@ impl Report {
         output::line(&format!("not ended here: {}", self.open))?;
         match self.waiting {
             Some(count) => output::line(&format!("waiting in OpenCRVS: {count}"))?,
-            None => output::line(UNASKED)?,
+            None => output::line(NOT_LISTED)?,
         }
         if self.truncated {
             output::line("OpenCRVS lists no more than its 10000 oldest declarations: there are more")?;
@@ -284,15 +140,16 @@ impl Report {
     }
 
     pub(super) fn verdict(&self) -> Result<(), Failure> {
-        let differences = self.differences.len();
-        let skipped: usize = self.not_compared.values().sum();
-        match (differences, skipped) {
-            (0, 0) => Ok(()),
-            (0, skipped) if self.not_compared.contains_key(&Skipped::GatewayUnreachable) => {
-                Err(Failure::Unavailable(anyhow!("{skipped} could not be compared: is the gateway up?")))
-            }
-            (0, skipped) => Err(Failure::Failed(anyhow!("{skipped} could not be compared; the rest agrees"))),
-            (differences, _) => Err(Failure::Differs(anyhow!("{differences} differences"))),
+        let mut tally = Tally::default();
+        for (why, count) in &self.not_compared {
+            tally.add_missed(why.miss(), u64::try_from(*count).unwrap_or(u64::MAX));
         }
+        let skipped = tally.missed();
+        tally.add_missed(Miss::Differs, u64::try_from(self.differences.len()).unwrap_or(u64::MAX));
+        tally.verdict(|miss, count| match miss {
+            Miss::Differs => format!("{count} differences"),
+            Miss::Unavailable => format!("{skipped} could not be compared: is the gateway up?"),
+            Miss::Failed | Miss::TryAgain => format!("{skipped} could not be compared; the rest agrees"),
+        })
     }
 }

@@ -1,0 +1,55 @@
+//! The flags that every command has that changes single registrations or messages: `--reason`, `--by`, `--dry-run`.
+//!
+//! Invariant: nothing is changed without a reason and a name.
+
+use clap::Args;
+
+use crate::config::Sources;
+
+/// Why, who, or only a rehearsal.
+#[derive(Debug, Args)]
+pub struct ChangeArgs {
+    /// Why you do this, in one line. It is kept with what you change.
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", value_parser = one_line)]
+    reason: Option<String>,
+    /// Who you are. Without it: the name of your account.
+    #[arg(long, value_name = "NAME", value_parser = one_line)]
+    by: Option<String>,
+    /// Change nothing: only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What a command is to do.
+pub(super) enum Mode<'a> {
+    DryRun,
+    Change { reason: &'a str },
+}
+
+impl ChangeArgs {
+    pub(super) fn mode(&self) -> Mode<'_> {
+        match &self.reason {
+            Some(reason) if !self.dry_run => Mode::Change { reason },
+            Some(_) | None => Mode::DryRun,
+        }
+    }
+
+    pub(super) fn by(&self) -> String {
+        self.by.clone().unwrap_or_else(account)
+    }
+}
+
+/// The name under which a command is run, as far as the environment has it; else the user id.
+pub(super) fn account() -> String {
+    let environment = Sources::of_process(None).environment;
+    let name = ["USER", "LOGNAME"].into_iter().find_map(|name| environment.get(name).cloned());
+    let name = name.filter(|name| !name.is_empty() && !name.chars().any(char::is_control));
+    name.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}
+
+/// The history is shown on terminals, so that it takes no control characters.
+fn one_line(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let usable = !text.is_empty() && text.chars().count() <= 500 && !text.chars().any(char::is_control);
+    if usable { Ok(text.to_owned()) } else { Err("write one line of up to 500 characters".to_owned()) }
+}

@@ -1,0 +1,195 @@
+//! What a command works with: the settings, the stop token, and the ledger and broker links that it opens.
+//!
+//! A command opens what it needs by asking for it.
+//!
+//! Invariant: whatever a command has opened is closed when it ends, also when it fails.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::names::AMQP_SYSTEM;
+use crate::broker::{Link, LinkState, Reached, Topology, WorkQueue};
+use crate::config::Config;
+use crate::ledger::{Ledger, LedgerError};
+use crate::pipeline::{NextHop, Queues};
+use crate::roles::parts::Door;
+use crate::roles::{Failure, parts, start};
+use crate::seal::Sealer;
+
+/// How long a command waits for a broker that is away.
+const BROKER_WAIT: Duration = Duration::from_secs(15);
+/// Pause between two attempts to reach it.
+const BROKER_PAUSE: Duration = Duration::from_millis(500);
+
+/// What one command works with.
+pub(super) struct Session {
+    pub(super) config: Arc<Config>,
+    /// Cancelled by SIGTERM and Ctrl-C: the command then ends after the item that it is at.
+    pub(super) stop: CancellationToken,
+    ledger: Option<Ledger>,
+    links: Vec<Link>,
+}
+
+/// Runs a command that needs the keys (`SEAL_KEYS`), as everything does that opens the ledger.
+///
+/// # Errors
+/// What `body` fails with, or what is wrong with the settings.
+pub(super) async fn with_keys(
+    name: &'static str,
+    file: Option<PathBuf>,
+    body: impl AsyncFnOnce(&mut Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    start::operation(name, file, async |config, stop| Session::run(config, stop, body).await).await
+}
+
+/// Runs a command that needs no keys: it only talks to the broker.
+///
+/// # Errors
+/// As [`with_keys`].
+pub(super) async fn without_keys(
+    name: &'static str,
+    file: Option<PathBuf>,
+    body: impl AsyncFnOnce(&mut Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    start::tool(name, file, async |config, stop| Session::run(config, stop, body).await).await
+}
+
+impl Session {
+    async fn run(
+        config: Arc<Config>,
+        stop: CancellationToken,
+        body: impl AsyncFnOnce(&mut Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut session = Self { config, stop, ledger: None, links: Vec::new() };
+        let done = body(&mut session).await;
+        session.close().await;
+        done
+    }
+
+    pub(super) fn sealer(&self) -> Result<Arc<Sealer>, Failure> {
+        Ok(parts::sealer(&self.config)?)
+    }
+
+    /// Opens the ledger, which must exist. The history names `who` for every change.
+    pub(super) async fn ledger(&mut self, who: &str) -> Result<Ledger, Failure> {
+        let ledger = parts::operators_ledger(&self.config, who, &*self.sealer()?).await?;
+        self.ledger = Some(ledger.clone());
+        Ok(ledger)
+    }
+
+    /// Connects to the bridge's own vhost.
+    pub(super) async fn bridge_link(&mut self) -> Result<Link, Failure> {
+        let [door, _] = parts::doors(&self.config, "operator");
+        let [topology, _] = parts::topologies(&self.config);
+        self.link(&door, topology).await
+    }
+
+    /// Connects to the vhost of the National ID system.
+    pub(super) async fn nid_link(&mut self) -> Result<Link, Failure> {
+        let [_, door] = parts::doors(&self.config, "operator_nid");
+        let [_, topology] = parts::topologies(&self.config);
+        self.link(&door, topology).await
+    }
+
+    /// Connects to a vhost. Waits for a broker that is away; one that refuses us is a fault of the settings.
+    pub(super) async fn link(&mut self, door: &Door, topology: Topology) -> Result<Link, Failure> {
+        reach(door).await?;
+        let link = Link::open(&door.settings, topology, Arc::default());
+        self.links.push(link.clone());
+        if link.connected(BROKER_WAIT).await {
+            return Ok(link);
+        }
+        let why = match link.state().borrow().clone() {
+            LinkState::Connected => "it was connected too late".to_owned(),
+            LinkState::Blocked(why) | LinkState::Away(why) => why,
+        };
+        Err(away(door.setting, &why))
+    }
+
+    /// Keeps a link that the command opened itself, so that it is closed with the others.
+    pub(super) fn keep(&mut self, link: &Link) {
+        self.links.push(link.clone());
+    }
+
+    /// Connects to the bridge's vhost, to publish the next hop of attempts.
+    pub(super) async fn next_hop(&mut self, ledger: &Ledger) -> Result<NextHop, Failure> {
+        let link = self.bridge_link().await?;
+        let settings = parts::topology_settings(&self.config);
+        let queues = Queues {
+            requests: WorkQueue::requests(&settings, AMQP_SYSTEM),
+            outcomes: WorkQueue::outcomes(&settings),
+        };
+        Ok(NextHop::new(ledger.clone(), link.publisher(), settings.confirm_after, queues))
+    }
+
+    /// Fails once the command is told to stop.
+    pub(super) fn check_stop(&self) -> Result<(), Failure> {
+        if self.stop.is_cancelled() { Err(stopped()) } else { Ok(()) }
+    }
+
+    async fn close(self) {
+        for link in self.links {
+            link.close().await;
+        }
+        if let Some(ledger) = self.ledger {
+            ledger.close().await;
+        }
+    }
+}
+
+/// Runs `work` until it ends or the command is told to stop.
+pub(super) async fn unless_stopped<T>(
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => done,
+        () = stop.cancelled() => Err(stopped()),
+    }
+}
+
+fn stopped() -> Failure {
+    Failure::Later(anyhow!("stopped before the end: run it again"))
+}
+
+/// A broker that refuses us fails at once; one that is away is waited for.
+async fn reach(door: &Door) -> Result<(), Failure> {
+    let begun = Instant::now();
+    loop {
+        match door.settings.reach().await {
+            Reached::Yes => return Ok(()),
+            Reached::Refused(why) => return Err(refused(door, &why)),
+            Reached::Away(why) if begun.elapsed() > BROKER_WAIT => return Err(away(door.setting, &why)),
+            Reached::Away(_) => tokio::time::sleep(BROKER_PAUSE).await,
+        }
+    }
+}
+
+/// Fails only if the broker refuses us, not if it is away.
+pub(super) async fn not_refused(door: &Door) -> Result<(), Failure> {
+    match door.settings.reach().await {
+        Reached::Refused(why) => Err(refused(door, &why)),
+        Reached::Yes | Reached::Away(_) => Ok(()),
+    }
+}
+
+fn refused(door: &Door, why: &str) -> Failure {
+    Failure::Misconfigured(anyhow!("{}: {why}", door.setting))
+}
+
+fn away(setting: &str, why: &str) -> Failure {
+    Failure::Unavailable(anyhow!("{setting}: the broker cannot be used: {why}").context("nothing was done"))
+}
+
+/// A ledger that fails in the middle of a command.
+impl From<LedgerError> for Failure {
+    fn from(fault: LedgerError) -> Self {
+        let transient = fault.is_transient();
+        let fault = anyhow::Error::new(fault).context("the ledger");
+        if transient { Self::Unavailable(fault) } else { Self::Failed(fault) }
+    }
+}

@@ -1,0 +1,130 @@
+//! The replacement itself: which records need a token, the exchange, and what becomes of the attempt.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::ReplaceArgs;
+use crate::confirmer::token_of;
+use crate::domain::{AttemptId, Dialect, RecordId, State};
+use crate::ledger::{Case, Ledger, Replaced};
+use crate::opencrvs::{KeyStore, RenewalFault, TokenExchange, action_of};
+use crate::operate::output;
+use crate::operate::session::Session;
+use crate::operate::tally::{Miss, Tally};
+use crate::pipeline::NextHop;
+use crate::pipeline::stage::chain;
+use crate::roles::Failure;
+use crate::seal::{Field, Sealer};
+
+/// Attempts that are read from the ledger at a time.
+const PAGE: usize = 200;
+
+pub(super) struct Replacement {
+    pub(super) ledger: Ledger,
+    pub(super) sealer: Arc<Sealer>,
+    pub(super) keys: KeyStore,
+    pub(super) exchange: TokenExchange,
+    /// The user's token.
+    pub(super) subject: SecretString,
+    pub(super) tally: Tally,
+    pub(super) resumed: Vec<AttemptId>,
+}
+
+impl Replacement {
+    pub(super) async fn all(&mut self, args: &ReplaceArgs) -> Result<(), Failure> {
+        for record in &args.record {
+            match self.ledger.newest(record).await? {
+                Some(case) => self.one(&case).await?,
+                None => self.miss(record, "the ledger does not have this record")?,
+            }
+        }
+        if args.all_orphaned { self.all_orphaned().await } else { Ok(()) }
+    }
+
+    async fn all_orphaned(&mut self) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let page = self.ledger.in_need_of_a_token(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(*last);
+            for attempt in page {
+                if let Some(case) = self.ledger.case(attempt).await? {
+                    self.one(&case).await?;
+                }
+            }
+        }
+    }
+
+    async fn one(&mut self, case: &Case) -> Result<(), Failure> {
+        let (record, state) = (&case.record.id, case.attempt.state);
+        if !state.is_open() && state != State::Parked {
+            return self.miss(record, &format!("needs no token: its newest attempt is {}", state.as_str()));
+        }
+        // In the events generation a token is for one action, and only the old token names it.
+        let action = token_of(&self.sealer, case).ok().as_ref().and_then(action_of);
+        if action.is_none() && case.record.dialect == Dialect::Events {
+            return self
+                .miss(record, "no key of SEAL_KEYS opens its old token, and only that names the action");
+        }
+        let renewed = self.exchange.renew(&self.keys, record, action.as_ref(), &self.subject).await;
+        let token = match renewed {
+            Ok(token) => token,
+            Err(RenewalFault::Refused) => {
+                return Err(Failure::Failed(anyhow!(
+                    "auth refuses the user's token: take a new one, of a user who is active and logged in now"
+                )));
+            }
+            Err(fault) if fault.is_transient() => return Err(Failure::Unavailable(anyhow!(fault))),
+            Err(fault) => return self.miss(record, &chain(&fault)),
+        };
+        let plain = token.raw.expose_secret().as_bytes();
+        let sealed = self.sealer.seal(record, Field::Token, plain).context("the token cannot be sealed")?;
+        let until = token.expires_at;
+        match self.ledger.replaced(case, &sealed, until).await? {
+            Replaced::Done => {
+                self.tally.add_done();
+                output::line(&format!("{record}: has a token until {until}"))
+            }
+            Replaced::Resumed => {
+                self.tally.add_done();
+                self.resumed.push(case.attempt.id);
+                output::line(&format!("{record}: has a token until {until} and goes on"))
+            }
+            Replaced::Moved => self.tally.miss(Miss::TryAgain, record, "was changed at the same moment"),
+        }
+    }
+
+    fn miss(&mut self, record: &RecordId, why: &str) -> Result<(), Failure> {
+        self.tally.miss(Miss::Failed, record, why)
+    }
+
+    /// Publishes the attempts that were resumed. The ledger has them as resumed already: without a broker, a worker's
+    /// sweep publishes them.
+    pub(super) async fn publish_resumed(&self, session: &mut Session) {
+        if self.resumed.is_empty() {
+            return;
+        }
+        let next = match session.next_hop(&self.ledger).await {
+            Ok(next) => next,
+            Err(why) => {
+                tracing::warn!(error = %why, "the resumed attempts are published by a later sweep");
+                return;
+            }
+        };
+        for attempt in &self.resumed {
+            if let Err(why) = self.publish(&next, *attempt).await {
+                tracing::warn!(attempt.id = %attempt, error = why, "this attempt is published by a later sweep");
+            }
+        }
+    }
+
+    async fn publish(&self, next: &NextHop, attempt: AttemptId) -> Result<(), String> {
+        let case = self.ledger.case(attempt).await.map_err(|fault| chain(&fault))?;
+        match case {
+            Some(case) => next.drive(&case).await.map_err(|fault| chain(&fault)),
+            None => Ok(()),
+        }
+    }
+}
