@@ -19,6 +19,7 @@ use crate::pipeline::{NextHop, Queues};
 use crate::roles::parts::Door;
 use crate::roles::{Failure, parts, start};
 use crate::seal::Sealer;
+use crate::telemetry::Metrics;
 
 /// How long a command waits for a broker that is away.
 const BROKER_WAIT: Duration = Duration::from_secs(15);
@@ -98,7 +99,7 @@ impl Session {
     /// Connects to a vhost. Waits for a broker that is away; one that refuses us is a fault of the settings.
     pub(super) async fn link(&mut self, door: &Door, topology: Topology) -> Result<Link, Failure> {
         reach(door).await?;
-        let link = Link::open(&door.settings, topology, Arc::default());
+        let link = Link::open(&door.settings, topology, Arc::new(Metrics::new()));
         self.links.push(link.clone());
         if link.connected(BROKER_WAIT).await {
             return Ok(link);
