@@ -1,10 +1,9 @@
-//! What a process says of itself: logs, traces, metrics.
+//! Logs, traces and metrics.
 //!
-//! Invariant: personal data and tokens are in none of them; one trace follows a registration from the front to the
-//! confirmer, carried in message headers.
+//! Invariant: none of them holds personal data or a token. One trace follows a registration from the front to the
+//! confirmer; message headers carry it.
 
 mod metrics;
-pub mod names;
 mod propagation;
 
 use std::io::IsTerminal as _;
@@ -30,26 +29,23 @@ pub use propagation::{extract, inject, remember, resume, set_parent};
 /// Why logs and traces cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The exporter of traces refuses the endpoint.
-    #[error("traces cannot go to OTEL_EXPORTER_OTLP_ENDPOINT")]
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT cannot be used for traces")]
     Exporter(#[source] ExporterBuildError),
-    /// The thread that makes the exporter came to an end.
     #[error("the exporter of traces could not be made")]
     Thread,
-    /// This process has its logs already.
     #[error("logs are already set up in this process")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Holds what must be written before the process ends.
+/// Holds the exporter of traces, which must be flushed before the process ends.
 #[derive(Debug)]
 pub struct Guard(Option<SdkTracerProvider>);
 
 impl Guard {
-    /// Sends the spans that are left. Call it last; it ends within the exporter's own timeout.
+    /// Sends the remaining spans. Call it last; it ends within the exporter's own timeout.
     pub async fn shutdown(self) {
         let Some(provider) = self.0 else { return };
-        // the exporter blocks, which must not happen on a thread of the runtime
+        // The exporter blocks, which must not happen on a thread of the runtime.
         let flushed = tokio::task::spawn_blocking(move || provider.shutdown()).await;
         if !matches!(flushed, Ok(Ok(()))) {
             tracing::warn!("the last spans could not be sent");
@@ -60,7 +56,7 @@ impl Guard {
 /// Sets up the logs and traces of a process; `role` is the name of its command.
 ///
 /// # Errors
-/// [`TelemetryError`] says what stands in the way.
+/// [`TelemetryError`].
 pub fn init(config: &TelemetryConfig, role: &'static str) -> Result<Guard, TelemetryError> {
     let (subscriber, guard) = subscriber(config, role)?;
     subscriber.try_init().map_err(TelemetryError::Twice)?;
@@ -78,7 +74,7 @@ fn subscriber(
     let traces = provider.as_ref().map(|provider| {
         tracing_opentelemetry::layer().with_tracer(provider.tracer("nidbridge")).with_location(false)
     });
-    // the configuration has read the filter already
+    // The configuration has checked the filter.
     let filter = EnvFilter::new(&config.log_filter);
     let subscriber = Registry::default().with(filter).with(lines(config.log_format)).with(traces);
     Ok((subscriber, Guard(provider)))
@@ -97,7 +93,7 @@ fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn L
 
 fn provider(endpoint: &Url, service: &str, role: &'static str) -> Result<SdkTracerProvider, TelemetryError> {
     let endpoint = format!("{}/v1/traces", endpoint.as_str().trim_end_matches('/'));
-    // its HTTP client brings a runtime of its own, which must not be made on a thread of ours
+    // Its HTTP client brings a runtime of its own, which must not be created on a thread of ours.
     let exporter = thread::spawn(move || {
         SpanExporter::builder()
             .with_http()

@@ -14,7 +14,7 @@ struct Outgoing<'a>(&'a mut BTreeMap<String, String>);
 
 impl Injector for Outgoing<'_> {
     fn set(&mut self, key: &str, value: String) {
-        // an empty tracestate says nothing
+        // An empty tracestate carries no information.
         if !value.is_empty() {
             self.0.insert(key.to_owned(), value);
         }
@@ -33,7 +33,7 @@ impl Extractor for Incoming<'_> {
     }
 }
 
-/// The headers that let a receiver go on with the trace of a span; none while traces go nowhere.
+/// The headers with which a receiver continues the trace of a span; none while no traces are exported.
 pub fn inject(span: &tracing::Span) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::new();
     TraceContextPropagator::new().inject_context(&span.context(), &mut Outgoing(&mut headers));
@@ -42,21 +42,21 @@ pub fn inject(span: &tracing::Span) -> BTreeMap<String, String> {
 
 const PARENT: &str = "traceparent";
 
-/// What [`resume`] needs to go on with the trace of a span; `None` while traces go nowhere.
+/// The `traceparent` of a span, for [`resume`]; `None` while no traces are exported.
 pub fn remember(span: &tracing::Span) -> Option<String> {
     inject(span).remove(PARENT)
 }
 
-/// Makes a span, not entered yet, part of a remembered trace; it points to the one that was going on instead.
+/// Makes a span, not entered yet, part of a remembered trace, with a link to the current one.
 pub fn resume(span: &tracing::Span, remembered: &str) {
-    let going_on = tracing::Span::current().context();
+    let current = tracing::Span::current().context();
     set_parent(span, &BTreeMap::from([(PARENT.to_owned(), remembered.to_owned())]));
-    span.add_link(going_on.span().span_context().clone());
+    span.add_link(current.span().span_context().clone());
 }
 
 /// Makes a span, not entered yet, part of the trace that a message belongs to.
 pub fn set_parent(span: &tracing::Span, headers: &BTreeMap<String, String>) {
-    // Refused only where nobody records traces.
+    // Fails only where no traces are exported.
     drop(span.set_parent(extract(headers)));
 }
 

@@ -1,6 +1,7 @@
 //! Every metric is shown under the name that is written down.
 
 use super::*;
+use crate::domain::{Cause, EventKind, State};
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of metrics")]
@@ -73,6 +74,12 @@ fn every_name_is_shown_as_it_is_written_down() {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
     assert!(text.contains("nidbridge_build_info{version="), "{text}");
+    assert!(
+        text.contains(
+            "# HELP nidbridge_breaker_state Circuit breaker state: 0 closed, 1 half-open, 2 open.\n"
+        ),
+        "{text}"
+    );
     for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         assert!(name.starts_with("nidbridge_"), "{name}");
     }

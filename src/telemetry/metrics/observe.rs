@@ -1,0 +1,139 @@
+//! What the processes report, in the words of the product.
+
+use super::Metrics;
+use crate::domain::{Cause, EventKind, State};
+
+impl Metrics {
+    /// The front answered a registration; `kind` is [`EventKind::label`].
+    pub fn front_request(&self, kind: &'static str, outcome: &'static str) {
+        self.received.of([kind, outcome]).inc();
+    }
+
+    pub fn front_seconds(&self, seconds: f64) {
+        self.http_duration.observe(seconds);
+    }
+
+    /// The number of requests that are being proxied grew by `more`, which may be negative.
+    pub fn passing(&self, more: i64) {
+        self.passing.inc_by(more);
+    }
+
+    /// A request was proxied, or could not be.
+    pub fn passed(&self, outcome: &'static str) {
+        self.passed.of([outcome]).inc();
+    }
+
+    /// The number of callers that wait for a sync answer now.
+    pub fn waiting(&self, count: usize) {
+        self.waiting.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A caller that was to get a sync answer got it (`answered`); its time ran out (`late`); the front stopped
+    /// (`stopped`); or it did not wait, because enough others do (`full`) or no copies of answers arrive (`unheard`).
+    pub fn waited(&self, outcome: &'static str) {
+        self.waited.of([outcome]).inc();
+    }
+
+    pub fn stage_processed(&self, stage: &'static str, outcome: &'static str, seconds: f64) {
+        self.processed.of([stage, outcome]).inc();
+        self.stage_duration.of([stage]).observe(seconds);
+    }
+
+    /// The number of messages that a stage is working on now.
+    pub fn in_flight(&self, stage: &'static str, count: usize) {
+        self.in_flight.of([stage]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub fn published(&self, exchange: &str, outcome: &'static str, seconds: f64) {
+        self.published.of([exchange, outcome]).inc();
+        self.publish_confirm.of([exchange]).observe(seconds);
+    }
+
+    pub fn parked(&self, stage: &'static str, cause: &'static str) {
+        self.dead_lettered.of([stage, cause]).inc();
+    }
+
+    pub fn delayed(&self, stage: &'static str, cause: &'static str) {
+        self.retries.of([stage, cause]).inc();
+    }
+
+    pub fn requested(&self, kind: &EventKind) {
+        self.requested.of([kind.label()]).inc();
+    }
+
+    /// The ID system replied with this status of the queue contract.
+    pub fn replied(&self, status: &'static str) {
+        self.replies.of([status]).inc();
+    }
+
+    pub fn confirmed(&self, outcome: &'static str) {
+        self.confirm.of([outcome]).inc();
+    }
+
+    pub fn end_to_end(&self, seconds: f64) {
+        self.end_to_end.observe(seconds);
+    }
+
+    pub fn broker_connected(&self, link: &'static str, connected: bool) {
+        self.broker_connected.of([link]).set(i64::from(connected));
+    }
+
+    /// The circuit breaker of a dependency changed its state: 0 closed, 1 half-open, 2 open.
+    pub fn breaker(&self, dependency: &'static str, state: i64) {
+        self.breaker_state.of([dependency]).set(state);
+        let opened = self.breaker_opened.of([dependency]);
+        if state == 2 {
+            opened.inc();
+        }
+    }
+
+    /// A run of the sweeper ended.
+    pub fn sweep(&self, outcome: &'static str) {
+        self.sweeps.of([outcome]).inc();
+    }
+
+    /// The sweeper published the next message of an attempt in this state again.
+    pub fn swept(&self, state: State) {
+        self.swept.of([state.as_str()]).inc();
+    }
+
+    pub fn token(&self, outcome: &'static str) {
+        self.tokens.of([outcome]).inc();
+    }
+
+    pub fn erased(&self) {
+        self.erased.inc();
+    }
+
+    pub fn spooled(&self) {
+        self.spooled.inc();
+    }
+
+    /// What the front's spool holds now.
+    pub fn spool_holds(&self, files: usize, bytes: u64) {
+        self.spool_files.set(i64::try_from(files).unwrap_or(i64::MAX));
+        self.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    pub fn reconnected(&self, link: &'static str) {
+        self.broker_reconnects.of([link]).inc();
+    }
+
+    pub fn unsettled(&self, stage: &'static str) {
+        self.unsettled.of([stage]).inc();
+    }
+
+    pub fn alarm(&self, cause: Cause) {
+        self.alarms.of([cause.as_str()]).inc();
+    }
+
+    /// A call of the webhook ended.
+    pub fn alert(&self, outcome: &'static str) {
+        self.alerts.of([outcome]).inc();
+    }
+
+    /// The webhook did not take so many alerts within `alert.give_up_after`.
+    pub fn alerts_given_up(&self, count: u64) {
+        self.alerts.of(["given_up"]).inc_by(count);
+    }
+}
