@@ -1,9 +1,10 @@
-//! The configuration: a TOML file, the environment over it, `NAME_FILE` for what is mounted as a file.
+//! The configuration: environment variables over a TOML file over defaults.
 //!
-//! [`load`] reads all of it once, at the start; every part of the bridge gets its own struct and asks nobody later.
+//! [`load`] reads all of it once, at the start. Every room gets its own struct of settings and reads nothing later.
+//! `NAME_FILE` names a mounted file that holds the value of `NAME`.
 //!
-//! Invariant: a process starts with a configuration that is right in every setting, or lists all that is wrong; what one
-//! setting demands of another is asked only of a process that uses it.
+//! Invariant: a process starts only if every setting is valid; otherwise it lists all faults at once. What one setting
+//! requires of another is checked only for a process that uses both.
 
 mod check;
 mod fault;
@@ -41,61 +42,43 @@ use setting::Setting;
 /// All settings of a process.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// RabbitMQ.
     pub broker: BrokerConfig,
-    /// The ledger.
     pub ledger: LedgerConfig,
     /// What [`crate::seal::Sealer::parse`] reads; empty only for a [`Part::Tool`].
     pub seal_keys: SecretString,
-    /// The front.
     pub front: FrontConfig,
-    /// OpenCRVS.
     pub opencrvs: OpencrvsConfig,
-    /// The National ID system.
     pub nid: NidConfig,
-    /// The confirmer.
     pub confirm: ConfirmConfig,
-    /// When what the bridge depends on is left alone.
     pub breaker: BreakerConfig,
-    /// Registration numbers.
     pub number: NumberConfig,
-    /// The sweeper.
     pub sweep: SweepConfig,
-    /// Record tokens.
     pub token: TokenConfig,
-    /// Alerts.
     pub alert: AlertConfig,
-    /// How long what is sealed is kept.
     pub retention: RetentionConfig,
-    /// Logs and traces.
     pub telemetry: TelemetryConfig,
-    /// The admin listener.
     pub admin: AdminConfig,
 }
 
-/// What the configuration is for, which says what must be in it and what must hold between its settings.
+/// The part of the bridge that a configuration is for. It decides which settings are required and which checks apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// All roles in one process, or whatever speaks for all of them.
+    /// All roles in one process, or a command that checks for all of them.
     All,
-    /// A front.
     Front,
-    /// A worker.
     Worker,
-    /// A confirmer.
     Confirmer,
-    /// A command that does a role's work by hand: it needs keys to seal with, as every role does.
+    /// A command that does a role's work by hand. Like every role, it needs keys that seal.
     Operation,
-    /// A command that looks at something or sets something up.
+    /// A command that only inspects or sets up; it needs no keys.
     Tool,
 }
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// The TOML file.
+    /// A TOML file.
     pub file: Option<PathBuf>,
-    /// The environment.
     pub environment: BTreeMap<String, String>,
 }
 
@@ -111,21 +94,20 @@ impl Sources {
     }
 }
 
-/// A configuration that is right.
+/// A valid configuration.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// The settings.
     pub config: Config,
-    /// The settings as they may be shown.
+    /// Every setting with its secrets masked.
     pub shown: Vec<Shown>,
-    /// What is odd, but no fault.
+    /// What is allowed but probably not intended.
     pub warnings: Vec<String>,
 }
 
 /// Reads the configuration.
 ///
 /// # Errors
-/// [`Faults`]: all that is wrong with it.
+/// [`Faults`], all at once.
 pub fn load(sources: &Sources, part: Part) -> Result<Loaded, Faults> {
     let known: Vec<&Setting> = settings().collect();
     let mut faults = Vec::new();
@@ -141,7 +123,7 @@ pub fn load(sources: &Sources, part: Part) -> Result<Loaded, Faults> {
         Some(config) if faults.is_empty() => {
             let mut warnings = near_misses(&sources.environment, &known);
             warnings.extend(empties(&sources.environment, &known, &shown));
-            warnings.extend(config.oddities(part));
+            warnings.extend(config.warnings(part));
             Ok(Loaded { config, shown, warnings })
         }
         Some(_) | None => Err(Faults(faults)),
@@ -208,7 +190,7 @@ impl Config {
     }
 }
 
-/// Variables that are set to nothing, so that a default holds which nobody may have meant.
+/// Variables that are set but empty, so that the default applies, perhaps by mistake.
 fn empties(environment: &BTreeMap<String, String>, known: &[&Setting], shown: &[Shown]) -> Vec<String> {
     let mut warnings = Vec::new();
     for (setting, shown) in known.iter().zip(shown) {
@@ -218,13 +200,13 @@ fn empties(environment: &BTreeMap<String, String>, known: &[&Setting], shown: &[
         let names = setting.env.iter().flat_map(|name| [(*name).to_owned(), format!("{name}_FILE")]);
         let empty = names.filter(|name| environment.get(name).is_some_and(String::is_empty));
         warnings.extend(empty.map(|name| {
-            format!("{name} is empty, as if it were not set: the default holds, {}", shown.value)
+            format!("{name} is empty, which counts as not set: the default applies, {}", shown.value)
         }));
     }
     warnings
 }
 
-/// Variables that are probably one of ours, misspelt.
+/// Variables that are probably misspelt names of settings.
 fn near_misses(environment: &BTreeMap<String, String>, known: &[&Setting]) -> Vec<String> {
     let names = || known.iter().flat_map(|setting| setting.env.iter().copied());
     let odd = |name: &&str| !names().any(|known| known == *name);

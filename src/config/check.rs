@@ -1,7 +1,7 @@
-//! What must hold between settings.
+//! Checks between settings.
 //!
-//! Invariant: what a role needs is asked of that role alone, so that roles can share one environment; whatever speaks for all
-//! roles, such as `nidbridge config check`, asks for all of it.
+//! Invariant: what a role needs is checked for that role alone, so that roles can share one environment. A command that
+//! checks for all roles, such as `nidbridge config check`, checks everything.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::{Config, Part, settings};
 
 /// `proxy_read_timeout` of deploy/nginx.
-const PROXY_PATIENCE: Duration = Duration::from_secs(30);
+const PROXY_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Part {
     fn is(self, role: Self) -> bool {
@@ -21,7 +21,6 @@ impl Part {
 }
 
 impl Config {
-    /// What must hold for this part.
     pub(super) fn check(&self, part: Part, reader: &mut Reader<'_>) {
         let mut fault = |key: &str, why: String, fix: &str| {
             if let Some(setting) = settings().find(|setting| setting.key == key) {
@@ -48,44 +47,44 @@ impl Config {
         if part.is(Part::Confirmer) {
             self.check_confirmer(&mut fault);
         }
-        let holds = part.is(Part::Front) && self.front.wait.longest().is_some();
-        if part.is(Part::Confirmer) || holds {
+        let answers_in_the_request = part.is(Part::Front) && self.front.wait.longest().is_some();
+        if part.is(Part::Confirmer) || answers_in_the_request {
             self.check_field(&mut fault);
         }
     }
 
-    /// What is allowed between settings, and seldom meant.
-    pub(super) fn oddities(&self, part: Part) -> Vec<String> {
-        let mut odd = Vec::new();
+    /// Combinations that are allowed but seldom intended.
+    pub(super) fn warnings(&self, part: Part) -> Vec<String> {
+        let mut warnings = Vec::new();
         if part.is(Part::Front)
             && let Some(wait) = self.front.wait.longest()
-            && wait + self.front.hold >= PROXY_PATIENCE
+            && wait + self.front.hold >= PROXY_TIMEOUT
         {
-            odd.push(format!(
-                "FRONT_WAIT ({wait:?}) and FRONT_HOLD ({:?}) together are not below {PROXY_PATIENCE:?}, after which the nginx \
-                 that is shipped asks another front: raise its proxy_read_timeout as well",
+            warnings.push(format!(
+                "FRONT_WAIT ({wait:?}) and FRONT_HOLD ({:?}) together are not below {PROXY_TIMEOUT:?}, after which the shipped \
+                 nginx tries another front: raise its proxy_read_timeout as well",
                 self.front.hold
             ));
         }
         if part.is(Part::Confirmer) && self.confirm.quarantine <= self.opencrvs.timeout {
-            odd.push(format!(
-                "CONFIRM_QUARANTINE ({:?}) is not longer than OPENCRVS_TIMEOUT ({:?}): what OpenCRVS applies late could be \
-                 written twice",
+            warnings.push(format!(
+                "CONFIRM_QUARANTINE ({:?}) is not longer than OPENCRVS_TIMEOUT ({:?}): a write that OpenCRVS applies late \
+                 could be repeated",
                 self.confirm.quarantine, self.opencrvs.timeout
             ));
         }
-        odd
+        warnings
     }
 
     fn check_front(&self, fault: &mut impl FnMut(&str, String, &str)) {
         if self.front.events && self.front.spool.is_none() {
-            let why = "is not set, and FRONT_EVENTS is on: no front starts, since OpenCRVS would lose what the broker does not \
-                       take"
+            let why = "is not set, but FRONT_EVENTS is on: OpenCRVS would lose what the broker does not take, so no front \
+                       starts"
                 .to_owned();
-            fault("front.spool", why, "name a directory of this front's own on a disk that lasts");
+            fault("front.spool", why, "name a directory on a persistent disk that no other front uses");
         }
         if self.front.body_memory < self.front.max_body {
-            let why = format!("{} bytes cannot hold one body of FRONT_MAX_BODY", self.front.body_memory);
+            let why = format!("{} bytes are less than one body of FRONT_MAX_BODY", self.front.body_memory);
             fault("front.body_memory", why, "make it at least as large");
         }
     }
@@ -94,14 +93,14 @@ impl Config {
         if self.confirm.lease <= self.opencrvs.timeout {
             let (lease, timeout) = (self.confirm.lease, self.opencrvs.timeout);
             let why = format!("{lease:?} is not longer than OPENCRVS_TIMEOUT ({timeout:?})");
-            fault("confirm.lease", why, "make it longer: a lease must outlive the call that it is for");
+            fault("confirm.lease", why, "make it longer: a lease must outlast the call that it protects");
         }
     }
 
     fn check_field(&self, fault: &mut impl FnMut(&str, String, &str)) {
         if self.confirm.identifier_field.is_some() && self.opencrvs.country_config_url.is_none() {
             let why =
-                "is not set, and CONFIRM_IDENTIFIER_FIELD is: nobody could say whether the forms have it"
+                "is not set, but CONFIRM_IDENTIFIER_FIELD is: whether the forms define that field cannot be checked"
                     .to_owned();
             fault("opencrvs.country_config_url", why, "set the URL of the country's configuration service");
         }

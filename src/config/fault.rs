@@ -1,19 +1,16 @@
-//! What is wrong with a configuration: everything, at once, each with its names and its fix.
+//! The faults of a configuration, each with the names of its setting and the fix.
 
 use std::fmt;
 
 use super::setting::Setting;
 
-/// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingFault {
-    /// Its names: variable and key.
+    /// Variable and key of the setting, or the name of the file.
     pub name: String,
-    /// The value as it may be shown.
+    /// The value, unless it is or may hold a secret.
     pub value: Option<String>,
-    /// What is wrong with it.
     pub why: String,
-    /// What to do.
     pub fix: String,
 }
 
@@ -23,7 +20,7 @@ impl SettingFault {
         Self { name, value: None, why: why.into(), fix: fix.into() }
     }
 
-    /// With the value, unless it is secret or may hold a password.
+    /// Adds the value, unless it is secret or may hold a password.
     pub(super) fn showing(mut self, setting: &Setting, value: &str) -> Self {
         self.value = (!setting.secret && !value.contains('@')).then(|| value.to_owned());
         self
@@ -39,7 +36,7 @@ impl fmt::Display for SettingFault {
     }
 }
 
-/// All that is wrong.
+/// All faults of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(pub Vec<SettingFault>);
 

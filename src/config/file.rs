@@ -1,6 +1,6 @@
 //! The TOML file, flattened to dotted keys.
 //!
-//! Invariant: a key that is not a setting is a fault, with the likeliest one that was meant.
+//! Invariant: a key that is not a setting is a fault, which suggests the most similar setting.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use super::fault::SettingFault;
 use super::setting::Setting;
 
-/// Reads the file into texts by dotted key; what is wrong with it goes to `faults`.
+/// Reads the file into texts by dotted key; its faults go to `faults`.
 pub(super) fn read(
     path: &Path,
     known: &[&Setting],
@@ -40,7 +40,7 @@ pub(super) fn read(
     texts
 }
 
-/// The error's own display quotes the line, which may hold a secret.
+/// The line number of an error. The error's own text quotes the line, which may hold a secret.
 fn line_of(text: &str, why: &toml::de::Error) -> usize {
     let end = why.span().map_or(0, |span| span.start);
     text.bytes().take(end).filter(|byte| *byte == b'\n').count() + 1
@@ -63,7 +63,11 @@ fn flatten(
                     texts.insert(key, text);
                 }
                 None => {
-                    faults.push(SettingFault::of(setting, "is of no type that is used here", "write a text"));
+                    faults.push(SettingFault::of(
+                        setting,
+                        "has a type that no setting has",
+                        "write a string",
+                    ));
                 }
             },
             (_, None) => faults.push(unknown(key, known)),
@@ -74,12 +78,12 @@ fn flatten(
 fn unknown(key: String, known: &[&Setting]) -> SettingFault {
     let fix = match nearest(&key, known.iter().map(|setting| setting.key)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => "`nidbridge config reference` lists all".to_owned(),
+        None => "`nidbridge config reference` lists all settings".to_owned(),
     };
     SettingFault { name: key, value: None, why: "is not a setting".to_owned(), fix }
 }
 
-/// The known name that is so near that it was probably meant.
+/// The known name that is so similar that it was probably intended.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))

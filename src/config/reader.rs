@@ -1,27 +1,26 @@
 //! Finds the text of each setting: environment over file over default.
 //!
-//! Invariant: a fault never ends the reading, and never holds a secret.
+//! Invariant: reading goes on after a fault, and no fault holds a secret.
 
 use std::collections::BTreeMap;
 
 use super::fault::SettingFault;
 use super::setting::{Form, Setting};
 
-/// Where a value is from that nobody gave.
+/// The origin of a value that is not set.
 pub(super) const DEFAULT: &str = "the default";
 
-/// A setting as it holds, as it may be shown.
+/// A setting in force, with its secrets masked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
-    /// The key.
     pub key: &'static str,
-    /// The value; `(not set)` if there is none.
+    /// `(not set)` if there is no value.
     pub value: String,
-    /// Where it is from: a variable, the file, or the default.
+    /// A variable, the file, or the default.
     pub origin: String,
 }
 
-/// Reads settings and gathers what is wrong with them.
+/// Reads settings and collects their faults.
 pub(super) struct Reader<'a> {
     environment: &'a BTreeMap<String, String>,
     file: &'a BTreeMap<String, String>,
@@ -39,7 +38,7 @@ impl<'a> Reader<'a> {
         Self { environment, file, faults: Vec::new(), shown: Vec::new() }
     }
 
-    /// The value of one setting, or nothing and a fault.
+    /// The value of one setting; on a fault, `None`, and the fault is kept.
     pub(super) fn value<F: Form>(&mut self, setting: &Setting) -> Option<F::Value> {
         let found = match self.find(setting) {
             Ok(found) => found,
@@ -87,7 +86,7 @@ impl<'a> Reader<'a> {
             .unwrap_or_else(|| Found { text: setting.default.to_owned(), origin: DEFAULT.to_owned() }))
     }
 
-    /// An empty variable is one that is not set: compose files pass those on.
+    /// An empty variable counts as not set: compose files pass those.
     fn direct(&self, name: &str) -> Option<Found> {
         let text = self.environment.get(name).filter(|text| !text.is_empty())?;
         Some(Found { text: text.clone(), origin: name.to_owned() })
@@ -103,7 +102,7 @@ impl<'a> Reader<'a> {
             Err(why) => Err(SettingFault::of(
                 setting,
                 format!("{name} names {path:?}, which cannot be read ({why})"),
-                "mount the file there, readable for this user, or set the variable itself",
+                "mount a file there that this user can read, or set the variable itself",
             )),
         }
     }

@@ -1,4 +1,4 @@
-//! The reference of all settings, made from their declarations.
+//! The reference of all settings, generated from their declarations.
 
 use super::{Setting, settings};
 

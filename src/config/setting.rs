@@ -1,26 +1,24 @@
-//! How a setting is declared: once, and loader, `config show` and `config reference` are all made from that.
+//! How a setting is declared: once, for the loader, `config show` and `config reference` alike.
 
-/// One line of the table of settings.
+/// The declaration of one setting.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting {
     /// The dotted key in the TOML file.
     pub key: &'static str,
-    /// The names in the environment; the first is the one that is documented, the others are older spellings.
+    /// Names of environment variables: the first one is documented, the others are aliases.
     pub env: &'static [&'static str],
-    /// What holds when nobody says anything; empty is "not set".
+    /// Empty: not set by default.
     pub default: &'static str,
-    /// What it is.
+    /// The description for the reference.
     pub doc: &'static str,
-    /// What a value looks like.
     pub expected: &'static str,
-    /// Whether it may never be shown.
     pub secret: bool,
-    /// A value as it may be shown.
+    /// Masks what is secret in a value.
     pub show: fn(&str) -> String,
 }
 
 impl Setting {
-    /// The name in the environment.
+    /// The documented environment variable.
     pub(super) fn variable(&self) -> &'static str {
         self.env.first().copied().unwrap_or(self.key)
     }
@@ -28,20 +26,17 @@ impl Setting {
 
 /// How the text of a setting is read and shown.
 pub(super) trait Form {
-    /// What it becomes.
     type Value;
     /// What a value looks like, for messages: "a duration such as 5s".
     const EXPECTED: &'static str;
-    /// Whether it may never be shown.
+    /// Whether values are secret.
     const SECRET: bool = false;
 
-    /// Reads it.
-    ///
     /// # Errors
     /// What is wrong, without the text itself.
     fn parse(text: &str) -> Result<Self::Value, String>;
 
-    /// The text as it may be shown.
+    /// The text with its secrets masked.
     fn show(text: &str) -> String {
         if Self::SECRET { "(set)".to_owned() } else { text.to_owned() }
     }
@@ -77,7 +72,7 @@ macro_rules! settings {
                 }, )+
             ];
 
-            /// Reads every field before it gives up, so that all faults are found.
+            /// Reads every field even after a fault, so that all faults are found.
             pub(in crate::config) fn read(reader: &mut $crate::config::reader::Reader<'_>) -> Option<Self> {
                 let mut settings = Self::SETTINGS.iter();
                 $( let $field = settings.next().and_then(|setting| reader.value::<$form>(setting)); )+

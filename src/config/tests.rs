@@ -184,7 +184,7 @@ fn the_reference_names_every_setting_and_no_secret() {
         assert!(text.contains(&format!("| `{}` | `{}`", setting.key, setting.variable())), "{}", setting.key);
     }
     assert!(
-        text.contains("| `front.listen` | `FRONT_LISTEN` | `0.0.0.0:3040` | Where it listens."),
+        text.contains("| `front.listen` | `FRONT_LISTEN` | `0.0.0.0:3040` | Address and port on which the front listens."),
         "{text}"
     );
 }

@@ -1,4 +1,4 @@
-//! For which kinds of event OpenCRVS is held for the answer, and how long.
+//! How long OpenCRVS waits for a sync answer, by kind of event.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,29 +7,27 @@ use super::forms::Span;
 use super::setting::Form;
 use crate::domain::EventKind;
 
-/// Core waits as long as it is held, and the registrar's browser with it.
+/// OpenCRVS core has no timeout of its own here, and the registrar's browser waits with it.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The waits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Waits {
-    /// For kinds that are not named.
+    /// For kinds of event that are not named.
     others: Duration,
     named: BTreeMap<String, Duration>,
 }
 
 impl Waits {
-    /// How long a registration of this kind is held; zero is not at all.
+    /// The wait for a registration of this kind; zero: OpenCRVS does not wait.
     pub fn of(&self, kind: &EventKind) -> Duration {
         self.named.get(kind.as_str()).copied().unwrap_or(self.others)
     }
 
-    /// Every wait that there is, without the zeros.
+    /// All waits except zero.
     pub fn lengths(&self) -> impl Iterator<Item = Duration> {
         self.named.values().copied().chain([self.others]).filter(|wait| !wait.is_zero())
     }
 
-    /// The longest, if there is one.
     pub fn longest(&self) -> Option<Duration> {
         self.lengths().max()
     }
@@ -52,7 +50,7 @@ impl Form for Waits {
                 wait => Span::parse(wait)?,
             };
             if wait > LONGEST {
-                return Err(format!("holds OpenCRVS for longer than {} s", LONGEST.as_secs()));
+                return Err(format!("makes OpenCRVS wait for longer than {} s", LONGEST.as_secs()));
             }
             match kind {
                 Some("") => return Err("names no kind of event before a =".to_owned()),

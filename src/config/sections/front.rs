@@ -1,0 +1,64 @@
+//! Settings of the front, and of OpenCRVS, which calls it and is called back.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::config::forms::{HttpUrl, Listen, Optional, Path, Positive, Size, Span, Switch};
+use crate::config::setting::settings;
+use crate::config::waits::Waits;
+
+settings! {
+    /// The front: the HTTP server that OpenCRVS calls.
+    pub struct FrontConfig in "front" {
+        /// Address and port on which the front listens.
+        listen: SocketAddr, Listen, "0.0.0.0:3040", ["FRONT_LISTEN"];
+        /// Maximum size of a registration's body.
+        max_body: usize, Size, "50MiB", ["FRONT_MAX_BODY"];
+        /// Memory for all registration bodies together. When it is used up, further callers wait.
+        body_memory: usize, Size, "256MiB", ["FRONT_BODY_MEMORY"];
+        /// Longest pause within a body before its request is refused.
+        body_timeout: Duration, Span, "30s", ["FRONT_BODY_TIMEOUT"];
+        /// Time for which a request waits while the broker is unavailable, before it is spooled or answered 503.
+        hold: Duration, Span, "15s", ["FRONT_HOLD"];
+        /// File that caches the last valid public key of OpenCRVS auth, so that the front can restart without auth.
+        key_cache: Option<PathBuf>, Optional<Path>, "", ["FRONT_KEY_CACHE"];
+        /// Directory in which this front alone stores registrations while the broker is unavailable.
+        spool: Option<PathBuf>, Optional<Path>, "", ["FRONT_SPOOL"];
+        /// Whether the front accepts registrations of the events generation (OpenCRVS 1.9 and 2.x). Needs the spool.
+        events: bool, Switch, "false", ["FRONT_EVENTS"];
+        /// Time for which OpenCRVS waits for the answer within its own request. If the answer comes later, or if this is not
+        /// set, OpenCRVS gets 202. Set the same value for worker and confirmer.
+        wait: Waits, Waits, "", ["FRONT_WAIT"];
+        /// Maximum number of callers that wait for such an answer. Further ones get 202 at once.
+        waiters: u32, Positive<u32>, "1000", ["FRONT_WAITERS"];
+        /// Idle timeout of a request that is proxied to the country's configuration service. The total duration is not limited.
+        pass_patience: Duration, Span, "2m", ["FRONT_PASS_PATIENCE"];
+        /// Maximum number of requests that are proxied at the same time. Further ones get 503. Each needs two open files.
+        pass_limit: u32, Positive<u32>, "4096", ["FRONT_PASS_LIMIT"];
+        /// Maximum size of all files in the spool. When it is full, OpenCRVS gets 503.
+        spool_max: usize, Size, "1GiB", ["FRONT_SPOOL_MAX"];
+    }
+}
+
+settings! {
+    /// OpenCRVS.
+    pub struct OpencrvsConfig in "opencrvs" {
+        /// URL of the auth service.
+        auth_url: Url, HttpUrl, "http://auth:4040", ["AUTH_URL", "OPENCRVS_AUTH_URL"];
+        /// URL of the gateway.
+        gateway_url: Url, HttpUrl, "http://gateway:7070", ["GATEWAY_URL", "OPENCRVS_GATEWAY_URL"];
+        /// URL of the country's configuration service. The front proxies every other request to it; the confirmer reads the
+        /// country's forms from it.
+        country_config_url: Option<Url>, Optional<HttpUrl>, "",
+            ["COUNTRY_CONFIG_URL", "OPENCRVS_COUNTRY_CONFIG_URL"];
+        /// Timeout of one call to OpenCRVS.
+        timeout: Duration, Span, "30s", ["OPENCRVS_TIMEOUT"];
+        /// Timeout of opening a connection to OpenCRVS.
+        connect_timeout: Duration, Span, "5s", ["OPENCRVS_CONNECT_TIMEOUT"];
+        /// Shortest pause between two fetches of the public key of auth.
+        key_refetch: Duration, Span, "5s", ["OPENCRVS_KEY_REFETCH"];
+    }
+}

@@ -1,0 +1,99 @@
+//! Settings of the worker and the confirmer.
+
+use std::time::Duration;
+
+use crate::config::forms::{Negative, Optional, Percent, Positive, Size, Span, Switch, Template, Text};
+use crate::config::setting::settings;
+use crate::domain::{NegativePolicy, NumberTemplate};
+
+settings! {
+    /// The National ID system.
+    pub struct NidConfig in "nid" {
+        /// Value of `source` in every request: who asks the ID system.
+        source: String, Text, "/nidbridge", ["NID_SOURCE"];
+        /// Maximum size of a reply.
+        reply_max_bytes: usize, Size, "64KiB", ["NID_REPLY_MAX_BYTES"];
+        /// Time from the acceptance of a registration until it expires without an answer.
+        deadline: Duration, Span, "7d", ["NID_DEADLINE"];
+        /// Time without any reply after which a request is sent again. `pending` counts as a reply.
+        resend_after: Duration, Span, "24h", ["NID_RESEND_AFTER"];
+        /// Prefetch: replies that one worker handles at the same time.
+        prefetch: u16, Positive<u16>, "32", ["NID_PREFETCH"];
+    }
+}
+
+settings! {
+    /// Registration numbers.
+    pub struct NumberConfig in "number" {
+        /// Template of registration numbers.
+        template: NumberTemplate, Template, "{year}{tracking_id}", ["NUMBER_TEMPLATE"];
+    }
+}
+
+settings! {
+    /// The confirmer: what is written to OpenCRVS, and when.
+    pub struct ConfirmConfig in "confirm" {
+        /// Pause between the front's 202, plus the publish timeout, and the first write to OpenCRVS.
+        delay: Duration, Span, "2s", ["CONFIRM_DELAY"];
+        /// Time after a write without a known result during which nobody writes that record.
+        quarantine: Duration, Span, "10m", ["CONFIRM_QUARANTINE"];
+        /// Duration of a lease: the exclusive right of one confirmer to write a record.
+        lease: Duration, Span, "60s", ["CONFIRM_LEASE"];
+        /// Policy for a negative answer that this OpenCRVS has no call for: hold the record for an operator, or confirm it
+        /// without an ID.
+        negative: NegativePolicy, Negative, "hold", ["CONFIRM_NEGATIVE"];
+        /// Prefetch: records that one confirmer handles at the same time.
+        prefetch: u16, Positive<u16>, "16", ["CONFIRM_PREFETCH"];
+        /// Identifier type under which OpenCRVS stores the ID (FHIR generation).
+        identifier_type: String, Text, "NATIONAL_ID", ["CONFIRM_IDENTIFIER_TYPE"];
+        /// Form field in which OpenCRVS stores the ID (events generation), such as `child.nid`. If it is empty, OpenCRVS does
+        /// not get the ID.
+        identifier_field: Option<String>, Optional<Text>, "", ["CONFIRM_IDENTIFIER_FIELD"];
+        /// Time for which a check that the country's forms define that field stays valid.
+        field_recheck: Duration, Span, "10m", ["CONFIRM_FIELD_RECHECK"];
+        /// Whether OpenCRVS gets the reason of a rejection (events generation, 1.9.13 and newer).
+        reasons: bool, Switch, "false", ["CONFIRM_REASONS"];
+        /// Comment of a confirmation without an ID.
+        comment: String, Text, "The National ID system did not issue an ID.", ["CONFIRM_COMMENT"];
+    }
+}
+
+settings! {
+    /// Circuit breakers of what the bridge depends on.
+    pub struct BreakerConfig in "breaker" {
+        /// Consecutive failures that open the breaker. While it is open, queues that need the dependency are not consumed.
+        failures: u32, Positive<u32>, "5", ["BREAKER_FAILURES"];
+        /// Time from opening to the first probe.
+        pause: Duration, Span, "5s", ["BREAKER_PAUSE"];
+        /// Longest time between two probes. The time doubles with each failed probe.
+        pause_max: Duration, Span, "1m", ["BREAKER_PAUSE_MAX"];
+    }
+}
+
+settings! {
+    /// The sweeper, which finds registrations whose message or reply is overdue.
+    pub struct SweepConfig in "sweep" {
+        /// Interval between two sweeps. One worker at a time sweeps.
+        interval: Duration, Span, "60s", ["SWEEP_INTERVAL"];
+        /// Maximum number of messages that one sweep publishes again.
+        batch: u32, Positive<u32>, "500", ["SWEEP_BATCH"];
+        /// Time, on top of the longest delay of a queue, after which a message counts as overdue.
+        margin: Duration, Span, "5m", ["SWEEP_MARGIN"];
+        /// Time before a record token expires at which an operator is warned.
+        expiring: Duration, Span, "24h", ["SWEEP_EXPIRING"];
+    }
+}
+
+settings! {
+    /// Renewal of record tokens.
+    pub struct TokenConfig in "token" {
+        /// Interval between two checks of the tokens and of auth's key. One confirmer at a time checks.
+        interval: Duration, Span, "60s", ["TOKEN_INTERVAL"];
+        /// Share of a token's lifetime, in percent, after which it is exchanged for a new one.
+        renew_at: u8, Percent, "50", ["TOKEN_RENEW_AT"];
+        /// Time after the acceptance of a registration during which its token is renewed. After that the token expires.
+        renew_until: Duration, Span, "30d", ["TOKEN_RENEW_UNTIL"];
+        /// Maximum number of tokens that one check renews.
+        batch: u32, Positive<u32>, "500", ["TOKEN_BATCH"];
+    }
+}
