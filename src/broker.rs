@@ -7,7 +7,6 @@
 //! Invariant: a message leaves our hands only when another durable place has confirmed it. Publishing succeeds on
 //! the broker's plain confirm alone, and a delivery is acknowledged only after whatever follows from it was confirmed.
 
-mod answers;
 mod backoff;
 mod breaker;
 mod browse;
@@ -16,38 +15,37 @@ mod consumer;
 mod definitions;
 mod delivery;
 mod error;
+mod fanout;
+pub mod headers;
 #[cfg(feature = "inlets")]
 pub mod inlet;
 mod link;
 mod message;
-pub mod names;
 mod observer;
-mod parked;
 mod pool;
 mod probe;
 mod publisher;
 mod queue;
 mod replay;
-mod settings;
 mod settle;
 mod sieve;
 mod topology;
 mod transport;
 mod unsettled;
 
-pub use answers::{Listener, listen};
 pub use breaker::{Breaker, BreakerRules, BreakerState};
 pub use browse::Depth;
 pub use consumer::{ConsumerSettings, consume};
-pub use definitions::{User, Users, definitions};
+pub use definitions::{Access, Permission, TopicPermission, User, definitions};
 pub use delivery::{Handler, Incoming};
 pub use error::{BrokerError, NotSent, PublishError};
-pub use link::{Link, LinkSettings, LinkState};
+pub use fanout::{Listener, Subscription, listen};
+pub use link::{Application, Link, LinkSettings, LinkState};
 pub use message::{Outgoing, Target};
 pub use observer::{Observer, Unobserved};
 pub use probe::Reached;
 pub use publisher::Publisher;
-pub use queue::{Delay, WorkQueue};
+pub use queue::{Delay, WorkQueue, parking_queue, work_queue_of};
 pub use replay::{Back, Pick, Replay, ReplayFault, Replayed};
 pub use settle::{Cause, Settlement};
-pub use topology::{Difference, Topology, TopologySettings};
+pub use topology::{Difference, ExchangeKind, QueueLimits, Topology};

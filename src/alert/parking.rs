@@ -20,6 +20,7 @@ use crate::ledger::{Ledger, Parked};
 use crate::pipeline::elected::{
     ElectedTask, Election, Halt, Leadership, OnStop, Report, TurnEnd, run_elected,
 };
+use crate::pipeline::{own_id, parked_for};
 
 /// The lease that makes one process the only one that looks.
 const LEASE: &str = "parking";
@@ -106,8 +107,8 @@ impl Parking {
             }
         } else if now > told {
             let of = |message: Incoming| Parked {
-                cause: message.parked_for(queue),
-                message: message.own_id().map(str::to_owned),
+                cause: parked_for(&message, queue),
+                message: own_id(&message).map(str::to_owned),
             };
             let seen = link.look(queue, usize::try_from(LOOK).unwrap_or(usize::MAX), of).await?;
             let length = u64::try_from(seen.len()).unwrap_or(u64::MAX);

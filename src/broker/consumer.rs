@@ -85,6 +85,7 @@ pub async fn consume<H: Handler>(
         handler,
         publisher: link.publisher(),
         queue: queue.clone(),
+        application: link.application(),
         handling: settings.handling,
         patience: settings.patience,
         observer: link.observer(),

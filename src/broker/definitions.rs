@@ -1,75 +1,90 @@
 //! Topologies and users as the JSON that RabbitMQ loads at boot (`load_definitions`) or imports.
 //!
-//! Invariant: the bridge's user has all of both vhosts; the vendor's user can read requests and publish replies, and
-//! nothing else. A password is in the output only as a salted hash, and only where one was given.
+//! Invariant: a password is in the output only as a salted hash, and only where one was given.
 
 use aws_lc_rs::{digest, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::names;
-use super::topology::{Argument, Topology};
+use super::topology::{Argument, Binding, Exchange, Queue, Topology};
 
 /// A user of the broker.
 #[derive(Debug, Clone)]
 pub struct User {
-    /// Its name.
     pub name: String,
-    /// Its password; without one the user is expected to exist.
+    /// Without a password the user is expected to exist and is not part of the definitions.
     pub password: Option<SecretString>,
+    /// `administrator` for the management API; empty for a user of AMQP only.
+    pub tag: &'static str,
 }
 
 impl User {
-    /// A user that exists.
     pub fn existing(name: impl Into<String>) -> Self {
-        Self { name: name.into(), password: None }
+        Self { name: name.into(), password: None, tag: "" }
     }
 
-    /// A user to be made.
+    /// A user that the import creates.
     pub fn new(name: impl Into<String>, password: SecretString) -> Self {
-        Self { name: name.into(), password: Some(password) }
+        Self { name: name.into(), password: Some(password), tag: "" }
     }
 }
 
-/// Who may use the vhosts.
+/// What a user may do in a vhost: regular expressions over the names of exchanges and queues.
 #[derive(Debug, Clone)]
-pub struct Users {
-    /// The bridge's own.
-    pub bridge: User,
-    /// The vendor's.
-    pub vendor: User,
-    /// One that may do everything, also over HTTP: for private nodes.
-    pub administrator: Option<User>,
+pub struct Permission {
+    pub user: String,
+    pub vhost: String,
+    pub configure: &'static str,
+    pub write: &'static str,
+    pub read: &'static str,
 }
 
-/// The definitions of all these vhosts.
-///
-/// `None` only where the machine has no randomness for the salt of a password.
-pub fn definitions(topologies: &[Topology], users: &Users) -> Option<Value> {
-    let made = [
-        (Some(&users.bridge), ""),
-        (Some(&users.vendor), ""),
-        (users.administrator.as_ref(), "administrator"),
-    ];
-    let mut accounts = Vec::new();
-    for (user, tags) in made {
-        if let Some((user, password)) = user.and_then(|user| Some((user, user.password.as_ref()?))) {
-            accounts.push(json!({
+impl Permission {
+    pub fn everything(user: &User, vhost: &str) -> Self {
+        let (user, vhost) = (user.name.clone(), vhost.to_owned());
+        Self { user, vhost, configure: ".*", write: ".*", read: ".*" }
+    }
+}
+
+/// Which routing keys a user may use on a topic exchange: regular expressions.
+#[derive(Debug, Clone)]
+pub struct TopicPermission {
+    pub user: String,
+    pub vhost: String,
+    pub exchange: &'static str,
+    pub write: &'static str,
+    pub read: &'static str,
+}
+
+/// The users and what they may do.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    pub users: Vec<User>,
+    pub permissions: Vec<Permission>,
+    pub topic_permissions: Vec<TopicPermission>,
+}
+
+/// The definitions of all these vhosts. `None` if the machine has no randomness for the salt of a password.
+pub fn definitions(topologies: &[Topology], access: &Access) -> Option<Value> {
+    let mut users = Vec::new();
+    for user in &access.users {
+        if let Some(password) = &user.password {
+            users.push(json!({
                 "name": user.name, "password_hash": hash(password)?,
-                "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": [tags],
+                "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": [user.tag],
             }));
         }
     }
     Some(json!({
-        "users": accounts,
+        "users": users,
         "vhosts": each(topologies, |topology| vec![json!({"name": topology.vhost})]),
-        "permissions": each(topologies, |topology| permissions(topology, users)),
-        "topic_permissions": each(topologies, |topology| topic_permissions(topology, users)),
-        "exchanges": each(topologies, exchanges),
-        "queues": each(topologies, queues),
-        "bindings": each(topologies, bindings),
+        "permissions": access.permissions.iter().map(permission).collect::<Vec<_>>(),
+        "topic_permissions": access.topic_permissions.iter().map(topic_permission).collect::<Vec<_>>(),
+        "exchanges": each(topologies, |topology| all(topology, &topology.exchanges, exchange)),
+        "queues": each(topologies, |topology| all(topology, &topology.queues, queue)),
+        "bindings": each(topologies, |topology| all(topology, &topology.bindings, binding)),
     }))
 }
 
@@ -77,71 +92,53 @@ fn each(topologies: &[Topology], list: impl Fn(&Topology) -> Vec<Value>) -> Vec<
     topologies.iter().flat_map(list).collect()
 }
 
-fn permissions(topology: &Topology, users: &Users) -> Vec<Value> {
-    let all = |user: &User| json!({"user": user.name, "vhost": topology.vhost, "configure": ".*", "write": ".*", "read": ".*"});
-    let mut list = vec![all(&users.bridge)];
-    list.extend(users.administrator.as_ref().map(all));
-    if topology.vendors {
-        list.push(json!({
-            "user": users.vendor.name, "vhost": topology.vhost,
-            "configure": "^$", "write": "^nid\\.replies$", "read": "^nid\\.requests\\.(birth|death)$",
-        }));
-    }
-    list
+fn all<T>(topology: &Topology, items: &[T], describe: impl Fn(&str, &T) -> Value) -> Vec<Value> {
+    items.iter().map(|item| describe(&topology.vhost, item)).collect()
 }
 
-fn topic_permissions(topology: &Topology, users: &Users) -> Vec<Value> {
-    if !topology.vendors {
-        return Vec::new();
-    }
-    vec![json!({
-        "user": users.vendor.name, "vhost": topology.vhost, "exchange": names::NID_REPLIES,
-        "write": "^reply\\.", "read": "^$",
-    })]
+fn permission(rule: &Permission) -> Value {
+    json!({
+        "user": rule.user, "vhost": rule.vhost,
+        "configure": rule.configure, "write": rule.write, "read": rule.read,
+    })
 }
 
-fn exchanges(topology: &Topology) -> Vec<Value> {
-    let describe = |exchange: &super::topology::Exchange| {
-        let arguments = exchange
-            .alternate
-            .map_or_else(|| json!({}), |alternate| json!({"alternate-exchange": alternate}));
-        json!({
-            "name": exchange.name, "vhost": topology.vhost, "type": exchange.kind.as_str(),
-            "durable": true, "auto_delete": false, "internal": false, "arguments": arguments,
-        })
+fn topic_permission(rule: &TopicPermission) -> Value {
+    json!({
+        "user": rule.user, "vhost": rule.vhost, "exchange": rule.exchange,
+        "write": rule.write, "read": rule.read,
+    })
+}
+
+fn exchange(vhost: &str, exchange: &Exchange) -> Value {
+    let alternate = exchange.alternate.as_ref();
+    let arguments = alternate.map_or_else(|| json!({}), |name| json!({"alternate-exchange": name}));
+    json!({
+        "name": exchange.name, "vhost": vhost, "type": exchange.kind.as_str(),
+        "durable": true, "auto_delete": false, "internal": false, "arguments": arguments,
+    })
+}
+
+fn queue(vhost: &str, queue: &Queue) -> Value {
+    let argument = |(name, value): &(&'static str, Argument)| {
+        let value = match value {
+            Argument::Text(text) => json!(text),
+            Argument::Number(number) => json!(number),
+        };
+        ((*name).to_owned(), value)
     };
-    topology.exchanges.iter().map(describe).collect()
+    let arguments: Map<String, Value> = queue.arguments.iter().map(argument).collect();
+    json!({
+        "name": queue.name, "vhost": vhost, "type": "quorum",
+        "durable": true, "auto_delete": false, "arguments": arguments,
+    })
 }
 
-fn queues(topology: &Topology) -> Vec<Value> {
-    let describe = |queue: &super::topology::Queue| {
-        let arguments: serde_json::Map<String, Value> = queue
-            .arguments
-            .iter()
-            .map(|(name, value)| {
-                let value = match value {
-                    Argument::Text(text) => json!(text),
-                    Argument::Number(number) => json!(number),
-                };
-                ((*name).to_owned(), value)
-            })
-            .collect();
-        json!({
-            "name": queue.name, "vhost": topology.vhost, "type": "quorum",
-            "durable": true, "auto_delete": false, "arguments": arguments,
-        })
-    };
-    topology.queues.iter().map(describe).collect()
-}
-
-fn bindings(topology: &Topology) -> Vec<Value> {
-    let describe = |binding: &super::topology::Binding| {
-        json!({
-            "source": binding.exchange, "vhost": topology.vhost, "destination": binding.queue,
-            "destination_type": "queue", "routing_key": binding.key, "arguments": {},
-        })
-    };
-    topology.bindings.iter().map(describe).collect()
+fn binding(vhost: &str, binding: &Binding) -> Value {
+    json!({
+        "source": binding.exchange, "vhost": vhost, "destination": binding.queue,
+        "destination_type": "queue", "routing_key": binding.key, "arguments": {},
+    })
 }
 
 /// RabbitMQ's form: base64 of a 4-byte salt and the SHA-256 of salt and password.
@@ -159,34 +156,13 @@ fn hash(password: &SecretString) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::topology::tests::settings;
-
-    fn both() -> Vec<Topology> {
-        vec![Topology::bridge(&settings(), &["amqp"]), Topology::national_id(&settings())]
-    }
-
-    #[test]
-    fn the_vendor_reaches_its_own_vhost_and_only_what_the_contract_names() {
-        let users =
-            Users { bridge: User::existing("bridge"), vendor: User::existing("vendor"), administrator: None };
-        let made = definitions(&both(), &users).unwrap();
-        let vendors: Vec<_> =
-            made["permissions"].as_array().unwrap().iter().filter(|rule| rule["user"] == "vendor").collect();
-        assert_eq!(vendors.len(), 1);
-        assert_eq!(vendors[0]["vhost"], "nid");
-        assert_eq!(vendors[0]["configure"], "^$");
-        assert_eq!(made["topic_permissions"][0]["write"], "^reply\\.");
-        assert_eq!(made["users"], json!([]), "no password was given");
-    }
 
     #[test]
     fn a_password_is_there_as_a_hash_that_can_be_checked() {
-        let users = Users {
-            bridge: User::new("bridge", SecretString::from("secret")),
-            vendor: User::existing("vendor"),
-            administrator: None,
-        };
-        let made = definitions(&both(), &users).unwrap();
+        let user = User::new("user", SecretString::from("secret"));
+        let permissions = vec![Permission::everything(&user, "vhost")];
+        let access = Access { users: vec![user], permissions, ..Access::default() };
+        let made = definitions(&[Topology::empty("vhost")], &access).unwrap();
         assert!(!made.to_string().contains("secret"));
         let stored = STANDARD.decode(made["users"][0]["password_hash"].as_str().unwrap()).unwrap();
         let again = digest::digest(&digest::SHA256, &[&stored[..4], b"secret"].concat());

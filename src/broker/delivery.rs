@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
 
-use super::names;
+use super::headers;
 use super::settle::Settlement;
 
 /// What headers may take together, in bytes: whoever puts a message off has to get them into one frame with ours, and
@@ -75,7 +75,7 @@ impl Incoming {
     /// Takes the content out of a delivery, which keeps only what settles it. `us` is the user of this connection.
     pub(super) fn read(delivery: &mut Delivery, us: &str, now: Timestamp) -> Self {
         let properties = &delivery.properties;
-        let headers = properties.headers().as_ref().map(headers).unwrap_or_default();
+        let headers = properties.headers().as_ref().map(readable).unwrap_or_default();
         let user = properties.user_id().as_ref().map(ToString::to_string);
         let ours = user.as_deref() == Some(us);
         let original = |name| if ours { headers.get(name).cloned() } else { None };
@@ -84,11 +84,11 @@ impl Incoming {
             kind: properties.kind().as_ref().map(ToString::to_string),
             content_type: properties.content_type().as_ref().map(ToString::to_string),
             correlation_id: properties.correlation_id().as_ref().map(ToString::to_string),
-            exchange: original(names::ORIGINAL_EXCHANGE).unwrap_or_else(|| delivery.exchange.to_string()),
-            routing_key: original(names::ORIGINAL_KEY).unwrap_or_else(|| delivery.routing_key.to_string()),
-            attempt: original(names::ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or_default(),
-            first_seen: original(names::FIRST_SEEN).and_then(|text| moment(&text)).unwrap_or(now),
-            user_id: original(names::ORIGINAL_USER).or(user),
+            exchange: original(headers::ORIGINAL_EXCHANGE).unwrap_or_else(|| delivery.exchange.to_string()),
+            routing_key: original(headers::ORIGINAL_KEY).unwrap_or_else(|| delivery.routing_key.to_string()),
+            attempt: original(headers::ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or_default(),
+            first_seen: original(headers::FIRST_SEEN).and_then(|text| moment(&text)).unwrap_or(now),
+            user_id: original(headers::ORIGINAL_USER).or(user),
             redelivered: delivery.redelivered,
             headers,
             body: Bytes::from(std::mem::take(&mut delivery.data)),
@@ -96,8 +96,8 @@ impl Incoming {
     }
 }
 
-fn headers(table: &FieldTable) -> BTreeMap<String, String> {
-    let needed = |name: &str| names::HEADERS.contains(&name) || TRACE.contains(&name);
+fn readable(table: &FieldTable) -> BTreeMap<String, String> {
+    let needed = |name: &str| headers::KEPT.contains(&name) || TRACE.contains(&name);
     let (first, rest): (Vec<_>, Vec<_>) = table.into_iter().partition(|(name, _)| needed(name.as_str()));
     let mut left = MOST_HEADERS;
     let mut fits = |name: &str, text: &str| {

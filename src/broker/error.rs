@@ -36,7 +36,7 @@ pub enum PublishError {
     #[error("not sent: {0}")]
     NotSent(#[source] NotSent),
     /// Certainly not stored: no queue takes it.
-    #[error("no queue takes it: run `nidbridge topology check`")]
+    #[error("no queue takes it: compare the broker with the topology")]
     Unroutable,
     /// Certainly not stored: the queue is full.
     #[error("the queue refuses it: it is full")]

@@ -37,8 +37,9 @@ pub fn settle(
     us: &str,
     now: Timestamp,
 ) -> Result<Option<Incoming>, NotSent> {
-    let Some((_, letter)) = settle::follow_up(message, settlement, queue, now) else { return Ok(None) };
-    Ok(Some(deliver(letter.properties(Some(us), now)?, &letter.body, us, now)))
+    let context = settle::Context { queue, version: env!("CARGO_PKG_VERSION"), now };
+    let Some((_, letter)) = settle::follow_up(message, settlement, &context) else { return Ok(None) };
+    Ok(Some(deliver(letter.properties(env!("CARGO_PKG_NAME"), Some(us), now)?, &letter.body, us, now)))
 }
 
 fn deliver(properties: BasicProperties, body: &[u8], us: &str, now: Timestamp) -> Incoming {

@@ -21,9 +21,23 @@ use super::pool::Pool;
 use super::publisher::Publisher;
 use super::topology::{Difference, Topology};
 
+/// The program that uses this engine, as it names itself to the broker and in what it parks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Application {
+    pub name: &'static str,
+    pub version: &'static str,
+}
+
+impl Default for Application {
+    fn default() -> Self {
+        Self { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") }
+    }
+}
+
 /// How to reach the broker, and how patiently.
 #[derive(Debug, Clone)]
 pub struct LinkSettings {
+    pub application: Application,
     /// Names the connections on the broker and the link in metrics: `front`, `worker`, … Links of one process need
     /// different ones.
     pub name: &'static str,
@@ -47,6 +61,7 @@ impl LinkSettings {
     /// Reasonable limits for a URL.
     pub fn new(name: &'static str, url: SecretString) -> Self {
         Self {
+            application: Application::default(),
             name,
             url,
             heartbeat: Duration::from_secs(10),
@@ -90,6 +105,7 @@ pub struct Link {
 }
 
 struct Inner {
+    application: Application,
     publisher: Publisher,
     consuming: watch::Receiver<Phase>,
     state: watch::Receiver<LinkState>,
@@ -116,6 +132,7 @@ impl Link {
         let guard = stop.clone().drop_guard();
         Self {
             inner: Arc::new(Inner {
+                application: settings.application,
                 publisher,
                 consuming,
                 state,
@@ -167,6 +184,10 @@ impl Link {
         within(async { topology.check(&self.wire()?.connection).await }).await
     }
 
+    pub(super) fn application(&self) -> Application {
+        self.inner.application
+    }
+
     pub(super) fn observer(&self) -> Arc<dyn Observer> {
         Arc::clone(&self.inner.observer)
     }
@@ -196,7 +217,7 @@ fn line(
     let (sender, phase) = watch::channel(Phase::Away("connecting".to_owned()));
     let settings = LineSettings {
         uri: settings.uri(),
-        name: format!("nidbridge {} {role}", settings.name),
+        name: format!("{} {} {role}", settings.application.name, settings.name),
         reconnect_max: settings.reconnect_max,
         handshake: settings.heartbeat.max(Duration::from_secs(2)),
         on_connect,

@@ -11,10 +11,8 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::error::NotSent;
-use super::names;
 
 const PERSISTENT: u8 = 2;
-const APP_ID: &str = "nidbridge";
 
 /// Where a message goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,41 +32,6 @@ impl Target {
     /// Straight to a queue, through the default exchange.
     pub fn queue(queue: impl Into<String>) -> Self {
         Self::new("", queue)
-    }
-
-    /// front → record.
-    pub fn registrations() -> Self {
-        Self::new(names::REGISTRATIONS, names::WORK_KEY)
-    }
-
-    /// record → send, of one ID system.
-    pub fn requests(system: &str) -> Self {
-        Self::new(names::REQUESTS, system)
-    }
-
-    /// → resolve.
-    pub fn replies() -> Self {
-        Self::new(names::REPLIES, names::WORK_KEY)
-    }
-
-    /// resolve → confirmer.
-    pub fn outcomes() -> Self {
-        Self::new(names::OUTCOMES, names::WORK_KEY)
-    }
-
-    /// resolve → the fronts.
-    pub fn answers() -> Self {
-        Self::new(names::ANSWERS, "")
-    }
-
-    /// send → vendor, in the vendor's vhost; `kind` is `birth` or `death`.
-    pub fn nid_requests(kind: &str) -> Self {
-        Self::new(names::NID_REQUESTS, kind)
-    }
-
-    /// vendor → resolve, in the vendor's vhost; `reply_to` is what the request said.
-    pub fn nid_replies(reply_to: &str) -> Self {
-        Self::new(names::NID_REPLIES, reply_to)
     }
 }
 
@@ -124,10 +87,16 @@ impl From<Outgoing> for Letter {
 }
 
 impl Letter {
-    pub(super) fn properties(&self, user: Option<&str>, now: Timestamp) -> Result<BasicProperties, NotSent> {
+    /// `user` is the user of the connection: the broker refuses any other.
+    pub(super) fn properties(
+        &self,
+        app: &str,
+        user: Option<&str>,
+        now: Timestamp,
+    ) -> Result<BasicProperties, NotSent> {
         let mut properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
-            .with_app_id(short(APP_ID, "the application's name")?)
+            .with_app_id(short(app, "the application's name")?)
             .with_timestamp(u64::try_from(now.as_second()).unwrap_or_default());
         if let Some(id) = &self.id {
             properties = properties.with_message_id(short(id, "the message id")?);

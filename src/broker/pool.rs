@@ -36,6 +36,7 @@ pub(super) struct Pool {
     line: watch::Receiver<Phase>,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<ConfirmChannel>>,
+    application: &'static str,
     publish_timeout: Duration,
     max_message: usize,
 }
@@ -46,6 +47,7 @@ impl Pool {
             line,
             permits: Arc::new(Semaphore::new(usize::from(settings.channels.max(1)))),
             idle: Mutex::new(Vec::new()),
+            application: settings.application.name,
             publish_timeout: settings.publish_timeout,
             max_message: settings.max_message,
         })
@@ -64,7 +66,7 @@ impl Pool {
         let deadline = Instant::now() + self.publish_timeout;
         let _permit = self.permit(deadline).await.map_err(PublishError::NotSent)?;
         let wire = self.wire().map_err(PublishError::NotSent)?;
-        let address = Address::of(to, letter, &wire.user).map_err(PublishError::NotSent)?;
+        let address = Address::of(to, letter, self.application, &wire.user).map_err(PublishError::NotSent)?;
         let channel = self.checkout(&wire, deadline).await.map_err(PublishError::NotSent)?;
         let outcome = exchange(&channel.channel, to, address, letter, deadline).await;
         match &outcome {
@@ -125,11 +127,11 @@ struct Address {
 }
 
 impl Address {
-    fn of(to: &Target, letter: &Letter, user: &str) -> Result<Self, NotSent> {
+    fn of(to: &Target, letter: &Letter, app: &str, user: &str) -> Result<Self, NotSent> {
         Ok(Self {
             exchange: short(&to.exchange, "the exchange's name")?,
             routing_key: short(&to.routing_key, "the routing key")?,
-            properties: letter.properties(Some(user), Timestamp::now())?,
+            properties: letter.properties(app, Some(user), Timestamp::now())?,
         })
     }
 }

@@ -39,7 +39,7 @@ impl LinkSettings {
         let Some(uri) = self.uri() else { return Reached::Refused(BrokerError::Url.to_string()) };
         super::link::install_crypto();
         let (user, vhost) = (uri.authority.userinfo.username.clone(), uri.vhost.clone());
-        let name = format!("nidbridge {} probe", self.name);
+        let name = format!("{} {} probe", self.application.name, self.name);
         let properties = ConnectionProperties::default().with_connection_name(LongString::from(name));
         let patience = self.heartbeat.max(Duration::from_secs(2));
         match tokio::time::timeout(patience, Connection::connect_uri(uri, properties)).await {
@@ -61,8 +61,7 @@ fn refusal(cause: &lapin::Error, user: &str, vhost: &str) -> Reached {
             "RabbitMQ does not take the user `{user}` with this password: put them right"
         )),
         NOT_ALLOWED => Reached::Refused(format!(
-            "RabbitMQ has no vhost `{vhost}`, or the user `{user}` may not use it: make it and grant it (`nidbridge \
-             topology print` prints definitions), or name another"
+            "RabbitMQ has no vhost `{vhost}`, or the user `{user}` may not use it: make it and grant it, or name another"
         )),
         _ => Reached::Away(spell(cause)),
     }

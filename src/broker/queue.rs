@@ -1,23 +1,33 @@
-//! A work queue with the queues beside it: one delay queue per step, one parking place.
+//! A work queue with the queues beside it: one delay queue for each delay, and one parking queue.
 //!
-//! Invariant: which delay queue follows is a function of the request and the attempt count alone, and its name
-//! holds its duration, so that a changed step is a new queue and never a redeclared one.
+//! Invariant: the delay queue is a function of the wanted delay and the attempt count alone. Its name holds its
+//! duration, so that a changed delay is a new queue and never a redeclared one.
 
 use std::time::Duration;
 
-use super::names;
-use super::topology::TopologySettings;
+/// How the name of a parking queue ends.
+const PARKED: &str = ".parked";
 
-/// How long a message waits before it is tried again.
+/// The parking queue of a work queue.
+pub fn parking_queue(work_queue: &str) -> String {
+    format!("{work_queue}{PARKED}")
+}
+
+/// The work queue that a parking queue belongs to; `None` for a queue of any other kind.
+pub fn work_queue_of(parking_queue: &str) -> Option<&str> {
+    parking_queue.strip_suffix(PARKED)
+}
+
+/// How long a message waits before it is delivered again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delay {
-    /// The step for this attempt count; the last step repeats.
+    /// The retry step of this attempt count; the last step repeats.
     Next,
-    /// The smallest step that is not shorter; the longest one if all are.
+    /// The shortest delay that is at least this long; the longest one if all are shorter.
     AtLeast(Duration),
 }
 
-/// A queue that a stage works off.
+/// A queue that a consumer works off, with its delay queues and its parking queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkQueue {
     name: String,
@@ -26,7 +36,7 @@ pub struct WorkQueue {
 }
 
 impl WorkQueue {
-    /// A queue whose messages are retried after `retry_steps`, in that order; `extra` can be reached by
+    /// A queue whose messages are retried after `retry_steps`, in that order. The delays in `extra` are used by
     /// [`Delay::AtLeast`] only.
     pub fn new(name: impl Into<String>, retry_steps: &[Duration], extra: &[Duration]) -> Self {
         let mut all_steps: Vec<Duration> = retry_steps.iter().chain(extra).copied().collect();
@@ -35,49 +45,20 @@ impl WorkQueue {
         Self { name: name.into(), retry_steps: retry_steps.to_vec(), all_steps }
     }
 
-    /// front → record.
-    pub fn registrations(settings: &TopologySettings) -> Self {
-        Self::new(names::REGISTRATIONS_WORK, &settings.retry_steps, &[])
-    }
-
-    /// record → send, for one ID system.
-    pub fn requests(settings: &TopologySettings, system: &str) -> Self {
-        Self::new(names::requests_work(system), &settings.retry_steps, &[])
-    }
-
-    /// → resolve, from our own vhost.
-    pub fn replies(settings: &TopologySettings) -> Self {
-        Self::new(names::REPLIES_WORK, &settings.retry_steps, &[])
-    }
-
-    /// resolve → confirmer.
-    pub fn outcomes(settings: &TopologySettings) -> Self {
-        let early = settings.waits.iter().map(|wait| wait.saturating_add(settings.confirm_after));
-        let early: Vec<Duration> = early.chain([settings.confirm_after]).collect();
-        Self::new(names::OUTCOMES_WORK, &settings.retry_steps, &early)
-    }
-
-    /// vendor → resolve, in the vendor's vhost.
-    pub fn nid_replies(settings: &TopologySettings) -> Self {
-        Self::new(names::NID_REPLIES, &settings.retry_steps, &[])
-    }
-
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The name of its parking place.
     pub fn parked(&self) -> String {
-        names::parked(&self.name)
+        parking_queue(&self.name)
     }
 
-    /// Its delays, from short to long, each with the queue that makes it.
+    /// The delays from short to long, each with its delay queue.
     pub fn delays(&self) -> impl Iterator<Item = (Duration, String)> + '_ {
         self.all_steps.iter().map(|step| (*step, self.delay_queue(*step)))
     }
 
-    /// The queue that a message waits in; `None` only where no step is configured.
+    /// The delay queue for a message; `None` only if no delay is configured.
     pub fn pick(&self, delay: Delay, attempt: u32) -> Option<String> {
         let step = match delay {
             Delay::Next => {

@@ -14,14 +14,14 @@ use tokio_util::sync::CancellationToken;
 use super::connection::within;
 use super::delivery::Incoming;
 use super::error::{BrokerError, PublishError};
+use super::headers;
 use super::link::Link;
 use super::message::{Letter, Target, short};
-use super::names;
 use super::settle::is_the_brokers;
 
 /// Headers that say how a message was parked, and not what it is.
 const OF_THE_PARKING: [&str; 4] =
-    [names::CAUSE, names::PARKED_AT, names::WORKER_VERSION, names::ORIGINAL_QUEUE];
+    [headers::CAUSE, headers::PARKED_AT, headers::WORKER_VERSION, headers::ORIGINAL_QUEUE];
 
 /// From where to where, how many, and in whose name.
 #[derive(Debug, Clone)]
@@ -110,7 +110,7 @@ impl Link {
     /// An alternate exchange takes what no queue takes, so that the broker's confirm does not tell the one from the other.
     async fn returned(&self, replay: &Replay, begun: Timestamp, most: usize) -> usize {
         let since = |message: Incoming| {
-            let at = message.headers.get(names::REPLAYED_AT).and_then(|at| at.parse::<Timestamp>().ok());
+            let at = message.headers.get(headers::REPLAYED_AT).and_then(|at| at.parse::<Timestamp>().ok());
             at.is_some_and(|at| at >= begun)
         };
         match self.look(&replay.from, replay.look, since).await {
@@ -174,15 +174,15 @@ fn again(message: Incoming, body: Bytes, replay: &Replay, now: Timestamp) -> Let
     let mut headers = message.headers;
     headers.retain(|name, _| !is_the_brokers(name) && !OF_THE_PARKING.contains(&name.as_str()));
     let mut note = |name: &str, value: String| headers.insert(name.to_owned(), value);
-    note(names::ATTEMPT, "0".to_owned());
-    note(names::FIRST_SEEN, message.first_seen.to_string());
-    note(names::ORIGINAL_EXCHANGE, message.exchange);
-    note(names::ORIGINAL_KEY, message.routing_key);
-    note(names::REPLAYED_AT, now.to_string());
-    note(names::REPLAYED_BY, replay.by.clone());
-    note(names::REPLAY_REASON, replay.reason.clone());
+    note(headers::ATTEMPT, "0".to_owned());
+    note(headers::FIRST_SEEN, message.first_seen.to_string());
+    note(headers::ORIGINAL_EXCHANGE, message.exchange);
+    note(headers::ORIGINAL_KEY, message.routing_key);
+    note(headers::REPLAYED_AT, now.to_string());
+    note(headers::REPLAYED_BY, replay.by.clone());
+    note(headers::REPLAY_REASON, replay.reason.clone());
     if let Some(user) = message.user_id {
-        note(names::ORIGINAL_USER, user);
+        note(headers::ORIGINAL_USER, user);
     }
     Letter {
         id: message.id,
@@ -212,8 +212,8 @@ mod tests {
             headers: BTreeMap::from([
                 header("traceparent", "t"),
                 header("x-death", "1"),
-                header(names::CAUSE, "malformed"),
-                header(names::PARKED_AT, "then"),
+                header(headers::CAUSE, "malformed"),
+                header(headers::PARKED_AT, "then"),
             ]),
             attempt: 7,
             first_seen: Timestamp::UNIX_EPOCH,
@@ -233,14 +233,14 @@ mod tests {
         let letter = again(message, Bytes::from_static(b"body"), &replay, Timestamp::UNIX_EPOCH);
         let expected = BTreeMap::from([
             header("traceparent", "t"),
-            header(names::ATTEMPT, "0"),
-            header(names::FIRST_SEEN, "1970-01-01T00:00:00Z"),
-            header(names::ORIGINAL_EXCHANGE, "e"),
-            header(names::ORIGINAL_KEY, "r"),
-            header(names::ORIGINAL_USER, "vendor"),
-            header(names::REPLAYED_AT, "1970-01-01T00:00:00Z"),
-            header(names::REPLAYED_BY, "ada"),
-            header(names::REPLAY_REASON, "mended"),
+            header(headers::ATTEMPT, "0"),
+            header(headers::FIRST_SEEN, "1970-01-01T00:00:00Z"),
+            header(headers::ORIGINAL_EXCHANGE, "e"),
+            header(headers::ORIGINAL_KEY, "r"),
+            header(headers::ORIGINAL_USER, "vendor"),
+            header(headers::REPLAYED_AT, "1970-01-01T00:00:00Z"),
+            header(headers::REPLAYED_BY, "ada"),
+            header(headers::REPLAY_REASON, "mended"),
         ]);
         assert_eq!((letter.headers, &letter.body[..]), (expected, &b"body"[..]));
     }

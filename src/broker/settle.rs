@@ -9,8 +9,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::delivery::Incoming;
+use super::headers;
 use super::message::{Letter, Target};
-use super::names;
 use super::queue::{Delay, WorkQueue};
 
 /// Why a message was delayed or parked: one of a bounded set of labels, for the `x-cause` header and for metrics.
@@ -71,41 +71,43 @@ impl Settlement {
     }
 }
 
+/// What a settlement is made with, besides the message.
+pub(super) struct Context<'a> {
+    pub(super) queue: &'a WorkQueue,
+    /// The release of the application.
+    pub(super) version: &'a str,
+    pub(super) now: Timestamp,
+}
+
 /// What is published, and where to, before the delivery is acknowledged.
 pub(super) fn follow_up(
     message: Incoming,
     settlement: Settlement,
-    queue: &WorkQueue,
-    now: Timestamp,
+    context: &Context<'_>,
 ) -> Option<(Target, Letter)> {
+    let queue = context.queue;
     match settlement {
         Settlement::Done => None,
         Settlement::Delay { step, cause } => {
             let Some(waiting) = queue.pick(step, message.attempt) else {
-                return Some((Target::queue(queue.parked()), parked(message, cause, None, queue, now)));
+                return Some((Target::queue(queue.parked()), parked(message, cause, None, context)));
             };
             let attempt = message.attempt.saturating_add(1);
             Some((Target::queue(waiting), letter(message, attempt, cause)))
         }
         Settlement::Park { cause, body } => {
-            Some((Target::queue(queue.parked()), parked(message, cause, body, queue, now)))
+            Some((Target::queue(queue.parked()), parked(message, cause, body, context)))
         }
     }
 }
 
-fn parked(
-    message: Incoming,
-    cause: Cause,
-    body: Option<Vec<u8>>,
-    queue: &WorkQueue,
-    now: Timestamp,
-) -> Letter {
+fn parked(message: Incoming, cause: Cause, body: Option<Vec<u8>>, context: &Context<'_>) -> Letter {
     let attempt = message.attempt;
     let mut letter = letter(message, attempt, cause);
     let mut note = |name: &str, value: String| letter.headers.insert(name.to_owned(), value);
-    note(names::PARKED_AT, now.to_string());
-    note(names::WORKER_VERSION, env!("CARGO_PKG_VERSION").to_owned());
-    note(names::ORIGINAL_QUEUE, queue.name().to_owned());
+    note(headers::PARKED_AT, context.now.to_string());
+    note(headers::WORKER_VERSION, context.version.to_owned());
+    note(headers::ORIGINAL_QUEUE, context.queue.name().to_owned());
     if let Some(body) = body {
         letter.body = Bytes::from(body);
     }
@@ -116,15 +118,15 @@ fn parked(
 fn letter(message: Incoming, attempt: u32, cause: Cause) -> Letter {
     let mut headers: BTreeMap<String, String> =
         message.headers.into_iter().filter(|(name, _)| !is_the_brokers(name)).collect();
-    headers.remove(names::ORIGINAL_USER);
+    headers.remove(headers::ORIGINAL_USER);
     let mut note = |name: &str, value: String| headers.insert(name.to_owned(), value);
-    note(names::ATTEMPT, attempt.to_string());
-    note(names::FIRST_SEEN, message.first_seen.to_string());
-    note(names::CAUSE, cause.as_str().to_owned());
-    note(names::ORIGINAL_EXCHANGE, message.exchange);
-    note(names::ORIGINAL_KEY, message.routing_key);
+    note(headers::ATTEMPT, attempt.to_string());
+    note(headers::FIRST_SEEN, message.first_seen.to_string());
+    note(headers::CAUSE, cause.as_str().to_owned());
+    note(headers::ORIGINAL_EXCHANGE, message.exchange);
+    note(headers::ORIGINAL_KEY, message.routing_key);
     if let Some(user) = message.user_id {
-        note(names::ORIGINAL_USER, user);
+        note(headers::ORIGINAL_USER, user);
     }
     Letter {
         id: message.id,
@@ -179,7 +181,9 @@ mod tests {
     }
 
     fn settle(attempt: u32, settlement: Settlement) -> Option<(String, Letter)> {
-        follow_up(message(attempt), settlement, &queue(), Timestamp::UNIX_EPOCH)
+        let queue = queue();
+        let context = Context { queue: &queue, version: "1.2.3", now: Timestamp::UNIX_EPOCH };
+        follow_up(message(attempt), settlement, &context)
             .map(|(to, letter)| (format!("{}/{}", to.exchange, to.routing_key), letter))
     }
 
@@ -196,7 +200,7 @@ mod tests {
         ] {
             let (to, letter) = settle(attempt, settlement.clone()).unwrap();
             assert_eq!(to, place, "{settlement:?}");
-            assert_eq!(letter.headers[names::ATTEMPT], attempts, "{settlement:?}");
+            assert_eq!(letter.headers[headers::ATTEMPT], attempts, "{settlement:?}");
         }
         assert!(settle(0, Settlement::Done).is_none());
     }
@@ -205,12 +209,12 @@ mod tests {
     fn what_follows_says_where_it_came_from_and_asks_the_broker_for_nothing() {
         let (_, letter) = settle(0, Settlement::Park { cause: Cause::new("malformed"), body: None }).unwrap();
         for (name, value) in [
-            (names::CAUSE, "malformed"),
-            (names::ORIGINAL_EXCHANGE, "e"),
-            (names::ORIGINAL_KEY, "r"),
-            (names::ORIGINAL_QUEUE, "q"),
-            (names::ORIGINAL_USER, "vendor"),
-            (names::FIRST_SEEN, "1970-01-01T00:00:00Z"),
+            (headers::CAUSE, "malformed"),
+            (headers::ORIGINAL_EXCHANGE, "e"),
+            (headers::ORIGINAL_KEY, "r"),
+            (headers::ORIGINAL_QUEUE, "q"),
+            (headers::ORIGINAL_USER, "vendor"),
+            (headers::FIRST_SEEN, "1970-01-01T00:00:00Z"),
             ("traceparent", "t"),
         ] {
             assert_eq!(letter.headers.get(name).map(String::as_str), Some(value), "{name}");

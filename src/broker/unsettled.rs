@@ -20,11 +20,12 @@ use super::backoff::Backoff;
 use super::connection::spell;
 use super::delivery::{Handler, Incoming};
 use super::error::PublishError;
+use super::link::Application;
 use super::message::{Letter, Target};
 use super::observer::Observer;
 use super::publisher::Publisher;
 use super::queue::{Delay, WorkQueue};
-use super::settle::{Cause, Settlement, follow_up};
+use super::settle::{Cause, Context, Settlement, follow_up};
 
 /// The longest pause between two tries to publish a follow-up.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -34,6 +35,7 @@ pub(super) struct Stage<H> {
     pub(super) handler: Arc<H>,
     pub(super) publisher: Publisher,
     pub(super) queue: WorkQueue,
+    pub(super) application: Application,
     pub(super) handling: Duration,
     pub(super) patience: Duration,
     pub(super) observer: Arc<dyn Observer>,
@@ -110,8 +112,8 @@ async fn handle<H: Handler>(stage: &Stage<H>, message: Incoming) -> Settlement {
     let handled = AssertUnwindSafe(async { stage.handler.handle(message).await }).catch_unwind();
     let what = match tokio::time::timeout(stage.handling, handled).await {
         Ok(Ok(settlement)) => return settlement,
-        Ok(Err(_)) => "panicked",
-        Err(_) => "did not end within BROKER_HANDLING",
+        Ok(Err(_)) => "panicked".to_owned(),
+        Err(_) => format!("did not finish within {:?}", stage.handling),
     };
     tracing::error!(stage = H::NAME, "the handler {what}: the message is tried again later");
     Settlement::Delay { step: Delay::Next, cause: Cause::INTERNAL }
@@ -125,7 +127,8 @@ async fn settle<H: Handler>(
     settlement: Settlement,
 ) -> Result<(), PublishError> {
     log::<H>(&message, &settlement);
-    if let Some((to, letter)) = follow_up(message, settlement, &stage.queue, Timestamp::now()) {
+    let context = Context { queue: &stage.queue, version: stage.application.version, now: Timestamp::now() };
+    if let Some((to, letter)) = follow_up(message, settlement, &context) {
         publish(stage, delivery, to, letter).await?;
     }
     if !acknowledge(H::NAME, delivery, session).await {

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{Front, Refusal};
-use crate::broker::{NotSent, Outgoing, PublishError, Publisher, Target};
-use crate::pipeline::RegistrationMessage;
+use crate::broker::{NotSent, Outgoing, PublishError, Publisher};
+use crate::pipeline::{RegistrationMessage, targets};
 
 /// Between two tries: a broker that is there can refuse at once, and would be asked again at once.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -108,7 +108,7 @@ pub(super) async fn publish(
         headers: BTreeMap::new(),
         body: serde_json::to_vec(message)?,
     };
-    Ok(publisher.publish(&Target::registrations(), outgoing).await?)
+    Ok(publisher.publish(&targets::registrations(), outgoing).await?)
 }
 
 /// Whether the broker can take the same message when it, or its set-up, is well again.

@@ -87,11 +87,11 @@ impl Waiters {
 }
 
 impl Listener for Waiters {
-    fn listening(&self, is: bool) {
-        self.listening.store(is, Ordering::Release);
+    fn listening(&self, active: bool) {
+        self.listening.store(active, Ordering::Release);
     }
 
-    fn heard(&self, body: &[u8]) {
+    fn received(&self, body: &[u8]) {
         let message = match serde_json::from_slice::<AnswerMessage>(body) {
             Ok(message) if message.v == MESSAGE_VERSION => message,
             Ok(_) | Err(_) => {

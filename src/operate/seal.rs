@@ -13,8 +13,8 @@ use serde::Serialize;
 use super::output;
 use super::session::{self, Session};
 use super::tally::{Miss, Tally};
-use crate::broker::names;
 use crate::ledger::{Ledger, SealedColumn};
+use crate::pipeline::names;
 use crate::roles::Failure;
 use crate::seal::Sealer;
 
@@ -151,7 +151,8 @@ impl RotationReport {
 
 fn other_keys_can_go(first: &str) -> String {
     let registrations = names::REGISTRATIONS_WORK;
-    let parked = [names::REGISTRATIONS_WORK, names::REPLIES_WORK, names::NID_REPLIES].map(names::parked);
+    let parked =
+        [names::REGISTRATIONS_WORK, names::REPLIES_WORK, names::NID_REPLIES].map(names::parking_queue);
     format!(
         "Nothing in the ledger needs another key than `{first}`. The others can be taken out of SEAL_KEYS as soon as what \
          was sealed before is gone from\n  the queues {registrations} and {registrations}.wait.*, {} and {}\n  the spool \

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::names::AMQP_SYSTEM;
-use crate::broker::{Link, LinkState, Reached, Topology, WorkQueue};
+use crate::broker::{Link, LinkState, Reached, Topology};
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError};
-use crate::pipeline::{NextHop, Queues};
+use crate::pipeline::names::AMQP_SYSTEM;
+use crate::pipeline::{NextHop, Queues, queues};
 use crate::roles::parts::Door;
 use crate::roles::{Failure, parts, start};
 use crate::seal::Sealer;
@@ -121,8 +121,8 @@ impl Session {
         let link = self.bridge_link().await?;
         let settings = parts::topology_settings(&self.config);
         let queues = Queues {
-            requests: WorkQueue::requests(&settings, AMQP_SYSTEM),
-            outcomes: WorkQueue::outcomes(&settings),
+            requests: queues::requests(&settings, AMQP_SYSTEM),
+            outcomes: queues::outcomes(&settings),
         };
         Ok(NextHop::new(ledger.clone(), link.publisher(), settings.confirm_after, queues))
     }

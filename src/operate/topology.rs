@@ -9,8 +9,9 @@ use secrecy::SecretString;
 use super::output;
 use super::session::{self, Session};
 use super::tally::{Miss, Tally};
-use crate::broker::{Link, LinkSettings, Topology, User, Users, definitions};
+use crate::broker::{Link, LinkSettings, Topology, User};
 use crate::config::{self, Config, Part, Sources};
+use crate::pipeline::Users;
 use crate::roles::parts::Door;
 use crate::roles::{Failure, parts};
 
@@ -85,7 +86,7 @@ fn vhosts(config: &Config) -> impl Iterator<Item = (Topology, Door)> + use<> {
 async fn connect(session: &mut Session, topology: &Topology, door: &Door) -> Result<Link, Failure> {
     let settings = LinkSettings { apply_topology: false, ..door.settings.clone() };
     let door = Door { settings, setting: door.setting };
-    let nothing = Topology::of(topology.vhost(), &[], &parts::topology_settings(&session.config));
+    let nothing = Topology::empty(topology.vhost());
     session.link(&door, nothing).await
 }
 
@@ -101,7 +102,7 @@ fn print(config: &Config, args: &PrintArgs) -> Result<String, Failure> {
         administrator: args.administrator.as_deref().map(user).transpose()?,
     };
     let definitions =
-        definitions(&parts::topologies(config), &users).context("this machine has no randomness")?;
+        users.definitions(&parts::topologies(config)).context("this machine has no randomness")?;
     Ok(serde_json::to_string_pretty(&definitions).context("definitions")?)
 }
 

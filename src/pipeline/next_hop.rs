@@ -8,8 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::names::AMQP_SYSTEM;
 use super::stage::{StageFault, chain};
-use crate::broker::names::AMQP_SYSTEM;
+use super::targets;
 use crate::broker::{Delay, Outgoing, Publisher, Target, WorkQueue};
 use crate::domain::resolve::AnswerKind;
 use crate::domain::{Cause, State};
@@ -43,7 +44,7 @@ impl NextHop {
 
     /// Has the attempt's request sent again after a while; without one, after the first delay step.
     pub(crate) async fn ask_again(&self, case: &Case, after: Option<Duration>) -> Result<(), StageFault> {
-        let to = waiting(&self.queues.requests, after.unwrap_or_default(), Target::requests(AMQP_SYSTEM));
+        let to = waiting(&self.queues.requests, after.unwrap_or_default(), targets::requests(AMQP_SYSTEM));
         self.publish(case, &to, "request.v1", &request_message(case)).await
     }
 
@@ -63,7 +64,7 @@ impl NextHop {
     }
 
     async fn request(&self, case: &Case) -> Result<(), StageFault> {
-        let to = Target::requests(AMQP_SYSTEM);
+        let to = targets::requests(AMQP_SYSTEM);
         self.publish(case, &to, "request.v1", &request_message(case)).await
     }
 
@@ -75,10 +76,10 @@ impl NextHop {
             .earliest_write(self.confirm_after)
             .saturating_sub(case.attempt.age(Timestamp::now()));
         let to = if left.is_zero() {
-            Target::outcomes()
+            targets::outcomes()
         } else {
             // Not less than what is left: an outcome that comes too early would have to wait again.
-            waiting(&self.queues.outcomes, left.max(self.confirm_after), Target::outcomes())
+            waiting(&self.queues.outcomes, left.max(self.confirm_after), targets::outcomes())
         };
         // Side by side: the copy may be lost, and must not hold up what it is a copy of.
         let (published, ()) =
@@ -103,7 +104,7 @@ impl NextHop {
         };
         let told = match outgoing(case, "answer.v1", &message) {
             Ok(outgoing) => {
-                self.publisher.publish(&Target::answers(), outgoing).await.map_err(StageFault::from)
+                self.publisher.publish(&targets::answers(), outgoing).await.map_err(StageFault::from)
             }
             Err(fault) => Err(fault),
         };

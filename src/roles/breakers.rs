@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::names::{NID_KINDS, nid_requests};
 use crate::broker::{Breaker, BreakerRules, Link};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::opencrvs::{Gateway, KeyStore};
+use crate::pipeline::names::{NID_KINDS, nid_requests};
 use crate::telemetry::Metrics;
 
 /// The breakers of a process; its roles share them.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 
 use super::{Failure, Process, parts};
-use crate::broker::{ConsumerSettings, WorkQueue, consume};
+use crate::broker::{ConsumerSettings, consume};
 use crate::config::Config;
 use crate::confirmer::{Confirmer, EventsSide, Keeper, KeeperRules, Needs, Rules};
 use crate::ledger::{Fresh, Ledger};
 use crate::opencrvs::Gateway;
 use crate::opencrvs::events::Actions;
+use crate::pipeline::{queues, settings};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 
@@ -55,10 +56,10 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let keeper = keeper(config, &ledger, &sealer, &metrics)?;
     let settings = ConsumerSettings {
         breakers: vec![breakers.ledger.clone(), breakers.gateway.clone(), breakers.auth.clone()],
-        ..ConsumerSettings::new(&config.broker, config.confirm.prefetch)
+        ..settings::consumer(&config.broker, config.confirm.prefetch)
     };
     let alerts = parts::alerts(config, &ledger, &metrics)?;
-    let outcomes = WorkQueue::outcomes(&topology);
+    let outcomes = queues::outcomes(&topology);
     tokio::join!(
         consume(&link, &outcomes, settings, Arc::new(confirmer), stop.clone()),
         keeper.run(&stop),

@@ -14,6 +14,7 @@ use crate::front::passthrough::{Passthrough, PassthroughSettings};
 use crate::front::spool::{Spool, SpoolSettings};
 use crate::front::{Front, Holding, Limits, Waiters, serve};
 use crate::opencrvs::{KeyStore, KeyStoreSettings};
+use crate::pipeline::queues;
 use crate::telemetry::Metrics;
 
 /// What a front has open besides what it passes on.
@@ -89,7 +90,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     };
     let answers = async {
         if let Some(waiters) = &waiters {
-            Box::pin(broker::listen(&link, waiters.as_ref(), &stop)).await;
+            Box::pin(broker::listen(&link, queues::answers(), waiters.as_ref(), &stop)).await;
         }
     };
     let (served, (), ()) = tokio::join!(serving, relay, answers);

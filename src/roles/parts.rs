@@ -8,12 +8,13 @@ use url::Url;
 
 use super::Failure;
 use crate::alert::{AlertRules, Alerts, Parking, Places, Webhook};
-use crate::broker::names::{self, AMQP_SYSTEM};
-use crate::broker::{Link, LinkSettings, Topology, TopologySettings};
+use crate::broker::{Link, LinkSettings, Topology};
 use crate::config::{AlertConfig, Config};
 use crate::ledger::{Ledger, LedgerError, LedgerSettings};
 use crate::opencrvs::events::IdentifierField;
 use crate::opencrvs::{ClientSettings, KeyStore, KeyStoreSettings, TokenExchange};
+use crate::pipeline::names::{self, AMQP_SYSTEM};
+use crate::pipeline::{TopologySettings, settings, topology};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 
@@ -36,15 +37,15 @@ pub(crate) fn topologies(config: &Config) -> [Topology; 2] {
     let settings = topology_settings(config);
     let [bridge, national_id] = doors(config, "topology");
     [
-        within_vhost(Topology::bridge(&settings, &[AMQP_SYSTEM]), &bridge),
-        within_vhost(Topology::national_id(&settings), &national_id),
+        within_vhost(topology::bridge(&settings, &[AMQP_SYSTEM]), &bridge),
+        within_vhost(topology::national_id(&settings), &national_id),
     ]
 }
 
 /// The parking places of both vhosts, and the place of what no queue takes.
 pub(crate) fn parking_places(config: &Config) -> [Vec<String>; 2] {
     topologies(config).map(|topology| {
-        let kept = |name: &&str| names::work_of(name).is_some() || *name == names::UNROUTED;
+        let kept = |name: &&str| names::work_queue_of(name).is_some() || *name == names::UNROUTED;
         topology.queue_names().filter(kept).map(str::to_owned).collect()
     })
 }
@@ -65,10 +66,10 @@ pub(crate) struct Door {
 /// Ours and the vendor's.
 pub(crate) fn doors(config: &Config, name: &'static str) -> [Door; 2] {
     [
-        Door { setting: "AMQP_URL (broker.url)", settings: LinkSettings::bridge(name, &config.broker) },
+        Door { setting: "AMQP_URL (broker.url)", settings: settings::bridge_link(name, &config.broker) },
         Door {
             setting: "NID_AMQP_URL (broker.nid_url)",
-            settings: LinkSettings::national_id(name, &config.broker),
+            settings: settings::national_id_link(name, &config.broker),
         },
     ]
 }
@@ -76,13 +77,13 @@ pub(crate) fn doors(config: &Config, name: &'static str) -> [Door; 2] {
 /// Our own vhost.
 pub(crate) fn bridge_link(config: &Config, name: &'static str, metrics: &Arc<Metrics>) -> Link {
     let [topology, _] = topologies(config);
-    Link::open(&LinkSettings::bridge(name, &config.broker), topology, Arc::clone(metrics))
+    Link::open(&settings::bridge_link(name, &config.broker), topology, Arc::clone(metrics))
 }
 
 /// The vendor's vhost.
 pub(crate) fn nid_link(config: &Config, name: &'static str, metrics: &Arc<Metrics>) -> Link {
     let [_, topology] = topologies(config);
-    Link::open(&LinkSettings::national_id(name, &config.broker), topology, Arc::clone(metrics))
+    Link::open(&settings::national_id_link(name, &config.broker), topology, Arc::clone(metrics))
 }
 
 pub(crate) fn sealer(config: &Config) -> anyhow::Result<Arc<Sealer>> {

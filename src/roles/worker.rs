@@ -7,14 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Breakers, Failure, Process, parts};
 use crate::alert::{Alerts, Parking};
-use crate::broker::names::AMQP_SYSTEM;
-use crate::broker::{
-    Breaker, ConsumerSettings, Handler, Link, Publisher, TopologySettings, WorkQueue, consume,
-};
+use crate::broker::{Breaker, ConsumerSettings, Handler, Link, Publisher, WorkQueue, consume};
 use crate::config::Config;
 use crate::domain::Patience;
 use crate::ledger::Ledger;
-use crate::pipeline::{NextHop, Queues};
+use crate::pipeline::names::AMQP_SYSTEM;
+use crate::pipeline::{NextHop, Queues, TopologySettings, queues, settings};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 use crate::worker::{Asking, RecordStage, ResolveStage, SendStage, SweepRules, Sweeper};
@@ -47,10 +45,8 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     readiness.depends_on(&[&breakers.ledger, &breakers.id_system]);
     opened.set(true);
     let settings = parts::topology_settings(config);
-    let queues = Queues {
-        requests: WorkQueue::requests(&settings, AMQP_SYSTEM),
-        outcomes: WorkQueue::outcomes(&settings),
-    };
+    let queues =
+        Queues { requests: queues::requests(&settings, AMQP_SYSTEM), outcomes: queues::outcomes(&settings) };
     let next = NextHop::new(ledger.clone(), bridge.publisher(), settings.confirm_after, queues.clone());
     let handlers = handlers(config, (&ledger, &sealer), &next, nid.publisher(), &metrics, &breakers);
     let sweep = Sweeper {
@@ -168,7 +164,7 @@ impl Loops<'_> {
         for stage in stages {
             match stage {
                 WorkerStage::Record => {
-                    let queue = WorkQueue::registrations(settings);
+                    let queue = queues::registrations(settings);
                     self.start((bridge, queue), prefetch, (&needs, &[]), Arc::clone(record));
                 }
                 WorkerStage::Send => {
@@ -176,7 +172,7 @@ impl Loops<'_> {
                     self.start((bridge, requests), prefetch, (&send_needs, &[nid]), Arc::clone(send));
                 }
                 WorkerStage::Resolve => {
-                    let (ours, theirs) = (WorkQueue::replies(settings), WorkQueue::nid_replies(settings));
+                    let (ours, theirs) = (queues::replies(settings), queues::nid_replies(settings));
                     self.start((bridge, ours), replies, (&needs, &[]), Arc::clone(resolve));
                     self.start((nid, theirs), replies, (&needs, &[bridge]), Arc::clone(resolve));
                 }
@@ -199,7 +195,7 @@ impl Loops<'_> {
         let settings = ConsumerSettings {
             breakers: breakers.to_vec(),
             onward: onward.iter().map(|link| link.state()).collect(),
-            ..ConsumerSettings::new(&self.config.broker, prefetch)
+            ..settings::consumer(&self.config.broker, prefetch)
         };
         let (link, stop) = (link.clone(), self.stop.clone());
         self.running.spawn(async move { consume(&link, &queue, settings, handler, stop).await });

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use tracing::Span;
 
 use super::record::{Asking, ask_about, open_view};
-use crate::broker::names::AMQP_SYSTEM;
-use crate::broker::{Breaker, Handler, Incoming, Outgoing, PublishError, Publisher, Settlement, Target};
+use crate::broker::{Breaker, Handler, Incoming, Outgoing, PublishError, Publisher, Settlement};
 use crate::domain::{AttemptId, Cause, Reason, State};
 use crate::ledger::{Case, Ledger, LedgerError, Stage};
 use crate::nid::{Ask, Request};
 use crate::pipeline::NextHop;
+use crate::pipeline::names::AMQP_SYSTEM;
 use crate::pipeline::stage::{StageFault, settled};
-use crate::pipeline::{MESSAGE_VERSION, RequestMessage};
+use crate::pipeline::{MESSAGE_VERSION, RequestMessage, targets};
 use crate::seal::Sealer;
 use crate::telemetry::{self, Metrics};
 
@@ -123,7 +123,7 @@ impl SendStage {
     }
 
     async fn publish(&self, case: &Case, request: Request) -> Result<(), StageFault> {
-        let to = Target::nid_requests(request.kind);
+        let to = targets::nid_requests(request.kind);
         let mut headers = BTreeMap::new();
         headers.insert("reply_to".to_owned(), format!("reply.{}", request.kind));
         let outgoing = Outgoing {

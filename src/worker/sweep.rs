@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::names::{NID_KINDS, NID_REPLIES, nid_requests};
 use crate::broker::{Breaker, BrokerError, Link, WorkQueue};
 use crate::domain::{AttemptId, Cause, Lane, Patience, missing};
 use crate::ledger::{Case, Expiry, Ledger};
 use crate::pipeline::elected::{
     ElectedTask, Election, Halt, Leadership, OnStop, Report, TurnEnd, run_elected,
 };
+use crate::pipeline::names::{NID_KINDS, NID_REPLIES, nid_requests};
 use crate::pipeline::stage::StageFault;
 use crate::pipeline::{NextHop, Queues};
 use crate::telemetry::Metrics;

@@ -1,12 +1,13 @@
 //! The stage: broker, ledger, both simulated sides, and the bridge between them with a breakable wire before each
 //! thing that it talks to.
 
+use nidbridge::pipeline::names;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nidbridge::broker::{Link, LinkSettings, Topology, TopologySettings, names};
+use nidbridge::broker::{Link, LinkSettings, Topology};
 use nidbridge::ledger::{Ledger, LedgerSettings};
 use nidbridge::sandbox::nid::{NidSim, VendorSettings};
 use nidbridge::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
@@ -189,7 +190,7 @@ fn people(options: &Options) -> HashMap<String, Declaration> {
 
 /// Users and vhosts only: the roles declare the queues once all nodes are there, so that each has a member on each.
 async fn broker(options: &Options, dir: &Path) -> Cluster {
-    let vhosts = [names::BRIDGE_VHOST, names::NID_VHOST].map(|vhost| Topology::of(vhost, &[], &nothing()));
+    let vhosts = [names::BRIDGE_VHOST, names::NID_VHOST].map(Topology::empty);
     let started = Cluster::start(&dir.join("rabbitmq"), usize::from(options.nodes), &vhosts, ADVANCED).await;
     let cluster = started.unwrap_or_else(|error| panic!("{error}"));
     let (vhost, (_, vendor)) = (names::NID_VHOST, Cluster::users());
@@ -203,16 +204,6 @@ async fn broker(options: &Options, dir: &Path) -> Cluster {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
     cluster
-}
-
-fn nothing() -> TopologySettings {
-    TopologySettings {
-        retry_steps: Vec::new(),
-        confirm_after: Duration::ZERO,
-        waits: Vec::new(),
-        max_length: 0,
-        delivery_limit: 0,
-    }
 }
 
 async fn ledger(url: &str) -> Ledger {
@@ -236,11 +227,8 @@ fn vendor_side(cluster: &Cluster, wire: &Wire, seed: u64) -> (Link, NidSim) {
         reconnect_max: Duration::from_millis(500),
         ..LinkSettings::new("vendor", url)
     };
-    let link = Link::open(
-        &settings,
-        Topology::of(names::NID_VHOST, &[], &nothing()),
-        Arc::new(nidbridge::broker::Unobserved),
-    );
+    let link =
+        Link::open(&settings, Topology::empty(names::NID_VHOST), Arc::new(nidbridge::broker::Unobserved));
     let nid = NidSim::start(VendorSettings { seed, ..vendor() }, &link);
     (link, nid)
 }

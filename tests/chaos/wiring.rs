@@ -1,9 +1,9 @@
 //! How each process is wired up: ports, spool, and a breakable wire before each thing that it talks to.
 
+use nidbridge::pipeline::names;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use nidbridge::broker::names;
 use nidbridge::sandbox::rabbitmq::Cluster;
 use secrecy::ExposeSecret as _;
 

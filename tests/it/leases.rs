@@ -9,8 +9,8 @@ mod tripwire;
 use std::time::Duration;
 
 use nidbridge::broker::WorkQueue;
-use nidbridge::broker::names::OUTCOMES_WORK;
 use nidbridge::ledger::Case;
+use nidbridge::pipeline::names::OUTCOMES_WORK;
 use nidbridge::sandbox::nid::Final;
 use nidbridge::sandbox::opencrvs::{Calls, SubmitOptions};
 use nidbridge::sandbox::population::{Declaration, Kind};

@@ -4,9 +4,10 @@ mod progress;
 mod refused;
 mod unusable;
 
+use nidbridge::pipeline::targets;
 use std::collections::BTreeMap;
 
-use nidbridge::broker::{Link, Outgoing, Target};
+use nidbridge::broker::{Link, Outgoing};
 use nidbridge::sandbox::opencrvs::SubmitOptions;
 use nidbridge::sandbox::population::{Declaration, Kind};
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ impl Vendor {
             headers: BTreeMap::new(),
             body,
         };
-        self.0.publisher().publish(&Target::nid_replies("reply.birth"), outgoing).await.expect("a reply");
+        self.0.publisher().publish(&targets::nid_replies("reply.birth"), outgoing).await.expect("a reply");
         id
     }
 

@@ -5,9 +5,9 @@
 
 mod ledger;
 
-use nidbridge::broker::names::{NID_REPLIES, OUTCOMES_WORK};
 use nidbridge::domain::{RecordId, State};
 use nidbridge::ledger::{Case, Entry};
+use nidbridge::pipeline::names::{NID_REPLIES, OUTCOMES_WORK};
 use nidbridge::sandbox::nid::Final;
 use nidbridge::sandbox::opencrvs::{Calls, Fault, OpencrvsSettings, Status, SubmitOptions};
 use nidbridge::sandbox::population::{Declaration, Kind};

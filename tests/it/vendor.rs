@@ -1,9 +1,10 @@
 //! The simulated ID system at a real broker, with the rights that a vendor has and no others.
 
+use nidbridge::pipeline::{names, targets, topology};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use nidbridge::broker::{Link, LinkSettings, Outgoing, Target, Topology, TopologySettings, names};
+use nidbridge::broker::{Link, LinkSettings, Outgoing, Topology};
 use nidbridge::sandbox::nid::{Final, NidSim, VendorSettings};
 use serde_json::{Value, json};
 
@@ -40,15 +41,14 @@ fn request(kind: &str, person: usize) -> Outgoing {
 async fn both(ground: &Ground) -> (Link, Link) {
     let ours = Link::open(
         &ground.nid_link_settings("bridge"),
-        Topology::national_id(&ground.settings),
+        topology::national_id(&ground.settings),
         std::sync::Arc::new(nidbridge::broker::Unobserved),
     );
     let ours = connected(ours).await;
-    let nothing: TopologySettings = ground.settings.clone();
     let vendor = LinkSettings { apply_topology: false, ..LinkSettings::new("vendor", ground.vendor_url()) };
     let vendor = Link::open(
         &vendor,
-        Topology::of(&ground.nid_vhost, &[], &nothing),
+        Topology::empty(&ground.nid_vhost),
         std::sync::Arc::new(nidbridge::broker::Unobserved),
     );
     (ours, connected(vendor).await)
@@ -81,7 +81,7 @@ async fn the_simulated_id_system_answers_every_request_under_a_vendors_rights() 
     let sim = NidSim::start(settings, &vendors);
     for person in 0..20 {
         for kind in names::NID_KINDS {
-            ours.publisher().publish(&Target::nid_requests(kind), request(kind, person)).await.unwrap();
+            ours.publisher().publish(&targets::nid_requests(kind), request(kind, person)).await.unwrap();
         }
     }
     let mut ids = HashMap::new();
@@ -117,7 +117,7 @@ async fn a_held_vendor_reads_on_and_answers_as_scripted_when_it_is_let_go() {
     sim.hold();
     sim.will_answer("birth-7", Final::Rejected("not_eligible"));
     for person in 0..80 {
-        ours.publisher().publish(&Target::nid_requests("birth"), request("birth", person)).await.unwrap();
+        ours.publisher().publish(&targets::nid_requests("birth"), request("birth", person)).await.unwrap();
     }
     eventually(SOON, "all requests to be read", async || (sim.state().requests == 80).then_some(())).await;
     assert_eq!(ours.depth(names::NID_REPLIES).await.unwrap().ready, 0);
@@ -143,7 +143,7 @@ async fn a_vendor_that_is_killed_says_afterwards_what_it_still_had_to_say() {
     };
     let sim = NidSim::start(settings, &vendors);
     for person in 0..30 {
-        ours.publisher().publish(&Target::nid_requests("birth"), request("birth", person)).await.unwrap();
+        ours.publisher().publish(&targets::nid_requests("birth"), request("birth", person)).await.unwrap();
     }
     eventually(SOON, "requests to be read", async || (sim.state().persons > 0).then_some(())).await;
     sim.kill().await;

@@ -5,9 +5,9 @@
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+use lapin::{Channel, Connection, ErrorKind};
 
-use super::{Argument, Difference, Exchange, Kind, Queue, Topology};
+use super::{Argument, Difference, Exchange, ExchangeKind, Queue, Topology};
 use crate::broker::error::BrokerError;
 
 const NOT_FOUND: u16 = 404;
@@ -95,13 +95,13 @@ impl Item<'_> {
 
 async fn declare_exchange(channel: &Channel, exchange: &Exchange, passive: bool) -> Result<(), lapin::Error> {
     let kind = match exchange.kind {
-        Kind::Direct => ExchangeKind::Direct,
-        Kind::Fanout => ExchangeKind::Fanout,
-        Kind::Topic => ExchangeKind::Topic,
+        ExchangeKind::Direct => lapin::ExchangeKind::Direct,
+        ExchangeKind::Fanout => lapin::ExchangeKind::Fanout,
+        ExchangeKind::Topic => lapin::ExchangeKind::Topic,
     };
     let mut arguments = FieldTable::default();
-    if let Some(alternate) = exchange.alternate {
-        arguments.insert("alternate-exchange".into(), AMQPValue::LongString(alternate.into()));
+    if let Some(alternate) = &exchange.alternate {
+        arguments.insert("alternate-exchange".into(), AMQPValue::LongString(alternate.as_str().into()));
     }
     let options = ExchangeDeclareOptions { passive, durable: true, ..ExchangeDeclareOptions::default() };
     channel.exchange_declare(name(&exchange.name)?, kind, options, arguments).await
@@ -135,13 +135,13 @@ fn refusal(name: &str, cause: lapin::Error) -> BrokerError {
 fn fix(cause: &lapin::Error) -> Option<String> {
     let ErrorKind::ProtocolError(answer) = cause.kind() else { return None };
     match answer.get_id() {
-        NOT_FOUND => Some("is missing: run `nidbridge topology apply`".to_owned()),
+        NOT_FOUND => Some("is missing: apply the topology".to_owned()),
         ACCESS_REFUSED => {
             Some("may not be touched by this user: grant it configure, write and read".to_owned())
         }
         PRECONDITION_FAILED => Some(format!(
-            "is there with other arguments ({}): empty and delete it, then run `nidbridge topology apply`, or set \
-             what it has in the configuration",
+            "is there with other arguments ({}): empty and delete it and apply the topology anew, or \
+             configure what it has",
             answer.get_message()
         )),
         _ => None,

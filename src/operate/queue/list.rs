@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::{ListMessagesArgs, link_to};
-use crate::broker::{Incoming, names};
+use crate::broker::{Incoming, headers};
 use crate::operate::output;
 use crate::operate::session::Session;
+use crate::pipeline::{own_id, parked_for};
 use crate::roles::{Failure, parts};
 
 pub(super) async fn run(session: &mut Session, args: &ListMessagesArgs) -> Result<(), Failure> {
@@ -80,14 +81,14 @@ impl ParkedMessage {
     fn of(queue: &str, message: &Incoming) -> Self {
         let header = |name: &str| message.headers.get(name).cloned();
         Self {
-            id: message.own_id().map(str::to_owned),
+            id: own_id(message).map(str::to_owned),
             kind: message.kind.clone().filter(|kind| is_kind(kind)),
-            cause: message.parked_for(queue).as_str(),
+            cause: parked_for(message, queue).as_str(),
             attempt: message.attempt,
-            parked_at: header(names::PARKED_AT),
+            parked_at: header(headers::PARKED_AT),
             first_seen: message.first_seen,
             bytes: message.body.len(),
-            replayed_by: header(names::REPLAYED_BY),
+            replayed_by: header(headers::REPLAYED_BY),
         }
     }
 

@@ -4,12 +4,13 @@ use anyhow::anyhow;
 use bytes::Bytes;
 
 use super::{ReplayArgs, link_to};
-use crate::broker::{Back, Incoming, Link, Pick, Replay, Replayed, names};
+use crate::broker::{Back, Incoming, Link, Pick, Replay, Replayed};
 use crate::operate::change::Mode;
 use crate::operate::output;
 use crate::operate::session::Session;
 use crate::operate::tally::{Miss, Tally};
 use crate::pipeline::stage::chain;
+use crate::pipeline::{names, parked_for};
 use crate::roles::Failure;
 use crate::seal::{Field, Sealer};
 
@@ -44,12 +45,12 @@ pub(super) async fn run(session: &mut Session, args: &ReplayArgs) -> Result<(), 
 }
 
 fn target(queue: &str) -> Result<Back, Failure> {
-    match names::work_of(queue) {
+    match names::work_queue_of(queue) {
         Some(work) => Ok(Back::Queue(work.to_owned())),
         None if queue == names::UNROUTED => Ok(Back::AsPublished),
         None => Err(Failure::Failed(anyhow!(
             "only messages in a queue …{} or in `{}` can be sent back to work",
-            names::parked(""),
+            names::parking_queue(""),
             names::UNROUTED
         ))),
     }
@@ -81,7 +82,7 @@ fn report(Replayed { moved, returned, stopped, .. }: Replayed) -> Result<(), Fai
 }
 
 fn is_selected(message: &Incoming, args: &ReplayArgs) -> bool {
-    args.cause.is_none_or(|cause| message.parked_for(&args.queue) == cause)
+    args.cause.is_none_or(|cause| parked_for(message, &args.queue) == cause)
 }
 
 /// Opens a reply that *resolve* parked sealed, so that it goes back as it came. One that no key opens stays.

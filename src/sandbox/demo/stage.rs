@@ -16,10 +16,11 @@ use url::Url;
 
 use super::Accounts;
 use crate::admin::{self, Readiness};
-use crate::broker::{Link, LinkSettings, Topology, names};
+use crate::broker::{Link, LinkSettings, Topology};
 use crate::config::{self, Config, Part, Sources};
 use crate::domain::State;
 use crate::ledger::Ledger;
+use crate::pipeline::names;
 use crate::roles::{Breakers, Failure, Process, all, parts};
 use crate::sandbox::nid::{NidSim, VendorSettings};
 use crate::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
@@ -56,7 +57,7 @@ impl Stage {
                 apply_topology: false,
                 ..LinkSettings::new("vendor", node.vendor_url(names::NID_VHOST))
             },
-            Topology::of(names::NID_VHOST, &[], &parts::topology_settings(&tool)),
+            Topology::empty(names::NID_VHOST),
             Arc::new(Metrics::new()),
         );
         let nid = NidSim::start(VendorSettings { seed, ..VendorSettings::lively() }, &vendor);

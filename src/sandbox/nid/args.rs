@@ -6,7 +6,8 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use super::{NidSim, NidState, Rejects, VendorSettings};
-use crate::broker::{Link, LinkSettings, Topology, TopologySettings};
+use crate::broker::{Link, LinkSettings, Topology};
+use crate::pipeline::names;
 
 /// A simulated ID system on the queue contract.
 #[derive(Debug, Clone, clap::Args)]
@@ -76,14 +77,7 @@ impl NidArgs {
 /// Runs until stopped; returns what was seen and sent.
 pub async fn run(args: NidArgs, stop: CancellationToken) -> NidState {
     // a vendor may declare nothing: the bridge makes the queues
-    let nothing = TopologySettings {
-        retry_steps: Vec::new(),
-        confirm_after: Duration::ZERO,
-        waits: Vec::new(),
-        max_length: 0,
-        delivery_limit: 0,
-    };
-    let topology = Topology::of(crate::broker::names::NID_VHOST, &[], &nothing);
+    let topology = Topology::empty(names::NID_VHOST);
     let link = LinkSettings {
         apply_topology: false,
         ..LinkSettings::new("simulated-id-system", args.amqp_url.clone())

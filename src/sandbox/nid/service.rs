@@ -19,9 +19,9 @@ use super::settings::VendorSettings;
 use super::state::NidState;
 use super::vendor::Vendor;
 use crate::broker::{
-    ConsumerSettings, Handler, Incoming, Link, Outgoing, Publisher, Settlement, Target, WorkQueue, consume,
-    names,
+    ConsumerSettings, Handler, Incoming, Link, Outgoing, Publisher, Settlement, WorkQueue, consume,
 };
+use crate::pipeline::{names, targets};
 
 /// What is due later than this is not waited for with the request in hand.
 const SOON: Duration = Duration::from_secs(1);
@@ -248,7 +248,7 @@ impl Clerk {
     }
 
     async fn publish(&self, message: Planned) {
-        let target = Target::nid_replies(message.routing_key);
+        let target = targets::nid_replies(message.routing_key);
         let outgoing = Outgoing {
             id: message.message_id,
             kind: "crvs.nid.reply.v1",

@@ -16,7 +16,8 @@ use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 
 use super::{BRIDGE, LOOK, OPERATOR, VENDOR, installation};
-use crate::broker::{Topology, User, Users, definitions};
+use crate::broker::{Topology, User};
+use crate::pipeline::Users;
 
 /// What a full queue refused is given to it again after 5 s instead of three minutes: a private node is short-lived.
 const ADVANCED: &str = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n";
@@ -81,7 +82,7 @@ pub(super) fn furnish(seat: &Seat, topologies: &[Topology], password: &SecretStr
     }
     let user = |name: &str| User::new(name, password.clone());
     let users = Users { bridge: user(BRIDGE), vendor: user(VENDOR), administrator: Some(user(OPERATOR)) };
-    let made = definitions(topologies, &users).ok_or_else(|| io::Error::other("there is no randomness"))?;
+    let made = users.definitions(topologies).ok_or_else(|| io::Error::other("there is no randomness"))?;
     fs::write(dir.join("definitions.json"), made.to_string())?;
     fs::write(dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;
     fs::write(dir.join("rabbitmq.conf"), configuration(seat))?;

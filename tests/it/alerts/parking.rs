@@ -1,11 +1,12 @@
 //! What could not even be recorded calls an operator too, whoever parked it: a stage, or the broker.
 
+use nidbridge::pipeline::targets;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nidbridge::broker::names::{NID_REPLIES, REGISTRATIONS, REGISTRATIONS_WORK, UNROUTED, parked};
 use nidbridge::broker::{Link, Outgoing, Target};
 use nidbridge::domain::Cause;
+use nidbridge::pipeline::names::{NID_REPLIES, REGISTRATIONS, REGISTRATIONS_WORK, UNROUTED, parking_queue};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -63,7 +64,7 @@ async fn calls(hook: &Hook, queue: &str, count: usize) -> Vec<(String, Option<St
 async fn dies_of_it(link: &Link, queue: &str, times: usize) {
     for _ in 0..times {
         eventually(SOON, "the message is there", async || {
-            let gone = link.depth(&parked(queue)).await.unwrap().ready > 0;
+            let gone = link.depth(&parking_queue(queue)).await.unwrap().ready > 0;
             (gone || link.peek(queue, 1).await.unwrap().len() == 1).then_some(())
         })
         .await;
@@ -75,9 +76,9 @@ async fn one_of_each(world: &mut World) -> (String, String) {
     let lost = Uuid::new_v4().to_string();
     publish(&ours, &Target::new(REGISTRATIONS, "nobody"), &lost).await;
     world.kill9("worker");
-    publish(&ours, &Target::registrations(), "Sesame of the id").await;
+    publish(&ours, &targets::registrations(), "Sesame of the id").await;
     dies_of_it(&ours, REGISTRATIONS_WORK, 4).await;
-    let place = parked(REGISTRATIONS_WORK);
+    let place = parking_queue(REGISTRATIONS_WORK);
     eventually(SOON, "the broker parks it", async || {
         (ours.depth(&place).await.unwrap().ready == 1).then_some(())
     })
@@ -93,7 +94,7 @@ async fn what_could_not_be_recorded_calls_once_whoever_parked_it(engine: Engine)
     let settings = [("ALERT_INTERVAL", QUICK), ("BROKER_DELIVERY_LIMIT", "3"), ("TOKEN_INTERVAL", "1h")];
     let mut world = world_before(engine, port, &settings).await;
     let (reply, lost) = one_of_each(&mut world).await;
-    let (replies, registrations) = (parked(NID_REPLIES), parked(REGISTRATIONS_WORK));
+    let (replies, registrations) = (parking_queue(NID_REPLIES), parking_queue(REGISTRATIONS_WORK));
     for (queue, cause, message) in [
         (replies.as_str(), Cause::Malformed, Some(reply)),
         (&registrations, Cause::DeliveryLimit, None),
@@ -142,7 +143,7 @@ async fn a_webhook_that_is_away_hears_of_it_later_though_the_worker_was_killed(e
     let mut world = world_before(engine, port, &[("ALERT_INTERVAL", QUICK)]).await;
     let vendor = Vendor::of(&world).await;
     vendor.says(b"Sesame of the reply".to_vec()).await;
-    let place = parked(NID_REPLIES);
+    let place = parking_queue(NID_REPLIES);
     eventually(SOON, "it is written down", async || {
         (world.ledger.told_of(&place).await.unwrap() == 1).then_some(())
     })

@@ -1,9 +1,10 @@
 //! What only a cluster can do to a message.
 
+use nidbridge::pipeline::names;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nidbridge::broker::{Link, LinkSettings, Settlement, Topology, WorkQueue, names};
+use nidbridge::broker::{Link, LinkSettings, Settlement, Topology, WorkQueue};
 use nidbridge::sandbox::rabbitmq::Cluster;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -19,7 +20,7 @@ const LONG: Duration = Duration::from_secs(120);
 async fn what_a_consumer_held_that_was_about_to_end_comes_again_when_its_node_is_killed() {
     let ground = crate::harness::Ground::fresh().await;
     let queue = WorkQueue::new("story.work", &[], &[]);
-    let topology = Topology::of(names::BRIDGE_VHOST, std::slice::from_ref(&queue), &ground.settings);
+    let topology = Topology::of(names::BRIDGE_VHOST, std::slice::from_ref(&queue), &ground.settings.limits);
     let dir = temporary("cluster");
     let mut cluster = Cluster::start(&dir, 3, std::slice::from_ref(&topology), "[].\n").await.unwrap();
     let ports = cluster.amqp_ports();

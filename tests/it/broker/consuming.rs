@@ -1,9 +1,11 @@
 //! Consuming: every delivery is settled once, after what follows from it is stored.
 
+use nidbridge::broker::headers;
+use nidbridge::pipeline::{queues, targets, topology};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nidbridge::broker::{ConsumerSettings, Delay, Settlement, Topology, WorkQueue, names};
+use nidbridge::broker::{ConsumerSettings, Delay, Settlement, Topology, WorkQueue};
 use nidbridge::domain::Cause;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -12,7 +14,7 @@ use crate::harness::{Ground, eventually};
 
 fn work(ground: &Ground) -> (WorkQueue, Topology) {
     let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
-    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings);
+    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings.limits);
     (queue, topology)
 }
 
@@ -84,10 +86,10 @@ async fn what_is_parked_says_why_and_whence_and_may_be_sealed() {
             eventually(SOON, "the message is parked", async || link.peek(&parked, 10).await.unwrap().pop())
                 .await;
         assert_eq!(seen.id.as_deref(), Some("one"));
-        assert_eq!(seen.headers[names::CAUSE], "unknown_version");
-        assert_eq!(seen.headers[names::ORIGINAL_QUEUE], queue.name());
-        assert_eq!(seen.headers[names::WORKER_VERSION], env!("CARGO_PKG_VERSION"));
-        assert!(seen.headers[names::PARKED_AT].parse::<jiff::Timestamp>().is_ok());
+        assert_eq!(seen.headers[headers::CAUSE], "unknown_version");
+        assert_eq!(seen.headers[headers::ORIGINAL_QUEUE], queue.name());
+        assert_eq!(seen.headers[headers::WORKER_VERSION], env!("CARGO_PKG_VERSION"));
+        assert!(seen.headers[headers::PARKED_AT].parse::<jiff::Timestamp>().is_ok());
         assert_eq!(&seen.body[..], b"sealed");
     }
     running.stop().await;
@@ -180,7 +182,7 @@ async fn a_message_that_cannot_be_moved_comes_back_until_it_can() {
 async fn a_queue_that_is_missing_is_consumed_once_it_is_there() {
     let ground = Ground::fresh().await;
     let (queue, topology) = work(&ground);
-    let link = ground.link(Topology::of(&ground.vhost, &[], &ground.settings)).await;
+    let link = ground.link(Topology::empty(&ground.vhost)).await;
     let (tell, mut done) = mpsc::unbounded_channel();
     let running = Running::start(&link, &queue, consumer(), move |message| {
         tell.send(message.id).unwrap();
@@ -197,18 +199,18 @@ async fn the_vendors_word_counts_only_where_the_broker_vouches_for_it() {
     let ground = Ground::fresh().await;
     let nid = nidbridge::broker::Link::open(
         &ground.nid_link_settings("nid"),
-        Topology::national_id(&ground.settings),
+        topology::national_id(&ground.settings),
         Arc::new(nidbridge::broker::Unobserved),
     );
     let nid = crate::harness::ground::connected(nid).await;
     let mut vendor_settings = ground.nid_link_settings("vendor");
     vendor_settings.url = ground.vendor_url();
-    let nothing = Topology::of(&ground.nid_vhost, &[], &ground.settings);
+    let nothing = Topology::empty(&ground.nid_vhost);
     let vendor =
         nidbridge::broker::Link::open(&vendor_settings, nothing, Arc::new(nidbridge::broker::Unobserved));
     let vendor = crate::harness::ground::connected(vendor).await;
 
-    let queue = WorkQueue::nid_replies(&ground.settings);
+    let queue = queues::nid_replies(&ground.settings);
     let (tell, mut seen) = mpsc::unbounded_channel();
     let running = Running::start(&nid, &queue, consumer(), move |message| {
         tell.send((message.attempt, message.user_id.clone(), message.routing_key.clone())).unwrap();
@@ -220,9 +222,9 @@ async fn the_vendors_word_counts_only_where_the_broker_vouches_for_it() {
         }
     });
     let mut forged = super::message("one");
-    forged.headers.insert(names::ATTEMPT.into(), "40".into());
-    forged.headers.insert(names::ORIGINAL_USER.into(), "somebody".into());
-    let reply = nidbridge::broker::Target::nid_replies("reply.birth");
+    forged.headers.insert(headers::ATTEMPT.into(), "40".into());
+    forged.headers.insert(headers::ORIGINAL_USER.into(), "somebody".into());
+    let reply = targets::nid_replies("reply.birth");
     vendor.publisher().publish(&reply, forged).await.unwrap();
     for attempt in [0, 1] {
         let expected = (attempt, Some("vendor".to_owned()), "reply.birth".to_owned());
@@ -230,7 +232,7 @@ async fn the_vendors_word_counts_only_where_the_broker_vouches_for_it() {
     }
     running.stop().await;
 
-    let elsewhere = nidbridge::broker::Target::nid_requests("birth");
+    let elsewhere = targets::nid_requests("birth");
     let denied = vendor.publisher().publish(&elsewhere, super::message("two")).await;
     assert!(denied.is_err_and(|cause| !cause.may_be_stored()));
 }

@@ -1,12 +1,12 @@
 //! Faults: a network that breaks and a broker that is killed cost time and duplicates, never a message.
 
+use nidbridge::pipeline::{names, targets, topology};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nidbridge::broker::{
     BrokerError, ConsumerSettings, Link, LinkSettings, LinkState, Settlement, Target, Topology, WorkQueue,
-    names,
 };
 use nidbridge::sandbox::rabbitmq::Node;
 use nidbridge::telemetry::Metrics;
@@ -22,7 +22,7 @@ async fn a_cut_connection_comes_back_and_nothing_is_lost() {
     let ground = Ground::fresh().await;
     let proxy = ChaosProxy::before(ground.amqp_port()).await;
     let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
-    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings);
+    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings.limits);
     let direct = ground.link(topology.clone()).await;
     let metrics = Arc::new(Metrics::new());
     let cut = ground.link_settings_by("cut", proxy.port());
@@ -71,7 +71,7 @@ async fn what_is_finished_too_late_to_acknowledge_comes_again_and_is_counted() {
     let ground = Ground::fresh().await;
     let proxy = ChaosProxy::before(ground.amqp_port()).await;
     let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
-    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings);
+    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings.limits);
     let direct = ground.link(topology.clone()).await;
     let metrics = Arc::new(Metrics::new());
     let cut = ground.link_settings_by("cut", proxy.port());
@@ -118,7 +118,7 @@ async fn a_network_that_swallows_everything_is_found_by_the_heartbeat() {
     let ground = Ground::fresh().await;
     let proxy = ChaosProxy::before(ground.amqp_port()).await;
     let queue = WorkQueue::new("q", &[], &[]);
-    let topology = Topology::of(&ground.vhost, &[queue], &ground.settings);
+    let topology = Topology::of(&ground.vhost, &[queue], &ground.settings.limits);
     let settings = LinkSettings {
         heartbeat: Duration::from_secs(1),
         publish_timeout: Duration::from_millis(300),
@@ -146,7 +146,7 @@ async fn a_network_that_swallows_everything_is_found_by_the_heartbeat() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_is_killed_keeps_what_it_confirmed_and_is_used_again() {
     let settings = quick();
-    let topologies = [Topology::bridge(&settings, &[names::AMQP_SYSTEM]), Topology::national_id(&settings)];
+    let topologies = [topology::bridge(&settings, &[names::AMQP_SYSTEM]), topology::national_id(&settings)];
     let dir = temporary("killed");
     let mut node = Node::start_temporary(&dir, &topologies).await.unwrap_or_else(|cause| panic!("{cause}"));
     let link_settings = LinkSettings {
@@ -171,7 +171,7 @@ async fn a_broker_that_is_killed_keeps_what_it_confirmed_and_is_used_again() {
         let mut failed = 0;
         while failed == 0 || stored.len() < 50 {
             let id = format!("{}", stored.len() + failed);
-            match publisher.publish(&Target::registrations(), message(&id)).await {
+            match publisher.publish(&targets::registrations(), message(&id)).await {
                 Ok(()) => drop(stored.insert(id)),
                 Err(_) => {
                     failed += 1;
@@ -206,7 +206,7 @@ async fn a_broker_that_is_killed_keeps_what_it_confirmed_and_is_used_again() {
 async fn a_message_that_no_client_could_read_comes_without_what_is_wrong_with_it() {
     let ground = Ground::fresh().await;
     let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
-    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings);
+    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings.limits);
     let link = ground.link(topology).await;
     let nested = format!(r#"{}"x"{}"#, r#"{"a":"#.repeat(3_000), "}".repeat(3_000));
     let (vhost, api) = (ground.vhost.clone(), ground.api().clone());
@@ -238,7 +238,7 @@ async fn a_consumer_that_comes_too_late_keeps_no_message_from_the_one_that_took_
     const MESSAGES: usize = 100;
     let ground = Ground::fresh().await;
     let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
-    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings);
+    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings.limits);
     let link = ground.link(topology).await;
     for number in 0..MESSAGES {
         put(&link, queue.name(), &number.to_string()).await;

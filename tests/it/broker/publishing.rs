@@ -1,10 +1,11 @@
 //! Publishing: `Ok` is true, and every other answer is the right one.
 
+use nidbridge::pipeline::{names, targets, topology};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nidbridge::broker::{LinkSettings, LinkState, NotSent, PublishError, Target, Topology, WorkQueue, names};
+use nidbridge::broker::{LinkSettings, LinkState, NotSent, PublishError, Target, Topology, WorkQueue};
 use secrecy::SecretString;
 
 use super::{SOON, message, put};
@@ -14,11 +15,11 @@ use crate::harness::{Ground, eventually};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_confirmed_message_is_in_its_queue_with_all_that_it_carries() {
     let ground = Ground::fresh().await;
-    let link = ground.link(Topology::bridge(&ground.settings, &[names::AMQP_SYSTEM])).await;
+    let link = ground.link(topology::bridge(&ground.settings, &[names::AMQP_SYSTEM])).await;
     let mut outgoing = message("one");
     outgoing.correlation_id = Some("correlation".into());
     outgoing.headers.insert("note".into(), "kept".into());
-    link.publisher().publish(&Target::registrations(), outgoing).await.unwrap();
+    link.publisher().publish(&targets::registrations(), outgoing).await.unwrap();
     let got = link.take(names::REGISTRATIONS_WORK).await.unwrap().expect("the message");
     assert_eq!(got.id.as_deref(), Some("one"));
     assert_eq!(got.kind.as_deref(), Some("story.v1"));
@@ -31,30 +32,30 @@ async fn a_confirmed_message_is_in_its_queue_with_all_that_it_carries() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_queue_takes_is_an_error_for_the_vendor_and_kept_in_our_own_vhost() {
     let ground = Ground::fresh().await;
-    let ours = ground.link(Topology::bridge(&ground.settings, &[names::AMQP_SYSTEM])).await;
-    ours.publisher().publish(&Target::requests("nobody"), message("one")).await.unwrap();
+    let ours = ground.link(topology::bridge(&ground.settings, &[names::AMQP_SYSTEM])).await;
+    ours.publisher().publish(&targets::requests("nobody"), message("one")).await.unwrap();
     assert_eq!(ours.take(names::UNROUTED).await.unwrap().unwrap().routing_key, "nobody");
 
     let nid = nidbridge::broker::Link::open(
         &ground.nid_link_settings("nid"),
-        Topology::national_id(&ground.settings),
+        topology::national_id(&ground.settings),
         Arc::new(nidbridge::broker::Unobserved),
     );
     let nid = connected(nid).await;
-    let refused = nid.publisher().publish(&Target::nid_requests("marriage"), message("two")).await;
+    let refused = nid.publisher().publish(&targets::nid_requests("marriage"), message("two")).await;
     assert!(matches!(refused, Err(PublishError::Unroutable)), "{refused:?}");
     let missing = nid.publisher().publish(&Target::new("no.such.exchange", "x"), message("three")).await;
     assert!(matches!(missing, Err(PublishError::Unroutable)), "{missing:?}");
-    nid.publisher().publish(&Target::nid_requests("birth"), message("four")).await.unwrap();
+    nid.publisher().publish(&targets::nid_requests("birth"), message("four")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
     let ground = Ground::fresh().await;
     let mut settings = ground.settings.clone();
-    settings.max_length = 3;
+    settings.limits.max_length = 3;
     let queue = WorkQueue::new("small", &[], &[]);
-    let link = ground.link(Topology::of(&ground.vhost, &[queue], &settings)).await;
+    let link = ground.link(Topology::of(&ground.vhost, &[queue], &settings.limits)).await;
     let mut stored = 0;
     let refused = loop {
         match link.publisher().publish(&Target::queue("small"), message("m")).await {
@@ -75,7 +76,7 @@ async fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
 async fn what_amqp_cannot_carry_is_refused_before_it_is_sent() {
     let ground = Ground::fresh().await;
     let queue = WorkQueue::new("q", &[], &[]);
-    let link = ground.link(Topology::of(&ground.vhost, &[queue], &ground.settings)).await;
+    let link = ground.link(Topology::of(&ground.vhost, &[queue], &ground.settings.limits)).await;
     let long = "x".repeat(256);
     let publisher = link.publisher();
     let too_long = publisher.publish(&Target::queue("q"), message(&long)).await;
@@ -91,7 +92,7 @@ async fn what_amqp_cannot_carry_is_refused_before_it_is_sent() {
 
 #[tokio::test]
 async fn without_a_broker_nothing_is_sent_and_the_state_says_why() {
-    let topology = Topology::of("x", &[], &crate::harness::ground::quick());
+    let topology = Topology::empty("x");
     for url in ["amqp://guest:hidden@127.0.0.1:1/x", "no url, but hidden"] {
         let link = nidbridge::broker::Link::open(
             &LinkSettings::new("test", SecretString::from(url)),
@@ -116,7 +117,7 @@ async fn callers_that_go_away_never_spoil_the_answer_of_another() {
     const EACH: usize = 40;
     let ground = Ground::fresh().await;
     let queue = WorkQueue::new("q", &[], &[]);
-    let topology = Topology::of(&ground.vhost, &[queue], &ground.settings);
+    let topology = Topology::of(&ground.vhost, &[queue], &ground.settings.limits);
     let settings = LinkSettings { channels: 24, ..ground.link_settings("test") };
     let link = connected(nidbridge::broker::Link::open(
         &settings,

@@ -1,8 +1,9 @@
 //! The topology: applying is idempotent, and a difference is named instead of crashed on.
 
+use nidbridge::pipeline::{names, topology};
 use std::sync::Arc;
 
-use nidbridge::broker::{Link, LinkSettings, LinkState, Topology, WorkQueue, names};
+use nidbridge::broker::{Link, LinkSettings, LinkState, Topology, WorkQueue};
 
 use super::SOON;
 use crate::harness::Ground;
@@ -10,7 +11,7 @@ use crate::harness::Ground;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn applying_twice_changes_nothing_and_checks_clean() {
     let ground = Ground::fresh().await;
-    let topology = Topology::bridge(&ground.settings, &[names::AMQP_SYSTEM]);
+    let topology = topology::bridge(&ground.settings, &[names::AMQP_SYSTEM]);
     let link = ground.link(topology.clone()).await;
     link.apply(&topology).await.unwrap();
     assert_eq!(link.check(&topology).await.unwrap(), []);
@@ -20,10 +21,11 @@ async fn applying_twice_changes_nothing_and_checks_clean() {
 async fn a_wrong_argument_and_a_missing_queue_are_named_with_what_to_do() {
     let ground = Ground::fresh().await;
     let (one, two) = (WorkQueue::new("one", &[], &[]), WorkQueue::new("two", &[], &[]));
-    let link = ground.link(Topology::of(&ground.vhost, std::slice::from_ref(&one), &ground.settings)).await;
+    let link =
+        ground.link(Topology::of(&ground.vhost, std::slice::from_ref(&one), &ground.settings.limits)).await;
     let mut changed = ground.settings.clone();
-    changed.delivery_limit = 7;
-    let wanted = Topology::of(&ground.vhost, &[one, two], &changed);
+    changed.limits.delivery_limit = 7;
+    let wanted = Topology::of(&ground.vhost, &[one, two], &changed.limits);
     let texts: Vec<_> = link.check(&wanted).await.unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(texts.len(), 3, "{texts:?}");
     assert!(texts[0].starts_with("`one` is there with other arguments"), "{texts:?}");

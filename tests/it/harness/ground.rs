@@ -1,10 +1,11 @@
 //! The ground a story stands on: a pair of vhosts on the shared node, ours and the vendor's.
 
+use nidbridge::pipeline::TopologySettings;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nidbridge::broker::{Link, LinkSettings, Topology, TopologySettings};
+use nidbridge::broker::{Link, LinkSettings, QueueLimits, Topology};
 use nidbridge::sandbox::rabbitmq::Node;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::OnceCell;
@@ -156,8 +157,7 @@ pub fn quick() -> TopologySettings {
         retry_steps: vec![Duration::from_millis(100), Duration::from_millis(400)],
         confirm_after: Duration::from_millis(200),
         waits: Vec::new(),
-        max_length: 100_000,
-        delivery_limit: 50,
+        limits: QueueLimits { max_length: 100_000, delivery_limit: 50 },
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use nidbridge::broker::{Link, LinkSettings, Topology};
 use nidbridge::domain::{EventKind, RecordId, RequestId};
 use nidbridge::ledger::{Entry, Ledger};
+use nidbridge::pipeline::topology;
 use nidbridge::sandbox::guardian::Guardian;
 use nidbridge::sandbox::nid::{NidSim, VendorSettings};
 use nidbridge::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim};
@@ -127,8 +128,8 @@ impl World {
             environment.insert((*name).to_owned(), (*value).to_owned());
         }
         let ledger = ledger(&url, SEAL_KEYS).await.expect("the ledger");
-        let nothing = Topology::of(&ground.nid_vhost, &[], &ground.settings);
-        let own = Topology::national_id(&ground.settings).in_vhost(&ground.nid_vhost);
+        let nothing = Topology::empty(&ground.nid_vhost);
+        let own = topology::national_id(&ground.settings).in_vhost(&ground.nid_vhost);
         // The vendor may configure nothing, so its queues are there before it comes.
         let ours = Link::open(
             &ground.nid_link_settings("set-up"),
@@ -192,7 +193,7 @@ impl World {
     /// It is back.
     pub fn vendor_returns(&mut self) {
         let settings = vendor_settings(self.ground.vendor_url());
-        let nothing = Topology::of(&self.ground.nid_vhost, &[], &self.ground.settings);
+        let nothing = Topology::empty(&self.ground.nid_vhost);
         self.vendor = Link::open(&settings, nothing, std::sync::Arc::new(nidbridge::broker::Unobserved));
         self.nid.restart(&self.vendor);
     }
@@ -391,13 +392,13 @@ impl World {
             publish_timeout: Duration::from_secs(20),
             ..LinkSettings::new("another vendor", self.ground.vendor_url())
         };
-        let nothing = Topology::of(&self.ground.nid_vhost, &[], &self.ground.settings);
+        let nothing = Topology::empty(&self.ground.nid_vhost);
         connected(Link::open(&settings, nothing, std::sync::Arc::new(nidbridge::broker::Unobserved))).await
     }
 
     /// A link of the story's own to our vhost, for looking at queues.
     pub async fn look(&self) -> Link {
-        let nothing = Topology::of(&self.ground.vhost, &[], &self.ground.settings);
+        let nothing = Topology::empty(&self.ground.vhost);
         connected(Link::open(
             &self.ground.link_settings("look"),
             nothing,
@@ -408,7 +409,7 @@ impl World {
 
     /// The same to the vendor's vhost.
     pub async fn look_nid(&self) -> Link {
-        let nothing = Topology::of(&self.ground.nid_vhost, &[], &self.ground.settings);
+        let nothing = Topology::empty(&self.ground.nid_vhost);
         connected(Link::open(
             &self.ground.nid_link_settings("look"),
             nothing,

@@ -1,7 +1,8 @@
 //! Messages as the broker brings them: headers of every type and size, ours forged by a vendor, the broker's own.
 
 use jiff::Timestamp;
-use nidbridge::broker::names;
+use nidbridge::broker::headers;
+
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -91,14 +92,14 @@ fn field() -> impl Strategy<Value = Field> {
 /// Names that mean something to us or to the broker, and others.
 fn name() -> impl Strategy<Value = String> {
     let known = [
-        names::ATTEMPT,
-        names::FIRST_SEEN,
-        names::CAUSE,
-        names::ORIGINAL_EXCHANGE,
-        names::ORIGINAL_KEY,
-        names::ORIGINAL_USER,
-        names::ORIGINAL_QUEUE,
-        names::PARKED_AT,
+        headers::ATTEMPT,
+        headers::FIRST_SEEN,
+        headers::CAUSE,
+        headers::ORIGINAL_EXCHANGE,
+        headers::ORIGINAL_KEY,
+        headers::ORIGINAL_USER,
+        headers::ORIGINAL_QUEUE,
+        headers::PARKED_AT,
         "x-death",
         "x-first-death-queue",
         "CC",
@@ -129,11 +130,11 @@ proptest! {
     ) {
         let text = |name: &str, value: String| (name.to_owned(), Field::Long(value.into_bytes()));
         let forged = [
-            text(names::ATTEMPT, attempt.to_string()),
-            text(names::FIRST_SEEN, seen.to_string()),
-            text(names::ORIGINAL_USER, US.to_owned()),
-            text(names::ORIGINAL_KEY, "reply.birth".to_owned()),
-            text(names::ORIGINAL_EXCHANGE, "nid.replies".to_owned()),
+            text(headers::ATTEMPT, attempt.to_string()),
+            text(headers::FIRST_SEEN, seen.to_string()),
+            text(headers::ORIGINAL_USER, US.to_owned()),
+            text(headers::ORIGINAL_KEY, "reply.birth".to_owned()),
+            text(headers::ORIGINAL_EXCHANGE, "nid.replies".to_owned()),
         ];
         let read = message(&properties(&forged, "m", "k", user), b"").unwrap();
         prop_assert_eq!(read.user_id.as_deref(), user);
@@ -167,7 +168,8 @@ fn nesting_without_end_costs_a_message_its_properties_and_nothing_else() {
 fn headers_that_fill_a_frame_leave_room_for_ours() {
     let one = |name: String, length: usize| (name, Field::Long(vec![b'x'; length]));
     let many: Vec<_> = (0..4_000).map(|number| one(format!("h{number}"), 20)).collect();
-    for headers in [vec![one("a".to_owned(), 130_000)], vec![one(names::ATTEMPT.to_owned(), 130_000)], many] {
+    for headers in [vec![one("a".to_owned(), 130_000)], vec![one(headers::ATTEMPT.to_owned(), 130_000)], many]
+    {
         for user in [None, Some(US), Some("vendor")] {
             assert!(message(&properties(&headers, "m", "k", user), b"body").is_some());
         }

@@ -1,13 +1,14 @@
 //! `nidbridge queue`: what could not be recorded goes back to work when its cause is gone, and nothing is lost on the way.
 
+use nidbridge::broker::headers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 
 use futures_util::{StreamExt as _, stream};
-use nidbridge::broker::names::{
-    NID_REPLIES, REGISTRATIONS, REGISTRATIONS_WORK, REPLAY_REASON, REPLAYED_BY, UNROUTED, WORK_KEY, parked,
-};
 use nidbridge::broker::{Link, Outgoing, Target};
+use nidbridge::pipeline::names::{
+    NID_REPLIES, REGISTRATIONS, REGISTRATIONS_WORK, UNROUTED, WORK_KEY, parking_queue,
+};
 use nidbridge::sandbox::population::Kind;
 
 use super::{ended, json_of};
@@ -36,7 +37,7 @@ async fn a_reply_that_met_the_wrong_ledger_is_sent_back_and_taken_in() {
     world.start("worker");
     world.ready("worker").await;
     world.nid.release();
-    let (vendors, place) = (world.look_nid().await, parked(NID_REPLIES));
+    let (vendors, place) = (world.look_nid().await, parking_queue(NID_REPLIES));
     waits_in(&vendors, &place, 2).await;
     let right = world.ledger_url().to_owned();
     world.kill9("worker");
@@ -130,7 +131,7 @@ async fn found_in(link: &Link, queues: &[&str]) -> BTreeMap<String, usize> {
 async fn a_replay_that_is_killed_loses_nothing_and_doubles_one_at_most() {
     const ALL: usize = 800;
     let world = World::with_front(&[]).await;
-    let (link, place) = (world.look().await, parked(REGISTRATIONS_WORK));
+    let (link, place) = (world.look().await, parking_queue(REGISTRATIONS_WORK));
     waits_in(&link, &place, 0).await;
     let publish = async |n| {
         let to = Target::queue(&place);
@@ -160,7 +161,10 @@ async fn a_replay_that_is_killed_loses_nothing_and_doubles_one_at_most() {
     let ids: BTreeSet<_> = back.iter().filter_map(|message| message.id.clone()).collect();
     assert_eq!(ids.len(), ALL);
     let told = |message: &nidbridge::broker::Incoming| {
-        (message.headers.get(REPLAYED_BY).cloned(), message.headers.get(REPLAY_REASON).cloned())
+        (
+            message.headers.get(headers::REPLAYED_BY).cloned(),
+            message.headers.get(headers::REPLAY_REASON).cloned(),
+        )
     };
     assert!(back.iter().all(|message| told(message) == (Some("ada".to_owned()), Some("a try".to_owned()))));
     link.close().await;

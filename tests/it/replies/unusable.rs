@@ -1,6 +1,7 @@
 //! Replies that say nothing: they rest sealed in the parked queue, with their cause.
 
-use nidbridge::broker::names;
+use nidbridge::broker::headers;
+use nidbridge::pipeline::names;
 use nidbridge::sandbox::opencrvs::Status;
 use nidbridge::sandbox::population::Kind;
 use nidbridge::seal::{Field, Sealer};
@@ -81,7 +82,7 @@ async fn a_reply_of_no_use_is_parked_sealed_and_its_registration_goes_on() {
         sent.push((*what, vendor.says(body.clone()).await, body, *cause, request));
     }
     let look = world.look_nid().await;
-    let parked = names::parked(names::NID_REPLIES);
+    let parked = names::parking_queue(names::NID_REPLIES);
     let all = u32::try_from(sent.len()).unwrap();
     eventually(SOON, "all of them are parked", async || {
         look.depth(&parked).await.ok().filter(|depth| depth.ready >= all)
@@ -92,8 +93,8 @@ async fn a_reply_of_no_use_is_parked_sealed_and_its_registration_goes_on() {
     let sealer = Sealer::parse(&SecretString::from(SEAL_KEYS)).unwrap();
     for (what, id, body, cause, request) in &sent {
         let one = seen.iter().find(|one| one.id.as_ref() == Some(id)).unwrap_or_else(|| panic!("{what}"));
-        assert_eq!(one.headers[names::CAUSE], *cause, "{what}");
-        assert_eq!(one.headers[names::ORIGINAL_QUEUE], names::NID_REPLIES, "{what}");
+        assert_eq!(one.headers[headers::CAUSE], *cause, "{what}");
+        assert_eq!(one.headers[headers::ORIGINAL_QUEUE], names::NID_REPLIES, "{what}");
         let sealed = std::str::from_utf8(&one.body).unwrap();
         assert!(sealed.starts_with("v1.test.") && !sealed.contains(request.as_str()), "{what}: not sealed");
         let opened = sealer.open_as(id, Field::ParkedBody, sealed).unwrap();

@@ -1,8 +1,9 @@
 //! Where the bridge writes: logs, metrics, ledger, messages.
 
+use nidbridge::pipeline::names;
 use std::path::Path;
 
-use nidbridge::broker::{Incoming, Link, names};
+use nidbridge::broker::{Incoming, Link};
 use serde_json::Value;
 
 use super::canaries::Canaries;
@@ -54,7 +55,7 @@ impl Spies {
             places.extend(peek(&look, &queue).await);
         }
         assert!(self.ours.iter().all(|spy| listed.iter().any(|queue| queue["name"] == spy.as_str())));
-        let parked = peek(&world.look_nid().await, &names::parked(names::NID_REPLIES)).await;
+        let parked = peek(&world.look_nid().await, &names::parking_queue(names::NID_REPLIES)).await;
         assert!(!parked.is_empty(), "nothing is parked");
         places.extend(parked);
         places

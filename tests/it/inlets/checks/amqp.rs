@@ -1,9 +1,10 @@
 //! What holds for every message that the broker brings: its properties as they stand on the wire, then the body.
 
+use nidbridge::broker::headers;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nidbridge::broker::{Delay, Incoming, Settlement, WorkQueue, names};
+use nidbridge::broker::{Delay, Incoming, Settlement, WorkQueue};
 use nidbridge::domain::Cause;
 use nidbridge::inlets::amqp::{read, settle};
 
@@ -28,7 +29,7 @@ pub fn message(properties: &[u8], body: &[u8]) -> Option<Incoming> {
     let message = message?;
     assert_eq!(message.body, body);
     assert!(format!("{message:?}").len() < 2_048, "what a vendor writes does not fill a log");
-    if message.user_id.as_deref() != Some(US) && !message.headers.contains_key(names::ORIGINAL_USER) {
+    if message.user_id.as_deref() != Some(US) && !message.headers.contains_key(headers::ORIGINAL_USER) {
         assert_eq!((message.attempt, message.first_seen), (0, now), "only our own word counts");
         assert_eq!((message.exchange.as_str(), message.routing_key.as_str()), ("exchange", "key"));
     }

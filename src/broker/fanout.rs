@@ -1,8 +1,7 @@
-//! The copies of answers that a front listens to: each has a queue of its own on the exchange `answers`, which the
-//! broker deletes with the connection.
+//! Listening to a fanout exchange: each listener has a queue of its own, which the broker deletes with the connection.
 //!
-//! Invariant: what comes by here is only faster than the confirmer. Nothing is acknowledged, and what is lost, with the
-//! connection or over the bound of the queue, is found by reading.
+//! Invariant: for copies only. Nothing is acknowledged, and messages are lost with the connection or when the queue
+//! is full, so whoever publishes keeps the original elsewhere.
 
 use std::time::Duration;
 
@@ -19,40 +18,50 @@ use super::connection::spell;
 use super::consumer::short;
 use super::error::BrokerError;
 use super::link::{Link, LinkState};
-use super::names;
 
-/// The broker's answer to each step is awaited no longer than this.
+/// Time limit of opening the channel and the queue.
 const OPENING: Duration = Duration::from_secs(10);
-/// The longest pause before a lost queue is made again.
+/// The longest pause before a lost queue is opened again.
 const REOPEN_MAX: Duration = Duration::from_secs(5);
-/// More than a front can have callers waiting for; of what is more the oldest goes.
-const MOST: i32 = 10_000;
 
-/// Who gets the copies.
-pub trait Listener: Send + Sync {
-    /// Whether copies come at the moment: while they do not, there is no use in waiting for one.
-    fn listening(&self, is: bool);
-
-    /// A copy, as it was published.
-    fn heard(&self, body: &[u8]);
+/// What to listen to.
+#[derive(Debug, Clone, Copy)]
+pub struct Subscription {
+    pub exchange: &'static str,
+    /// Messages that wait at most; of more, the broker drops the oldest.
+    pub max_length: u32,
 }
 
-/// Listens until `stop` is cancelled, over every loss of the connection.
-pub async fn listen(link: &Link, listener: &dyn Listener, stop: &CancellationToken) {
+/// Receives the messages of a fanout exchange.
+pub trait Listener: Send + Sync {
+    /// Messages come from now on, or do not come any more until this is called again.
+    fn listening(&self, active: bool);
+
+    /// A message came.
+    fn received(&self, body: &[u8]);
+}
+
+/// Listens until `stop` is cancelled, and again after every loss of the connection.
+pub async fn listen(
+    link: &Link,
+    subscription: Subscription,
+    listener: &dyn Listener,
+    stop: &CancellationToken,
+) {
     let mut backoff = Backoff::new(REOPEN_MAX);
     let all = async {
         let mut state = link.state();
         loop {
-            // The link is as good as closed when nobody tells its state any more.
+            // The sender is dropped only when the link is closed.
             if state.wait_for(|state| !matches!(state, LinkState::Away(_))).await.is_err() {
                 return;
             }
-            let cause = match session(link, listener, &mut backoff).await {
+            let cause = match session(link, subscription, listener, &mut backoff).await {
                 Ok(()) => "the broker ended it".to_owned(),
                 Err(cause) => spell(&cause),
             };
             listener.listening(false);
-            tracing::warn!(exchange = names::ANSWERS, cause, "answers are listened for again");
+            tracing::warn!(exchange = subscription.exchange, cause, "listening again after a pause");
             sleep(backoff.next(fastrand::f64())).await;
         }
     };
@@ -63,36 +72,45 @@ pub async fn listen(link: &Link, listener: &dyn Listener, stop: &CancellationTok
     listener.listening(false);
 }
 
-/// One queue on one channel, until it is lost.
-async fn session(link: &Link, listener: &dyn Listener, backoff: &mut Backoff) -> Result<(), BrokerError> {
+/// One queue on one channel, until the channel is lost.
+async fn session(
+    link: &Link,
+    subscription: Subscription,
+    listener: &dyn Listener,
+    backoff: &mut Backoff,
+) -> Result<(), BrokerError> {
     let wire = link.wire()?;
     let slow = |_| BrokerError::Slow(OPENING);
-    // The channel lives as long as the consumer that is read here.
-    let (_channel, mut consumer) = timeout(OPENING, open(&wire.connection)).await.map_err(slow)??;
+    // Dropping the channel would close it.
+    let (_channel, mut consumer) =
+        timeout(OPENING, open(&wire.connection, subscription)).await.map_err(slow)??;
     backoff.reset();
     listener.listening(true);
-    tracing::info!(exchange = names::ANSWERS, "answers are listened for");
+    tracing::info!(exchange = subscription.exchange, "listening");
     loop {
         let next = tokio::select! {
             () = link.lost(&wire) => return Ok(()),
             next = consumer.next() => next,
         };
         match next {
-            Some(delivery) => listener.heard(&delivery?.data),
+            Some(delivery) => listener.received(&delivery?.data),
             None => return Ok(()),
         }
     }
 }
 
-async fn open(connection: &Connection) -> Result<(Channel, Consumer), BrokerError> {
+async fn open(
+    connection: &Connection,
+    Subscription { exchange, max_length }: Subscription,
+) -> Result<(Channel, Consumer), BrokerError> {
     let channel = connection.create_channel().await?;
-    let name = short(&format!("{}.{}", names::ANSWERS, Uuid::new_v4().simple()))?;
+    let name = short(&format!("{exchange}.{}", Uuid::new_v4().simple()))?;
     let options =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
     let mut arguments = FieldTable::default();
-    arguments.insert(short("x-max-length")?, AMQPValue::LongInt(MOST));
+    arguments.insert(short("x-max-length")?, AMQPValue::LongLongInt(i64::from(max_length)));
     channel.queue_declare(name.clone(), options, arguments).await?;
-    let (exchange, key) = (short(names::ANSWERS)?, ShortString::default());
+    let (exchange, key) = (short(exchange)?, ShortString::default());
     channel
         .queue_bind(name.clone(), exchange, key, QueueBindOptions::default(), FieldTable::default())
         .await?;

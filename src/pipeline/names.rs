@@ -1,0 +1,54 @@
+//! The names on the broker, in one place: vhosts, exchanges, queues and routing keys.
+//!
+//! Invariant: a name is part of the contract with running brokers and with the vendor. A queue whose arguments
+//! change gets a new name, because a broker refuses to redeclare it.
+
+pub use crate::broker::{parking_queue, work_queue_of};
+
+/// Our vhost, where the URL names no other.
+pub const BRIDGE_VHOST: &str = "nidbridge";
+/// The vendor's vhost, where the URL names no other.
+pub const NID_VHOST: &str = "nid";
+
+/// Exchange: front → record stage.
+pub const REGISTRATIONS: &str = "registrations";
+/// Exchange: record stage → send stage; the routing key is the ID system.
+pub const REQUESTS: &str = "requests";
+/// Exchange: any source of replies → resolve stage.
+pub const REPLIES: &str = "replies";
+/// Exchange: resolve stage → confirmer.
+pub const OUTCOMES: &str = "outcomes";
+/// Exchange: resolve stage → every front, for callers that wait. A lost message costs time only: it is a copy.
+pub const ANSWERS: &str = "answers";
+/// Exchange and queue of messages that no binding of ours takes.
+pub const UNROUTED: &str = "unrouted";
+/// The routing key of an exchange that feeds a single work queue.
+pub const WORK_KEY: &str = "work";
+
+/// Queue of the record stage.
+pub const REGISTRATIONS_WORK: &str = "registrations.work";
+/// Queue of the resolve stage in our own vhost.
+pub const REPLIES_WORK: &str = "replies.work";
+/// Queue of the confirmer.
+pub const OUTCOMES_WORK: &str = "outcomes.work";
+/// The ID system that is reached by the queue contract.
+pub const AMQP_SYSTEM: &str = "amqp";
+
+/// Exchange of the vendor's vhost: requests; the routing key is the event kind.
+pub const NID_REQUESTS: &str = "nid.requests";
+/// The event kinds that a vendor is asked about, which are the routing keys of [`NID_REQUESTS`].
+pub const NID_KINDS: [&str; 2] = ["birth", "death"];
+/// Exchange and queue of the vendor's vhost: replies.
+pub const NID_REPLIES: &str = "nid.replies";
+/// The binding key of the queue [`NID_REPLIES`].
+pub const NID_REPLY_KEYS: &str = "reply.*";
+
+/// The queue of the send stage of one ID system.
+pub fn requests_work(system: &str) -> String {
+    format!("{REQUESTS}.{system}.{WORK_KEY}")
+}
+
+/// The queue from which a vendor reads the requests of one event kind.
+pub fn nid_requests(kind: &str) -> String {
+    format!("{NID_REQUESTS}.{kind}")
+}
