@@ -113,7 +113,7 @@ impl Alerts {
                 }
                 Round::Empty => {
                     tokio::select! {
-                        () = self.ledger.alerted() => looks = LOOKS,
+                        () = self.ledger.alert_raised() => looks = LOOKS,
                         () = tokio::time::sleep(self.rules.interval) => {}
                     }
                 }
@@ -123,7 +123,7 @@ impl Alerts {
 
     async fn round(&self, webhook: &Webhook) -> Result<Round, LedgerError> {
         let claim = self.rules.call + SLACK;
-        let due = self.ledger.take_alerts(AT_ONCE, claim, self.rules.most_old).await?;
+        let due = self.ledger.claim_alerts(AT_ONCE, claim, self.rules.most_old).await?;
         if due.is_empty() {
             return Ok(Round::Empty);
         }
@@ -141,7 +141,7 @@ impl Alerts {
         let noted = match &sent {
             Ok(()) => {
                 self.metrics.alert("taken");
-                self.ledger.alert_taken(&alert.id).await
+                self.ledger.alert_delivered(&alert.id).await
             }
             Err(fault) => {
                 self.metrics.alert("refused");
@@ -149,7 +149,7 @@ impl Alerts {
                     stage = Self::NAME, alert.id = %alert.id, cause = alert.cause.as_str(), error = %fault,
                     tries = alert.tries + 1, "the alert was not taken"
                 );
-                self.ledger.alert_refused(&alert.id, doubled(PAUSE, alert.tries, LONGEST_PAUSE)).await
+                self.ledger.alert_failed(&alert.id, doubled(PAUSE, alert.tries, LONGEST_PAUSE)).await
             }
         };
         noted.unwrap_or_else(|fault| unavailable(&fault));
@@ -158,7 +158,7 @@ impl Alerts {
 
     async fn tidy(&self) -> Result<(), LedgerError> {
         if self.webhook.is_some() {
-            let given_up = self.ledger.give_alerts_up(self.rules.most_old).await?;
+            let given_up = self.ledger.abandon_alerts(self.rules.most_old).await?;
             if given_up > 0 {
                 self.metrics.alerts_given_up(given_up);
                 tracing::error!(
@@ -168,7 +168,7 @@ impl Alerts {
                 );
             }
         }
-        self.ledger.forget_alerts(self.rules.keep.max(self.rules.most_old)).await
+        self.ledger.delete_alerts(self.rules.keep.max(self.rules.most_old)).await
     }
 }
 

@@ -123,13 +123,13 @@ impl Confirmer {
         if let Some(settlement) = self.not_yet(&case)? {
             return Ok(settlement);
         }
-        match self.ledger.lease(message.attempt, self.rules.lease).await? {
+        match self.ledger.lease_record(message.attempt, self.rules.lease).await? {
             Err(LeaseRefusal::Unknown) => Err(StageFault::Message(Cause::UnknownRequest)),
             Err(LeaseRefusal::Taken) => Ok(delay(Cause::Leased)),
             Ok((lease, case)) => {
                 let result = self.turn(lease, case, incoming.attempt).await;
                 // A lease that cannot be given back ends by itself; what the turn came to is what counts.
-                if let Err(fault) = self.ledger.release(lease).await {
+                if let Err(fault) = self.ledger.release_record(lease).await {
                     tracing::warn!(error = %fault, "a lease could not be given back");
                 }
                 result
@@ -186,7 +186,7 @@ impl Confirmer {
     /// How long an earlier write of this record may still arrive.
     async fn quarantined(&self, case: &Case) -> Result<Option<Duration>, StageFault> {
         let Some(intent) = case.record.intent else { return Ok(None) };
-        Ok(lease::quarantined(Some(intent.at), self.ledger.now().await?, self.rules.quarantine))
+        Ok(lease::quarantine_left(Some(intent.at), self.ledger.now().await?, self.rules.quarantine))
     }
 
     async fn act(&self, turn: Turn, seen: &Seen) -> Result<Settlement, StageFault> {
@@ -226,7 +226,7 @@ impl Confirmer {
     /// The token died. One that has another token by now, or whose time has not quite come by the ledger's clock, is
     /// looked at again.
     async fn expired(&self, lease: Lease) -> Result<Settlement, StageFault> {
-        let Expiry::Ended { orphan } = self.ledger.expire_held(lease).await? else {
+        let Expiry::Ended { orphan } = self.ledger.expire_leased(lease).await? else {
             return Ok(delay(Cause::TokenExpiring));
         };
         for cause in [Some(Cause::TokenRefused), orphan.then_some(Cause::OrphanId)].into_iter().flatten() {

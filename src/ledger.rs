@@ -1,11 +1,13 @@
-//! The ledger: what was accepted, where each attempt stands, what OpenCRVS was told; and the only home of SQL.
+//! The ledger: what was accepted, where each attempt stands, what OpenCRVS was told; and the only
+//! home of SQL.
 //!
-//! PostgreSQL, or SQLite inside one machine; one set of SQL for both. A transaction on a record starts with a write
-//! to its row, which makes the transactions of one record follow each other in either database.
+//! PostgreSQL, or SQLite inside one machine; one set of SQL for both. A transaction on a record
+//! starts with a write to its row, which makes the transactions of one record follow each other in
+//! either database.
 //!
 //! Invariant: a commit is durable before the next step begins; an attempt moves only along
-//! [`domain::next`](crate::domain::next) and by compare-and-set; sealed columns are written sealed; history is only
-//! ever added to.
+//! [`domain::next`](crate::domain::next) and by compare-and-set; sealed columns are written sealed;
+//! history is only ever added to.
 
 mod alerts;
 mod answer;
@@ -42,15 +44,15 @@ pub use answer::{Resolution, SealedId, VendorReply};
 pub use confirm::{Lease, LeaseRefusal};
 pub use error::LedgerError;
 pub use expiry::Expiry;
-pub use history::{Entry, Stage};
+pub use history::{HistoryEntry, Stage};
 pub use parking::Parked;
 pub use receive::Receipt;
 pub use resume::Resumed;
 pub use rotate::{Rotated, SealedColumn};
 pub use rows::{AttemptRow, Case, Intent, RecordRow};
 pub use summary::AttemptSummary;
-pub use survey::{Group, Listed, Selection};
-pub use tokens::{Fresh, Judged, Judgement, Replaced};
+pub use survey::{AttemptGroup, ListedAttempt, Selection};
+pub use tokens::{RenewalRule, Replaced, TokenChange, TokenCheck};
 
 use crate::domain::NationalId;
 use crate::seal::Sealer;
@@ -80,8 +82,8 @@ pub struct LedgerSettings {
     pub timeout: Duration,
     /// Who this process is, in leases and in history.
     pub who: String,
-    /// Whether a SQLite file is made where there is none. A command that only looks would take an empty ledger for the one
-    /// that it was to look at.
+    /// Whether a SQLite file is made where there is none. A command that only looks would take an
+    /// empty ledger for the one that it was to look at.
     pub create: bool,
 }
 
@@ -104,9 +106,8 @@ impl std::fmt::Debug for Ledger {
 impl Ledger {
     /// Connects, brings the schema up to this release and opens the ledger's own key.
     ///
-    /// # Errors
-    /// [`LedgerError`] when the database cannot be reached, is of a newer release, or its key does not open with
-    /// `SEAL_KEYS`.
+    /// # Errors [`LedgerError`] when the database cannot be reached, is of a newer release, or its
+    /// key does not open with `SEAL_KEYS`.
     pub async fn open(settings: &LedgerSettings, sealer: &Sealer) -> Result<Self, LedgerError> {
         use secrecy::ExposeSecret as _;
         sqlx::any::install_default_drivers();
@@ -194,8 +195,8 @@ impl Backend {
     }
 }
 
-/// SQLite has no lock around migrations: of two processes that start at once one finds the other's tables in its way,
-/// has changed nothing, and finds its work done when it looks again.
+/// SQLite has no lock around migrations: of two processes that start at once one finds the other's
+/// tables in its way, has changed nothing, and finds its work done when it looks again.
 async fn migrate(backend: Backend, pool: &AnyPool) -> Result<(), LedgerError> {
     let mut left = RACES;
     loop {

@@ -1,20 +1,23 @@
 //! The National ID side: what an ID system is asked, and what it answers.
 //!
-//! The queue contract (CloudEvents JSON, `contract/request.v1.json` and `reply.v1.json`) is the first adapter. Only
-//! what the mapping names leaves the bridge.
+//! The one adapter so far speaks the queue contract: CloudEvents JSON, `contract/request.v1.json`
+//! and `reply.v1.json`.
 //!
-//! Invariant: the record token never comes here, and neither does the document.
+//! Invariant: only fields that the mapping names leave the bridge; neither the record token nor the
+//! document comes here.
 
+mod kind;
 mod person;
 mod reply;
 mod request;
 
+pub use kind::RequestKind;
 pub use reply::{Malformed, Reply, Status};
 pub use request::{Ask, Facts, Request, ask};
 
-/// The JSON Schema of a request, as vendors get it.
+/// The JSON Schema of a request, published for vendors.
 pub const REQUEST_SCHEMA: &str = include_str!("nid/contract/request.v1.json");
-/// The JSON Schema of a reply, as vendors get it.
+/// The JSON Schema of a reply, published for vendors.
 pub const REPLY_SCHEMA: &str = include_str!("nid/contract/reply.v1.json");
-/// The AsyncAPI 3 document of the contract, as vendors get it.
+/// The AsyncAPI 3 document of the contract, published for vendors.
 pub const ASYNCAPI: &str = include_str!("nid/contract/asyncapi.yaml");

@@ -1,9 +1,12 @@
-//! Sealing: tokens and personal data are readable only with a key of `SEAL_KEYS`, wherever they rest.
+//! Sealing: tokens and personal data are readable only with a key of `SEAL_KEYS`, wherever they
+//! rest.
 //!
-//! AES-256-GCM-SIV with a random nonce; the associated data names the record and the field, so that a sealed text
-//! that is moved to another record or column does not open. Sealed text is `v1.<key id>.<base64url>`.
+//! AES-256-GCM-SIV with a random nonce; the associated data names the record and the field, so that
+//! a sealed text that is moved to another record or column does not open. Sealed text is `v1.<key
+//! id>.<base64url>`.
 //!
-//! Invariant: the first key seals, every key opens; nothing of a plain text or a key is in an error or in `Debug`.
+//! Invariant: the first key seals, every key opens; nothing of a plain text or a key is in an error
+//! or in `Debug`.
 
 use std::fmt;
 

@@ -93,13 +93,13 @@ impl Parking {
 
     async fn look_at(&self, link: &Link, queue: &str, shorter: &mut Shorter) -> Result<(), Halt> {
         let now = u64::from(link.depth(queue).await?.ready);
-        let told = self.ledger.told_of(queue).await?;
+        let told = self.ledger.parked_reported(queue).await?;
         let before = shorter.remove(queue);
         if now < told {
             // Whoever looks into a queue holds what is there meanwhile: only what is gone twice is gone.
             match before {
                 Some(before) => {
-                    self.ledger.tell_parked(queue, (told, now.max(before)), &[]).await?;
+                    self.ledger.report_parked(queue, (told, now.max(before)), &[]).await?;
                 }
                 None => {
                     shorter.insert(queue.to_owned(), now);
@@ -118,7 +118,7 @@ impl Parking {
                 return Ok(());
             }
             let parked = new_in(seen, told);
-            if self.ledger.tell_parked(queue, (told, now), &parked).await? {
+            if self.ledger.report_parked(queue, (told, now), &parked).await? {
                 let causes: Vec<_> = parked.iter().map(|one| one.cause.as_str()).collect();
                 tracing::error!(
                     stage = Self::NAME,

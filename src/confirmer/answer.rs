@@ -13,6 +13,6 @@ pub(super) fn of(sealer: &Sealer, case: &Case) -> Result<Answer, StageFault> {
         let plain = sealer.open(&case.record.id, Field::NationalId, sealed)?;
         let text = std::str::from_utf8(&plain).map_err(|_| StageFault::Message(Cause::Malformed))?;
         let id = NationalId::parse(text).map_err(|_| StageFault::Message(Cause::Malformed))?;
-        Ok((id, case.record.id_kind))
+        Ok(id)
     })
 }

@@ -10,7 +10,9 @@ use std::time::Instant;
 
 use super::{Confirmer, Turn, attempt_of};
 use crate::broker::{Delay, Settlement};
-use crate::domain::{ActionCourse, ActionId, Answer, Cause, Event, IdField, decide_action, lease, overtaken};
+use crate::domain::{
+    ActionCourse, ActionId, Answer, Cause, Event, IdField, decide_action, lease, withdrawal,
+};
 use crate::opencrvs::events::{Acceptance, ActionClass, ActionFault, ActionState, Actions, IdentifierField};
 use crate::pipeline::stage::{StageFault, delay};
 
@@ -32,7 +34,7 @@ impl Confirmer {
         action: &ActionId,
     ) -> Result<Settlement, StageFault> {
         let field = match &self.events.field {
-            Some(field) if matches!(turn.answer, Answer::Issued { .. }) => {
+            Some(field) if matches!(turn.answer, Answer::Issued(_)) => {
                 field.defined(&turn.case.record.kind).await
             }
             Some(_) | None => IdField::NotWanted,
@@ -52,11 +54,9 @@ impl Confirmer {
             return self.end(turn.held(), Event::Park, Some(Cause::NumberTaken)).await;
         };
         let identifier = match (&turn.answer, &self.events.field) {
-            (Answer::Issued { id, .. }, Some(field)) if with_id => {
-                Some((field.name().to_owned(), id.clone()))
-            }
+            (Answer::Issued(id), Some(field)) if with_id => Some((field.name().to_owned(), id.clone())),
             (
-                Answer::Issued { .. } | Answer::Recorded | Answer::NotAsked | Answer::Rejected(_),
+                Answer::Issued(_) | Answer::Recorded | Answer::NotAsked | Answer::Rejected(_),
                 Some(_) | None,
             ) => None,
         };
@@ -142,7 +142,7 @@ impl Confirmer {
 
     /// OpenCRVS has answered the action in another way.
     async fn over(&self, turn: &Turn) -> Result<Settlement, StageFault> {
-        let (event, cause) = overtaken(&turn.answer);
+        let (event, cause) = withdrawal(&turn.answer);
         self.end(turn.held(), event, Some(cause)).await
     }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::token_of;
 use crate::domain::{AttemptId, Cause};
-use crate::ledger::{Case, Fresh, Judged, Judgement, Ledger};
+use crate::ledger::{Case, Ledger, RenewalRule, TokenChange, TokenCheck};
 use crate::opencrvs::{KeyId, KeyStore, RenewalFault, TokenExchange, TokenFault, action_of};
 use crate::pipeline::elected::{ElectedTask, Election, Halt, Leadership, OnStop, Report, run_elected};
 use crate::pipeline::stage::{StageFault, chain};
@@ -37,7 +37,7 @@ pub struct KeeperRules {
     /// How many tokens it renews in one turn, at most.
     pub batch: usize,
     /// Which tokens are due.
-    pub fresh: Fresh,
+    pub fresh: RenewalRule,
     /// The longest time that a call to auth takes.
     pub call: Duration,
 }
@@ -109,7 +109,7 @@ impl Keeper {
     async fn judge_all(&self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
         let mut key = self.key().await?;
         loop {
-            let page = self.ledger.unjudged(key.as_str(), self.rules.batch).await?;
+            let page = self.ledger.unchecked_tokens(key.as_str(), self.rules.batch).await?;
             if page.is_empty() {
                 return Ok(());
             }
@@ -142,13 +142,15 @@ impl Keeper {
             return Ok(Some(case));
         }
         // One that does not open is the confirmer's to park.
-        self.ledger.judged(&case, key.as_str(), Judgement::Good).await?;
+        self.ledger.token_checked(&case, key.as_str(), TokenCheck::Valid).await?;
         self.metrics.token("judged");
         Ok(None)
     }
 
     async fn orphaned(&self, case: &Case, key: &KeyId) -> Result<(), Halt> {
-        if self.ledger.judged(case, key.as_str(), Judgement::Orphaned).await? == Judged::Orphaned {
+        if self.ledger.token_checked(case, key.as_str(), TokenCheck::Orphaned).await?
+            == TokenChange::NewlyOrphaned
+        {
             self.metrics.alarm(Cause::TokenOrphaned);
             self.metrics.token("orphaned");
             tracing::error!(
@@ -195,7 +197,7 @@ impl Keeper {
             .sealer
             .seal(&case.record.id, Field::Token, fresh.raw.expose_secret().as_bytes())
             .map_err(KeeperFault::Seal)?;
-        if self.ledger.renewed(case, &sealed, fresh.expires_at).await? {
+        if self.ledger.renew_token(case, &sealed, fresh.expires_at).await? {
             tracing::info!(
                 stage = Self::NAME, record.id = %case.record.id, attempt.id = %case.attempt.id,
                 until = %fresh.expires_at, "token renewed"
@@ -228,7 +230,7 @@ impl Keeper {
     async fn put_off(&self, case: &Case) -> Result<(), Halt> {
         let left = case.attempt.token_expires_at.duration_since(Timestamp::now());
         let left = Duration::try_from(left).unwrap_or_default();
-        Ok(self.ledger.postpone(case, (left / SHARE).max(self.rules.interval)).await?)
+        Ok(self.ledger.postpone_renewal(case, (left / SHARE).max(self.rules.interval)).await?)
     }
 
     fn open(&self, case: &Case) -> Option<SecretString> {

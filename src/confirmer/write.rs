@@ -36,7 +36,7 @@ impl Confirmer {
     fn confirmation(&self, turn: &Turn) -> Option<Confirmation> {
         let number = turn.case.record.number.clone()?;
         let (identifiers, comment) = match &turn.answer {
-            Answer::Issued { id, .. } => (vec![(self.rules.identifier_type.clone(), id.clone())], None),
+            Answer::Issued(id) => (vec![(self.rules.identifier_type.clone(), id.clone())], None),
             Answer::Recorded | Answer::NotAsked => (Vec::new(), None),
             Answer::Rejected(reason) => {
                 (Vec::new(), Some(format!("{} ({})", self.rules.comment, reason.code.as_str())))

@@ -1,12 +1,13 @@
-//! Which entries of the history call an operator at once.
+//! Which history entries alert an operator.
 //!
-//! Invariant: a registration that stops, is held or runs out of time always does; what somebody may not be told (a name,
-//! an ID, a token) is in no alert.
+//! Invariant: an attempt that is parked, held or expired always does, unless the cause is one that
+//! needs nobody.
 
 use super::attempt::{Cause, State};
 
-/// The cause under which an entry calls an operator; `None` for one that does not.
-pub fn alert(what: &str, cause: Option<Cause>) -> Option<Cause> {
+/// The cause of the alert that a history entry raises; `None` if it raises none. `what` is the
+/// entry's event: the name of a state, or any other.
+pub fn alert_cause(what: &str, cause: Option<Cause>) -> Option<Cause> {
     match State::parse(what) {
         Some(State::Parked | State::Held | State::Expired) => {
             Some(cause.unwrap_or(Cause::Internal)).filter(|cause| cause.is_alarm())
@@ -45,7 +46,7 @@ mod tests {
             ("withdrawn", Some(Cause::MovedOn), None),
             ("confirmed", None, None),
         ] {
-            assert_eq!(alert(what, cause), expected, "{what} {cause:?}");
+            assert_eq!(alert_cause(what, cause), expected, "{what} {cause:?}");
         }
     }
 }

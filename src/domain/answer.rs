@@ -1,28 +1,13 @@
 //! What a National ID system answered, in terms that every adapter shares.
 //!
-//! Wire source: the queue contract (`reply.v1.json`). `issued` and `recorded` belong to the record; `rejected`
-//! belongs to the submission that was rejected.
+//! Wire source: the queue contract (`reply.v1.json`).
+//!
+//! Invariant: `issued` and `recorded` belong to the record; `rejected` belongs to the submission
+//! that was rejected.
 
 use serde::{Deserialize, Serialize};
 
 use super::ids::NationalId;
-use super::resolve::AnswerKind;
-
-/// The kind of an issued ID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IdKind {
-    /// A unique identification number.
-    Uin,
-    /// A virtual ID.
-    Vid,
-    /// A partner-specific user token.
-    Psut,
-    /// A national identification number.
-    Nin,
-    /// Any other.
-    Other,
-}
 
 /// Why an ID system will not do what it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,19 +15,17 @@ pub enum IdKind {
 pub enum ReasonCode {
     /// A value is not acceptable.
     InvalidData,
-    /// A value that is needed is absent.
+    /// A required value is absent.
     MissingData,
     /// The person has an ID already.
     DuplicatePerson,
-    /// The person may not have one.
     NotEligible,
     /// Nobody has that ID.
     PersonNotFound,
     /// The death is already recorded.
     AlreadyDeceased,
-    /// A rule of the country.
+    /// A rule of the country forbids it.
     Policy,
-    /// Anything else.
     Other,
 }
 
@@ -67,50 +50,60 @@ impl ReasonCode {
     }
 }
 
-/// A rejection. The ID system's own message may name a person, so it is not part of this: only the code and the
-/// names of the fields are kept and shown.
+/// The reason of a rejection: a code and the names of fields. The ID system's own message may name
+/// a person, so it is neither kept nor shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// The code.
     pub code: ReasonCode,
     /// The contract's names of the fields that are at fault.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
 }
 
-/// A final answer.
+/// The final answer to an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// A birth: the ID.
-    Issued {
-        /// The ID.
-        id: NationalId,
-        /// Its kind, where the ID system says.
-        kind: Option<IdKind>,
-    },
-    /// A death: it is recorded.
+    /// A birth: the ID system issued this ID.
+    Issued(NationalId),
+    /// A death: the ID system recorded it.
     Recorded,
-    /// The ID system says no, to this submission.
+    /// The ID system rejected this submission.
     Rejected(Reason),
-    /// Nobody was asked: the kind of event, or the person, is not the ID system's business.
+    /// The ID system was not asked: this kind of event, or this person, does not concern it.
     NotAsked,
 }
 
+/// The kind of an answer, without what it carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerKind {
+    Issued,
+    Recorded,
+    Rejected,
+    NotAsked,
+}
+
+/// An answer that belongs to the record and passes to its newest attempt, whichever submission it
+/// was given to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecordAnswer {
+    Issued,
+    Recorded,
+}
+
 impl Answer {
-    /// The answer of this kind with what belongs to it; `id` is asked only for an ID that was issued.
+    /// Puts an answer together from its kind. `id` is called only for an ID that was issued; a
+    /// rejection without a reason gets the code `other`.
     ///
     /// # Errors
-    /// What `id` fails with.
+    /// The error of `id`.
     pub fn of<E>(
-        label: AnswerKind,
+        kind: AnswerKind,
         reason: Option<Reason>,
-        id: impl FnOnce() -> Result<(NationalId, Option<IdKind>), E>,
+        id: impl FnOnce() -> Result<NationalId, E>,
     ) -> Result<Self, E> {
-        Ok(match label {
-            AnswerKind::Issued => {
-                let (id, kind) = id()?;
-                Self::Issued { id, kind }
-            }
+        Ok(match kind {
+            AnswerKind::Issued => Self::Issued(id()?),
             AnswerKind::Recorded => Self::Recorded,
             AnswerKind::Rejected => {
                 let unknown = Reason { code: ReasonCode::Other, fields: Vec::new() };
@@ -119,14 +112,38 @@ impl Answer {
             AnswerKind::NotAsked => Self::NotAsked,
         })
     }
+}
 
-    /// The name in the ledger and in metrics.
-    pub fn label(&self) -> &'static str {
+impl AnswerKind {
+    const ALL: [Self; 4] = [Self::Issued, Self::Recorded, Self::Rejected, Self::NotAsked];
+
+    /// The name in the ledger and in messages.
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Issued { .. } => "issued",
+            Self::Issued => "issued",
             Self::Recorded => "recorded",
-            Self::Rejected(_) => "rejected",
+            Self::Rejected => "rejected",
             Self::NotAsked => "not_asked",
         }
+    }
+
+    /// Reads [`AnswerKind::as_str`] back.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+impl RecordAnswer {
+    pub fn kind(self) -> AnswerKind {
+        match self {
+            Self::Issued => AnswerKind::Issued,
+            Self::Recorded => AnswerKind::Recorded,
+        }
+    }
+
+    /// Reads the name of [`RecordAnswer::kind`] back; `None` also for an answer that belongs to a
+    /// submission.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Issued, Self::Recorded].into_iter().find(|answer| answer.kind().as_str() == text)
     }
 }

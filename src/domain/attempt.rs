@@ -5,34 +5,35 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where an attempt stands.
+/// The state of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// In the ledger; the ID system was not asked yet.
+    /// In the ledger; the ID system has not been asked yet.
     Received,
-    /// The ID system is asked.
+    /// The ID system has been asked.
     Requested,
-    /// The answer is in the ledger; OpenCRVS was not told yet.
+    /// The answer is in the ledger; OpenCRVS has not been told yet.
     Answered,
     /// End: OpenCRVS has registered it.
     Confirmed,
-    /// End: OpenCRVS was told the rejection.
+    /// End: OpenCRVS was told of the rejection.
     Rejected,
     /// End: a newer attempt of the record took its place.
     Superseded,
     /// End: OpenCRVS itself moved the record on.
     Withdrawn,
-    /// End for us: a negative answer that this OpenCRVS cannot be told; an operator is.
+    /// End: the answer is negative and this OpenCRVS cannot be told; an operator is alerted
+    /// instead.
     Held,
     /// End: the token died before the answer could be written.
     Expired,
-    /// Stopped with a cause; an operator resumes it.
+    /// Stopped with a cause until an operator resumes it.
     Parked,
 }
 
 impl State {
-    /// Every state, in the order of a life.
+    /// Every state, in the order in which an attempt goes through them.
     pub const ALL: [Self; 10] = [
         Self::Received,
         Self::Requested,
@@ -67,7 +68,7 @@ impl State {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 
-    /// Whether a stage still has something to do for it.
+    /// Whether a stage still has work to do for the attempt.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Received | Self::Requested | Self::Answered)
     }
@@ -76,47 +77,41 @@ impl State {
 /// What happens to an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// Its request goes to the ID system (once more).
+    /// Its request goes to the ID system, for the first time or again.
     Request,
-    /// It has a final answer.
+    /// It gets its final answer.
     Answer,
     /// OpenCRVS has registered it.
     Confirm,
-    /// OpenCRVS was told the rejection.
+    /// OpenCRVS was told of the rejection.
     Reject,
-    /// A newer attempt was recorded.
+    /// A newer attempt of the record was received.
     Supersede,
-    /// OpenCRVS has moved the record on.
+    /// OpenCRVS moved the record on by itself.
     Withdraw,
-    /// The answer is negative and cannot be told.
+    /// Its answer is negative, and this OpenCRVS cannot be told.
     Hold,
-    /// The token is dead.
+    /// Its token is dead.
     Expire,
     /// It cannot go on without an operator.
     Park,
-    /// An operator lets it go on; where to depends on what is known of it.
-    Resume {
-        /// The ID system was asked before.
-        asked: bool,
-        /// The answer is known.
-        answered: bool,
-    },
+    /// An operator resumes it. It goes back to *answered* if it has its answer, else to *requested*
+    /// if the ID system was asked before, else to *received*.
+    Resume { asked: bool, answered: bool },
 }
 
 /// An event that is not legal in a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{event:?} is not possible for an attempt that is {}", state.as_str())]
 pub struct Conflict {
-    /// Where the attempt stood.
     pub state: State,
-    /// What was to happen.
     pub event: Event,
 }
 
-/// The state that follows.
+/// The state that an event leads to.
 ///
 /// # Errors
-/// [`Conflict`] when the event is not legal in this state; nothing is to be changed then.
+/// [`Conflict`] when the event is not legal in this state; the caller must change nothing then.
 pub fn next(state: State, event: Event) -> Result<State, Conflict> {
     use State::{
         Answered, Confirmed, Expired, Held, Parked, Received, Rejected, Requested, Superseded, Withdrawn,
@@ -148,13 +143,13 @@ pub fn next(state: State, event: Event) -> Result<State, Conflict> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// A message or reply that is not what its schema says.
+    /// A message or reply that does not meet its schema.
     Malformed,
     /// A message of a version that this release does not read.
     UnknownVersion,
-    /// Sealed with a key that is not configured, or changed since.
+    /// A sealed text whose key is not configured, or that was changed or erased.
     Unsealable,
-    /// The registration number is already that of another record.
+    /// Another record has the registration number.
     NumberTaken,
     /// A reply to a request that was never made.
     UnknownRequest,
@@ -162,29 +157,29 @@ pub enum Cause {
     WrongSubmission,
     /// A second, different final answer to the same submission.
     ContradictoryAnswer,
-    /// An ID that another record has.
+    /// The ID system gave an ID that another record has.
     IdOfAnotherRecord,
     /// An ID issued for a record that is not registered.
     OrphanId,
-    /// The ID system said no, and this OpenCRVS cannot be told.
+    /// The ID system rejected the registration, and this OpenCRVS cannot be told.
     RejectedByIdSystem,
-    /// The token is dead, or its key is.
+    /// OpenCRVS refuses the token: it has died, or its signing key was replaced.
     TokenRefused,
-    /// The token dies soon, and the attempt has no answer that OpenCRVS was told.
+    /// The token dies soon, and OpenCRVS has not been told an answer yet.
     TokenExpiring,
-    /// The token is signed with a key that auth has no more.
+    /// The token is signed with a key that OpenCRVS's auth service does not use any more.
     TokenOrphaned,
     /// The registrar's account is not active any more.
     RegistrarInactive,
-    /// OpenCRVS does not know the record, or not under this token.
+    /// OpenCRVS does not know the record, or does not accept the token for it.
     RecordRefused,
     /// OpenCRVS has registered the record under another number.
     OtherNumber,
-    /// The gateway does not speak what this release speaks.
+    /// The gateway's answer is not what this release understands.
     GatewayContract,
-    /// The gateway cannot be reached or is in trouble.
+    /// The gateway cannot be reached or fails.
     GatewayUnavailable,
-    /// The country's forms do not define the field that is to get the ID.
+    /// The country's forms do not define the field into which the ID is to be written.
     FieldUndefined,
     /// The country's configuration service cannot be reached.
     CountryConfigUnavailable,
@@ -194,27 +189,27 @@ pub enum Cause {
     LedgerUnavailable,
     /// The broker cannot be reached.
     BrokerUnavailable,
-    /// Another confirmer has the record.
+    /// Another confirmer has the lease on the record.
     Leased,
-    /// A write whose end is not known is waited out.
+    /// An earlier write, whose end is not known, may still arrive.
     Quarantined,
     /// It is too early to write to OpenCRVS.
     TooEarly,
     /// OpenCRVS does not show the attempt yet.
     NotYetVisible,
-    /// The ID system asked to be asked again later.
+    /// The ID system wants to be asked again later.
     AskedToRetry,
     /// The front's spool has reached its bound.
     SpoolFull,
     /// The disk of the front's spool is full, broken or does not answer.
     SpoolUnwritable,
-    /// A spooled registration that cannot be relayed.
+    /// A spooled registration that cannot be read.
     SpoolCorrupt,
-    /// The broker has delivered it too often without an end, and parked it.
+    /// The broker has delivered the message too often without its being settled, and parked it.
     DeliveryLimit,
-    /// No queue takes what was published.
+    /// A published message that no queue takes.
     Unrouted,
-    /// OpenCRVS has moved the record on without us.
+    /// OpenCRVS moved the record on by itself.
     MovedOn,
     /// A fault in the bridge itself.
     Internal,
@@ -262,7 +257,7 @@ impl Cause {
         }
     }
 
-    /// Whether an attempt that stops for it needs an operator.
+    /// Whether an attempt that stops for this cause needs an operator.
     pub fn is_alarm(self) -> bool {
         self != Self::MovedOn
     }

@@ -1,10 +1,12 @@
-//! The confirm decision: what to do with a record of OpenCRVS whose attempt has its answer.
+//! The confirm decision of the FHIR generation: what to do in OpenCRVS about an attempt that has
+//! its answer.
 //!
-//! Writing to OpenCRVS is not idempotent in the FHIR generation (1.7–1.9: a second `confirmRegistration` registers
-//! again, tells the family again and appends a second number; no state is checked), so the state is read first and
-//! this function alone decides.
+//! Writing is not idempotent there (1.7–1.9: a second `confirmRegistration` registers again,
+//! notifies the family again and appends a second number; no state is checked), so the state is
+//! read first and [`decide`] alone decides.
 //!
-//! Invariant: it says [`Decision::Write`] only for a record that waits for exactly this attempt.
+//! Invariant: the decision is [`Decision::Write`] only for a record that waits for exactly this
+//! attempt.
 
 use jiff::Timestamp;
 
@@ -12,94 +14,95 @@ use super::answer::Answer;
 use super::attempt::{Cause, Event};
 use super::ids::RegistrationNumber;
 
-/// The status of a record in OpenCRVS (`RegStatus` of the gateway, 1.7–1.9), as far as the decision needs it.
+/// The status of a record in OpenCRVS (`RegStatus` of the gateway, 1.7–1.9), as far as the decision
+/// needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RecordState {
-    /// Not submitted for registration: in progress, declared or validated.
+    /// Not submitted for registration yet: in progress, declared or validated.
     BeforeValidation,
-    /// `WAITING_VALIDATION`: it waits for an answer.
+    /// `WAITING_VALIDATION`: the record waits for an answer.
     Waiting,
-    /// `REGISTERED` or a state that only a registered record reaches: certified, issued, correction requested.
+    /// `REGISTERED`, or a status that only a registered record reaches: certified, issued,
+    /// correction requested.
     Registered,
-    /// Rejected, archived or in a state of which we know only that it does not wait.
+    /// Rejected, archived or any other status in which the record does not wait.
     MovedOn,
 }
 
-/// What is to be done with a negative answer where OpenCRVS cannot be told (FHIR generation).
+/// What to do with a negative answer where OpenCRVS cannot be told (FHIR generation).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NegativePolicy {
-    /// Leave the record waiting and tell an operator.
+    /// Leave the record waiting and alert an operator.
     #[default]
     Hold,
     /// Confirm without an ID, with a comment that says so.
     ConfirmWithComment,
 }
 
-/// All that the decision depends on.
+/// Everything that the decision depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
     /// The record's status in OpenCRVS, read a moment ago.
     pub status: RecordState,
-    /// Since when it has that status (`status[0].timestamp`, which is `Task.lastModified`).
+    /// Since when the record has that status (`status[0].timestamp`, which is `Task.lastModified`).
     pub since: Timestamp,
-    /// The number under which OpenCRVS has it, if any.
+    /// The number under which OpenCRVS has the record, if any.
     pub number_there: Option<&'a str>,
     /// When our attempt was submitted (`Task.lastModified` of the document that we were sent).
     pub stamp: Timestamp,
     /// The number that we allocated.
     pub number: &'a RegistrationNumber,
-    /// The answer.
     pub answer: &'a Answer,
-    /// What to do with a negative one.
     pub policy: NegativePolicy,
-    /// Whether OpenCRVS was held for the answer, so that it may have been told in the request itself.
+    /// Whether OpenCRVS waited for the answer in its own request, so that it may have got it there.
     pub waited: bool,
 }
 
-/// What is to be done.
+/// What to do about the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Confirm the registration: with the ID if one was issued, with a comment if the answer is negative.
+    /// Confirm the registration: with the ID if one was issued, with a comment if the answer is
+    /// negative.
     Write,
-    /// It is registered under our number: an earlier write arrived.
+    /// The record is registered under our number: an earlier write arrived.
     AlreadyConfirmed,
     /// OpenCRVS waits for a newer attempt than ours.
     Superseded,
-    /// OpenCRVS has moved the record on without us.
+    /// OpenCRVS moved the record on by itself.
     Withdrawn,
-    /// It was told the rejection in the request itself.
-    Told,
-    /// It is registered, but under a number that is not ours.
+    /// OpenCRVS got the rejection as a sync answer.
+    RejectedInRequest,
+    /// The record is registered, but under a number that is not ours.
     OtherNumber,
-    /// Leave it waiting and tell an operator.
+    /// Leave the record waiting and alert an operator.
     Hold,
-    /// What was read is older than our attempt: read again later.
+    /// The status that was read is older than our attempt: read again later.
     ReadAgain,
 }
 
-/// Where a decision leads.
+/// What the confirmer does to carry a decision out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Course {
-    /// To the write.
+    /// Write to OpenCRVS.
     Write,
-    /// To a later try.
+    /// Try again later.
     Later,
-    /// To this, with its cause.
+    /// End the attempt with this event and cause.
     End(Event, Option<Cause>),
 }
 
 impl Decision {
-    /// Where it leads for an attempt with this answer.
+    /// The course for an attempt with this answer.
     pub fn course(self, answer: &Answer) -> Course {
         match self {
             Self::Write => Course::Write,
             Self::ReadAgain => Course::Later,
             Self::AlreadyConfirmed => Course::End(Event::Confirm, None),
             Self::Superseded => Course::End(Event::Supersede, None),
-            Self::Told => Course::End(Event::Reject, None),
+            Self::RejectedInRequest => Course::End(Event::Reject, None),
             Self::Withdrawn => {
-                let issued = matches!(answer, Answer::Issued { .. });
-                Course::End(Event::Withdraw, Some(if issued { Cause::OrphanId } else { Cause::MovedOn }))
+                let (event, cause) = withdrawal(answer);
+                Course::End(event, Some(cause))
             }
             Self::OtherNumber => Course::End(Event::Park, Some(Cause::OtherNumber)),
             Self::Hold => Course::End(Event::Hold, Some(Cause::RejectedByIdSystem)),
@@ -107,7 +110,13 @@ impl Decision {
     }
 }
 
-/// Decides.
+/// How an attempt ends when OpenCRVS moved the record on by itself. An ID that was issued for it
+/// alerts an operator.
+pub fn withdrawal(answer: &Answer) -> (Event, Cause) {
+    let issued = matches!(answer, Answer::Issued(_));
+    (Event::Withdraw, if issued { Cause::OrphanId } else { Cause::MovedOn })
+}
+
 pub fn decide(s: &Situation<'_>) -> Decision {
     if s.since < s.stamp {
         return Decision::ReadAgain;
@@ -117,12 +126,15 @@ pub fn decide(s: &Situation<'_>) -> Decision {
         RecordState::Waiting => match (s.answer, s.policy) {
             (Answer::Rejected(_), NegativePolicy::Hold) => Decision::Hold,
             (Answer::Rejected(_), NegativePolicy::ConfirmWithComment)
-            | (Answer::Issued { .. } | Answer::Recorded | Answer::NotAsked, _) => Decision::Write,
+            | (Answer::Issued(_) | Answer::Recorded | Answer::NotAsked, _) => Decision::Write,
         },
         RecordState::Registered if s.number_there == Some(s.number.as_str()) => Decision::AlreadyConfirmed,
         RecordState::Registered => Decision::OtherNumber,
-        // Whether our answer or the loss of it brought that about, it is what the ID system has said.
-        RecordState::MovedOn if s.waited && matches!(s.answer, Answer::Rejected(_)) => Decision::Told,
+        // OpenCRVS rejected the record either because it got our answer or because it gave up
+        // waiting for it. Both are what the ID system decided.
+        RecordState::MovedOn if s.waited && matches!(s.answer, Answer::Rejected(_)) => {
+            Decision::RejectedInRequest
+        }
         RecordState::BeforeValidation | RecordState::MovedOn => Decision::Withdrawn,
     }
 }
@@ -154,7 +166,7 @@ mod tests {
     }
 
     fn issued() -> Answer {
-        Answer::Issued { id: NationalId::parse("1234567890").unwrap(), kind: None }
+        Answer::Issued(NationalId::parse("1234567890").unwrap())
     }
 
     #[test]

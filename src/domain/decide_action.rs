@@ -1,59 +1,52 @@
-//! The confirm decision of the events generation: how an action of OpenCRVS is answered.
+//! The confirm decision of the events generation: how to answer an action of OpenCRVS.
 //!
-//! Accepting and rejecting are idempotent per action there, so nothing is read first and what is ambiguous is repeated.
-//! What is not forgiven is a field that the country's forms do not define: it breaks the record for good.
+//! Accepting and rejecting are idempotent per action there, so nothing is read first, and a call
+//! whose end is not known is repeated. A field that the country's forms do not define, however,
+//! breaks the record for good.
 //!
-//! Invariant: an issued ID is written into a field that is known to be defined, or the record is not accepted yet.
+//! Invariant: an issued ID is written only into a field that is known to be defined; until then a
+//! record whose ID is to be written is not accepted.
 
 use super::answer::Answer;
-use super::attempt::{Cause, Event};
+use super::attempt::Cause;
 
 /// Whether there is a field for the ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdField {
-    /// None is configured: the ID is not written.
+    /// No field is configured: the ID is not written.
     NotWanted,
-    /// The country's forms define it for this kind of event.
+    /// The country's forms define the field for this kind of event.
     Defined,
-    /// They do not.
+    /// The country's forms do not define the field.
     Undefined,
-    /// Nobody could say.
+    /// The country's configuration service could not be asked.
     Unknown,
 }
 
-/// What is to be done.
+/// How to answer the action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionCourse {
-    /// Accept, under the record's number.
+    /// Accept, under the record's number; `with_id`: with the issued ID in its field.
     Accept {
-        /// With the issued ID in its field.
         with_id: bool,
     },
-    /// Reject.
     Reject,
-    /// Try later.
+    /// Try again later.
     Later(Cause),
-    /// Stop, and tell an operator.
+    /// Park the attempt for an operator.
     Park(Cause),
 }
 
-/// Decides.
 pub fn decide_action(answer: &Answer, field: IdField) -> ActionCourse {
     match (answer, field) {
-        (Answer::Issued { .. }, IdField::Defined) => ActionCourse::Accept { with_id: true },
-        (Answer::Issued { .. }, IdField::Undefined) => ActionCourse::Park(Cause::FieldUndefined),
-        (Answer::Issued { .. }, IdField::Unknown) => ActionCourse::Later(Cause::CountryConfigUnavailable),
-        (Answer::Issued { .. }, IdField::NotWanted) | (Answer::Recorded | Answer::NotAsked, _) => {
+        (Answer::Issued(_), IdField::Defined) => ActionCourse::Accept { with_id: true },
+        (Answer::Issued(_), IdField::Undefined) => ActionCourse::Park(Cause::FieldUndefined),
+        (Answer::Issued(_), IdField::Unknown) => ActionCourse::Later(Cause::CountryConfigUnavailable),
+        (Answer::Issued(_), IdField::NotWanted) | (Answer::Recorded | Answer::NotAsked, _) => {
             ActionCourse::Accept { with_id: false }
         }
         (Answer::Rejected(_), _) => ActionCourse::Reject,
     }
-}
-
-/// What an attempt ends with when OpenCRVS itself has answered its action.
-pub fn overtaken(answer: &Answer) -> (Event, Cause) {
-    let issued = matches!(answer, Answer::Issued { .. });
-    (Event::Withdraw, if issued { Cause::OrphanId } else { Cause::MovedOn })
 }
 
 #[cfg(test)]
@@ -65,7 +58,7 @@ mod tests {
 
     #[test]
     fn an_id_is_written_only_into_a_field_that_is_known_to_be_there() {
-        let issued = Answer::Issued { id: NationalId::parse("1").unwrap(), kind: None };
+        let issued = Answer::Issued(NationalId::parse("1").unwrap());
         for field in FIELDS {
             let with_id = decide_action(&issued, field) == ActionCourse::Accept { with_id: true };
             assert_eq!(with_id, field == IdField::Defined, "{field:?}");
@@ -83,6 +76,5 @@ mod tests {
                 assert_eq!(decide_action(&answer, field), ActionCourse::Accept { with_id: false });
             }
         }
-        assert_eq!(overtaken(&no), (Event::Withdraw, Cause::MovedOn));
     }
 }

@@ -1,7 +1,8 @@
-//! The identifiers that travel with a registration, each of a type that cannot be mistaken for another.
+//! The identifiers of a registration, each a type of its own.
 //!
-//! Invariant: an id that is derived (attempt, request) is a function of what it names, so that a repeat of any
-//! step anywhere makes the same id again. [`NationalId`] is personal data and never shows in `Debug`.
+//! Invariant: a derived id (attempt, request, transaction) is a function of what it names, so that
+//! repeating a step anywhere makes the same id again. [`NationalId`] is personal data and `Debug`
+//! does not show it.
 
 use std::fmt;
 
@@ -34,7 +35,7 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// Takes the text as it stands on the wire.
+            /// Checks the text and keeps it as it is on the wire.
             ///
             /// # Errors
             /// [`UnusableId`] when it is empty, too long or holds control characters.
@@ -42,7 +43,7 @@ macro_rules! text_id {
                 checked($what, $max, text).map(Self)
             }
 
-            /// The text as it stands on the wire.
+            /// The text as it is on the wire.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -70,19 +71,21 @@ macro_rules! text_id {
 }
 
 text_id! {
-    /// The record in OpenCRVS: `Composition.id` in the FHIR generation, the event's id in the events generation.
+    /// The record in OpenCRVS: `Composition.id` in the FHIR generation, the event's id in the
+    /// events generation.
     RecordId, "a record id", 64
 }
 text_id! {
-    /// What waits for an answer in the events generation: the id of the requested action.
+    /// The requested action of the events generation that waits for an answer.
     ActionId, "an action id", 64
 }
 text_id! {
-    /// The short code that a family is given and an office searches by, such as `BXXDBIC`.
+    /// The short code that the family is given and by which an office searches, such as `BXXDBIC`.
     TrackingId, "a tracking id", 32
 }
 text_id! {
-    /// The number under which a record is registered: one per record, allocated once, stored before use.
+    /// The number under which a record is registered: one per record, allocated once, stored before
+    /// use.
     RegistrationNumber, "a registration number", 64
 }
 
@@ -94,10 +97,10 @@ macro_rules! derived_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// The id in the form that the wire and the ledger use (lower case, with dashes), read back.
+            /// Reads the form of the wire and the ledger (lower case, with dashes).
             ///
             /// # Errors
-            /// When the text is not a UUID.
+            /// If the text is not a UUID.
             pub fn parse(text: &str) -> Result<Self, uuid::Error> {
                 Uuid::parse_str(text).map(Self)
             }
@@ -112,22 +115,22 @@ macro_rules! derived_id {
 }
 
 derived_id! {
-    /// One submission of a record by a registrar; also the message id of everything that is published for it.
+    /// An attempt; also the message id of everything that is published for it.
     AttemptId
 }
 derived_id! {
-    /// What the National ID system knows a registration by: the same for every attempt of a record.
+    /// The id of a record towards the ID system: the same for every attempt of the record.
     RequestId
 }
 
 derived_id! {
-    /// What a write to OpenCRVS of the events generation is known by there: a repeat of it is the same write.
+    /// The idempotency key of a write to OpenCRVS of the events generation.
     TransactionId
 }
 
 impl TransactionId {
-    /// The transaction of an action's answer. Core drops a second write of the same transaction without a word, of
-    /// whatever record, so it must be of this action and of no other.
+    /// The transaction in which an action is answered. Core silently drops a second write of the
+    /// same transaction, even to another record, so the id must belong to this action alone.
     pub fn of(action: &ActionId) -> Self {
         Self(Uuid::new_v5(&NAMESPACE, format!("transaction|{action}").as_bytes()))
     }
@@ -140,18 +143,19 @@ impl AttemptId {
 }
 
 impl RequestId {
-    /// The request id of a record: a function of what stays the same when a registrar submits again.
+    /// Derived from what stays the same when a registrar submits again.
     pub fn of(record: &RecordId, kind: &EventKind) -> Self {
         Self(Uuid::new_v5(&NAMESPACE, format!("request|{record}|{}", kind.as_str()).as_bytes()))
     }
 }
 
-/// An ID that a National ID system issued. Personal data: `Debug` hides it and there is no `Display`.
+/// An ID that the National ID system issued. Personal data: `Debug` hides it and there is no
+/// `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NationalId(String);
 
 impl NationalId {
-    /// Takes the ID as the ID system wrote it.
+    /// Checks the ID and keeps it as the ID system wrote it.
     ///
     /// # Errors
     /// [`UnusableId`] when it is empty, longer than 64 characters or holds control characters.

@@ -1,7 +1,7 @@
-//! Who may write a record to OpenCRVS, and when: newest attempt, lease, fence, write intent, quarantine.
+//! Who may write a record to OpenCRVS, and when: newest attempt, lease, fence, intent, quarantine.
 //!
-//! Invariant: the ledger asks these functions inside the transaction that then applies what they say; its SQL guards
-//! that transaction but decides nothing. Times are the ledger's.
+//! Invariant: the ledger calls these functions in the transaction that applies the result. Its SQL
+//! guards that transaction but decides nothing. All times are read from the ledger's clock.
 
 use std::time::Duration;
 
@@ -9,77 +9,80 @@ use jiff::Timestamp;
 
 use super::attempt::{Event, State};
 
-/// Whether an attempt submitted at `stamp` takes the place of its record's newest one so far.
+/// Whether an attempt submitted at `stamp` supersedes the record's newest attempt so far.
 pub fn supersedes(stamp: Timestamp, newest: Option<Timestamp>) -> bool {
     newest.is_none_or(|newest| stamp > newest)
 }
 
-/// The lease on a record as it stands.
+/// The latest lease on a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseState {
-    /// Counts the leases of this record.
+    /// The fencing token: counts the leases of this record.
     pub fence: i64,
-    /// When the last one ends or ended.
+    /// When the latest lease ends or ended.
     pub until: Timestamp,
 }
 
 impl LeaseState {
-    /// Whether the lease may be taken: nobody has it any more.
+    /// Whether the record may be leased: the latest lease has ended.
     pub fn may_lease(&self, now: Timestamp) -> bool {
         self.until <= now
     }
 
-    /// Whether `fence` is that of the last lease taken. Its owner may still tell how its turn ended even when the
-    /// lease is over, since nobody else has begun a turn.
+    /// Whether `fence` belongs to the latest lease. Its owner may record how its work ended even
+    /// after the lease has ended, since nobody else has begun to work on the record.
     pub fn is_last(&self, fence: i64) -> bool {
         self.fence == fence
     }
 }
 
-/// What has to lease for a write intent.
+/// What a write intent depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IntentCheck {
-    /// The lease as it stands.
     pub lease: LeaseState,
     /// Whether the attempt is the record's newest.
     pub newest: bool,
-    /// Where the attempt stands.
     pub state: State,
 }
 
-/// Whether the owner of the lease with `fence` may commit the intent to write.
+/// Whether the owner of the lease with `fence` may commit the intent to write: only while its lease
+/// is the latest and has not ended, and for the newest attempt if that is answered.
 pub fn may_intend(check: &IntentCheck, fence: i64, now: Timestamp) -> bool {
     check.lease.is_last(fence) && check.lease.until > now && check.newest && check.state == State::Answered
 }
 
-/// Whether the owner of the lease with `fence` may record that its turn came to `event`.
+/// Whether the owner of the lease with `fence` may record `event`.
 ///
-/// That OpenCRVS has registered the attempt stays true whoever has the lease. Everything else was concluded from
-/// what may be long out of date: another confirmer may be writing.
+/// That OpenCRVS has registered the attempt is true whoever has the lease. Every other event was
+/// concluded from a reading that may be out of date: another confirmer may be writing by now.
 pub fn may_finish(lease: &LeaseState, fence: i64, event: Event) -> bool {
     event == Event::Confirm || lease.is_last(fence)
 }
 
-/// How long a write that was begun at `intended` may still arrive; `None`: no longer.
-pub fn quarantined(intended: Option<Timestamp>, now: Timestamp, quarantine: Duration) -> Option<Duration> {
+/// How long a write whose intent is of `intended` may still arrive; `None` if it cannot any more.
+pub fn quarantine_left(
+    intended: Option<Timestamp>,
+    now: Timestamp,
+    quarantine: Duration,
+) -> Option<Duration> {
     let age = Duration::try_from(now.duration_since(intended?)).unwrap_or_default();
     let left = quarantine.saturating_sub(age);
     (!left.is_zero()).then_some(left)
 }
 
-/// Whether an attempt whose token is dead may be ended by who has no lease: nobody has the record, and no write of it may
-/// still arrive.
+/// Whether a process without the lease may expire this attempt: only if no lease is active and an
+/// earlier write is past its quarantine.
 pub fn may_expire(
     lease: &LeaseState,
     intended: Option<Timestamp>,
     now: Timestamp,
     quarantine: Duration,
 ) -> bool {
-    lease.may_lease(now) && quarantined(intended, now, quarantine).is_none()
+    lease.may_lease(now) && quarantine_left(intended, now, quarantine).is_none()
 }
 
-/// Whether a process that began to commit its intent `elapsed` ago may still write under its lease of `ttl`.
-/// One that was stopped in between must not: others may have the record.
+/// Whether a process that began to commit its intent `elapsed` ago may still write under its lease
+/// of `ttl`. A process that was suspended in between must not: others may have leased the record.
 pub fn may_write(elapsed: Duration, ttl: Duration) -> bool {
     elapsed <= ttl / 2
 }
@@ -137,9 +140,9 @@ mod tests {
     #[test]
     fn a_write_is_waited_out_even_by_a_clock_that_runs_back() {
         let quarantine = Duration::from_secs(600);
-        assert_eq!(quarantined(None, at(0), quarantine), None);
-        assert_eq!(quarantined(Some(at(0)), at(1), quarantine), Some(Duration::from_secs(599)));
-        assert_eq!(quarantined(Some(at(0)), at(600), quarantine), None);
-        assert_eq!(quarantined(Some(at(9)), at(0), quarantine), Some(quarantine));
+        assert_eq!(quarantine_left(None, at(0), quarantine), None);
+        assert_eq!(quarantine_left(Some(at(0)), at(1), quarantine), Some(Duration::from_secs(599)));
+        assert_eq!(quarantine_left(Some(at(0)), at(600), quarantine), None);
+        assert_eq!(quarantine_left(Some(at(9)), at(0), quarantine), Some(quarantine));
     }
 }

@@ -1,13 +1,14 @@
-//! The registration number of a record, from a template.
+//! Makes the registration number of a record from a template.
 //!
-//! Invariant: a function of the record alone; the ledger allocates it once and keeps it unique.
+//! Invariant: the number is a function of the registration alone; the ledger allocates it once and
+//! keeps it unique.
 
 use jiff::Timestamp;
 
 use super::ids::{RegistrationNumber, UnusableId};
 use super::registration::Registration;
 
-/// A template such as `{year}{tracking_id}`, the reference country config's form.
+/// A template such as `{year}{tracking_id}`, which is what the reference country config uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumberTemplate(Vec<Part>);
 
@@ -23,22 +24,17 @@ enum Part {
 /// Why a template cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableTemplate {
-    /// A name in braces that is not one of ours.
     #[error("unknown placeholder {{{0}}}: use {{year}}, {{tracking_id}}, {{event}} or {{office}}")]
     Unknown(String),
-    /// A brace that is not closed.
     #[error("a {{ is not closed")]
     Unclosed,
-    /// Every record would get the same number.
     #[error("{{tracking_id}} is missing: without it two records would get one number")]
     NotUnique,
 }
 
 impl NumberTemplate {
-    /// Reads a template.
-    ///
     /// # Errors
-    /// [`UnusableTemplate`] says what is wrong with it.
+    /// [`UnusableTemplate`] says what is wrong with the template.
     pub fn parse(text: &str) -> Result<Self, UnusableTemplate> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -65,10 +61,10 @@ impl NumberTemplate {
         Ok(Self(parts))
     }
 
-    /// The number of a record that was accepted at `accepted_at` (its year is taken in UTC).
+    /// The number of this registration; `{year}` is the year of its acceptance in UTC.
     ///
     /// # Errors
-    /// [`UnusableId`] when the result is longer than a number may be.
+    /// [`UnusableId`] if the result is longer than a number may be.
     pub fn fill(&self, registration: &Registration) -> Result<RegistrationNumber, UnusableId> {
         let mut text = String::new();
         for part in &self.0 {

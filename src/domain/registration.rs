@@ -1,6 +1,7 @@
-//! A registration as the front accepted it: which record, which attempt, when, and until when it can be answered.
+//! A registration as the front accepted it: which record, which attempt, when, and until when it
+//! can be answered.
 //!
-//! Invariant: no personal data. What a person is called is in the [`View`](super::View), which travels sealed.
+//! Invariant: no personal data. That is in the [`View`](super::View), which travels sealed.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::ids::{AttemptId, RecordId, RegistrationNumber, TrackingId};
 
-/// The generation of OpenCRVS that submitted a record, which is the one that must be answered.
+/// The generation of OpenCRVS that submitted a record; the answer has to be given in the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
@@ -38,7 +39,7 @@ impl Dialect {
     }
 }
 
-/// What happened to the person.
+/// The kind of civil event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum EventKind {
@@ -53,7 +54,8 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// The kind by its name in OpenCRVS, in any case: `BIRTH`, `death`, `tennis-club-membership`.
+    /// Reads the name that OpenCRVS gives it, in upper or lower case: `BIRTH`, `death`,
+    /// `tennis-club-membership`.
     pub fn from_name(name: &str) -> Self {
         match name.to_ascii_lowercase().as_str() {
             "birth" => Self::Birth,
@@ -73,7 +75,8 @@ impl EventKind {
         }
     }
 
-    /// The name as a metric label: bounded, whatever a country calls its own kinds.
+    /// The name as a metric label. The country's own kinds are all `other`, which bounds the number
+    /// of labels.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Birth => "birth",
@@ -96,51 +99,50 @@ impl From<EventKind> for String {
     }
 }
 
-/// Which submission of which record. Two of the same key are the same attempt.
+/// Identifies an attempt: two registrations with the same key are the same attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptKey {
-    /// Who must be answered.
     pub dialect: Dialect,
-    /// The record.
     pub record: RecordId,
-    /// What tells this submission from the others: `Task.lastModified` as it was written (FHIR; the pair with
-    /// `Composition.id` identifies an attempt in every 1.x), the action's id (events).
+    /// Tells this submission of the record from the others. FHIR: `Task.lastModified` as it was
+    /// written, which together with `Composition.id` identifies an attempt in every 1.x. Events:
+    /// the action's id.
     pub mark: String,
-    /// When the registrar submitted it: `Task.lastModified` or the action's `createdAt`. Orders the attempts.
+    /// When the registrar submitted it: `Task.lastModified` or the action's `createdAt`. Orders the
+    /// attempts.
     pub stamp: Timestamp,
 }
 
 impl AttemptKey {
-    /// The attempt's id: a function of dialect, record and mark.
+    /// Derived from dialect, record and mark.
     pub fn id(&self) -> AttemptId {
         AttemptId::derive(&["attempt", self.dialect.as_str(), self.record.as_str(), &self.mark])
     }
 }
 
-/// What the front accepted, less the view and the token.
+/// What the front accepted, without the view and the token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
-    /// The record and the attempt.
     pub key: AttemptKey,
-    /// What happened.
     pub kind: EventKind,
-    /// The family's code.
     pub tracking_id: TrackingId,
-    /// The code of the registration office, such as `CRVS_OFFICE_JWMRGwDBXK`, where the document names it.
+    /// The code of the registration office, such as `CRVS_OFFICE_JWMRGwDBXK`, if the document names
+    /// it.
     pub office: Option<String>,
-    /// When the front took it; nothing is written to OpenCRVS too soon after this.
+    /// When the front accepted it. OpenCRVS is not written to until some time after this.
     pub accepted_at: Timestamp,
-    /// How long after that the front holds the caller for the answer; nothing is written to OpenCRVS meanwhile.
+    /// How long after the acceptance the caller waits for a sync answer. OpenCRVS is not written to
+    /// meanwhile.
     #[serde(default, rename = "wait_ms", with = "millis", skip_serializing_if = "Duration::is_zero")]
     pub wait: Duration,
-    /// When the token that allows the answer dies (claim `exp`).
+    /// When the record token dies (claim `exp`).
     pub token_expires_at: Timestamp,
-    /// A number that the country's own handler already gave; adopted if the record has none.
+    /// A number that the country's own handler already gave; used if the record has none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<RegistrationNumber>,
 }
 
-/// A duration as whole milliseconds.
+/// Serialises a duration as whole milliseconds.
 mod millis {
     use super::{Deserialize, Deserializer, Duration, Serialize, Serializer};
 

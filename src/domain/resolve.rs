@@ -1,273 +1,207 @@
 //! What a reply of the ID system means for a record.
 //!
-//! Invariant: the first final answer to a submission wins, whatever comes later; `issued` and `recorded` belong to
-//! the record and pass to its newest attempt, `rejected` belongs to its submission (contract, rule 5). An ID that
-//! cannot reach OpenCRVS any more is refused aloud.
+//! Invariant: the first final answer to a submission wins, whatever comes later. `issued` and
+//! `recorded` belong to the record and pass to its newest attempt; `rejected` belongs to its
+//! submission (contract, rule 5). An ID that cannot reach OpenCRVS any more is refused with a cause
+//! that alerts an operator.
 
-use serde::{Deserialize, Serialize};
-
+use super::answer::{AnswerKind, RecordAnswer};
 use super::attempt::{Cause, Event, State, next};
 use super::registration::EventKind;
 
-/// A final answer that belongs to the record rather than to one submission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Known {
-    /// An ID was issued.
-    Issued,
-    /// The death is recorded.
-    Recorded,
-}
-
-/// The kind of an attempt's answer, without what it carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerKind {
-    /// An ID was issued.
-    Issued,
-    /// The death is recorded.
-    Recorded,
-    /// The submission is rejected.
-    Rejected,
-    /// Nobody was asked.
-    NotAsked,
-}
-
-/// Whose ID it is that a reply brings.
+/// Which record already has the ID that a reply brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// No record has it yet.
     Nobody,
-    /// The record that the reply is about has it.
+    /// The record that the reply is about.
     ThisRecord,
-    /// Another record has it.
     AnotherRecord,
 }
 
 /// A reply, as far as the rules need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReplyKind {
-    /// An ID was issued.
     Issued(Owner),
-    /// The death is recorded.
     Recorded,
-    /// The submission is rejected.
     Rejected,
-    /// Ask again later.
+    /// The ID system wants to be asked again later.
     Retry,
-    /// Still at it.
+    /// The ID system is still working on it.
     Pending,
 }
 
 /// An attempt, as far as the rules need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Party {
-    /// Where it stands.
+pub struct AttemptStatus {
     pub state: State,
-    /// Its answer.
     pub answer: Option<AnswerKind>,
 }
 
-/// What the ledger has when a reply arrives.
+/// What the ledger knows of a record when a reply arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parties<'a> {
-    /// What was registered.
+pub struct RecordStatus<'a> {
     pub kind: &'a EventKind,
-    /// What the ID system has said for good.
-    pub known: Option<Known>,
-    /// The ID itself was erased since: whoever needs it has to be told it again.
+    /// The answer that belongs to the record, if there is one yet.
+    pub answer: Option<RecordAnswer>,
+    /// The record has an answer, but its ID has been erased since: an attempt that needs the ID has
+    /// to get it from the ID system again.
     pub erased: bool,
     /// The attempt whose submission the reply names.
-    pub addressed: Party,
+    pub addressed: AttemptStatus,
     /// The record's newest attempt, which may be the same.
-    pub newest: Party,
+    pub newest: AttemptStatus,
 }
 
 /// One of the two attempts that a reply may concern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Who {
-    /// The one whose submission it names.
+pub enum Which {
+    /// The attempt whose submission the reply names.
     Addressed,
-    /// The record's newest.
+    /// The record's newest attempt.
     Newest,
 }
 
-/// How a reply is to be followed up.
+/// What happens after a reply has been written to the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Then {
-    /// The confirmer is told of this attempt.
-    Tell(Who),
-    /// The newest attempt is asked about again.
+pub enum FollowUp {
+    /// The confirmer gets the outcome of this attempt.
+    NotifyConfirmer(Which),
+    /// The ID system is asked about the newest attempt again.
     AskAgain,
-    /// Nothing.
-    Note,
-    /// It cannot be applied.
+    Nothing,
+    /// The reply cannot be applied.
     Refuse(Cause),
 }
 
-/// What is to be done with a reply, all of it at once.
+/// Everything that a reply changes; the ledger writes it in one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Plan {
-    /// The record has this from now on.
-    pub learn: Option<Known>,
-    /// The addressed attempt's answer for the archive; it moves nothing.
-    pub keep: Option<AnswerKind>,
-    /// The attempt that gets this answer and moves on with it.
-    pub give: Option<(Who, AnswerKind)>,
-    /// The newest attempt is parked for this.
+    /// The record gets this answer.
+    pub learn: Option<RecordAnswer>,
+    /// The addressed attempt keeps this answer for comparison with later replies; its state does
+    /// not change.
+    pub archive: Option<AnswerKind>,
+    /// This attempt gets this answer and becomes *answered*.
+    pub give: Option<(Which, AnswerKind)>,
+    /// The newest attempt is parked with this cause.
     pub park: Option<Cause>,
-    /// What follows.
-    pub then: Then,
+    pub follow_up: FollowUp,
 }
 
 impl Plan {
-    const fn only(then: Then) -> Self {
-        Self { learn: None, keep: None, give: None, park: None, then }
+    const fn only(follow_up: FollowUp) -> Self {
+        Self { learn: None, archive: None, give: None, park: None, follow_up }
     }
 }
 
-impl AnswerKind {
-    const ALL: [Self; 4] = [Self::Issued, Self::Recorded, Self::Rejected, Self::NotAsked];
-
-    /// The name in the ledger.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Issued => "issued",
-            Self::Recorded => "recorded",
-            Self::Rejected => "rejected",
-            Self::NotAsked => "not_asked",
-        }
-    }
-
-    /// Reads [`AnswerKind::as_str`] back.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|label| label.as_str() == text)
-    }
-}
-
-impl Known {
-    /// The name in the ledger.
-    pub fn as_str(self) -> &'static str {
-        AnswerKind::from(self).as_str()
-    }
-
-    /// Reads [`Known::as_str`] back.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Issued, Self::Recorded].into_iter().find(|known| known.as_str() == text)
-    }
-}
-
-impl From<Known> for AnswerKind {
-    fn from(known: Known) -> Self {
-        match known {
-            Known::Issued => Self::Issued,
-            Known::Recorded => Self::Recorded,
-        }
-    }
-}
-
-/// What is to be done with a reply.
-pub fn resolve(reply: ReplyKind, parties: &Parties<'_>) -> Plan {
+/// Decides what a reply changes.
+pub fn resolve(reply: ReplyKind, record: &RecordStatus<'_>) -> Plan {
     match reply {
-        ReplyKind::Issued(owner) => issued(owner, parties),
-        ReplyKind::Recorded => recorded(parties),
-        ReplyKind::Rejected => rejected(parties),
-        ReplyKind::Retry if matches!(parties.newest.state, State::Received | State::Requested) => {
-            Plan::only(Then::AskAgain)
-        }
-        ReplyKind::Retry | ReplyKind::Pending => Plan::only(Then::Note),
+        ReplyKind::Issued(owner) => issued(owner, record),
+        ReplyKind::Recorded => recorded(record),
+        ReplyKind::Rejected => rejected(record),
+        ReplyKind::Retry if is_asked(record.newest) => Plan::only(FollowUp::AskAgain),
+        ReplyKind::Retry | ReplyKind::Pending => Plan::only(FollowUp::Nothing),
     }
 }
 
-/// The answer of an attempt that no reply is waited for: what the record already has, or a rejection of our own.
-pub fn unasked(known: Option<Known>, unfit: bool) -> AnswerKind {
-    match known {
-        Some(known) => known.into(),
+/// The answer of an attempt for which no reply is awaited: the record's, if it has one; else a
+/// rejection for one that the contract cannot carry (`unfit`), else that nobody was asked.
+pub fn answer_without_asking(record: Option<RecordAnswer>, unfit: bool) -> AnswerKind {
+    match record {
+        Some(answer) => answer.kind(),
         None if unfit => AnswerKind::Rejected,
         None => AnswerKind::NotAsked,
     }
 }
 
-fn issued(owner: Owner, parties: &Parties<'_>) -> Plan {
-    if *parties.kind != EventKind::Birth {
-        return Plan::only(Then::Refuse(Cause::Malformed));
+fn issued(owner: Owner, record: &RecordStatus<'_>) -> Plan {
+    if *record.kind != EventKind::Birth {
+        return Plan::only(FollowUp::Refuse(Cause::Malformed));
     }
-    if parties.addressed.answer == Some(AnswerKind::Rejected) {
-        return Plan::only(Then::Refuse(Cause::ContradictoryAnswer));
+    if record.addressed.answer == Some(AnswerKind::Rejected) {
+        return Plan::only(FollowUp::Refuse(Cause::ContradictoryAnswer));
     }
-    match (owner, parties.known) {
+    match (owner, record.answer) {
         (Owner::ThisRecord, _) => {
-            let again = parties.erased && parties.newest.state.is_open();
-            pass_on(parties, Known::Issued, again.then_some(Known::Issued))
+            let again = record.erased && record.newest.state.is_open();
+            pass_on(record, RecordAnswer::Issued, again.then_some(RecordAnswer::Issued))
         }
-        (Owner::Nobody, None) => pass_on(parties, Known::Issued, Some(Known::Issued)),
+        (Owner::Nobody, None) => pass_on(record, RecordAnswer::Issued, Some(RecordAnswer::Issued)),
         (Owner::AnotherRecord | Owner::Nobody, Some(_)) => {
-            Plan::only(Then::Refuse(Cause::ContradictoryAnswer))
+            Plan::only(FollowUp::Refuse(Cause::ContradictoryAnswer))
         }
         (Owner::AnotherRecord, None) => {
             let cause = Cause::IdOfAnotherRecord;
-            let park = next(parties.newest.state, Event::Park).is_ok().then_some(cause);
-            Plan { park, ..Plan::only(Then::Refuse(cause)) }
+            let park = next(record.newest.state, Event::Park).is_ok().then_some(cause);
+            Plan { park, ..Plan::only(FollowUp::Refuse(cause)) }
         }
     }
 }
 
-fn recorded(parties: &Parties<'_>) -> Plan {
-    if *parties.kind != EventKind::Death {
-        return Plan::only(Then::Refuse(Cause::Malformed));
+fn recorded(record: &RecordStatus<'_>) -> Plan {
+    if *record.kind != EventKind::Death {
+        return Plan::only(FollowUp::Refuse(Cause::Malformed));
     }
-    if parties.addressed.answer == Some(AnswerKind::Rejected) {
-        return Plan::only(Then::Refuse(Cause::ContradictoryAnswer));
+    if record.addressed.answer == Some(AnswerKind::Rejected) {
+        return Plan::only(FollowUp::Refuse(Cause::ContradictoryAnswer));
     }
-    pass_on(parties, Known::Recorded, Some(Known::Recorded))
+    pass_on(record, RecordAnswer::Recorded, Some(RecordAnswer::Recorded))
 }
 
-/// Gives what belongs to the record to its newest attempt.
-fn pass_on(parties: &Parties<'_>, known: Known, learn: Option<Known>) -> Plan {
-    let newest = parties.newest;
-    let (give, then) = match newest.state {
-        State::Received | State::Requested => (Some((Who::Newest, known.into())), Then::Tell(Who::Newest)),
-        // It was answered otherwise, and a confirmer may be at it: nothing can be slipped in any more.
+/// Gives the record's answer to its newest attempt.
+fn pass_on(record: &RecordStatus<'_>, answer: RecordAnswer, learn: Option<RecordAnswer>) -> Plan {
+    let (newest, kind) = (record.newest, answer.kind());
+    let (give, follow_up) = match newest.state {
+        State::Received | State::Requested => {
+            (Some((Which::Newest, kind)), FollowUp::NotifyConfirmer(Which::Newest))
+        }
+        // It has another answer, and a confirmer may be writing that: the answer cannot be
+        // exchanged any more.
         State::Answered | State::Confirmed | State::Parked
-            if newest.answer.is_some_and(|answer| answer != known.into()) =>
+            if newest.answer.is_some_and(|given| given != kind) =>
         {
-            (None, Then::Refuse(Cause::OrphanId))
+            (None, FollowUp::Refuse(Cause::OrphanId))
         }
-        State::Answered => (None, Then::Tell(Who::Newest)),
+        State::Answered => (None, FollowUp::NotifyConfirmer(Which::Newest)),
         State::Withdrawn | State::Expired | State::Rejected | State::Held => {
-            (None, Then::Refuse(Cause::OrphanId))
+            (None, FollowUp::Refuse(Cause::OrphanId))
         }
-        State::Confirmed | State::Superseded | State::Parked => (None, Then::Note),
+        State::Confirmed | State::Superseded | State::Parked => (None, FollowUp::Nothing),
     };
-    // Later replies to the same submission are measured by it, whichever attempt it helped.
-    let keep = parties.addressed.answer.is_none().then_some(known.into());
-    Plan { learn, keep, give, park: None, then }
+    // Later replies to the same submission are compared with it, whichever attempt it was given to.
+    let archive = record.addressed.answer.is_none().then_some(kind);
+    Plan { learn, archive, give, park: None, follow_up }
 }
 
-fn is_asked(party: Party) -> bool {
-    matches!(party.state, State::Received | State::Requested)
+/// Whether a reply is awaited for the attempt.
+fn is_asked(attempt: AttemptStatus) -> bool {
+    matches!(attempt.state, State::Received | State::Requested)
 }
 
-fn rejected(parties: &Parties<'_>) -> Plan {
-    let addressed = parties.addressed;
+fn rejected(record: &RecordStatus<'_>) -> Plan {
+    let addressed = record.addressed;
     match addressed.answer {
         Some(AnswerKind::Rejected) if addressed.state == State::Answered => {
-            Plan::only(Then::Tell(Who::Addressed))
+            Plan::only(FollowUp::NotifyConfirmer(Which::Addressed))
         }
-        Some(AnswerKind::Rejected) => Plan::only(Then::Note),
+        Some(AnswerKind::Rejected) => Plan::only(FollowUp::Nothing),
         Some(AnswerKind::Issued | AnswerKind::Recorded | AnswerKind::NotAsked) => {
-            Plan::only(Then::Refuse(Cause::ContradictoryAnswer))
+            Plan::only(FollowUp::Refuse(Cause::ContradictoryAnswer))
         }
-        // What the record has is this attempt's as well; *send* is about to give it, unless it was erased: nobody
-        // would tell it again.
-        None if is_asked(addressed) && parties.known.is_some() => {
-            let park = parties.erased.then_some(Cause::ContradictoryAnswer);
-            Plan { park, ..Plan::only(Then::Refuse(Cause::ContradictoryAnswer)) }
+        // The record's answer is this attempt's as well, and *send* is about to give it. An answer
+        // that was erased is not given, and the ID system would not send it again: the attempt is
+        // parked.
+        None if is_asked(addressed) && record.answer.is_some() => {
+            let park = record.erased.then_some(Cause::ContradictoryAnswer);
+            Plan { park, ..Plan::only(FollowUp::Refuse(Cause::ContradictoryAnswer)) }
         }
         None if is_asked(addressed) => Plan {
-            give: Some((Who::Addressed, AnswerKind::Rejected)),
-            ..Plan::only(Then::Tell(Who::Addressed))
+            give: Some((Which::Addressed, AnswerKind::Rejected)),
+            ..Plan::only(FollowUp::NotifyConfirmer(Which::Addressed))
         },
-        // Nobody waits for it any more, but it is this submission's first final answer and stays that.
-        None => Plan { keep: Some(AnswerKind::Rejected), ..Plan::only(Then::Note) },
+        // No attempt waits for it any more, but it is this submission's first final answer and is
+        // kept as that.
+        None => Plan { archive: Some(AnswerKind::Rejected), ..Plan::only(FollowUp::Nothing) },
     }
 }

@@ -1,15 +1,13 @@
-//! What each cause means, and what whoever is on duty does about it: the one source of the runbook.
+//! The runbook: what each cause means, and what the operator on duty does about it.
 //!
-//! Invariant: a cause without a line does not compile.
+//! Invariant: every cause has a line, or this does not compile.
 
 use super::attempt::Cause;
 
 /// A line of the runbook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Advice {
-    /// What has happened.
     pub means: &'static str,
-    /// What to do.
     pub action: &'static str,
 }
 
@@ -19,7 +17,6 @@ macro_rules! runbook {
             /// Every cause, in the order of the runbook.
             pub const ALL: &'static [Self] = &[$(Self::$cause),+];
 
-            /// Its line of the runbook.
             pub fn advice(self) -> Advice {
                 match self {
                     $(Self::$cause => Advice { means: $means, action: $action },)+

@@ -1,6 +1,8 @@
-//! What the sweeper does about an attempt that nothing was heard of: is it due, and how many may be published again?
+//! What the sweeper does about attempts that have stopped moving: which are overdue, and how many
+//! are published again.
 //!
-//! Invariant: what is published again is bounded by what is missing, so that sweeping never adds to a backlog.
+//! Invariant: no more messages are published again than the queues are missing, so sweeping never
+//! adds to a backlog.
 
 use std::time::Duration;
 
@@ -11,16 +13,16 @@ use super::attempt::State;
 /// Where the one message of an open attempt should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// On its way to the confirmer.
+    /// In a queue of ours, on its way to the confirmer.
     Outcome,
-    /// On its way to *send*.
+    /// In a queue of ours, on its way to *send*.
     Request,
-    /// With the ID system, whose reply is waited for.
+    /// With the ID system, which owes the reply.
     Reply,
 }
 
 impl Lane {
-    /// Every lane; the one that is nearest to the end comes first.
+    /// Every lane; the one nearest to the end of an attempt comes first.
     pub const ALL: [Self; 3] = [Self::Outcome, Self::Request, Self::Reply];
 
     /// The name in the ledger's queries and in logs.
@@ -32,12 +34,14 @@ impl Lane {
         }
     }
 
-    /// The lane of an attempt that stands so, was published last at `published_at`, and whose request the ID system's
-    /// queue took last at `sent_at`. `None` for one that is not open.
+    /// The lane of an attempt in this state. `published_at`: when its message was last published;
+    /// `sent_at`: when the ID system's queue last took its request. `None` for an attempt that is
+    /// not open.
     pub fn of(state: State, published_at: Option<Timestamp>, sent_at: Option<Timestamp>) -> Option<Self> {
         match state {
             State::Answered => Some(Self::Outcome),
-            // Published since: it is to be asked (again), and our own queue has the message.
+            // Published after it was sent: it is to be asked about again, and our own queue has the
+            // message.
             State::Requested if sent_at.is_some() && sent_at >= published_at => Some(Self::Reply),
             State::Received | State::Requested => Some(Self::Request),
             State::Confirmed
@@ -51,17 +55,17 @@ impl Lane {
     }
 }
 
-/// How long an attempt may be silent.
+/// How long an attempt may go without activity before its message is published again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// In our own queues: longer than the longest delay, so that a message that only waits is not doubled.
+    /// For a message in our own queues. Longer than the longest delay, so that a delayed message is
+    /// not doubled.
     pub queued: Duration,
-    /// With the ID system.
+    /// For a reply of the ID system.
     pub asked: Duration,
 }
 
 impl Patience {
-    /// How long in this lane.
     pub fn of(&self, lane: Lane) -> Duration {
         match lane {
             Lane::Outcome | Lane::Request => self.queued,
@@ -69,18 +73,20 @@ impl Patience {
         }
     }
 
-    /// Whether an attempt that was last heard of at `last` is to be published again.
+    /// Whether an attempt with its last activity at `last` is overdue.
     pub fn is_over(&self, lane: Lane, last: Timestamp, now: Timestamp) -> bool {
-        // A last time that lies ahead of `now` makes the silence negative: nothing is due then.
+        // A clock that was set back makes the silence negative: nothing is overdue then.
         Duration::try_from(now.duration_since(last)).is_ok_and(|silence| silence >= self.of(lane))
     }
 }
 
-/// How many of the `due` attempts of a lane may be published again, when `open` attempts should each have a message
-/// there, the queues hold `queued`, and the turn has `left` publishes left.
+/// How many of a lane's `due` attempts may be published again, if each of its `open` attempts
+/// should have a message, the queues hold `queued` messages, and this sweep may publish `left`
+/// more.
 ///
-/// During an outage every open attempt still has its message, and nothing is due to be added however long it lasts.
-pub fn missing(open: u64, queued: u64, due: usize, left: usize) -> usize {
+/// During an outage every open attempt still has its message, so nothing is added however long the
+/// outage lasts.
+pub fn republish_limit(open: u64, queued: u64, due: usize, left: usize) -> usize {
     let gone = usize::try_from(open.saturating_sub(queued)).unwrap_or(usize::MAX);
     gone.min(due).min(left)
 }
@@ -122,10 +128,10 @@ mod tests {
 
     #[test]
     fn no_more_is_published_again_than_is_missing() {
-        assert_eq!(missing(1_000, 1_000, 1_000, 500), 0, "an outage: everything still waits");
-        assert_eq!(missing(1_000, 0, 1_000, 500), 500, "a broker that lost all of it");
-        assert_eq!(missing(20, 10, 10, 500), 10, "ten lost among ten that are on their way");
-        assert_eq!(missing(20, 0, 3, 500), 3, "fewer are due than are missing");
-        assert_eq!(missing(3, 900, 3, 500), 0, "more messages than attempts");
+        assert_eq!(republish_limit(1_000, 1_000, 1_000, 500), 0, "an outage: everything still waits");
+        assert_eq!(republish_limit(1_000, 0, 1_000, 500), 500, "a broker that lost all of it");
+        assert_eq!(republish_limit(20, 10, 10, 500), 10, "ten lost among ten that are on their way");
+        assert_eq!(republish_limit(20, 0, 3, 500), 3, "fewer are due than are missing");
+        assert_eq!(republish_limit(3, 900, 3, 500), 0, "more messages than attempts");
     }
 }

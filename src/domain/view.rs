@@ -1,10 +1,11 @@
-//! The view: what of a registration the bridge keeps, 2–4 KB, the same shape for every generation of OpenCRVS.
+//! The view: what the bridge keeps of a registration, 2–4 KB, in the same shape for every
+//! generation of OpenCRVS.
 //!
-//! Field names are those of the events generation (`child.name.firstname`, `mother.nid`), which the FHIR dialect maps
-//! its bundle onto, so that a country's mapping survives its upgrade.
+//! Field names are those of the events generation (`child.name.firstname`, `mother.nid`). The FHIR
+//! dialect maps its bundle onto them, so that a country's mapping survives its upgrade.
 //!
-//! Invariant: no document, attachment, signature, geography or history is in it. It is personal data: `Debug` shows
-//! nothing of it, and it is serialised only to be sealed.
+//! Invariant: a view has no document, attachment, signature, geography or history. It is personal
+//! data: `Debug` shows nothing of it, and it is serialised only to be sealed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,21 +16,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
-    /// Who was born.
     Child,
-    /// Who died.
     Deceased,
-    /// The mother.
     Mother,
-    /// The father.
     Father,
     /// The spouse of the deceased.
     Spouse,
-    /// Who told the registrar.
+    /// Who reported the event to the registrar.
     Informant,
-    /// The bride.
     Bride,
-    /// The groom.
     Groom,
 }
 
@@ -37,37 +32,33 @@ pub enum Role {
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Name {
-    /// Given name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firstname: Option<String>,
-    /// Middle name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub middlename: Option<String>,
-    /// Family name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub surname: Option<String>,
 }
 
-/// Where a person lives. Ids are those of OpenCRVS locations; `codes` are the administrative codes, widest first.
+/// Where a person lives.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Address {
     /// Country code as OpenCRVS writes it (ISO alpha-3).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
-    /// Id of the state.
+    /// Id of the OpenCRVS location.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// Id of the district.
+    /// Id of the OpenCRVS location.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub district: Option<String>,
-    /// City.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub city: Option<String>,
-    /// Postal code.
     #[serde(rename = "postalCode", skip_serializing_if = "Option::is_none")]
     pub postal_code: Option<String>,
-    /// Positional lines, as the country's form fills them; trailing empty ones are dropped.
+    /// Address lines by position, as the country's form fills them; trailing empty ones are
+    /// dropped.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<String>,
     /// Administrative codes, widest first.
@@ -78,7 +69,6 @@ pub struct Address {
 /// A code of the administrative structure, such as `ADMIN_STRUCTURE_AWn3s2RqgAN`.
 pub type Code = String;
 
-/// A person.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Person {
@@ -91,7 +81,7 @@ pub struct Person {
     /// Date of birth, `YYYY-MM-DD`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dob: Option<String>,
-    /// Age in years, where the date of birth is not known.
+    /// Age in years, if the date of birth is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age: Option<u16>,
     /// Date of death, `YYYY-MM-DD`.
@@ -109,61 +99,59 @@ pub struct Person {
     /// Nationality (ISO alpha-3).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nationality: Option<String>,
-    /// Where the person lives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
-    /// What the informant is to the subject (`MOTHER`, `SPOUSE`, `LEGAL_GUARDIAN`, …).
+    /// Relation of the informant to the subject (`MOTHER`, `SPOUSE`, `LEGAL_GUARDIAN`, …).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relation: Option<String>,
-    /// Nothing is known of this person.
+    /// Whether the document says that nothing is known of this person.
     #[serde(rename = "detailsNotAvailable", skip_serializing_if = "std::ops::Not::not")]
     pub details_not_available: bool,
-    /// Why not.
+    /// Why nothing is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A place that the document names.
+/// The place of the event.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Place {
-    /// Its id in OpenCRVS.
+    /// Id of the OpenCRVS location.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Its code, such as `HEALTH_FACILITY_pXhz0PLiYZX`.
+    /// Such as `HEALTH_FACILITY_pXhz0PLiYZX`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    /// Its type (`HEALTH_FACILITY`, `PRIVATE_HOME`, …).
+    /// `HEALTH_FACILITY`, `PRIVATE_HOME`, …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// The administrative codes above it, widest first.
+    /// Administrative codes above the place, widest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub codes: Vec<Code>,
 }
 
-/// The office that registers.
+/// The registration office.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Office {
-    /// Its id in OpenCRVS.
+    /// Id of the OpenCRVS location.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Its code, such as `CRVS_OFFICE_JWMRGwDBXK`.
+    /// Such as `CRVS_OFFICE_JWMRGwDBXK`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    /// The administrative codes above it, widest first.
+    /// Administrative codes above the office, widest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub codes: Vec<Code>,
 }
 
-/// When and where it happened.
+/// When and where the event happened.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventDetails {
-    /// When: the date of birth or death, `YYYY-MM-DD`.
+    /// Date of birth or death, `YYYY-MM-DD`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
-    /// Where.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
 }
@@ -172,22 +160,19 @@ pub struct EventDetails {
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct View {
-    /// The persons, by the part they play.
     #[serde(flatten)]
     pub persons: BTreeMap<Role, Person>,
-    /// When and where.
     #[serde(rename = "eventDetails")]
     pub event_details: EventDetails,
-    /// Who registers.
     pub office: Office,
-    /// Answers of the questionnaire by their field id (`birth.mother.mother-view-group.motherIdType`): text, number or
-    /// truth value.
+    /// Answers of the questionnaire by field id (`birth.mother.mother-view-group.motherIdType`):
+    /// text, number or boolean.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub answers: BTreeMap<String, serde_json::Value>,
 }
 
 impl View {
-    /// The person in a role, if the document says anything of them.
+    /// The person in a role, if the document has details of them.
     pub fn person(&self, role: Role) -> Option<&Person> {
         self.persons.get(&role).filter(|person| !person.details_not_available)
     }

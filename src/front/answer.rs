@@ -79,7 +79,7 @@ impl Holding {
             Answer::Rejected(reason) => {
                 return Some(boom(StatusCode::UNPROCESSABLE_ENTITY, &spelled(&reason)));
             }
-            Answer::Issued { id, .. } => Some((self.identifier_type.clone(), id)),
+            Answer::Issued(id) => Some((self.identifier_type.clone(), id)),
             Answer::Recorded | Answer::NotAsked => None,
         };
         let amendment = Amendment { kind: kind.clone(), number: told.number, identifier };
@@ -90,14 +90,14 @@ impl Holding {
 
     async fn to_events(&self, told: Told, kind: &EventKind, until: Instant) -> Option<Response> {
         let field = match &self.field {
-            Some(field) if matches!(told.answer, Answer::Issued { .. }) => {
+            Some(field) if matches!(told.answer, Answer::Issued(_)) => {
                 timeout_at(until, field.defined(kind)).await.unwrap_or(IdField::Unknown)
             }
             Some(_) | None => IdField::NotWanted,
         };
         let mut declaration = Map::new();
         match (decide_action(&told.answer, field), told.answer, &self.field) {
-            (ActionCourse::Accept { with_id: true }, Answer::Issued { id, .. }, Some(field)) => {
+            (ActionCourse::Accept { with_id: true }, Answer::Issued(id), Some(field)) => {
                 declaration.insert(field.name().to_owned(), Value::from(id.expose()));
             }
             (ActionCourse::Accept { with_id: false }, _, _) => {}
@@ -129,7 +129,7 @@ fn told(sealer: &Sealer, message: AnswerMessage) -> Option<Told> {
         let plain =
             opened.map_err(|fault| tracing::warn!(error = %fault, "an answer's copy does not open"))?;
         let id = NationalId::parse(std::str::from_utf8(&plain).map_err(drop)?).map_err(drop)?;
-        Ok::<_, ()>((id, None))
+        Ok::<_, ()>(id)
     });
     Some(Told { number, answer: answer.ok()? })
 }

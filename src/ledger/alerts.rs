@@ -1,8 +1,8 @@
 //! The outbox of alerts: what an operator is called for, until his webhook has taken it.
 //!
-//! Invariant: an alert is there exactly if what it tells of is on record, a history entry or the count of a parking place
-//! (`parking`), since one transaction writes both; it keeps its id for ever; one process at a time has it, until a lease by
-//! the ledger's clock ends.
+//! Invariant: an alert is there exactly if what it tells of is on record, a history entry or the
+//! count of a parking place (`parking`), since one transaction writes both; it keeps its id for
+//! ever; one process at a time has it, until a lease by the ledger's clock ends.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::confirm::millis;
 use super::history::Note;
 use super::rows::{optional, required, timestamp};
 use super::{Ledger, LedgerError};
-use crate::domain::{AttemptId, Cause, RecordId, State, TrackingId, alert};
+use crate::domain::{AttemptId, Cause, RecordId, State, TrackingId, alert_cause};
 
 /// An alert that this process has for the time of its lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Ledger {
         entry: Uuid,
         note: &Note<'_>,
     ) -> Result<(), LedgerError> {
-        let Some(cause) = alert(note.what, note.cause) else { return Ok(()) };
+        let Some(cause) = alert_cause(note.what, note.cause) else { return Ok(()) };
         let attempt = note.attempt.map(|id| id.to_string());
         sqlx::query(
             "INSERT INTO alert (alert_id, record_id, attempt_id, tracking_id, cause, state, at, token_expires_at, \
@@ -86,8 +86,9 @@ impl Ledger {
         Ok(())
     }
 
-    /// Waits until a transaction of this process has written an alert; it may be about to commit only.
-    pub async fn alerted(&self) {
+    /// Waits until a transaction of this process has written an alert; it may be about to commit
+    /// only.
+    pub async fn alert_raised(&self) {
         self.alerted.notified().await;
     }
 
@@ -95,7 +96,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; what was taken already comes back when its time is up.
-    pub async fn take_alerts(
+    pub async fn claim_alerts(
         &self,
         most: u32,
         ttl: Duration,
@@ -135,7 +136,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; it is sent once more then.
-    pub async fn alert_taken(&self, id: &str) -> Result<(), LedgerError> {
+    pub async fn alert_delivered(&self, id: &str) -> Result<(), LedgerError> {
         sqlx::query("UPDATE alert SET done_at = (SELECT now_ms FROM clock) WHERE alert_id = $1")
             .bind(id.to_owned())
             .execute(&self.pool)
@@ -147,7 +148,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; it is due again when the lease ends.
-    pub async fn alert_refused(&self, id: &str, pause: Duration) -> Result<(), LedgerError> {
+    pub async fn alert_failed(&self, id: &str, pause: Duration) -> Result<(), LedgerError> {
         sqlx::query(
             "UPDATE alert SET claimed_until = 0, next_at = (SELECT now_ms FROM clock) + $3 \
              WHERE alert_id = $1 AND claimed_by = $2",
@@ -164,7 +165,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn give_alerts_up(&self, most_old: Duration) -> Result<u64, LedgerError> {
+    pub async fn abandon_alerts(&self, most_old: Duration) -> Result<u64, LedgerError> {
         let given_up = sqlx::query(
             "UPDATE alert SET done_at = (SELECT now_ms FROM clock) \
              WHERE done_at IS NULL AND at <= (SELECT now_ms FROM clock) - $1",
@@ -179,7 +180,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn forget_alerts(&self, keep: Duration) -> Result<(), LedgerError> {
+    pub async fn delete_alerts(&self, keep: Duration) -> Result<(), LedgerError> {
         sqlx::query("DELETE FROM alert WHERE at <= (SELECT now_ms FROM clock) - $1")
             .bind(millis(keep))
             .execute(&self.pool)

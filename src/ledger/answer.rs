@@ -1,7 +1,7 @@
 //! Answering: what each reply of the ID system, or none, means for the record.
 //!
-//! Invariant: what a reply means is decided in [`domain::resolve`](crate::domain::resolve) and written in the same
-//! transaction that read what it was decided by.
+//! Invariant: what a reply means is decided in [`domain::resolve`](crate::domain::resolve) and
+//! written in the same transaction that read what it was decided by.
 
 use sqlx::{Any, Row as _, Transaction};
 
@@ -10,9 +10,9 @@ use super::history::Note;
 use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::resolve::{
-    AnswerKind, Known, Owner, Parties, Plan, ReplyKind, Then, Who, resolve, unasked,
+    FollowUp, Owner, Plan, RecordStatus, ReplyKind, Which, answer_without_asking, resolve,
 };
-use crate::domain::{AttemptId, Cause, Event, IdKind, Reason, RecordId, State};
+use crate::domain::{AnswerKind, AttemptId, Cause, Event, Reason, RecordAnswer, RecordId, State};
 
 /// An issued ID, ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +21,6 @@ pub struct SealedId {
     pub sealed: String,
     /// [`Ledger::fingerprint`] of it.
     pub fingerprint: String,
-    /// Its kind.
-    pub kind: Option<IdKind>,
 }
 
 /// A reply of an ID system that has passed its schema.
@@ -36,8 +34,8 @@ pub enum VendorReply {
     Rejected(Reason),
     /// Ask again later.
     Retry,
-    /// Still at it; perhaps with a reference of its own.
-    Pending(Option<String>),
+    /// The ID system is still working on it.
+    Pending,
 }
 
 /// What a reply came to.
@@ -68,7 +66,7 @@ impl Ledger {
         if now.attempt.state == State::Answered {
             return Ok(tx.rollback().await?);
         }
-        let label = unasked(now.record.at_hand(), otherwise.is_some());
+        let label = answer_without_asking(now.record.usable_answer(), otherwise.is_some());
         let reason = otherwise.filter(|_| label == AnswerKind::Rejected);
         self.give(&mut tx, &now, label, reason, Stage::Record).await?;
         Ok(tx.commit().await?)
@@ -95,12 +93,12 @@ impl Ledger {
         };
         let plan = resolve(
             kind_of(&mut tx, &addressed, reply).await?,
-            &Parties {
+            &RecordStatus {
                 kind: &addressed.record.kind,
-                known: addressed.record.known,
-                erased: addressed.record.known.is_some() && addressed.record.at_hand().is_none(),
-                addressed: addressed.party(),
-                newest: newest.party(),
+                answer: addressed.record.answer,
+                erased: addressed.record.answer.is_some() && addressed.record.usable_answer().is_none(),
+                addressed: addressed.status(),
+                newest: newest.status(),
             },
         );
         let resolution = self.carry_out(&mut tx, plan, reply, (&addressed, &newest)).await?;
@@ -120,26 +118,27 @@ impl Ledger {
         reply: &VendorReply,
         (addressed, newest): (&Case, &Case),
     ) -> Result<Resolution, LedgerError> {
-        let who = |who: Who| match who {
-            Who::Addressed => addressed,
-            Who::Newest => newest,
+        let who = |who: Which| match who {
+            Which::Addressed => addressed,
+            Which::Newest => newest,
         };
         let reason = match reply {
             VendorReply::Rejected(reason) => Some(reason),
-            VendorReply::Issued(_) | VendorReply::Recorded | VendorReply::Retry | VendorReply::Pending(_) => {
+            VendorReply::Issued(_) | VendorReply::Recorded | VendorReply::Retry | VendorReply::Pending => {
                 None
             }
         };
-        if let VendorReply::Pending(reference) = reply {
-            refer(tx, addressed, reference.as_deref()).await?;
+        // The ID system has the request: the time in which it should reply begins again.
+        if *reply == VendorReply::Pending && addressed.attempt.state == State::Requested {
+            with_id_system(tx, addressed.attempt.id).await?;
         }
         if let Some(known) = plan.learn {
             learn(tx, &addressed.record.id, known, reply).await?;
         }
-        if let Some(label) = plan.keep {
+        if let Some(label) = plan.archive {
             write_answer(tx, addressed, label, reason).await?;
         }
-        if plan.keep == Some(AnswerKind::Rejected) {
+        if plan.archive == Some(AnswerKind::Rejected) {
             self.tell_of(tx, &addressed.record.id, Some(addressed.attempt.id), "rejected_too_late", None)
                 .await?;
         }
@@ -149,11 +148,11 @@ impl Ledger {
         if let Some(cause) = plan.park {
             self.shift(tx, newest.attempt.id, Event::Park, Stage::Resolve, Some(cause)).await?;
         }
-        Ok(match plan.then {
-            Then::Tell(to) => Resolution::Answered(who(to).attempt.id),
-            Then::AskAgain => Resolution::AskAgain(newest.attempt.id),
-            Then::Note => Resolution::Noted,
-            Then::Refuse(cause) => Resolution::Refused(cause),
+        Ok(match plan.follow_up {
+            FollowUp::NotifyConfirmer(to) => Resolution::Answered(who(to).attempt.id),
+            FollowUp::AskAgain => Resolution::AskAgain(newest.attempt.id),
+            FollowUp::Nothing => Resolution::Noted,
+            FollowUp::Refuse(cause) => Resolution::Refused(cause),
         })
     }
 
@@ -222,47 +221,28 @@ async fn kind_of(
         VendorReply::Recorded => ReplyKind::Recorded,
         VendorReply::Rejected(_) => ReplyKind::Rejected,
         VendorReply::Retry => ReplyKind::Retry,
-        VendorReply::Pending(_) => ReplyKind::Pending,
+        VendorReply::Pending => ReplyKind::Pending,
     })
 }
 
 async fn learn(
     tx: &mut Transaction<'static, Any>,
     record: &RecordId,
-    known: Known,
+    known: RecordAnswer,
     reply: &VendorReply,
 ) -> Result<(), LedgerError> {
     sqlx::query("UPDATE record SET known = $2 WHERE record_id = $1")
         .bind(record.as_str())
-        .bind(known.as_str())
+        .bind(known.kind().as_str())
         .execute(&mut **tx)
         .await?;
     let VendorReply::Issued(id) = reply else { return Ok(()) };
-    let kind = id.kind.and_then(|kind| serde_json::to_value(kind).ok());
-    sqlx::query("UPDATE record SET sealed_id = $2, id_fingerprint = $3, id_kind = $4 WHERE record_id = $1")
+    sqlx::query("UPDATE record SET sealed_id = $2, id_fingerprint = $3 WHERE record_id = $1")
         .bind(record.as_str())
         .bind(id.sealed.as_str())
         .bind(id.fingerprint.as_str())
-        .bind(kind.as_ref().and_then(|kind| kind.as_str()).map(str::to_owned))
         .execute(&mut **tx)
         .await?;
-    Ok(())
-}
-
-/// Keeps the ID system's own reference; it has the request, so that the wait for its reply begins anew.
-async fn refer(
-    tx: &mut Transaction<'static, Any>,
-    addressed: &Case,
-    reference: Option<&str>,
-) -> Result<(), LedgerError> {
-    sqlx::query("UPDATE record SET reference = COALESCE($2, reference) WHERE record_id = $1")
-        .bind(addressed.record.id.as_str())
-        .bind(reference.map(str::to_owned))
-        .execute(&mut **tx)
-        .await?;
-    if addressed.attempt.state == State::Requested {
-        with_id_system(tx, addressed.attempt.id).await?;
-    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Asking: what was sent to the ID system, and when.
 //!
-//! Invariant: the ledger says *requested* before the request can be seen; the first ID system of a record stays its
-//! ID system.
+//! Invariant: the ledger says *requested* before the request can be seen; the first ID system of a
+//! record stays its ID system.
 
 use sqlx::{Any, Transaction};
 
@@ -24,19 +24,14 @@ impl Ledger {
             .transpose()
     }
 
-    /// Notes that the attempt's request is about to go to an ID system, and in which trace; which system it is sticks
-    /// to the record.
+    /// Notes that the attempt's request is about to go to an ID system, and in which trace; which
+    /// system it is sticks to the record.
     ///
     /// # Errors
     /// [`LedgerError::Conflict`] when the attempt is not one to be sent.
-    pub async fn requested(&self, case: &Case, system: &str, trace: Option<&str>) -> Result<(), LedgerError> {
+    pub async fn requested(&self, case: &Case, trace: Option<&str>) -> Result<(), LedgerError> {
         let record = case.record.id.as_str();
         let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
-        sqlx::query("UPDATE record SET route = $2 WHERE record_id = $1 AND route IS NULL")
-            .bind(record)
-            .bind(system)
-            .execute(&mut *tx)
-            .await?;
         self.shift(&mut tx, case.attempt.id, Event::Request, Stage::Send, None).await?;
         sqlx::query(
             "UPDATE attempt SET asked_at = (SELECT now_ms FROM clock), trace = COALESCE($2, trace) \
@@ -71,9 +66,10 @@ impl Ledger {
     }
 }
 
-/// Both times are one reading of the clock: `sent_at` before `published_at` would say that it is to be asked again. It
-/// is one statement, too: PostgreSQL checks the reference to the record on the second change that a transaction makes to
-/// a row, and would wait there for a reply that is being taken in and waits for this row.
+/// Both times are one reading of the clock: `sent_at` before `published_at` would say that it is to
+/// be asked again. It is one statement, too: PostgreSQL checks the reference to the record on the
+/// second change that a transaction makes to a row, and would wait there for a reply that is being
+/// taken in and waits for this row.
 const WITH_ID_SYSTEM: &str =
     "UPDATE attempt SET published_at = now_ms, sent_at = now_ms FROM clock WHERE attempt_id = $1";
 

@@ -36,7 +36,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn lease(
+    pub async fn lease_record(
         &self,
         attempt: AttemptId,
         ttl: Duration,
@@ -75,7 +75,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; the lease then ends by itself.
-    pub async fn release(&self, lease: Lease) -> Result<(), LedgerError> {
+    pub async fn release_record(&self, lease: Lease) -> Result<(), LedgerError> {
         sqlx::query(
             "UPDATE record SET lease_owner = NULL, lease_until = 0 \
              WHERE newest_attempt IS NOT NULL AND fence = $2 \

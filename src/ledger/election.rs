@@ -1,7 +1,7 @@
 //! Leases on what only one process of the whole installation may do at a time.
 //!
-//! Invariant: at most one owner of a name at any time by the ledger's clock; an owner that is gone is followed when
-//! its time is up.
+//! Invariant: at most one owner of a name at any time by the ledger's clock; an owner that is gone
+//! is followed when its time is up.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; it is not known then who has it.
-    pub async fn elect(&self, name: &str, ttl: Duration) -> Result<bool, LedgerError> {
+    pub async fn acquire_task_lease(&self, name: &str, ttl: Duration) -> Result<bool, LedgerError> {
         let held = sqlx::query(
             "INSERT INTO lease (name, owner, until) VALUES ($1, $2, (SELECT now_ms FROM clock) + $3) \
              ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until \
@@ -31,7 +31,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; the lease then ends by itself.
-    pub async fn resign(&self, name: &str) -> Result<(), LedgerError> {
+    pub async fn release_task_lease(&self, name: &str) -> Result<(), LedgerError> {
         sqlx::query("DELETE FROM lease WHERE name = $1 AND owner = $2")
             .bind(name)
             .bind(self.who.to_string())

@@ -73,7 +73,8 @@ impl LedgerError {
     }
 }
 
-/// A database that goes away in the middle of its migration is away, and may be there when it is tried again.
+/// A database that goes away in the middle of its migration is away, and may be there when it is
+/// tried again.
 impl From<MigrateError> for LedgerError {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others are all of the schema")]
     fn from(fault: MigrateError) -> Self {
@@ -92,7 +93,8 @@ impl From<MigrateError> for LedgerError {
 fn says_of_all(cause: &sqlx::Error) -> bool {
     if let sqlx::Error::Database(refusal) = cause {
         let code = refusal.code().unwrap_or_default();
-        // PostgreSQL's classes: data exception, integrity, transaction rollback. SQLite's codes are shorter.
+        // PostgreSQL's classes: data exception, integrity, transaction rollback. SQLite's codes are
+        // shorter.
         let of_this_one = code.len() == 5 && ["22", "23", "40"].iter().any(|class| code.starts_with(class));
         return matches!(refusal.kind(), ErrorKind::Other) && !of_this_one;
     }

@@ -1,7 +1,7 @@
 //! The end of an attempt whose token died before OpenCRVS could be told.
 //!
-//! Invariant: it is ended only while its token is dead, in the transaction that looks; an ID that was issued for it is
-//! told of at the same moment, since nothing else will.
+//! Invariant: it is ended only while its token is dead, in the transaction that looks; an ID that
+//! was issued for it is told of at the same moment, since nothing else will.
 
 use sqlx::{Any, Transaction};
 
@@ -9,8 +9,8 @@ use super::confirm::lease_state;
 use super::history::Note;
 use super::rows::{self, Case};
 use super::{Lease, Ledger, LedgerError, Stage};
+use crate::domain::RecordAnswer;
 use crate::domain::lease::may_finish;
-use crate::domain::resolve::Known;
 use crate::domain::{AttemptId, Cause, Event};
 
 /// What came of an attempt whose token is dead.
@@ -26,12 +26,12 @@ pub enum Expiry {
 }
 
 impl Ledger {
-    /// Ends the attempt of a lease, if its token is dead by the ledger's clock; the confirmer has seen to it that no
-    /// write of it may still arrive.
+    /// Ends the attempt of a lease, if its token is dead by the ledger's clock; the confirmer has
+    /// seen to it that no write of it may still arrive.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
-    pub async fn expire_held(&self, lease: Lease) -> Result<Expiry, LedgerError> {
+    pub async fn expire_leased(&self, lease: Lease) -> Result<Expiry, LedgerError> {
         let Some(case) = self.case(lease.attempt).await? else { return Ok(Expiry::LeftAlone) };
         let record = case.record.id.as_str();
         let Some(mut tx) = self.on_record(record).await? else { return Ok(Expiry::LeftAlone) };
@@ -64,7 +64,7 @@ impl Ledger {
     ) -> Result<Expiry, LedgerError> {
         let attempt: AttemptId = case.attempt.id;
         self.shift(tx, attempt, Event::Expire, stage, Some(Cause::TokenRefused)).await?;
-        let orphan = case.is_newest() && case.record.known == Some(Known::Issued);
+        let orphan = case.is_newest() && case.record.answer == Some(RecordAnswer::Issued);
         if orphan {
             let note = Note {
                 record: case.record.id.as_str(),

@@ -1,6 +1,8 @@
-//! Keyed fingerprints of issued IDs, so that one ID on two records is seen even after the IDs themselves are erased.
+//! Keyed fingerprints of issued IDs, so that one ID on two records is seen even after the IDs
+//! themselves are erased.
 //!
-//! Invariant: the key is the ledger's own, made once, sealed at rest, and survives the rotation of `SEAL_KEYS`.
+//! Invariant: the key is the ledger's own, made once, sealed at rest, and survives the rotation of
+//! `SEAL_KEYS`.
 
 use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;

@@ -44,7 +44,7 @@ impl Stage {
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct HistoryEntry {
     /// When, by the ledger's clock.
     pub at: jiff::Timestamp,
     /// The attempt, where it concerns one.
@@ -114,7 +114,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
-    pub async fn history(&self, record: &RecordId) -> Result<Vec<Entry>, LedgerError> {
+    pub async fn history(&self, record: &RecordId) -> Result<Vec<HistoryEntry>, LedgerError> {
         let found = sqlx::query(
             "SELECT attempt_id, at, stage, what, cause, who, why FROM history WHERE record_id = $1 \
              ORDER BY at, entry_id",
@@ -125,7 +125,7 @@ impl Ledger {
         found
             .iter()
             .map(|row| {
-                Ok(Entry {
+                Ok(HistoryEntry {
                     at: rows::timestamp(row.try_get("at")?)?,
                     attempt: rows::optional(row, "attempt_id", |text| AttemptId::parse(text).ok())?,
                     stage: row.try_get("stage")?,

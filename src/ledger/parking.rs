@@ -1,7 +1,7 @@
 //! Parking places on the broker: of how many messages in each an operator was told.
 //!
-//! Invariant: the count and the alerts that bring it there are written in one transaction, by compare-and-set: growth that
-//! two processes have seen calls once.
+//! Invariant: the count and the alerts that bring it there are written in one transaction, by
+//! compare-and-set: growth that two processes have seen calls once.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn told_of(&self, queue: &str) -> Result<u64, LedgerError> {
+    pub async fn parked_reported(&self, queue: &str) -> Result<u64, LedgerError> {
         let row = sqlx::query("SELECT told FROM parking WHERE queue = $1")
             .bind(queue.to_owned())
             .fetch_optional(&self.pool)
@@ -32,12 +32,12 @@ impl Ledger {
         Ok(u64::try_from(told).unwrap_or_default())
     }
 
-    /// A parking place has `now` messages, of which an operator was told of `before`; `parked` are what he is called for.
-    /// Says whether it was still `before`; if not, nothing is changed.
+    /// A parking place has `now` messages, of which an operator was told of `before`; `parked` are
+    /// what he is called for. Says whether it was still `before`; if not, nothing is changed.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
-    pub async fn tell_parked(
+    pub async fn report_parked(
         &self,
         queue: &str,
         (before, now): (u64, u64),

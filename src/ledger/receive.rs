@@ -1,7 +1,8 @@
-//! Taking a registration in: the record, its number, its attempt, and what a newer attempt does to the older ones.
+//! Taking a registration in: the record, its number, its attempt, and what a newer attempt does to
+//! the older ones.
 //!
-//! Invariant: one number per record, allocated once; one submission number per attempt that will be sent; a repeat
-//! of the same attempt changes nothing.
+//! Invariant: one number per record, allocated once; one submission number per attempt that will be
+//! sent; a repeat of the same attempt changes nothing.
 
 use sqlx::{Any, Row as _, Transaction};
 
@@ -23,8 +24,8 @@ pub struct Receipt {
 impl Ledger {
     /// Puts an attempt on record. `number` is used if the record has none yet.
     ///
-    /// An attempt that is newer than all others of its record supersedes those that have not ended; an older one is
-    /// recorded as superseded. Without a free number the attempt is parked.
+    /// An attempt that is newer than all others of its record supersedes those that have not ended;
+    /// an older one is recorded as superseded. Without a free number the attempt is parked.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
@@ -154,7 +155,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Moves an attempt along [`next`] by compare-and-set and writes its history, within a transaction.
+    /// Moves an attempt along [`next`] by compare-and-set and writes its history, within a
+    /// transaction.
     pub(super) async fn shift(
         &self,
         tx: &mut Transaction<'static, Any>,

@@ -1,7 +1,8 @@
 //! An operator lets a parked attempt go on.
 //!
-//! Invariant: it goes on where it stopped, along `domain::next` and by compare-and-set; the record's
-//! lease, write intent and quarantine are left as they are; who did it and why is in the history.
+//! Invariant: it goes on where it stopped, along `domain::next` and by compare-and-set; the
+//! record's lease, write intent and quarantine are left as they are; who did it and why is in the
+//! history.
 
 use sqlx::{Any, Row as _, Transaction};
 use uuid::Uuid;
@@ -31,7 +32,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn would_resume(&self, attempt: AttemptId) -> Result<Resumed, LedgerError> {
+    pub async fn check_resume(&self, attempt: AttemptId) -> Result<Resumed, LedgerError> {
         let Some(case) = self.case(attempt).await? else { return Ok(Resumed::Unknown) };
         let now = self.now().await?;
         let event = Event::Resume { asked: false, answered: case.attempt.answer.is_some() };
@@ -44,7 +45,8 @@ impl Ledger {
         })
     }
 
-    /// Lets a parked attempt go on where it stopped. A record that could not be given a number gets one by `numbers`.
+    /// Lets a parked attempt go on where it stopped. A record that could not be given a number gets
+    /// one by `numbers`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
@@ -54,7 +56,7 @@ impl Ledger {
         numbers: &NumberTemplate,
         why: &str,
     ) -> Result<Resumed, LedgerError> {
-        let would = self.would_resume(attempt).await?;
+        let would = self.check_resume(attempt).await?;
         let Resumed::Open(case) = would else { return Ok(would) };
         let mut tx = self.on_record(case.record.id.as_str()).await?.ok_or(LedgerError::Missing("record"))?;
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;

@@ -1,7 +1,8 @@
 //! Sealing anew what the ledger holds, so that an old key can go.
 //!
-//! Invariant: a value is replaced only by the same plain text under the first key, and only while it is still the value
-//! that was opened (compare-and-set); what no key opens is left as it is, and counted.
+//! Invariant: a value is replaced only by the same plain text under the first key, and only while
+//! it is still the value that was opened (compare-and-set); what no key opens is left as it is, and
+//! counted.
 
 use std::collections::BTreeMap;
 
@@ -111,7 +112,8 @@ impl Ledger {
         }
     }
 
-    /// Seals a batch of a place anew with the first key, those values whose key column comes after `after`.
+    /// Seals a batch of a place anew with the first key, those values whose key column comes after
+    /// `after`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; what was sealed anew before stays so.

@@ -7,10 +7,10 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::{Ledger, LedgerError};
-use crate::domain::resolve::{AnswerKind, Known, Party};
+use crate::domain::resolve::AttemptStatus;
 use crate::domain::{
-    AttemptId, Cause, Dialect, EventKind, IdKind, Reason, RecordId, RegistrationNumber, RequestId, State,
-    TrackingId,
+    AnswerKind, AttemptId, Cause, Dialect, EventKind, Reason, RecordAnswer, RecordId, RegistrationNumber,
+    RequestId, State, TrackingId,
 };
 
 /// A write to OpenCRVS that was begun and whose end is not known.
@@ -42,11 +42,9 @@ pub struct RecordRow {
     /// The newest attempt.
     pub newest: AttemptId,
     /// What the ID system has said for good.
-    pub known: Option<Known>,
+    pub answer: Option<RecordAnswer>,
     /// The issued ID, sealed.
     pub sealed_id: Option<String>,
-    /// Its kind.
-    pub id_kind: Option<IdKind>,
     /// A write that was begun.
     pub intent: Option<Intent>,
 }
@@ -84,7 +82,8 @@ pub struct AttemptRow {
     pub recorded_at: Timestamp,
     /// When its next hop was published last.
     pub published_at: Option<Timestamp>,
-    /// When the ID system's queue took its request last, or the ID system said that it is still at it.
+    /// When the ID system's queue took its request last, or the ID system said that it is still at
+    /// it.
     pub sent_at: Option<Timestamp>,
 }
 
@@ -98,14 +97,16 @@ pub struct Case {
 }
 
 impl RecordRow {
-    /// What the ID system has said for good, if it can still be told: an ID that was erased must be asked for again.
-    pub fn at_hand(&self) -> Option<Known> {
-        self.known.filter(|known| *known != Known::Issued || self.sealed_id.is_some())
+    /// What the ID system has said for good, if it can still be told: an ID that was erased must be
+    /// asked for again.
+    pub fn usable_answer(&self) -> Option<RecordAnswer> {
+        self.answer.filter(|known| *known != RecordAnswer::Issued || self.sealed_id.is_some())
     }
 }
 
 impl AttemptRow {
-    /// How long after its acceptance OpenCRVS may be written to, where that is `confirm_after` for one that nobody waits for.
+    /// How long after its acceptance OpenCRVS may be written to, where that is `confirm_after` for
+    /// one that nobody waits for.
     pub fn earliest_write(&self, confirm_after: Duration) -> Duration {
         self.wait.saturating_add(confirm_after)
     }
@@ -116,7 +117,7 @@ impl AttemptRow {
     }
 
     /// When it was last heard of.
-    pub fn last_heard(&self) -> Timestamp {
+    pub fn last_activity(&self) -> Timestamp {
         self.published_at.unwrap_or(self.recorded_at)
     }
 }
@@ -128,13 +129,13 @@ impl Case {
     }
 
     /// The attempt as the rules see it.
-    pub(super) fn party(&self) -> Party {
-        Party { state: self.attempt.state, answer: self.attempt.answer }
+    pub(super) fn status(&self) -> AttemptStatus {
+        AttemptStatus { state: self.attempt.state, answer: self.attempt.answer }
     }
 }
 
 const CASE: &str = "SELECT r.record_id, r.dialect, r.kind, r.tracking_id, r.office, r.number, r.request_id, \
-     r.newest_attempt, r.known, r.sealed_id, r.id_kind, r.intent_attempt, r.intent_at, \
+     r.newest_attempt, r.known, r.sealed_id, r.intent_attempt, r.intent_at, \
      a.attempt_id, a.stamp, a.submission, a.accepted_at, a.wait_ms, a.token_expires_at, a.sealed_view, a.sealed_token, \
      a.state, a.cause, a.answer, a.reason, a.trace, COALESCE(a.recorded_at, a.accepted_at) AS recorded_at, \
      a.published_at, a.sent_at \
@@ -176,9 +177,8 @@ fn record(row: &AnyRow) -> Result<RecordRow, LedgerError> {
         number: optional(row, "number", |text| RegistrationNumber::parse(text).ok())?,
         request: required(row, "request_id", |text| RequestId::parse(text).ok())?,
         newest: required(row, "newest_attempt", |text| AttemptId::parse(text).ok())?,
-        known: optional(row, "known", Known::parse)?,
+        answer: optional(row, "known", RecordAnswer::parse)?,
         sealed_id: row.try_get("sealed_id")?,
-        id_kind: optional(row, "id_kind", |text| serde_json::from_value(text.into()).ok())?,
         intent: match (intent_by, intent_at) {
             (Some(attempt), Some(at)) => Some(Intent { attempt, at: timestamp(at)? }),
             _ => None,

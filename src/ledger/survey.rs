@@ -1,4 +1,5 @@
-//! What an operator's commands read of the ledger: which attempts stand where, why, and for how long still.
+//! What an operator's commands read of the ledger: which attempts stand where, why, and for how
+//! long still.
 //!
 //! Invariant: only reading, and nothing that is sealed.
 
@@ -27,7 +28,7 @@ pub struct Selection {
 
 /// One attempt of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedAttempt {
     /// The attempt.
     pub attempt: AttemptId,
     /// Its record.
@@ -50,7 +51,7 @@ pub struct Listed {
 
 /// Attempts that stand in the same state for the same cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
+pub struct AttemptGroup {
     /// Where they stand.
     pub state: State,
     /// Why.
@@ -73,7 +74,11 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
-    pub async fn listed(&self, selection: &Selection, most: usize) -> Result<Vec<Listed>, LedgerError> {
+    pub async fn list_attempts(
+        &self,
+        selection: &Selection,
+        most: usize,
+    ) -> Result<Vec<ListedAttempt>, LedgerError> {
         let sql = format!(
             "SELECT a.attempt_id, a.record_id, r.tracking_id, r.kind, r.office, a.state, a.cause, \
              a.accepted_at, a.token_expires_at {SELECTED} ORDER BY a.token_expires_at, a.attempt_id LIMIT $5"
@@ -87,7 +92,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
-    pub async fn grouped(&self, selection: &Selection) -> Result<Vec<Group>, LedgerError> {
+    pub async fn group_attempts(&self, selection: &Selection) -> Result<Vec<AttemptGroup>, LedgerError> {
         let sql = format!(
             "SELECT a.state, a.cause, COUNT(*) AS n, MIN(a.accepted_at) AS oldest, \
              MIN(a.token_expires_at) AS first_expiry {SELECTED} \
@@ -101,7 +106,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
-    pub async fn records_named(&self, name: &str) -> Result<Vec<RecordId>, LedgerError> {
+    pub async fn find_records(&self, name: &str) -> Result<Vec<RecordId>, LedgerError> {
         let found = sqlx::query(
             "SELECT record_id FROM record WHERE record_id = $1 OR tracking_id = $1 \
              OR record_id IN (SELECT record_id FROM attempt WHERE attempt_id = $2) ORDER BY created_at",
@@ -130,8 +135,8 @@ impl Ledger {
         Ok(cases)
     }
 
-    /// The newest attempts that wait for anything, be it a stage or an operator (parked, held), in the order of their
-    /// ids, those after `after`.
+    /// The newest attempts that wait for anything, be it a stage or an operator (parked, held), in
+    /// the order of their ids, those after `after`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -150,22 +155,6 @@ impl Ledger {
         )
         .await
     }
-
-    /// The newest attempt of a record, if the ledger has the record.
-    ///
-    /// # Errors
-    /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
-    pub async fn newest_of(&self, record: &RecordId) -> Result<Option<Case>, LedgerError> {
-        let row = sqlx::query("SELECT newest_attempt FROM record WHERE record_id = $1")
-            .bind(record.as_str())
-            .fetch_optional(&self.pool)
-            .await?;
-        let newest: Option<String> = row.map(|row| row.try_get("newest_attempt")).transpose()?.flatten();
-        match newest.and_then(|id| AttemptId::parse(&id).ok()) {
-            Some(attempt) => self.case(attempt).await,
-            None => Ok(None),
-        }
-    }
 }
 
 impl Selection {
@@ -179,8 +168,8 @@ impl Selection {
     }
 }
 
-fn listed(row: &AnyRow) -> Result<Listed, LedgerError> {
-    Ok(Listed {
+fn listed(row: &AnyRow) -> Result<ListedAttempt, LedgerError> {
+    Ok(ListedAttempt {
         attempt: attempt_id(row)?,
         record: required(row, "record_id", |text| RecordId::parse(text).ok())?,
         tracking_id: required(row, "tracking_id", |text| TrackingId::parse(text).ok())?,
@@ -193,9 +182,9 @@ fn listed(row: &AnyRow) -> Result<Listed, LedgerError> {
     })
 }
 
-fn group(row: &AnyRow) -> Result<Group, LedgerError> {
+fn group(row: &AnyRow) -> Result<AttemptGroup, LedgerError> {
     let count: i64 = row.try_get("n")?;
-    Ok(Group {
+    Ok(AttemptGroup {
         state: required(row, "state", State::parse)?,
         cause: row.try_get("cause")?,
         count: count.unsigned_abs(),

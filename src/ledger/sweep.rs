@@ -1,7 +1,8 @@
 //! What the sweeper and `nidbridge recover` ask of the ledger.
 //!
-//! Invariant: an attempt is looked at only where it is the newest of its record; its end by expiry never falls into a
-//! write to OpenCRVS that is under way or may still arrive; erasing keeps everything that is not sealed.
+//! Invariant: an attempt is looked at only where it is the newest of its record; its end by expiry
+//! never falls into a write to OpenCRVS that is under way or may still arrive; erasing keeps
+//! everything that is not sealed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +21,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn silent(
+    pub async fn overdue(
         &self,
         lane: Lane,
         silence: Duration,
@@ -104,12 +105,12 @@ impl Ledger {
         Ok(tx.commit().await?)
     }
 
-    /// Open attempts whose token is dead and that no confirmer is at. A write whose end is not known is waited for
-    /// as long as `quarantine`.
+    /// Open attempts whose token is dead and that no confirmer is at. A write whose end is not
+    /// known is waited for as long as `quarantine`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn outlived(&self, quarantine: Duration, most: usize) -> Result<Vec<AttemptId>, LedgerError> {
+    pub async fn expirable(&self, quarantine: Duration, most: usize) -> Result<Vec<AttemptId>, LedgerError> {
         let found = sqlx::query(
             "SELECT a.attempt_id FROM attempt a JOIN record r ON r.record_id = a.record_id \
              WHERE a.ended_at IS NULL AND a.state IN ('received', 'requested', 'answered') \
@@ -124,7 +125,7 @@ impl Ledger {
         attempts(&found)
     }
 
-    /// Ends an attempt of [`Ledger::outlived`], unless that has changed.
+    /// Ends an attempt of [`Ledger::expirable`], unless that has changed.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -146,7 +147,8 @@ impl Ledger {
         Ok(ended)
     }
 
-    /// Marks the open attempts whose token dies within `notice`, once for each token's end, and returns them.
+    /// Marks the open attempts whose token dies within `notice`, once for each token's end, and
+    /// returns them.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; those that were returned before stay marked.
@@ -199,8 +201,8 @@ impl Ledger {
         found.iter().map(|row| required(row, "record_id", |text| RecordId::parse(text).ok())).collect()
     }
 
-    /// Erases what is sealed of a record and ended longer than `keep` ago; the ID's fingerprint stays. Says whether
-    /// there was anything.
+    /// Erases what is sealed of a record and ended longer than `keep` ago; the ID's fingerprint
+    /// stays. Says whether there was anything.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is erased then.

@@ -1,7 +1,9 @@
-//! The tokens of the open attempts: which are due, what auth's key says of each, and how one takes another's place.
+//! The tokens of the open attempts: which are due, what auth's key says of each, and how one takes
+//! another's place.
 //!
-//! Invariant: a token is replaced only as the very one that was looked at (compare-and-set on its sealed text), so that
-//! a newer one never gives way to an older; what auth's key says of a token is told once for each token.
+//! Invariant: a token is replaced only as the very one that was looked at (compare-and-set on its
+//! sealed text), so that a newer one never gives way to an older; what auth's key says of a token
+//! is told once for each token.
 
 use std::time::Duration;
 
@@ -14,31 +16,30 @@ use super::rows::{self, Case, attempts, limit, required};
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::{AttemptId, Cause, Event, RecordId, State};
 
-/// Which tokens are to be renewed.
+/// Which tokens are due for renewal.
 #[derive(Debug, Clone, Copy)]
-pub struct Fresh {
-    /// When so much of its life has gone, in percent.
+pub struct RenewalRule {
+    /// The share of its life, in percent, after which a token is due.
     pub at_percent: u8,
-    /// Not longer after the acceptance than this.
+    /// Time after the acceptance of an attempt after which its token is not renewed any more.
     pub until: Duration,
 }
 
-/// What auth's key says of a token.
+/// Whether a token is signed with the key that auth uses now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judgement {
-    /// It is auth's.
-    Good,
-    /// It is of another key.
+pub enum TokenCheck {
+    Valid,
+    /// It is signed with another key.
     Orphaned,
 }
 
-/// What a judgement changed.
+/// What a check of a token changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judged {
-    /// An operator is to be told: it verified before.
-    Orphaned,
-    /// Nothing that is news, or the token is another one by now.
-    Noted,
+pub enum TokenChange {
+    /// The token verified before and does not any more: an operator has to be alerted.
+    NewlyOrphaned,
+    /// Nothing new, or the attempt has another token by now.
+    None,
 }
 
 /// What came of putting another token in a token's place.
@@ -57,7 +58,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn renewable(&self, rule: Fresh, most: usize) -> Result<Vec<AttemptId>, LedgerError> {
+    pub async fn renewable(&self, rule: RenewalRule, most: usize) -> Result<Vec<AttemptId>, LedgerError> {
         let found = sqlx::query(
             "SELECT a.attempt_id FROM attempt a WHERE a.ended_at IS NULL AND a.sealed_token IS NOT NULL \
              AND a.token_orphaned = 0 AND a.token_expires_at > (SELECT now_ms FROM clock) \
@@ -80,7 +81,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn unjudged(&self, key: &str, most: usize) -> Result<Vec<AttemptId>, LedgerError> {
+    pub async fn unchecked_tokens(&self, key: &str, most: usize) -> Result<Vec<AttemptId>, LedgerError> {
         let found = sqlx::query(
             "SELECT a.attempt_id FROM attempt a WHERE a.ended_at IS NULL AND a.sealed_token IS NOT NULL \
              AND COALESCE(a.token_key, '') <> $1 ORDER BY a.token_expires_at LIMIT $2",
@@ -92,11 +93,12 @@ impl Ledger {
         attempts(&found)
     }
 
-    /// Attempts that a fresh token would help: its own is of another key or about to die, or it is parked for it.
+    /// Attempts that a fresh token would help: its own is of another key or about to die, or it is
+    /// parked for it.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn in_need_of_a_token(
+    pub async fn needing_token(
         &self,
         after: Option<AttemptId>,
         most: usize,
@@ -116,7 +118,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn newest(&self, record: &RecordId) -> Result<Option<Case>, LedgerError> {
+    pub async fn newest_attempt(&self, record: &RecordId) -> Result<Option<Case>, LedgerError> {
         let row = sqlx::query(
             "SELECT newest_attempt FROM record WHERE record_id = $1 AND newest_attempt IS NOT NULL",
         )
@@ -131,15 +133,20 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn judged(&self, case: &Case, key: &str, judgement: Judgement) -> Result<Judged, LedgerError> {
+    pub async fn token_checked(
+        &self,
+        case: &Case,
+        key: &str,
+        judgement: TokenCheck,
+    ) -> Result<TokenChange, LedgerError> {
         let record = case.record.id.as_str();
-        let Some(mut tx) = self.on_record(record).await? else { return Ok(Judged::Noted) };
+        let Some(mut tx) = self.on_record(record).await? else { return Ok(TokenChange::None) };
         let row = sqlx::query("SELECT token_orphaned FROM attempt WHERE attempt_id = $1")
             .bind(case.attempt.id.to_string())
             .fetch_one(&mut *tx)
             .await?;
         let before = row.try_get::<i64, _>("token_orphaned")? == 1;
-        let orphaned = judgement == Judgement::Orphaned;
+        let orphaned = judgement == TokenCheck::Orphaned;
         let marked = sqlx::query(
             "UPDATE attempt SET token_key = $3, token_orphaned = $4 \
              WHERE attempt_id = $1 AND sealed_token = $2 AND ended_at IS NULL",
@@ -157,14 +164,14 @@ impl Ledger {
             self.note(&mut tx, of_tokens(case, what, cause)).await?;
         }
         tx.commit().await?;
-        Ok(if news && orphaned { Judged::Orphaned } else { Judged::Noted })
+        Ok(if news && orphaned { TokenChange::NewlyOrphaned } else { TokenChange::None })
     }
 
     /// Does not have this token renewed for a while.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn postpone(&self, case: &Case, pause: Duration) -> Result<(), LedgerError> {
+    pub async fn postpone_renewal(&self, case: &Case, pause: Duration) -> Result<(), LedgerError> {
         sqlx::query(
             "UPDATE attempt SET token_try_at = (SELECT now_ms FROM clock) + $3 \
              WHERE attempt_id = $1 AND sealed_token = $2",
@@ -177,12 +184,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// Puts a renewed token in the place of the one that the case was read with; one that does not live longer is
-    /// not taken. Says whether it is there now.
+    /// Puts a renewed token in the place of the one that the case was read with; one that does not
+    /// live longer is not taken. Says whether it is there now.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; the old token stays then.
-    pub async fn renewed(
+    pub async fn renew_token(
         &self,
         case: &Case,
         sealed: &str,
@@ -202,12 +209,13 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Puts an operator's token in the place of the one that the case was read with. An attempt that is parked for its
-    /// token goes on; what is known of a write that was begun stays as it is.
+    /// Puts an operator's token in the place of the one that the case was read with. An attempt
+    /// that is parked for its token goes on; what is known of a write that was begun stays as it
+    /// is.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
-    pub async fn replaced(
+    pub async fn replace_token(
         &self,
         case: &Case,
         sealed: &str,

@@ -1,14 +1,15 @@
-//! A reply of the queue contract, read strictly: what does not meet `reply.v1.json` is not a reply.
+//! Reads a reply of the queue contract strictly: what does not meet `reply.v1.json` is not a reply.
 //!
-//! Invariant: the ID system's free text is not kept, since it may name a person; unknown members are ignored.
+//! Invariant: the ID system's free text is not kept, since it may name a person. Unknown members
+//! are ignored.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::{IdKind, NationalId, Reason, ReasonCode, RequestId};
+use crate::domain::{NationalId, Reason, ReasonCode, RequestId};
 
-/// What a field of a request is called in the contract (`request.v1.json`).
-const PLACES: [&str; 21] = [
+/// The names of fields in the contract (`request.v1.json`).
+const FIELD_NAMES: [&str; 21] = [
     "data",
     "submission",
     "expires_at",
@@ -32,80 +33,73 @@ const PLACES: [&str; 21] = [
     "role",
 ];
 
-/// Why a message is not a reply. Holds nothing of the message.
+/// The values of `national_id_kind` in `reply.v1.json`. The kind is checked but not kept: nothing
+/// depends on it.
+const ID_KINDS: [&str; 5] = ["uin", "vid", "psut", "nin", "other"];
+
+/// Why a message is not a reply. Contains nothing of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Longer than a reply may be.
     #[error("the reply is longer than {max} bytes")]
-    TooLong {
-        /// The limit.
-        max: usize,
-    },
-    /// Not JSON, or not a JSON object.
+    TooLong { max: usize },
     #[error("the reply is not a JSON object")]
     NotJson,
-    /// A member is absent or not as `reply.v1.json` has it.
     #[error("`{0}` is absent or not what reply.v1.json says")]
     Member(&'static str),
 }
 
-/// A reply.
+/// A reply that meets the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// The request that it answers. `None` if the text is not one of our ids, so that no request can have it.
+    /// The request that it replies to. `None` if the text is not a UUID, so that no request of ours
+    /// can have that id.
     pub request: Option<RequestId>,
-    /// The submission that it answers.
+    /// The submission that it replies to, from 1.
     pub submission: u32,
-    /// What it says.
     pub status: Status,
 }
 
-/// What a reply says.
+/// What the ID system says about the submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
-    /// An ID was issued.
-    Issued {
-        /// The ID.
-        id: NationalId,
-        /// Its kind.
-        kind: Option<IdKind>,
-    },
+    Issued(NationalId),
     /// The death is recorded.
     Recorded,
     /// Rejected for good.
     Rejected(Reason),
-    /// Ask again, after so many seconds if it says.
+    /// The ID system wants to be asked again, after so many seconds if it says how many.
     Retry(Option<u32>),
-    /// Still at it, perhaps with a reference of its own.
-    Pending(Option<String>),
+    /// The ID system is still working on it. The reference that it may give (`nid_reference`) is
+    /// not kept: nothing depends on it, and it could be personal data.
+    Pending,
 }
 
 impl Status {
     /// The name in the contract and in metrics.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Issued { .. } => "issued",
+            Self::Issued(_) => "issued",
             Self::Recorded => "recorded",
             Self::Rejected(_) => "rejected",
             Self::Retry(_) => "retry",
-            Self::Pending(_) => "pending",
+            Self::Pending => "pending",
         }
     }
 }
 
 #[derive(Deserialize)]
-struct Wire {
+struct CloudEvent {
     specversion: Value,
     id: Value,
     source: Value,
     r#type: Value,
     time: Value,
-    #[serde(default = "json")]
+    #[serde(default = "json_type")]
     datacontenttype: Value,
     data: Value,
 }
 
-fn json() -> Value {
+fn json_type() -> Value {
     Value::from("application/json")
 }
 
@@ -113,52 +107,50 @@ impl Reply {
     /// Reads a reply of at most `max` bytes.
     ///
     /// # Errors
-    /// [`Malformed`] names the first member that is not as it should be.
+    /// [`Malformed`] names the first member that does not meet the schema.
     pub fn read(body: &[u8], max: usize) -> Result<Self, Malformed> {
         if body.len() > max {
             return Err(Malformed::TooLong { max });
         }
         let value: Value = serde_json::from_slice(body).map_err(|_| Malformed::NotJson)?;
-        let wire: Wire = match value {
+        let event: CloudEvent = match value {
             Value::Object(_) => serde_json::from_value(value).map_err(|_| Malformed::Member("envelope"))?,
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
                 return Err(Malformed::NotJson);
             }
         };
-        check("specversion", wire.specversion == "1.0")?;
-        check("id", text_within(&wire.id, 1, 99))?;
-        check("source", text_within(&wire.source, 0, 255))?;
-        check("type", wire.r#type == "crvs.nid.reply.v1")?;
-        check("time", wire.time.as_str().is_some_and(is_date_time))?;
-        check("datacontenttype", wire.datacontenttype == json())?;
-        read_data(&wire.data)
+        check("specversion", event.specversion == "1.0")?;
+        check("id", text_within(&event.id, 1, 99))?;
+        check("source", text_within(&event.source, 0, 255))?;
+        check("type", event.r#type == "crvs.nid.reply.v1")?;
+        check("time", event.time.as_str().is_some_and(is_date_time))?;
+        check("datacontenttype", event.datacontenttype == json_type())?;
+        read_data(&event.data)
     }
 }
 
 fn read_data(data: &Value) -> Result<Reply, Malformed> {
     let request = data.get("request_id").and_then(Value::as_str).filter(|id| id.chars().count() <= 36);
-    let submission = data.get("submission").and_then(whole).filter(|n| *n >= 1);
-    let kind = member(data, "national_id_kind", |kind| serde_json::from_value::<IdKind>(kind.clone()).ok());
-    let reference = member(data, "nid_reference", |text| {
-        text.as_str().filter(|text| text.chars().count() <= 128).map(str::to_owned)
-    });
-    let after = member(data, "retry_after_s", |n| whole(n).filter(|n| (1..=86_400).contains(n)));
-    let id = member(data, "national_id", |id| id.as_str().and_then(|id| NationalId::parse(id).ok()));
-    let reason = member(data, "reason", reason);
-    let (kind, reference, after, id, reason) = (kind?, reference?, after?, id?, reason?);
+    let submission = data.get("submission").and_then(integer).filter(|n| *n >= 1);
+    let is_id_kind = |kind: &Value| kind.as_str().is_some_and(|kind| ID_KINDS.contains(&kind));
+    check("national_id_kind", data.get("national_id_kind").is_none_or(is_id_kind))?;
+    check("nid_reference", data.get("nid_reference").is_none_or(|text| text_within(text, 0, 128)))?;
+    let after = member(data, "retry_after_s", |n| integer(n).filter(|n| (1..=86_400).contains(n)))?;
+    let id = member(data, "national_id", |id| id.as_str().and_then(|id| NationalId::parse(id).ok()))?;
+    let reason = member(data, "reason", reason)?;
     let status = match data.get("status").and_then(Value::as_str) {
-        Some("issued") => Status::Issued { id: id.ok_or(Malformed::Member("national_id"))?, kind },
+        Some("issued") => Status::Issued(id.ok_or(Malformed::Member("national_id"))?),
         Some("recorded") => Status::Recorded,
         Some("rejected") => Status::Rejected(reason.ok_or(Malformed::Member("reason"))?),
         Some("retry") => Status::Retry(after.and_then(|n| u32::try_from(n).ok())),
-        Some("pending") => Status::Pending(reference),
+        Some("pending") => Status::Pending,
         Some(_) | None => return Err(Malformed::Member("status")),
     };
     let request = request.ok_or(Malformed::Member("request_id"))?;
     let submission = submission.ok_or(Malformed::Member("submission"))?;
     Ok(Reply {
         request: RequestId::parse(request).ok(),
-        // A submission that no counter of ours can reach is a wrong one, not a malformed one.
+        // A number that our counter cannot reach is a wrong submission, not a malformed one.
         submission: u32::try_from(submission).unwrap_or(u32::MAX),
         status,
     })
@@ -178,18 +170,19 @@ fn reason(value: &Value) -> Option<Reason> {
             list.iter().map(|field| fits(field).flatten()).collect::<Option<Vec<_>>>()?
         }
     };
-    Some(Reason { code, fields: fields.into_iter().filter(|field| is_place(field)).collect() })
+    Some(Reason { code, fields: fields.into_iter().filter(|field| is_field_path(field)).collect() })
 }
 
-/// A path of the contract, such as `subject.name` or `/data/parents/0`. Anything else could be a value, which is not to
-/// be kept.
-fn is_place(field: &str) -> bool {
+/// Whether the text is a path into a request, such as `subject.name` or `/data/parents/0`. Any
+/// other text could be a value of the person's, and is not kept.
+fn is_field_path(field: &str) -> bool {
     let mut parts = field.split(['.', '/', '[', ']']).filter(|part| !part.is_empty()).peekable();
     let number = |part: &str| part.len() == 1 && part.chars().all(|c| c.is_ascii_digit());
-    parts.peek().is_some() && parts.all(|part| PLACES.contains(&part) || number(part))
+    parts.peek().is_some() && parts.all(|part| FIELD_NAMES.contains(&part) || number(part))
 }
 
-/// RFC 3339, as JSON Schema has it: jiff alone takes more of ISO 8601 than that.
+/// Whether the text is a `date-time` of JSON Schema, which is RFC 3339; jiff alone accepts more of
+/// ISO 8601.
 fn is_date_time(text: &str) -> bool {
     let shaped = |text: &str, shape: &str| {
         text.len() == shape.len()
@@ -207,7 +200,7 @@ fn is_date_time(text: &str) -> bool {
     shaped(moment, "0000-00-00T00:00:00") && zoned && text.parse::<jiff::Timestamp>().is_ok()
 }
 
-/// A member that may be absent but not wrong.
+/// Reads a member that may be absent but must be valid if it is there.
 fn member<T>(
     data: &Value,
     name: &'static str,
@@ -224,8 +217,8 @@ fn text_within(value: &Value, min: usize, max: usize) -> bool {
     value.as_str().is_some_and(|text| (min..=max).contains(&text.chars().count()))
 }
 
-/// A whole number as JSON Schema has it: `1.0` is one.
-fn whole(value: &Value) -> Option<u64> {
+/// Reads an integer as JSON Schema defines it: `1.0` is one.
+fn integer(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| {
         let number =
             value.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(n))?;

@@ -1,67 +1,64 @@
-//! A request of the queue contract, made from the view by the allow-list.
+//! Makes a request of the queue contract from a view.
 //!
-//! Invariant: for one attempt it is the same text whenever and wherever it is made, so that a repeat is a repeat.
+//! Invariant: the request of an attempt is the same text whenever and wherever it is made, so that
+//! a repeated request is recognised as such.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::person::{Born, Died, Faults, Parent, born, died, parents};
+use super::kind::RequestKind;
+use super::person::{FieldFaults, Parent, birth_subject, death_subject, parents};
 use crate::domain::{EventKind, Reason, ReasonCode, RegistrationNumber, RequestId, Role, View};
 
-/// What is to be asked of an ID system about a registration.
+/// What to ask an ID system about a registration.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// This.
     Request(Request),
-    /// Nothing: the event, or the person, is not the ID system's business.
+    /// Nothing: the event, or the person, does not concern the ID system.
     Nothing,
-    /// Nothing, because the contract could not be met; the fields say why.
+    /// Nothing: the view lacks what the contract requires, or has it in an invalid form. The reason
+    /// names the fields.
     Unfit(Reason),
 }
 
-/// What the request is made of, next to the view.
+/// What a request is made from, apart from the view.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
-    /// The request's id.
     pub request: RequestId,
-    /// The submission, from 1.
+    /// From 1.
     pub submission: u32,
-    /// The kind of event.
     pub kind: &'a EventKind,
-    /// The registration number.
     pub number: &'a RegistrationNumber,
-    /// The office's code.
+    /// The code of the registration office.
     pub office: Option<&'a str>,
-    /// When it was accepted.
     pub accepted_at: Timestamp,
-    /// Until when an answer is of use.
+    /// Until when an answer can still be written to OpenCRVS.
     pub expires_at: Timestamp,
-    /// Who asks (CloudEvents `source`).
+    /// The CloudEvents `source`.
     pub source: &'a str,
 }
 
 /// A request, ready to be published. It is personal data: `Debug` shows only its kind.
 #[derive(PartialEq, Eq)]
 pub struct Request {
-    /// `birth` or `death`: the routing key.
-    pub kind: &'static str,
+    pub kind: RequestKind,
     /// The CloudEvent, as JSON.
     pub body: Vec<u8>,
 }
 
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Request({})", self.kind)
+        write!(f, "Request({})", self.kind.name)
     }
 }
 
 #[derive(Serialize)]
-struct Envelope<'a, S> {
+struct CloudEvent<'a, S> {
     specversion: &'static str,
     id: String,
     source: &'a str,
-    r#type: String,
+    r#type: &'static str,
     time: String,
     datacontenttype: &'static str,
     data: Data<'a, S>,
@@ -71,35 +68,35 @@ struct Envelope<'a, S> {
 struct Data<'a, S> {
     submission: u32,
     expires_at: String,
-    registration: Registered<'a>,
+    registration: RegistrationData<'a>,
     subject: S,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     parents: Vec<Parent>,
 }
 
 #[derive(Serialize)]
-struct Registered<'a> {
+struct RegistrationData<'a> {
     number: &'a str,
     registered_on: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     office_code: Option<&'a str>,
 }
 
-/// Says what is to be asked about a registration.
+/// Decides what to ask about a registration.
 pub fn ask(facts: &Facts<'_>, view: &View) -> Ask {
-    let mut faults = Faults::default();
+    let mut faults = FieldFaults::default();
     match facts.kind {
         EventKind::Birth => {
-            let subject: Option<Born> = born(view, &mut faults);
-            request(facts, "birth", subject, parents(view), &faults)
+            let subject = birth_subject(view, &mut faults);
+            request(facts, RequestKind::BIRTH, subject, parents(view), &faults)
         }
         EventKind::Death => {
-            // Without the ID of the deceased there is nobody whom the ID system could mark.
+            // Without the ID of the deceased the ID system cannot tell who has died.
             let Some(id) = view.person(Role::Deceased).and_then(|person| person.nid.as_deref()) else {
                 return Ask::Nothing;
             };
-            let subject: Option<Died> = died(id, view, &mut faults);
-            request(facts, "death", subject, Vec::new(), &faults)
+            let subject = death_subject(id, view, &mut faults);
+            request(facts, RequestKind::DEATH, subject, Vec::new(), &faults)
         }
         EventKind::Marriage | EventKind::Other(_) => Ask::Nothing,
     }
@@ -107,25 +104,25 @@ pub fn ask(facts: &Facts<'_>, view: &View) -> Ask {
 
 fn request<S: Serialize>(
     facts: &Facts<'_>,
-    kind: &'static str,
+    kind: RequestKind,
     subject: Option<S>,
     parents: Vec<Parent>,
-    faults: &Faults,
+    faults: &FieldFaults,
 ) -> Ask {
     let Some(subject) = subject.filter(|_| faults.is_empty()) else {
         return Ask::Unfit(reason(faults));
     };
-    let envelope = Envelope {
+    let event = CloudEvent {
         specversion: "1.0",
         id: facts.request.to_string(),
         source: facts.source,
-        r#type: format!("crvs.nid.{kind}.request.v1"),
+        r#type: kind.event_type,
         time: facts.accepted_at.to_string(),
         datacontenttype: "application/json",
         data: Data {
             submission: facts.submission,
             expires_at: facts.expires_at.to_string(),
-            registration: Registered {
+            registration: RegistrationData {
                 number: facts.number.as_str(),
                 registered_on: facts.accepted_at.to_zoned(TimeZone::UTC).date().to_string(),
                 office_code: facts.office.filter(|code| code.chars().count() <= 64),
@@ -134,14 +131,15 @@ fn request<S: Serialize>(
             parents,
         },
     };
-    match serde_json::to_vec(&envelope) {
+    match serde_json::to_vec(&event) {
         Ok(body) => Ask::Request(Request { kind, body }),
-        // Strings and numbers always serialise; if they ever do not, an operator is to see it.
+        // Strings and numbers always serialise. If they ever do not, the attempt is rejected, which
+        // operators see.
         Err(_) => Ask::Unfit(Reason { code: ReasonCode::Other, fields: Vec::new() }),
     }
 }
 
-fn reason(faults: &Faults) -> Reason {
+fn reason(faults: &FieldFaults) -> Reason {
     let code = if faults.missing.is_empty() { ReasonCode::InvalidData } else { ReasonCode::MissingData };
     Reason { code, fields: [faults.missing.as_slice(), faults.invalid.as_slice()].concat() }
 }

@@ -121,7 +121,7 @@ impl Leadership<'_> {
     }
 
     async fn renew(&mut self) -> Result<(), Halt> {
-        if !self.ledger.elect(self.lease, self.ttl).await? {
+        if !self.ledger.acquire_task_lease(self.lease, self.ttl).await? {
             return Err(Halt::Elsewhere);
         }
         self.renewed = Instant::now();
@@ -167,7 +167,7 @@ pub(crate) async fn run_elected(
         task.ended(end);
         last = end;
     }
-    if let Err(fault) = ledger.resign(lease).await {
+    if let Err(fault) = ledger.release_task_lease(lease).await {
         tracing::warn!(stage, error = %chain(&fault), "the lease was not given back: it expires by itself");
     }
 }

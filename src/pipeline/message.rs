@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::resolve::AnswerKind;
+use crate::domain::AnswerKind;
 use crate::domain::{AttemptId, Reason, RecordId, Registration, RegistrationNumber};
 
 /// The version that is written, and the only one that is read.

@@ -12,7 +12,7 @@ use super::names::AMQP_SYSTEM;
 use super::stage::{StageFault, chain};
 use super::targets;
 use crate::broker::{Delay, Outgoing, Publisher, Target, WorkQueue};
-use crate::domain::resolve::AnswerKind;
+use crate::domain::AnswerKind;
 use crate::domain::{Cause, State};
 use crate::ledger::{Case, Ledger};
 use crate::pipeline::{AnswerMessage, MESSAGE_VERSION, OutcomeMessage, RequestMessage};

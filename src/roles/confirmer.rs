@@ -8,7 +8,7 @@ use super::{Failure, Process, parts};
 use crate::broker::{ConsumerSettings, consume};
 use crate::config::Config;
 use crate::confirmer::{Confirmer, EventsSide, Keeper, KeeperRules, Needs, Rules};
-use crate::ledger::{Fresh, Ledger};
+use crate::ledger::{Ledger, RenewalRule};
 use crate::opencrvs::Gateway;
 use crate::opencrvs::events::Actions;
 use crate::pipeline::{queues, settings};
@@ -110,7 +110,7 @@ fn keeper(
         rules: KeeperRules {
             interval: config.token.interval,
             batch: usize::try_from(config.token.batch).unwrap_or(usize::MAX),
-            fresh: Fresh { at_percent: config.token.renew_at, until: config.token.renew_until },
+            fresh: RenewalRule { at_percent: config.token.renew_at, until: config.token.renew_until },
             call: config.opencrvs.timeout,
         },
     })

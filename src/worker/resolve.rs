@@ -65,7 +65,7 @@ impl ResolveStage {
         };
         let after = match reply.status {
             Status::Retry(seconds) => seconds.map(|s| Duration::from_secs(s.into())),
-            Status::Issued { .. } | Status::Recorded | Status::Rejected(_) | Status::Pending(_) => None,
+            Status::Issued(_) | Status::Recorded | Status::Rejected(_) | Status::Pending => None,
         };
         let status = reply.status.label();
         let reply_in = self.vendor_reply(&record, reply.status)?;
@@ -96,15 +96,14 @@ impl ResolveStage {
 
     fn vendor_reply(&self, record: &RecordId, status: Status) -> Result<VendorReply, StageFault> {
         Ok(match status {
-            Status::Issued { id, kind } => VendorReply::Issued(SealedId {
+            Status::Issued(id) => VendorReply::Issued(SealedId {
                 sealed: self.sealer.seal(record, Field::NationalId, id.expose().as_bytes())?,
                 fingerprint: self.ledger.fingerprint(&id),
-                kind,
             }),
             Status::Recorded => VendorReply::Recorded,
             Status::Rejected(reason) => VendorReply::Rejected(reason),
             Status::Retry(_) => VendorReply::Retry,
-            Status::Pending(reference) => VendorReply::Pending(reference),
+            Status::Pending => VendorReply::Pending,
         })
     }
 

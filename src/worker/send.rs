@@ -99,7 +99,7 @@ impl SendStage {
             None => return self.park(&case, Cause::NumberTaken).await,
         };
         let trace = telemetry::remember(&Span::current());
-        self.ledger.requested(&case, AMQP_SYSTEM, trace.as_deref()).await?;
+        self.ledger.requested(&case, trace.as_deref()).await?;
         self.publish(&case, request).await?;
         self.ledger.sent(case.attempt.id).await?;
         self.metrics.requested(&case.record.kind);
@@ -108,7 +108,7 @@ impl SendStage {
             "request sent to the ID system"
         );
         // An ID that is known belongs to this attempt as well; the ID system still gets the corrected data.
-        if case.record.at_hand().is_some() {
+        if case.record.usable_answer().is_some() {
             return self.answer(&case, None).await;
         }
         Ok(Settlement::Done)
@@ -123,16 +123,12 @@ impl SendStage {
     }
 
     async fn publish(&self, case: &Case, request: Request) -> Result<(), StageFault> {
-        let to = targets::nid_requests(request.kind);
+        let to = targets::nid_requests(request.kind.name);
         let mut headers = BTreeMap::new();
-        headers.insert("reply_to".to_owned(), format!("reply.{}", request.kind));
+        headers.insert("reply_to".to_owned(), format!("reply.{}", request.kind.name));
         let outgoing = Outgoing {
             id: format!("{}:{}", case.record.request, case.attempt.submission),
-            kind: if request.kind == "birth" {
-                "crvs.nid.birth.request.v1"
-            } else {
-                "crvs.nid.death.request.v1"
-            },
+            kind: request.kind.event_type,
             content_type: "application/cloudevents+json",
             correlation_id: Some(case.record.request.to_string()),
             headers,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Breaker, BrokerError, Link, WorkQueue};
-use crate::domain::{AttemptId, Cause, Lane, Patience, missing};
+use crate::domain::{AttemptId, Cause, Lane, Patience, republish_limit};
 use crate::ledger::{Case, Expiry, Ledger};
 use crate::pipeline::elected::{
     ElectedTask, Election, Halt, Leadership, OnStop, Report, TurnEnd, run_elected,
@@ -141,14 +141,14 @@ impl Sweeper {
 
     /// Publishes again what a lane is short of; says how many that were.
     async fn sweep(&self, lane: Lane, left: usize, leadership: &mut Leadership<'_>) -> Result<usize, Halt> {
-        let due = self.ledger.silent(lane, self.rules.patience.of(lane), left).await?;
+        let due = self.ledger.overdue(lane, self.rules.patience.of(lane), left).await?;
         if due.is_empty() {
             return Ok(0);
         }
         // Counted in this order, a message that is taken in between makes us publish less rather than more.
         let queued = self.queued(lane).await?;
         let open = self.ledger.open_in(lane).await?;
-        let most = missing(open, queued, due.len(), left);
+        let most = republish_limit(open, queued, due.len(), left);
         tracing::info!(
             stage = Self::NAME,
             lane = lane.as_str(),
@@ -186,7 +186,7 @@ impl Sweeper {
         let at = &case.attempt;
         let still = Lane::of(at.state, at.published_at, at.sent_at) == Some(lane)
             && case.is_newest()
-            && self.rules.patience.is_over(lane, at.last_heard(), self.ledger.now().await?);
+            && self.rules.patience.is_over(lane, at.last_activity(), self.ledger.now().await?);
         if !still {
             return Ok(false);
         }
@@ -212,7 +212,7 @@ impl Sweeper {
 
     /// Ends the attempts whose token is dead.
     async fn expire(&self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
-        for attempt in self.ledger.outlived(self.rules.quarantine, self.rules.batch).await? {
+        for attempt in self.ledger.expirable(self.rules.quarantine, self.rules.batch).await? {
             leadership.check().await?;
             let Expiry::Ended { orphan } = self.ledger.expire(attempt, self.rules.quarantine).await? else {
                 continue;

@@ -49,7 +49,7 @@ async fn alerts(hook: &Hook, count: usize) -> BTreeMap<String, Call> {
 async fn is_about(world: &World, call: &Call, declaration: &Declaration, state: &str, cause: &str) {
     let told = call.json();
     let record = RecordId::parse(&declaration.record).unwrap();
-    let attempt = world.ledger.newest(&record).await.unwrap().unwrap().attempt;
+    let attempt = world.ledger.newest_attempt(&record).await.unwrap().unwrap().attempt;
     for (member, expected) in [
         ("record_id", declaration.record.as_str()),
         ("tracking_id", &declaration.tracking_id),
@@ -195,25 +195,25 @@ async fn an_alert_is_with_one_process_at_a_time_and_is_given_up_when_it_is_old()
         let case = requested(ledger, "r", 0).await;
         ledger.park(&case, Stage::Confirm, Cause::TokenRefused).await.unwrap();
         let most_old = Duration::from_secs(3_600);
-        let taken = ledger.take_alerts(10, TTL, most_old).await.unwrap();
+        let taken = ledger.claim_alerts(10, TTL, most_old).await.unwrap();
         let id = taken[0].id.clone();
-        assert!(other.take_alerts(10, TTL, most_old).await.unwrap().is_empty());
-        other.alert_refused(&id, Duration::ZERO).await.unwrap();
+        assert!(other.claim_alerts(10, TTL, most_old).await.unwrap().is_empty());
+        other.alert_failed(&id, Duration::ZERO).await.unwrap();
         assert!(
-            other.take_alerts(10, TTL, most_old).await.unwrap().is_empty(),
+            other.claim_alerts(10, TTL, most_old).await.unwrap().is_empty(),
             "it is not theirs to give back"
         );
-        ledger.alert_refused(&id, TTL).await.unwrap();
-        assert!(other.take_alerts(10, TTL, most_old).await.unwrap().is_empty(), "not due yet");
-        ledger.alert_refused(&id, Duration::ZERO).await.unwrap();
-        let again = other.take_alerts(10, TTL, most_old).await.unwrap();
+        ledger.alert_failed(&id, TTL).await.unwrap();
+        assert!(other.claim_alerts(10, TTL, most_old).await.unwrap().is_empty(), "not due yet");
+        ledger.alert_failed(&id, Duration::ZERO).await.unwrap();
+        let again = other.claim_alerts(10, TTL, most_old).await.unwrap();
         assert_eq!((again[0].id.as_str(), again[0].tries), (id.as_str(), 1));
-        other.alert_refused(&id, Duration::ZERO).await.unwrap();
-        assert_eq!(other.give_alerts_up(most_old).await.unwrap(), 0);
+        other.alert_failed(&id, Duration::ZERO).await.unwrap();
+        assert_eq!(other.abandon_alerts(most_old).await.unwrap(), 0);
         eventually(TTL, "a moment", async || {
-            (other.give_alerts_up(Duration::ZERO).await.unwrap() == 1).then_some(())
+            (other.abandon_alerts(Duration::ZERO).await.unwrap() == 1).then_some(())
         })
         .await;
-        assert!(other.take_alerts(10, TTL, most_old).await.unwrap().is_empty());
+        assert!(other.claim_alerts(10, TTL, most_old).await.unwrap().is_empty());
     }
 }

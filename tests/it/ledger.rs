@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use nidbridge::domain::resolve::AnswerKind;
+use nidbridge::domain::AnswerKind;
 use nidbridge::domain::{
     AttemptKey, Cause, Dialect, Event, EventKind, NationalId, Reason, ReasonCode, RecordId, Registration,
     RegistrationNumber, State, TrackingId,
@@ -49,13 +49,13 @@ async fn receive_as(ledger: &Ledger, record: &str, minute: i64, kind: EventKind,
 
 pub async fn requested(ledger: &Ledger, record: &str, minute: i64) -> Case {
     let case = receive(ledger, record, minute).await;
-    ledger.requested(&case, "amqp", None).await.unwrap();
+    ledger.requested(&case, None).await.unwrap();
     case
 }
 
 pub fn issued(ledger: &Ledger, id: &str) -> VendorReply {
     let fingerprint = ledger.fingerprint(&NationalId::parse(id).unwrap());
-    VendorReply::Issued(SealedId { sealed: format!("v1.k.{id}"), fingerprint, kind: None })
+    VendorReply::Issued(SealedId { sealed: format!("v1.k.{id}"), fingerprint })
 }
 
 fn rejected() -> VendorReply {
@@ -196,14 +196,17 @@ async fn one_confirmer_at_a_time_and_none_after_its_lease_is_lost() {
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;
         reply(ledger, &case, 1, &issued(ledger, "1111111111")).await;
-        let (ours, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
-        assert_eq!(ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap_err(), LeaseRefusal::Taken);
-        ledger.release(ours).await.unwrap();
-        let (theirs, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+        let (ours, _) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
+        assert_eq!(
+            ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap_err(),
+            LeaseRefusal::Taken
+        );
+        ledger.release_record(ours).await.unwrap();
+        let (theirs, _) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
         assert!(!ledger.intend(ours, TTL).await.unwrap(), "a lease that was given back still writes");
-        ledger.release(ours).await.unwrap();
+        ledger.release_record(ours).await.unwrap();
         assert!(ledger.intend(theirs, TTL).await.unwrap(), "an old lease took the new one away");
-        ledger.release(theirs).await.unwrap();
+        ledger.release_record(theirs).await.unwrap();
     }
 }
 
@@ -211,8 +214,8 @@ async fn one_confirmer_at_a_time_and_none_after_its_lease_is_lost() {
 async fn a_lease_that_was_not_given_back_ends_by_the_ledgers_clock() {
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;
-        let (_lost, _) = ledger.lease(case.attempt.id, Duration::ZERO).await.unwrap().unwrap();
-        assert!(ledger.lease(case.attempt.id, TTL).await.unwrap().is_ok());
+        let (_lost, _) = ledger.lease_record(case.attempt.id, Duration::ZERO).await.unwrap().unwrap();
+        assert!(ledger.lease_record(case.attempt.id, TTL).await.unwrap().is_ok());
     }
 }
 
@@ -221,7 +224,7 @@ async fn an_intent_stands_until_the_end_of_the_write_is_known() {
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;
         reply(ledger, &case, 1, &issued(ledger, "1111111111")).await;
-        let (lease, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+        let (lease, _) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
         assert!(ledger.intend(lease, TTL).await.unwrap());
         let intent = |case: Case| case.record.intent.map(|intent| intent.attempt);
         assert_eq!(intent(ledger.case(case.attempt.id).await.unwrap().unwrap()), Some(case.attempt.id));
@@ -230,7 +233,7 @@ async fn an_intent_stands_until_the_end_of_the_write_is_known() {
         let ended = ledger.finish(lease, Event::Confirm, None).await;
         assert!(matches!(ended, Err(LedgerError::Conflict(_))), "{ended:?}");
         assert_eq!(intent(ledger.case(case.attempt.id).await.unwrap().unwrap()), None);
-        ledger.release(lease).await.unwrap();
+        ledger.release_record(lease).await.unwrap();
     }
 }
 
@@ -239,8 +242,8 @@ async fn a_turn_that_was_taken_over_ends_nothing_but_by_knowing_of_the_registrat
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;
         reply(ledger, &case, 1, &issued(ledger, "1111111111")).await;
-        let (stopped, _) = ledger.lease(case.attempt.id, Duration::ZERO).await.unwrap().unwrap();
-        let (writing, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+        let (stopped, _) = ledger.lease_record(case.attempt.id, Duration::ZERO).await.unwrap().unwrap();
+        let (writing, _) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
         assert!(ledger.intend(writing, TTL).await.unwrap());
         ledger.retract(stopped, Cause::Leased).await.unwrap();
         let parked = ledger.finish(stopped, Event::Park, Some(Cause::RecordRefused)).await;
@@ -248,7 +251,7 @@ async fn a_turn_that_was_taken_over_ends_nothing_but_by_knowing_of_the_registrat
         let now = ledger.case(case.attempt.id).await.unwrap().unwrap();
         assert_eq!((now.attempt.state, now.record.intent.is_some()), (State::Answered, true));
         assert_eq!(ledger.finish(stopped, Event::Confirm, None).await.unwrap(), State::Confirmed);
-        ledger.release(writing).await.unwrap();
+        ledger.release_record(writing).await.unwrap();
     }
 }
 
@@ -283,12 +286,12 @@ async fn an_id_that_comes_after_the_newest_submission_was_rejected_is_an_alarm()
 async fn what_is_not_answered_or_not_the_newest_is_not_written() {
     for OpenLedger { ledger, .. } in &both().await {
         let first = requested(ledger, "r", 0).await;
-        let (lease, _) = ledger.lease(first.attempt.id, TTL).await.unwrap().unwrap();
+        let (lease, _) = ledger.lease_record(first.attempt.id, TTL).await.unwrap().unwrap();
         assert!(!ledger.intend(lease, TTL).await.unwrap(), "written without an answer");
         reply(ledger, &first, 1, &issued(ledger, "1111111111")).await;
         receive(ledger, "r", 1).await;
         assert!(!ledger.intend(lease, TTL).await.unwrap(), "an older attempt was written");
-        ledger.release(lease).await.unwrap();
+        ledger.release_record(lease).await.unwrap();
     }
 }
 
@@ -296,7 +299,7 @@ async fn what_is_not_answered_or_not_the_newest_is_not_written() {
 async fn an_id_for_a_record_that_opencrvs_took_back_is_an_alarm() {
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;
-        let (lease, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+        let (lease, _) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
         ledger.finish(lease, Event::Withdraw, Some(Cause::MovedOn)).await.unwrap();
         let refused = Resolution::Refused(Cause::OrphanId);
         assert_eq!(reply(ledger, &case, 1, &issued(ledger, "1111111111")).await, refused);

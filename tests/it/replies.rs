@@ -95,7 +95,7 @@ pub async fn asked(world: &World, kind: Kind, count: usize, seed: u64) -> Vec<De
 pub async fn refused(world: &World, record: &str, cause: &str) {
     eventually(SOON, &format!("a reply about {record} is refused: {cause}"), async || {
         let history = world.history(record).await;
-        let found = |entry: &&nidbridge::ledger::Entry| {
+        let found = |entry: &&nidbridge::ledger::HistoryEntry| {
             entry.what == "reply_refused" && entry.cause.as_deref() == Some(cause)
         };
         history.iter().find(found).map(|_| ())

@@ -6,7 +6,7 @@
 mod ledger;
 
 use nidbridge::domain::{RecordId, State};
-use nidbridge::ledger::{Case, Entry};
+use nidbridge::ledger::{Case, HistoryEntry};
 use nidbridge::pipeline::names::{NID_REPLIES, OUTCOMES_WORK};
 use nidbridge::sandbox::nid::Final;
 use nidbridge::sandbox::opencrvs::{Calls, Fault, OpencrvsSettings, Status, SubmitOptions};
@@ -42,7 +42,7 @@ async fn submit(world: &World, declarations: &[Declaration]) -> Vec<String> {
     declarations.iter().map(|declaration| declaration.record.clone()).collect()
 }
 
-async fn history(world: &World, record: &str) -> Vec<Entry> {
+async fn history(world: &World, record: &str) -> Vec<HistoryEntry> {
     world.ledger.history(&RecordId::parse(record).unwrap()).await.unwrap()
 }
 

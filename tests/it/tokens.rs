@@ -37,7 +37,7 @@ async fn submit(world: &World, count: usize, seed: u64) -> Vec<String> {
 }
 
 async fn case(world: &World, record: &str) -> Case {
-    world.ledger.newest(&RecordId::parse(record).unwrap()).await.unwrap().unwrap()
+    world.ledger.newest_attempt(&RecordId::parse(record).unwrap()).await.unwrap().unwrap()
 }
 
 async fn told(world: &World, record: &str, what: &str) -> usize {

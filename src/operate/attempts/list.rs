@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::ListAttemptsArgs;
-use crate::ledger::{Group, Listed, Selection};
+use crate::ledger::{AttemptGroup, ListedAttempt, Selection};
 use crate::operate::output;
 use crate::operate::session::Session;
 use crate::roles::Failure;
@@ -14,10 +14,10 @@ pub(super) async fn run(session: &mut Session, args: &ListAttemptsArgs) -> Resul
     let now = ledger.now().await?;
     let selection = selection(args, now);
     if args.group {
-        return print_groups(&ledger.grouped(&selection).await?, args.json, now);
+        return print_groups(&ledger.group_attempts(&selection).await?, args.json, now);
     }
     // One more than asked for tells whether there are more.
-    let mut found = ledger.listed(&selection, args.limit.saturating_add(1)).await?;
+    let mut found = ledger.list_attempts(&selection, args.limit.saturating_add(1)).await?;
     let more = found.len() > args.limit;
     found.truncate(args.limit);
     print_list(&found, more, args.json, now)
@@ -50,7 +50,7 @@ struct Row<'a> {
     token_hours_left: f64,
 }
 
-fn print_list(found: &[Listed], more: bool, json: bool, now: Timestamp) -> Result<(), Failure> {
+fn print_list(found: &[ListedAttempt], more: bool, json: bool, now: Timestamp) -> Result<(), Failure> {
     if json {
         let attempts = found.iter().map(|one| Row {
             attempt: one.attempt.to_string(),
@@ -94,7 +94,7 @@ struct CountedGroup<'a> {
     least_token_hours_left: f64,
 }
 
-fn print_groups(groups: &[Group], json: bool, now: Timestamp) -> Result<(), Failure> {
+fn print_groups(groups: &[AttemptGroup], json: bool, now: Timestamp) -> Result<(), Failure> {
     if json {
         let counted = groups.iter().map(|group| CountedGroup {
             state: group.state.as_str(),

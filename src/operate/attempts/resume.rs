@@ -22,7 +22,7 @@ pub(super) async fn run(session: &mut Session, args: &ResumeArgs) -> Result<(), 
     match args.change.mode() {
         Mode::DryRun => {
             for attempt in attempts {
-                count(&mut tally, attempt, &ledger.would_resume(attempt).await?)?;
+                count(&mut tally, attempt, &ledger.check_resume(attempt).await?)?;
             }
             output::line(&format!("would go on: {}", tally.done()))?;
         }
@@ -39,7 +39,7 @@ pub(super) async fn run(session: &mut Session, args: &ResumeArgs) -> Result<(), 
 async fn selected(args: &ResumeArgs, ledger: &Ledger) -> Result<Vec<AttemptId>, Failure> {
     let Some(cause) = args.cause else { return Ok(args.attempts.clone()) };
     let selection = Selection { states: vec![State::Parked], cause: Some(cause), ..Selection::default() };
-    let found = ledger.listed(&selection, args.limit).await?;
+    let found = ledger.list_attempts(&selection, args.limit).await?;
     Ok(found.into_iter().map(|one| one.attempt).collect())
 }
 

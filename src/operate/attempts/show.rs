@@ -5,16 +5,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ShowArgs;
-use crate::domain::resolve::{AnswerKind, Known};
-use crate::domain::{Cause, Reason, RecordId};
-use crate::ledger::{Case, Entry};
+use crate::domain::{AnswerKind, Cause, Reason, RecordId};
+use crate::ledger::{Case, HistoryEntry};
 use crate::operate::output;
 use crate::operate::session::Session;
 use crate::roles::Failure;
 
 pub(super) async fn run(session: &mut Session, args: &ShowArgs) -> Result<(), Failure> {
     let ledger = session.ledger("attempts").await?;
-    let records = ledger.records_named(&args.name).await?;
+    let records = ledger.find_records(&args.name).await?;
     if records.is_empty() {
         return Err(Failure::Failed(anyhow!(
             "the ledger has no record, tracking id or attempt {}: it was never accepted here, or is not recorded yet",
@@ -77,7 +76,7 @@ struct ShownEntry {
 
 impl ShownRecord {
     /// Returns `None` for a record without attempts.
-    fn of(record: &RecordId, attempts: &[Case], history: Vec<Entry>, now: Timestamp) -> Option<Self> {
+    fn of(record: &RecordId, attempts: &[Case], history: Vec<HistoryEntry>, now: Timestamp) -> Option<Self> {
         let row = &attempts.first()?.record;
         Some(Self {
             record: record.to_string(),
@@ -85,7 +84,7 @@ impl ShownRecord {
             kind: row.kind.as_str().to_owned(),
             office: row.office.clone(),
             numbered: row.number.is_some(),
-            known: row.known.map(Known::as_str),
+            known: row.answer.map(|answer| answer.kind().as_str()),
             writing_since: row.intent.map(|intent| intent.at),
             attempts: attempts.iter().map(|case| ShownAttempt::of(case, now)).collect(),
             history: history.into_iter().map(ShownEntry::of).collect(),
@@ -163,7 +162,7 @@ impl ShownAttempt {
 }
 
 impl ShownEntry {
-    fn of(entry: Entry) -> Self {
+    fn of(entry: HistoryEntry) -> Self {
         Self {
             at: entry.at,
             attempt: entry.attempt.map(|id| id.to_string()),

@@ -158,7 +158,7 @@ impl Comparison<'_> {
     }
 
     async fn one_of_theirs(&self, user: &UserToken, one: Waiting) -> Result<Compared, LedgerError> {
-        if self.ledger.newest_of(&one.record).await?.is_some_and(|case| is_unsettled(&case)) {
+        if self.ledger.newest_attempt(&one.record).await?.is_some_and(|case| is_unsettled(&case)) {
             return Ok(Compared::Agrees);
         }
         // The list may be old, and the record registered long since.
@@ -167,7 +167,7 @@ impl Comparison<'_> {
             Ok(_) | Err(NotCompared::NotFound) => return Ok(Compared::Agrees),
             Err(why) => return Ok(Compared::NotRead(why)),
         };
-        let case = self.ledger.newest_of(&one.record).await?;
+        let case = self.ledger.newest_attempt(&one.record).await?;
         if case.as_ref().is_some_and(is_unsettled) {
             return Ok(Compared::Agrees);
         }

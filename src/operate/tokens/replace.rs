@@ -35,7 +35,7 @@ pub(super) struct Replacement {
 impl Replacement {
     pub(super) async fn all(&mut self, args: &ReplaceArgs) -> Result<(), Failure> {
         for record in &args.record {
-            match self.ledger.newest(record).await? {
+            match self.ledger.newest_attempt(record).await? {
                 Some(case) => self.one(&case).await?,
                 None => self.miss(record, "the ledger does not have this record")?,
             }
@@ -46,7 +46,7 @@ impl Replacement {
     async fn all_orphaned(&mut self) -> Result<(), Failure> {
         let mut after = None;
         loop {
-            let page = self.ledger.in_need_of_a_token(after, PAGE).await?;
+            let page = self.ledger.needing_token(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(*last);
             for attempt in page {
@@ -82,7 +82,7 @@ impl Replacement {
         let plain = token.raw.expose_secret().as_bytes();
         let sealed = self.sealer.seal(record, Field::Token, plain).context("the token cannot be sealed")?;
         let until = token.expires_at;
-        match self.ledger.replaced(case, &sealed, until).await? {
+        match self.ledger.replace_token(case, &sealed, until).await? {
             Replaced::Done => {
                 self.tally.add_done();
                 output::line(&format!("{record}: has a token until {until}"))

@@ -127,7 +127,7 @@ async fn what_could_not_be_recorded_calls_once_whoever_parked_it(engine: Engine)
     let look = world.look_nid().await;
     while look.take(&replies).await.unwrap().is_some() {}
     eventually(SOON, "nothing is known of it", async || {
-        (world.ledger.told_of(&replies).await.unwrap() == 0).then_some(())
+        (world.ledger.parked_reported(&replies).await.unwrap() == 0).then_some(())
     })
     .await;
     vendor.says(b"Sesame once more".to_vec()).await;
@@ -145,7 +145,7 @@ async fn a_webhook_that_is_away_hears_of_it_later_though_the_worker_was_killed(e
     vendor.says(b"Sesame of the reply".to_vec()).await;
     let place = parking_queue(NID_REPLIES);
     eventually(SOON, "it is written down", async || {
-        (world.ledger.told_of(&place).await.unwrap() == 1).then_some(())
+        (world.ledger.parked_reported(&place).await.unwrap() == 1).then_some(())
     })
     .await;
     world.kill9("worker");
@@ -154,7 +154,7 @@ async fn a_webhook_that_is_away_hears_of_it_later_though_the_worker_was_killed(e
     assert_eq!(calls(&hook, &place, 1).await.len(), 1);
     eventually(Duration::from_secs(10), "the ledger knows that it was taken", async || {
         let (hour, any) = (Duration::from_secs(3_600), Duration::ZERO);
-        world.ledger.take_alerts(10, any, hour).await.unwrap().is_empty().then_some(())
+        world.ledger.claim_alerts(10, any, hour).await.unwrap().is_empty().then_some(())
     })
     .await;
 }

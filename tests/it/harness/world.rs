@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nidbridge::broker::{Link, LinkSettings, Topology};
 use nidbridge::domain::{EventKind, RecordId, RequestId};
-use nidbridge::ledger::{Entry, Ledger};
+use nidbridge::ledger::{HistoryEntry, Ledger};
 use nidbridge::pipeline::topology;
 use nidbridge::sandbox::guardian::Guardian;
 use nidbridge::sandbox::nid::{NidSim, VendorSettings};
@@ -346,7 +346,7 @@ impl World {
     }
 
     /// The history of a record in the ledger, oldest first.
-    pub async fn history(&self, record: &str) -> Vec<Entry> {
+    pub async fn history(&self, record: &str) -> Vec<HistoryEntry> {
         self.ledger.history(&RecordId::parse(record).unwrap()).await.expect("the history")
     }
 

@@ -1,10 +1,10 @@
-//! The turn of a confirmer, step by step; between any two of them it may stop, or be overtaken by the other one.
+//! The turn of a confirmer, step by step; between any two of them it may stop, or be withdrawal by the other one.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use nidbridge::domain::lease::{IntentCheck, LeaseState, may_finish, may_intend, may_write, quarantined};
-use nidbridge::domain::resolve::AnswerKind;
+use nidbridge::domain::AnswerKind;
+use nidbridge::domain::lease::{IntentCheck, LeaseState, may_finish, may_intend, may_write, quarantine_left};
 use nidbridge::domain::{
     Answer, Cause, Course, Event, NationalId, Reason, ReasonCode, RecordState, RegistrationNumber, Situation,
     State, decide,
@@ -68,7 +68,7 @@ struct Values {
 
 static VALUES: LazyLock<Values> = LazyLock::new(|| Values {
     number: RegistrationNumber::parse("2026BXXDBIC").unwrap(),
-    issued: Answer::Issued { id: NationalId::parse("1234567890").unwrap(), kind: None },
+    issued: Answer::Issued(NationalId::parse("1234567890").unwrap()),
     rejected: Answer::Rejected(Reason { code: ReasonCode::DuplicatePerson, fields: Vec::new() }),
 });
 
@@ -140,7 +140,7 @@ fn take(world: &World, rules: Rules, c: u8, i: u8) -> Option<(Does, World)> {
     }
     let now = Timestamp::UNIX_EPOCH + QUARANTINE;
     let intended = world.book.intended(now);
-    if rules.has(Rule::Quarantine) && quarantined(intended, now, QUARANTINE).is_some() {
+    if rules.has(Rule::Quarantine) && quarantine_left(intended, now, QUARANTINE).is_some() {
         return None;
     }
     let (hold, _) = world.book.hold(usize::from(c));

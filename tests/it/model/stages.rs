@@ -5,9 +5,9 @@
 
 use nidbridge::domain::lease::supersedes;
 use nidbridge::domain::resolve::{
-    AnswerKind, Owner, Parties, Party, Plan, ReplyKind, Then, Who, resolve, unasked,
+    AttemptStatus, FollowUp, Owner, Plan, RecordStatus, ReplyKind, Which, answer_without_asking, resolve,
 };
-use nidbridge::domain::{Cause, Event, EventKind, State};
+use nidbridge::domain::{AnswerKind, Cause, Event, EventKind, State};
 
 use super::rules::{Rule, Rules};
 use super::steps::{Next, Step, shift, stamp};
@@ -108,7 +108,7 @@ fn send(world: &mut World, i: u8, stop: Stop, rules: Rules) -> bool {
             && rules.has(Rule::PassOn)
             && let Some(known) = world.book.known()
         {
-            give(world, i, unasked(Some(known), false));
+            give(world, i, answer_without_asking(Some(known), false));
         }
     }
     if matches!(stop, Stop::Never | Stop::BeforeAck)
@@ -131,17 +131,17 @@ fn give(world: &mut World, i: u8, label: AnswerKind) {
 }
 
 fn plan(world: &World, addressed: usize, says: Says, rules: Rules) -> Plan {
-    let party = |i: usize| {
+    let attempt = |i: usize| {
         let row = world.book.rows[i].unwrap();
-        Party { state: row.state, answer: row.answer }
+        AttemptStatus { state: row.state, answer: row.answer }
     };
     let newest = usize::from(world.book.newest.unwrap());
-    let mut parties = Parties {
+    let mut status = RecordStatus {
         kind: &EventKind::Birth,
-        known: world.book.known(),
+        answer: world.book.known(),
         erased: false,
-        addressed: party(addressed),
-        newest: party(newest),
+        addressed: attempt(addressed),
+        newest: attempt(newest),
     };
     let mut reply = match says {
         Says::Rejected => ReplyKind::Rejected,
@@ -149,16 +149,16 @@ fn plan(world: &World, addressed: usize, says: Says, rules: Rules) -> Plan {
         Says::Issued(_) => ReplyKind::Issued(Owner::Nobody),
     };
     if !rules.has(Rule::FirstAnswer) {
-        parties.known = None;
-        parties.addressed.answer = None;
+        status.answer = None;
+        status.addressed.answer = None;
         if let ReplyKind::Issued(owner) = &mut reply {
             *owner = Owner::Nobody;
         }
     }
     if !rules.has(Rule::PassOn) && says != Says::Rejected && addressed != newest {
-        return Plan { learn: None, keep: None, give: None, park: None, then: Then::Note };
+        return Plan { learn: None, archive: None, give: None, park: None, follow_up: FollowUp::Nothing };
     }
-    resolve(reply, &parties)
+    resolve(reply, &status)
 }
 
 fn take_in(world: &mut World, submission: u8, says: Says, stop: Stop, rules: Rules) -> bool {
@@ -168,9 +168,9 @@ fn take_in(world: &mut World, submission: u8, says: Says, stop: Stop, rules: Rul
     }
     let plan = plan(world, addressed, says, rules);
     let newest = world.book.newest.unwrap_or_default();
-    let who = |who: Who| match who {
-        Who::Addressed => addressed as u8,
-        Who::Newest => newest,
+    let who = |who: Which| match who {
+        Which::Addressed => addressed as u8,
+        Which::Newest => newest,
     };
     if let (Some(_), Says::Issued(id)) = (plan.learn, says) {
         if world.book.id.is_some_and(|known| known != id) {
@@ -178,7 +178,7 @@ fn take_in(world: &mut World, submission: u8, says: Says, stop: Stop, rules: Rul
         }
         world.book.id = Some(id);
     }
-    if let Some(label) = plan.keep
+    if let Some(label) = plan.archive
         && let Some(row) = world.book.rows[addressed].as_mut()
     {
         row.answer = Some(label);
@@ -189,11 +189,11 @@ fn take_in(world: &mut World, submission: u8, says: Says, stop: Stop, rules: Rul
     if let Some(cause) = plan.park {
         shift(world, newest, Event::Park, Some(cause));
     }
-    if plan.then == Then::Refuse(Cause::OrphanId) {
+    if plan.follow_up == FollowUp::Refuse(Cause::OrphanId) {
         world.book.orphan_told = true;
     }
     if !matches!(stop, Stop::AfterLedger | Stop::AfterAck)
-        && let Then::Tell(to) = plan.then
+        && let FollowUp::NotifyConfirmer(to) = plan.follow_up
     {
         drive(world, who(to));
     }

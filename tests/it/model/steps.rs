@@ -1,7 +1,7 @@
 //! What can happen next, and what the surroundings do: core, the registrar, the ID system, time, an operator.
 
+use nidbridge::domain::AnswerKind;
 use nidbridge::domain::lease::may_expire;
-use nidbridge::domain::resolve::AnswerKind;
 use nidbridge::domain::{Cause, Event, RecordState, State, next};
 
 use super::confirmer::{self, QUARANTINE};

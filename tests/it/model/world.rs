@@ -4,7 +4,7 @@
 //! there), in any order. Attempts are 0 and 1; submissions count from 1.
 
 use nidbridge::domain::lease::LeaseState;
-use nidbridge::domain::resolve::{AnswerKind, Known};
+use nidbridge::domain::{AnswerKind, RecordAnswer};
 use nidbridge::domain::{Cause, Event, NegativePolicy, RecordState, State};
 
 use super::explore::Timestamp;
@@ -86,8 +86,8 @@ pub struct Book {
 }
 
 impl Book {
-    pub fn known(&self) -> Option<Known> {
-        self.id.map(|_| Known::Issued)
+    pub fn known(&self) -> Option<RecordAnswer> {
+        self.id.map(|_| RecordAnswer::Issued)
     }
 
     pub fn of_submission(&self, submission: u8) -> Option<usize> {

@@ -1,6 +1,6 @@
 //! `nidbridge attempts`: what is parked is found, explained, and goes on where it stopped, once.
 
-use nidbridge::ledger::Entry;
+use nidbridge::ledger::HistoryEntry;
 use nidbridge::sandbox::nid::Final;
 use nidbridge::sandbox::opencrvs::Status;
 use nidbridge::sandbox::population::{Declaration, Kind};
@@ -44,7 +44,7 @@ fn attempts(list: &Value) -> Vec<String> {
     attempts.iter().map(|one| one["attempt"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn resumed(world: &World, record: &str) -> Vec<Entry> {
+async fn resumed(world: &World, record: &str) -> Vec<HistoryEntry> {
     world.history(record).await.into_iter().filter(|entry| entry.what == "resumed").collect()
 }
 

@@ -12,9 +12,9 @@ const NOW: Duration = Duration::ZERO;
 const LATER: Duration = Duration::from_secs(3_600);
 
 async fn end(ledger: &Ledger, case: &Case, event: Event) {
-    let (lease, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+    let (lease, _) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
     ledger.finish(lease, event, None).await.unwrap();
-    ledger.release(lease).await.unwrap();
+    ledger.release_record(lease).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,16 +23,16 @@ async fn an_attempt_is_in_the_lane_that_its_message_is_in() {
         let waits = async || {
             let mut lanes = Vec::new();
             for lane in Lane::ALL {
-                let silent = ledger.silent(lane, NOW, 10).await.unwrap();
+                let silent = ledger.overdue(lane, NOW, 10).await.unwrap();
                 assert_eq!(u64::try_from(silent.len()).unwrap(), ledger.open_in(lane).await.unwrap());
-                assert!(ledger.silent(lane, LATER, 10).await.unwrap().is_empty());
+                assert!(ledger.overdue(lane, LATER, 10).await.unwrap().is_empty());
                 lanes.extend(silent.iter().map(|_| lane));
             }
             lanes
         };
         let case = receive(ledger, "r", 0).await;
         assert_eq!(waits().await, [Lane::Request]);
-        ledger.requested(&case, "amqp", None).await.unwrap();
+        ledger.requested(&case, None).await.unwrap();
         assert_eq!(waits().await, [Lane::Request], "the ID system's queue has it only once it says so");
         ledger.sent(case.attempt.id).await.unwrap();
         assert_eq!(waits().await, [Lane::Reply]);
@@ -51,11 +51,11 @@ async fn pending_begins_the_wait_for_the_id_system_anew() {
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;
         ledger.sent(case.attempt.id).await.unwrap();
-        let before = ledger.case(case.attempt.id).await.unwrap().unwrap().attempt.last_heard();
+        let before = ledger.case(case.attempt.id).await.unwrap().unwrap().attempt.last_activity();
         let waited = async || (ledger.now().await.unwrap() > before).then_some(());
         crate::harness::eventually(TTL, "a millisecond", waited).await;
-        reply(ledger, &case, 1, &VendorReply::Pending(None)).await;
-        assert!(ledger.case(case.attempt.id).await.unwrap().unwrap().attempt.last_heard() > before);
+        reply(ledger, &case, 1, &VendorReply::Pending).await;
+        assert!(ledger.case(case.attempt.id).await.unwrap().unwrap().attempt.last_activity() > before);
         assert_eq!(ledger.open_in(Lane::Reply).await.unwrap(), 1);
     }
 }
@@ -67,12 +67,12 @@ async fn a_dead_token_ends_no_attempt_that_a_confirmer_is_at() {
         let case = requested(ledger, "r", 0).await;
         reply(ledger, &case, 1, &issued(ledger, "1234567890")).await;
         open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
-        let (lease, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
-        let outlived = async |quarantine| ledger.outlived(quarantine, 10).await.unwrap();
+        let (lease, _) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
+        let outlived = async |quarantine| ledger.expirable(quarantine, 10).await.unwrap();
         assert!(outlived(NOW).await.is_empty());
         assert_eq!(ledger.expire(case.attempt.id, NOW).await.unwrap(), Expiry::LeftAlone);
         assert!(ledger.intend(lease, TTL).await.unwrap());
-        ledger.release(lease).await.unwrap();
+        ledger.release_record(lease).await.unwrap();
         // The write may still arrive.
         assert!(outlived(LATER).await.is_empty());
         assert_eq!(ledger.expire(case.attempt.id, LATER).await.unwrap(), Expiry::LeftAlone);
@@ -111,13 +111,13 @@ async fn an_erased_id_is_asked_for_again_and_must_be_the_same() {
         assert!(ledger.erase(&first.record.id, NOW).await.unwrap());
         assert!(ledger.erasable(NOW, 10).await.unwrap().is_empty());
         let second = requested(ledger, "r", 1).await;
-        assert_eq!((second.record.known.is_some(), second.record.at_hand()), (true, None));
+        assert_eq!((second.record.answer.is_some(), second.record.usable_answer()), (true, None));
         let other = reply(ledger, &second, 2, &issued(ledger, "2222222222")).await;
         assert!(matches!(other, Resolution::Refused(_)), "{other:?}");
         let same = reply(ledger, &second, 2, &issued(ledger, "1234567890")).await;
         assert_eq!(same, Resolution::Answered(second.attempt.id));
         let now = ledger.case(second.attempt.id).await.unwrap().unwrap();
-        assert!(now.record.sealed_id.is_some() && now.record.at_hand().is_some());
+        assert!(now.record.sealed_id.is_some() && now.record.usable_answer().is_some());
     }
 }
 
@@ -126,12 +126,18 @@ async fn one_holder_at_a_time_and_the_next_when_its_time_is_up() {
     for open in &both().await {
         let ours = &open.ledger;
         let theirs = open.reopen_as("other").await;
-        assert!(ours.elect("x", TTL).await.unwrap() && ours.elect("x", TTL).await.unwrap());
-        assert!(!theirs.elect("x", TTL).await.unwrap() && theirs.elect("y", TTL).await.unwrap());
-        theirs.resign("x").await.unwrap();
-        assert!(!theirs.elect("x", TTL).await.unwrap(), "one that has it not gave it away");
-        ours.resign("x").await.unwrap();
-        assert!(theirs.elect("x", Duration::ZERO).await.unwrap());
-        assert!(ours.elect("x", TTL).await.unwrap());
+        assert!(
+            ours.acquire_task_lease("x", TTL).await.unwrap()
+                && ours.acquire_task_lease("x", TTL).await.unwrap()
+        );
+        assert!(
+            !theirs.acquire_task_lease("x", TTL).await.unwrap()
+                && theirs.acquire_task_lease("y", TTL).await.unwrap()
+        );
+        theirs.release_task_lease("x").await.unwrap();
+        assert!(!theirs.acquire_task_lease("x", TTL).await.unwrap(), "one that has it not gave it away");
+        ours.release_task_lease("x").await.unwrap();
+        assert!(theirs.acquire_task_lease("x", Duration::ZERO).await.unwrap());
+        assert!(ours.acquire_task_lease("x", TTL).await.unwrap());
     }
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use nidbridge::domain::{Cause, State};
-use nidbridge::ledger::{Case, Expiry, Fresh, Judged, Judgement, Ledger, Replaced, Stage};
+use nidbridge::ledger::{Case, Expiry, Ledger, RenewalRule, Replaced, Stage, TokenChange, TokenCheck};
 
 use crate::harness::ledgers::{OpenLedger, both};
 use crate::ledger::{TTL, issued, receive, reply, requested, state};
 
-const AT_ONCE: Fresh = Fresh { at_percent: 0, until: Duration::from_secs(3_650 * 86_400) };
+const AT_ONCE: RenewalRule = RenewalRule { at_percent: 0, until: Duration::from_secs(3_650 * 86_400) };
 
 async fn read(ledger: &Ledger, case: &Case) -> Case {
     ledger.case(case.attempt.id).await.unwrap().unwrap()
@@ -21,21 +21,21 @@ async fn a_newer_token_never_gives_way_to_an_older() {
         let before = requested(ledger, "r", 0).await;
         let (soon, late) = (SignedDuration::from_hours(1), SignedDuration::from_hours(2));
         let died = before.attempt.token_expires_at;
-        assert!(!ledger.renewed(&before, "v1.k.same", died).await.unwrap(), "it lives no longer");
-        assert!(ledger.renewed(&before, "v1.k.second", died + late).await.unwrap());
+        assert!(!ledger.renew_token(&before, "v1.k.same", died).await.unwrap(), "it lives no longer");
+        assert!(ledger.renew_token(&before, "v1.k.second", died + late).await.unwrap());
         for expires in [soon, late * 2] {
-            assert!(!ledger.renewed(&before, "v1.k.third", died + expires).await.unwrap());
+            assert!(!ledger.renew_token(&before, "v1.k.third", died + expires).await.unwrap());
             assert_eq!(
-                ledger.replaced(&before, "v1.k.third", died + expires).await.unwrap(),
+                ledger.replace_token(&before, "v1.k.third", died + expires).await.unwrap(),
                 Replaced::Moved
             );
         }
         let now = read(ledger, &before).await;
         assert_eq!(now.attempt.sealed_token.as_deref(), Some("v1.k.second"));
         assert_eq!(now.attempt.token_expires_at, died + late);
-        assert!(!ledger.renewed(&now, "v1.k.third", died + soon).await.unwrap());
+        assert!(!ledger.renew_token(&now, "v1.k.third", died + soon).await.unwrap());
         // An operator may: the key may have changed since.
-        assert_eq!(ledger.replaced(&now, "v1.k.third", died + soon).await.unwrap(), Replaced::Done);
+        assert_eq!(ledger.replace_token(&now, "v1.k.third", died + soon).await.unwrap(), Replaced::Done);
     }
 }
 
@@ -46,15 +46,19 @@ async fn a_token_is_due_when_its_share_has_gone_and_neither_twice_nor_for_ever()
         let due = async |rule| ledger.renewable(rule, 10).await.unwrap().len();
         assert_eq!(due(AT_ONCE).await, 1);
         assert_eq!(
-            due(Fresh { until: Duration::from_millis(1), ..AT_ONCE }).await,
+            due(RenewalRule { until: Duration::from_millis(1), ..AT_ONCE }).await,
             0,
             "accepted too long ago"
         );
-        ledger.postpone(&case, TTL).await.unwrap();
+        ledger.postpone_renewal(&case, TTL).await.unwrap();
         assert_eq!(due(AT_ONCE).await, 0, "put off");
         let until = case.attempt.token_expires_at + SignedDuration::from_hours(1);
-        assert!(ledger.renewed(&case, "v1.k.second", until).await.unwrap());
-        assert_eq!(due(Fresh { at_percent: 1, ..AT_ONCE }).await, 0, "the fresh one's life has just begun");
+        assert!(ledger.renew_token(&case, "v1.k.second", until).await.unwrap());
+        assert_eq!(
+            due(RenewalRule { at_percent: 1, ..AT_ONCE }).await,
+            0,
+            "the fresh one's life has just begun"
+        );
         ledger.park(&read(ledger, &case).await, Stage::Confirm, Cause::NumberTaken).await.unwrap();
         assert_eq!(due(AT_ONCE).await, 1, "what is parked may go on one day");
     }
@@ -65,22 +69,22 @@ async fn an_orphan_is_told_once_until_it_has_another_token() {
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;
         let judged = async |case: &Case, key: &str, judgement| {
-            assert_eq!(ledger.unjudged(key, 10).await.unwrap().len(), 1);
-            let judged = ledger.judged(case, key, judgement).await.unwrap();
-            assert_eq!(ledger.unjudged(key, 10).await.unwrap().len(), 0);
+            assert_eq!(ledger.unchecked_tokens(key, 10).await.unwrap().len(), 1);
+            let judged = ledger.token_checked(case, key, judgement).await.unwrap();
+            assert_eq!(ledger.unchecked_tokens(key, 10).await.unwrap().len(), 0);
             judged
         };
-        assert_eq!(judged(&case, "a", Judgement::Good).await, Judged::Noted);
-        assert_eq!(judged(&case, "b", Judgement::Orphaned).await, Judged::Orphaned);
-        assert_eq!(judged(&case, "c", Judgement::Orphaned).await, Judged::Noted);
+        assert_eq!(judged(&case, "a", TokenCheck::Valid).await, TokenChange::None);
+        assert_eq!(judged(&case, "b", TokenCheck::Orphaned).await, TokenChange::NewlyOrphaned);
+        assert_eq!(judged(&case, "c", TokenCheck::Orphaned).await, TokenChange::None);
         assert_eq!(ledger.renewable(AT_ONCE, 10).await.unwrap().len(), 0);
-        assert_eq!(ledger.in_need_of_a_token(None, 10).await.unwrap(), [case.attempt.id]);
+        assert_eq!(ledger.needing_token(None, 10).await.unwrap(), [case.attempt.id]);
         let until = case.attempt.token_expires_at;
-        assert_eq!(ledger.replaced(&case, "v1.k.second", until).await.unwrap(), Replaced::Done);
-        assert!(ledger.in_need_of_a_token(None, 10).await.unwrap().is_empty());
+        assert_eq!(ledger.replace_token(&case, "v1.k.second", until).await.unwrap(), Replaced::Done);
+        assert!(ledger.needing_token(None, 10).await.unwrap().is_empty());
         // A judgement of the token that it had is one of a token that is gone.
-        assert_eq!(ledger.judged(&case, "c", Judgement::Orphaned).await.unwrap(), Judged::Noted);
-        assert!(ledger.in_need_of_a_token(None, 10).await.unwrap().is_empty());
+        assert_eq!(ledger.token_checked(&case, "c", TokenCheck::Orphaned).await.unwrap(), TokenChange::None);
+        assert!(ledger.needing_token(None, 10).await.unwrap().is_empty());
     }
 }
 
@@ -99,12 +103,12 @@ async fn a_fresh_token_resumes_what_was_parked_for_its_token_and_nothing_else() 
                 reply(ledger, &case, 1, &issued(ledger, &format!("id of {record}"))).await;
             }
             if expected == State::Answered {
-                let (lease, _) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
+                let (lease, _) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
                 assert!(ledger.intend(lease, TTL).await.unwrap());
             }
             ledger.park(&case, Stage::Confirm, cause).await.unwrap();
             let parked = read(ledger, &case).await;
-            ledger.replaced(&parked, "v1.k.second", case.attempt.token_expires_at).await.unwrap();
+            ledger.replace_token(&parked, "v1.k.second", case.attempt.token_expires_at).await.unwrap();
             assert_eq!(state(ledger, &case).await, expected, "{record}");
             assert_eq!(read(ledger, &case).await.record.intent, parked.record.intent, "{record}");
         }
@@ -119,7 +123,7 @@ async fn nothing_expires_unannounced_even_when_there_was_no_time() {
         open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
         let ended = ledger.expire(case.attempt.id, Duration::ZERO).await.unwrap();
         assert_eq!(ended, Expiry::Ended { orphan: false });
-        let alerts = ledger.take_alerts(10, TTL, TTL).await.unwrap();
+        let alerts = ledger.claim_alerts(10, TTL, TTL).await.unwrap();
         let told: Vec<_> = alerts.iter().map(|alert| (alert.cause, alert.state)).collect();
         assert_eq!(told, [(Cause::TokenRefused, State::Expired)]);
     }
@@ -131,16 +135,16 @@ async fn a_confirmer_ends_what_has_outlived_its_token_and_only_that() {
         let ledger = &open.ledger;
         let case = requested(ledger, "r", 0).await;
         reply(ledger, &case, 1, &issued(ledger, "1234567890")).await;
-        let (lease, read_before) = ledger.lease(case.attempt.id, TTL).await.unwrap().unwrap();
-        assert_eq!(ledger.expire_held(lease).await.unwrap(), Expiry::LeftAlone, "it lives");
+        let (lease, read_before) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
+        assert_eq!(ledger.expire_leased(lease).await.unwrap(), Expiry::LeftAlone, "it lives");
         open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
         // An operator comes in between.
         let until = case.attempt.token_expires_at;
-        assert_eq!(ledger.replaced(&read_before, "v1.k.second", until).await.unwrap(), Replaced::Done);
-        assert_eq!(ledger.expire_held(lease).await.unwrap(), Expiry::LeftAlone, "it has another token");
+        assert_eq!(ledger.replace_token(&read_before, "v1.k.second", until).await.unwrap(), Replaced::Done);
+        assert_eq!(ledger.expire_leased(lease).await.unwrap(), Expiry::LeftAlone, "it has another token");
         open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
-        assert_eq!(ledger.expire_held(lease).await.unwrap(), Expiry::Ended { orphan: true });
-        let alerts = ledger.take_alerts(10, TTL, TTL).await.unwrap();
+        assert_eq!(ledger.expire_leased(lease).await.unwrap(), Expiry::Ended { orphan: true });
+        let alerts = ledger.claim_alerts(10, TTL, TTL).await.unwrap();
         let mut told: Vec<_> = alerts.iter().map(|alert| alert.cause.as_str()).collect();
         told.sort_unstable();
         assert_eq!(told, ["orphan_id", "token_refused"]);

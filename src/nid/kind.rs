@@ -1,0 +1,15 @@
+//! The kinds of events that an ID system is asked about.
+
+/// A kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestKind {
+    /// The routing key of the request, and a part of the reply's.
+    pub name: &'static str,
+    /// The CloudEvents `type` of the request.
+    pub event_type: &'static str,
+}
+
+impl RequestKind {
+    pub const BIRTH: Self = Self { name: "birth", event_type: "crvs.nid.birth.request.v1" };
+    pub const DEATH: Self = Self { name: "death", event_type: "crvs.nid.death.request.v1" };
+}
