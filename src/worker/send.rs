@@ -14,7 +14,6 @@ use crate::domain::{AttemptId, Cause, Reason, State};
 use crate::ledger::{Case, Ledger, LedgerError, Stage};
 use crate::nid::{Ask, Request};
 use crate::pipeline::NextHop;
-use crate::pipeline::names::AMQP_SYSTEM;
 use crate::pipeline::stage::{StageFault, settled};
 use crate::pipeline::{MESSAGE_VERSION, RequestMessage, targets};
 use crate::seal::Sealer;
