@@ -11,6 +11,7 @@ pub(crate) mod confirmer;
 mod failure;
 pub(crate) mod front;
 pub(crate) mod parts;
+mod runner;
 pub(crate) mod shutdown;
 pub(crate) mod start;
 pub(crate) mod worker;

@@ -8,11 +8,13 @@
 //! confirm, and only then is the delivery settled; a duplicate of an open attempt drives its next hop again.
 
 mod record;
+mod request;
 mod resolve;
 mod send;
 mod sweep;
 
-pub use record::{Asking, RecordStage};
+pub use record::RecordStage;
+pub use request::RequestSettings;
 pub use resolve::ResolveStage;
 pub use send::SendStage;
 pub use sweep::{SweepRules, Sweeper};

@@ -1,4 +1,6 @@
-//! What the roles of one process depend on, with a breaker for each and a probe that asks as little as it can.
+//! The circuit breakers of a process, and the probes that say when a dependency answers again.
+//!
+//! Invariant: a probe asks as little as it can, and only while its breaker is open.
 
 use std::sync::Arc;
 
@@ -11,16 +13,15 @@ use crate::opencrvs::{Gateway, KeyStore};
 use crate::pipeline::names::{NID_KINDS, nid_requests};
 use crate::telemetry::Metrics;
 
-/// The breakers of a process; its roles share them.
+/// One breaker for each dependency. All roles of a process share them.
 #[derive(Debug, Clone)]
 pub struct Breakers {
-    /// The ledger: everything needs it.
     pub ledger: Breaker,
     /// The ID system's queues.
     pub id_system: Breaker,
     /// The gateway of OpenCRVS.
     pub gateway: Breaker,
-    /// Auth, which a gateway may ask about each token.
+    /// The auth service of OpenCRVS, which a gateway may ask about each token.
     pub auth: Breaker,
 }
 
@@ -39,15 +40,15 @@ impl Breakers {
         }
     }
 
-    /// Probes the ledger by its clock.
-    pub(crate) async fn keep_ledger(&self, ledger: &Ledger, stop: CancellationToken) {
+    /// Probes the ledger by asking for its clock.
+    pub(crate) async fn probe_ledger(self, ledger: Ledger, stop: CancellationToken) {
         let probe = || async { ledger.now().await.is_ok() };
-        self.ledger.clone().keep(probe, stop).await;
+        self.ledger.keep(probe, stop).await;
     }
 
-    /// Probes the ID system by its queues: they are there, and half empty. With room for just one more, a vendor that
-    /// is slow would have us knock at a full queue again and again.
-    pub(crate) async fn keep_id_system(&self, nid: &Link, max_length: u64, stop: CancellationToken) {
+    /// Probes the ID system by its request queues: they exist and are at most half full. With room for just one more
+    /// message the breaker of a slow vendor would close and open all the time.
+    pub(crate) async fn probe_id_system(self, nid: Link, max_length: u64, stop: CancellationToken) {
         let probe = || async {
             for kind in NID_KINDS {
                 match nid.depth(&nid_requests(kind)).await {
@@ -57,17 +58,17 @@ impl Breakers {
             }
             true
         };
-        self.id_system.clone().keep(probe, stop).await;
+        self.id_system.keep(probe, stop).await;
     }
 
-    /// Probes the gateway by a request that asks for nothing.
-    pub(crate) async fn keep_gateway(&self, gateway: &Gateway, stop: CancellationToken) {
-        self.gateway.clone().keep(|| gateway.answers(), stop).await;
+    /// Probes the gateway by a request that reads nothing.
+    pub(crate) async fn probe_gateway(self, gateway: Gateway, stop: CancellationToken) {
+        self.gateway.keep(|| gateway.answers(), stop).await;
     }
 
-    /// Probes auth by its public key.
-    pub(crate) async fn keep_auth(&self, keys: &KeyStore, stop: CancellationToken) {
+    /// Probes auth by fetching its public key.
+    pub(crate) async fn probe_auth(self, keys: Arc<KeyStore>, stop: CancellationToken) {
         let probe = || async { keys.look().await.is_some() };
-        self.auth.clone().keep(probe, stop).await;
+        self.auth.keep(probe, stop).await;
     }
 }

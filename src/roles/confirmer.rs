@@ -1,27 +1,27 @@
-//! `nidbridge confirmer`: tells OpenCRVS.
+//! `nidbridge confirmer`: writes answers to OpenCRVS and keeps the record tokens valid.
 
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 
+use super::runner::Runner;
 use super::{Failure, Process, parts};
-use crate::broker::{ConsumerSettings, consume};
 use crate::config::Config;
 use crate::confirmer::{Confirmer, EventsSide, Keeper, KeeperRules, Needs, Rules};
 use crate::ledger::{Ledger, RenewalRule};
 use crate::opencrvs::Gateway;
 use crate::opencrvs::events::Actions;
-use crate::pipeline::{queues, settings};
+use crate::pipeline::{TopologySettings, queues};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 
-/// Runs until it is told to stop.
+/// Runs until the process is to stop.
 pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let Process { config, metrics, breakers, readiness, stop } = process;
     let config = &*config;
-    let sealer = parts::sealer(config)?;
-    // Held back until the link is watched, too: a process without conditions would count as ready.
+    // Set only once the link is watched, too: a process without conditions would count as ready.
     let opened = readiness.condition("confirmer_ledger");
+    let sealer = parts::sealer(config)?;
     let ledger = parts::ledger(config, "confirmer", &sealer).await?;
     let gateway = Gateway::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the gateway's client")?;
@@ -29,6 +29,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     readiness.link("confirmer_broker", link.state());
     readiness.depends_on(&[&breakers.ledger, &breakers.gateway, &breakers.auth]);
     opened.set(true);
+
     let (keys, _) = parts::auth(config)?;
     let keys = Arc::new(keys);
     let topology = parts::topology_settings(config);
@@ -38,14 +39,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
         gateway: gateway.clone(),
         events: events(config).await?,
         keys: Arc::clone(&keys),
-        rules: Rules {
-            confirm_after: topology.confirm_after,
-            lease: config.confirm.lease,
-            quarantine: config.confirm.quarantine,
-            negative: config.confirm.negative,
-            identifier_type: config.confirm.identifier_type.clone(),
-            comment: config.confirm.comment.clone(),
-        },
+        rules: rules(config, &topology),
         metrics: Arc::clone(&metrics),
         needs: Needs {
             ledger: breakers.ledger.clone(),
@@ -54,26 +48,39 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
         },
     };
     let keeper = keeper(config, &ledger, &sealer, &metrics)?;
-    let settings = ConsumerSettings {
-        breakers: vec![breakers.ledger.clone(), breakers.gateway.clone(), breakers.auth.clone()],
-        ..settings::consumer(&config.broker, config.confirm.prefetch)
-    };
     let alerts = parts::alerts(config, &ledger, &metrics)?;
-    let outcomes = queues::outcomes(&topology);
-    tokio::join!(
-        consume(&link, &outcomes, settings, Arc::new(confirmer), stop.clone()),
-        keeper.run(&stop),
-        alerts.run(&stop),
-        breakers.keep_ledger(&ledger, stop.clone()),
-        breakers.keep_gateway(&gateway, stop.clone()),
-        breakers.keep_auth(&keys, stop.clone()),
-    );
+
+    let mut runner = Runner::new(&config.broker, stop);
+    runner.consume(&link, queues::outcomes(&topology), config.confirm.prefetch, Arc::new(confirmer)).needs([
+        &breakers.ledger,
+        &breakers.gateway,
+        &breakers.auth,
+    ]);
+    runner.background(|stop| async move { keeper.run(&stop).await });
+    runner.background(|stop| async move { alerts.run(&stop).await });
+    runner.background(|stop| breakers.clone().probe_ledger(ledger.clone(), stop));
+    runner.background(|stop| breakers.clone().probe_gateway(gateway, stop));
+    runner.background(|stop| breakers.clone().probe_auth(keys, stop));
+
+    let result = runner.run().await;
     link.close().await;
     ledger.close().await;
-    Ok(())
+    result
 }
 
-/// A field that is known not to be there is refused at once; one that nobody can say anything of, when its turn comes.
+fn rules(config: &Config, topology: &TopologySettings) -> Rules {
+    Rules {
+        confirm_after: topology.confirm_after,
+        lease: config.confirm.lease,
+        quarantine: config.confirm.quarantine,
+        negative: config.confirm.negative,
+        identifier_type: config.confirm.identifier_type.clone(),
+        comment: config.confirm.comment.clone(),
+    }
+}
+
+/// Checks the ID's form field: the role does not start if no form of the country has it. While the country's
+/// configuration service cannot be asked, the check is left to the first write.
 async fn events(config: &Config) -> Result<EventsSide, Failure> {
     let actions = Actions::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the events service's client")?;
@@ -87,8 +94,10 @@ async fn events(config: &Config) -> Result<EventsSide, Failure> {
                     field.name()
                 )));
             }
-            Ok(kinds) => tracing::info!(field = field.name(), ?kinds, "these events have the ID's field"),
-            Err(fault) => tracing::warn!(error = %fault, "the ID's field is checked when it is needed"),
+            Ok(kinds) => tracing::info!(field = field.name(), ?kinds, "forms with the field for the ID"),
+            Err(fault) => {
+                tracing::warn!(error = %fault, "the field for the ID is not checked yet: it is before it is written")
+            }
         }
     }
     Ok(EventsSide { actions, field, reasons: config.confirm.reasons })

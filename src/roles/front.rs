@@ -1,4 +1,4 @@
-//! `nidbridge front`: takes registrations.
+//! `nidbridge front`: takes registrations from OpenCRVS over HTTP.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
+use super::runner::Runner;
 use super::{Failure, Process, parts};
 use crate::broker;
 use crate::config::Config;
@@ -37,32 +38,18 @@ pub(crate) async fn listen(process: &Process) -> Result<TcpListener, Failure> {
     Ok(listener)
 }
 
-/// The same on a listener that is bound already.
+/// Runs on a listener that is bound already.
 pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<(), Failure> {
     let Process { config, metrics, readiness, stop, .. } = process;
-    // Never the broker: without it a front still has its spool, and a caller that is answered is better off.
-    let open = readiness.condition("front");
     let config = &*config;
-    let sealer = parts::sealer(config)?;
-    let keys = KeyStore::new(KeyStoreSettings {
-        auth: parts::client_settings(config, &config.opencrvs.auth_url),
-        refetch: config.opencrvs.key_refetch,
-        cache: config.front.key_cache.clone(),
-    })
-    .context("the client of auth")?;
+    // No condition for the broker: while it is away a front has its spool, and a caller is better off with an answer.
+    let open = readiness.condition("front");
+    let (sealer, keys) = (parts::sealer(config)?, keys(config)?);
     let spool = match &config.front.spool {
         Some(directory) => Some(spool(config, directory, &metrics).await?),
         None => None,
     };
     let link = parts::bridge_link(config, "front", &metrics);
-    let limits = Limits {
-        max_body: config.front.max_body,
-        body_memory: config.front.body_memory,
-        body_timeout: config.front.body_timeout,
-        hold: config.front.hold,
-        patience: config.front.pass_patience,
-        drain: config.broker.drain,
-    };
     let publisher = link.publisher();
     let waiters = waiters(config, &metrics);
     let front = Front {
@@ -74,28 +61,46 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         holding: holding(config, waiters.as_ref())?,
         passthrough: passthrough(config, &metrics)?,
         metrics,
-        limits,
+        limits: limits(config),
     };
     open.set(true);
-    let (done, relaying) = (stop.child_token(), stop.child_token());
-    let serving = async {
-        let served = serve(listener, front, done).await.context("the front's listener failed");
-        relaying.cancel();
-        served
-    };
-    let relay = async {
-        if let Some(spool) = &spool {
-            spool.relay(&publisher, relaying.clone()).await;
-        }
-    };
-    let answers = async {
-        if let Some(waiters) = &waiters {
-            Box::pin(broker::listen(&link, queues::answers(), waiters.as_ref(), &stop)).await;
-        }
-    };
-    let (served, (), ()) = tokio::join!(serving, relay, answers);
+
+    let mut runner = Runner::new(&config.broker, stop);
+    if let Some(spool) = spool {
+        runner.background(|stop| async move { spool.relay(&publisher, stop).await });
+    }
+    if let Some(waiters) = waiters {
+        let link = link.clone();
+        runner.background(|stop| async move {
+            broker::listen(&link, queues::answers(), waiters.as_ref(), &stop).await
+        });
+    }
+    runner.task(|stop| async move {
+        Ok(serve(listener, front, stop).await.context("the front's listener failed")?)
+    });
+    let result = runner.run().await;
     link.close().await;
-    Ok(served?)
+    result
+}
+
+fn keys(config: &Config) -> Result<KeyStore, Failure> {
+    let settings = KeyStoreSettings {
+        auth: parts::client_settings(config, &config.opencrvs.auth_url),
+        refetch: config.opencrvs.key_refetch,
+        cache: config.front.key_cache.clone(),
+    };
+    Ok(KeyStore::new(settings).context("the client of auth")?)
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        max_body: config.front.max_body,
+        body_memory: config.front.body_memory,
+        body_timeout: config.front.body_timeout,
+        hold: config.front.hold,
+        patience: config.front.pass_patience,
+        drain: config.broker.drain,
+    }
 }
 
 /// Who is held for the answer, where anybody is.

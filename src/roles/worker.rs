@@ -1,233 +1,171 @@
-//! `nidbridge worker`: record, send, resolve and sweep, or some of them.
+//! `nidbridge worker`: the stages record, send, resolve and sweep, or some of them.
 
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-
+use super::runner::Runner;
 use super::{Breakers, Failure, Process, parts};
-use crate::alert::{Alerts, Parking};
-use crate::broker::{Breaker, ConsumerSettings, Handler, Link, Publisher, WorkQueue, consume};
+use crate::broker::Link;
 use crate::config::Config;
 use crate::domain::Patience;
 use crate::ledger::Ledger;
 use crate::pipeline::names::AMQP_SYSTEM;
-use crate::pipeline::{NextHop, Queues, TopologySettings, queues, settings};
+use crate::pipeline::{NextHop, Queues, queues};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
-use crate::worker::{Asking, RecordStage, ResolveStage, SendStage, SweepRules, Sweeper};
+use crate::worker::{RecordStage, RequestSettings, ResolveStage, SendStage, SweepRules, Sweeper};
 
-/// Which stages a worker runs.
+/// A stage that a worker can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum WorkerStage {
     /// Put registrations on record.
     Record,
     /// Ask the ID system.
     Send,
-    /// Take its replies in.
+    /// Take in the ID system's replies.
     Resolve,
-    /// Look after what nothing was heard of and what could not be recorded; one worker of all does.
+    /// Publish again what got lost, expire what is too late, erase what is old; one worker of all does.
     Sweep,
 }
 
-/// Runs the stages until it is told to stop.
+/// Runs the stages until the process is to stop.
 pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), Failure> {
     let Process { config, metrics, breakers, readiness, stop } = process;
-    let config = &*config;
-    let sealer = parts::sealer(config)?;
-    // Held back until the links are watched, too: a process without conditions would count as ready.
+    // Set only once the links are watched, too: a process without conditions would count as ready.
     let opened = readiness.condition("worker_ledger");
-    let ledger = parts::ledger(config, "worker", &sealer).await?;
-    let bridge = parts::bridge_link(config, "worker", &metrics);
-    let nid = parts::nid_link(config, "worker_nid", &metrics);
+    let sealer = parts::sealer(&config)?;
+    let ledger = parts::ledger(&config, "worker", &sealer).await?;
+    let bridge = parts::bridge_link(&config, "worker", &metrics);
+    let nid = parts::nid_link(&config, "worker_nid", &metrics);
     readiness.link("worker_broker", bridge.state());
     readiness.link("nid_broker", nid.state());
     readiness.depends_on(&[&breakers.ledger, &breakers.id_system]);
     opened.set(true);
-    let settings = parts::topology_settings(config);
-    let queues =
-        Queues { requests: queues::requests(&settings, AMQP_SYSTEM), outcomes: queues::outcomes(&settings) };
-    let next = NextHop::new(ledger.clone(), bridge.publisher(), settings.confirm_after, queues.clone());
-    let handlers = handlers(config, (&ledger, &sealer), &next, nid.publisher(), &metrics, &breakers);
-    let sweep = Sweeper {
-        ledger: ledger.clone(),
-        next,
-        bridge: bridge.clone(),
-        nid: nid.clone(),
-        queues: queues.clone(),
-        metrics: Arc::clone(&metrics),
-        id_system: breakers.id_system.clone(),
-        rules: sweep_rules(config),
-    };
-    let parking = parts::parking(config, &ledger, &bridge, &nid);
-    let mut loops = Loops { config, stop, running: JoinSet::new() };
-    loops.keep(&breakers, &ledger, &nid);
-    loops.alert(parts::alerts(config, &ledger, &metrics)?);
-    let lines = Lines { bridge: &bridge, nid: &nid, settings, queues, breakers: &breakers };
-    loops.begin(stages, &lines, &handlers, (sweep, parking));
-    loops.finish().await;
-    nid.close().await;
-    bridge.close().await;
-    ledger.close().await;
-    Ok(())
-}
 
-fn sweep_rules(config: &Config) -> SweepRules {
-    let longest = parts::longest_delay(config);
-    SweepRules {
-        interval: config.sweep.interval,
-        batch: usize::try_from(config.sweep.batch).unwrap_or(usize::MAX),
-        patience: Patience {
-            queued: longest + config.sweep.margin,
-            asked: config.nid.resend_after.max(longest),
-        },
-        expiring: config.sweep.expiring,
-        quarantine: config.confirm.quarantine,
-        keep_sealed: config.retention.sealed,
+    let topology = parts::topology_settings(&config);
+    let requests = queues::requests(&topology, AMQP_SYSTEM);
+    let queues = Queues { requests: requests.clone(), outcomes: queues::outcomes(&topology) };
+    let next = NextHop::new(ledger.clone(), bridge.publisher(), topology.confirm_after, queues.clone());
+    let worker = Worker { config, ledger, sealer, bridge, nid, queues, next, metrics, breakers };
+    let Worker { config, ledger, bridge, nid, breakers, .. } = &worker;
+    let (prefetch, replies_prefetch) = (config.broker.prefetch, config.nid.prefetch);
+
+    let mut runner = Runner::new(&config.broker, stop);
+    if stages.contains(&WorkerStage::Record) {
+        let registrations = queues::registrations(&topology);
+        runner.consume(bridge, registrations, prefetch, worker.record()).needs([&breakers.ledger]);
     }
+    if stages.contains(&WorkerStage::Send) {
+        let send = runner.consume(bridge, requests, prefetch, worker.send());
+        send.needs([&breakers.ledger, &breakers.id_system]).publishes_to([nid]);
+    }
+    if stages.contains(&WorkerStage::Resolve) {
+        let (ours, vendors) = (queues::replies(&topology), queues::nid_replies(&topology));
+        let resolve = worker.resolve();
+        runner.consume(bridge, ours, replies_prefetch, Arc::clone(&resolve)).needs([&breakers.ledger]);
+        let replies = runner.consume(nid, vendors, replies_prefetch, resolve);
+        replies.needs([&breakers.ledger]).publishes_to([bridge]);
+    }
+    if stages.contains(&WorkerStage::Sweep) {
+        let sweeper = worker.sweeper();
+        runner.background(|stop| async move { sweeper.run(&stop).await });
+        if let Some(parking) = parts::parking(config, ledger, bridge, nid) {
+            runner.background(|stop| async move { parking.run(&stop).await });
+        }
+    }
+    let alerts = parts::alerts(config, ledger, &worker.metrics)?;
+    runner.background(|stop| async move { alerts.run(&stop).await });
+    runner.background(|stop| breakers.clone().probe_ledger(ledger.clone(), stop));
+    let max_length = config.broker.max_length;
+    runner.background(|stop| breakers.clone().probe_id_system(nid.clone(), max_length, stop));
+
+    let result = runner.run().await;
+    worker.close().await;
+    result
 }
 
-struct Handlers {
-    record: Arc<RecordStage>,
-    send: Arc<SendStage>,
-    resolve: Arc<ResolveStage>,
-}
-
-fn handlers(
-    config: &Config,
-    (ledger, sealer): (&Ledger, &Arc<Sealer>),
-    next: &NextHop,
-    nid: Publisher,
-    metrics: &Arc<Metrics>,
-    breakers: &Breakers,
-) -> Handlers {
-    let asking = Asking { source: config.nid.source.clone(), deadline: config.nid.deadline };
-    let record = RecordStage {
-        ledger: ledger.clone(),
-        sealer: Arc::clone(sealer),
-        numbers: config.number.template.clone(),
-        next: next.clone(),
-        metrics: Arc::clone(metrics),
-        breaker: breakers.ledger.clone(),
-        asking: asking.clone(),
-    };
-    let send = SendStage {
-        ledger: ledger.clone(),
-        sealer: Arc::clone(sealer),
-        nid,
-        next: next.clone(),
-        metrics: Arc::clone(metrics),
-        breaker: breakers.ledger.clone(),
-        id_system: breakers.id_system.clone(),
-        asking,
-    };
-    let resolve = ResolveStage {
-        ledger: ledger.clone(),
-        sealer: Arc::clone(sealer),
-        next: next.clone(),
-        metrics: Arc::clone(metrics),
-        breaker: breakers.ledger.clone(),
-        max_bytes: config.nid.reply_max_bytes,
-    };
-    Handlers { record: Arc::new(record), send: Arc::new(send), resolve: Arc::new(resolve) }
-}
-
-struct Loops<'a> {
-    config: &'a Config,
-    stop: CancellationToken,
-    running: JoinSet<()>,
-}
-
-/// What the stages consume.
-struct Lines<'a> {
-    bridge: &'a Link,
-    nid: &'a Link,
-    settings: TopologySettings,
+/// What the stages of a worker share.
+struct Worker {
+    config: Arc<Config>,
+    ledger: Ledger,
+    sealer: Arc<Sealer>,
+    bridge: Link,
+    nid: Link,
     queues: Queues,
-    breakers: &'a Breakers,
+    next: NextHop,
+    metrics: Arc<Metrics>,
+    breakers: Breakers,
 }
 
-impl Loops<'_> {
-    fn begin(
-        &mut self,
-        stages: &[WorkerStage],
-        lines: &Lines<'_>,
-        handlers: &Handlers,
-        watch: (Sweeper, Option<Parking>),
-    ) {
-        let Lines { bridge, nid, settings, queues, breakers } = lines;
-        let (prefetch, replies) = (self.config.broker.prefetch, self.config.nid.prefetch);
-        let needs = [breakers.ledger.clone()];
-        let send_needs = [breakers.ledger.clone(), breakers.id_system.clone()];
-        let Handlers { record, send, resolve } = handlers;
-        let mut watch = Some(watch);
-        for stage in stages {
-            match stage {
-                WorkerStage::Record => {
-                    let queue = queues::registrations(settings);
-                    self.start((bridge, queue), prefetch, (&needs, &[]), Arc::clone(record));
-                }
-                WorkerStage::Send => {
-                    let requests = queues.requests.clone();
-                    self.start((bridge, requests), prefetch, (&send_needs, &[nid]), Arc::clone(send));
-                }
-                WorkerStage::Resolve => {
-                    let (ours, theirs) = (queues::replies(settings), queues::nid_replies(settings));
-                    self.start((bridge, ours), replies, (&needs, &[]), Arc::clone(resolve));
-                    self.start((nid, theirs), replies, (&needs, &[bridge]), Arc::clone(resolve));
-                }
-                WorkerStage::Sweep => {
-                    if let Some(watch) = watch.take() {
-                        self.watch(watch);
-                    }
-                }
-            }
+impl Worker {
+    fn record(&self) -> Arc<RecordStage> {
+        Arc::new(RecordStage {
+            ledger: self.ledger.clone(),
+            sealer: Arc::clone(&self.sealer),
+            numbers: self.config.number.template.clone(),
+            next: self.next.clone(),
+            metrics: Arc::clone(&self.metrics),
+            breaker: self.breakers.ledger.clone(),
+            requests: self.request_settings(),
+        })
+    }
+
+    fn send(&self) -> Arc<SendStage> {
+        Arc::new(SendStage {
+            ledger: self.ledger.clone(),
+            sealer: Arc::clone(&self.sealer),
+            nid: self.nid.publisher(),
+            next: self.next.clone(),
+            metrics: Arc::clone(&self.metrics),
+            breaker: self.breakers.ledger.clone(),
+            id_system: self.breakers.id_system.clone(),
+            requests: self.request_settings(),
+        })
+    }
+
+    fn request_settings(&self) -> RequestSettings {
+        let nid = &self.config.nid;
+        RequestSettings { source: nid.source.clone(), deadline: nid.deadline }
+    }
+
+    fn resolve(&self) -> Arc<ResolveStage> {
+        Arc::new(ResolveStage {
+            ledger: self.ledger.clone(),
+            sealer: Arc::clone(&self.sealer),
+            next: self.next.clone(),
+            metrics: Arc::clone(&self.metrics),
+            breaker: self.breakers.ledger.clone(),
+            max_bytes: self.config.nid.reply_max_bytes,
+        })
+    }
+
+    fn sweeper(&self) -> Sweeper {
+        let config = &self.config;
+        let longest = parts::longest_delay(config);
+        Sweeper {
+            ledger: self.ledger.clone(),
+            next: self.next.clone(),
+            bridge: self.bridge.clone(),
+            nid: self.nid.clone(),
+            queues: self.queues.clone(),
+            metrics: Arc::clone(&self.metrics),
+            id_system: self.breakers.id_system.clone(),
+            rules: SweepRules {
+                interval: config.sweep.interval,
+                batch: usize::try_from(config.sweep.batch).unwrap_or(usize::MAX),
+                patience: Patience {
+                    queued: longest + config.sweep.margin,
+                    asked: config.nid.resend_after.max(longest),
+                },
+                expiring: config.sweep.expiring,
+                quarantine: config.confirm.quarantine,
+                keep_sealed: config.retention.sealed,
+            },
         }
     }
 
-    fn start<H: Handler>(
-        &mut self,
-        (link, queue): (&Link, WorkQueue),
-        prefetch: u16,
-        (breakers, onward): (&[Breaker], &[&Link]),
-        handler: Arc<H>,
-    ) {
-        let settings = ConsumerSettings {
-            breakers: breakers.to_vec(),
-            onward: onward.iter().map(|link| link.state()).collect(),
-            ..settings::consumer(&self.config.broker, prefetch)
-        };
-        let (link, stop) = (link.clone(), self.stop.clone());
-        self.running.spawn(async move { consume(&link, &queue, settings, handler, stop).await });
-    }
-
-    fn keep(&mut self, breakers: &Breakers, ledger: &Ledger, nid: &Link) {
-        let max_length = self.config.broker.max_length;
-        let (breakers, ledger, nid, stop) =
-            (breakers.clone(), ledger.clone(), nid.clone(), self.stop.clone());
-        self.running.spawn(async move {
-            tokio::join!(
-                breakers.keep_ledger(&ledger, stop.clone()),
-                breakers.keep_id_system(&nid, max_length, stop)
-            );
-        });
-    }
-
-    fn watch(&mut self, (sweep, parking): (Sweeper, Option<Parking>)) {
-        let stop = self.stop.clone();
-        self.running.spawn(async move { sweep.run(&stop).await });
-        if let Some(parking) = parking {
-            let stop = self.stop.clone();
-            self.running.spawn(async move { parking.run(&stop).await });
-        }
-    }
-
-    fn alert(&mut self, alerts: Alerts) {
-        let stop = self.stop.clone();
-        self.running.spawn(async move { alerts.run(&stop).await });
-    }
-
-    async fn finish(mut self) {
-        while self.running.join_next().await.is_some() {}
+    async fn close(self) {
+        self.nid.close().await;
+        self.bridge.close().await;
+        self.ledger.close().await;
     }
 }

@@ -6,18 +6,16 @@
 //! in the queue with its cause, sealed as it came.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::Timestamp;
-
+use super::request::{RequestSettings, ask_about, open_view};
 use crate::broker::{Breaker, Handler, Incoming, Settlement};
-use crate::domain::{Cause, NumberTemplate, State, View};
+use crate::domain::{Cause, NumberTemplate, State};
 use crate::ledger::{Case, Ledger, LedgerError, Receipt, Stage};
-use crate::nid::{Ask, Facts, ask};
+use crate::nid::Ask;
 use crate::pipeline::NextHop;
 use crate::pipeline::stage::{StageFault, settled};
 use crate::pipeline::{MESSAGE_VERSION, RegistrationMessage};
-use crate::seal::{Field, Sealer};
+use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 
 /// The stage.
@@ -34,17 +32,7 @@ pub struct RecordStage {
     pub metrics: Arc<Metrics>,
     /// The ledger's breaker.
     pub breaker: Breaker,
-    /// How requests are asked.
-    pub asking: Asking,
-}
-
-/// How requests are asked.
-#[derive(Debug, Clone)]
-pub struct Asking {
-    /// CloudEvents `source`.
-    pub source: String,
-    /// How long an answer is waited for; no longer than the token lives.
-    pub deadline: Duration,
+    pub requests: RequestSettings,
 }
 
 impl Handler for RecordStage {
@@ -87,7 +75,7 @@ impl RecordStage {
             Ok(view) => view,
             Err(fault) => return self.park(case, &fault).await,
         };
-        match ask_about(&case, &view, &self.asking) {
+        match ask_about(&case, &view, &self.requests) {
             Some(Ask::Request(_)) => return Ok(case),
             Some(Ask::Nothing) => self.ledger.answer(&case, None).await?,
             Some(Ask::Unfit(reason)) => self.ledger.answer(&case, Some(&reason)).await?,
@@ -118,26 +106,4 @@ fn read(body: &[u8]) -> Result<RegistrationMessage, StageFault> {
         return Err(StageFault::Message(Cause::UnknownVersion));
     }
     serde_json::from_value(value).map_err(|_| StageFault::Message(Cause::Malformed))
-}
-
-pub(super) fn open_view(sealer: &Sealer, case: &Case) -> Result<View, StageFault> {
-    let sealed = case.attempt.sealed_view.as_deref().ok_or(StageFault::Message(Cause::Unsealable))?;
-    let plain = sealer.open(&case.record.id, Field::View, sealed)?;
-    serde_json::from_slice(&plain).map_err(|_| StageFault::Message(Cause::Malformed))
-}
-
-/// `None` when the record has no number.
-pub(super) fn ask_about(case: &Case, view: &View, asking: &Asking) -> Option<Ask> {
-    let until = case.attempt.accepted_at.saturating_add(asking.deadline).unwrap_or(Timestamp::MAX);
-    let facts = Facts {
-        request: case.record.request,
-        submission: case.attempt.submission,
-        kind: &case.record.kind,
-        number: case.record.number.as_ref()?,
-        office: case.record.office.as_deref(),
-        accepted_at: case.attempt.accepted_at,
-        expires_at: case.attempt.token_expires_at.min(until),
-        source: &asking.source,
-    };
-    Some(ask(&facts, view))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tracing::Span;
 
-use super::record::{Asking, ask_about, open_view};
+use super::request::{RequestSettings, ask_about, open_view};
 use crate::broker::{Breaker, Handler, Incoming, Outgoing, PublishError, Publisher, Settlement};
 use crate::domain::{AttemptId, Cause, Reason, State};
 use crate::ledger::{Case, Ledger, LedgerError, Stage};
@@ -35,8 +35,7 @@ pub struct SendStage {
     pub breaker: Breaker,
     /// The ID system's.
     pub id_system: Breaker,
-    /// How requests are asked.
-    pub asking: Asking,
+    pub requests: RequestSettings,
 }
 
 impl Handler for SendStage {
@@ -84,7 +83,7 @@ impl SendStage {
             Err(StageFault::Seal(_)) => return self.park(&case, Cause::Unsealable).await,
             Err(fault) => return Err(fault),
         };
-        let request = match ask_about(&case, &view, &self.asking) {
+        let request = match ask_about(&case, &view, &self.requests) {
             Some(Ask::Request(request)) => request,
             // It stopped before *record* could decide, and an operator has let it go on.
             Some(Ask::Nothing) if case.attempt.state == State::Received => {

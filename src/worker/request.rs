@@ -1,0 +1,45 @@
+//! What the ID system is asked about an attempt: *record* decides by it, *send* sends it.
+//!
+//! Invariant: the same attempt, view and settings give the same request, byte for byte.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::{Cause, View};
+use crate::ledger::Case;
+use crate::nid::{Ask, Facts, ask};
+use crate::pipeline::stage::StageFault;
+use crate::seal::{Field, Sealer};
+
+/// What all requests have in common.
+#[derive(Debug, Clone)]
+pub struct RequestSettings {
+    /// CloudEvents `source`.
+    pub source: String,
+    /// How long after the acceptance an answer is of use. The token's expiry bounds it, too.
+    pub deadline: Duration,
+}
+
+/// Opens the view of an attempt.
+pub(super) fn open_view(sealer: &Sealer, case: &Case) -> Result<View, StageFault> {
+    let sealed = case.attempt.sealed_view.as_deref().ok_or(StageFault::Message(Cause::Unsealable))?;
+    let plain = sealer.open(&case.record.id, Field::View, sealed)?;
+    serde_json::from_slice(&plain).map_err(|_| StageFault::Message(Cause::Malformed))
+}
+
+/// What to ask about an attempt; `None` when the record has no registration number.
+pub(super) fn ask_about(case: &Case, view: &View, settings: &RequestSettings) -> Option<Ask> {
+    let deadline = case.attempt.accepted_at.saturating_add(settings.deadline).unwrap_or(Timestamp::MAX);
+    let facts = Facts {
+        request: case.record.request,
+        submission: case.attempt.submission,
+        kind: &case.record.kind,
+        number: case.record.number.as_ref()?,
+        office: case.record.office.as_deref(),
+        accepted_at: case.attempt.accepted_at,
+        expires_at: case.attempt.token_expires_at.min(deadline),
+        source: &settings.source,
+    };
+    Some(ask(&facts, view))
+}
