@@ -96,7 +96,7 @@ async fn events(config: &Config) -> Result<EventsSide, Failure> {
             }
             Ok(kinds) => tracing::info!(field = field.name(), ?kinds, "forms with the field for the ID"),
             Err(fault) => {
-                tracing::warn!(error = %fault, "the field for the ID is not checked yet: it is before it is written")
+                tracing::warn!(error = %fault, "the field for the ID is checked later, before it is written");
             }
         }
     }

@@ -136,7 +136,7 @@ mod tests {
             runner.background(|stop| async move {
                 stop.cancelled().await;
                 tokio::task::yield_now().await;
-                drop(finished.send(()));
+                assert!(finished.send(()).is_ok());
             });
             assert!(runner.run().await.is_err());
             assert!(done.await.is_ok() && stop.is_cancelled());
