@@ -1,7 +1,6 @@
-//! The command line, and how each process is put together.
+//! The command line: which command runs what.
 //!
-//! Invariant: this is the only place that knows all parts; data goes to stdout, everything else to stderr, and the
-//! exit code tells a script what to do next.
+//! Invariant: results go to stdout, everything else to stderr, and the exit code tells a script what to do next.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,82 +15,80 @@ use crate::operate::{
 use crate::roles::{Failure, all, confirmer, front, start, worker};
 use crate::sandbox::{demo, simulate};
 
-/// How long what still runs in the background may hold up the end of a process.
-const LAST_WAIT: Duration = Duration::from_secs(1);
+/// How long background tasks may delay the end of a process.
+const SHUTDOWN_WAIT: Duration = Duration::from_secs(1);
 
 /// Carries civil registrations from OpenCRVS to a National ID system and the answers back.
 #[derive(Debug, Parser)]
 #[command(name = "nidbridge", version, arg_required_else_help = true, after_help = crate::roles::EXIT_CODES)]
 pub struct Cli {
-    /// The TOML file with settings; the environment stands over it.
+    /// A TOML file with settings. Environment variables override it.
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Takes registrations from OpenCRVS over HTTP.
+    /// Run a front: accept registrations from OpenCRVS over HTTP.
     Front,
-    /// Puts registrations on record, asks the National ID system and takes its replies in.
+    /// Run a worker: record registrations, ask the National ID system and process its replies.
     Worker {
-        /// Only these stages, so that they scale apart.
+        /// Run only these stages, to scale them separately.
         #[arg(long, value_delimiter = ',', default_value = "record,send,resolve,sweep")]
         stages: Vec<worker::WorkerStage>,
     },
-    /// Tells OpenCRVS.
+    /// Run a confirmer: tell OpenCRVS the answers.
     Confirmer,
-    /// Front, worker and confirmer in one process, for a small country.
+    /// Run front, worker and confirmer in one process, for a small country.
     All,
-    /// The whole bridge on this machine, with both of its sides simulated.
+    /// Try the whole bridge on this machine, with a simulated OpenCRVS and a simulated ID system.
     Demo(demo::DemoArgs),
-    /// Stand-ins for the surroundings: a sandbox for integrators.
+    /// Simulate OpenCRVS or an ID system: a sandbox for integrators.
     #[command(subcommand)]
     Simulate(simulate::Simulate),
-    /// Fills the queues of an empty broker from the ledger; it may be run again at any time.
+    /// Fill the queues of an empty broker from the ledger. It may be run at any time.
     Recover(recover::RecoverArgs),
-    /// Where registrations stand, why, and for how long still.
+    /// List, show and resume registrations (attempts).
     #[command(subcommand)]
     Attempts(attempts::AttemptsCommand),
-    /// What each cause means and what to do about it: the runbook.
+    /// Explain each cause and what to do about it (the runbook).
     Causes(causes::CausesArgs),
-    /// Compares what is open here with what waits in OpenCRVS, and changes nothing.
+    /// Compare what is open here with what waits in OpenCRVS. Changes nothing.
     Reconcile(reconcile::ReconcileArgs),
-    /// Messages that could not be recorded, in the queues ….parked.
+    /// List and replay messages in parking queues.
     #[command(subcommand)]
     Queue(queue::QueueCommand),
-    /// What the ledger keeps sealed.
+    /// Rotate the key that seals the ledger.
     #[command(subcommand)]
     Seal(seal::SealCommand),
-    /// Exchanges and queues on the broker.
+    /// Declare, check or print the exchanges and queues of the broker.
     #[command(subcommand)]
     Topology(topology::TopologyCommand),
-    /// Registrations that a front put on its disk while the broker was away.
+    /// Publish what a front stored on disk while the broker was away.
     #[command(subcommand)]
     Spool(spool::SpoolCommand),
-    /// The tokens that registrations are answered with.
+    /// Replace record tokens that have expired or lost their key.
     #[command(subcommand)]
     Tokens(tokens::TokensCommand),
-    /// The settings.
+    /// Show, list or check the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Asks the process of this container whether it lives, on its admin listener.
+    /// Ask the process in this container, on its admin listener, whether it is alive.
     Healthcheck,
-    /// The release.
+    /// Print the version.
     Version,
 }
 
-/// Does what the command line says.
+/// Runs the command and returns the exit code of the process.
 pub fn run(cli: Cli) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(cause) => return Failure::Failed(cause.into()).report(),
     };
     let done = runtime.block_on(Box::pin(dispatch(cli)));
-    runtime.shutdown_timeout(LAST_WAIT);
+    runtime.shutdown_timeout(SHUTDOWN_WAIT);
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -1,4 +1,4 @@
-//! `nidbridge causes`: what each cause means and what to do about it.
+//! `nidbridge causes`: prints what each cause means and what to do about it.
 
 use clap::Args;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use crate::roles::Failure;
 /// `nidbridge causes`
 #[derive(Debug, Clone, Args)]
 pub struct CausesArgs {
-    /// Only this one.
+    /// Only this cause.
     #[arg(value_parser = cause)]
     pub cause: Option<Cause>,
     /// Print one line of JSON.
@@ -26,8 +26,8 @@ struct Line {
 }
 
 pub(crate) fn run(args: &CausesArgs) -> Result<(), Failure> {
-    let asked = |cause: &&Cause| args.cause.is_none_or(|only| only == **cause);
-    let lines: Vec<Line> = Cause::ALL.iter().filter(asked).copied().map(of).collect();
+    let selected = |cause: &&Cause| args.cause.is_none_or(|only| only == **cause);
+    let lines: Vec<Line> = Cause::ALL.iter().filter(selected).copied().map(line_of).collect();
     if args.json {
         return output::json(&lines);
     }
@@ -43,12 +43,12 @@ pub(crate) fn run(args: &CausesArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn of(cause: Cause) -> Line {
+fn line_of(cause: Cause) -> Line {
     let Advice { means, action } = cause.advice();
     Line { cause: cause.as_str(), means, action }
 }
 
-/// Reads a cause on the command line.
+/// Parses a cause on the command line.
 pub(crate) fn cause(text: &str) -> Result<Cause, String> {
     Cause::parse(text).ok_or_else(|| "there is no such cause: `nidbridge causes` lists them".to_owned())
 }

@@ -1,4 +1,4 @@
-//! `nidbridge config`: what is set, what can be set, and whether it is right.
+//! `nidbridge config`: shows, lists and checks the settings.
 
 use std::path::PathBuf;
 
@@ -11,11 +11,11 @@ use crate::roles::Failure;
 /// `nidbridge config …`
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum ConfigCommand {
-    /// Prints every setting as it holds here, and where it is from; secrets are not shown.
+    /// Show the value of every setting and where it comes from. Secrets are not shown.
     Show,
-    /// Prints every setting that there is, as a table in Markdown.
+    /// Print a reference of all settings, as a table in Markdown.
     Reference,
-    /// Says whether every setting is right in itself; contacts nothing.
+    /// Check every setting for itself. Nothing is contacted.
     Check,
 }
 
@@ -35,9 +35,9 @@ pub(crate) fn run(command: ConfigCommand, file: Option<PathBuf>) -> Result<(), F
                 output::line(&format!("warning: {warning}"))?;
             }
             output::line(
-                "every setting is right in itself. Nothing was contacted: whether broker, ledger, auth and gateway are there and \
-                 let us in, and whether SEAL_KEYS is of this ledger, shows at the start (`nidbridge topology check` asks the \
-                 broker, `nidbridge attempts list` the ledger)",
+                "every setting is valid. Nothing was contacted: whether broker, ledger, auth and gateway can be reached and accept us, \
+                 and whether SEAL_KEYS belongs to this ledger, shows at the start (`nidbridge topology check` asks the broker, \
+                 `nidbridge attempts list` the ledger)",
             )
         }
     }
