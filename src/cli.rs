@@ -1,6 +1,7 @@
 //! The command line: which command runs what.
 //!
-//! Invariant: results go to stdout, everything else to stderr, and the exit code tells a script what to do next.
+//! Invariant: results go to stdout, everything else to stderr, and the exit code tells a script
+//! what to do next.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,7 +40,7 @@ pub enum Command {
         #[arg(long, value_delimiter = ',', default_value = "record,send,resolve,sweep")]
         stages: Vec<worker::WorkerStage>,
     },
-    /// Run a confirmer: tell OpenCRVS the answers.
+    /// Run a confirmer: write the answers to OpenCRVS.
     Confirmer,
     /// Run front, worker and confirmer in one process, for a small country.
     All,
@@ -48,16 +49,16 @@ pub enum Command {
     /// Simulate OpenCRVS or an ID system: a sandbox for integrators.
     #[command(subcommand)]
     Simulate(simulate::Simulate),
-    /// Fill the queues of an empty broker from the ledger. It may be run at any time.
+    /// Fill the queues of an empty broker from the ledger; safe at any time.
     Recover(recover::RecoverArgs),
     /// List, show and resume registrations (attempts).
     #[command(subcommand)]
     Attempts(attempts::AttemptsCommand),
     /// Explain each cause and what to do about it (the runbook).
     Causes(causes::CausesArgs),
-    /// Compare what is open here with what waits in OpenCRVS. Changes nothing.
+    /// Compare what is open here with what waits in OpenCRVS; change nothing.
     Reconcile(reconcile::ReconcileArgs),
-    /// List and replay messages in parking queues.
+    /// List and replay messages that could not be recorded (parking queues).
     #[command(subcommand)]
     Queue(queue::QueueCommand),
     /// Rotate the key that seals the ledger.

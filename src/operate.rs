@@ -1,9 +1,12 @@
-//! The operator's commands: look at registrations and resume them, look after queues, keys, spools and tokens.
+//! The operator's commands: look at registrations and resume them, look after queues, keys, spools
+//! and tokens.
 //!
-//! [`session`] opens and closes what a command works with; [`change`] has the flags of commands that change something;
-//! [`tally`] counts what was done and derives the exit code; [`output`] prints.
+//! [`session`] opens and closes what a command works with; [`change`] has the flags of commands
+//! that change something; [`tally`] counts what was done and derives the exit code; [`output`]
+//! prints.
 //!
-//! Invariant: results go to stdout and everything else to stderr; every change of a registration names who did it.
+//! Invariant: results go to stdout and everything else to stderr; every change of a registration
+//! names who did it.
 
 pub(crate) mod attempts;
 pub(crate) mod causes;

@@ -1,6 +1,7 @@
 //! `nidbridge attempts`: lists and shows registrations, and resumes parked ones.
 //!
-//! Invariant: no personal data is shown. `list` and `show` only read; `resume` records who did it and why.
+//! Invariant: no personal data is shown. `list` and `show` only read; `resume` records who did it
+//! and why.
 
 mod list;
 mod resume;
@@ -19,7 +20,7 @@ use crate::domain::{AttemptId, Cause, State};
 use crate::roles::Failure;
 
 const SHOW: &str =
-    "The timeline is the record's whole history: what each stage did, when, why, and who it was.";
+    "The timeline is the record's whole history: what was done, when, why, by which stage and by whom.";
 
 const RESUME: &str = "\
 A resumed attempt continues where it stopped: the ID system is asked again, or OpenCRVS is told the answer, after reading what \
@@ -31,7 +32,7 @@ broker cannot be reached (a worker's sweep publishes what was resumed before tha
 /// `nidbridge attempts …`
 #[derive(Debug, Subcommand)]
 pub enum AttemptsCommand {
-    /// List attempts; the one whose token expires first comes first.
+    /// List attempts, sorted by the expiry of their token.
     List(ListAttemptsArgs),
     /// Show a record, its attempts and its history.
     #[command(after_help = SHOW)]

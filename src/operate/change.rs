@@ -1,4 +1,5 @@
-//! The flags that every command has that changes single registrations or messages: `--reason`, `--by`, `--dry-run`.
+//! The flags that every command has that changes single registrations or messages: `--reason`,
+//! `--by`, `--dry-run`.
 //!
 //! Invariant: nothing is changed without a reason and a name.
 

@@ -1,4 +1,5 @@
-//! `nidbridge healthcheck`: asks the process in the same container whether it is alive, for images without a shell.
+//! `nidbridge healthcheck`: asks the process in the same container whether it is alive, for images
+//! without a shell.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};

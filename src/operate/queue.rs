@@ -1,7 +1,8 @@
-//! `nidbridge queue`: lists the messages in parking queues (`<queue>.parked` and `unrouted`) and sends them back to work.
+//! `nidbridge queue`: lists the messages in parking queues (`<queue>.parked` and `unrouted`) and
+//! sends them back to work.
 //!
-//! Invariant: a parked message leaves its parking queue only when its work queue has it. No message body is shown, and no
-//! message id that is not one of ours.
+//! Invariant: a parked message leaves its parking queue only when its work queue has it. No message
+//! body is shown, and no message id that is not one of ours.
 
 mod list;
 mod replay;

@@ -1,9 +1,9 @@
 //! `nidbridge reconcile`: compares what is open in the ledger with what waits in OpenCRVS.
 //!
-//! There are two kinds of mismatch. Open here, and OpenCRVS does not wait for it: each record's own token can read that.
-//! Waiting in OpenCRVS, and not open here: that takes the token of a user, because only a user may list records. A
-//! mismatch is reported only if a second look at both sides confirms it and it is older than `--grace`, so that what is
-//! under way is not reported.
+//! There are two kinds of mismatch. Open here, and OpenCRVS does not wait for it: each record's own
+//! token can read that. Waiting in OpenCRVS, and not open here: that takes the token of a user,
+//! because only a user may list records. A mismatch is reported only if a second look at both sides
+//! confirms it and it is older than `--grace`, so that what is under way is not reported.
 //!
 //! Invariant: nothing is written, here or in OpenCRVS, and no personal data is shown.
 
@@ -37,8 +37,8 @@ pub struct ReconcileArgs {
     /// A file with the token of a user of OpenCRVS who may search.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// A change that is younger than this counts as under way. Choose more than `CONFIRM_QUARANTINE`: for that time a record
-    /// waits for a write whose end is not known.
+    /// A change that is younger than this counts as under way. Choose more than
+    /// `CONFIRM_QUARANTINE`: for that time a record waits for a write whose end is not known.
     #[arg(long, default_value = "15m", value_name = "DURATION", value_parser = config::duration)]
     pub grace: Duration,
     /// Print one line of JSON.

@@ -1,7 +1,7 @@
 //! `nidbridge recover`: fills the queues of an empty broker from the ledger.
 //!
-//! Invariant: it publishes the next hop of every open attempt and changes nothing else, so that it may be run on any
-//! broker, while the roles run, and repeatedly.
+//! Invariant: it publishes the next hop of every open attempt and changes nothing else, so that it
+//! may be run on any broker, while the roles run, and repeatedly.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

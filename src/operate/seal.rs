@@ -1,7 +1,7 @@
 //! `nidbridge seal rotate`: seals everything in the ledger again with the first of `SEAL_KEYS`.
 //!
-//! Invariant: it may be stopped, repeated and run beside the roles. It says that the other keys can go only when nothing
-//! in the ledger is sealed with them.
+//! Invariant: it may be stopped, repeated and run beside the roles. It says that the other keys can
+//! go only when nothing in the ledger is sealed with them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,7 +29,8 @@ what it seals;\n\
   3. run this command with the same SEAL_KEYS, until it says that nothing in the ledger needs another key;\n\
   4. wait until the queues and spools that it names are empty, then take the old key out and restart.\n\n\
 Exit codes: 0 everything is sealed with the first key; 1 no key opens some values, which are counted by reason; 69 the \
-ledger cannot be reached; 75 stopped before the end, run it again; 78 SEAL_KEYS does not open this ledger.";
+ledger cannot be reached; 75 run it again: it was stopped before the end, or values \
+were sealed with another key meanwhile; 78 SEAL_KEYS does not open this ledger.";
 
 /// `nidbridge seal …`
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,5 @@
-//! What a command works with: the settings, the stop token, and the ledger and broker links that it opens.
+//! What a command works with: the settings, the stop token, and the ledger and broker links that it
+//! opens.
 //!
 //! A command opens what it needs by asking for it.
 //!
@@ -96,7 +97,8 @@ impl Session {
         self.link(&door, topology).await
     }
 
-    /// Connects to a vhost. Waits for a broker that is away; one that refuses us is a fault of the settings.
+    /// Connects to a vhost. Waits for a broker that is away; one that refuses us is a fault of the
+    /// settings.
     pub(super) async fn link(&mut self, door: &Door, topology: Topology) -> Result<Link, Failure> {
         reach(door).await?;
         let link = Link::open(&door.settings, topology, Arc::new(Metrics::new()));

@@ -65,7 +65,8 @@ impl Tally {
         self.missed.values().sum()
     }
 
-    /// Fails with what `say` makes of the greatest reason and its count; succeeds if nothing was missed.
+    /// Fails with what `say` makes of the greatest reason and its count; succeeds if nothing was
+    /// missed.
     pub(super) fn verdict(&self, say: impl FnOnce(Miss, u64) -> String) -> Result<(), Failure> {
         let Some((miss, count)) = self.missed.last_key_value() else { return Ok(()) };
         let what = anyhow::Error::msg(say(*miss, *count));

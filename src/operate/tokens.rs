@@ -1,7 +1,8 @@
-//! `nidbridge tokens replace`: exchanges a user's token for new record tokens, where the old ones expired or lost their key.
+//! `nidbridge tokens replace`: exchanges a user's token for new record tokens, where the old ones
+//! expired or lost their key.
 //!
-//! Invariant: the user's token is read from a file, exchanged and forgotten; it is neither stored nor shown. What is known
-//! of a write to OpenCRVS that began stays as it is.
+//! Invariant: the user's token is read from a file, exchanged and forgotten; it is neither stored
+//! nor shown. What is known of a write to OpenCRVS that began stays as it is.
 
 mod replace;
 
@@ -45,8 +46,8 @@ pub struct ReplaceArgs {
     /// Only this record; may be given more than once.
     #[arg(long, value_name = "ID", value_parser = |id: &str| RecordId::parse(id))]
     pub record: Vec<RecordId>,
-    /// All records whose token expires soon or was signed with a key that auth no longer has, and all that are parked for
-    /// their token.
+    /// All records whose token expires soon or was signed with a key that auth no longer has, and
+    /// all that are parked for their token.
     #[arg(long)]
     pub all_orphaned: bool,
 }

@@ -1,4 +1,5 @@
-//! `nidbridge topology`: declares, checks or prints the exchanges and queues that the broker must have.
+//! `nidbridge topology`: declares, checks or prints the exchanges and queues that the broker must
+//! have.
 
 use std::path::{Path, PathBuf};
 
@@ -38,8 +39,8 @@ pub struct PrintArgs {
     /// Name of a user who may do everything, also over HTTP. Without this there is no such user.
     #[arg(long, value_name = "NAME")]
     pub administrator: Option<String>,
-    /// Create users with passwords from this directory: one file for each user, named as the user. Without a file, the user
-    /// must exist.
+    /// Also create the users, with the passwords in this directory: one file for each user, named
+    /// as the user. Without this option the users must exist.
     #[arg(long, value_name = "DIRECTORY")]
     pub passwords: Option<PathBuf>,
 }
@@ -82,7 +83,8 @@ fn vhosts(config: &Config) -> impl Iterator<Item = (Topology, Door)> + use<> {
     parts::topologies(config).into_iter().zip(parts::doors(config, "topology"))
 }
 
-/// Connects without declaring anything, whatever the settings say: `apply` declares and `check` must not.
+/// Connects without declaring anything, whatever the settings say: `apply` declares and `check`
+/// must not.
 async fn connect(session: &mut Session, topology: &Topology, door: &Door) -> Result<Link, Failure> {
     let settings = LinkSettings { apply_topology: false, ..door.settings.clone() };
     let door = Door { settings, setting: door.setting };

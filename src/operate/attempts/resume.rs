@@ -1,6 +1,7 @@
 //! `nidbridge attempts resume`.
 //!
-//! Invariant: nothing is changed in the ledger unless the broker is connected, so that it can be published.
+//! Invariant: nothing is changed in the ledger unless the broker is connected, so that it can be
+//! published.
 
 use anyhow::anyhow;
 

@@ -56,7 +56,8 @@ struct ShownAttempt {
     state: &'static str,
     cause: Option<String>,
     answer: Option<&'static str>,
-    /// Why the ID system rejected it: a code, and names of fields as in the contract. Its free text is not kept.
+    /// Why the ID system rejected it: a code, and names of fields as in the contract. Its free text
+    /// is not kept.
     reason: Option<Reason>,
     accepted_at: Timestamp,
     token_expires_at: Timestamp,

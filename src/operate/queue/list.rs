@@ -105,7 +105,8 @@ impl ParkedMessage {
     }
 }
 
-/// Whether this is a kind of message that we know, ours or the contract's; any other text may be personal data.
+/// Whether this is a kind of message that we know, ours or the contract's; any other text may be
+/// personal data.
 fn is_kind(kind: &str) -> bool {
     let of_the_contract = kind.starts_with("crvs.nid.") && kind.len() <= 40;
     ["registration.v1", "request.v1", "outcome.v1"].contains(&kind)

@@ -23,7 +23,8 @@ pub(super) enum NotCompared {
     TokenRefused,
     Unsealable,
     NotFound,
-    /// Reading a record of the events generation leaves a trace in it, and its answer belongs to one action anyway.
+    /// Reading a record of the events generation leaves a trace in it, and its answer belongs to
+    /// one action anyway.
     EventsGeneration,
     GatewayUnreachable,
     GatewayInTrouble,

@@ -1,4 +1,5 @@
-//! The replacement itself: which records need a token, the exchange, and what becomes of the attempt.
+//! The replacement itself: which records need a token, the exchange, and what becomes of the
+//! attempt.
 
 use std::sync::Arc;
 
@@ -100,8 +101,8 @@ impl Replacement {
         self.tally.miss(Miss::Failed, record, why)
     }
 
-    /// Publishes the attempts that were resumed. The ledger has them as resumed already: without a broker, a worker's
-    /// sweep publishes them.
+    /// Publishes the attempts that were resumed. The ledger has them as resumed already: without a
+    /// broker, a worker's sweep publishes them.
     pub(super) async fn publish_resumed(&self, session: &mut Session) {
         if self.resumed.is_empty() {
             return;
