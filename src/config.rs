@@ -1,10 +1,10 @@
 //! The configuration: environment variables over a TOML file over defaults.
 //!
-//! [`load`] reads all of it once, at the start. Every room gets its own struct of settings and reads nothing later.
-//! `NAME_FILE` names a mounted file that holds the value of `NAME`.
+//! [`load`] reads all of it once, at the start. Every room gets its own struct of settings and
+//! reads nothing later. `NAME_FILE` names a mounted file that holds the value of `NAME`.
 //!
-//! Invariant: a process starts only if every setting is valid; otherwise it lists all faults at once. What one setting
-//! requires of another is checked only for a process that uses both.
+//! Invariant: a process starts only if every setting is valid; otherwise it lists all faults at
+//! once. What one setting requires of another is checked only for a process that uses both.
 
 mod check;
 mod fault;
@@ -60,7 +60,8 @@ pub struct Config {
     pub admin: AdminConfig,
 }
 
-/// The part of the bridge that a configuration is for. It decides which settings are required and which checks apply.
+/// The part of the bridge that a configuration is for. It decides which settings are required and
+/// which checks apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// All roles in one process, or a command that checks for all of them.

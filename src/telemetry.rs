@@ -1,7 +1,7 @@
 //! Logs, traces and metrics.
 //!
-//! Invariant: none of them holds personal data or a token. One trace follows a registration from the front to the
-//! confirmer; message headers carry it.
+//! Invariant: none of them holds personal data or a token. One trace follows a registration from
+//! the front to the confirmer; message headers carry it.
 
 mod metrics;
 mod propagation;

@@ -12,7 +12,8 @@ use super::queue::WorkQueue;
 use super::settle::{self, Settlement};
 use super::sieve::Sieve;
 
-/// Length of what precedes the properties in a header frame: type, channel and size (7), class, weight, body size (12).
+/// Length of what precedes the properties in a header frame: type, channel and size (7), class,
+/// weight, body size (12).
 const BEFORE: usize = 7 + 12;
 
 /// A delivery with these properties, in their wire encoding; `None` if lapin cannot parse them.
@@ -26,7 +27,8 @@ pub fn read(properties: &[u8], body: &[u8], us: &str, now: Timestamp) -> Option<
     Some(deliver(properties, body, us, now))
 }
 
-/// The message that a settlement publishes, as it would be delivered to us; `None` if it publishes nothing.
+/// The message that a settlement publishes, as it would be delivered to us; `None` if it publishes
+/// nothing.
 ///
 /// # Errors
 /// [`NotSent`] when it could not be published.

@@ -1,7 +1,8 @@
 //! Checks between settings.
 //!
-//! Invariant: what a role needs is checked for that role alone, so that roles can share one environment. A command that
-//! checks for all roles, such as `nidbridge config check`, checks everything.
+//! Invariant: what a role needs is checked for that role alone, so that roles can share one
+//! environment. A command that checks for all roles, such as `nidbridge config check`, checks
+//! everything.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! How the text of a setting is read: one form for each type of value.
 //!
-//! Invariant: a form refuses what it does not read, and its refusal never quotes the text, which may be a secret.
+//! Invariant: a form refuses what it does not read, and its refusal never quotes the text, which
+//! may be a secret.
 
 mod quantity;
 mod urls;
@@ -95,7 +96,8 @@ impl Form for SecretText {
     }
 }
 
-/// What [`Sealer::parse`] reads; empty is allowed here, and refused later to the roles that need keys.
+/// What [`Sealer::parse`] reads; empty is allowed here, and refused later to the roles that need
+/// keys.
 pub(super) struct Keys;
 
 impl Form for Keys {

@@ -2,7 +2,8 @@
 //!
 //! The doc comment of a setting is its description in `nidbridge config reference`.
 //!
-//! Invariant: this is the only place where a setting is named; nothing else reads the environment or the file.
+//! Invariant: this is the only place where a setting is named; nothing else reads the environment
+//! or the file.
 
 mod front;
 mod operations;

@@ -1,4 +1,7 @@
-//! One registration, from the request to the moment when it is safe.
+//! Accepts one registration: from the request until the broker or the spool has it.
+//!
+//! Invariant: a caller that waits for a sync answer is registered before the registration is
+//! published, so no answer can come too early.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +14,23 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::answer::Caller;
-use super::body::{self, Held};
-use super::handover::{Safe, hand_over};
+use super::body::{self, BufferedBody};
+use super::handover::{StoredBy, hand_over};
+use super::sync_answer::Caller;
 use super::{Front, Refusal};
 use crate::domain::{ActionId, AttemptKey, Dialect, EventKind, Registration, RegistrationNumber};
 use crate::opencrvs::{Document, RecordToken, TokenFault, events, fhir};
 use crate::pipeline::{MESSAGE_VERSION, RegistrationMessage};
 use crate::seal::Field;
 
-/// A parse of more than this leaves the runtime's threads to others.
+/// Bytes. A larger body is parsed on a thread of its own, since parsing would block the runtime.
 const LARGE: usize = 256 * 1024;
 
-/// A registration that is safe.
+/// A registration that the broker or the spool has.
 pub(super) struct Accepted {
     pub(super) kind: EventKind,
-    /// Its caller, where it is held for the answer, and until when.
-    pub(super) held: Option<(Caller, Instant)>,
+    /// A caller that waits for a sync answer, and until when.
+    pub(super) caller: Option<(Caller, Instant)>,
 }
 
 pub(super) async fn accept(
@@ -37,12 +40,12 @@ pub(super) async fn accept(
     request: Request,
 ) -> Result<Accepted, Refusal> {
     let (parts, mut body) = request.into_parts();
-    let taken = take(front, memory, dialect, &parts.headers, &mut body).await;
-    if taken.is_err() {
+    let read = authenticate_and_read(front, memory, dialect, &parts.headers, &mut body).await;
+    if read.is_err() {
         body::discard(body, front.limits.body_timeout);
     }
-    let (token, held) = taken?;
-    let (document, held) = parse(held, token.action.clone()).await?;
+    let (token, body) = read?;
+    let (document, body) = parse(body, token.action.clone()).await?;
     if document.record != token.record {
         return Err(TokenFault::OtherRecord.into());
     }
@@ -53,29 +56,28 @@ pub(super) async fn accept(
     span.record("record.id", record.as_str());
     span.record("attempt.id", attempt.to_string());
     let kind = message.registration.kind.clone();
-    // The place is taken before anybody could answer.
-    let expected = front.holding.as_ref().and_then(|holding| {
-        let (place, wait) = holding.expect(&kind, attempt)?;
-        let bundle = (dialect == Dialect::Fhir).then_some(held);
-        Some((Caller { place, dialect, kind: kind.clone(), bundle }, wait))
+    let waiting = front.sync_answers.as_ref().and_then(|answers| {
+        let (waiting, wait) = answers.register(&kind, attempt)?;
+        let bundle = (dialect == Dialect::Fhir).then_some(body);
+        Some((Caller { waiting, dialect, kind: kind.clone(), bundle }, wait))
     });
-    message.registration.wait = expected.as_ref().map(|(_, wait)| *wait).unwrap_or_default();
-    let safe = hand_over(front, message).await?;
+    message.registration.wait = waiting.as_ref().map(|(_, wait)| *wait).unwrap_or_default();
+    let stored = hand_over(front, message).await?;
     tracing::info!(event.kind = kind.as_str(), record.id = %record, attempt.id = %attempt, "accepted");
-    let held = match (expected, safe) {
-        (Some((caller, wait)), Safe::Published(since)) => Some((caller, since + wait)),
-        (Some(_) | None, Safe::Published(_) | Safe::Spooled) => None,
+    let caller = match (waiting, stored) {
+        (Some((caller, wait)), StoredBy::Broker(since)) => Some((caller, since + wait)),
+        (Some(_) | None, StoredBy::Broker(_) | StoredBy::Spool) => None,
     };
-    Ok(Accepted { kind, held })
+    Ok(Accepted { kind, caller })
 }
 
-async fn take(
+async fn authenticate_and_read(
     front: &Front,
     memory: &Arc<Semaphore>,
     dialect: Dialect,
     headers: &HeaderMap,
     body: &mut Body,
-) -> Result<(RecordToken, Held), Refusal> {
+) -> Result<(RecordToken, BufferedBody), Refusal> {
     let token = front.keys.verify(bearer(headers)?).await?;
     if token.dialect() != dialect {
         return Err(TokenFault::OtherDialect.into());
@@ -90,11 +92,11 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(TokenFault::Missing.into()) }
 }
 
-async fn parse(held: Held, action: Option<ActionId>) -> Result<(Document, Held), Refusal> {
-    if held.bytes.len() < LARGE {
-        return Ok((read(&held.bytes, action.as_ref())?, held));
+async fn parse(body: BufferedBody, action: Option<ActionId>) -> Result<(Document, BufferedBody), Refusal> {
+    if body.bytes.len() < LARGE {
+        return Ok((read(&body.bytes, action.as_ref())?, body));
     }
-    let parsed = tokio::task::spawn_blocking(move || Ok((read(&held.bytes, action.as_ref())?, held))).await;
+    let parsed = tokio::task::spawn_blocking(move || Ok((read(&body.bytes, action.as_ref())?, body))).await;
     parsed.map_err(|_| Refusal::Internal)?
 }
 

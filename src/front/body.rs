@@ -1,7 +1,8 @@
-//! Bodies: read whole, but never more of them at once than there is memory for.
+//! Reads a body into memory, within a limit for one body and a limit for all bodies together.
 //!
-//! Invariant: a body that says it is too long is refused before it is read; one that does not say so is refused when
-//! it has become too long. Memory is held only for a caller that keeps sending.
+//! Invariant: a body whose `Content-Length` is too large is refused before it is read; one without
+//! `Content-Length` is refused as soon as it gets too large. A caller that stops sending loses its
+//! memory permits after a timeout.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +17,18 @@ use tokio::time::timeout;
 
 use super::{Limits, Refusal};
 
+/// Bytes of one memory permit.
 const UNIT: usize = 1024;
 
-/// How many permits stand for so many bytes.
+/// The number of memory permits for so many bytes.
 pub(super) fn permits(bytes: usize) -> usize {
     bytes.div_ceil(UNIT).clamp(1, Semaphore::MAX_PERMITS)
 }
 
-/// A body with the memory that it holds.
-pub(super) struct Held {
+/// A whole body. Its memory permits are free again when it is dropped.
+pub(super) struct BufferedBody {
     pub(super) bytes: Bytes,
-    _memory: OwnedSemaphorePermit,
+    _permits: OwnedSemaphorePermit,
 }
 
 pub(super) async fn read(
@@ -34,16 +36,17 @@ pub(super) async fn read(
     body: &mut Body,
     limits: &Limits,
     memory: &Arc<Semaphore>,
-) -> Result<Held, Refusal> {
+) -> Result<BufferedBody, Refusal> {
     let (max, pause) = (limits.max_body, limits.body_timeout);
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: usize| length > max) {
         return Err(Refusal::TooLarge { max });
     }
-    // Without an announcement the longest body is taken for granted: a wait here is back pressure on the caller.
+    // Without a length the largest body is assumed. Waiting for permits is back-pressure on the
+    // caller.
     let wanted = permits(announced.unwrap_or(max)).min(permits(limits.body_memory));
     let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-    let mut held = Arc::clone(memory).acquire_many_owned(wanted).await.map_err(|_| Refusal::Internal)?;
+    let mut reserved = Arc::clone(memory).acquire_many_owned(wanted).await.map_err(|_| Refusal::Internal)?;
     let mut bytes = BytesMut::with_capacity(announced.unwrap_or(UNIT));
     while let Some(frame) = timeout(pause, body.frame()).await.map_err(|_| Refusal::BodyStalled { pause })? {
         let Ok(data) = frame.map_err(|_| Refusal::BodyBrokeOff)?.into_data() else { continue };
@@ -52,17 +55,17 @@ pub(super) async fn read(
         }
         bytes.extend_from_slice(&data);
     }
-    // One that is held for its answer holds no more than it is.
-    let excess = held.num_permits().saturating_sub(permits(bytes.len()));
-    drop(held.split(excess));
-    Ok(Held { bytes: bytes.freeze(), _memory: held })
+    // Keep permits for the actual size only.
+    let excess = reserved.num_permits().saturating_sub(permits(bytes.len()));
+    drop(reserved.split(excess));
+    Ok(BufferedBody { bytes: bytes.freeze(), _permits: reserved })
 }
 
-/// Reads on in the background, for a while, and keeps nothing: a caller whose connection is closed while it sends may
-/// never see why it was refused.
+/// Reads the rest of a body in the background and drops it, for a limited time: a caller whose
+/// connection is closed while it still sends may never see the refusal.
 pub(super) fn discard(mut body: Body, within: Duration) {
     let rest = async move { while let Some(Ok(_)) = body.frame().await {} };
-    // A body may be the last that is dropped of a runtime that ends.
+    // There is no runtime any more if the body is dropped while the runtime shuts down.
     if let Ok(runtime) = Handle::try_current() {
         drop(runtime.spawn(async move { timeout(within, rest).await }));
     }

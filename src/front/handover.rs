@@ -1,7 +1,8 @@
-//! Handing a registration over: to the broker, or, while the broker takes nothing, to the spool.
+//! Hands a registration over to the broker or, while the broker is unavailable, to the spool.
 //!
-//! Invariant: it ends well only when the broker has confirmed or the spool is durable. Only what was certainly not
-//! sent is tried again here; what may be stored may be spooled, because a repeat of an attempt is known by its id.
+//! Invariant: `Ok` only after the broker's confirm, or once the spool is durable. Only a publish
+//! that was certainly not sent is retried here. One that the broker may have stored can still be
+//! spooled: a repeat of an attempt is recognised by its id.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,49 +14,53 @@ use super::{Front, Refusal};
 use crate::broker::{NotSent, Outgoing, PublishError, Publisher};
 use crate::pipeline::{RegistrationMessage, targets};
 
-/// Between two tries: a broker that is there can refuse at once, and would be asked again at once.
+/// Pause between two tries: a broker that is available can refuse at once, again and again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Why one try came to nothing.
+/// Why one try failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HandoverFault {
-    /// The broker.
     #[error(transparent)]
     Broker(#[from] PublishError),
-    /// The message itself.
     #[error("the message cannot be written as JSON")]
     Json(#[from] serde_json::Error),
 }
 
-/// Where a registration is safe.
+/// Who has stored a registration.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Safe {
-    /// The broker has it, and may have had it from this moment on.
-    Published(Instant),
-    /// The spool has it. Nobody is held for the answer of what the broker does not even have.
-    Spooled,
+pub(super) enum StoredBy {
+    /// The broker, at this moment or later.
+    Broker(Instant),
+    /// The spool. Its caller does not wait for a sync answer, since the broker does not even have
+    /// the registration.
+    Spool,
 }
 
-/// Hands over; the acceptance counts from the try that succeeds, because OpenCRVS is answered right after it.
-pub(super) async fn hand_over(front: &Front, mut message: RegistrationMessage) -> Result<Safe, Refusal> {
-    let fault = match held(front, &mut message).await {
-        Ok(since) => return Ok(Safe::Published(since)),
+/// The registration counts as accepted at the try that succeeds, because OpenCRVS is answered right
+/// after it.
+pub(super) async fn hand_over(front: &Front, mut message: RegistrationMessage) -> Result<StoredBy, Refusal> {
+    let fault = match publish_until_confirmed(front, &mut message).await {
+        Ok(since) => return Ok(StoredBy::Broker(since)),
         Err(HandoverFault::Broker(fault)) => fault,
         Err(HandoverFault::Json(_)) => return Err(Refusal::Internal),
     };
     match &front.spool {
-        Some(spool) if can_be_taken_later(&fault) => {
+        Some(spool) if can_be_published_later(&fault) => {
             message.registration.wait = Duration::ZERO;
             spool.store(message).await?;
-            Ok(Safe::Spooled)
+            Ok(StoredBy::Spool)
         }
         Some(_) | None if fault.may_be_stored() => Err(Refusal::Unconfirmed(fault)),
         Some(_) | None => Err(Refusal::BrokerAway),
     }
 }
 
-/// Publishes once it can; tries again only what was certainly not sent, as long as the caller is held.
-async fn held(front: &Front, message: &mut RegistrationMessage) -> Result<Instant, HandoverFault> {
+/// Publishes, and tries again within [`Limits::hold`](super::Limits) as long as the message was
+/// certainly not sent.
+async fn publish_until_confirmed(
+    front: &Front,
+    message: &mut RegistrationMessage,
+) -> Result<Instant, HandoverFault> {
     let mut deadline = Instant::now() + front.limits.hold;
     loop {
         message.registration.accepted_at = Timestamp::now();
@@ -63,7 +68,7 @@ async fn held(front: &Front, message: &mut RegistrationMessage) -> Result<Instan
         let fault = match publish(&front.publisher, message).await {
             Ok(()) => {
                 if let Some(spool) = &front.spool {
-                    spool.broker_took();
+                    spool.broker_accepted();
                 }
                 return Ok(since);
             }
@@ -81,7 +86,8 @@ async fn held(front: &Front, message: &mut RegistrationMessage) -> Result<Instan
             | PublishError::TooLarge
             | PublishError::Unknown(_) => return Err(fault.into()),
         }
-        // With a spool, nobody is held for longer than the broker has been away: the disk is no worse now than then.
+        // With a spool, the time counts from when the broker became unavailable: a later caller
+        // gains nothing by waiting.
         if let Some(spool) = &front.spool {
             deadline = deadline.min(spool.broker_failed() + front.limits.hold);
         }
@@ -94,7 +100,7 @@ async fn held(front: &Front, message: &mut RegistrationMessage) -> Result<Instan
     }
 }
 
-/// One try.
+/// Publishes once.
 pub(super) async fn publish(
     publisher: &Publisher,
     message: &RegistrationMessage,
@@ -111,8 +117,8 @@ pub(super) async fn publish(
     Ok(publisher.publish(&targets::registrations(), outgoing).await?)
 }
 
-/// Whether the broker can take the same message when it, or its set-up, is well again.
-pub(super) fn can_be_taken_later(fault: &PublishError) -> bool {
+/// Whether the same message can be published once the broker, or its set-up, works again.
+pub(super) fn can_be_published_later(fault: &PublishError) -> bool {
     match fault {
         PublishError::TooLarge | PublishError::NotSent(NotSent::TooLong(_)) => false,
         PublishError::NotSent(

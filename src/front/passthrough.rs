@@ -1,14 +1,17 @@
-//! Everything that is not ours goes to the country's own configuration service, and its answer back.
+//! A reverse proxy: every request that is not a registration goes to the country's own
+//! configuration service.
 //!
-//! OpenCRVS knows one URL for all that a country adds to it, `COUNTRY_CONFIG_URL`; with this it may be ours.
+//! OpenCRVS knows a single URL for everything that a country adds to it, `COUNTRY_CONFIG_URL`. With
+//! this proxy, that URL can be the front's.
 //!
-//! Invariant: nothing is held but what is on its way: bodies are streamed in both directions, whatever their length. What
-//! breaks on one side is broken off on the other, never ended as if it were whole. A target goes on byte by byte.
+//! Invariant: bodies are streamed in both directions and never buffered whole. A body that breaks
+//! off on one side is aborted on the other, never ended as if it were complete. The request target
+//! is forwarded byte by byte.
 
 mod fault;
 mod flow;
 mod headers;
-mod passage;
+mod proxied;
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,66 +33,64 @@ use tracing::{Instrument as _, Span};
 use url::{Position, Url};
 
 use fault::ProxyFault;
-use flow::{Download, Silence, Traffic, Upload};
-use passage::{Outcome, Passage};
+use flow::{Download, IdleTimer, Traffic, Upload};
+use proxied::{Outcome, Proxied};
 
-use super::trace_headers;
+use super::routes::trace_headers;
 use crate::telemetry::{self, Metrics};
 
-/// Node closes an idle connection after 5 s; a request on such a connection would be lost.
-const IDLE: Duration = Duration::from_millis(2_500);
+/// Idle time after which a pooled connection is closed. Node closes it after 5 s, and a request
+/// sent just then would be lost.
+const POOL_IDLE: Duration = Duration::from_millis(2_500);
 
-/// How requests are passed on.
 #[derive(Debug, Clone)]
 pub struct PassthroughSettings {
-    /// The country's configuration service.
+    /// URL of the country's configuration service.
     pub upstream: Url,
-    /// How long a connection may take to open.
     pub connect_timeout: Duration,
-    /// How long either side may be silent while the other one waits for it.
-    pub patience: Duration,
-    /// How many requests may be under way at once.
+    /// Idle timeout of a proxied request. The total duration is not limited.
+    pub idle_timeout: Duration,
+    /// Maximum number of requests that are proxied at the same time.
     pub limit: usize,
 }
 
-/// Why nothing can be passed on.
+/// Why the proxy cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum PassthroughError {
-    /// TLS.
-    #[error("the certificates of this machine cannot be used")]
+    #[error("the certificates of this machine cannot be loaded")]
     Tls(#[source] io::Error),
-    /// The host.
-    #[error("the host cannot be written in a request")]
+    #[error("its host is not valid in a request")]
     Host(#[source] InvalidUri),
-    /// All of it.
-    #[error("the URL cannot be written in a request")]
+    #[error("it is not valid in a request")]
     Url(#[source] InvalidUriParts),
 }
 
-/// The way to the country's configuration service.
+/// The proxy to the country's configuration service.
 pub struct Passthrough {
     http: Client<HttpsConnector<HttpConnector>, Upload>,
     /// Scheme and host.
     origin: Uri,
-    /// Without a slash at its end.
+    /// Path of the upstream URL, without a slash at its end.
     base: String,
-    patience: Duration,
-    places: Arc<Semaphore>,
+    idle_timeout: Duration,
+    /// One for each request.
+    permits: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
 impl Passthrough {
-    /// Ready to pass requests on; nothing is connected yet.
+    /// Does not connect yet.
     ///
     /// # Errors
-    /// [`PassthroughError`] says what stands in the way.
+    /// [`PassthroughError`].
     pub fn new(settings: &PassthroughSettings, metrics: Arc<Metrics>) -> Result<Self, PassthroughError> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(settings.connect_timeout));
-        // Ends a connection whose other side takes nothing more, which no timer of ours can see.
-        tcp.set_tcp_user_timeout(Some(settings.patience));
+        // Closes a connection whose other side takes no more of the request, which no timer of ours
+        // can see.
+        tcp.set_tcp_user_timeout(Some(settings.idle_timeout));
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_platform_verifier(rustls::crypto::aws_lc_rs::default_provider())
             .map_err(PassthroughError::Tls)?
@@ -98,79 +99,83 @@ impl Passthrough {
             .wrap_connector(tcp);
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(settings.limit)
             .build(connector);
         Ok(Self {
             http,
             origin: origin(&settings.upstream)?,
             base: settings.upstream.path().trim_end_matches('/').to_owned(),
-            patience: settings.patience,
-            places: Arc::new(Semaphore::new(settings.limit.clamp(1, Semaphore::MAX_PERMITS))),
+            idle_timeout: settings.idle_timeout,
+            permits: Arc::new(Semaphore::new(settings.limit.clamp(1, Semaphore::MAX_PERMITS))),
             metrics,
         })
     }
 
-    /// The answer of the country's configuration service, or ours when it gives none.
-    pub(super) async fn pass(&self, request: Request) -> Response {
+    /// The response of the country's configuration service, or our own if it gives none.
+    pub(super) async fn proxy(&self, request: Request) -> Response {
         let span = tracing::info_span!(
-            "pass on",
+            "proxy",
             otel.kind = "server",
             http.request.method = %request.method(),
             http.response.status_code = tracing::field::Empty,
         );
         telemetry::set_parent(&span, &trace_headers(request.headers()));
         let (parts, body) = request.into_parts();
-        // Read to its end even if it is not wanted, or its caller may never see the answer.
-        let traffic = Traffic::begin(body, self.patience);
+        // The body is read to its end even if nobody wants it: otherwise the caller may never see
+        // the response.
+        let traffic = Traffic::begin(body, self.idle_timeout);
         let request = Request::from_parts(parts, ());
-        let response = match Passage::begin(&self.places, &self.metrics) {
+        let response = match Proxied::begin(&self.permits, &self.metrics) {
             None => {
                 self.metrics.passed(Outcome::Busy.label());
-                traffic.gives_up_the_rest();
+                traffic.discard_rest();
                 ProxyFault::Busy.into_response()
             }
-            Some(passage) => self.call(request, traffic, passage).instrument(span.clone()).await,
+            Some(proxied) => self.call(request, traffic, proxied).instrument(span.clone()).await,
         };
         span.record("http.response.status_code", response.status().as_u16());
         response
     }
 
-    async fn call(&self, request: Request<()>, traffic: Arc<Traffic>, passage: Passage) -> Response {
-        let mut silence = Silence::of(Arc::clone(&traffic));
-        let fault = match self.onward(request, &traffic) {
+    async fn call(&self, request: Request<()>, traffic: Arc<Traffic>, proxied: Proxied) -> Response {
+        let mut timer = IdleTimer::of(Arc::clone(&traffic));
+        let fault = match self.upstream_request(request, &traffic) {
             Err(fault) => fault,
-            Ok(request) => match silence.or(self.http.request(request)).await {
-                Some(Ok(answer)) => return back(answer, silence, passage),
-                Some(Err(_)) if traffic.caller_is_lost() => ProxyFault::Left,
+            Ok(request) => match timer.run(self.http.request(request)).await {
+                Some(Ok(response)) => return downstream_response(response, timer, proxied),
+                Some(Err(_)) if traffic.caller_aborted() => ProxyFault::Left,
                 Some(Err(cause)) => self.fault(cause),
-                None if traffic.caller_is_awaited() => ProxyFault::Stalled(self.patience),
-                None => ProxyFault::Silent(self.shown(), self.patience),
+                None if traffic.awaits_caller() => ProxyFault::Stalled(self.idle_timeout),
+                None => ProxyFault::Silent(self.upstream(), self.idle_timeout),
             },
         };
-        traffic.gives_up_the_rest();
-        passage.ends(fault.outcome());
+        traffic.discard_rest();
+        proxied.end(fault.outcome());
         let (label, cause) = (fault.outcome().label(), &fault as &dyn std::error::Error);
-        tracing::warn!(fault = label, error = cause, "not passed on");
+        tracing::warn!(fault = label, error = cause, "not proxied");
         fault.into_response()
     }
 
-    /// The request as the service gets it.
-    fn onward(&self, request: Request<()>, traffic: &Arc<Traffic>) -> Result<Request<Upload>, ProxyFault> {
-        if headers::have_been_here(request.headers()) {
+    fn upstream_request(
+        &self,
+        request: Request<()>,
+        traffic: &Arc<Traffic>,
+    ) -> Result<Request<Upload>, ProxyFault> {
+        if headers::have_our_via(request.headers()) {
             return Err(ProxyFault::Loop);
         }
         let target = self.target(request.uri(), request.method())?;
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
         let (parts, ()) = request.into_parts();
-        let mut onward = Request::new(Upload::of(traffic));
-        *onward.version_mut() = Version::HTTP_11;
-        *onward.method_mut() = parts.method;
-        *onward.uri_mut() = target;
-        *onward.headers_mut() = headers::onward(parts.headers, peer);
-        // While traces are kept, ours is the next span of the caller's.
-        headers::set(onward.headers_mut(), telemetry::inject(&Span::current()));
-        Ok(onward)
+        let mut upstream = Request::new(Upload::of(traffic));
+        *upstream.version_mut() = Version::HTTP_11;
+        *upstream.method_mut() = parts.method;
+        *upstream.uri_mut() = target;
+        *upstream.headers_mut() = headers::to_upstream(parts.headers, peer);
+        // While traces are exported, our span is the child of the caller's.
+        headers::set(upstream.headers_mut(), telemetry::inject(&Span::current()));
+        Ok(upstream)
     }
 
     fn target(&self, uri: &Uri, method: &Method) -> Result<Uri, ProxyFault> {
@@ -188,14 +193,14 @@ impl Passthrough {
 
     fn fault(&self, cause: Error) -> ProxyFault {
         if cause.is_connect() {
-            ProxyFault::Away(self.shown(), cause)
+            ProxyFault::Away(self.upstream(), cause)
         } else {
-            ProxyFault::BrokeOff(self.shown(), cause)
+            ProxyFault::BrokeOff(self.upstream(), cause)
         }
     }
 
-    /// Where the service is, for whoever has to find it.
-    fn shown(&self) -> String {
+    /// The upstream URL, for fault texts.
+    fn upstream(&self) -> String {
         format!("{}{}", self.origin.to_string().trim_end_matches('/'), self.base)
     }
 }
@@ -209,11 +214,11 @@ fn origin(url: &Url) -> Result<Uri, PassthroughError> {
     Uri::from_parts(parts).map_err(PassthroughError::Url)
 }
 
-/// The answer as the caller gets it; its reason phrase goes along.
-fn back(answer: hyper::Response<Incoming>, silence: Silence, passage: Passage) -> Response {
-    let (mut parts, body) = answer.into_parts();
-    parts.headers = headers::back(parts.headers);
-    // An answer of HTTP/1.0 would end the caller's connection.
+/// The upstream response as the caller gets it, including its reason phrase.
+fn downstream_response(response: hyper::Response<Incoming>, timer: IdleTimer, proxied: Proxied) -> Response {
+    let (mut parts, body) = response.into_parts();
+    parts.headers = headers::to_caller(parts.headers);
+    // A response of HTTP/1.0 would close the caller's connection.
     parts.version = Version::HTTP_11;
-    Response::from_parts(parts, Body::new(Download::of(body, silence, passage)))
+    Response::from_parts(parts, Body::new(Download::of(body, timer, proxied)))
 }

@@ -1,12 +1,14 @@
-//! What the front answers when it does not take a registration.
+//! Why the front refuses a request, and the response that says so.
 //!
-//! Shaped as hapi's boom, which OpenCRVS speaks: `{statusCode, error, message, msg}`; versions up to 1.4 read `msg`.
+//! The body has the form of hapi's boom, which OpenCRVS uses: `{statusCode, error, message, msg}`.
+//! OpenCRVS up to 1.4 reads `msg`.
 //!
-//! OpenCRVS of the events generation keeps a record requested for ever after anything but 200, 202 or 400, and tells
-//! the registrar that all is well; so each refusal has a second form, [`Refusal::rejecting`], which is a 400 whatever
-//! the fault: the registrar sees it, and may register again.
+//! After any status but 200, 202 or 400, OpenCRVS of the events generation leaves the record
+//! requested for ever and reports success to the registrar. So each refusal has a second form,
+//! [`Refusal::rejecting`], which is always a 400: the registrar sees it and can register again.
 //!
-//! Invariant: every message names the cause and the fix, and none holds personal data, a token or a part of the body.
+//! Invariant: every message names the cause and the fix; none holds personal data, a token or a
+//! part of the body.
 
 use std::time::Duration;
 
@@ -18,70 +20,55 @@ use super::spool::NotSpooled;
 use crate::broker::PublishError;
 use crate::opencrvs::{TokenFault, events, fhir};
 
-/// A refusal.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The token.
     #[error(transparent)]
     Token(#[from] TokenFault),
-    /// The body.
     #[error(transparent)]
     Body(#[from] fhir::InvalidBundle),
-    /// The body, of the events generation.
     #[error(transparent)]
     Event(#[from] events::InvalidDocument),
-    /// The events generation is not served here.
     #[error(
-        "registrations of the events generation are not taken here: set FRONT_EVENTS=true, and FRONT_SPOOL, which it needs"
+        "registrations of the events generation are not accepted here: set FRONT_EVENTS=true, and FRONT_SPOOL, which it needs"
     )]
     EventsOff,
-    /// The body broke off.
     #[error("the body ended before it was complete: send the whole bundle")]
     BodyBrokeOff,
-    /// The caller said no more.
-    #[error("no more of the body came for {pause:?}: send the whole bundle, or raise FRONT_BODY_TIMEOUT")]
-    BodyStalled {
-        /// How long it was waited for.
-        pause: Duration,
-    },
-    /// The body is too long.
+    #[error("the body stalled for {pause:?}: send the whole bundle, or raise FRONT_BODY_TIMEOUT")]
+    BodyStalled { pause: Duration },
     #[error(
         "the body is longer than {max} bytes: raise FRONT_MAX_BODY, or keep attachments out of the record"
     )]
     TooLarge {
-        /// The limit.
+        /// Bytes.
         max: usize,
     },
-    /// The broker did not take it; it is certain that it has nothing.
+    /// The broker certainly does not have the registration.
     #[error("the message broker is away, so nothing was stored: submit the record again when it is back")]
     BrokerAway,
-    /// The broker did not confirm in time; it may have it.
+    /// The broker may have the registration.
     #[error("the message broker did not confirm in time: submit the record again; a repeat does no harm")]
     Unconfirmed(#[source] PublishError),
-    /// The broker did not take it, and neither did the spool.
     #[error(
         "the message broker is away and the spool cannot take the registration ({0}): submit the record again later"
     )]
     NotSpooled(#[from] NotSpooled),
-    /// Sealing or writing the message failed.
+    /// Sealing or encoding the message failed.
     #[error("the bridge could not seal the registration: this is a fault of the bridge, see its log")]
     Internal,
-    /// Another path.
     #[error(
-        "there is nothing at this path: registrations are taken at POST /event-registration; with COUNTRY_CONFIG_URL \
-         all else is passed on to the country's configuration service"
+        "there is nothing at this path: registrations go to POST /event-registration; with COUNTRY_CONFIG_URL every other \
+         request is proxied to the country's configuration service"
     )]
     UnknownPath,
-    /// Another method.
-    #[error("this path takes another method: registrations are taken at POST /event-registration")]
+    #[error("this path does not have that method: registrations go to POST /event-registration")]
     UnknownMethod {
-        /// Those that it takes.
+        /// For the header `Allow`.
         allowed: &'static str,
     },
 }
 
 impl Refusal {
-    /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Token(TokenFault::NoKey)
@@ -98,7 +85,7 @@ impl Refusal {
         }
     }
 
-    /// The outcome in metrics.
+    /// The label `outcome` in metrics.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Token(TokenFault::NoKey) => "no_key",
@@ -115,12 +102,13 @@ impl Refusal {
             Self::UnknownPath | Self::UnknownMethod { .. } => "unknown",
         }
     }
-}
 
-impl Refusal {
-    /// The answer to the events generation: a rejection, which is the one answer there that says no and leaves the record
-    /// free. Where the broker may have the registration all the same, its answer comes to nothing once the registrar
-    /// has registered again: the newest attempt wins, and the ID system knows it for the same request.
+    /// The response for the events generation: a 400, the only status that refuses and lets the
+    /// registrar try again.
+    ///
+    /// If the broker has the registration nevertheless, its answer is superseded once the registrar
+    /// has registered again: the newest attempt wins, and the ID system recognises the same
+    /// request.
     pub fn rejecting(self) -> Response {
         self.response(StatusCode::BAD_REQUEST)
     }
@@ -134,7 +122,7 @@ impl Refusal {
     }
 }
 
-/// An error as OpenCRVS reads it.
+/// An error in the form of hapi's boom.
 pub(super) fn boom(status: StatusCode, message: &str) -> Response {
     let body = json!({
         "statusCode": status.as_u16(),

@@ -1,7 +1,9 @@
-//! Callers that wait for their answer, by attempt, and the copies of answers that reach them.
+//! The callers that wait for a sync answer, by attempt, and the copies of answers that they wait
+//! for.
 //!
-//! Invariant: no more wait than are allowed, and none for longer than its caller: who goes away leaves nothing behind.
-//! A copy that nobody waits for is dropped; the confirmer does its work in any case.
+//! Invariant: at most [`WaitingCallers::new`]'s limit of callers wait. A caller that hangs up is
+//! removed at once. A copy that no caller waits for is dropped; the confirmer writes the answer in
+//! any case.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,78 +17,78 @@ use crate::domain::AttemptId;
 use crate::pipeline::{AnswerMessage, MESSAGE_VERSION};
 use crate::telemetry::Metrics;
 
-/// All who wait at one front.
+/// All callers that wait at one front.
 #[derive(Debug)]
-pub struct Waiters {
-    book: Mutex<Book>,
-    most: usize,
-    /// Whether copies come at the moment.
+pub struct WaitingCallers {
+    callers: Mutex<Callers>,
+    limit: usize,
+    /// Whether the front currently receives copies of answers.
     listening: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Default)]
-struct Book {
-    /// More than one where a caller asks twice.
+struct Callers {
+    /// More than one for an attempt if OpenCRVS repeats its request. The number tells them apart.
     by_attempt: HashMap<AttemptId, Vec<(u64, oneshot::Sender<AnswerMessage>)>>,
     count: usize,
-    tickets: u64,
-    /// Nobody waits any more: the front is to stop.
+    last_number: u64,
+    /// The front is stopping, so no more callers wait.
     closed: bool,
 }
 
-impl Waiters {
-    /// For so many at a time.
-    pub fn new(most: usize, metrics: Arc<Metrics>) -> Self {
-        Self { book: Mutex::default(), most, listening: AtomicBool::new(false), metrics }
+impl WaitingCallers {
+    pub fn new(limit: usize, metrics: Arc<Metrics>) -> Self {
+        Self { callers: Mutex::default(), limit, listening: AtomicBool::new(false), metrics }
     }
 
-    /// Takes a place for the answer to an attempt, before anybody could give it; without one, there is no use in waiting.
-    pub(super) fn expect(self: &Arc<Self>, attempt: AttemptId) -> Option<WaitingCaller> {
+    /// Registers a caller that waits for the answer to an attempt. `None` if it must not wait: the
+    /// limit is reached, the front is stopping, or no copies of answers arrive.
+    pub(super) fn register(self: &Arc<Self>, attempt: AttemptId) -> Option<WaitingCaller> {
         let refused = if self.listening.load(Ordering::Acquire) { None } else { Some("unheard") };
-        let mut book = self.book();
+        let mut callers = self.lock();
         let refused = refused
-            .or_else(|| book.closed.then_some("stopped"))
-            .or_else(|| (book.count >= self.most).then_some("full"));
+            .or_else(|| callers.closed.then_some("stopped"))
+            .or_else(|| (callers.count >= self.limit).then_some("full"));
         if let Some(outcome) = refused {
             self.metrics.waited(outcome);
             return None;
         }
         let (sender, answer) = oneshot::channel();
-        book.tickets = book.tickets.wrapping_add(1);
-        book.count += 1;
-        let ticket = book.tickets;
-        book.by_attempt.entry(attempt).or_default().push((ticket, sender));
-        self.metrics.waiting(book.count);
-        drop(book);
-        Some(WaitingCaller { waiters: Arc::clone(self), attempt, ticket, answer })
+        callers.last_number = callers.last_number.wrapping_add(1);
+        callers.count += 1;
+        let number = callers.last_number;
+        callers.by_attempt.entry(attempt).or_default().push((number, sender));
+        self.metrics.waiting(callers.count);
+        drop(callers);
+        Some(WaitingCaller { all: Arc::clone(self), attempt, number, answer })
     }
 
-    /// Sends all who wait away without an answer, and lets nobody wait any more.
+    /// Ends every wait without an answer, and lets no more callers wait.
     pub(super) fn close(&self) {
-        let mut book = self.book();
-        book.closed = true;
-        book.by_attempt.clear();
+        let mut callers = self.lock();
+        callers.closed = true;
+        callers.by_attempt.clear();
     }
 
-    fn leave(&self, attempt: AttemptId, ticket: u64) {
-        let mut book = self.book();
-        if let Some(waiting) = book.by_attempt.get_mut(&attempt) {
-            waiting.retain(|(one, _)| *one != ticket);
+    fn remove(&self, attempt: AttemptId, number: u64) {
+        let mut callers = self.lock();
+        if let Some(waiting) = callers.by_attempt.get_mut(&attempt) {
+            waiting.retain(|(one, _)| *one != number);
             if waiting.is_empty() {
-                book.by_attempt.remove(&attempt);
+                callers.by_attempt.remove(&attempt);
             }
         }
-        book.count = book.count.saturating_sub(1);
-        self.metrics.waiting(book.count);
+        callers.count = callers.count.saturating_sub(1);
+        self.metrics.waiting(callers.count);
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Callers> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Listener for Waiters {
+impl Listener for WaitingCallers {
     fn listening(&self, active: bool) {
         self.listening.store(active, Ordering::Release);
     }
@@ -100,38 +102,38 @@ impl Listener for Waiters {
                 );
             }
         };
-        let waiting = self.book().by_attempt.remove(&message.attempt).unwrap_or_default();
-        for (_, waiter) in waiting {
-            // Whoever has just gone away needs no answer.
-            drop(waiter.send(message.clone()));
+        let waiting = self.lock().by_attempt.remove(&message.attempt).unwrap_or_default();
+        for (_, caller) in waiting {
+            // Fails if the caller has just hung up.
+            drop(caller.send(message.clone()));
         }
     }
 }
 
-/// A place among those who wait.
+/// One caller that waits, until this is dropped.
 #[derive(Debug)]
 pub(super) struct WaitingCaller {
-    waiters: Arc<Waiters>,
+    all: Arc<WaitingCallers>,
     attempt: AttemptId,
-    ticket: u64,
+    number: u64,
     answer: oneshot::Receiver<AnswerMessage>,
 }
 
 impl WaitingCaller {
-    /// Waits for the answer, until then.
+    /// Waits for the answer.
     pub(super) async fn answer(mut self, until: Instant) -> Option<AnswerMessage> {
         let (answer, outcome) = match timeout_at(until, &mut self.answer).await {
             Ok(Ok(answer)) => (Some(answer), "answered"),
             Ok(Err(_)) => (None, "stopped"),
             Err(_) => (None, "late"),
         };
-        self.waiters.metrics.waited(outcome);
+        self.all.metrics.waited(outcome);
         answer
     }
 }
 
 impl Drop for WaitingCaller {
     fn drop(&mut self) {
-        self.waiters.leave(self.attempt, self.ticket);
+        self.all.remove(self.attempt, self.number);
     }
 }

@@ -41,7 +41,7 @@ pub(crate) async fn run(command: SpoolCommand, file: Option<PathBuf>) -> Result<
 
 async fn relay(session: &mut Session, directory: &Path) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new());
-    let settings = SpoolSettings { directory: directory.to_owned(), max: u64::MAX, rest: Duration::ZERO };
+    let settings = SpoolSettings { directory: directory.to_owned(), max: u64::MAX, min_age: Duration::ZERO };
     let spool = Spool::open(settings, Arc::clone(&metrics))
         .await
         .map_err(|cause| Failure::Unavailable(anyhow::Error::from(cause)))?;

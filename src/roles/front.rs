@@ -13,7 +13,7 @@ use crate::broker;
 use crate::config::Config;
 use crate::front::passthrough::{Passthrough, PassthroughSettings};
 use crate::front::spool::{Spool, SpoolSettings};
-use crate::front::{Front, Holding, Limits, Waiters, serve};
+use crate::front::{Front, Limits, SyncAnswers, WaitingCallers, serve};
 use crate::opencrvs::{KeyStore, KeyStoreSettings};
 use crate::pipeline::queues;
 use crate::telemetry::Metrics;
@@ -51,14 +51,14 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     };
     let link = parts::bridge_link(config, "front", &metrics);
     let publisher = link.publisher();
-    let waiters = waiters(config, &metrics);
+    let waiting = waiting_callers(config, &metrics);
     let front = Front {
         keys,
         sealer,
         publisher: publisher.clone(),
         spool: spool.clone(),
         events: config.front.events,
-        holding: holding(config, waiters.as_ref())?,
+        sync_answers: sync_answers(config, waiting.as_ref())?,
         passthrough: passthrough(config, &metrics)?,
         metrics,
         limits: limits(config),
@@ -69,10 +69,10 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     if let Some(spool) = spool {
         runner.background(|stop| async move { spool.relay(&publisher, stop).await });
     }
-    if let Some(waiters) = waiters {
+    if let Some(waiting) = waiting {
         let link = link.clone();
         runner.background(|stop| async move {
-            broker::listen(&link, queues::answers(), waiters.as_ref(), &stop).await
+            broker::listen(&link, queues::answers(), waiting.as_ref(), &stop).await
         });
     }
     runner.task(|stop| async move {
@@ -98,23 +98,26 @@ fn limits(config: &Config) -> Limits {
         body_memory: config.front.body_memory,
         body_timeout: config.front.body_timeout,
         hold: config.front.hold,
-        patience: config.front.pass_patience,
+        write_timeout: config.front.pass_patience,
         drain: config.broker.drain,
     }
 }
 
-/// Who is held for the answer, where anybody is.
-fn waiters(config: &Config, metrics: &Arc<Metrics>) -> Option<Arc<Waiters>> {
+/// `None` if no caller waits for a sync answer.
+fn waiting_callers(config: &Config, metrics: &Arc<Metrics>) -> Option<Arc<WaitingCallers>> {
     config.front.wait.longest()?;
-    let most = usize::try_from(config.front.waiters).unwrap_or(usize::MAX);
-    Some(Arc::new(Waiters::new(most, Arc::clone(metrics))))
+    let limit = usize::try_from(config.front.waiters).unwrap_or(usize::MAX);
+    Some(Arc::new(WaitingCallers::new(limit, Arc::clone(metrics))))
 }
 
-fn holding(config: &Config, waiters: Option<&Arc<Waiters>>) -> Result<Option<Holding>, Failure> {
-    let Some(waiters) = waiters else { return Ok(None) };
-    Ok(Some(Holding {
+fn sync_answers(
+    config: &Config,
+    waiting: Option<&Arc<WaitingCallers>>,
+) -> Result<Option<SyncAnswers>, Failure> {
+    let Some(waiting) = waiting else { return Ok(None) };
+    Ok(Some(SyncAnswers {
         waits: config.front.wait.clone(),
-        waiters: Arc::clone(waiters),
+        waiting: Arc::clone(waiting),
         identifier_type: config.confirm.identifier_type.clone(),
         field: parts::identifier_field(config)?,
         negative: config.confirm.negative,
@@ -127,7 +130,7 @@ fn passthrough(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Passthr
     let settings = PassthroughSettings {
         upstream: upstream.clone(),
         connect_timeout: config.opencrvs.connect_timeout,
-        patience: config.front.pass_patience,
+        idle_timeout: config.front.pass_patience,
         limit: usize::try_from(config.front.pass_limit).unwrap_or(usize::MAX),
     };
     let passthrough = Passthrough::new(&settings, Arc::clone(metrics));
@@ -155,7 +158,7 @@ async fn spool(config: &Config, directory: &Path, metrics: &Arc<Metrics>) -> Res
     let settings = SpoolSettings {
         directory: directory.to_owned(),
         max: u64::try_from(config.front.spool_max).unwrap_or(u64::MAX),
-        rest: parts::topology_settings(config).confirm_after,
+        min_age: parts::topology_settings(config).confirm_after,
     };
     Spool::open(settings, Arc::clone(metrics))
         .await

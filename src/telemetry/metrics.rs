@@ -1,7 +1,8 @@
 //! The metrics of one process, for `/metrics`: name, labels and help of each in one table.
 //!
-//! Invariant: a value that is passed along, never a global registry. Label values come from bounded sets; none holds a
-//! name, an id or a token. Dashboards and alert rules may rely on what is in the table and on nothing else.
+//! Invariant: a value that is passed along, never a global registry. Label values come from bounded
+//! sets; none holds a name, an id or a token. Dashboards and alert rules may rely on what is in the
+//! table and on nothing else.
 
 mod labelled;
 mod observe;
@@ -39,7 +40,8 @@ macro_rules! metrics {
                 let mut registry = Registry::default();
                 $(
                     let $field: $ty = $new;
-                    // The encoder adds the `_total` of a counter and the full stop of a help itself.
+                    // The encoder adds the `_total` of a counter and the full stop of a help
+                    // itself.
                     let name = $name.strip_suffix("_total").unwrap_or($name);
                     let help = concat!($($help),+).trim().trim_end_matches('.');
                     registry.register(name, help, $field.clone());
@@ -57,7 +59,8 @@ metrics! {
     build_info: Gauges<1>, labelled(["version"]), "nidbridge_build_info";
     /// Registrations that OpenCRVS sent, by event kind and by how the front answered.
     received: Counters<2>, labelled(["event", "outcome"]), "nidbridge_received_total";
-    /// Time from a registration's request until it is safe or refused; a wait for the sync answer is not included.
+    /// Time from a registration's request until it is safe or refused; a wait for the sync answer
+    /// is not included.
     http_duration: Histogram, histogram(HOP), "nidbridge_http_request_duration_seconds";
     /// Messages that a stage settled, by outcome.
     processed: Counters<2>, labelled(["stage", "outcome"]), "nidbridge_stage_processed_total";

@@ -33,7 +33,8 @@ impl Extractor for Incoming<'_> {
     }
 }
 
-/// The headers with which a receiver continues the trace of a span; none while no traces are exported.
+/// The headers with which a receiver continues the trace of a span; none while no traces are
+/// exported.
 pub fn inject(span: &tracing::Span) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::new();
     TraceContextPropagator::new().inject_context(&span.context(), &mut Outgoing(&mut headers));

@@ -1,7 +1,7 @@
 //! Durations and sizes, as people write them.
 //!
-//! Invariant: a duration is a whole number of milliseconds, at least one and at most ten years; a size is at least one
-//! byte. Nothing is cut off or rounded.
+//! Invariant: a duration is a whole number of milliseconds, at least one and at most ten years; a
+//! size is at least one byte. Nothing is cut off or rounded.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use crate::config::setting::Form;
 
 const TEN_YEARS: Duration = Duration::from_secs(3_650 * 86_400);
 
-/// A duration in the friendly format of jiff. A day has 24 hours; months and years, whose lengths vary, are refused.
+/// A duration in the friendly format of jiff. A day has 24 hours; months and years, whose lengths
+/// vary, are refused.
 pub(in crate::config) struct Span;
 
 impl Form for Span {

@@ -21,22 +21,29 @@ settings! {
         body_memory: usize, Size, "256MiB", ["FRONT_BODY_MEMORY"];
         /// Longest pause within a body before its request is refused.
         body_timeout: Duration, Span, "30s", ["FRONT_BODY_TIMEOUT"];
-        /// Time for which a request waits while the broker is unavailable, before it is spooled or answered 503.
+        /// Time for which a request waits while the broker is unavailable, before it is spooled or
+        /// answered 503.
         hold: Duration, Span, "15s", ["FRONT_HOLD"];
-        /// File that caches the last valid public key of OpenCRVS auth, so that the front can restart without auth.
+        /// File that caches the last valid public key of OpenCRVS auth, so that the front can
+        /// restart without auth.
         key_cache: Option<PathBuf>, Optional<Path>, "", ["FRONT_KEY_CACHE"];
-        /// Directory in which this front alone stores registrations while the broker is unavailable.
+        /// Directory in which this front alone stores registrations while the broker is
+        /// unavailable.
         spool: Option<PathBuf>, Optional<Path>, "", ["FRONT_SPOOL"];
-        /// Whether the front accepts registrations of the events generation (OpenCRVS 1.9 and 2.x). Needs the spool.
+        /// Whether the front accepts registrations of the events generation (OpenCRVS 1.9 and 2.x).
+        /// Needs the spool.
         events: bool, Switch, "false", ["FRONT_EVENTS"];
-        /// Time for which OpenCRVS waits for the answer within its own request. If the answer comes later, or if this is not
-        /// set, OpenCRVS gets 202. Set the same value for worker and confirmer.
+        /// Time for which OpenCRVS waits for the answer within its own request. If the answer comes
+        /// later, or if this is not set, OpenCRVS gets 202. Set the same value for worker and
+        /// confirmer.
         wait: Waits, Waits, "", ["FRONT_WAIT"];
         /// Maximum number of callers that wait for such an answer. Further ones get 202 at once.
         waiters: u32, Positive<u32>, "1000", ["FRONT_WAITERS"];
-        /// Idle timeout of a request that is proxied to the country's configuration service. The total duration is not limited.
+        /// Idle timeout of a request that is proxied to the country's configuration service. The
+        /// total duration is not limited.
         pass_patience: Duration, Span, "2m", ["FRONT_PASS_PATIENCE"];
-        /// Maximum number of requests that are proxied at the same time. Further ones get 503. Each needs two open files.
+        /// Maximum number of requests that are proxied at the same time. Further ones get 503. Each
+        /// needs two open files.
         pass_limit: u32, Positive<u32>, "4096", ["FRONT_PASS_LIMIT"];
         /// Maximum size of all files in the spool. When it is full, OpenCRVS gets 503.
         spool_max: usize, Size, "1GiB", ["FRONT_SPOOL_MAX"];
@@ -50,8 +57,8 @@ settings! {
         auth_url: Url, HttpUrl, "http://auth:4040", ["AUTH_URL", "OPENCRVS_AUTH_URL"];
         /// URL of the gateway.
         gateway_url: Url, HttpUrl, "http://gateway:7070", ["GATEWAY_URL", "OPENCRVS_GATEWAY_URL"];
-        /// URL of the country's configuration service. The front proxies every other request to it; the confirmer reads the
-        /// country's forms from it.
+        /// URL of the country's configuration service. The front proxies every other request to it;
+        /// the confirmer reads the country's forms from it.
         country_config_url: Option<Url>, Optional<HttpUrl>, "",
             ["COUNTRY_CONFIG_URL", "OPENCRVS_COUNTRY_CONFIG_URL"];
         /// Timeout of one call to OpenCRVS.

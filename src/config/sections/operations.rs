@@ -14,14 +14,16 @@ use crate::config::setting::settings;
 settings! {
     /// Alerts: parked, held, expiring and expired registrations, orphaned IDs.
     pub struct AlertConfig in "alert" {
-        /// URL of a webhook to which alerts are posted as JSON. It may hold a secret, so only its host is shown.
+        /// URL of a webhook to which alerts are posted as JSON. It may hold a secret, so only its
+        /// host is shown.
         webhook: Option<SecretString>, Optional<WebhookUrl>, "", ["ALERT_WEBHOOK"];
-        /// Key that signs each alert: header `x-nidbridge-signature`, `sha256=` and the HMAC of the body in hexadecimal.
+        /// Key that signs each alert: header `x-nidbridge-signature`, `sha256=` and the HMAC of the
+        /// body in hexadecimal.
         secret: Option<SecretString>, Optional<SecretText>, "", ["ALERT_SECRET"];
         /// Timeout of one call of the webhook.
         timeout: Duration, Span, "5s", ["ALERT_TIMEOUT"];
-        /// Interval at which a process looks for alerts of other processes, and one worker for messages that the broker parked.
-        /// A process sends its own alerts at once.
+        /// Interval at which a process looks for alerts of other processes, and one worker for
+        /// messages that the broker parked. A process sends its own alerts at once.
         interval: Duration, Span, "3s", ["ALERT_INTERVAL"];
         /// Time after which an alert that the webhook does not take is given up.
         give_up_after: Duration, Span, "24h", ["ALERT_GIVE_UP_AFTER"];
@@ -33,8 +35,8 @@ settings! {
     pub struct TelemetryConfig in "telemetry" {
         /// Format of log lines: text for people, json for machines.
         log_format: LogFormat, LogFormatName, "text", ["LOG_FORMAT"];
-        /// Filter of log lines. By default it silences what lapin and sqlx log about lost or slow connections, which the bridge
-        /// logs itself.
+        /// Filter of log lines. By default it silences what lapin and sqlx log about lost or slow
+        /// connections, which the bridge logs itself.
         log_filter: String, LogFilter, "info,lapin=off,sqlx=error", ["LOG_FILTER"];
         /// Base URL of a collector of traces (OTLP over HTTP). Without it no traces are exported.
         otlp_endpoint: Option<Url>, Optional<HttpUrl>, "", ["OTEL_EXPORTER_OTLP_ENDPOINT"];

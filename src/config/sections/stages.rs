@@ -33,21 +33,22 @@ settings! {
 settings! {
     /// The confirmer: what is written to OpenCRVS, and when.
     pub struct ConfirmConfig in "confirm" {
-        /// Pause between the front's 202, plus the publish timeout, and the first write to OpenCRVS.
+        /// Pause between the front's 202, plus the publish timeout, and the first write to
+        /// OpenCRVS.
         delay: Duration, Span, "2s", ["CONFIRM_DELAY"];
         /// Time after a write without a known result during which nobody writes that record.
         quarantine: Duration, Span, "10m", ["CONFIRM_QUARANTINE"];
         /// Duration of a lease: the exclusive right of one confirmer to write a record.
         lease: Duration, Span, "60s", ["CONFIRM_LEASE"];
-        /// Policy for a negative answer that this OpenCRVS has no call for: hold the record for an operator, or confirm it
-        /// without an ID.
+        /// Policy for a negative answer that this OpenCRVS has no call for: hold the record for an
+        /// operator, or confirm it without an ID.
         negative: NegativePolicy, Negative, "hold", ["CONFIRM_NEGATIVE"];
         /// Prefetch: records that one confirmer handles at the same time.
         prefetch: u16, Positive<u16>, "16", ["CONFIRM_PREFETCH"];
         /// Identifier type under which OpenCRVS stores the ID (FHIR generation).
         identifier_type: String, Text, "NATIONAL_ID", ["CONFIRM_IDENTIFIER_TYPE"];
-        /// Form field in which OpenCRVS stores the ID (events generation), such as `child.nid`. If it is empty, OpenCRVS does
-        /// not get the ID.
+        /// Form field in which OpenCRVS stores the ID (events generation), such as `child.nid`. If
+        /// it is empty, OpenCRVS does not get the ID.
         identifier_field: Option<String>, Optional<Text>, "", ["CONFIRM_IDENTIFIER_FIELD"];
         /// Time for which a check that the country's forms define that field stays valid.
         field_recheck: Duration, Span, "10m", ["CONFIRM_FIELD_RECHECK"];
@@ -61,7 +62,8 @@ settings! {
 settings! {
     /// Circuit breakers of what the bridge depends on.
     pub struct BreakerConfig in "breaker" {
-        /// Consecutive failures that open the breaker. While it is open, queues that need the dependency are not consumed.
+        /// Consecutive failures that open the breaker. While it is open, queues that need the
+        /// dependency are not consumed.
         failures: u32, Positive<u32>, "5", ["BREAKER_FAILURES"];
         /// Time from opening to the first probe.
         pause: Duration, Span, "5s", ["BREAKER_PAUSE"];
@@ -87,11 +89,13 @@ settings! {
 settings! {
     /// Renewal of record tokens.
     pub struct TokenConfig in "token" {
-        /// Interval between two checks of the tokens and of auth's key. One confirmer at a time checks.
+        /// Interval between two checks of the tokens and of auth's key. One confirmer at a time
+        /// checks.
         interval: Duration, Span, "60s", ["TOKEN_INTERVAL"];
         /// Share of a token's lifetime, in percent, after which it is exchanged for a new one.
         renew_at: u8, Percent, "50", ["TOKEN_RENEW_AT"];
-        /// Time after the acceptance of a registration during which its token is renewed. After that the token expires.
+        /// Time after the acceptance of a registration during which its token is renewed. After
+        /// that the token expires.
         renew_until: Duration, Span, "30d", ["TOKEN_RENEW_UNTIL"];
         /// Maximum number of tokens that one check renews.
         batch: u32, Positive<u32>, "500", ["TOKEN_BATCH"];

@@ -12,7 +12,8 @@ settings! {
     pub struct BrokerConfig in "broker" {
         /// RabbitMQ with user, password and the bridge's own vhost.
         url: SecretString, AmqpUrl, "amqp://guest:guest@localhost:5672/nidbridge", ["AMQP_URL"];
-        /// RabbitMQ with user, password and the vhost of the queue contract with the National ID system.
+        /// RabbitMQ with user, password and the vhost of the queue contract with the National ID
+        /// system.
         nid_url: SecretString, AmqpUrl, "amqp://guest:guest@localhost:5672/nid", ["NID_AMQP_URL"];
         /// Interval of AMQP heartbeats, by which either side notices a dead connection.
         heartbeat: Duration, Span, "10s", ["BROKER_HEARTBEAT"];
@@ -32,8 +33,8 @@ settings! {
         apply_topology: bool, Switch, "true", ["BROKER_APPLY_TOPOLOGY"];
         /// Time that a process has, once told to stop, to finish what it is handling.
         drain: Duration, Span, "25s", ["BROKER_DRAIN"];
-        /// Timeout of handling one message; the message is then delayed. Longer than any call to OpenCRVS, shorter than the
-        /// broker's consumer timeout (30 min).
+        /// Timeout of handling one message; the message is then delayed. Longer than any call to
+        /// OpenCRVS, shorter than the broker's consumer timeout (30 min).
         handling: Duration, Span, "3m", ["BROKER_HANDLING"];
         /// Longest pause between two attempts to connect to the broker.
         reconnect_max: Duration, Span, "5s", ["BROKER_RECONNECT_MAX"];
@@ -53,8 +54,8 @@ settings! {
 settings! {
     /// Sealing of tokens and personal data at rest.
     pub struct SealConfig in "seal" {
-        /// Keys that seal tokens and personal data. The first one seals, all of them open. Front, worker and confirmer need the
-        /// same keys.
+        /// Keys that seal tokens and personal data. The first one seals, all of them open. Front,
+        /// worker and confirmer need the same keys.
         keys: SecretString, Keys, "", ["SEAL_KEYS"];
     }
 }
@@ -62,7 +63,8 @@ settings! {
 settings! {
     /// Retention of what is sealed.
     pub struct RetentionConfig in "retention" {
-        /// Time after the end of a registration at which its token, personal data and ID are erased.
+        /// Time after the end of a registration at which its token, personal data and ID are
+        /// erased.
         sealed: Duration, Span, "30d", ["RETENTION_SEALED"];
     }
 }

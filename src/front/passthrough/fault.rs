@@ -1,6 +1,7 @@
-//! Why there is no answer of the country's configuration service, and what is answered instead.
+//! Why a request could not be proxied, and the response that says so.
 //!
-//! Invariant: each names the cause and the fix; none holds a path, a query or a header of the request.
+//! Invariant: each names the cause and the fix; none holds a path, a query or a header of the
+//! request.
 
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use hyper_util::client::legacy::Error;
 
-use super::passage::Outcome;
+use super::proxied::Outcome;
 use crate::front::refusal::boom;
 
-/// Why there is no answer; the text is where the service was looked for.
+/// A `String` is the upstream URL.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProxyFault {
     #[error(
@@ -23,21 +24,21 @@ pub(super) enum ProxyFault {
     )]
     BrokeOff(String, #[source] Error),
     #[error(
-        "the country's configuration service ({0}) was silent for {1:?}: see its log, or raise FRONT_PASS_PATIENCE"
+        "the country's configuration service ({0}) sent nothing for {1:?}: see its log, or raise FRONT_PASS_PATIENCE"
     )]
     Silent(String, Duration),
-    #[error("no more of the body came for {0:?}: send all of it, or raise FRONT_PASS_PATIENCE")]
+    #[error("the body stalled for {0:?}: send all of it, or raise FRONT_PASS_PATIENCE")]
     Stalled(Duration),
     #[error("the body ended before it was complete: send all of it")]
     Left,
     #[error(
-        "more requests are under way to the country's configuration service than FRONT_PASS_LIMIT allows: see why it \
-         is slow, or raise the limit"
+        "FRONT_PASS_LIMIT requests are being proxied to the country's configuration service already: find out why it is \
+         slow, or raise the limit"
     )]
     Busy,
-    #[error("the request has been here before: COUNTRY_CONFIG_URL must not lead back to the bridge")]
+    #[error("the request was proxied here before: COUNTRY_CONFIG_URL must not lead back to the bridge")]
     Loop,
-    #[error("this target cannot be passed on: it must begin with a slash")]
+    #[error("this request target cannot be proxied: it must begin with a slash")]
     Target,
 }
 

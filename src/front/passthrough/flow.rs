@@ -1,7 +1,8 @@
-//! Bodies on their way, piece by piece.
+//! The bodies of a proxied request, streamed frame by frame.
 //!
-//! Invariant: a silence that is too long, or a fault of the one side, is a fault of the stream, so that the other side
-//! sees a body that broke off. A body that nobody reads to its end is read on here, so that its caller comes to the answer.
+//! Invariant: an idle timeout or a fault on one side is an error of the stream, so that the other
+//! side sees a body that broke off. A body that the service does not read to its end is read to its
+//! end here, so that the caller gets to read the response.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -16,83 +17,85 @@ use futures_util::task::AtomicWaker;
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::passage::{Outcome, Passage};
+use super::proxied::{Outcome, Proxied};
 use crate::front::body::discard;
 
 type Polled<E> = Poll<Option<Result<Frame<Bytes>, E>>>;
 
-/// What the two directions of a request know of each other.
+/// The state that both directions of a proxied request share.
 pub(super) struct Traffic {
     begun: Instant,
-    patience: Duration,
-    /// When something moved last, in milliseconds from the beginning.
-    moved: AtomicU64,
-    /// What has not gone on yet of the caller's body.
+    idle_timeout: Duration,
+    /// When a frame last moved in either direction, in milliseconds since the beginning.
+    last_frame: AtomicU64,
+    /// The rest of the caller's body; `None` once it has ended or is discarded.
     body: Mutex<Option<Body>>,
-    /// Of whoever waits for more of it.
-    waiter: AtomicWaker,
-    awaited: AtomicBool,
-    lost: AtomicBool,
+    /// Wakes the task that waits for more of it.
+    waker: AtomicWaker,
+    awaits_caller: AtomicBool,
+    caller_aborted: AtomicBool,
 }
 
 impl Traffic {
-    pub(super) fn begin(body: Body, patience: Duration) -> Arc<Self> {
+    pub(super) fn begin(body: Body, idle_timeout: Duration) -> Arc<Self> {
         Arc::new(Self {
             begun: Instant::now(),
-            patience,
-            moved: AtomicU64::new(0),
+            idle_timeout,
+            last_frame: AtomicU64::new(0),
             body: Mutex::new(Some(body).filter(|body| !body.is_end_stream())),
-            waiter: AtomicWaker::new(),
-            awaited: AtomicBool::new(false),
-            lost: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            awaits_caller: AtomicBool::new(false),
+            caller_aborted: AtomicBool::new(false),
         })
     }
 
-    /// The rest of the caller's body is not wanted: it is read for nothing, so that its caller comes to the answer.
-    pub(super) fn gives_up_the_rest(&self) {
+    /// Reads the rest of the caller's body and drops it, so that the caller gets to read the
+    /// response.
+    pub(super) fn discard_rest(&self) {
         if let Some(rest) = self.body().take() {
-            discard(rest, self.patience);
-            self.waiter.wake();
+            discard(rest, self.idle_timeout);
+            self.waker.wake();
         }
     }
 
-    /// Whether it is the caller who is to speak.
-    pub(super) fn caller_is_awaited(&self) -> bool {
-        self.awaited.load(Ordering::Relaxed)
+    /// Whether the next frame must come from the caller.
+    pub(super) fn awaits_caller(&self) -> bool {
+        self.awaits_caller.load(Ordering::Relaxed)
     }
 
-    /// Whether the caller has left in the middle of its body.
-    pub(super) fn caller_is_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed)
+    /// Whether the caller hung up in the middle of its body.
+    pub(super) fn caller_aborted(&self) -> bool {
+        self.caller_aborted.load(Ordering::Relaxed)
     }
 
     fn body(&self) -> MutexGuard<'_, Option<Body>> {
         self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn moves(&self) {
+    /// Restarts the idle timeout.
+    fn touch(&self) {
         let since = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.moved.store(since, Ordering::Relaxed);
+        self.last_frame.store(since, Ordering::Relaxed);
     }
 
-    fn silent_at(&self) -> Instant {
-        self.begun + Duration::from_millis(self.moved.load(Ordering::Relaxed)) + self.patience
+    fn idle_deadline(&self) -> Instant {
+        self.begun + Duration::from_millis(self.last_frame.load(Ordering::Relaxed)) + self.idle_timeout
     }
 }
 
-/// Comes when nothing has moved for too long, in either direction.
-pub(super) struct Silence {
+/// Ends when no frame has moved in either direction for the idle timeout.
+pub(super) struct IdleTimer {
     traffic: Arc<Traffic>,
     sleep: Pin<Box<Sleep>>,
 }
 
-impl Silence {
+impl IdleTimer {
     pub(super) fn of(traffic: Arc<Traffic>) -> Self {
-        Self { sleep: Box::pin(sleep_until(traffic.silent_at())), traffic }
+        Self { sleep: Box::pin(sleep_until(traffic.idle_deadline())), traffic }
     }
 
-    /// What comes of a call, or `None` when the silence comes first.
-    pub(super) async fn or<T>(&mut self, call: impl Future<Output = T>) -> Option<T> {
+    /// The result of a call, or `None` if the idle timeout ends first.
+    pub(super) async fn run<T>(&mut self, call: impl Future<Output = T>) -> Option<T> {
         let mut call = pin!(call);
         std::future::poll_fn(|context| {
             if let Poll::Ready(result) = call.as_mut().poll(context) {
@@ -106,7 +109,7 @@ impl Silence {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(self.sleep.as_mut().poll(context));
-            let end = self.traffic.silent_at();
+            let end = self.traffic.idle_deadline();
             if end <= Instant::now() {
                 return Poll::Ready(());
             }
@@ -115,7 +118,7 @@ impl Silence {
     }
 }
 
-/// The caller's body.
+/// The caller's body, as the service gets it.
 pub(super) struct Upload(Arc<Traffic>);
 
 impl Upload {
@@ -132,19 +135,19 @@ impl HttpBody for Upload {
         let traffic = &self.0;
         let mut slot = traffic.body();
         let Some(body) = slot.as_mut() else {
-            let given_up = io::Error::new(io::ErrorKind::BrokenPipe, "the rest is not wanted");
-            return Poll::Ready(Some(Err(axum::Error::new(given_up))));
+            let discarded = io::Error::new(io::ErrorKind::BrokenPipe, "the rest of the body is discarded");
+            return Poll::Ready(Some(Err(axum::Error::new(discarded))));
         };
         let polled = Pin::new(&mut *body).poll_frame(context);
-        traffic.awaited.store(polled.is_pending(), Ordering::Relaxed);
+        traffic.awaits_caller.store(polled.is_pending(), Ordering::Relaxed);
         let ended = match &polled {
             Poll::Pending => {
-                traffic.waiter.register(context.waker());
+                traffic.waker.register(context.waker());
                 return Poll::Pending;
             }
             Poll::Ready(Some(Ok(_))) => body.is_end_stream(),
             Poll::Ready(Some(Err(_))) => {
-                traffic.lost.store(true, Ordering::Relaxed);
+                traffic.caller_aborted.store(true, Ordering::Relaxed);
                 true
             }
             Poll::Ready(None) => true,
@@ -152,7 +155,7 @@ impl HttpBody for Upload {
         if ended {
             *slot = None;
         }
-        traffic.moves();
+        traffic.touch();
         polled
     }
 
@@ -167,46 +170,47 @@ impl HttpBody for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        self.0.gives_up_the_rest();
+        self.0.discard_rest();
     }
 }
 
-/// The body of an answer. It says nothing of its length: what the service said of it is in the headers, which also
-/// speak of bodies that are not sent (HEAD, 304).
+/// The response body, without a size hint: the length is in the service's headers, which also
+/// describe bodies that are not sent (HEAD, 304).
 pub(super) struct Download {
     body: Incoming,
-    /// Whether the service is to speak; a caller who takes its time is no silence of the service.
-    awaited: bool,
-    silence: Silence,
-    passage: Option<Passage>,
+    /// Whether the next frame must come from the service. A caller that reads slowly does not make
+    /// the service idle.
+    awaits_service: bool,
+    timer: IdleTimer,
+    proxied: Option<Proxied>,
 }
 
 impl Download {
-    pub(super) fn of(body: Incoming, silence: Silence, passage: Passage) -> Self {
-        let mut download = Self { body, awaited: false, silence, passage: Some(passage) };
-        download.looks_for_its_end();
+    pub(super) fn of(body: Incoming, timer: IdleTimer, proxied: Proxied) -> Self {
+        let mut download = Self { body, awaits_service: false, timer, proxied: Some(proxied) };
+        download.finish_if_ended();
         download
     }
 
-    /// The place is free before the caller has the last piece. Whoever reads a body of known length does not ask for
-    /// what comes after it.
-    fn looks_for_its_end(&mut self) {
+    /// Returns the permit with the last frame: a caller that reads a body of known length does not
+    /// poll again after it.
+    fn finish_if_ended(&mut self) {
         if self.body.is_end_stream() {
-            self.ends(Outcome::Answered);
+            self.finish(Outcome::Answered);
         }
     }
 
-    fn ends(&mut self, outcome: Outcome) {
-        self.silence.traffic.gives_up_the_rest();
-        if let Some(passage) = self.passage.take() {
-            passage.ends(outcome);
+    fn finish(&mut self, outcome: Outcome) {
+        self.timer.traffic.discard_rest();
+        if let Some(proxied) = self.proxied.take() {
+            proxied.end(outcome);
         }
     }
 
-    fn breaks_off(&mut self, outcome: Outcome, cause: io::Error) -> Polled<io::Error> {
+    fn abort(&mut self, outcome: Outcome, cause: io::Error) -> Polled<io::Error> {
         let fault = outcome.label();
-        tracing::warn!(fault, error = %cause, "the answer of the country's service broke off");
-        self.ends(outcome);
+        tracing::warn!(fault, error = %cause, "the response of the country's configuration service broke off");
+        self.finish(outcome);
         Poll::Ready(Some(Err(cause)))
     }
 }
@@ -217,30 +221,30 @@ impl HttpBody for Download {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled<io::Error> {
         let this = self.get_mut();
-        let traffic = &this.silence.traffic;
+        let traffic = &this.timer.traffic;
         match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
-                this.awaited = false;
-                traffic.moves();
-                this.looks_for_its_end();
+                this.awaits_service = false;
+                traffic.touch();
+                this.finish_if_ended();
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(cause))) => {
-                let lost = traffic.caller_is_lost();
-                let outcome = if lost { Outcome::Left } else { Outcome::BrokeOff };
-                this.breaks_off(outcome, io::Error::other(cause))
+                let aborted = traffic.caller_aborted();
+                let outcome = if aborted { Outcome::Left } else { Outcome::BrokeOff };
+                this.abort(outcome, io::Error::other(cause))
             }
             Poll::Ready(None) => {
-                this.ends(Outcome::Answered);
+                this.finish(Outcome::Answered);
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                if !this.awaited {
-                    this.awaited = true;
-                    traffic.moves();
+                if !this.awaits_service {
+                    this.awaits_service = true;
+                    traffic.touch();
                 }
-                ready!(this.silence.poll(context));
-                this.breaks_off(Outcome::Silent, io::ErrorKind::TimedOut.into())
+                ready!(this.timer.poll(context));
+                this.abort(Outcome::Silent, io::ErrorKind::TimedOut.into())
             }
         }
     }

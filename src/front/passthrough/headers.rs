@@ -1,16 +1,17 @@
-//! Which headers go on.
+//! The headers of proxied requests and responses.
 //!
-//! Invariant: what belongs to one connection stays with it (RFC 9110 §7.6.1); all else goes on as it came, the trace
-//! context with it.
+//! Invariant: hop-by-hop headers are removed (RFC 9110 §7.6.1); every other header is forwarded as
+//! it came, including the trace context.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-const NAME: &str = "nidbridge";
-/// RFC 9110 §7.6.1, and the two of RFC 2616 that speak to a proxy.
-const OF_ONE_CONNECTION: [&str; 8] = [
+/// Our pseudonym in `Via`.
+const PSEUDONYM: &str = "nidbridge";
+/// RFC 9110 §7.6.1, and the two of RFC 2616 for proxies.
+const HOP_BY_HOP: [&str; 8] = [
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -24,29 +25,29 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Whether we have passed this request on before.
-pub(super) fn have_been_here(headers: &HeaderMap) -> bool {
+/// Whether we have proxied this request before.
+pub(super) fn have_our_via(headers: &HeaderMap) -> bool {
     let hops = headers.get_all(header::VIA).into_iter().filter_map(|via| via.to_str().ok());
-    hops.flat_map(|via| via.split(',')).any(|hop| hop.trim().ends_with(NAME))
+    hops.flat_map(|via| via.split(',')).any(|hop| hop.trim().ends_with(PSEUDONYM))
 }
 
-/// The headers of a request as they go on.
-pub(super) fn onward(mut headers: HeaderMap, peer: Option<IpAddr>) -> HeaderMap {
-    strip(&mut headers);
-    // Answered here already, when the body was first read.
+/// The headers of a request for the upstream service.
+pub(super) fn to_upstream(mut headers: HeaderMap, peer: Option<IpAddr>) -> HeaderMap {
+    remove_hop_by_hop(&mut headers);
+    // `100 Continue` was sent here, when the body was first read.
     headers.remove(header::EXPECT);
     if let Some(host) = headers.remove(header::HOST) {
         headers.entry(FORWARDED_HOST).or_insert(host);
     }
     headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
     if let Some(peer) = peer {
-        add(&mut headers, FORWARDED_FOR, &peer.to_canonical().to_string());
+        append_to_list(&mut headers, FORWARDED_FOR, &peer.to_canonical().to_string());
     }
-    add(&mut headers, header::VIA, &format!("1.1 {NAME}"));
+    append_to_list(&mut headers, header::VIA, &format!("1.1 {PSEUDONYM}"));
     headers
 }
 
-/// Puts these in the place of those that came.
+/// Replaces headers of the same names.
 pub(super) fn set(headers: &mut HeaderMap, ours: BTreeMap<String, String>) {
     for (name, value) in ours {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
@@ -55,13 +56,13 @@ pub(super) fn set(headers: &mut HeaderMap, ours: BTreeMap<String, String>) {
     }
 }
 
-/// The headers of an answer as they go back.
-pub(super) fn back(mut headers: HeaderMap) -> HeaderMap {
-    strip(&mut headers);
+/// The headers of a response for the caller.
+pub(super) fn to_caller(mut headers: HeaderMap) -> HeaderMap {
+    remove_hop_by_hop(&mut headers);
     headers
 }
 
-fn strip(headers: &mut HeaderMap) {
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .into_iter()
@@ -72,13 +73,13 @@ fn strip(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    for name in OF_ONE_CONNECTION {
+    for name in HOP_BY_HOP {
         headers.remove(name);
     }
 }
 
-/// Adds to a list that may have begun before.
-fn add(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+/// Appends to a comma-separated list, which other proxies may have begun.
+fn append_to_list(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     let before = headers.get_all(&name).into_iter().filter_map(|value| value.to_str().ok());
     let all = before.chain([value]).collect::<Vec<_>>().join(", ");
     if let Ok(all) = HeaderValue::from_str(&all) {
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_a_connection_stays_and_what_it_names_as_well() {
-        let headers = onward(
+        let headers = to_upstream(
             map(&[
                 ("connection", "close, X-Mine"),
                 ("x-mine", "1"),
@@ -125,13 +126,13 @@ mod tests {
                 ("via", "1.1 nidbridge"),
             ])
         );
-        assert!(have_been_here(&headers));
-        assert!(!have_been_here(&map(&[("via", "1.1 traefik, 1.1 nginx")])));
+        assert!(have_our_via(&headers));
+        assert!(!have_our_via(&map(&[("via", "1.1 traefik, 1.1 nginx")])));
     }
 
     #[test]
     fn a_header_that_came_twice_goes_on_twice() {
         let cookies = map(&[("set-cookie", "a=1"), ("set-cookie", "b=2"), ("keep-alive", "timeout=5")]);
-        assert_eq!(back(cookies), map(&[("set-cookie", "a=1"), ("set-cookie", "b=2")]));
+        assert_eq!(to_caller(cookies), map(&[("set-cookie", "a=1"), ("set-cookie", "b=2")]));
     }
 }

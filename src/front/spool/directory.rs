@@ -1,6 +1,7 @@
-//! The directory on the disk: one process has it, files come into it whole.
+//! The directory of a spool on the disk, locked by one process.
 //!
-//! Invariant: a file has its final name only once its content is on the disk; nothing that is not ours is touched.
+//! Invariant: a file gets its final name only once its content is synced to the disk; files that
+//! are not ours are left alone.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
@@ -9,33 +10,34 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::SpoolError;
-use super::name::{self, Kind, Name};
+use super::name::{FileKind, FileName};
 
 const LOCK: &str = "lock";
-/// What is sealed is still nobody else's business.
+/// The content is sealed, and still readable for the owner only.
 const OWNER_ONLY: u32 = 0o600;
 
 pub(super) struct Directory {
     path: PathBuf,
+    /// Numbers temporary files.
     writes: AtomicU64,
-    /// The system lets it go with the process, however that ends.
+    /// The system releases the lock with the process, however that ends.
     _lock: File,
 }
 
-/// What was found in a directory.
+/// The files found in a directory.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    pub(super) spooled: Vec<(Name, u64)>,
-    /// Half-written files that were removed.
+    pub(super) spooled: Vec<(FileName, u64)>,
+    /// Number of temporary files that were deleted.
     pub(super) cleared: usize,
-    /// Files that were set aside earlier.
+    /// Number of files that were set aside earlier.
     pub(super) corrupt: usize,
 }
 
 impl Directory {
     pub(super) fn open(path: &Path) -> Result<(Self, Scan), SpoolError> {
         let unusable = |cause| SpoolError::Unusable { directory: path.to_owned(), cause };
-        let lock = owned().create(true).open(path.join(LOCK)).map_err(unusable)?;
+        let lock = owner_only().create(true).open(path.join(LOCK)).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(SpoolError::InUse(path.to_owned())),
@@ -56,57 +58,57 @@ impl Directory {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let Ok(file) = entry.file_name().into_string() else { continue };
-            match name::kind(&file) {
-                Kind::Spooled(name) => scan.spooled.push((name, entry.metadata()?.len())),
-                Kind::Temporary => {
+            match FileKind::of(&file) {
+                FileKind::Spooled(name) => scan.spooled.push((name, entry.metadata()?.len())),
+                FileKind::Temporary => {
                     fs::remove_file(entry.path())?;
                     scan.cleared += 1;
                 }
-                Kind::Corrupt => scan.corrupt += 1,
-                Kind::Foreign => {}
+                FileKind::Corrupt => scan.corrupt += 1,
+                FileKind::Foreign => {}
             }
         }
         Ok(scan)
     }
 
-    /// Writes a file through to the disk under a name that nobody reads.
-    pub(super) fn write(&self, name: &Name, bytes: &[u8]) -> io::Result<PathBuf> {
+    /// Writes and syncs a temporary file.
+    pub(super) fn write(&self, name: &FileName, bytes: &[u8]) -> io::Result<PathBuf> {
         let temporary = self.path.join(name.temporary(self.writes.fetch_add(1, Ordering::Relaxed)));
         let written = write_through(&temporary, bytes);
         or_clear(written, &temporary).map(|()| temporary)
     }
 
-    /// Gives it its own name; a file that has it is replaced.
-    pub(super) fn give_name(&self, temporary: &Path, name: &Name) -> io::Result<()> {
+    /// Renames a temporary file to its final name, replacing an earlier file of that name.
+    pub(super) fn give_name(&self, temporary: &Path, name: &FileName) -> io::Result<()> {
         or_clear(fs::rename(temporary, self.path.join(name.as_str())), temporary)
     }
 
-    /// Puts the names themselves on the disk.
+    /// Syncs the directory itself, that is, the names.
     pub(super) fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
 
-    pub(super) fn read(&self, name: &Name) -> io::Result<Vec<u8>> {
+    pub(super) fn read(&self, name: &FileName) -> io::Result<Vec<u8>> {
         fs::read(self.path.join(name.as_str()))
     }
 
-    /// Not made durable: a file that comes back after a crash is relayed once more, which does no harm.
-    pub(super) fn remove(&self, name: &Name) -> io::Result<()> {
+    /// Not synced: a file that reappears after a crash is relayed once more, which does no harm.
+    pub(super) fn remove(&self, name: &FileName) -> io::Result<()> {
         fs::remove_file(self.path.join(name.as_str()))
     }
 
-    pub(super) fn set_aside(&self, name: &Name) -> io::Result<()> {
+    pub(super) fn set_aside(&self, name: &FileName) -> io::Result<()> {
         fs::rename(self.path.join(name.as_str()), self.path.join(name.corrupt()))
     }
 }
 
-fn owned() -> fs::OpenOptions {
+fn owner_only() -> fs::OpenOptions {
     let mut options = File::options();
     options.write(true).mode(OWNER_ONLY);
     options
 }
 
-/// What is not cleared away now, the next start clears.
+/// Deletes the temporary file after a failure; if that fails too, the next start deletes it.
 fn or_clear(done: io::Result<()>, temporary: &Path) -> io::Result<()> {
     if done.is_err() {
         drop(fs::remove_file(temporary));
@@ -115,7 +117,7 @@ fn or_clear(done: io::Result<()>, temporary: &Path) -> io::Result<()> {
 }
 
 fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = owned().create_new(true).open(path)?;
+    let mut file = owner_only().create_new(true).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -1,7 +1,7 @@
-//! Draining a directory whose front is gone: the same steps as the relay's, but with an end.
+//! Relays a directory whose front is gone, until it is empty.
 //!
-//! Invariant: it ends when nothing is left, when it is told to, or when the broker has taken nothing for as long as
-//! the caller is patient; what is left is told.
+//! Invariant: it ends when no file is left, when it is told to stop, or when the broker has
+//! accepted nothing for the given time; it reports what is left.
 
 use std::time::Duration;
 
@@ -9,54 +9,53 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Spool;
-use super::relay::{Pause, Step};
+use super::relay::{Pause, RelayResult};
 use crate::broker::Publisher;
 
-/// What came of draining.
+/// The result of draining a spool.
 #[derive(Debug)]
 pub struct Drained {
-    /// Registrations that the broker has now.
+    /// Number of registrations that the broker has now.
     pub relayed: usize,
-    /// Files that cannot be relayed: they are `*.corrupt` now.
+    /// Number of files that cannot be relayed: they are `*.corrupt` now.
     pub set_aside: usize,
-    /// Why it ended early.
+    /// Set if it ended early.
     pub left: Option<Left>,
 }
 
-/// What is left, and why.
+/// What is left in the spool, and why.
 #[derive(Debug)]
 pub struct Left {
-    /// Registrations that are still there.
+    /// Number of registrations.
     pub files: usize,
-    /// What stood in the way.
     pub why: String,
 }
 
 impl Spool {
-    /// Relays until nothing is left.
+    /// Relays until no file is left, or the broker has accepted none for `patience`.
     pub async fn drain(&self, publisher: &Publisher, patience: Duration, stop: CancellationToken) -> Drained {
         let (mut relayed, mut set_aside, mut pause) = (0, 0, Pause::new());
         let mut deadline = Instant::now() + patience;
         let mut why = "the broker cannot be reached".to_owned();
         let left = loop {
-            let Some(seen) = self.first() else { break None };
-            let patient = deadline.saturating_duration_since(Instant::now());
-            let taken = tokio::select! {
+            let Some(file) = self.first() else { break None };
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            let available = tokio::select! {
                 () = stop.cancelled() => {
                     why = "told to stop".to_owned();
                     false
                 }
-                taken = publisher.available(patient) => taken && !patient.is_zero(),
+                available = publisher.available(remaining) => available && !remaining.is_zero(),
             };
-            if !taken {
+            if !available {
                 break Some(Left { files: self.files(), why });
             }
-            match self.step(&seen, publisher).await {
-                Step::Relayed => relayed += 1,
-                Step::SetAside => set_aside += 1,
-                Step::Failed(fault) => {
+            match self.relay_one(&file, publisher).await {
+                RelayResult::Published => relayed += 1,
+                RelayResult::SetAside => set_aside += 1,
+                RelayResult::Failed(fault) => {
                     why = fault.to_string();
-                    tokio::time::sleep(pause.next().min(patient)).await;
+                    tokio::time::sleep(pause.next().min(remaining)).await;
                     continue;
                 }
             }

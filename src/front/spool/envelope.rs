@@ -1,7 +1,8 @@
-//! What is in a spool file: a line with a checksum, then one line of JSON with the message and its trace.
+//! The content of a spool file: a line with a checksum, then one line of JSON with the message and
+//! its trace.
 //!
-//! Invariant: a file that is cut short or changed in any place is found out; nothing in it is in clear that is not in
-//! clear in the message.
+//! Invariant: a truncated or changed file is detected. Nothing is in clear text here that is not in
+//! clear text in the message.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +16,13 @@ use crate::pipeline::{MESSAGE_VERSION, RegistrationMessage};
 const MAGIC: &str = "nidbridge-spool.v1";
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct EnvelopeRef<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     trace: &'a BTreeMap<String, String>,
     message: &'a RegistrationMessage,
 }
 
-/// What was read from a file.
+/// The content of a file.
 #[derive(Debug, Deserialize)]
 pub(super) struct Envelope {
     #[serde(default)]
@@ -29,16 +30,16 @@ pub(super) struct Envelope {
     pub(super) message: RegistrationMessage,
 }
 
-/// Why a file is not one that this release can relay.
+/// Why this release cannot relay a file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unreadable {
-    #[error("it does not begin as a spool file of this release does")]
+    #[error("it does not begin like a spool file of this release")]
     Header,
-    #[error("it is cut short, or was changed")]
+    #[error("it is truncated or was changed")]
     Checksum,
-    #[error("it holds no registration that this release reads")]
+    #[error("it holds no registration that this release can read")]
     Content,
-    #[error("it is of another attempt than its name says")]
+    #[error("it holds another attempt than its name says")]
     OtherAttempt,
 }
 
@@ -46,7 +47,7 @@ pub(super) fn encode(
     message: &RegistrationMessage,
     trace: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let mut content = serde_json::to_vec(&Written { trace, message })?;
+    let mut content = serde_json::to_vec(&EnvelopeRef { trace, message })?;
     content.push(b'\n');
     let mut file = format!("{MAGIC} {}\n", checksum(&content)).into_bytes();
     file.append(&mut content);

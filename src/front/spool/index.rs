@@ -1,41 +1,43 @@
-//! What is in the spool, by name, and how much room is left: pure, the directory itself is elsewhere.
+//! The index of a spool: its files, in order, and the room that is left. Pure;
+//! [`Directory`](super::directory::Directory) does the work on the disk.
 //!
-//! Invariant: the bytes of all files and of those being written never exceed the bound, except by what was there when
-//! the spool was opened.
+//! Invariant: all files, including those being written, never exceed the maximum size, except by
+//! what was there when the spool was opened.
 
 use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use super::name::Name;
+use super::name::FileName;
 
 #[derive(Debug, Clone, Copy)]
 struct File {
     bytes: u64,
+    /// When it may be relayed.
     due: Instant,
     version: u64,
 }
 
-/// A file as it was seen: it may have been written anew since.
+/// One version of a file: the file may have been overwritten since.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) name: Name,
+pub(super) struct FileVersion {
+    pub(super) name: FileName,
     version: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Index {
-    files: BTreeMap<Name, File>,
+    files: BTreeMap<FileName, File>,
     bytes: u64,
-    /// Of files that are being written.
+    /// Bytes of files that are being written.
     reserved: u64,
     max: u64,
-    /// Counts what is written.
+    /// Version of the file written last.
     version: u64,
 }
 
 impl Index {
-    pub(super) fn new(max: u64, found: Vec<(Name, u64)>, now: Instant) -> Self {
+    pub(super) fn new(max: u64, found: Vec<(FileName, u64)>, now: Instant) -> Self {
         let bytes = found.iter().map(|(_, bytes)| bytes).sum();
         let files =
             found.into_iter().map(|(name, bytes)| (name, File { bytes, due: now, version: 0 })).collect();
@@ -54,9 +56,9 @@ impl Index {
         self.max
     }
 
-    /// Room for a file that will be committed or released; says whether there is any. It takes the place of an
-    /// earlier one of its name.
-    pub(super) fn reserve(&mut self, name: &Name, bytes: u64) -> bool {
+    /// Reserves room for a file, to be committed or released; `false` if there is not enough. An
+    /// earlier file of the same name will be replaced, so its bytes do not count.
+    pub(super) fn reserve(&mut self, name: &FileName, bytes: u64) -> bool {
         let replaced = self.files.get(name).map_or(0, |file| file.bytes);
         let after = self.bytes.saturating_sub(replaced).saturating_add(self.reserved).saturating_add(bytes);
         let room = after <= self.max;
@@ -70,7 +72,7 @@ impl Index {
         self.reserved = self.reserved.saturating_sub(bytes);
     }
 
-    pub(super) fn commit(&mut self, name: Name, bytes: u64, due: Instant) {
+    pub(super) fn commit(&mut self, name: FileName, bytes: u64, due: Instant) {
         self.release(bytes);
         self.remove(&name);
         self.bytes += bytes;
@@ -78,28 +80,28 @@ impl Index {
         self.files.insert(name, File { bytes, due, version: self.version });
     }
 
-    /// Whether the file is still the one that was seen.
-    pub(super) fn is(&self, seen: &Seen) -> bool {
+    /// Whether the file has not been overwritten since.
+    pub(super) fn is_current(&self, seen: &FileVersion) -> bool {
         self.files.get(&seen.name).is_some_and(|file| file.version == seen.version)
     }
 
-    /// Lets a file rest until then.
-    pub(super) fn postpone(&mut self, name: &Name, due: Instant) {
+    /// Sets when a file may be relayed.
+    pub(super) fn postpone(&mut self, name: &FileName, due: Instant) {
         if let Some(file) = self.files.get_mut(name) {
             file.due = due;
         }
     }
 
-    pub(super) fn remove(&mut self, name: &Name) {
+    pub(super) fn remove(&mut self, name: &FileName) {
         if let Some(file) = self.files.remove(name) {
             self.bytes = self.bytes.saturating_sub(file.bytes);
         }
     }
 
-    /// The file that is relayed next, and when.
-    pub(super) fn first(&self) -> Option<(Seen, Instant)> {
+    /// The file to relay next, and when.
+    pub(super) fn first(&self) -> Option<(FileVersion, Instant)> {
         let (name, file) = self.files.first_key_value()?;
-        Some((Seen { name: name.clone(), version: file.version }, file.due))
+        Some((FileVersion { name: name.clone(), version: file.version }, file.due))
     }
 }
 
@@ -108,8 +110,8 @@ mod tests {
     use super::*;
     use crate::domain::{AttemptKey, Dialect, RecordId};
 
-    fn name(stamp: &str) -> Name {
-        Name::of(&AttemptKey {
+    fn name(stamp: &str) -> FileName {
+        FileName::of(&AttemptKey {
             dialect: Dialect::Fhir,
             record: RecordId::parse("one").unwrap(),
             mark: stamp.to_owned(),
@@ -144,10 +146,10 @@ mod tests {
         let (first, _) = index.first().unwrap();
         assert!(!index.reserve(&two, 95));
         assert!(index.reserve(&one, 95));
-        assert!(index.is(&first));
+        assert!(index.is_current(&first));
         index.commit(one, 95, now);
         assert_eq!((index.files(), index.bytes(), index.reserved), (1, 95, 0));
-        assert!(!index.is(&first), "what was seen is not what is there now");
+        assert!(!index.is_current(&first), "what was seen is not what is there now");
     }
 
     #[test]

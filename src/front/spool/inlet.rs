@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::envelope::{decode, encode};
-use super::name::{Kind, Name, kind};
+use super::name::{FileKind, FileName};
 use crate::domain::{AttemptId, AttemptKey};
 use crate::pipeline::RegistrationMessage;
 
@@ -17,13 +17,13 @@ pub fn write(message: &RegistrationMessage, trace: &BTreeMap<String, String>) ->
 }
 
 pub fn name(key: &AttemptKey) -> String {
-    Name::of(key).as_str().to_owned()
+    FileName::of(key).as_str().to_owned()
 }
 
 /// The attempt in a file name; `None` if it is not the name of a spooled registration.
 pub fn attempt(file: &str) -> Option<AttemptId> {
-    match kind(file) {
-        Kind::Spooled(name) => name.attempt(),
-        Kind::Temporary | Kind::Corrupt | Kind::Foreign => None,
+    match FileKind::of(file) {
+        FileKind::Spooled(name) => name.attempt(),
+        FileKind::Temporary | FileKind::Corrupt | FileKind::Foreign => None,
     }
 }

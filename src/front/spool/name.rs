@@ -1,23 +1,23 @@
-//! The names of spool files: what order they have, and which attempt each is of.
+//! The names of spool files: their order, and the attempt of each.
 //!
-//! Invariant: a name is a function of the attempt alone, so one attempt has one file, however often it is submitted;
-//! the order of names is the order in which the registrars submitted.
+//! Invariant: a name depends on the attempt alone, so one attempt has one file, however often it is
+//! submitted. The order of names is the order in which the registrars submitted.
 
 use crate::domain::{AttemptId, AttemptKey};
 
 const SPOOLED: &str = ".registration";
 const TEMPORARY: &str = ".tmp";
 const CORRUPT: &str = ".corrupt";
-/// A UUID in its usual form.
+/// Of a hyphenated UUID.
 const ID_LENGTH: usize = 36;
-/// A time in ours, of a year before our era at that.
+/// Of the longest time: that of a negative year.
 const STAMP_LENGTH: usize = 24;
 
 /// The name of a spooled registration: `20261023T101112.345678Z-<attempt id>.registration`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Name(String);
+pub(super) struct FileName(String);
 
-impl Name {
+impl FileName {
     pub(super) fn of(key: &AttemptKey) -> Self {
         let stamp = key.stamp.strftime("%Y%m%dT%H%M%S.%6fZ");
         Self(format!("{stamp}-{}{SPOOLED}", key.id()))
@@ -28,7 +28,7 @@ impl Name {
         name.attempt().map(|_| name)
     }
 
-    /// The attempt that the file must be of.
+    /// The attempt that the file must hold; `None` if this is no name of a spooled registration.
     pub(super) fn attempt(&self) -> Option<AttemptId> {
         let (stamp, id) = self.0.strip_suffix(SPOOLED)?.split_at_checked(self.split())?;
         let digits = stamp.strip_suffix('-')?;
@@ -47,43 +47,45 @@ impl Name {
         &self.0
     }
 
-    /// A name for the file while it is written; `nobody_elses` tells two writers of one attempt apart.
-    pub(super) fn temporary(&self, nobody_elses: u64) -> String {
-        format!("{}.{nobody_elses}{TEMPORARY}", self.0)
+    /// The name while the file is being written; `number` tells two writers of one attempt apart.
+    pub(super) fn temporary(&self, number: u64) -> String {
+        format!("{}.{number}{TEMPORARY}", self.0)
     }
 
-    /// Where a file goes that cannot be read.
+    /// The name of a file that was set aside because it cannot be relayed.
     pub(super) fn corrupt(&self) -> String {
         format!("{}{CORRUPT}", self.0)
     }
 }
 
-/// What a file of the directory is, by its name.
+/// The kind of a file in the directory, by its name.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     /// A registration.
-    Spooled(Name),
-    /// One that was being written when the process ended: nobody was told of it.
+    Spooled(FileName),
+    /// A file that was being written when the process ended; its registration was not accepted.
     Temporary,
-    /// One that could not be read.
+    /// A file that was set aside because it cannot be relayed.
     Corrupt,
-    /// None of ours: left alone.
+    /// Not ours: left alone.
     Foreign,
 }
 
-pub(super) fn kind(file: &str) -> Kind {
-    if let Some(name) = Name::parse(file) {
-        return Kind::Spooled(name);
-    }
-    if file.strip_suffix(CORRUPT).and_then(Name::parse).is_some() {
-        return Kind::Corrupt;
-    }
-    let temporary = file.strip_suffix(TEMPORARY).and_then(|rest| rest.rsplit_once('.'));
-    match temporary {
-        Some((name, number)) if number.parse::<u64>().is_ok() && Name::parse(name).is_some() => {
-            Kind::Temporary
+impl FileKind {
+    pub(super) fn of(file: &str) -> Self {
+        if let Some(name) = FileName::parse(file) {
+            return Self::Spooled(name);
         }
-        Some(_) | None => Kind::Foreign,
+        if file.strip_suffix(CORRUPT).and_then(FileName::parse).is_some() {
+            return Self::Corrupt;
+        }
+        let temporary = file.strip_suffix(TEMPORARY).and_then(|rest| rest.rsplit_once('.'));
+        match temporary {
+            Some((name, number)) if number.parse::<u64>().is_ok() && FileName::parse(name).is_some() => {
+                Self::Temporary
+            }
+            Some(_) | None => Self::Foreign,
+        }
     }
 }
 
@@ -104,11 +106,11 @@ mod tests {
     #[test]
     fn one_attempt_has_one_name_and_is_read_back_from_it() {
         let key = key("one", "2026-10-23T10:11:12.3Z");
-        let name = Name::of(&key);
-        assert_eq!(name, Name::of(&key));
+        let name = FileName::of(&key);
+        assert_eq!(name, FileName::of(&key));
         assert!(name.as_str().starts_with("20261023T101112.300000Z-"), "{name:?}");
         assert_eq!(name.attempt(), Some(key.id()));
-        assert_eq!(kind(name.as_str()), Kind::Spooled(name.clone()));
+        assert_eq!(FileKind::of(name.as_str()), FileKind::Spooled(name.clone()));
     }
 
     #[test]
@@ -122,16 +124,16 @@ mod tests {
             "2026-10-01T00:00:00Z",
             "9999-01-01T00:00:00Z",
         ];
-        let names: Vec<Name> = stamps.iter().map(|stamp| Name::of(&key("one", stamp))).collect();
+        let names: Vec<FileName> = stamps.iter().map(|stamp| FileName::of(&key("one", stamp))).collect();
         assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
     }
 
     #[test]
     fn only_files_of_the_spool_are_taken_for_one() {
-        let name = Name::of(&key("one", "2026-01-02T00:00:00Z"));
+        let name = FileName::of(&key("one", "2026-01-02T00:00:00Z"));
         let (text, id) = (name.as_str(), name.attempt().unwrap());
-        assert_eq!(kind(&name.temporary(7)), Kind::Temporary);
-        assert_eq!(kind(&name.corrupt()), Kind::Corrupt);
+        assert_eq!(FileKind::of(&name.temporary(7)), FileKind::Temporary);
+        assert_eq!(FileKind::of(&name.corrupt()), FileKind::Corrupt);
         for foreign in [
             "lock".to_owned(),
             String::new(),
@@ -146,7 +148,7 @@ mod tests {
             format!("20260102T000000.000000Z-{}.registration", id.to_string().to_uppercase()),
             "ü".repeat(40) + ".registration",
         ] {
-            assert_eq!(kind(&foreign), Kind::Foreign, "{foreign}");
+            assert_eq!(FileKind::of(&foreign), FileKind::Foreign, "{foreign}");
         }
     }
 }

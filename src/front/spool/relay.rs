@@ -1,7 +1,9 @@
-//! The relay: gives what is spooled to the broker, oldest first, as soon as the broker takes it.
+//! The relay: publishes the spooled registrations, oldest first, as soon as the broker accepts
+//! them.
 //!
-//! Invariant: a file goes only after the broker's confirm. What cannot be read is set aside and never stands in the
-//! way of the rest; what the broker does not take stays first in line.
+//! Invariant: a file is deleted only after the broker's confirm. A file that cannot be relayed is
+//! set aside and never blocks the others; one that the broker does not accept now stays first in
+//! line.
 
 use std::io;
 use std::sync::Arc;
@@ -14,30 +16,29 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::directory::Directory;
 use super::envelope::{self, Envelope, Unreadable};
-use super::index::Seen;
-use super::{Inner, Spool, lock};
+use super::index::FileVersion;
+use super::{Shared, Spool, lock};
 use crate::broker::{PublishError, Publisher};
 use crate::domain::Cause;
 use crate::front::handover::{self, HandoverFault};
 use crate::telemetry;
 
-/// A broker that is away is waited for in spans of this; each ends in a new look at the first file.
+/// Longest wait for the broker before the first file is looked up again.
 const LOOK: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What became of one file.
+/// The result of relaying one file.
 #[derive(Debug)]
-pub(super) enum Step {
-    /// The broker has it.
-    Relayed,
-    /// Nobody can read it, or no broker would take it.
+pub(super) enum RelayResult {
+    Published,
+    /// The file cannot be read, or no broker would accept it.
     SetAside,
-    /// The broker does not take it now.
+    /// The broker does not accept it now.
     Failed(PublishError),
 }
 
-/// The pause after a failure: doubling, bounded, back to the first after a success.
+/// The pause after a failure: it doubles up to a limit, and starts again after a success.
 #[derive(Debug)]
 pub(super) struct Pause(Duration);
 
@@ -58,25 +59,25 @@ impl Pause {
 }
 
 impl Spool {
-    /// Relays until `stop`; what is spooled meanwhile as well.
+    /// Relays until `stop`, including what is spooled meanwhile.
     pub async fn relay(&self, publisher: &Publisher, stop: CancellationToken) {
         let mut pause = Pause::new();
         loop {
-            let seen = tokio::select! {
+            let file = tokio::select! {
                 () = stop.cancelled() => return,
-                seen = self.next_due() => seen,
+                file = self.next_due() => file,
             };
-            let taken = tokio::select! {
+            let available = tokio::select! {
                 () = stop.cancelled() => return,
-                taken = publisher.available(LOOK) => taken,
+                available = publisher.available(LOOK) => available,
             };
-            if !taken {
+            if !available {
                 continue;
             }
-            // Not broken off: it ends within the publish timeout.
-            match self.step(&seen, publisher).await {
-                Step::Relayed | Step::SetAside => pause.reset(),
-                Step::Failed(fault) => {
+            // Not interrupted by `stop`: it ends within the publish timeout.
+            match self.relay_one(&file, publisher).await {
+                RelayResult::Published | RelayResult::SetAside => pause.reset(),
+                RelayResult::Failed(fault) => {
                     let (waiting, wait) = (self.files(), pause.next());
                     tracing::warn!(error = %fault, waiting, wait_ms = wait.as_millis(), "not relayed yet");
                     tokio::select! {
@@ -88,90 +89,93 @@ impl Spool {
         }
     }
 
-    /// The first file, once it has rested.
-    async fn next_due(&self) -> Seen {
+    /// The first file, once it is due.
+    async fn next_due(&self) -> FileVersion {
         loop {
-            let first = lock(&self.inner.index).first();
+            let first = lock(&self.shared.index).first();
             match first {
-                Some((seen, due)) if due <= Instant::now() => return seen,
+                Some((file, due)) if due <= Instant::now() => return file,
                 Some((_, due)) => tokio::time::sleep_until(due).await,
-                None => self.inner.news.notified().await,
+                None => self.shared.stored.notified().await,
             }
         }
     }
 
-    /// The first file, rested or not.
-    pub(super) fn first(&self) -> Option<Seen> {
-        lock(&self.inner.index).first().map(|(seen, _)| seen)
+    /// The first file, due or not.
+    pub(super) fn first(&self) -> Option<FileVersion> {
+        lock(&self.shared.index).first().map(|(file, _)| file)
     }
 
-    /// Gives one file to the broker.
-    pub(super) async fn step(&self, seen: &Seen, publisher: &Publisher) -> Step {
-        let envelope = match self.read(seen).await {
+    /// Publishes one file and deletes it.
+    pub(super) async fn relay_one(&self, file: &FileVersion, publisher: &Publisher) -> RelayResult {
+        let envelope = match self.read(file).await {
             Ok(envelope) => envelope,
-            Err(why) => return self.set_aside(seen, &why).await,
+            Err(why) => return self.set_aside(file, &why).await,
         };
         let key = &envelope.message.registration.key;
         let span = tracing::info_span!("relay", record.id = %key.record, attempt.id = %key.id());
         drop(span.set_parent(telemetry::extract(&envelope.trace)));
         match handover::publish(publisher, &envelope.message).instrument(span.clone()).await {
             Ok(()) => {
-                self.broker_took();
+                self.broker_accepted();
                 span.in_scope(|| tracing::info!("relayed from the spool"));
-                self.remove(seen).await;
-                Step::Relayed
+                self.remove(file).await;
+                RelayResult::Published
             }
-            Err(HandoverFault::Broker(fault)) if handover::can_be_taken_later(&fault) => Step::Failed(fault),
-            Err(fault) => self.set_aside(seen, &fault.to_string()).await,
+            Err(HandoverFault::Broker(fault)) if handover::can_be_published_later(&fault) => {
+                RelayResult::Failed(fault)
+            }
+            Err(fault) => self.set_aside(file, &fault.to_string()).await,
         }
     }
 
-    async fn read(&self, seen: &Seen) -> Result<Envelope, String> {
+    async fn read(&self, file: &FileVersion) -> Result<Envelope, String> {
         let bytes = self
-            .on_disk(seen, |inner, seen| inner.directory.read(&seen.name))
+            .on_disk(file, |shared, file| shared.directory.read(&file.name))
             .await
             .map_err(|cause| cause.to_string())?;
         let envelope = envelope::decode(&bytes).map_err(|why| why.to_string())?;
-        if seen.name.attempt() == Some(envelope.message.registration.key.id()) {
+        if file.name.attempt() == Some(envelope.message.registration.key.id()) {
             Ok(envelope)
         } else {
             Err(Unreadable::OtherAttempt.to_string())
         }
     }
 
-    /// A file that stays is relayed again by the next process: a repeat, and no harm.
-    async fn remove(&self, seen: &Seen) {
-        if let Err(cause) = self.on_disk(seen, |inner, seen| inner.finish(seen, Directory::remove)).await {
-            let file = seen.name.as_str();
+    /// If this fails, the next process relays the file again, which does no harm.
+    async fn remove(&self, file: &FileVersion) {
+        let removed = self.on_disk(file, |shared, file| shared.retire(file, Directory::remove)).await;
+        if let Err(cause) = removed {
+            let file = file.name.as_str();
             tracing::error!(file, %cause, "relayed, but the file cannot be deleted");
-            self.inner.alarm(Cause::SpoolUnwritable);
+            self.shared.alarm(Cause::SpoolUnwritable);
         }
     }
 
-    /// Out of the way of the rest, and never deleted.
-    async fn set_aside(&self, seen: &Seen, why: &str) -> Step {
-        let file = seen.name.as_str();
-        match self.on_disk(seen, |inner, seen| inner.finish(seen, Directory::set_aside)).await {
-            Ok(false) => return Step::SetAside,
+    /// Renames a file that cannot be relayed; such a file is never deleted.
+    async fn set_aside(&self, version: &FileVersion, why: &str) -> RelayResult {
+        let file = version.name.as_str();
+        match self.on_disk(version, |shared, file| shared.retire(file, Directory::set_aside)).await {
+            Ok(false) => return RelayResult::SetAside,
             Ok(true) => {
-                let to = seen.name.corrupt();
+                let to = version.name.corrupt();
                 tracing::error!(file, to, why, "a spooled registration cannot be relayed");
             }
             Err(cause) => {
-                tracing::error!(file, %cause, why, "a spooled registration cannot be relayed and stays");
+                tracing::error!(file, %cause, why, "a spooled registration cannot be relayed, and its file cannot be renamed");
             }
         }
-        self.inner.alarm(Cause::SpoolCorrupt);
-        Step::SetAside
+        self.shared.alarm(Cause::SpoolCorrupt);
+        RelayResult::SetAside
     }
 
     async fn on_disk<T: Send + 'static>(
         &self,
-        seen: &Seen,
-        work: impl FnOnce(&Inner, &Seen) -> io::Result<T> + Send + 'static,
+        file: &FileVersion,
+        work: impl FnOnce(&Shared, &FileVersion) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let (inner, seen) = (Arc::clone(&self.inner), seen.clone());
-        tokio::task::spawn_blocking(move || work(&inner, &seen))
+        let (shared, file) = (Arc::clone(&self.shared), file.clone());
+        tokio::task::spawn_blocking(move || work(&shared, &file))
             .await
             .unwrap_or_else(|cause| Err(io::Error::other(cause)))
     }

@@ -28,8 +28,9 @@ impl Metrics {
         self.waiting.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// A caller that was to get a sync answer got it (`answered`); its time ran out (`late`); the front stopped
-    /// (`stopped`); or it did not wait, because enough others do (`full`) or no copies of answers arrive (`unheard`).
+    /// A caller that was to get a sync answer got it (`answered`); its time ran out (`late`); the
+    /// front stopped (`stopped`); or it did not wait, because enough others do (`full`) or no
+    /// copies of answers arrive (`unheard`).
     pub fn waited(&self, outcome: &'static str) {
         self.waited.of([outcome]).inc();
     }

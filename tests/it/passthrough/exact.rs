@@ -95,7 +95,7 @@ async fn the_callers_trace_goes_on_through_the_front() {
     assert!(seen.contains(&format!("traceparent: 00-{TRACE}-")), "{seen}");
     assert!(!seen.contains(PARENT) && seen.contains("tracestate: core=1"), "our span is between: {seen}");
     assert_eq!(world.terminate("front").await, Some(0));
-    let sent = async || collector.spans().into_iter().find(|span| span.name == "pass on");
+    let sent = async || collector.spans().into_iter().find(|span| span.name == "proxy");
     let span = eventually(Duration::from_secs(10), "the front has sent its span", sent).await;
     assert_eq!((span.trace.as_str(), span.parent.as_str()), (TRACE, PARENT));
 }

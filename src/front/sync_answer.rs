@@ -1,7 +1,8 @@
-//! What a caller is told that was held for its answer. It is a faster copy of what the confirmer tells OpenCRVS.
+//! The sync answer: the answer given inside the caller's request. It is a faster copy of what the
+//! confirmer writes.
 //!
-//! Invariant: it says nothing that the confirmer would not come to, and nothing at all (which is 202) where that is not
-//! certain: a field that may not be defined, a rejection that the country wants registered all the same.
+//! Invariant: it says only what the confirmer would write. Where that is not certain, the caller
+//! gets 202: a field that may not be defined, a rejection that the country confirms nevertheless.
 
 use std::sync::Arc;
 
@@ -10,9 +11,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::body::Held;
+use super::body::BufferedBody;
 use super::refusal::boom;
-use super::waiting::{Waiters, WaitingCaller};
+use super::waiting::{WaitingCaller, WaitingCallers};
 use crate::config::Waits;
 use crate::domain::{
     ActionCourse, Answer, AttemptId, Dialect, EventKind, IdField, NationalId, NegativePolicy, Reason,
@@ -23,86 +24,86 @@ use crate::opencrvs::fhir::{Amendment, amend};
 use crate::pipeline::AnswerMessage;
 use crate::seal::{Field, Sealer};
 
-/// How callers are held, and what they are told.
+/// Which callers wait for a sync answer, and what it looks like.
 #[derive(Debug)]
-pub struct Holding {
-    /// How long, by kind of event.
+pub struct SyncAnswers {
     pub waits: Waits,
-    /// Who is held.
-    pub waiters: Arc<Waiters>,
-    /// The identifier type under which OpenCRVS gets the ID (FHIR generation).
+    pub waiting: Arc<WaitingCallers>,
+    /// Identifier type under which OpenCRVS stores the ID (FHIR generation).
     pub identifier_type: String,
-    /// The field that gets it (events generation), if any does.
+    /// Field in which OpenCRVS stores the ID (events generation).
     pub field: Option<IdentifierField>,
-    /// What is done with a negative answer in the FHIR generation.
+    /// Policy for a negative answer in the FHIR generation.
     pub negative: NegativePolicy,
 }
 
-/// A caller that is held: its place, its kind of event, and the bundle that it may get back.
+/// A caller that waits, and what its answer is made of.
 pub(super) struct Caller {
-    pub(super) place: WaitingCaller,
+    pub(super) waiting: WaitingCaller,
     pub(super) dialect: Dialect,
     pub(super) kind: EventKind,
-    pub(super) bundle: Option<Held>,
+    /// The bundle that the caller sent, which the answer amends (FHIR generation).
+    pub(super) bundle: Option<BufferedBody>,
 }
 
-/// An answer as it is told.
-struct Told {
+/// An answer, opened.
+struct Opened {
     number: RegistrationNumber,
     answer: Answer,
 }
 
-impl Holding {
-    /// A place for a registration of this kind and how long it may be held, if it may.
-    pub(super) fn expect(
+impl SyncAnswers {
+    /// Registers a caller, if callers of this kind wait and there is room; with the time that it
+    /// may wait.
+    pub(super) fn register(
         &self,
         kind: &EventKind,
         attempt: AttemptId,
     ) -> Option<(WaitingCaller, std::time::Duration)> {
         let wait = self.waits.of(kind);
-        if wait.is_zero() { None } else { self.waiters.expect(attempt).map(|place| (place, wait)) }
+        if wait.is_zero() { None } else { self.waiting.register(attempt).map(|waiting| (waiting, wait)) }
     }
 
-    /// The answer to a caller, if it is there in time; without one it is 202.
-    pub(super) async fn tell(&self, sealer: &Sealer, caller: Caller, until: Instant) -> Option<Response> {
-        let message = caller.place.answer(until).await?;
-        let told = told(sealer, message)?;
+    /// The response, if the answer comes in time; `None` means 202.
+    pub(super) async fn answer(&self, sealer: &Sealer, caller: Caller, until: Instant) -> Option<Response> {
+        let message = caller.waiting.answer(until).await?;
+        let opened = open(sealer, message)?;
         match caller.dialect {
-            Dialect::Fhir => self.to_fhir(told, caller.bundle?, &caller.kind).await,
-            Dialect::Events => self.to_events(told, &caller.kind, until).await,
+            Dialect::Fhir => self.to_fhir(opened, caller.bundle?, &caller.kind).await,
+            Dialect::Events => self.to_events(opened, &caller.kind, until).await,
         }
     }
 
-    async fn to_fhir(&self, told: Told, bundle: Held, kind: &EventKind) -> Option<Response> {
-        let identifier = match told.answer {
+    async fn to_fhir(&self, opened: Opened, bundle: BufferedBody, kind: &EventKind) -> Option<Response> {
+        let identifier = match opened.answer {
             Answer::Rejected(_) if self.negative == NegativePolicy::ConfirmWithComment => return None,
             Answer::Rejected(reason) => {
-                return Some(boom(StatusCode::UNPROCESSABLE_ENTITY, &spelled(&reason)));
+                return Some(boom(StatusCode::UNPROCESSABLE_ENTITY, &explain(&reason)));
             }
             Answer::Issued(id) => Some((self.identifier_type.clone(), id)),
             Answer::Recorded | Answer::NotAsked => None,
         };
-        let amendment = Amendment { kind: kind.clone(), number: told.number, identifier };
-        // A bundle may be long, and the runtime's threads are others' too.
+        let amendment = Amendment { kind: kind.clone(), number: opened.number, identifier };
+        // Amending a large bundle would block the runtime.
         let amended = tokio::task::spawn_blocking(move || amend(&bundle.bytes, &amendment)).await;
-        Some(json_of(amended.ok()??))
+        Some(json_response(amended.ok()??))
     }
 
-    async fn to_events(&self, told: Told, kind: &EventKind, until: Instant) -> Option<Response> {
+    async fn to_events(&self, opened: Opened, kind: &EventKind, until: Instant) -> Option<Response> {
         let field = match &self.field {
-            Some(field) if matches!(told.answer, Answer::Issued(_)) => {
+            Some(field) if matches!(opened.answer, Answer::Issued(_)) => {
                 timeout_at(until, field.defined(kind)).await.unwrap_or(IdField::Unknown)
             }
             Some(_) | None => IdField::NotWanted,
         };
         let mut declaration = Map::new();
-        match (decide_action(&told.answer, field), told.answer, &self.field) {
+        match (decide_action(&opened.answer, field), opened.answer, &self.field) {
             (ActionCourse::Accept { with_id: true }, Answer::Issued(id), Some(field)) => {
                 declaration.insert(field.name().to_owned(), Value::from(id.expose()));
             }
             (ActionCourse::Accept { with_id: false }, _, _) => {}
             (ActionCourse::Reject, Answer::Rejected(reason), _) => {
-                return Some(boom(StatusCode::BAD_REQUEST, &spelled(&reason)));
+                return Some(boom(StatusCode::BAD_REQUEST, &explain(&reason)));
             }
             (
                 ActionCourse::Accept { with_id: true }
@@ -113,29 +114,29 @@ impl Holding {
                 _,
             ) => return None,
         }
-        // Up to 1.9.12 any other member leaves the record requested for ever.
-        let mut body = json!({ "registrationNumber": told.number.as_str() });
+        // Up to OpenCRVS 1.9.12, any other member leaves the record requested for ever.
+        let mut body = json!({ "registrationNumber": opened.number.as_str() });
         if let (false, Some(members)) = (declaration.is_empty(), body.as_object_mut()) {
             members.insert("declaration".to_owned(), declaration.into());
         }
-        Some(json_of(body.to_string().into_bytes()))
+        Some(json_response(body.to_string().into_bytes()))
     }
 }
 
-fn told(sealer: &Sealer, message: AnswerMessage) -> Option<Told> {
+fn open(sealer: &Sealer, message: AnswerMessage) -> Option<Opened> {
     let AnswerMessage { record, number, answer, reason, sealed_id, .. } = message;
     let answer = Answer::of(answer, reason, || {
         let opened = sealer.open(&record, Field::NationalId, sealed_id.as_deref().ok_or(())?);
-        let plain =
-            opened.map_err(|fault| tracing::warn!(error = %fault, "an answer's copy does not open"))?;
+        let plain = opened
+            .map_err(|fault| tracing::warn!(error = %fault, "the copy of an answer cannot be opened"))?;
         let id = NationalId::parse(std::str::from_utf8(&plain).map_err(drop)?).map_err(drop)?;
         Ok::<_, ()>(id)
     });
-    Some(Told { number, answer: answer.ok()? })
+    Some(Opened { number, answer: answer.ok()? })
 }
 
-/// Holds codes and names of fields, and nothing of a person.
-fn spelled(reason: &Reason) -> String {
+/// Holds codes and names of fields, no personal data.
+fn explain(reason: &Reason) -> String {
     let code = reason.code.as_str();
     let fields =
         if reason.fields.is_empty() { String::new() } else { format!(": {}", reason.fields.join(", ")) };
@@ -144,6 +145,6 @@ fn spelled(reason: &Reason) -> String {
     )
 }
 
-fn json_of(body: Vec<u8>) -> Response {
+fn json_response(body: Vec<u8>) -> Response {
     (StatusCode::OK, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response()
 }

@@ -1,0 +1,75 @@
+//! One proxied request, from the moment when it gets a permit until both sides have finished.
+//!
+//! Invariant: each is counted once, by its outcome, and then returns its permit.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::telemetry::Metrics;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The caller got the whole response, whatever its status.
+    Answered,
+    /// The service could not be reached.
+    Away,
+    /// The service closed its connection before the end of its response.
+    BrokeOff,
+    /// The service sent nothing for the idle timeout.
+    Silent,
+    /// The caller sent no more of its body for the idle timeout.
+    Stalled,
+    /// The caller hung up.
+    Left,
+    /// There was no permit.
+    Busy,
+    /// We had proxied it before.
+    Loop,
+    /// Its target is not a path.
+    Target,
+}
+
+impl Outcome {
+    /// The label `outcome` in metrics.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Away => "away",
+            Self::BrokeOff => "broke_off",
+            Self::Silent => "silent",
+            Self::Stalled => "stalled",
+            Self::Left => "left",
+            Self::Busy => "busy",
+            Self::Loop => "loop",
+            Self::Target => "target",
+        }
+    }
+}
+
+/// A request that is being proxied. Dropped before [`Proxied::end`]: the caller hung up.
+pub(super) struct Proxied {
+    metrics: Arc<Metrics>,
+    outcome: Option<Outcome>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Proxied {
+    /// `None` if there is no permit.
+    pub(super) fn begin(permits: &Arc<Semaphore>, metrics: &Arc<Metrics>) -> Option<Self> {
+        let permit = Arc::clone(permits).try_acquire_owned().ok()?;
+        metrics.passing(1);
+        Some(Self { metrics: Arc::clone(metrics), outcome: None, _permit: permit })
+    }
+
+    pub(super) fn end(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Drop for Proxied {
+    fn drop(&mut self) {
+        self.metrics.passing(-1);
+        self.metrics.passed(self.outcome.unwrap_or(Outcome::Left).label());
+    }
+}
