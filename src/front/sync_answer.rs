@@ -5,6 +5,7 @@
 //! gets 202: a field that may not be defined, a rejection that the country confirms nevertheless.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -59,7 +60,7 @@ impl SyncAnswers {
         &self,
         kind: &EventKind,
         attempt: AttemptId,
-    ) -> Option<(WaitingCaller, std::time::Duration)> {
+    ) -> Option<(WaitingCaller, Duration)> {
         let wait = self.waits.of(kind);
         if wait.is_zero() { None } else { self.waiting.register(attempt).map(|waiting| (waiting, wait)) }
     }

@@ -1,7 +1,6 @@
-//! The callers that wait for a sync answer, by attempt, and the copies of answers that they wait
-//! for.
+//! The callers that wait for a sync answer, and the copies of answers that reach them.
 //!
-//! Invariant: at most [`WaitingCallers::new`]'s limit of callers wait. A caller that hangs up is
+//! Invariant: the number of waiting callers is limited. A caller that hangs up is
 //! removed at once. A copy that no caller waits for is dropped; the confirmer writes the answer in
 //! any case.
 

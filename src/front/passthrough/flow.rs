@@ -49,8 +49,7 @@ impl Traffic {
         })
     }
 
-    /// Reads the rest of the caller's body and drops it, so that the caller gets to read the
-    /// response.
+    /// Reads and drops the rest of the caller's body, so that the caller reads the response.
     pub(super) fn discard_rest(&self) {
         if let Some(rest) = self.body().take() {
             discard(rest, self.idle_timeout);
