@@ -56,11 +56,7 @@ struct Opened {
 impl SyncAnswers {
     /// Registers a caller, if callers of this kind wait and there is room; with the time that it
     /// may wait.
-    pub(super) fn register(
-        &self,
-        kind: &EventKind,
-        attempt: AttemptId,
-    ) -> Option<(WaitingCaller, Duration)> {
+    pub(super) fn register(&self, kind: &EventKind, attempt: AttemptId) -> Option<(WaitingCaller, Duration)> {
         let wait = self.waits.of(kind);
         if wait.is_zero() { None } else { self.waiting.register(attempt).map(|waiting| (waiting, wait)) }
     }
