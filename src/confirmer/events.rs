@@ -1,27 +1,25 @@
-//! The turn at a record of the events generation: its action is accepted or rejected.
+//! Answers an action of the events generation: accepts or rejects it.
 //!
-//! Both are idempotent per action, so nothing is read before and there is no quarantine: a call whose end is not known
-//! is repeated. A late call cannot do harm either: core refuses what it has answered already.
+//! Both are idempotent per action, so nothing is read first and there is no quarantine: a call whose end is unknown is
+//! repeated. A late call does no harm either, because core refuses an action that it has answered already.
 //!
 //! Invariant: the lease is held and the intent committed all the same, so that an older action is not answered any
 //! more once a newer one is on record.
 
-use std::time::Instant;
-
-use super::{Confirmer, Turn, attempt_of};
+use super::Confirmer;
+use super::settle::{AfterFault, IntentAfter, Next};
+use super::turn::UnsealedCase;
 use crate::broker::{Delay, Settlement};
-use crate::domain::{
-    ActionCourse, ActionId, Answer, Cause, Event, IdField, decide_action, lease, withdrawal,
-};
-use crate::opencrvs::events::{Acceptance, ActionClass, ActionFault, ActionState, Actions, IdentifierField};
+use crate::domain::{ActionCourse, ActionId, Answer, Cause, Event, IdField, NationalId, decide_action};
+use crate::opencrvs::events::{Acceptance, ActionState, EventsClient, IdentifierField};
+use crate::opencrvs::{FaultClass, OpencrvsFault, may_reject_record};
 use crate::pipeline::stage::{StageFault, delay};
 
-/// How OpenCRVS of the events generation is told.
+/// How an OpenCRVS of the events generation is answered.
 #[derive(Debug)]
 pub struct EventsSide {
-    /// Its actions.
-    pub actions: Actions,
-    /// The field that gets an issued ID, if any does.
+    pub client: EventsClient,
+    /// The field for an issued ID, if one is configured.
     pub field: Option<IdentifierField>,
     /// Whether a rejection is followed by the action that carries its reason, where the token allows that.
     pub reasons: bool,
@@ -30,160 +28,130 @@ pub struct EventsSide {
 impl Confirmer {
     pub(super) async fn answer_action(
         &self,
-        turn: Turn,
+        case: &UnsealedCase,
         action: &ActionId,
     ) -> Result<Settlement, StageFault> {
         let field = match &self.events.field {
-            Some(field) if matches!(turn.answer, Answer::Issued(_)) => {
-                field.defined(&turn.case.record.kind).await
+            Some(field) if matches!(case.answer, Answer::Issued(_)) => {
+                field.defined(&case.leased.case.record.kind).await
             }
             Some(_) | None => IdField::NotWanted,
         };
-        let course = decide_action(&turn.answer, field);
-        tracing::debug!(record.id = %turn.case.record.id, ?field, ?course, "decided");
+        let course = decide_action(&case.answer, field);
+        tracing::debug!(record.id = %case.record(), ?field, ?course, "decided");
         match course {
-            ActionCourse::Accept { with_id } => self.accept(turn, action, with_id).await,
-            ActionCourse::Reject => self.reject(turn, action).await,
+            ActionCourse::Accept { with_id } => self.accept(case, action, with_id).await,
+            ActionCourse::Reject => self.reject(case, action).await,
             ActionCourse::Later(cause) => Ok(delay(cause)),
-            ActionCourse::Park(cause) => self.end(turn.held(), Event::Park, Some(cause)).await,
+            ActionCourse::Park(cause) => self.end(&case.leased, Event::Park, Some(cause)).await,
         }
     }
 
-    async fn accept(&self, turn: Turn, action: &ActionId, with_id: bool) -> Result<Settlement, StageFault> {
-        let Some(number) = turn.case.record.number.clone() else {
-            return self.end(turn.held(), Event::Park, Some(Cause::NumberTaken)).await;
+    async fn accept(
+        &self,
+        case: &UnsealedCase,
+        action: &ActionId,
+        with_id: bool,
+    ) -> Result<Settlement, StageFault> {
+        let Some(number) = case.leased.case.record.number.clone() else {
+            return self.end(&case.leased, Event::Park, Some(Cause::NumberTaken)).await;
         };
-        let identifier = match (&turn.answer, &self.events.field) {
-            (Answer::Issued(id), Some(field)) if with_id => Some((field.name().to_owned(), id.clone())),
-            (
-                Answer::Issued(_) | Answer::Recorded | Answer::NotAsked | Answer::Rejected(_),
-                Some(_) | None,
-            ) => None,
-        };
-        if let Some(settlement) = self.intended(&turn).await? {
-            return Ok(settlement);
+        let identifier = if with_id { self.identifier(&case.answer) } else { None };
+        if !self.intended(case.leased.lease).await? {
+            return Ok(delay(Cause::Leased));
         }
         let acceptance = Acceptance { number: number.clone(), identifier };
-        let accepted = self.events.actions.accept(&turn.token, &turn.case.record.id, action, &acceptance);
-        let accepted = accepted.await;
-        self.heard_of_action(accepted.as_ref().err());
+        let accepted = self.events.client.accept(&case.token, case.record(), action, &acceptance).await;
+        self.observe_action(&accepted);
         match accepted {
-            // Accepted before, by somebody else: their number holds.
+            // Somebody else has accepted it before, and that number holds.
             Ok(ActionState::Accepted(Some(there))) if there != number.as_str() => {
-                self.end(turn.held(), Event::Park, Some(Cause::OtherNumber)).await
+                self.end(&case.leased, Event::Park, Some(Cause::OtherNumber)).await
             }
             Ok(ActionState::Accepted(_) | ActionState::Open) => {
-                self.confirmed(turn.held(), "confirmed").await
+                self.confirmed(&case.leased, "confirmed").await
             }
-            Ok(ActionState::Rejected) => self.over(&turn).await,
-            Err(fault) => self.unanswered(&turn, &fault).await,
+            Ok(ActionState::Rejected) => self.overtaken(case).await,
+            Err(fault) => self.settle_fault(case, &fault, after_answer(&fault)).await,
         }
     }
 
-    async fn reject(&self, turn: Turn, action: &ActionId) -> Result<Settlement, StageFault> {
-        if let Some(settlement) = self.intended(&turn).await? {
-            return Ok(settlement);
+    /// The configured field with the issued ID.
+    fn identifier(&self, answer: &Answer) -> Option<(String, NationalId)> {
+        match answer {
+            Answer::Issued(id) => {
+                self.events.field.as_ref().map(|field| (field.name().to_owned(), id.clone()))
+            }
+            Answer::Recorded | Answer::NotAsked | Answer::Rejected(_) => None,
         }
-        let record = &turn.case.record.id;
-        let reason = self.reason(&turn);
-        let rejected =
-            self.events.actions.reject(&turn.token, record, action, reason.as_deref().is_some()).await;
-        self.heard_of_action(rejected.as_ref().err());
+    }
+
+    async fn reject(&self, case: &UnsealedCase, action: &ActionId) -> Result<Settlement, StageFault> {
+        if !self.intended(case.leased.lease).await? {
+            return Ok(delay(Cause::Leased));
+        }
+        let reason = self.reason(case);
+        let client = &self.events.client;
+        let rejected = client.reject(&case.token, case.record(), action, reason.is_some()).await;
+        self.observe_action(&rejected);
         match rejected {
-            Ok(()) => self.rejected(&turn, action, reason).await,
-            // One that is accepted already, one that is not known and plain trouble all look the same.
-            Err(ActionFault::Status(500)) => {
-                match self.events.actions.standing(&turn.token, record, action).await {
-                    Ok(ActionState::Accepted(_)) => self.over(&turn).await,
-                    Ok(ActionState::Rejected) => self.rejected(&turn, action, None).await,
-                    Ok(ActionState::Open) | Err(_) => self.unanswered(&turn, &ActionFault::Status(500)).await,
+            Ok(()) => self.rejected(case, action, reason).await,
+            // An action that is accepted already, one that is unknown, and an outage are all answered with 500.
+            Err(fault @ OpencrvsFault::Status(500)) => {
+                match client.state(&case.token, case.record(), action).await {
+                    Ok(ActionState::Accepted(_)) => self.overtaken(case).await,
+                    Ok(ActionState::Rejected) => self.rejected(case, action, None).await,
+                    Ok(ActionState::Open) | Err(_) => {
+                        self.settle_fault(case, &fault, after_answer(&fault)).await
+                    }
                 }
             }
-            Err(fault) => self.unanswered(&turn, &fault).await,
+            Err(fault) => self.settle_fault(case, &fault, after_answer(&fault)).await,
         }
     }
 
-    /// The reason that is to be told, if it is to be and the token allows it (1.9.13 and newer).
-    fn reason(&self, turn: &Turn) -> Option<String> {
-        let Answer::Rejected(reason) = &turn.answer else { return None };
-        let tells = self.events.reasons && crate::opencrvs::may_reject_record(&turn.token);
-        tells.then(|| format!("{} ({})", self.rules.comment, reason.code.as_str()))
+    /// The reason to send, if that is configured and the token allows it (1.9.13 and newer).
+    fn reason(&self, case: &UnsealedCase) -> Option<String> {
+        let Answer::Rejected(reason) = &case.answer else { return None };
+        let is_sent = self.events.reasons && may_reject_record(&case.token);
+        is_sent.then(|| format!("{} ({})", self.rules.comment, reason.code.as_str()))
     }
 
-    /// The registration is rejected; its reason goes after it if it can. Without it the rejection stands all the same.
+    /// The registration is rejected. Its reason follows if it can; without it the rejection stands all the same.
     async fn rejected(
         &self,
-        turn: &Turn,
+        case: &UnsealedCase,
         action: &ActionId,
         reason: Option<String>,
     ) -> Result<Settlement, StageFault> {
-        let record = &turn.case.record.id;
         if let Some(reason) = reason
-            && let Err(fault) = self.events.actions.explain(&turn.token, record, action, &reason).await
+            && let Err(fault) = self.events.client.explain(&case.token, case.record(), action, &reason).await
         {
-            tracing::warn!(record.id = %record, error = %fault, "the rejection's reason could not be told");
+            tracing::warn!(
+                record.id = %case.record(), error = %fault, "the reason of the rejection could not be sent"
+            );
         }
         self.metrics.confirmed("rejected");
-        self.end(turn.held(), Event::Reject, None).await
+        self.end(&case.leased, Event::Reject, None).await
     }
 
-    /// Commits the intent; says what else is to be done if that may not be.
-    async fn intended(&self, turn: &Turn) -> Result<Option<Settlement>, StageFault> {
-        let before = Instant::now();
-        if !self.ledger.intend(turn.lease, self.rules.lease).await? {
-            return Ok(Some(delay(Cause::Leased)));
+    /// Reports a call to the breakers, except for an HTTP 500: the rejection of an accepted action is answered so, too,
+    /// and only what no record can bring about is an outage.
+    fn observe_action<T>(&self, result: &Result<T, OpencrvsFault>) {
+        if !matches!(result, Err(OpencrvsFault::Status(500))) {
+            self.observe(result);
         }
-        if !lease::may_write(before.elapsed(), self.rules.lease) {
-            self.ledger.retract(turn.lease, Cause::Leased).await?;
-            return Ok(Some(delay(Cause::Leased)));
-        }
-        Ok(None)
     }
+}
 
-    /// OpenCRVS has answered the action in another way.
-    async fn over(&self, turn: &Turn) -> Result<Settlement, StageFault> {
-        let (event, cause) = withdrawal(&turn.answer);
-        self.end(turn.held(), event, Some(cause)).await
-    }
-
-    /// The call did not say that it succeeded.
-    async fn unanswered(&self, turn: &Turn, fault: &ActionFault) -> Result<Settlement, StageFault> {
-        let cause = fault.cause();
-        tracing::warn!(
-            record.id = %turn.case.record.id, attempt.id = %attempt_of(turn), error = %fault,
-            "the action could not be answered"
-        );
-        self.metrics.confirmed(cause.as_str());
-        match fault.class() {
-            ActionClass::Permanent
-                if self.in_doubt(*fault == ActionFault::Unauthorized, &turn.token, turn.tries).await =>
-            {
-                Ok(delay(Cause::GatewayUnavailable))
-            }
-            ActionClass::Permanent => {
-                self.ledger.retract(turn.lease, cause).await?;
-                self.end(turn.held(), Event::Park, Some(cause)).await
-            }
-            ActionClass::Repeat(None) => Ok(delay(cause)),
-            ActionClass::Repeat(Some(after)) => {
-                Ok(Settlement::Delay { step: Delay::AtLeast(after), cause: cause.into() })
-            }
-            ActionClass::Over => self.over(turn).await,
-        }
-    }
-
-    /// Tells the gateway's breaker how a call went.
-    fn heard_of_action(&self, fault: Option<&ActionFault>) {
-        match fault {
-            None => {
-                self.needs.gateway.worked();
-                self.needs.auth.worked();
-            }
-            Some(ActionFault::Throttled(Some(after))) => self.needs.gateway.throttled(*after),
-            // A rejection of what is accepted is a 500 as well; only what no record can bring about is an outage.
-            Some(ActionFault::Status(500)) => {}
-            Some(fault) if fault.cause() == Cause::GatewayUnavailable => self.needs.gateway.failed(),
-            Some(_) => self.needs.gateway.worked(),
-        }
-    }
+/// Answering is idempotent: whatever may pass is repeated, even if it may have been done. Nothing is waited out between
+/// two calls, so an earlier one may still arrive when this one has failed: the intent is kept until the attempt ends.
+fn after_answer(fault: &OpencrvsFault) -> AfterFault {
+    let next = match fault.class() {
+        FaultClass::Permanent => Next::Park,
+        FaultClass::Transient | FaultClass::Ambiguous => Next::Delay(Delay::Next, fault.cause()),
+        FaultClass::Throttled(after) => Next::Delay(Delay::AtLeast(after), fault.cause()),
+        FaultClass::AlreadyRejected => Next::Overtaken,
+    };
+    AfterFault { message: "the action could not be answered", intent: IntentAfter::Kept, next }
 }

@@ -102,7 +102,7 @@ impl Keeper {
     }
 
     async fn key(&self) -> Result<KeyId, Halt> {
-        self.keys.look().await.ok_or(KeeperFault::NoKey.into())
+        self.keys.fetch_key().await.ok_or(KeeperFault::NoKey.into())
     }
 
     /// Has every token judged that auth's present key has not judged yet.
@@ -221,7 +221,7 @@ impl Keeper {
 
     /// Whether a token does not verify with this key, or another key is known by now.
     async fn is_strange(&self, token: &SecretString, key: &KeyId) -> bool {
-        match self.keys.judge(token.expose_secret(), key).await {
+        match self.keys.verify_with(token.expose_secret(), key).await {
             Some(verdict) => verdict.err() == Some(TokenFault::Signature),
             None => true,
         }

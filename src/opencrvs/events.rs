@@ -1,5 +1,5 @@
 //! The events generation (OpenCRVS 1.9 and 2.x): the event document of
-//! `POST /trigger/events/{event}/actions/REGISTER`, turned into the view; and the way back, by tRPC ([`Actions`]).
+//! `POST /trigger/events/{event}/actions/REGISTER`, turned into the view; and the way back, by tRPC ([`EventsClient`]).
 //!
 //! Field ids, options and even kinds of event come from each country's own configuration; what is read here are the
 //! conventions that all share. What a form hides is still in the document, so the fields that say which others count
@@ -10,18 +10,17 @@
 
 mod action;
 mod client;
-mod fault;
 mod field;
 mod merge;
 mod person;
 mod place;
+mod trpc;
 mod view;
 
 use crate::domain::{ActionId, EventKind, RecordId, TrackingId};
 use action::EventDocument;
 
-pub use client::{Acceptance, ActionState, Actions};
-pub use fault::{ActionClass, ActionFault};
+pub use client::{Acceptance, ActionState, EventsClient};
 pub use field::{FieldFault, IdentifierField};
 
 use super::document::Document;

@@ -9,9 +9,12 @@
 
 mod amend;
 mod bundle;
+pub(super) mod gateway;
+pub(super) mod graphql;
 mod person;
 mod place;
 mod view;
+mod waiting;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -21,6 +24,8 @@ use bundle::Bundle;
 
 pub use super::document::Document;
 pub use amend::{Amendment, amend};
+pub use gateway::{Confirmation, FetchedRecord, Gateway};
+pub use waiting::{UserToken, UserTokenFault, WaitingList, WaitingRecord};
 
 /// The longest text that is read at all.
 const LONGEST: usize = 256;

@@ -1,4 +1,4 @@
-//! Reads tokens and answers of OpenCRVS without a socket; see [`crate::inlets`].
+//! Reads tokens and responses of OpenCRVS without a socket; see [`crate::inlets`].
 
 use std::time::Duration;
 
@@ -6,7 +6,9 @@ use jsonwebtoken::DecodingKey;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::{GatewayFault, RecordToken, Seen, TokenFault, gateway, token};
+use super::call::CompleteResponse;
+use super::fhir::{self, FetchedRecord};
+use super::{OpencrvsFault, RecordToken, TokenFault, token};
 
 /// A record token as it came in the `Authorization` header.
 ///
@@ -17,16 +19,17 @@ pub fn record_token(text: &str, key: &DecodingKey) -> Result<RecordToken, TokenF
     token::verify(text, key)
 }
 
-/// An answer of the gateway; `None` for a status that HTTP does not have.
+/// The data of a GraphQL response; `None` for a status that HTTP does not have.
 pub fn answer(
     status: u16,
     retry_after: Option<Duration>,
     body: &[u8],
-) -> Option<Result<Value, GatewayFault>> {
-    Some(gateway::answered(StatusCode::from_u16(status).ok()?, retry_after, body))
+) -> Option<Result<Value, OpencrvsFault>> {
+    let status = StatusCode::from_u16(status).ok()?;
+    Some(fhir::graphql::data_of(&CompleteResponse { status, retry_after, body: body.to_vec() }))
 }
 
-/// Where a record stands, by the data of such an answer.
-pub fn seen(data: &Value) -> Option<Seen> {
-    gateway::seen(data)
+/// Where a record stands, by the data of such a response.
+pub fn seen(data: &Value) -> Option<FetchedRecord> {
+    fhir::gateway::fetched_record(data)
 }

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use super::session::{self, Session, unless_stopped};
 use crate::config;
-use crate::opencrvs::{Gateway, UserToken};
+use crate::opencrvs::fhir::{Gateway, UserToken};
 use crate::roles::{Failure, parts};
 use compare::Comparison;
 

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::{Breaker, BreakerRules, Link};
 use crate::config::Config;
 use crate::ledger::Ledger;
-use crate::opencrvs::{Gateway, KeyStore};
+use crate::opencrvs::KeyStore;
+use crate::opencrvs::fhir::Gateway;
 use crate::pipeline::names::{NID_KINDS, nid_requests};
 use crate::telemetry::Metrics;
 
@@ -68,7 +69,7 @@ impl Breakers {
 
     /// Probes auth by fetching its public key.
     pub(crate) async fn probe_auth(self, keys: Arc<KeyStore>, stop: CancellationToken) {
-        let probe = || async { keys.look().await.is_some() };
+        let probe = || async { keys.fetch_key().await.is_some() };
         self.auth.keep(probe, stop).await;
     }
 }

@@ -7,10 +7,10 @@ use anyhow::{Context as _, anyhow};
 use super::runner::Runner;
 use super::{Failure, Process, parts};
 use crate::config::Config;
-use crate::confirmer::{Confirmer, EventsSide, Keeper, KeeperRules, Needs, Rules};
+use crate::confirmer::{Confirmer, ConfirmerBreakers, EventsSide, Keeper, KeeperRules, Rules};
 use crate::ledger::{Ledger, RenewalRule};
-use crate::opencrvs::Gateway;
-use crate::opencrvs::events::Actions;
+use crate::opencrvs::events::EventsClient;
+use crate::opencrvs::fhir::Gateway;
 use crate::pipeline::{TopologySettings, queues};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
@@ -41,7 +41,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
         keys: Arc::clone(&keys),
         rules: rules(config, &topology),
         metrics: Arc::clone(&metrics),
-        needs: Needs {
+        breakers: ConfirmerBreakers {
             ledger: breakers.ledger.clone(),
             gateway: breakers.gateway.clone(),
             auth: breakers.auth.clone(),
@@ -82,7 +82,7 @@ fn rules(config: &Config, topology: &TopologySettings) -> Rules {
 /// Checks the ID's form field: the role does not start if no form of the country has it. While the country's
 /// configuration service cannot be asked, the check is left to the first write.
 async fn events(config: &Config) -> Result<EventsSide, Failure> {
-    let actions = Actions::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
+    let client = EventsClient::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the events service's client")?;
     let field = parts::identifier_field(config)?;
     if let Some(field) = &field {
@@ -100,7 +100,7 @@ async fn events(config: &Config) -> Result<EventsSide, Failure> {
             }
         }
     }
-    Ok(EventsSide { actions, field, reasons: config.confirm.reasons })
+    Ok(EventsSide { client, field, reasons: config.confirm.reasons })
 }
 
 fn keeper(

@@ -26,6 +26,7 @@ mod leases;
 mod ledger;
 mod model;
 mod nginx;
+mod opencrvs;
 mod operator;
 mod overload;
 mod passthrough;

@@ -1,27 +1,27 @@
-//! The way back: tRPC with superjson, behind the gateway (1.9.0–2.0.0).
+//! Answers an action of the events generation: tRPC with superjson, behind the gateway (1.9.0–2.0.0).
 //!
-//! There is no other form of these calls. Inputs are in a `{"json": …}` envelope; an answer is
-//! `{"result":{"data":{"json":…}}}` or `{"error":{"json":…}}`, in a list where the call was batched, which ours are not.
+//! These calls have no REST form. Their input is wrapped in `{"json": …}`.
 //!
-//! Invariant: accepting and rejecting are idempotent per action, so either may be repeated when nobody knows how it
-//! ended; the transaction id is the action's, so a repeat can neither write twice nor displace another record's write.
+//! Source: `events` of opencrvs-core, v1.9.0–v2.0.0, and recorded calls of its official client.
+//!
+//! Invariant: accepting and rejecting are idempotent per action, so a call whose end is unknown may be repeated; the
+//! transaction id is derived from the action, so a repetition neither writes twice nor displaces the write of another
+//! record.
 
-use reqwest::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::Value;
-use url::Url;
 
-use super::fault::ActionFault;
+use super::trpc::result_of;
 use crate::domain::{ActionId, NationalId, RecordId, RegistrationNumber, TransactionId};
-use crate::opencrvs::{ClientSettings, Unwhole, client, whole};
+use crate::opencrvs::call::{ClientSettings, HttpClient, send};
+use crate::opencrvs::fault::OpencrvsFault;
 
-/// What is accepted.
+/// What an accepted registration gets.
 #[derive(Debug, Clone)]
 pub struct Acceptance {
-    /// The registration number.
     pub number: RegistrationNumber,
-    /// The field of the declaration that gets the issued ID; the country's configuration must define it.
+    /// The field of the declaration for the issued ID, and the ID. The country's configuration must define the field.
     pub identifier: Option<(String, NationalId)>,
 }
 
@@ -30,27 +30,25 @@ pub struct Acceptance {
 pub enum ActionState {
     /// It waits for its answer.
     Open,
-    /// It is accepted, under this number if the document says which.
+    /// With the number of the registration, if the document tells it.
     Accepted(Option<String>),
-    /// It is rejected.
     Rejected,
 }
 
-/// A client of the actions of a registration.
+/// Client of the actions of a registration.
 #[derive(Debug, Clone)]
-pub struct Actions {
-    http: reqwest::Client,
-    base: Url,
+pub struct EventsClient {
+    client: HttpClient,
 }
 
-/// The members are in the order of the official client.
+/// Input of `register.accept` and `register.reject`, with its members in the order of the official client.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Input<'a> {
     transaction_id: &'a str,
     event_id: &'a str,
     action_id: &'a str,
-    // A null is a type error there: what is absent is left out.
+    // `null` is a type error in superjson, so an absent member is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     registration_number: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,19 +57,19 @@ struct Input<'a> {
     keep_assignment: Option<bool>,
 }
 
-/// The rejection of a record by its registrar, which says why.
+/// Input of `reject.request`: the registrar's own rejection of the record, with its reason.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Explanation<'a> {
     transaction_id: &'a str,
     event_id: &'a str,
-    declaration: Nothing,
-    annotation: Nothing,
+    declaration: Empty,
+    annotation: Empty,
     content: Content<'a>,
 }
 
 #[derive(Serialize)]
-struct Nothing {}
+struct Empty {}
 
 #[derive(Serialize)]
 struct Content<'a> {
@@ -104,45 +102,43 @@ impl<'a> Input<'a> {
     }
 }
 
-impl Actions {
+impl EventsClient {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn new(gateway: &ClientSettings) -> Result<Self, reqwest::Error> {
-        let mut base = gateway.url.clone();
-        base.set_path(&format!("{}/events/", gateway.url.path().trim_end_matches('/')));
-        Ok(Self { http: client(gateway)?, base })
+        Ok(Self { client: HttpClient::new(gateway)? })
     }
 
-    /// Registers the record. Accepting what is accepted already succeeds and changes nothing, so what comes back says
-    /// under which number it is registered.
+    /// Registers the record. Accepting an action that is accepted already succeeds and changes nothing; the state that
+    /// is returned then tells under which number the record is registered.
     ///
     /// # Errors
-    /// [`ActionFault`].
+    /// [`OpencrvsFault`].
     pub async fn accept(
         &self,
         token: &SecretString,
         record: &RecordId,
         action: &ActionId,
         acceptance: &Acceptance,
-    ) -> Result<ActionState, ActionFault> {
+    ) -> Result<ActionState, OpencrvsFault> {
         let transaction = TransactionId::of(action).to_string();
         let input = Input::of(&transaction, record, action).accepting(acceptance);
         let event = self.mutate("event.actions.register.accept", token, input).await?;
-        Ok(standing(&event, action).unwrap_or(ActionState::Accepted(None)))
+        Ok(action_state(&event, action).unwrap_or(ActionState::Accepted(None)))
     }
 
-    /// Rejects the registration. No reason can be sent with it; to [`Actions::explain`] it, the registrar has to stay
-    /// assigned.
+    /// Rejects the registration. No reason can be sent with it; for [`EventsClient::explain`] to send it afterwards,
+    /// the registrar must stay assigned.
     ///
     /// # Errors
-    /// [`ActionFault`]; an action that is accepted already is a [`ActionFault::Status`] like any other trouble.
+    /// [`OpencrvsFault`]. An action that is accepted already is `OpencrvsFault::Status(500)`, like an outage.
     pub async fn reject(
         &self,
         token: &SecretString,
         record: &RecordId,
         action: &ActionId,
         keep_assignment: bool,
-    ) -> Result<(), ActionFault> {
+    ) -> Result<(), OpencrvsFault> {
         let transaction = TransactionId::of(action).to_string();
         let input = Input {
             keep_assignment: keep_assignment.then_some(true),
@@ -152,126 +148,82 @@ impl Actions {
         Ok(())
     }
 
-    /// Sends the record back for updates with a reason, after its registration was rejected. Works where the token
+    /// Sends the record back for updates with a reason, after its registration was rejected. Works if the token
     /// carries the registrar's own right to reject (1.9.13 and newer) and the registrar is still assigned.
     ///
     /// # Errors
-    /// [`ActionFault`]; the rejection of the registration stands.
+    /// [`OpencrvsFault`]; the rejection of the registration stands.
     pub async fn explain(
         &self,
         token: &SecretString,
         record: &RecordId,
         action: &ActionId,
         reason: &str,
-    ) -> Result<(), ActionFault> {
+    ) -> Result<(), OpencrvsFault> {
         let transaction = TransactionId::of(action).to_string();
         let explanation = Explanation {
             transaction_id: &transaction,
             event_id: record.as_str(),
-            declaration: Nothing {},
-            annotation: Nothing {},
+            declaration: Empty {},
+            annotation: Empty {},
             content: Content { reason },
         };
         self.mutate("event.actions.reject.request", token, explanation).await?;
         Ok(())
     }
 
-    /// Reads where the action stands, if the token may (1.9.13 and newer, and only if the registrar may). Core notes
-    /// that the record was read.
+    /// Reads where the action stands. Works if the token may read the record (1.9.13 and newer, and only if the
+    /// registrar may); core notes in the record that it was read.
     ///
     /// # Errors
-    /// [`ActionFault`].
-    pub async fn standing(
+    /// [`OpencrvsFault`].
+    pub async fn state(
         &self,
         token: &SecretString,
         record: &RecordId,
         action: &ActionId,
-    ) -> Result<ActionState, ActionFault> {
-        let of_2 = serde_json::json!({ "eventId": record.as_str() });
-        let event = match self.get(token, &of_2).await {
-            // 1.9 takes the bare id.
-            Err(ActionFault::Contract) => self.get(token, &Value::from(record.as_str())).await?,
-            other => other?,
+    ) -> Result<ActionState, OpencrvsFault> {
+        let input = serde_json::json!({ "eventId": record.as_str() });
+        let event = match self.event(token, &input).await {
+            // 1.9 takes the bare id, 2.0 an object.
+            Err(OpencrvsFault::Contract) => self.event(token, &Value::from(record.as_str())).await?,
+            result => result?,
         };
-        Ok(standing(&event, action).unwrap_or(ActionState::Open))
+        Ok(action_state(&event, action).unwrap_or(ActionState::Open))
     }
 
     async fn mutate<T: Serialize>(
         &self,
-        name: &str,
+        procedure: &str,
         token: &SecretString,
         input: T,
-    ) -> Result<Value, ActionFault> {
-        let request = self.http.post(self.url(name)?).json(&Envelope { json: input });
-        self.call(token, request).await
+    ) -> Result<Value, OpencrvsFault> {
+        let request = self.client.post(&format!("events/{procedure}")).json(&Envelope { json: input });
+        call(token, request).await
     }
 
-    async fn get(&self, token: &SecretString, input: &Value) -> Result<Value, ActionFault> {
+    async fn event(&self, token: &SecretString, input: &Value) -> Result<Value, OpencrvsFault> {
         let input = serde_json::json!({ "json": input }).to_string();
-        let request = self.http.get(self.url("event.get")?).query(&[("input", input.as_str())]);
-        self.call(token, request).await
-    }
-
-    fn url(&self, name: &str) -> Result<Url, ActionFault> {
-        self.base.join(name).map_err(|_| ActionFault::Contract)
-    }
-
-    async fn call(
-        &self,
-        token: &SecretString,
-        request: reqwest::RequestBuilder,
-    ) -> Result<Value, ActionFault> {
-        let answer = request.bearer_auth(token.expose_secret()).send().await;
-        let answer = answer.map_err(|error| ActionFault::of_transport(&error))?;
-        let status = answer.status();
-        let retry_after = crate::opencrvs::gateway::retry_after(&answer);
-        let body = whole(answer).await.map_err(|why| match why {
-            Unwhole::BrokenOff => ActionFault::BrokenOff,
-            Unwhole::TooLong => ActionFault::Unreadable,
-        })?;
-        read(status, retry_after, &body)
+        call(token, self.client.get("events/event.get").query(&[("input", input.as_str())])).await
     }
 }
 
-/// An answer, as the event that it holds.
-fn read(
-    status: StatusCode,
-    retry_after: Option<std::time::Duration>,
-    body: &[u8],
-) -> Result<Value, ActionFault> {
-    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        return Err(ActionFault::of_status(status.as_u16(), retry_after));
-    }
-    let Ok(mut answer) = serde_json::from_slice::<Value>(body) else {
-        return Err(match status {
-            status if status.is_success() => ActionFault::Unreadable,
-            // A proxy whose backend is not there yet; the gateway's own answers are JSON.
-            StatusCode::NOT_FOUND => ActionFault::Unreachable,
-            status => ActionFault::of_status(status.as_u16(), retry_after),
-        });
-    };
-    let answer = match answer.get_mut(0) {
-        Some(first) => first,
-        None => &mut answer,
-    };
-    if let Some(error) = answer.pointer("/error/json") {
-        return Err(ActionFault::of_error(status.as_u16(), error));
-    }
-    if !status.is_success() {
-        return Err(ActionFault::of_status(status.as_u16(), retry_after));
-    }
-    answer.pointer_mut("/result/data/json").map(Value::take).ok_or(ActionFault::Unreadable)
+async fn call(token: &SecretString, request: reqwest::RequestBuilder) -> Result<Value, OpencrvsFault> {
+    let request = request.bearer_auth(token.expose_secret());
+    result_of(&send(request).await?.complete().await?)
 }
 
-/// Where an action stands, if the event holds an answer to it.
-fn standing(event: &Value, action: &ActionId) -> Option<ActionState> {
-    let text = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
+/// Where an action stands by the event document; `None` if the document holds no answer to it.
+fn action_state(event: &Value, action: &ActionId) -> Option<ActionState> {
     let actions = event.get("actions").and_then(Value::as_array)?;
-    let answers = actions
+    let mut answers = actions
         .iter()
         .filter(|one| one.get("originalActionId").and_then(Value::as_str) == Some(action.as_str()));
-    answers.into_iter().find_map(|one| match one.get("status").and_then(Value::as_str)? {
-        "Accepted" => Some(ActionState::Accepted(text(one, "registrationNumber"))),
+    answers.find_map(|answer| match answer.get("status").and_then(Value::as_str)? {
+        "Accepted" => {
+            let number = answer.get("registrationNumber").and_then(Value::as_str);
+            Some(ActionState::Accepted(number.map(str::to_owned)))
+        }
         "Rejected" => Some(ActionState::Rejected),
         _ => None,
     })

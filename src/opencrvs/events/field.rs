@@ -1,9 +1,11 @@
-//! The field that gets the issued ID, checked against what the country's configuration defines.
+//! The field for the issued ID, checked against what the country's configuration defines.
 //!
-//! The events generation knows no identifiers: the ID goes into a field of the declaration. Core stores whatever it is
-//! sent, and a field that the country's forms do not define then breaks every look at that record, for good.
+//! The events generation has no identifiers: the ID goes into a field of the declaration. Core stores whatever it is
+//! sent, and a field that the country's forms do not define then breaks every view of that record for good.
 //!
-//! Invariant: only a field that the country's own answer names, fetched not longer ago than `recheck`, is written.
+//! Source: `GET /events` of a country configuration, 1.9.
+//!
+//! Invariant: the ID is written only into a field that the country's own response defines, fetched at most `recheck` ago.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,72 +13,79 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use url::Url;
 
 use crate::domain::{EventKind, IdField};
-use crate::opencrvs::{ClientSettings, Unwhole, client, whole};
+use crate::opencrvs::call::{CallFault, ClientSettings, HttpClient, send};
 
-/// Between two questions that were answered with less than a yes.
+/// Time between two requests while the field is not known to be defined; `recheck` if that is shorter.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Why the country's configuration is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FieldFault {
-    /// It did not answer.
     #[error(
         "the country's configuration service does not answer: check COUNTRY_CONFIG_URL and that it is up"
     )]
-    Away,
-    /// It answered with this.
+    Unavailable,
     #[error("the country's configuration service answers GET /events with HTTP {0}")]
     Status(u16),
-    /// It answered with something else than event configurations.
     #[error(
         "the country's configuration service does not answer GET /events with a list of event configurations"
     )]
     Unreadable,
 }
 
-/// The configured field.
+/// The field that CONFIRM_IDENTIFIER_FIELD names, and the kinds of event that define it.
 #[derive(Debug)]
 pub struct IdentifierField {
-    http: reqwest::Client,
-    url: Url,
+    client: HttpClient,
     name: String,
     recheck: Duration,
-    seen: Mutex<Option<Seen>>,
+    last: Mutex<Option<LastFetch>>,
 }
 
-/// Which kinds of event had the field, when.
 #[derive(Debug)]
-struct Seen {
+struct LastFetch {
     at: Instant,
+    /// The kinds of event that defined the field.
     kinds: Result<BTreeSet<String>, FieldFault>,
+}
+
+impl LastFetch {
+    fn defines(&self, kind: &EventKind) -> bool {
+        matches!(&self.kinds, Ok(kinds) if kinds.contains(kind.as_str()))
+    }
 }
 
 #[derive(Deserialize)]
 struct EventConfig {
     id: String,
     #[serde(default)]
-    declaration: Form,
+    declaration: FormConfig,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Form {
-    pages: Vec<Page>,
+struct FormConfig {
+    pages: Vec<PageConfig>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Page {
-    fields: Vec<Field>,
+struct PageConfig {
+    fields: Vec<FieldConfig>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Field {
+struct FieldConfig {
     id: String,
+}
+
+impl EventConfig {
+    fn has_field(&self, name: &str) -> bool {
+        self.declaration.pages.iter().flat_map(|page| &page.fields).any(|field| field.id == name)
+    }
 }
 
 impl IdentifierField {
@@ -87,58 +96,49 @@ impl IdentifierField {
         name: String,
         recheck: Duration,
     ) -> Result<Self, reqwest::Error> {
-        let mut url = country_config.url.clone();
-        url.set_path(&format!("{}/events", country_config.url.path().trim_end_matches('/')));
-        Ok(Self { http: client(country_config)?, url, name, recheck, seen: Mutex::new(None) })
+        Ok(Self { client: HttpClient::new(country_config)?, name, recheck, last: Mutex::new(None) })
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether this kind of event has it. One question is asked at a time, and none while the last answer holds.
+    /// Whether this kind of event defines the field. One request at a time, and none while the last response is fresh.
     pub async fn defined(&self, kind: &EventKind) -> IdField {
-        let mut seen = self.seen.lock().await;
-        let holds = seen.as_ref().is_some_and(|seen| {
-            let is_yes = matches!(&seen.kinds, Ok(kinds) if kinds.contains(kind.as_str()));
-            seen.at.elapsed() < if is_yes { self.recheck } else { PAUSE.min(self.recheck) }
+        let mut last = self.last.lock().await;
+        let is_fresh = last.as_ref().is_some_and(|last| {
+            let limit = if last.defines(kind) { self.recheck } else { PAUSE.min(self.recheck) };
+            last.at.elapsed() < limit
         });
-        if !holds {
+        if !is_fresh {
             let kinds = self.fetch().await;
             if let Err(fault) = &kinds {
-                tracing::warn!(error = %fault, "whether the ID's field is defined is not known");
+                tracing::warn!(error = %fault, "it is not known whether the ID's field is defined");
             }
-            *seen = Some(Seen { at: Instant::now(), kinds });
+            *last = Some(LastFetch { at: Instant::now(), kinds });
         }
-        match seen.as_ref().map(|seen| &seen.kinds) {
-            Some(Ok(kinds)) if kinds.contains(kind.as_str()) => IdField::Defined,
-            Some(Ok(_)) => IdField::Undefined,
-            Some(Err(_)) | None => IdField::Unknown,
+        match last.as_ref() {
+            Some(last) if last.defines(kind) => IdField::Defined,
+            Some(LastFetch { kinds: Ok(_), .. }) => IdField::Undefined,
+            Some(LastFetch { kinds: Err(_), .. }) | None => IdField::Unknown,
         }
     }
 
-    /// The kinds of event that have it, by the country's answer of this moment.
+    /// The kinds of event that define the field now.
     ///
     /// # Errors
     /// [`FieldFault`].
     pub async fn fetch(&self) -> Result<BTreeSet<String>, FieldFault> {
-        let answer = self.http.get(self.url.clone()).send().await.map_err(|_| FieldFault::Away)?;
-        if !answer.status().is_success() {
-            return Err(FieldFault::Status(answer.status().as_u16()));
+        let response = send(self.client.get("events")).await.map_err(|_| FieldFault::Unavailable)?;
+        if !response.status().is_success() {
+            return Err(FieldFault::Status(response.status().as_u16()));
         }
-        let body = whole(answer).await.map_err(|why| match why {
-            Unwhole::BrokenOff => FieldFault::Away,
-            Unwhole::TooLong => FieldFault::Unreadable,
+        let body = response.body().await.map_err(|fault| match fault {
+            CallFault::TooLong => FieldFault::Unreadable,
+            CallFault::NotSent | CallFault::TimedOut | CallFault::BrokenOff => FieldFault::Unavailable,
         })?;
         let events: Vec<EventConfig> = serde_json::from_slice(&body).map_err(|_| FieldFault::Unreadable)?;
-        let has_it = |event: &EventConfig| {
-            event.declaration.pages.iter().flat_map(|page| &page.fields).any(|field| field.id == self.name)
-        };
-        Ok(events
-            .iter()
-            .filter(|event| has_it(event))
-            .map(|event| EventKind::from_name(&event.id).as_str().to_owned())
-            .collect())
+        let defining = events.iter().filter(|event| event.has_field(&self.name));
+        Ok(defining.map(|event| EventKind::from_name(&event.id).as_str().to_owned()).collect())
     }
 }

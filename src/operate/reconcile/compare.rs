@@ -12,7 +12,8 @@ use super::mismatch::{Mismatch, Theirs};
 use super::report::{ComparisonReport, NotCompared};
 use crate::domain::{AttemptId, Dialect, RecordId, RecordState, State, TrackingId};
 use crate::ledger::{Case, Ledger, LedgerError};
-use crate::opencrvs::{FaultClass, Gateway, GatewayFault, Seen, UserToken, Waiting};
+use crate::opencrvs::fhir::{FetchedRecord, Gateway, UserToken, WaitingRecord};
+use crate::opencrvs::{FaultClass, OpencrvsFault};
 use crate::roles::Failure;
 use crate::seal::{Field, Sealer};
 
@@ -65,7 +66,7 @@ impl Comparison<'_> {
             let unreachable =
                 |one: &Compared| matches!(one, Compared::NotRead(NotCompared::GatewayUnreachable));
             if read.iter().all(unreachable) {
-                return Err(away(GatewayFault::Unreachable));
+                return Err(away(OpencrvsFault::Unreachable));
             }
             for one in read {
                 report.open += 1;
@@ -97,7 +98,7 @@ impl Comparison<'_> {
     }
 
     /// Reads a record with its own token, or else with the user's.
-    async fn read(&self, case: &Case) -> Result<Seen, NotCompared> {
+    async fn read(&self, case: &Case) -> Result<FetchedRecord, NotCompared> {
         if case.record.dialect == Dialect::Events {
             return Err(NotCompared::EventsGeneration);
         }
@@ -114,7 +115,7 @@ impl Comparison<'_> {
         }
     }
 
-    async fn read_by(&self, token: &SecretString, record: &RecordId) -> Result<Seen, NotCompared> {
+    async fn read_by(&self, token: &SecretString, record: &RecordId) -> Result<FetchedRecord, NotCompared> {
         let first = self.gateway.read(token, record).await;
         let again = matches!(&first, Err(fault) if fault.class() != FaultClass::Permanent);
         let read = if again { self.gateway.read(token, record).await } else { first };
@@ -137,7 +138,7 @@ impl Comparison<'_> {
         let list = self.gateway.waiting(user).await.map_err(away)?;
         report.truncated = list.truncated;
         let mut seen = HashSet::new();
-        let records: Vec<Waiting> =
+        let records: Vec<WaitingRecord> =
             list.records.into_iter().filter(|one| seen.insert(one.record.clone())).collect();
         report.waiting = Some(records.len());
         let told: HashSet<String> = report.differences.iter().map(|one| one.record.clone()).collect();
@@ -157,7 +158,7 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    async fn one_of_theirs(&self, user: &UserToken, one: Waiting) -> Result<Compared, LedgerError> {
+    async fn one_of_theirs(&self, user: &UserToken, one: WaitingRecord) -> Result<Compared, LedgerError> {
         if self.ledger.newest_attempt(&one.record).await?.is_some_and(|case| is_unsettled(&case)) {
             return Ok(Compared::Agrees);
         }
@@ -186,6 +187,6 @@ fn is_unsettled(case: &Case) -> bool {
     case.is_newest() && (state.is_open() || matches!(state, State::Parked | State::Held))
 }
 
-fn away(fault: GatewayFault) -> Failure {
+fn away(fault: OpencrvsFault) -> Failure {
     Failure::Unavailable(anyhow!("OpenCRVS cannot be asked: {fault}"))
 }

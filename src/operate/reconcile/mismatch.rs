@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::domain::{RecordId, RecordState, RegistrationNumber};
 use crate::ledger::Case;
-use crate::opencrvs::Seen;
+use crate::opencrvs::fhir::FetchedRecord;
 use crate::operate::output;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -76,7 +76,7 @@ pub(super) struct Mismatch {
 
 impl Theirs {
     /// Returns `None` if OpenCRVS waits for this very attempt.
-    pub(super) fn of(case: &Case, seen: &Seen) -> Option<Self> {
+    pub(super) fn of(case: &Case, seen: &FetchedRecord) -> Option<Self> {
         let number = case.record.number.as_ref().map(RegistrationNumber::as_str);
         let state = match seen.status {
             RecordState::Waiting if seen.since > case.attempt.stamp => StateThere::WaitingForANewerSubmission,

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::mismatch::{Mismatch, MismatchKind};
-use crate::opencrvs::{GatewayFault, UserToken};
+use crate::opencrvs::OpencrvsFault;
+use crate::opencrvs::fhir::UserToken;
 use crate::operate::output;
 use crate::operate::tally::{Miss, Tally};
 use crate::roles::Failure;
@@ -45,22 +46,24 @@ pub(super) struct ComparisonReport {
 }
 
 impl NotCompared {
-    pub(super) fn of(fault: &GatewayFault) -> Self {
+    pub(super) fn of(fault: &OpencrvsFault) -> Self {
         match fault {
-            GatewayFault::Unreachable => Self::GatewayUnreachable,
-            GatewayFault::Unauthorized
-            | GatewayFault::RegistrarInactive
-            | GatewayFault::RecordRefused
-            | GatewayFault::WorkflowRefused => Self::TokenRefused,
-            GatewayFault::NotFound => Self::NotFound,
-            GatewayFault::TimedOut
-            | GatewayFault::BrokenOff
-            | GatewayFault::Status(_)
-            | GatewayFault::Throttled(_)
-            | GatewayFault::LookupFailed
-            | GatewayFault::Contract
-            | GatewayFault::Downstream
-            | GatewayFault::Unreadable => Self::GatewayInTrouble,
+            OpencrvsFault::Unreachable => Self::GatewayUnreachable,
+            OpencrvsFault::Unauthorized
+            | OpencrvsFault::RegistrarInactive
+            | OpencrvsFault::RecordRefused
+            | OpencrvsFault::WorkflowRefused => Self::TokenRefused,
+            OpencrvsFault::RecordNotFound => Self::NotFound,
+            OpencrvsFault::TimedOut
+            | OpencrvsFault::BrokenOff
+            | OpencrvsFault::Status(_)
+            | OpencrvsFault::Throttled(_)
+            | OpencrvsFault::LookupFailed
+            | OpencrvsFault::Contract
+            | OpencrvsFault::ActionNotFound
+            | OpencrvsFault::AlreadyRejected
+            | OpencrvsFault::Downstream
+            | OpencrvsFault::Unreadable => Self::GatewayInTrouble,
         }
     }
 

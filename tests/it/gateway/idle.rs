@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nidbridge::domain::RecordId;
-use nidbridge::opencrvs::{ClientSettings, Gateway};
+use nidbridge::opencrvs::ClientSettings;
+use nidbridge::opencrvs::fhir::Gateway;
 use nidbridge::sandbox::population::{Mix, Population};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

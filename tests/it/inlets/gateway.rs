@@ -2,7 +2,7 @@
 
 use nidbridge::domain::RecordState;
 use nidbridge::inlets::opencrvs::{answer, seen};
-use nidbridge::opencrvs::{FaultClass, GatewayFault};
+use nidbridge::opencrvs::{FaultClass, OpencrvsFault};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
@@ -103,5 +103,5 @@ fn an_answer_that_cannot_be_read_may_have_written_unless_it_is_a_proxys() {
             String::from_utf8_lossy(&body[..body.len().min(40)])
         );
     }
-    assert_eq!(answer(404, None, b"<html>").unwrap(), Err(GatewayFault::Unreachable));
+    assert_eq!(answer(404, None, b"<html>").unwrap(), Err(OpencrvsFault::Unreachable));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nidbridge::inlets::opencrvs::{answer, seen};
-use nidbridge::opencrvs::{FaultClass, GatewayFault};
+use nidbridge::opencrvs::{FaultClass, OpencrvsFault};
 use serde_json::Value;
 
 /// Reads it as the confirmer does, after a write.
@@ -18,7 +18,7 @@ pub fn check(input: &[u8]) {
 }
 
 /// The same with the two apart.
-pub fn status_and_body(status: u16, body: &[u8]) -> Option<Result<Value, GatewayFault>> {
+pub fn status_and_body(status: u16, body: &[u8]) -> Option<Result<Value, OpencrvsFault>> {
     let wait = Some(Duration::from_secs(7));
     let read = answer(status, wait, body)?;
     assert_eq!(Some(&read), answer(status, wait, body).as_ref(), "the same answer is read in the same way");

@@ -1,40 +1,41 @@
-//! The records that OpenCRVS holds in external validation, as one of its users may list them (`searchEvents`, 1.7–1.9).
+//! Lists the records that OpenCRVS holds in external validation, as one of its users may (`searchEvents`, 1.7–1.9).
 //!
-//! The list comes from a search index, which may be some seconds behind: what follows from it is read again, record by
-//! record, before it is told. Two kinds of token are refused before anything is asked: with that of a system client
-//! (`recordsearch`) the gateway marks every record that it lists as downloaded, and one without a search scope gets an
+//! The list comes from a search index that may be some seconds behind, so each record of it is read again before
+//! anything is concluded. Two kinds of token are refused before any request: with the token of a system client (scope
+//! `recordsearch`) the gateway marks every listed record as downloaded, and a token without a search scope gets an
 //! empty list instead of an error.
 //!
-//! Invariant: only reading; names and dates, which the index has as well, are never asked for.
+//! Source: `gateway` and `search` of opencrvs-core, v1.7.0–v1.9.15.
+//!
+//! Invariant: only reads, and never asks for names and dates, which the index has as well.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Gateway, GatewayFault};
+use super::gateway::Gateway;
 use crate::domain::{RecordId, TrackingId};
+use crate::opencrvs::fault::OpencrvsFault;
+use crate::opencrvs::token::unverified;
 
 const LIST: &str = "query ($count: Int, $skip: Int) { searchEvents(advancedSearchParameters: \
      { registrationStatuses: [\"WAITING_VALIDATION\"] }, count: $count, skip: $skip, sort: \"asc\") \
      { totalItems results { id registration { trackingId } } } }";
 
-/// Records that are asked for at a time.
+/// Records per request.
 const PAGE: usize = 500;
-/// The search index gives no more than this (`max_result_window`).
-const INDEX_GIVES: usize = 10_000;
-/// What a user may be allowed to search.
+/// The search index returns no more (`max_result_window`).
+const INDEX_LIMIT: usize = 10_000;
+/// The kinds of event in search scopes.
 const KINDS: [&str; 3] = ["birth", "death", "marriage"];
 const SYSTEM_CLIENT: &str = "recordsearch";
 
-/// The token of somebody who may search in OpenCRVS.
+/// The token of a user who may search in OpenCRVS.
 #[derive(Debug, Clone)]
 pub struct UserToken {
-    /// The token itself.
     pub raw: SecretString,
-    /// What of OpenCRVS it does not show, in words; nothing if it shows all.
+    /// What its searches do not show, in words; empty if they show all.
     pub limits: Vec<String>,
 }
 
@@ -44,15 +45,14 @@ pub enum UserTokenFault {
     /// Not a JWT with scopes.
     #[error("it holds no token of OpenCRVS: put the token of a user in it, and nothing else")]
     Garbage,
-    /// Too old.
     #[error("its token has expired: log in to OpenCRVS again and take a fresh one")]
     Expired,
-    /// A token that lists nothing.
+    /// OpenCRVS would answer with an empty list.
     #[error(
         "its token may not search (it has no scope search.birth, .death or .marriage): take that of a registrar"
     )]
     NoSearch,
-    /// A token whose searches write.
+    /// Searching with it changes the records.
     #[error(
         "its token is that of a system client (scope recordsearch), and OpenCRVS marks what such a client lists as \
          downloaded: take that of a user"
@@ -60,21 +60,19 @@ pub enum UserTokenFault {
     SystemClient,
 }
 
-/// A record that waits.
+/// A record in external validation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
-    /// The record.
+pub struct WaitingRecord {
     pub record: RecordId,
-    /// The family's code.
     pub tracking_id: Option<TrackingId>,
 }
 
-/// All records that wait, as far as they can be listed.
+/// The records in external validation, as far as they can be listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WaitingList {
-    /// The records, those that were declared first coming first.
-    pub records: Vec<Waiting>,
-    /// OpenCRVS holds more than its index gives.
+    /// In the order of their declaration, oldest first.
+    pub records: Vec<WaitingRecord>,
+    /// Whether there may be more than the search index returns.
     pub truncated: bool,
 }
 
@@ -85,14 +83,14 @@ struct Claims {
 }
 
 impl UserToken {
-    /// Takes the token out of the text of a file. Its signature is the gateway's business.
+    /// Reads the token from the text of a file. The gateway verifies its signature.
     ///
     /// # Errors
-    /// [`UserTokenFault`] for a token that would list nothing, or change something.
+    /// [`UserTokenFault`] for a token that would list nothing, or whose searches change records.
     pub fn read(text: &str, now: Timestamp) -> Result<Self, UserTokenFault> {
         let token = text.trim();
         let token = token.strip_prefix("Bearer ").unwrap_or(token).trim();
-        let claims = claims(token).ok_or(UserTokenFault::Garbage)?;
+        let claims: Claims = unverified(token).ok_or(UserTokenFault::Garbage)?;
         if claims.exp <= now.as_second() {
             return Err(UserTokenFault::Expired);
         }
@@ -116,45 +114,40 @@ impl UserToken {
     }
 }
 
-fn claims(token: &str) -> Option<Claims> {
-    let mut parts = token.split('.');
-    let (_, Some(claims), Some(_), None) = (parts.next()?, parts.next(), parts.next(), parts.next()) else {
-        return None;
-    };
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
-}
-
 impl Gateway {
-    /// Lists the records that wait in external validation.
+    /// Lists the records in external validation.
     ///
     /// # Errors
-    /// [`GatewayFault`].
-    pub async fn waiting(&self, token: &UserToken) -> Result<WaitingList, GatewayFault> {
+    /// [`OpencrvsFault`].
+    pub async fn waiting(&self, token: &UserToken) -> Result<WaitingList, OpencrvsFault> {
         let mut list = WaitingList::default();
         let mut skip = 0;
         loop {
             let data = self.call(&token.raw, LIST, json!({ "count": PAGE, "skip": skip })).await?;
-            let found = data.get("searchEvents").ok_or(GatewayFault::Unreadable)?;
-            let page = found.get("results").and_then(Value::as_array).ok_or(GatewayFault::Unreadable)?;
-            list.records.extend(page.iter().filter_map(waiting));
+            let found = data.get("searchEvents").ok_or(OpencrvsFault::Unreadable)?;
+            let page = found.get("results").and_then(Value::as_array).ok_or(OpencrvsFault::Unreadable)?;
+            list.records.extend(page.iter().filter_map(waiting_record));
             skip += PAGE;
             let total = found.get("totalItems").and_then(Value::as_u64).unwrap_or_default();
-            list.truncated = total >= u64::try_from(INDEX_GIVES).unwrap_or(u64::MAX);
-            if page.len() < PAGE || skip >= INDEX_GIVES {
+            list.truncated = total >= u64::try_from(INDEX_LIMIT).unwrap_or(u64::MAX);
+            if page.len() < PAGE || skip >= INDEX_LIMIT {
                 return Ok(list);
             }
         }
     }
 }
 
-fn waiting(found: &Value) -> Option<Waiting> {
+fn waiting_record(found: &Value) -> Option<WaitingRecord> {
     let record = RecordId::parse(found.get("id")?.as_str()?).ok()?;
     let code = found.pointer("/registration/trackingId").and_then(Value::as_str);
-    Some(Waiting { record, tracking_id: code.and_then(|code| TrackingId::parse(code).ok()) })
+    Some(WaitingRecord { record, tracking_id: code.and_then(|code| TrackingId::parse(code).ok()) })
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn token(scope: &[&str], exp: i64) -> String {

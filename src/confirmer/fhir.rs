@@ -1,0 +1,109 @@
+//! Answers a record of the FHIR generation: reads it, decides, confirms it.
+//!
+//! Invariant: a write whose end is unknown keeps its intent, so that nobody writes this record again before the
+//! quarantine has passed and the record was read.
+
+use std::time::Duration;
+
+use super::Confirmer;
+use super::settle::{AfterFault, IntentAfter, Next};
+use super::turn::UnsealedCase;
+use crate::broker::{Delay, Settlement};
+use crate::domain::{Answer, Cause, Course, Event, RegistrationNumber, Situation, decide};
+use crate::opencrvs::fhir::{Confirmation, FetchedRecord};
+use crate::opencrvs::{FaultClass, OpencrvsFault};
+use crate::pipeline::stage::{StageFault, delay};
+
+impl Confirmer {
+    pub(super) async fn confirm_record(&self, case: &UnsealedCase) -> Result<Settlement, StageFault> {
+        let read = self.gateway.read(&case.token, case.record()).await;
+        self.observe(&read);
+        match read {
+            Ok(found) => self.act_on(case, &found).await,
+            Err(fault) => self.settle_fault(case, &fault, after_read(&fault)).await,
+        }
+    }
+
+    async fn act_on(&self, case: &UnsealedCase, found: &FetchedRecord) -> Result<Settlement, StageFault> {
+        let attempt = &case.leased.case.attempt;
+        let Some(number) = case.leased.case.record.number.as_ref() else {
+            return self.end(&case.leased, Event::Park, Some(Cause::NumberTaken)).await;
+        };
+        let decision = decide(&Situation {
+            status: found.status,
+            since: found.since,
+            number_there: found.number.as_deref(),
+            stamp: attempt.stamp,
+            number,
+            answer: &case.answer,
+            policy: self.rules.negative,
+            waited: !attempt.wait.is_zero(),
+        });
+        tracing::debug!(record.id = %case.record(), status = ?found.status, ?decision, "decided");
+        match decision.course(&case.answer) {
+            Course::Write => self.write(case, &self.confirmation(&case.answer, number)).await,
+            Course::Later => Ok(delay(Cause::NotYetVisible)),
+            Course::End(Event::Confirm, _) => self.confirmed(&case.leased, "already").await,
+            Course::End(event, cause) => self.end(&case.leased, event, cause).await,
+        }
+    }
+
+    fn confirmation(&self, answer: &Answer, number: &RegistrationNumber) -> Confirmation {
+        let (identifiers, comment) = match answer {
+            Answer::Issued(id) => (vec![(self.rules.identifier_type.clone(), id.clone())], None),
+            Answer::Recorded | Answer::NotAsked => (Vec::new(), None),
+            Answer::Rejected(reason) => {
+                (Vec::new(), Some(format!("{} ({})", self.rules.comment, reason.code.as_str())))
+            }
+        };
+        Confirmation { number: number.clone(), identifiers, comment }
+    }
+
+    async fn write(
+        &self,
+        case: &UnsealedCase,
+        confirmation: &Confirmation,
+    ) -> Result<Settlement, StageFault> {
+        if !self.intended(case.leased.lease).await? {
+            return Ok(delay(Cause::Leased));
+        }
+        let confirmed = self.gateway.confirm(&case.token, case.record(), confirmation).await;
+        self.observe(&confirmed);
+        match confirmed {
+            Ok(()) => self.confirmed(&case.leased, "confirmed").await,
+            Err(fault) => {
+                let after = after_confirm(&fault, self.rules.quarantine);
+                self.settle_fault(case, &fault, after).await
+            }
+        }
+    }
+}
+
+/// Reading writes nothing, so whatever may pass is only delayed.
+fn after_read(fault: &OpencrvsFault) -> AfterFault {
+    let next = match fault.class() {
+        // No call of this generation is answered with `AlreadyRejected`.
+        FaultClass::Permanent | FaultClass::AlreadyRejected => Next::Park,
+        FaultClass::Throttled(after) => Next::Delay(Delay::AtLeast(after), fault.cause()),
+        FaultClass::Transient | FaultClass::Ambiguous => Next::Delay(Delay::Next, fault.cause()),
+    };
+    AfterFault { message: "the record could not be read", intent: IntentAfter::NotCommitted, next }
+}
+
+/// A confirmation is not idempotent: one that may have been written waits out the quarantine, and the record is read
+/// again. The quarantine of every earlier write has passed, so a write that did not take place leaves nothing that may
+/// still arrive.
+fn after_confirm(fault: &OpencrvsFault, quarantine: Duration) -> AfterFault {
+    let (intent, next) = match fault.class() {
+        // No call of this generation is answered with `AlreadyRejected`.
+        FaultClass::Permanent | FaultClass::AlreadyRejected => (IntentAfter::Retracted, Next::Park),
+        FaultClass::Transient => (IntentAfter::Retracted, Next::Delay(Delay::Next, fault.cause())),
+        FaultClass::Throttled(after) => {
+            (IntentAfter::Retracted, Next::Delay(Delay::AtLeast(after), fault.cause()))
+        }
+        FaultClass::Ambiguous => {
+            (IntentAfter::Kept, Next::Delay(Delay::AtLeast(quarantine), Cause::Quarantined))
+        }
+    };
+    AfterFault { message: "the confirmation failed", intent, next }
+}

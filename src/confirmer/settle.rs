@@ -1,0 +1,165 @@
+//! How a turn ends: the attempt in the ledger, the delivery, metrics, alarms and breakers.
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::Confirmer;
+use super::turn::{LeasedCase, UnsealedCase};
+use crate::broker::{Delay, Settlement};
+use crate::domain::{Cause, Event, State, withdrawal};
+use crate::ledger::{Expiry, Lease, LedgerError};
+use crate::opencrvs::OpencrvsFault;
+use crate::pipeline::stage::{StageFault, delay};
+
+/// How often a token that is refused although auth's key verifies it is tried again.
+const MAX_DOUBTS: u32 = 6;
+
+/// What a failed call means for the intent and for the delivery. Each generation has one function that says so for its
+/// writes; only there do the generations differ.
+pub(super) struct AfterFault {
+    /// For the log.
+    pub(super) message: &'static str,
+    pub(super) intent: IntentAfter,
+    pub(super) next: Next,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum IntentAfter {
+    /// None was committed: the call only reads.
+    NotCommitted,
+    /// Retracted at once: neither this write nor an earlier one can still arrive.
+    Retracted,
+    /// Left until the attempt ends: this write or an earlier one may still arrive.
+    Kept,
+}
+
+pub(super) enum Next {
+    Delay(Delay, Cause),
+    /// No further try will help.
+    Park,
+    /// OpenCRVS itself has answered the action, in another way.
+    Overtaken,
+}
+
+impl Confirmer {
+    /// Reports a call to the breakers of the gateway and of auth. A call that succeeded had its token accepted, too.
+    pub(super) fn observe<T>(&self, result: &Result<T, OpencrvsFault>) {
+        match result {
+            Ok(_) => {
+                self.breakers.gateway.worked();
+                self.breakers.auth.worked();
+            }
+            Err(OpencrvsFault::Throttled(Some(after))) => self.breakers.gateway.throttled(*after),
+            Err(fault) if fault.is_outage() => self.breakers.gateway.failed(),
+            Err(_) => self.breakers.gateway.worked(),
+        }
+    }
+
+    /// Settles a call that failed.
+    pub(super) async fn settle_fault(
+        &self,
+        case: &UnsealedCase,
+        fault: &OpencrvsFault,
+        after: AfterFault,
+    ) -> Result<Settlement, StageFault> {
+        let (lease, cause) = (case.leased.lease, fault.cause());
+        tracing::warn!(
+            record.id = %case.record(), attempt.id = %case.leased.case.attempt.id, error = %fault,
+            "{}", after.message
+        );
+        if after.intent != IntentAfter::NotCommitted {
+            self.metrics.confirmed(cause.as_str());
+        }
+        if after.intent == IntentAfter::Retracted {
+            self.ledger.retract(lease, cause).await?;
+        }
+        if *fault == OpencrvsFault::Unauthorized && self.may_be_good(&case.token, case.tries).await {
+            return Ok(delay(Cause::GatewayUnavailable));
+        }
+        match after.next {
+            Next::Delay(step, cause) => Ok(Settlement::Delay { step, cause: cause.into() }),
+            Next::Park => {
+                if after.intent == IntentAfter::Kept {
+                    self.ledger.retract(lease, cause).await?;
+                }
+                self.end(&case.leased, Event::Park, Some(cause)).await
+            }
+            Next::Overtaken => self.overtaken(case).await,
+        }
+    }
+
+    /// Whether a refused token may be good all the same, because the gateway could not ask auth about it
+    /// (`CHECK_INVALID_TOKEN`): auth is unavailable, or it was a moment ago and its key still verifies the token.
+    async fn may_be_good(&self, token: &SecretString, tries: u32) -> bool {
+        let Some(key) = self.keys.fetch_key().await else {
+            self.breakers.auth.failed();
+            return true;
+        };
+        tries < MAX_DOUBTS && matches!(self.keys.verify_with(token.expose_secret(), &key).await, Some(Ok(_)))
+    }
+
+    /// OpenCRVS has answered the action in another way.
+    pub(super) async fn overtaken(&self, case: &UnsealedCase) -> Result<Settlement, StageFault> {
+        let (event, cause) = withdrawal(&case.answer);
+        self.end(&case.leased, event, Some(cause)).await
+    }
+
+    pub(super) async fn confirmed(
+        &self,
+        leased: &LeasedCase,
+        outcome: &'static str,
+    ) -> Result<Settlement, StageFault> {
+        let settlement = self.end(leased, Event::Confirm, None).await?;
+        self.metrics.confirmed(outcome);
+        let age = leased.case.attempt.age(Timestamp::now());
+        self.metrics.end_to_end(age.as_secs_f64());
+        Ok(settlement)
+    }
+
+    /// Expires an attempt whose token has expired. If it has another token by now, or if by the ledger's clock the time
+    /// has not quite come, it is tried again later.
+    pub(super) async fn expire(&self, lease: Lease) -> Result<Settlement, StageFault> {
+        let Expiry::Ended { orphan } = self.ledger.expire_leased(lease).await? else {
+            return Ok(delay(Cause::TokenExpiring));
+        };
+        for cause in [Some(Cause::TokenRefused), orphan.then_some(Cause::OrphanId)].into_iter().flatten() {
+            self.metrics.alarm(cause);
+            tracing::error!(
+                cause = cause.as_str(),
+                attempt.state = State::Expired.as_str(),
+                "an operator is needed"
+            );
+        }
+        Ok(Settlement::Done)
+    }
+
+    /// Records the end of an attempt (or that it is parked). An alarm is raised if the cause is one.
+    pub(super) async fn end(
+        &self,
+        leased: &LeasedCase,
+        event: Event,
+        cause: Option<Cause>,
+    ) -> Result<Settlement, StageFault> {
+        let (record, attempt) = (&leased.case.record.id, leased.case.attempt.id);
+        match self.ledger.finish(leased.lease, event, cause).await {
+            Ok(state) => match cause.filter(|cause| cause.is_alarm()) {
+                Some(cause) => {
+                    self.metrics.alarm(cause);
+                    tracing::error!(
+                        record.id = %record, attempt.id = %attempt, attempt.state = state.as_str(),
+                        cause = cause.as_str(), "an operator is needed"
+                    );
+                }
+                None => tracing::info!(
+                    record.id = %record, attempt.id = %attempt, attempt.state = state.as_str(), "attempt ended"
+                ),
+            },
+            // A newer attempt came in between; the ledger has what happened in its history.
+            Err(LedgerError::Conflict(conflict)) => {
+                tracing::warn!(record.id = %record, %conflict, "the attempt had ended before");
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+        Ok(Settlement::Done)
+    }
+}

@@ -1,0 +1,92 @@
+//! One turn at a record: what holds for both generations before and while OpenCRVS is answered.
+//!
+//! Invariant: a write is preceded by a committed intent, and by nothing that could take long after it.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::{Confirmer, unseal};
+use crate::broker::{Delay, Settlement};
+use crate::domain::{Answer, Cause, Dialect, Event, RecordId, State, lease};
+use crate::ledger::{Case, Lease};
+use crate::opencrvs::action_of;
+use crate::pipeline::stage::StageFault;
+
+/// An attempt, and the lease on its record.
+pub(super) struct LeasedCase {
+    pub(super) lease: Lease,
+    pub(super) case: Case,
+}
+
+/// A leased case whose answer and token are open.
+pub(super) struct UnsealedCase {
+    pub(super) leased: LeasedCase,
+    pub(super) answer: Answer,
+    pub(super) token: SecretString,
+    /// How often the delivery was delayed before.
+    pub(super) tries: u32,
+}
+
+impl UnsealedCase {
+    pub(super) fn record(&self) -> &RecordId {
+        &self.leased.case.record.id
+    }
+}
+
+impl Confirmer {
+    pub(super) async fn take_turn(&self, leased: LeasedCase, tries: u32) -> Result<Settlement, StageFault> {
+        let case = &leased.case;
+        if case.attempt.state != State::Answered || !case.is_newest() {
+            return Ok(Settlement::Done);
+        }
+        if let Some(left) = self.quarantine_left(case).await? {
+            return Ok(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::Quarantined.into() });
+        }
+        if case.attempt.token_expires_at <= Timestamp::now() {
+            return self.expire(leased.lease).await;
+        }
+        let (answer, token) =
+            match (unseal::answer_of(&self.sealer, case), unseal::token_of(&self.sealer, case)) {
+                (Ok(answer), Ok(token)) => (answer, token),
+                (Err(StageFault::Seal(_)), _) | (_, Err(StageFault::Seal(_))) => {
+                    return self.end(&leased, Event::Park, Some(Cause::Unsealable)).await;
+                }
+                (Err(fault), _) | (_, Err(fault)) => return Err(fault),
+            };
+        // The claims of the token tell the generation that must be answered.
+        let action = action_of(&token);
+        let case = UnsealedCase { leased, answer, token, tries };
+        match action {
+            None => self.confirm_record(&case).await,
+            Some(action) => self.answer_action(&case, &action).await,
+        }
+    }
+
+    /// How long an earlier write of this record may still arrive. In the events generation a call may be repeated, so
+    /// there is nothing to wait for.
+    async fn quarantine_left(&self, case: &Case) -> Result<Option<Duration>, StageFault> {
+        match (case.record.dialect, case.record.intent) {
+            (Dialect::Fhir, Some(intent)) => {
+                Ok(lease::quarantine_left(Some(intent.at), self.ledger.now().await?, self.rules.quarantine))
+            }
+            (Dialect::Fhir, None) | (Dialect::Events, _) => Ok(None),
+        }
+    }
+
+    /// Commits the intent to write. `false`: nothing may be written, because the lease or too much of its time is
+    /// gone.
+    pub(super) async fn intended(&self, lease: Lease) -> Result<bool, StageFault> {
+        let before = Instant::now();
+        if !self.ledger.intend(lease, self.rules.lease).await? {
+            return Ok(false);
+        }
+        // A process that was suspended meanwhile must not write any more: others may take over the lease.
+        if !lease::may_write(before.elapsed(), self.rules.lease) {
+            self.ledger.retract(lease, Cause::Leased).await?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,36 @@
+//! Opens the sealed answer and the sealed token of an attempt.
+
+use secrecy::SecretString;
+
+use crate::domain::{Answer, Cause, NationalId};
+use crate::ledger::Case;
+use crate::pipeline::stage::StageFault;
+use crate::seal::{Field, Sealer};
+
+/// The answer; only an issued ID is sealed.
+pub(super) fn answer_of(sealer: &Sealer, case: &Case) -> Result<Answer, StageFault> {
+    let kind = case.attempt.answer.ok_or(StageFault::Message(Cause::Malformed))?;
+    Answer::of(kind, case.attempt.reason.clone(), || {
+        open(sealer, case, Field::NationalId, case.record.sealed_id.as_deref(), |text| {
+            NationalId::parse(text).map_err(|_| StageFault::Message(Cause::Malformed))
+        })
+    })
+}
+
+/// The record token.
+pub(crate) fn token_of(sealer: &Sealer, case: &Case) -> Result<SecretString, StageFault> {
+    let sealed = case.attempt.sealed_token.as_deref();
+    open(sealer, case, Field::Token, sealed, |text| Ok(SecretString::from(text)))
+}
+
+fn open<T>(
+    sealer: &Sealer,
+    case: &Case,
+    field: Field,
+    sealed: Option<&str>,
+    read: impl FnOnce(&str) -> Result<T, StageFault>,
+) -> Result<T, StageFault> {
+    let sealed = sealed.ok_or(StageFault::Message(Cause::Unsealable))?;
+    let plain = sealer.open(&case.record.id, field, sealed)?;
+    read(std::str::from_utf8(&plain).map_err(|_| StageFault::Message(Cause::Malformed))?)
+}

@@ -1,0 +1,150 @@
+//! An HTTP call to a service of OpenCRVS: the client, the URL, sending, and the response with a bounded body.
+//!
+//! Invariant: no response is read beyond [`LONGEST_BODY`], and no error holds a URL (those of auth hold a token).
+
+use std::time::Duration;
+
+use reqwest::{RequestBuilder, StatusCode};
+use url::Url;
+
+/// Longer than any response of these services; the longest is the event configuration of a country.
+const LONGEST_BODY: usize = 16 * 1024 * 1024;
+
+/// The gateway (Node) closes connections that were idle for 5 s. A request on such a connection is lost, and nobody can
+/// say whether it arrived, so idle connections are dropped well before.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(2_500);
+
+/// How a service of OpenCRVS is reached.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// The base URL of the service. Its path is kept, with or without a slash at its end.
+    pub url: Url,
+    /// Limit for a request and its whole response.
+    pub timeout: Duration,
+    pub connect_timeout: Duration,
+}
+
+/// HTTP client of one service.
+#[derive(Debug, Clone)]
+pub(super) struct HttpClient {
+    http: reqwest::Client,
+    base: Url,
+}
+
+impl HttpClient {
+    pub(super) fn new(settings: &ClientSettings) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .timeout(settings.timeout)
+            .connect_timeout(settings.connect_timeout)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("nidbridge/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { http, base: settings.url.clone() })
+    }
+
+    pub(super) fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(join(&self.base, path))
+    }
+
+    pub(super) fn post(&self, path: &str) -> RequestBuilder {
+        self.http.post(join(&self.base, path))
+    }
+}
+
+/// Appends `path` to the path of `base`. ([`Url::join`] would replace the last segment of a base without a slash at
+/// its end.)
+fn join(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+/// Why a call has no complete response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CallFault {
+    /// The request was not sent.
+    NotSent,
+    /// No complete response within the time limit.
+    TimedOut,
+    /// The connection ended before the response was complete.
+    BrokenOff,
+    /// The body is longer than any response of this service: another service answers there.
+    TooLong,
+}
+
+impl CallFault {
+    fn of_send(error: &reqwest::Error) -> Self {
+        if error.is_connect() || error.is_builder() {
+            Self::NotSent
+        } else if error.is_timeout() {
+            Self::TimedOut
+        } else {
+            Self::BrokenOff
+        }
+    }
+}
+
+/// Sends a request and waits for the head of the response.
+pub(super) async fn send(request: RequestBuilder) -> Result<Response, CallFault> {
+    request.send().await.map(Response).map_err(|error| CallFault::of_send(&error))
+}
+
+/// A response whose body has not been read yet.
+pub(super) struct Response(reqwest::Response);
+
+impl Response {
+    pub(super) fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+
+    /// Reads the body. One that is not complete is [`CallFault::BrokenOff`], whatever the reason.
+    pub(super) async fn body(mut self) -> Result<Vec<u8>, CallFault> {
+        let mut body = Vec::new();
+        while let Some(chunk) = self.0.chunk().await.map_err(|_| CallFault::BrokenOff)? {
+            if body.len() + chunk.len() > LONGEST_BODY {
+                return Err(CallFault::TooLong);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    pub(super) async fn complete(self) -> Result<CompleteResponse, CallFault> {
+        let (status, retry_after) = (self.status(), retry_after(&self.0));
+        Ok(CompleteResponse { status, retry_after, body: self.body().await? })
+    }
+}
+
+/// A response that was read to its end.
+#[derive(Debug)]
+pub(super) struct CompleteResponse {
+    pub(super) status: StatusCode,
+    /// `Retry-After` in seconds; as a date it is ignored.
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Vec<u8>,
+}
+
+fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+    let text = response.headers().get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_appended_to_that_of_the_base_with_or_without_a_slash() {
+        for (base, expected) in [
+            ("http://gateway:7070", "http://gateway:7070/graphql"),
+            ("http://gateway:7070/", "http://gateway:7070/graphql"),
+            ("http://gateway/v1", "http://gateway/v1/graphql"),
+            ("http://gateway/v1/", "http://gateway/v1/graphql"),
+        ] {
+            assert_eq!(join(&Url::parse(base).unwrap(), "graphql").as_str(), expected);
+        }
+        let base = Url::parse("http://gateway").unwrap();
+        assert_eq!(join(&base, "events/event.get").path(), "/events/event.get");
+    }
+}

@@ -1,0 +1,124 @@
+//! tRPC responses of the events service behind the gateway, 1.9.0–2.0.0, and their errors.
+//!
+//! A response is `{"result":{"data":{"json":…}}}` or `{"error":{"json":…}}`, in a list where the call was batched (ours
+//! are not).
+//!
+//! Source: `events` of opencrvs-core, v1.9.0–v2.0.0, with the messages of a production deployment.
+
+use serde_json::Value;
+
+use crate::domain::Dialect;
+use crate::opencrvs::call::CompleteResponse;
+use crate::opencrvs::fault::{OpencrvsFault, json_of};
+
+/// The result of a call.
+pub(super) fn result_of(response: &CompleteResponse) -> Result<Value, OpencrvsFault> {
+    let mut body: Value = json_of(Dialect::Events, response)?;
+    let answer = match body.get_mut(0) {
+        Some(first) => first,
+        None => &mut body,
+    };
+    if let Some(error) = answer.pointer("/error/json") {
+        return Err(fault_of(response, error));
+    }
+    if !response.status.is_success() {
+        return Err(OpencrvsFault::of_status(Dialect::Events, response.status, response.retry_after));
+    }
+    answer.pointer_mut("/result/data/json").map(Value::take).ok_or(OpencrvsFault::Unreadable)
+}
+
+fn fault_of(response: &CompleteResponse, error: &Value) -> OpencrvsFault {
+    let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
+    match error.pointer("/data/code").and_then(Value::as_str).unwrap_or_default() {
+        "UNAUTHORIZED" => OpencrvsFault::Unauthorized,
+        "FORBIDDEN" => OpencrvsFault::RecordRefused,
+        "NOT_FOUND" if message.starts_with("No procedure found") => OpencrvsFault::Contract,
+        "NOT_FOUND" => OpencrvsFault::ActionNotFound,
+        "BAD_REQUEST" if message.starts_with("Action has already been rejected") => {
+            OpencrvsFault::AlreadyRejected
+        }
+        "BAD_REQUEST"
+        | "PARSE_ERROR"
+        | "UNSUPPORTED_MEDIA_TYPE"
+        | "METHOD_NOT_SUPPORTED"
+        | "PAYLOAD_TOO_LARGE" => OpencrvsFault::Contract,
+        "TOO_MANY_REQUESTS" => OpencrvsFault::Throttled(None),
+        _ => OpencrvsFault::of_status(Dialect::Events, response.status, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reqwest::StatusCode;
+
+    use super::*;
+    use crate::domain::Cause;
+    use crate::opencrvs::FaultClass;
+
+    fn read(status: u16, body: &str) -> Result<Value, OpencrvsFault> {
+        let status = StatusCode::from_u16(status).unwrap();
+        result_of(&CompleteResponse { status, retry_after: None, body: body.into() })
+    }
+
+    fn error(status: u16, code: &str, message: &str) -> OpencrvsFault {
+        let body =
+            serde_json::json!({ "error": { "json": { "message": message, "data": { "code": code } } } });
+        read(status, &body.to_string()).unwrap_err()
+    }
+
+    #[test]
+    fn every_row_of_trpcs_error_table_has_its_class_and_cause() {
+        let minute = FaultClass::Throttled(Duration::from_secs(60));
+        for (status, code, message, class, cause) in [
+            (401, "UNAUTHORIZED", "", FaultClass::Permanent, Cause::TokenRefused),
+            (403, "FORBIDDEN", "", FaultClass::Permanent, Cause::RecordRefused),
+            (404, "NOT_FOUND", "Event not found with ID: 7", FaultClass::Permanent, Cause::RecordRefused),
+            (404, "NOT_FOUND", "Action not found.", FaultClass::Permanent, Cause::RecordRefused),
+            (404, "NOT_FOUND", "No procedure found on path", FaultClass::Permanent, Cause::GatewayContract),
+            (
+                400,
+                "BAD_REQUEST",
+                "Action has already been rejected.",
+                FaultClass::AlreadyRejected,
+                Cause::MovedOn,
+            ),
+            (400, "BAD_REQUEST", "Required", FaultClass::Permanent, Cause::GatewayContract),
+            (400, "PARSE_ERROR", "", FaultClass::Permanent, Cause::GatewayContract),
+            (415, "UNSUPPORTED_MEDIA_TYPE", "", FaultClass::Permanent, Cause::GatewayContract),
+            (405, "METHOD_NOT_SUPPORTED", "", FaultClass::Permanent, Cause::GatewayContract),
+            (413, "PAYLOAD_TOO_LARGE", "", FaultClass::Permanent, Cause::GatewayContract),
+            (200, "TOO_MANY_REQUESTS", "", minute, Cause::GatewayUnavailable),
+            (429, "TOO_MANY_REQUESTS", "", minute, Cause::GatewayUnavailable),
+            (500, "INTERNAL_SERVER_ERROR", "", FaultClass::Ambiguous, Cause::GatewayUnavailable),
+            (409, "CONFLICT", "", FaultClass::Ambiguous, Cause::GatewayUnavailable),
+        ] {
+            let fault = error(status, code, message);
+            assert_eq!((fault.class(), fault.cause()), (class, cause), "{status} {code} {message}");
+        }
+    }
+
+    #[test]
+    fn a_fault_never_repeats_what_the_events_service_wrote() {
+        let told = error(400, "BAD_REQUEST", "Ada Doe").to_string();
+        assert!(!told.contains("Ada"), "{told}");
+    }
+
+    #[test]
+    fn answers_that_are_not_trpcs_are_told_apart() {
+        let of = |status: u16, body: &str| read(status, body).unwrap_err();
+        assert_eq!(
+            of(401, r#"{"statusCode":401,"error":"Unauthorized","message":"x"}"#),
+            OpencrvsFault::Unauthorized
+        );
+        assert_eq!(of(502, "<html>"), OpencrvsFault::Status(502));
+        assert_eq!(of(404, "<html>"), OpencrvsFault::Unreachable);
+        assert_eq!(of(404, r#"{"statusCode":404}"#), OpencrvsFault::Contract);
+        assert_eq!(of(200, "<html>"), OpencrvsFault::Unreadable);
+        assert_eq!(of(200, "[]"), OpencrvsFault::Unreadable);
+        let no_procedure = r#"{"error":{"json":{"message":"No procedure found on path \"x\"","data":{"code":"NOT_FOUND"}}}}"#;
+        assert_eq!(of(404, no_procedure), OpencrvsFault::Contract);
+        assert_eq!(of(429, "").class(), FaultClass::Throttled(Duration::from_secs(60)));
+    }
+}

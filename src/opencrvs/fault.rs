@@ -1,0 +1,212 @@
+//! Why a call to OpenCRVS failed, for both generations, and what that says of a write.
+//!
+//! The GraphQL of the FHIR generation maps its errors in `fhir/graphql.rs`, the tRPC of the events generation in
+//! `events/trpc.rs`; what a class leads to is decided by the confirmer, for each generation in one place.
+//!
+//! Invariant: OpenCRVS's own texts, which may quote anything, are never part of a fault.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde::de::DeserializeOwned;
+
+use super::call::{CallFault, CompleteResponse};
+use crate::domain::{Cause, Dialect};
+
+/// What a fault says of the write that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultClass {
+    /// Nothing was written, and repeating the call will not help.
+    Permanent,
+    /// Nothing was written; the call may be repeated.
+    Transient,
+    /// Nothing was written; the call may be repeated after this time.
+    Throttled(Duration),
+    /// It may have been written.
+    Ambiguous,
+    /// OpenCRVS has rejected the action before: it cannot be accepted any more (events generation).
+    AlreadyRejected,
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpencrvsFault {
+    /// The request was not sent, or a reverse proxy had no backend for it.
+    #[error("the gateway of OpenCRVS cannot be reached: check GATEWAY_URL and that it is up")]
+    Unreachable,
+    #[error("OpenCRVS did not answer in time")]
+    TimedOut,
+    #[error("the connection to OpenCRVS broke before its response was complete")]
+    BrokenOff,
+    /// A status that says nothing certain, such as a 5xx of OpenCRVS or of a reverse proxy. In the events generation
+    /// also the rejection of an action that is accepted already or unknown.
+    #[error("OpenCRVS answered with HTTP {0}")]
+    Status(u16),
+    /// Too many requests; with the time of `Retry-After` if there is one.
+    #[error("OpenCRVS asks to send fewer requests")]
+    Throttled(Option<Duration>),
+    /// The token has expired, is signed with another key or is for another audience.
+    #[error("OpenCRVS refuses the record's token: it has expired, or auth's key was changed")]
+    Unauthorized,
+    #[error("the registrar of this token is not active in OpenCRVS any more")]
+    RegistrarInactive,
+    /// OpenCRVS could not look up the user of the token.
+    #[error("OpenCRVS could not look up the registrar of this token")]
+    LookupFailed,
+    /// The token lacks the scope, or is for another record or action.
+    #[error("OpenCRVS does not accept this token for this record")]
+    RecordRefused,
+    /// No such record, or the search service that knows it is in trouble (FHIR generation).
+    #[error("OpenCRVS could not find the record")]
+    RecordNotFound,
+    /// No such event, or no such action in it (events generation).
+    #[error("OpenCRVS does not know the record or its action")]
+    ActionNotFound,
+    /// The workflow service answered the gateway with 401 or 403 (FHIR generation).
+    #[error("the workflow service of OpenCRVS refuses the token")]
+    WorkflowRefused,
+    /// A service behind the gateway failed, perhaps after the record was saved (FHIR generation).
+    #[error("a service behind the gateway of OpenCRVS failed")]
+    Downstream,
+    /// The action was rejected before (events generation).
+    #[error("OpenCRVS has rejected the action already")]
+    AlreadyRejected,
+    /// OpenCRVS does not know the call, or does not take its input.
+    #[error("OpenCRVS does not accept the call: is it a version that is supported?")]
+    Contract,
+    /// A response that is not what the protocol promises.
+    #[error("the response of OpenCRVS cannot be read")]
+    Unreadable,
+}
+
+/// Used when OpenCRVS throttles without a `Retry-After`.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+impl OpencrvsFault {
+    pub fn class(&self) -> FaultClass {
+        match self {
+            Self::Unreachable | Self::LookupFailed | Self::RecordNotFound => FaultClass::Transient,
+            Self::Throttled(after) => FaultClass::Throttled(after.unwrap_or(DEFAULT_RETRY_AFTER)),
+            Self::Unauthorized
+            | Self::RegistrarInactive
+            | Self::RecordRefused
+            | Self::ActionNotFound
+            | Self::WorkflowRefused
+            | Self::Contract => FaultClass::Permanent,
+            Self::TimedOut | Self::BrokenOff | Self::Status(_) | Self::Downstream | Self::Unreadable => {
+                FaultClass::Ambiguous
+            }
+            Self::AlreadyRejected => FaultClass::AlreadyRejected,
+        }
+    }
+
+    /// Whether OpenCRVS itself is in trouble, whatever the record.
+    pub fn is_outage(&self) -> bool {
+        self.cause() == Cause::GatewayUnavailable
+    }
+
+    /// The cause that operators see.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Unreachable
+            | Self::TimedOut
+            | Self::BrokenOff
+            | Self::Status(_)
+            | Self::Throttled(_)
+            | Self::LookupFailed
+            | Self::Downstream
+            | Self::Unreadable => Cause::GatewayUnavailable,
+            Self::Unauthorized | Self::WorkflowRefused => Cause::TokenRefused,
+            Self::RegistrarInactive => Cause::RegistrarInactive,
+            Self::RecordRefused | Self::ActionNotFound => Cause::RecordRefused,
+            Self::RecordNotFound => Cause::NotYetVisible,
+            Self::AlreadyRejected => Cause::MovedOn,
+            Self::Contract => Cause::GatewayContract,
+        }
+    }
+
+    /// A status without an error of the generation's own protocol in the body.
+    pub(super) fn of_status(dialect: Dialect, status: StatusCode, retry_after: Option<Duration>) -> Self {
+        match status.as_u16() {
+            // 402 is how the rate limiter of 1.7–1.9 answers REST calls.
+            429 | 402 => Self::Throttled(retry_after),
+            401 => Self::Unauthorized,
+            403 => match dialect {
+                Dialect::Fhir => Self::Unauthorized,
+                Dialect::Events => Self::RecordRefused,
+            },
+            400 | 404 | 405 | 413 | 415 => Self::Contract,
+            other => Self::Status(other),
+        }
+    }
+}
+
+impl From<CallFault> for OpencrvsFault {
+    fn from(fault: CallFault) -> Self {
+        match fault {
+            CallFault::NotSent => Self::Unreachable,
+            CallFault::TimedOut => Self::TimedOut,
+            CallFault::BrokenOff => Self::BrokenOff,
+            CallFault::TooLong => Self::Unreadable,
+        }
+    }
+}
+
+/// The JSON of a response. A server error or a throttle is a fault whatever its body says: nothing in it is certain.
+pub(super) fn json_of<T: DeserializeOwned>(
+    dialect: Dialect,
+    response: &CompleteResponse,
+) -> Result<T, OpencrvsFault> {
+    let CompleteResponse { status, retry_after, body } = response;
+    let of_status = || OpencrvsFault::of_status(dialect, *status, *retry_after);
+    if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(of_status());
+    }
+    serde_json::from_slice(body).map_err(|_| match *status {
+        status if status.is_success() => OpencrvsFault::Unreadable,
+        // A reverse proxy whose backend is not up yet; the gateway's own responses are JSON.
+        StatusCode::NOT_FOUND => OpencrvsFault::Unreachable,
+        _ => of_status(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(dialect: Dialect, status: u16, retry_after: Option<Duration>) -> OpencrvsFault {
+        OpencrvsFault::of_status(dialect, StatusCode::from_u16(status).unwrap(), retry_after)
+    }
+
+    #[test]
+    fn a_server_error_may_have_written_and_a_throttle_has_not() {
+        for dialect in [Dialect::Fhir, Dialect::Events] {
+            assert_eq!(of(dialect, 502, None).class(), FaultClass::Ambiguous);
+            let wait = Duration::from_secs(7);
+            assert_eq!(of(dialect, 429, Some(wait)).class(), FaultClass::Throttled(wait));
+            assert_eq!(of(dialect, 402, None).class(), FaultClass::Throttled(Duration::from_secs(60)));
+            // A redirection is not followed, and what sent it may have passed the request on.
+            assert_eq!(of(dialect, 307, None).class(), FaultClass::Ambiguous);
+        }
+    }
+
+    #[test]
+    fn a_bare_403_is_about_the_token_in_fhir_and_about_the_action_in_events() {
+        assert_eq!(of(Dialect::Fhir, 403, None).cause(), Cause::TokenRefused);
+        assert_eq!(of(Dialect::Events, 403, None).cause(), Cause::RecordRefused);
+    }
+
+    #[test]
+    fn a_response_that_is_not_json_is_told_apart_by_its_status() {
+        let of = |status: u16, body: &str| {
+            let status = StatusCode::from_u16(status).unwrap();
+            let response = CompleteResponse { status, retry_after: None, body: body.into() };
+            json_of::<serde_json::Value>(Dialect::Fhir, &response).unwrap_err()
+        };
+        assert_eq!(of(200, "<html>"), OpencrvsFault::Unreadable);
+        assert_eq!(of(404, "<html>"), OpencrvsFault::Unreachable);
+        assert_eq!(of(400, "<html>"), OpencrvsFault::Contract);
+        assert_eq!(of(503, "{}"), OpencrvsFault::Status(503));
+        assert_eq!(of(429, "{}"), OpencrvsFault::Throttled(None));
+    }
+}

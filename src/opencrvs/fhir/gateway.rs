@@ -1,0 +1,154 @@
+//! The gateway's GraphQL (1.7.0–1.9.15): reads where a record stands, and confirms it.
+//!
+//! A mutation is not atomic behind the gateway: a service may fail after the record was saved, and the error then
+//! belongs to a registration that took place. Such an error is *ambiguous*, and the record is read next.
+//!
+//! Source: `gateway` (schema), `workflow` and `search` of opencrvs-core, v1.7.0–v1.9.15.
+//!
+//! Invariant: an error in an HTTP 200 is a fault, and a fault says whether something may have been written.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+
+use super::graphql::data_of;
+use crate::domain::{NationalId, RecordId, RecordState, RegistrationNumber};
+use crate::opencrvs::call::{ClientSettings, HttpClient, send};
+use crate::opencrvs::fault::OpencrvsFault;
+
+const READ: &str = "query ($id: ID!) { fetchRegistration(id: $id) { id registration { trackingId registrationNumber \
+     status { type timestamp } } } }";
+const CONFIRM: &str = "mutation confirmRegistration($id: ID!, $details: ConfirmRegistrationInput!) \
+     { confirmRegistration(id: $id, details: $details) }";
+
+/// Where a record stands in OpenCRVS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedRecord {
+    pub status: RecordState,
+    /// When it got this status.
+    pub since: jiff::Timestamp,
+    /// The number under which it is registered, if it is.
+    pub number: Option<String>,
+}
+
+/// What `confirmRegistration` writes.
+#[derive(Debug, Clone)]
+pub struct Confirmation {
+    pub number: RegistrationNumber,
+    /// Identifiers by type. OpenCRVS drops them for anything but a birth.
+    pub identifiers: Vec<(String, NationalId)>,
+    /// Shown in the record's history.
+    pub comment: Option<String>,
+}
+
+impl Confirmation {
+    fn details(&self) -> Value {
+        let identifiers: Vec<Value> =
+            self.identifiers.iter().map(|(kind, id)| json!({ "type": kind, "value": id.expose() })).collect();
+        let mut details = json!({ "registrationNumber": self.number.as_str() });
+        if let Some(details) = details.as_object_mut() {
+            if !identifiers.is_empty() {
+                details.insert("identifiers".into(), identifiers.into());
+            }
+            if let Some(comment) = &self.comment {
+                details.insert("comment".into(), comment.as_str().into());
+            }
+        }
+        details
+    }
+}
+
+/// GraphQL client of the gateway.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    client: HttpClient,
+}
+
+impl Gateway {
+    const PATH: &str = "graphql";
+
+    /// # Errors
+    /// When the HTTP client cannot be made.
+    pub fn new(settings: &ClientSettings) -> Result<Self, reqwest::Error> {
+        Ok(Self { client: HttpClient::new(settings)? })
+    }
+
+    /// Reads where a record stands; writes nothing in OpenCRVS.
+    ///
+    /// # Errors
+    /// [`OpencrvsFault`].
+    pub async fn read(
+        &self,
+        token: &SecretString,
+        record: &RecordId,
+    ) -> Result<FetchedRecord, OpencrvsFault> {
+        let data = self.call(token, READ, json!({ "id": record.as_str() })).await?;
+        fetched_record(&data).ok_or(OpencrvsFault::Unreadable)
+    }
+
+    /// Registers a record. Not idempotent: the caller has read the record, holds its lease and has committed the
+    /// intent.
+    ///
+    /// # Errors
+    /// [`OpencrvsFault`], whose class says whether the registration may have taken place.
+    pub async fn confirm(
+        &self,
+        token: &SecretString,
+        record: &RecordId,
+        confirmation: &Confirmation,
+    ) -> Result<(), OpencrvsFault> {
+        let variables = json!({ "id": record.as_str(), "details": confirmation.details() });
+        let data = self.call(token, CONFIRM, variables).await?;
+        match data.get("confirmRegistration").and_then(Value::as_str) {
+            Some(_task_id) => Ok(()),
+            None => Err(OpencrvsFault::Unreadable),
+        }
+    }
+
+    /// Whether the gateway answers without a server error. A probe: it sends no query.
+    pub async fn answers(&self) -> bool {
+        let response = send(self.client.get(Self::PATH)).await;
+        response.is_ok_and(|response| !response.status().is_server_error())
+    }
+
+    pub(super) async fn call(
+        &self,
+        token: &SecretString,
+        query: &str,
+        variables: Value,
+    ) -> Result<Value, OpencrvsFault> {
+        let request = self.client.post(Self::PATH).bearer_auth(token.expose_secret());
+        let request = request.json(&json!({ "query": query, "variables": variables }));
+        data_of(&send(request).await?.complete().await?)
+    }
+}
+
+/// `status` is newest first; the time of its first entry is `Task.lastModified`.
+pub(in crate::opencrvs) fn fetched_record(data: &Value) -> Option<FetchedRecord> {
+    let registration = data.pointer("/fetchRegistration/registration")?;
+    let newest = registration.pointer("/status/0")?;
+    Some(FetchedRecord {
+        status: record_state(newest.get("type")?.as_str()?),
+        since: timestamp(newest.get("timestamp")?)?,
+        number: registration.get("registrationNumber").and_then(Value::as_str).map(str::to_owned),
+    })
+}
+
+/// ISO 8601, or milliseconds since 1970 as a string or a number.
+fn timestamp(value: &Value) -> Option<jiff::Timestamp> {
+    let from_ms = |ms: i64| jiff::Timestamp::from_millisecond(ms).ok();
+    match value.as_str() {
+        Some(text) => text.parse().ok().or_else(|| from_ms(text.parse().ok()?)),
+        None => from_ms(value.as_i64()?),
+    }
+}
+
+fn record_state(status: &str) -> RecordState {
+    match status {
+        "WAITING_VALIDATION" => RecordState::Waiting,
+        "REGISTERED" | "CERTIFIED" | "ISSUED" | "CORRECTION_REQUESTED" => RecordState::Registered,
+        "IN_PROGRESS" | "DECLARED" | "VALIDATED" | "DRAFT" | "DECLARATION_UPDATED" => {
+            RecordState::BeforeValidation
+        }
+        _ => RecordState::MovedOn,
+    }
+}

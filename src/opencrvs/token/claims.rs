@@ -1,0 +1,150 @@
+//! Claims of an OpenCRVS token: read without verification, and their scopes in the forms of 1.x and 2.0.
+//!
+//! Source: `auth` of opencrvs-core, v1.7.0–v2.0.0.
+//!
+//! Invariant: what is read here says how to use a token, never whether to trust it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::{ActionId, RecordId};
+
+/// The claims of a JWT. Nothing is verified.
+pub(in crate::opencrvs) fn unverified<T: DeserializeOwned>(token: &str) -> Option<T> {
+    let mut parts = token.split('.');
+    let (_, Some(claims), Some(_), None) = (parts.next()?, parts.next(), parts.next(), parts.next()) else {
+        return None;
+    };
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+}
+
+/// The action that a token is for; `None` for a token of the FHIR generation. Nothing is verified.
+pub(crate) fn action_of(token: &SecretString) -> Option<ActionId> {
+    unverified::<Subject>(token.expose_secret())?.read()?.1
+}
+
+/// Whether a token may also reject its record as its registrar may: `record.declared.reject…` (1.9.13 and newer) or
+/// `type=record.reject…` (2.0). Nothing is verified.
+pub(crate) fn may_reject_record(token: &SecretString) -> bool {
+    #[derive(Deserialize)]
+    struct Claims {
+        scope: Scope,
+    }
+    let allows = |scope: &str| {
+        let name = scope.split('&').find_map(|part| part.strip_prefix("type=")).unwrap_or(scope);
+        ["record.declared.reject", "record.reject"].into_iter().any(|right| {
+            name.strip_prefix(right).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', ':']))
+        })
+    };
+    unverified::<Claims>(token.expose_secret()).is_some_and(|claims| claims.scope.any(allows))
+}
+
+/// What a token is for.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Subject {
+    record_id: Option<String>,
+    event_id: Option<String>,
+    action_id: Option<String>,
+}
+
+impl Subject {
+    /// The record and, in the events generation, the action.
+    pub(super) fn read(&self) -> Option<(RecordId, Option<ActionId>)> {
+        match (self.record_id.as_deref(), self.event_id.as_deref(), self.action_id.as_deref()) {
+            (Some(record), _, _) => Some((RecordId::parse(record).ok()?, None)),
+            (None, Some(event), Some(action)) => {
+                Some((RecordId::parse(event).ok()?, Some(ActionId::parse(action).ok()?)))
+            }
+            (None, _, _) => None,
+        }
+    }
+}
+
+/// The claim `scope`: a list, or a text with blanks between the scopes.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Scope {
+    List(Vec<String>),
+    Text(String),
+}
+
+impl Scope {
+    pub(super) fn allows(&self, name: &str) -> bool {
+        self.any(|scope| is_of_type(scope, name))
+    }
+
+    fn any(&self, test: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::List(list) => list.iter().any(|scope| test(scope)),
+            Self::Text(text) => text.split(' ').any(test),
+        }
+    }
+}
+
+/// Whether a scope has this name: it is the scope in 1.x, and `type=name&…` in 2.0.
+fn is_of_type(scope: &str, name: &str) -> bool {
+    scope == name || scope.split('&').any(|part| part.strip_prefix("type=") == Some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIRM: &str = "record.confirm-registration";
+
+    fn token(claims: &str) -> SecretString {
+        SecretString::from(format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims)))
+    }
+
+    #[test]
+    fn the_claims_tell_the_generation() {
+        let events = token(r#"{"eventId":"e","actionId":"a","exp":1}"#);
+        assert_eq!(action_of(&events).unwrap().as_str(), "a");
+        for fhir in [r#"{"recordId":"r"}"#, r#"{"recordId":"r","eventId":"e","actionId":"a"}"#, "{}", "["] {
+            assert_eq!(action_of(&token(fhir)), None, "{fhir}");
+        }
+        for odd in [r#"{"eventId":"e"}"#, r#"{"actionId":"a"}"#, r#"{"eventId":"","actionId":"a"}"#] {
+            let subject: Subject = serde_json::from_str(odd).unwrap();
+            assert!(subject.read().is_none(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_may_only_reject_the_registration_may_not_reject_the_record() {
+        let may = |scope: &str| may_reject_record(&token(&format!(r#"{{"scope":["{scope}"]}}"#)));
+        for yes in [
+            "record.declared.reject",
+            "record.declared.reject[event=birth]",
+            "type=record.reject&event=birth",
+        ] {
+            assert!(may(yes), "{yes}");
+        }
+        for no in ["record.reject-registration", "type=record.reject-registration", "record.read"] {
+            assert!(!may(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn scopes_of_both_generations_allow_and_their_likes_do_not() {
+        for good in [
+            "record.confirm-registration",
+            "type=record.confirm-registration",
+            "type=record.confirm-registration&event=birth",
+            "event=birth&type=record.confirm-registration",
+        ] {
+            assert!(Scope::List(vec!["other".into(), good.into()]).allows(CONFIRM), "{good}");
+            assert!(Scope::Text(format!("other {good}")).allows(CONFIRM), "{good}");
+        }
+        for bad in [
+            "record.confirm-registration2",
+            "type=record.reject-registration",
+            "x=record.confirm-registration",
+        ] {
+            assert!(!Scope::List(vec![bad.into()]).allows(CONFIRM), "{bad}");
+        }
+    }
+}

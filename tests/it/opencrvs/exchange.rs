@@ -1,0 +1,105 @@
+//! Token exchange with the simulated auth.
+
+use std::time::Duration;
+
+use nidbridge::domain::{ActionId, RecordId};
+use nidbridge::opencrvs::{
+    ClientSettings, KeyStore, KeyStoreSettings, RecordToken, RenewalFault, TokenExchange,
+};
+use nidbridge::sandbox::opencrvs::{Calls, Claims, Fault, OpencrvsSettings, OpencrvsSim};
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+struct Ground {
+    sim: OpencrvsSim,
+    keys: KeyStore,
+    exchange: TokenExchange,
+    record: RecordId,
+}
+
+impl Ground {
+    async fn new() -> Self {
+        let sim = OpencrvsSim::start(OpencrvsSettings::default()).await.unwrap();
+        let auth = ClientSettings {
+            url: Url::parse(&sim.auth_url()).unwrap(),
+            timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(1),
+        };
+        let exchange = TokenExchange::new(&auth).unwrap();
+        let keys = KeyStore::new(KeyStoreSettings { auth, refetch: Duration::from_millis(10), cache: None });
+        Self { sim, keys: keys.unwrap(), exchange, record: RecordId::parse("record-1").unwrap() }
+    }
+
+    /// The record's token with so many seconds to live.
+    fn token(&self, left_s: i64) -> SecretString {
+        let claims = self.sim.record_claims(self.record.as_str());
+        SecretString::from(self.sim.mint(&Claims { exp: claims.iat + left_s, ..claims }).unwrap())
+    }
+
+    async fn renew(&self, token: &SecretString) -> Result<RecordToken, RenewalFault> {
+        let renewed = self.exchange.renew(&self.keys, &self.record, None, token).await;
+        if let Err(fault) = &renewed {
+            let told = format!("{fault} {fault:?}");
+            assert!(!told.contains(token.expose_secret()) && !told.contains("http:"), "{told}");
+        }
+        renewed
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_about_to_die_gets_a_successor_for_its_record() {
+    let ground = Ground::new().await;
+    let old = ground.token(60);
+    let died = ground.keys.verify(old.expose_secret()).await.unwrap().expires_at;
+    let fresh = ground.renew(&old).await.unwrap();
+    assert_eq!(fresh.record, ground.record);
+    assert!(fresh.expires_at > died);
+    assert_eq!(ground.renew(&fresh.raw).await.unwrap().record, ground.record);
+}
+
+#[tokio::test]
+async fn a_token_that_is_dead_or_of_another_key_is_not_renewed() {
+    let ground = Ground::new().await;
+    assert_eq!(ground.renew(&ground.token(-5)).await.unwrap_err(), RenewalFault::Refused);
+    assert_eq!(ground.renew(&SecretString::from("no.to.ken")).await.unwrap_err(), RenewalFault::Refused);
+    let old = ground.token(60);
+    ground.sim.rotate_key().unwrap();
+    let fault = ground.renew(&old).await.unwrap_err();
+    assert!(!fault.is_transient() && fault == RenewalFault::Refused, "{fault}");
+}
+
+#[tokio::test]
+async fn an_auth_in_trouble_is_asked_again_later() {
+    let ground = Ground::new().await;
+    let old = ground.token(60);
+    for (fault, expected) in [
+        (Fault::Http(503), RenewalFault::Unavailable),
+        (Fault::CutBefore, RenewalFault::Unavailable),
+        (Fault::NotJson, RenewalFault::Unreadable),
+        (Fault::Http(404), RenewalFault::Unsupported(404)),
+        (Fault::Unauthorized, RenewalFault::Refused),
+    ] {
+        ground.sim.faults().next(Calls::Exchange, 1, fault);
+        let told = ground.renew(&old).await.unwrap_err();
+        assert_eq!(told, expected);
+        let passes = matches!(told, RenewalFault::Unavailable | RenewalFault::Unreadable);
+        assert_eq!(told.is_transient(), passes, "{told}");
+    }
+    assert!(ground.renew(&old).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_token_of_an_action_has_a_successor_of_the_same_action() {
+    let ground = Ground::new().await;
+    let claims = ground.sim.action_claims("record-1", "action-1");
+    let old = SecretString::from(ground.sim.mint(&Claims { exp: claims.iat + 60, ..claims }).unwrap());
+    let action = ActionId::parse("action-1").unwrap();
+    let renewed = ground.exchange.renew(&ground.keys, &ground.record, Some(&action), &old).await.unwrap();
+    assert_eq!((renewed.action.as_ref(), &renewed.record), (Some(&action), &ground.record));
+    let died = ground.keys.verify(old.expose_secret()).await.unwrap().expires_at;
+    assert!(renewed.expires_at > died);
+    // A user's own token makes one as well, but only if the action is named.
+    let user = SecretString::from(ground.sim.user_token("user-1", &[]).unwrap());
+    let made = ground.exchange.renew(&ground.keys, &ground.record, Some(&action), &user).await.unwrap();
+    assert_eq!(made.action, Some(action));
+}
