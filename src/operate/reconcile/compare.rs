@@ -1,4 +1,4 @@
-//! The comparison itself: both sides are read, each suspicion is looked at a second time.
+//! The comparison itself: reads both sides, and looks at each mismatch a second time.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -17,25 +17,24 @@ use crate::opencrvs::{FaultClass, OpencrvsFault};
 use crate::roles::Failure;
 use crate::seal::{Field, Sealer};
 
-/// Attempts that are read of the ledger at a time.
+/// Attempts that are read from the ledger at a time.
 const PAGE: usize = 200;
-/// Records that OpenCRVS is asked for at the same time.
+/// Records that are read from OpenCRVS concurrently.
 const AT_ONCE: usize = 8;
 
-/// Both sides, and how to compare them.
 pub(super) struct Comparison<'a> {
     pub(super) ledger: &'a Ledger,
     pub(super) gateway: &'a Gateway,
     pub(super) sealer: &'a Sealer,
-    /// Whoever may list records.
+    /// A user who may list records.
     pub(super) user: Option<&'a UserToken>,
-    /// A difference that is younger is none.
+    /// A mismatch that is younger is not reported.
     pub(super) grace: Duration,
 }
 
-/// What came of one attempt.
-enum Compared {
-    /// Both sides agree, or it moved meanwhile.
+/// The result for one record.
+pub(super) enum Compared {
+    /// Both sides agree, or the record changed meanwhile.
     Agrees,
     Differs(Mismatch),
     NotRead(NotCompared),
@@ -44,22 +43,22 @@ enum Compared {
 impl Comparison<'_> {
     pub(super) async fn run(&self) -> Result<ComparisonReport, Failure> {
         let mut report = ComparisonReport::new(self.user);
-        self.ours(&mut report).await?;
+        self.compare_open(&mut report).await?;
         if let Some(user) = self.user {
-            self.theirs(user, &mut report).await?;
+            self.compare_waiting(user, &mut report).await?;
         }
         Ok(report)
     }
 
-    /// What is open here: does OpenCRVS still wait for it?
-    async fn ours(&self, report: &mut ComparisonReport) -> Result<(), Failure> {
+    /// Does OpenCRVS wait for everything that is open here?
+    async fn compare_open(&self, report: &mut ComparisonReport) -> Result<(), Failure> {
         let mut after = None;
         loop {
             let page = self.ledger.unsettled_after(after, PAGE).await?;
             let Some(last) = page.last().copied() else { return Ok(()) };
             after = Some(last);
             let read: Vec<Compared> = stream::iter(page)
-                .map(|attempt| self.one_of_ours(attempt))
+                .map(|attempt| self.compare_attempt(attempt))
                 .buffer_unordered(AT_ONCE)
                 .try_collect()
                 .await?;
@@ -68,18 +67,12 @@ impl Comparison<'_> {
             if read.iter().all(unreachable) {
                 return Err(away(OpencrvsFault::Unreachable));
             }
-            for one in read {
-                report.open += 1;
-                match one {
-                    Compared::Agrees => {}
-                    Compared::Differs(difference) => report.differences.push(difference),
-                    Compared::NotRead(why) => report.skip(why),
-                }
-            }
+            report.open += read.len();
+            read.into_iter().for_each(|one| report.add(one));
         }
     }
 
-    async fn one_of_ours(&self, attempt: AttemptId) -> Result<Compared, LedgerError> {
+    async fn compare_attempt(&self, attempt: AttemptId) -> Result<Compared, LedgerError> {
         let Some(case) = self.ledger.case(attempt).await?.filter(is_unsettled) else {
             return Ok(Compared::Agrees);
         };
@@ -92,30 +85,31 @@ impl Comparison<'_> {
         else {
             return Ok(Compared::Agrees);
         };
-        // The confirmer may just have finished it.
+        // The confirmer may have finished it meanwhile.
         let still = self.ledger.case(attempt).await?.filter(is_unsettled);
         Ok(still.map_or(Compared::Agrees, |case| Compared::Differs(Mismatch::not_waiting(&case, theirs))))
     }
 
-    /// Reads a record with its own token, or else with the user's.
+    /// Reads a record with its own token; if that is of no use, with the user's.
     async fn read(&self, case: &Case) -> Result<FetchedRecord, NotCompared> {
         if case.record.dialect == Dialect::Events {
             return Err(NotCompared::EventsGeneration);
         }
         let own = match self.token(case) {
-            Ok(token) => self.read_by(&token, &case.record.id).await,
+            Ok(token) => self.read_with(&token, &case.record.id).await,
             Err(why) => Err(why),
         };
         match (own, self.user) {
             (
                 Err(NotCompared::Unsealable | NotCompared::TokenDead | NotCompared::TokenRefused),
                 Some(user),
-            ) => self.read_by(&user.raw, &case.record.id).await,
+            ) => self.read_with(&user.raw, &case.record.id).await,
             (own, _) => own,
         }
     }
 
-    async fn read_by(&self, token: &SecretString, record: &RecordId) -> Result<FetchedRecord, NotCompared> {
+    /// Reads a record with this token; tries a second time after a fault that may pass.
+    async fn read_with(&self, token: &SecretString, record: &RecordId) -> Result<FetchedRecord, NotCompared> {
         let first = self.gateway.read(token, record).await;
         let again = matches!(&first, Err(fault) if fault.class() != FaultClass::Permanent);
         let read = if again { self.gateway.read(token, record).await } else { first };
@@ -133,37 +127,31 @@ impl Comparison<'_> {
         Ok(SecretString::from(text))
     }
 
-    /// What waits there: is it open here?
-    async fn theirs(&self, user: &UserToken, report: &mut ComparisonReport) -> Result<(), Failure> {
+    /// Is everything open here that waits in OpenCRVS?
+    async fn compare_waiting(&self, user: &UserToken, report: &mut ComparisonReport) -> Result<(), Failure> {
         let list = self.gateway.waiting(user).await.map_err(away)?;
         report.truncated = list.truncated;
         let mut seen = HashSet::new();
         let records: Vec<WaitingRecord> =
             list.records.into_iter().filter(|one| seen.insert(one.record.clone())).collect();
         report.waiting = Some(records.len());
-        let told: HashSet<String> = report.differences.iter().map(|one| one.record.clone()).collect();
+        let reported: HashSet<String> = report.differences.iter().map(|one| one.record.clone()).collect();
         let read: Vec<Compared> = stream::iter(records)
-            .filter(|one| std::future::ready(!told.contains(one.record.as_str())))
-            .map(|one| self.one_of_theirs(user, one))
+            .filter(|one| std::future::ready(!reported.contains(one.record.as_str())))
+            .map(|one| self.compare_record(user, one))
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
-        for one in read {
-            match one {
-                Compared::Agrees => {}
-                Compared::Differs(difference) => report.differences.push(difference),
-                Compared::NotRead(why) => report.skip(why),
-            }
-        }
+        read.into_iter().for_each(|one| report.add(one));
         Ok(())
     }
 
-    async fn one_of_theirs(&self, user: &UserToken, one: WaitingRecord) -> Result<Compared, LedgerError> {
+    async fn compare_record(&self, user: &UserToken, one: WaitingRecord) -> Result<Compared, LedgerError> {
         if self.ledger.newest_attempt(&one.record).await?.is_some_and(|case| is_unsettled(&case)) {
             return Ok(Compared::Agrees);
         }
-        // The list may be old, and the record registered long since.
-        let seen = match self.read_by(&user.raw, &one.record).await {
+        // The list may be out of date, and the record registered meanwhile.
+        let seen = match self.read_with(&user.raw, &one.record).await {
             Ok(seen) if seen.status == RecordState::Waiting && self.is_old(seen.since) => seen,
             Ok(_) | Err(NotCompared::NotFound) => return Ok(Compared::Agrees),
             Err(why) => return Ok(Compared::NotRead(why)),
@@ -172,8 +160,8 @@ impl Comparison<'_> {
         if case.as_ref().is_some_and(is_unsettled) {
             return Ok(Compared::Agrees);
         }
-        let code = one.tracking_id.as_ref().map(TrackingId::as_str);
-        Ok(Compared::Differs(Mismatch::not_open(&one.record, code, case.as_ref(), seen.since)))
+        let tracking_id = one.tracking_id.as_ref().map(TrackingId::as_str);
+        Ok(Compared::Differs(Mismatch::not_open(&one.record, tracking_id, case.as_ref(), seen.since)))
     }
 
     fn is_old(&self, since: Timestamp) -> bool {
@@ -181,12 +169,12 @@ impl Comparison<'_> {
     }
 }
 
-/// Whether it waits for a stage or an operator.
+/// Whether the attempt is the newest one and waits for a stage or an operator.
 fn is_unsettled(case: &Case) -> bool {
     let state = case.attempt.state;
     case.is_newest() && (state.is_open() || matches!(state, State::Parked | State::Held))
 }
 
 fn away(fault: OpencrvsFault) -> Failure {
-    Failure::Unavailable(anyhow!("OpenCRVS cannot be asked: {fault}"))
+    Failure::Unavailable(anyhow!("OpenCRVS cannot be read: {fault}"))
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::compare::Compared;
 use super::mismatch::{Mismatch, MismatchKind};
 use crate::opencrvs::OpencrvsFault;
 use crate::opencrvs::fhir::UserToken;
@@ -100,8 +101,12 @@ impl ComparisonReport {
         }
     }
 
-    pub(super) fn skip(&mut self, why: NotCompared) {
-        *self.not_compared.entry(why).or_default() += 1;
+    pub(super) fn add(&mut self, compared: Compared) {
+        match compared {
+            Compared::Agrees => {}
+            Compared::Differs(mismatch) => self.differences.push(mismatch),
+            Compared::NotRead(why) => *self.not_compared.entry(why).or_default() += 1,
+        }
     }
 
     pub(super) fn print(&self, json: bool) -> Result<(), Failure> {
