@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub use parking::{Parking, Places};
 pub use webhook::{Webhook, WebhookFault};
 
+use crate::broker::Backoff;
 use crate::ledger::{Alert, Ledger, LedgerError};
 use crate::pipeline::stage::chain;
 use crate::telemetry::Metrics;
@@ -105,7 +106,7 @@ impl Alerts {
                 Round::Sent => refusals = 0,
                 Round::Refused => {
                     refusals = refusals.saturating_add(1);
-                    tokio::time::sleep(doubled(PAUSE / 2, refusals, LONGEST_REST)).await;
+                    tokio::time::sleep(Backoff::step_after(PAUSE / 2, refusals, LONGEST_REST)).await;
                 }
                 Round::Empty if looks > 0 => {
                     looks -= 1;
@@ -149,7 +150,9 @@ impl Alerts {
                     stage = Self::NAME, alert.id = %alert.id, cause = alert.cause.as_str(), error = %fault,
                     tries = alert.tries + 1, "the alert was not taken"
                 );
-                self.ledger.alert_failed(&alert.id, doubled(PAUSE, alert.tries, LONGEST_PAUSE)).await
+                self.ledger
+                    .alert_failed(&alert.id, Backoff::step_after(PAUSE, alert.tries, LONGEST_PAUSE))
+                    .await
             }
         };
         noted.unwrap_or_else(|fault| unavailable(&fault));
@@ -174,8 +177,4 @@ impl Alerts {
 
 fn unavailable(fault: &LedgerError) {
     tracing::warn!(stage = Alerts::NAME, error = %chain(fault), "the outbox of alerts cannot be used");
-}
-
-fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
-    first.saturating_mul(2_u32.saturating_pow(times)).min(longest)
 }

@@ -31,7 +31,7 @@ use crate::ledger::{Case, LeaseRefusal, Ledger};
 use crate::opencrvs::KeyStore;
 use crate::opencrvs::fhir::Gateway;
 use crate::pipeline::stage::{StageFault, delay, settled};
-use crate::pipeline::{MESSAGE_VERSION, OutcomeMessage};
+use crate::pipeline::{Message as _, OutcomeMessage};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 use turn::LeasedCase;
@@ -81,11 +81,7 @@ impl Handler for Confirmer {
 
 impl Confirmer {
     async fn confirm(&self, incoming: &Incoming) -> Result<Settlement, StageFault> {
-        let message: OutcomeMessage =
-            serde_json::from_slice(&incoming.body).map_err(|_| StageFault::Message(Cause::Malformed))?;
-        if message.v != MESSAGE_VERSION {
-            return Err(StageFault::Message(Cause::UnknownVersion));
-        }
+        let message = OutcomeMessage::read(&incoming.body).map_err(StageFault::Message)?;
         let case =
             self.ledger.case(message.attempt).await?.ok_or(StageFault::Message(Cause::UnknownRequest))?;
         if let Some(settlement) = self.nothing_to_do_yet(&case) {

@@ -16,7 +16,9 @@ pub mod targets;
 pub mod topology;
 mod users;
 
-pub use message::{AnswerMessage, MESSAGE_VERSION, OutcomeMessage, RegistrationMessage, RequestMessage};
+pub use message::{
+    AnswerMessage, MESSAGE_VERSION, Message, OutcomeMessage, RegistrationMessage, RequestMessage,
+};
 pub use next_hop::{NextHop, Queues};
 pub use parked::{own_id, parked_for};
 pub use queues::TopologySettings;

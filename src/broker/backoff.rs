@@ -1,31 +1,42 @@
-//! How long to wait before the next try: doubling, jittered, bounded.
+//! Exponential back-off: pauses that double up to a limit, with jitter.
 //!
-//! Invariant: never shorter than half of the first step and never longer than the limit, whatever the jitter.
+//! Invariant: a pause is never shorter than half of its step and never longer than the limit, whatever the jitter.
 
 use std::time::Duration;
 
-const FIRST: Duration = Duration::from_millis(100);
-
-/// Grows with every [`Backoff::next`], starts again on [`Backoff::reset`].
-#[derive(Debug)]
-pub(super) struct Backoff {
+/// The next pause after a failure. Each one doubles the step; a success resets it.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    first: Duration,
     step: Duration,
     limit: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new(limit: Duration) -> Self {
-        Self { step: FIRST.min(limit), limit }
+    /// A first step of 100 ms.
+    pub fn new(limit: Duration) -> Self {
+        Self::from(Duration::from_millis(100), limit)
     }
 
-    pub(super) fn reset(&mut self) {
-        self.step = FIRST.min(self.limit);
+    pub fn from(first: Duration, limit: Duration) -> Self {
+        let first = first.min(limit);
+        Self { first, step: first, limit }
     }
 
-    /// `jitter` is a random number from 0 to 1: half of the step is fixed, half of it is spread.
-    pub(super) fn next(&mut self, jitter: f64) -> Duration {
+    /// The step after so many failures, without jitter: for whoever keeps the count elsewhere.
+    pub fn step_after(first: Duration, failures: u32, limit: Duration) -> Duration {
+        first.saturating_mul(2_u32.saturating_pow(failures)).min(limit)
+    }
+
+    pub fn reset(&mut self) {
+        self.step = self.first;
+    }
+
+    /// `jitter` is from 0 to 1, usually a random number: half of the step is fixed, the other half is multiplied by it.
+    /// With 1 the pauses are exactly the steps.
+    pub fn next(&mut self, jitter: f64) -> Duration {
         let wait = self.step.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
-        self.step = self.step.saturating_mul(2).min(self.limit);
+        self.step = Self::step_after(self.step, 1, self.limit);
         wait
     }
 }
@@ -41,5 +52,13 @@ mod tests {
         assert_eq!(waits, [100, 200, 350, 350]);
         backoff.reset();
         assert_eq!(backoff.next(0.0), Duration::from_millis(50));
+    }
+
+    #[test]
+    fn the_step_after_any_number_of_failures_is_within_the_limit() {
+        let (first, limit) = (Duration::from_secs(1), Duration::from_secs(300));
+        for (failures, seconds) in [(0, 1), (3, 8), (8, 256), (9, 300), (u32::MAX, 300)] {
+            assert_eq!(Backoff::step_after(first, failures, limit), Duration::from_secs(seconds));
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::connection::within;
 use super::delivery::Incoming;
 use super::error::BrokerError;
 use super::link::Link;
+use super::short::short;
 
 /// What is in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,9 @@ impl Link {
         within(async {
             let channel = self.wire()?.connection.create_channel().await?;
             let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            let found = channel.queue_declare(name(queue)?, options, FieldTable::default()).await?;
+            let found = channel
+                .queue_declare(short(queue, "the queue's name")?, options, FieldTable::default())
+                .await?;
             channel.close(200, ShortString::default()).await?;
             Ok(Depth { ready: found.message_count(), consumers: found.consumer_count() })
         })
@@ -61,7 +64,9 @@ impl Link {
         let mut seen = Vec::new();
         // Each answer has its own time: how long all of it takes depends on how much there is.
         while seen.len() < most {
-            let get = async { Ok(channel.basic_get(name(queue)?, BasicGetOptions::default()).await?) };
+            let get = async {
+                Ok(channel.basic_get(short(queue, "the queue's name")?, BasicGetOptions::default()).await?)
+            };
             let Some(mut got) = within(get).await? else { break };
             seen.push(keep(Incoming::read(&mut got.delivery, &wire.user, Timestamp::now())));
         }
@@ -77,7 +82,8 @@ impl Link {
         within(async {
             let wire = self.wire()?;
             let channel = wire.connection.create_channel().await?;
-            let got = channel.basic_get(name(queue)?, BasicGetOptions::default()).await?;
+            let got =
+                channel.basic_get(short(queue, "the queue's name")?, BasicGetOptions::default()).await?;
             let taken = match got {
                 Some(mut got) => {
                     let message = Incoming::read(&mut got.delivery, &wire.user, Timestamp::now());
@@ -91,8 +97,4 @@ impl Link {
         })
         .await
     }
-}
-
-fn name(queue: &str) -> Result<ShortString, BrokerError> {
-    ShortString::try_new(queue).map_err(|cause| lapin::Error::from(std::io::Error::other(cause)).into())
 }

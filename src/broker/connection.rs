@@ -5,7 +5,6 @@
 //!
 //! Invariant: whoever uses a connection takes it from [`Phase`] each time and keeps no copy over a failure.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::error::BrokerError;
+use super::error::{BrokerError, chain};
 use super::topology::Topology;
 use super::transport;
 
@@ -83,7 +82,7 @@ pub(super) async fn supervise(settings: LineSettings, phase: watch::Sender<Phase
                 backoff.reset();
                 hold(&settings.name, &Arc::new(wire), &phase, &stop).await
             }
-            Err(cause) => spell(&cause),
+            Err(cause) => chain(&cause),
         };
         if stop.is_cancelled() {
             break;
@@ -162,7 +161,7 @@ async fn hold(
                 move_to(line, phase, Phase::Blocked(Arc::clone(wire), why));
             }
             Some(Event::ConnectionUnblocked) => move_to(line, phase, Phase::Ready(Arc::clone(wire))),
-            Some(Event::Error(cause)) if !wire.connection.status().connected() => return spell(&cause),
+            Some(Event::Error(cause)) if !wire.connection.status().connected() => return chain(&cause),
             Some(_) => {}
             None => return "the connection ended".to_owned(),
         }
@@ -184,19 +183,4 @@ async fn close(connection: &Connection) {
         Ok(Err(cause)) => tracing::debug!(%cause, "the connection was not closed cleanly"),
         Err(_) => tracing::debug!("the broker did not answer to the close of the connection"),
     }
-}
-
-/// An error with everything that caused it, on one line.
-pub(super) fn spell(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let deeper_text = deeper.to_string();
-        if !text.contains(&deeper_text) {
-            text.push_str(": ");
-            text.push_str(&deeper_text);
-        }
-        cause = deeper.source();
-    }
-    text
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use super::short::short;
 use futures_util::StreamExt as _;
 use lapin::message::Delivery;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
@@ -20,9 +21,8 @@ use uuid::Uuid;
 
 use super::backoff::Backoff;
 use super::breaker::{Breaker, Gates, Width};
-use super::connection::spell;
 use super::delivery::Handler;
-use super::error::BrokerError;
+use super::error::{BrokerError, chain};
 use super::link::{Link, LinkState};
 use super::queue::WorkQueue;
 use super::unsettled::{Session, Stage, process};
@@ -101,7 +101,7 @@ pub async fn consume<H: Handler>(
             Ok(End::Narrowed) => continue,
             Ok(End::Stuck(cause)) => cause.to_owned(),
             Ok(End::Gone(cause)) => cause,
-            Err(cause) => spell(&cause),
+            Err(cause) => chain(&cause),
         };
         if opened.elapsed() > work.settings.reopen_max {
             backoff.reset();
@@ -195,7 +195,7 @@ impl<H: Handler> Work<H> {
                 () = quiet => match timeout(self.settings.opening, self.is_forgotten(&channel)).await {
                     Ok(Ok(false)) => continue,
                     Ok(Ok(true)) => break End::Stuck("the queue has messages, and none comes"),
-                    Ok(Err(cause)) => break End::Gone(spell(&cause)),
+                    Ok(Err(cause)) => break End::Gone(chain(&cause)),
                     Err(_) => break End::Gone("the broker does not answer".to_owned()),
                 },
             };
@@ -216,7 +216,7 @@ impl<H: Handler> Work<H> {
         let channel = timeout(opening, connection.create_channel()).await.map_err(slow)??;
         let failed = match timeout(opening, self.subscribe(&channel, prefetch)).await {
             Ok(Ok(consumer)) => return Ok((channel, consumer)),
-            Ok(Err(refused)) => refused.into(),
+            Ok(Err(refused)) => refused,
             Err(elapsed) => slow(elapsed),
         };
         // A queue that has no leader for a while consents later. Nobody would read what such a consumer is given, and
@@ -235,21 +235,27 @@ impl<H: Handler> Work<H> {
     }
 
     /// Whether there are messages that we could handle and do not get.
-    async fn is_forgotten(&self, channel: &Channel) -> Result<bool, lapin::Error> {
+    async fn is_forgotten(&self, channel: &Channel) -> Result<bool, BrokerError> {
         if self.permits.available_permits() == 0 {
             return Ok(false);
         }
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let queue =
-            channel.queue_declare(short(self.stage.queue.name())?, options, FieldTable::default()).await?;
+        let queue = channel
+            .queue_declare(
+                short(self.stage.queue.name(), "the queue's name")?,
+                options,
+                FieldTable::default(),
+            )
+            .await?;
         Ok(queue.message_count() > 0 || queue.consumer_count() == 0)
     }
 
-    async fn subscribe(&self, channel: &Channel, prefetch: u16) -> Result<Consumer, lapin::Error> {
+    async fn subscribe(&self, channel: &Channel, prefetch: u16) -> Result<Consumer, BrokerError> {
         channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let tag = format!("{}.{}", H::NAME, Uuid::new_v4().simple());
         let options = BasicConsumeOptions::default();
-        let (queue, tag) = (short(self.stage.queue.name())?, short(&tag)?);
+        let (queue, tag) =
+            (short(self.stage.queue.name(), "the queue's name")?, short(&tag, "the consumer's tag")?);
         let consumer = channel.basic_consume(queue, tag, options, FieldTable::default()).await?;
         tracing::info!(stage = H::NAME, queue = self.stage.queue.name(), "consuming");
         Ok(consumer)
@@ -306,12 +312,7 @@ async fn next(
     let permit = Arc::clone(permits).acquire_owned().await.map_err(|cause| cause.to_string())?;
     match consumer.next().await {
         Some(Ok(delivery)) => Ok((delivery, permit)),
-        Some(Err(cause)) => Err(spell(&cause)),
+        Some(Err(cause)) => Err(chain(&cause)),
         None => Err("the broker ended the consumer: is the queue still there?".to_owned()),
     }
-}
-
-/// `ShortString`'s own conversion panics on what is too long.
-pub(super) fn short(text: &str) -> Result<ShortString, lapin::Error> {
-    ShortString::try_new(text).map_err(|cause| std::io::Error::other(cause).into())
 }

@@ -3,6 +3,8 @@
 //! Invariant: only [`PublishError::NotSent`] says that a message is certainly not stored because it never left;
 //! after [`PublishError::Unknown`] it may be, and sending it again may make a duplicate.
 
+use super::short::TooLong;
+
 /// Why a message never left.
 #[derive(Debug, thiserror::Error)]
 pub enum NotSent {
@@ -18,15 +20,31 @@ pub enum NotSent {
     /// The broker gave no channel.
     #[error("the broker gave no publishing channel")]
     Channel(#[source] Box<lapin::Error>),
-    /// Something that AMQP has no room for.
-    #[error("{0} is longer than the 255 bytes that AMQP has for it")]
-    TooLong(&'static str),
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
     /// The user of the connection may not publish there.
     #[error("the user may not write to exchange `{exchange}`: grant it write permission")]
     Denied {
         /// The exchange.
         exchange: String,
     },
+}
+
+/// Why it is not known whether a message is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum Unconfirmed {
+    #[error("the broker did not take it in time")]
+    NotTaken,
+    #[error("the broker did not confirm it in time")]
+    Late,
+    #[error("confirms are off on the channel")]
+    ConfirmsOff,
+    /// The channel or the connection failed with the message under way.
+    #[error("{0}")]
+    Connection(#[source] Box<lapin::Error>),
+    /// The task that published ended early: the runtime shuts down.
+    #[error("{0}")]
+    Task(#[source] tokio::task::JoinError),
 }
 
 /// Why a message is not known to be stored.
@@ -43,7 +61,7 @@ pub enum PublishError {
     Refused,
     /// Perhaps stored: no answer in time, or the connection went away with the message under way.
     #[error("it may or may not be stored: {0}")]
-    Unknown(String),
+    Unknown(#[source] Unconfirmed),
     /// Certainly not stored: larger than a message may be.
     #[error("the message is larger than the broker takes")]
     TooLarge,
@@ -98,6 +116,8 @@ pub enum BrokerError {
     /// What is on the broker is not what this release needs.
     #[error("the broker differs from the topology: {}", texts(.0))]
     Topology(Vec<super::Difference>),
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
     /// The broker refused.
     #[error("the broker refused")]
     Refused(#[source] Box<lapin::Error>),
@@ -122,4 +142,19 @@ impl From<lapin::Error> for BrokerError {
 
 fn texts(differences: &[super::Difference]) -> String {
     differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// An error with everything that caused it, in one line. A cause whose text its error repeats is left out.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let deeper_text = deeper.to_string();
+        if !text.contains(&deeper_text) {
+            text.push_str(": ");
+            text.push_str(&deeper_text);
+        }
+        cause = deeper.source();
+    }
+    text
 }

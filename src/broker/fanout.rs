@@ -14,10 +14,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::backoff::Backoff;
-use super::connection::spell;
-use super::consumer::short;
-use super::error::BrokerError;
+use super::error::{BrokerError, chain};
 use super::link::{Link, LinkState};
+use super::short::short;
 
 /// Time limit of opening the channel and the queue.
 const OPENING: Duration = Duration::from_secs(10);
@@ -58,7 +57,7 @@ pub async fn listen(
             }
             let cause = match session(link, subscription, listener, &mut backoff).await {
                 Ok(()) => "the broker ended it".to_owned(),
-                Err(cause) => spell(&cause),
+                Err(cause) => chain(&cause),
             };
             listener.listening(false);
             tracing::warn!(exchange = subscription.exchange, cause, "listening again after a pause");
@@ -104,13 +103,13 @@ async fn open(
     Subscription { exchange, max_length }: Subscription,
 ) -> Result<(Channel, Consumer), BrokerError> {
     let channel = connection.create_channel().await?;
-    let name = short(&format!("{exchange}.{}", Uuid::new_v4().simple()))?;
+    let name = short(&format!("{exchange}.{}", Uuid::new_v4().simple()), "the queue's name")?;
     let options =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
     let mut arguments = FieldTable::default();
-    arguments.insert(short("x-max-length")?, AMQPValue::LongLongInt(i64::from(max_length)));
+    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(i64::from(max_length)));
     channel.queue_declare(name.clone(), options, arguments).await?;
-    let (exchange, key) = (short(exchange)?, ShortString::default());
+    let (exchange, key) = (short(exchange, "the exchange's name")?, ShortString::default());
     channel
         .queue_bind(name.clone(), exchange, key, QueueBindOptions::default(), FieldTable::default())
         .await?;

@@ -8,9 +8,10 @@ use std::fmt;
 use bytes::Bytes;
 use jiff::Timestamp;
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable};
 
 use super::error::NotSent;
+use super::short::short;
 
 const PERSISTENT: u8 = 2;
 
@@ -119,9 +120,4 @@ impl Letter {
         }
         Ok(properties.with_headers(table))
     }
-}
-
-/// `ShortString`'s own conversions panic on what is too long.
-pub(super) fn short(text: &str, what: &'static str) -> Result<ShortString, NotSent> {
-    ShortString::try_new(text).map_err(|_| NotSent::TooLong(what))
 }

@@ -17,9 +17,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Phase, Wire};
-use super::error::{NotSent, PublishError};
+use super::error::{NotSent, PublishError, Unconfirmed};
 use super::link::LinkSettings;
-use super::message::{Letter, Target, short};
+use super::message::{Letter, Target};
+use super::short::short;
 
 /// A broken channel waits no longer than this for the broker to let it go.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -154,23 +155,21 @@ async fn exchange(
     );
     let confirm = match timeout_at(deadline, written).await {
         Ok(Ok(confirm)) => confirm,
-        Ok(Err(cause)) => return Err(failed(to, &cause)),
-        Err(_) => return Err(PublishError::Unknown("the broker did not take it in time".to_owned())),
+        Ok(Err(cause)) => return Err(failed(to, cause)),
+        Err(_) => return Err(PublishError::Unknown(Unconfirmed::NotTaken)),
     };
     match timeout_at(deadline, confirm).await {
         Ok(Ok(Confirmation::Ack(None))) => Ok(()),
         Ok(Ok(Confirmation::Ack(Some(_)))) => Err(PublishError::Unroutable),
         Ok(Ok(Confirmation::Nack(_))) => Err(PublishError::Refused),
-        Ok(Ok(Confirmation::NotRequested)) => {
-            Err(PublishError::Unknown("confirms are off on the channel".to_owned()))
-        }
-        Ok(Err(cause)) => Err(failed(to, &cause)),
-        Err(_) => Err(PublishError::Unknown("the broker did not confirm it in time".to_owned())),
+        Ok(Ok(Confirmation::NotRequested)) => Err(PublishError::Unknown(Unconfirmed::ConfirmsOff)),
+        Ok(Err(cause)) => Err(failed(to, cause)),
+        Err(_) => Err(PublishError::Unknown(Unconfirmed::Late)),
     }
 }
 
 /// The broker's own refusals are certain; any other error leaves open what became of the message.
-fn failed(to: &Target, cause: &lapin::Error) -> PublishError {
+fn failed(to: &Target, cause: lapin::Error) -> PublishError {
     if let ErrorKind::ProtocolError(answer) = cause.kind() {
         match answer.get_id() {
             NOT_FOUND => return PublishError::Unroutable,
@@ -180,7 +179,7 @@ fn failed(to: &Target, cause: &lapin::Error) -> PublishError {
             _ => {}
         }
     }
-    PublishError::Unknown(cause.to_string())
+    PublishError::Unknown(Unconfirmed::Connection(Box::new(cause)))
 }
 
 /// Closes a channel in the background: on a blocked connection the close hangs as well.

@@ -7,8 +7,7 @@ use std::time::Duration;
 use lapin::types::{LongString, ShortString};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 
-use super::connection::spell;
-use super::error::BrokerError;
+use super::error::{BrokerError, chain};
 use super::link::LinkSettings;
 
 /// RabbitMQ's answer to a wrong user or password.
@@ -55,7 +54,7 @@ impl LinkSettings {
 }
 
 fn refusal(cause: &lapin::Error, user: &str, vhost: &str) -> Reached {
-    let ErrorKind::ProtocolError(answer) = cause.kind() else { return Reached::Away(spell(cause)) };
+    let ErrorKind::ProtocolError(answer) = cause.kind() else { return Reached::Away(chain(cause)) };
     match answer.get_id() {
         ACCESS_REFUSED => Reached::Refused(format!(
             "RabbitMQ does not take the user `{user}` with this password: put them right"
@@ -63,6 +62,6 @@ fn refusal(cause: &lapin::Error, user: &str, vhost: &str) -> Reached {
         NOT_ALLOWED => Reached::Refused(format!(
             "RabbitMQ has no vhost `{vhost}`, or the user `{user}` may not use it: make it and grant it, or name another"
         )),
-        _ => Reached::Away(spell(cause)),
+        _ => Reached::Away(chain(cause)),
     }
 }

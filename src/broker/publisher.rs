@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::connection::Phase;
-use super::error::PublishError;
+use super::error::{PublishError, Unconfirmed};
 use super::message::{Letter, Outgoing, Target};
 use super::observer::Observer;
 use super::pool::Pool;
@@ -61,6 +61,6 @@ impl Publisher {
             outcome
         };
         let task = tokio::spawn(publish.instrument(span));
-        task.await.unwrap_or_else(|cause| Err(PublishError::Unknown(cause.to_string())))
+        task.await.unwrap_or_else(|cause| Err(PublishError::Unknown(Unconfirmed::Task(cause))))
     }
 }

@@ -16,8 +16,9 @@ use super::delivery::Incoming;
 use super::error::{BrokerError, PublishError};
 use super::headers;
 use super::link::Link;
-use super::message::{Letter, Target, short};
+use super::message::{Letter, Target};
 use super::settle::is_the_brokers;
+use super::short::short;
 
 /// Headers that say how a message was parked, and not what it is.
 const OF_THE_PARKING: [&str; 4] =
@@ -133,8 +134,7 @@ impl Link {
         let there = usize::try_from(self.depth(&replay.from).await?.ready).unwrap_or(usize::MAX);
         let wire = self.wire()?;
         let channel = within(async { Ok(wire.connection.create_channel().await?) }).await?;
-        let from = short(&replay.from, "the queue's name")
-            .map_err(|fault| BrokerError::from(lapin::Error::from(std::io::Error::other(fault))))?;
+        let from = short(&replay.from, "the queue's name")?;
         while done.seen < there.min(replay.look) && done.moved < replay.most && !stop.is_cancelled() {
             let get = channel.basic_get(from.clone(), BasicGetOptions::default());
             let Some(mut got) = within(async { Ok(get.await?) }).await? else { break };

@@ -17,9 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use super::backoff::Backoff;
-use super::connection::spell;
 use super::delivery::{Handler, Incoming};
-use super::error::PublishError;
+use super::error::{PublishError, chain};
 use super::link::Application;
 use super::message::{Letter, Target};
 use super::observer::Observer;
@@ -66,7 +65,7 @@ pub(super) async fn process<H: Handler>(
         let settlement = handle(stage, message.clone()).await;
         count::<H>(&*stage.observer, &settlement, begun.elapsed());
         if let Err(cause) = settle(stage, &delivery, session, message, settlement).await {
-            tracing::error!(stage = H::NAME, cause = spell(&cause), "not settled: the message goes back");
+            tracing::error!(stage = H::NAME, cause = chain(&cause), "not settled: the message goes back");
             stage.observer.unsettled(H::NAME);
             session.stuck.cancel();
         }
@@ -169,7 +168,7 @@ async fn publish<H: Handler>(
         if !cause.is_transient() || begun.elapsed() + wait > stage.patience {
             return Err(cause);
         }
-        tracing::warn!(stage = H::NAME, queue = to.routing_key, cause = spell(&cause), "not moved yet");
+        tracing::warn!(stage = H::NAME, queue = to.routing_key, cause = chain(&cause), "not moved yet");
         tokio::time::sleep(wait).await;
     }
     Ok(())

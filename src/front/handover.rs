@@ -4,15 +4,14 @@
 //! that was certainly not sent is retried here. One that the broker may have stored can still be
 //! spooled: a repeat of an attempt is recognised by its id.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{Front, Refusal};
-use crate::broker::{NotSent, Outgoing, PublishError, Publisher};
-use crate::pipeline::{RegistrationMessage, targets};
+use crate::broker::{NotSent, PublishError, Publisher};
+use crate::pipeline::{Message as _, RegistrationMessage, targets};
 
 /// Pause between two tries: a broker that is available can refuse at once, again and again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -106,14 +105,7 @@ pub(super) async fn publish(
     message: &RegistrationMessage,
 ) -> Result<(), HandoverFault> {
     let key = &message.registration.key;
-    let outgoing = Outgoing {
-        id: key.id().to_string(),
-        kind: "registration.v1",
-        content_type: "application/json",
-        correlation_id: Some(key.record.to_string()),
-        headers: BTreeMap::new(),
-        body: serde_json::to_vec(message)?,
-    };
+    let outgoing = message.outgoing(key.id(), &key.record)?;
     Ok(publisher.publish(&targets::registrations(), outgoing).await?)
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::broker::Listener;
 use crate::domain::AttemptId;
-use crate::pipeline::{AnswerMessage, MESSAGE_VERSION};
+use crate::pipeline::{AnswerMessage, Message as _};
 use crate::telemetry::Metrics;
 
 /// All callers that wait at one front.
@@ -93,13 +93,8 @@ impl Listener for WaitingCallers {
     }
 
     fn received(&self, body: &[u8]) {
-        let message = match serde_json::from_slice::<AnswerMessage>(body) {
-            Ok(message) if message.v == MESSAGE_VERSION => message,
-            Ok(_) | Err(_) => {
-                return tracing::warn!(
-                    "a copy of an answer cannot be read: are all processes of one release?"
-                );
-            }
+        let Ok(message) = AnswerMessage::read(body) else {
+            return tracing::warn!("a copy of an answer cannot be read: are all processes of one release?");
         };
         let waiting = self.lock().by_attempt.remove(&message.attempt).unwrap_or_default();
         for (_, caller) in waiting {

@@ -1,68 +1,151 @@
-//! What the stages say to one another over the broker.
+//! The messages that the stages send one another over the broker.
 //!
 //! Invariant: a message holds ids and sealed text, never personal data in clear and never a token after the first
-//! hop. An unknown version is parked, not guessed at.
+//! hop. A message of an unknown version is parked, not guessed at.
 
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::broker::Outgoing;
 use crate::domain::AnswerKind;
-use crate::domain::{AttemptId, Reason, RecordId, Registration, RegistrationNumber};
+use crate::domain::{AttemptId, Cause, Reason, RecordId, Registration, RegistrationNumber};
 
 /// The version that is written, and the only one that is read.
 pub const MESSAGE_VERSION: u16 = 1;
 
-/// front → record: a registration that was accepted.
+/// A message between stages: JSON with its version in `v`.
+pub trait Message: Serialize + DeserializeOwned {
+    /// AMQP `type`.
+    const KIND: &'static str;
+
+    /// The version that the message was written with.
+    fn version(&self) -> u16;
+
+    /// The attempt's id is the message id, so that a repeat of a message is known by it.
+    ///
+    /// # Errors
+    /// When the message cannot be written as JSON.
+    fn outgoing(&self, attempt: AttemptId, record: &RecordId) -> Result<Outgoing, serde_json::Error> {
+        Ok(Outgoing {
+            id: attempt.to_string(),
+            kind: Self::KIND,
+            content_type: "application/json",
+            correlation_id: Some(record.to_string()),
+            headers: BTreeMap::new(),
+            body: serde_json::to_vec(self)?,
+        })
+    }
+
+    /// Reads a message of the version that is written.
+    ///
+    /// # Errors
+    /// The cause to park the message for: [`Cause::Malformed`] or [`Cause::UnknownVersion`].
+    fn read(body: &[u8]) -> Result<Self, Cause> {
+        let message: Self = serde_json::from_slice(body).map_err(|_| Cause::Malformed)?;
+        if message.version() == MESSAGE_VERSION { Ok(message) } else { Err(Cause::UnknownVersion) }
+    }
+}
+
+impl Message for RegistrationMessage {
+    const KIND: &'static str = "registration.v1";
+
+    fn version(&self) -> u16 {
+        self.v
+    }
+
+    /// Reads the version before the rest: the message of a newer release may have another shape, and is not malformed.
+    fn read(body: &[u8]) -> Result<Self, Cause> {
+        let value: serde_json::Value = serde_json::from_slice(body).map_err(|_| Cause::Malformed)?;
+        if value.get("v").and_then(serde_json::Value::as_u64) != Some(u64::from(MESSAGE_VERSION)) {
+            return Err(Cause::UnknownVersion);
+        }
+        serde_json::from_value(value).map_err(|_| Cause::Malformed)
+    }
+}
+
+impl Message for RequestMessage {
+    const KIND: &'static str = "request.v1";
+
+    fn version(&self) -> u16 {
+        self.v
+    }
+}
+
+impl Message for OutcomeMessage {
+    const KIND: &'static str = "outcome.v1";
+
+    fn version(&self) -> u16 {
+        self.v
+    }
+}
+
+impl Message for AnswerMessage {
+    const KIND: &'static str = "answer.v1";
+
+    fn version(&self) -> u16 {
+        self.v
+    }
+}
+
+/// front → record stage: a registration that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistrationMessage {
-    /// [`MESSAGE_VERSION`].
     pub v: u16,
-    /// What was accepted.
     pub registration: Registration,
-    /// The view (JSON), sealed for record and field `view`.
+    /// The view (JSON), sealed for this record and the field `view`.
     pub sealed_view: String,
-    /// The record token (JWT), sealed for record and field `token`.
+    /// The record token (JWT), sealed for this record and the field `token`.
     pub sealed_token: String,
 }
 
-/// record → send: this attempt's request is to go to the ID system.
+/// record stage → send stage: the request of this attempt is due to be sent to the ID system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestMessage {
-    /// [`MESSAGE_VERSION`].
     pub v: u16,
-    /// The record.
     pub record: RecordId,
-    /// The attempt to send.
     pub attempt: AttemptId,
 }
 
-/// resolve → confirmer: this attempt has its answer in the ledger.
+/// resolve stage → confirmer: the answer of this attempt is in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeMessage {
-    /// [`MESSAGE_VERSION`].
     pub v: u16,
-    /// The record.
     pub record: RecordId,
-    /// The attempt that was answered.
     pub attempt: AttemptId,
 }
 
-/// resolve → the front whose caller waits: a copy of the answer. That it is lost costs nothing but time.
+/// resolve stage → the front whose caller waits: a copy of the answer. A lost copy costs time only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnswerMessage {
-    /// [`MESSAGE_VERSION`].
     pub v: u16,
-    /// The record.
     pub record: RecordId,
-    /// The attempt that was answered.
     pub attempt: AttemptId,
-    /// The number under which it is registered.
     pub number: RegistrationNumber,
-    /// The answer's kind.
     pub answer: AnswerKind,
-    /// Why it was rejected.
+    /// Why the registration was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// The issued ID, sealed for the record and field `national_id`.
+    /// The issued ID, sealed for this record and the field `national_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed_id: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_version_is_told_from_a_broken_message() {
+        let newer = br#"{"v":2,"record":"r","attempt":"00000000-0000-5000-8000-000000000000"}"#;
+        for (body, cause) in
+            [(&newer[..], Cause::UnknownVersion), (b"{}", Cause::Malformed), (b"?", Cause::Malformed)]
+        {
+            assert_eq!(OutcomeMessage::read(body), Err(cause));
+        }
+        // A registration is told by its version alone.
+        assert_eq!(RegistrationMessage::read(br#"{"v":2}"#), Err(Cause::UnknownVersion));
+        assert_eq!(RegistrationMessage::read(br#"{"v":1}"#), Err(Cause::Malformed));
+    }
 }

@@ -2,11 +2,9 @@
 //!
 //! Invariant: driving it again does no harm; every stage checks the ledger before it acts.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::names::AMQP_SYSTEM;
 use super::stage::{StageFault, chain};
@@ -15,7 +13,7 @@ use crate::broker::{Delay, Outgoing, Publisher, Target, WorkQueue};
 use crate::domain::AnswerKind;
 use crate::domain::{Cause, State};
 use crate::ledger::{Case, Ledger};
-use crate::pipeline::{AnswerMessage, MESSAGE_VERSION, OutcomeMessage, RequestMessage};
+use crate::pipeline::{AnswerMessage, MESSAGE_VERSION, Message, OutcomeMessage, RequestMessage};
 
 /// Publishes what an attempt needs next.
 #[derive(Clone)]
@@ -45,7 +43,7 @@ impl NextHop {
     /// Has the attempt's request sent again after a while; without one, after the first delay step.
     pub(crate) async fn ask_again(&self, case: &Case, after: Option<Duration>) -> Result<(), StageFault> {
         let to = waiting(&self.queues.requests, after.unwrap_or_default(), targets::requests(AMQP_SYSTEM));
-        self.publish(case, &to, "request.v1", &request_message(case)).await
+        self.publish(case, &to, &request_message(case)).await
     }
 
     /// Publishes the next hop of an attempt that is open; does nothing for one that is not.
@@ -65,7 +63,7 @@ impl NextHop {
 
     async fn request(&self, case: &Case) -> Result<(), StageFault> {
         let to = targets::requests(AMQP_SYSTEM);
-        self.publish(case, &to, "request.v1", &request_message(case)).await
+        self.publish(case, &to, &request_message(case)).await
     }
 
     async fn outcome(&self, case: &Case) -> Result<(), StageFault> {
@@ -82,8 +80,7 @@ impl NextHop {
             waiting(&self.queues.outcomes, left.max(self.confirm_after), targets::outcomes())
         };
         // Side by side: the copy may be lost, and must not hold up what it is a copy of.
-        let (published, ()) =
-            tokio::join!(self.publish(case, &to, "outcome.v1", &message), self.tell_front(case));
+        let (published, ()) = tokio::join!(self.publish(case, &to, &message), self.tell_front(case));
         published
     }
 
@@ -102,7 +99,7 @@ impl NextHop {
             reason: case.attempt.reason.clone(),
             sealed_id: case.record.sealed_id.clone().filter(|_| answer == AnswerKind::Issued),
         };
-        let told = match outgoing(case, "answer.v1", &message) {
+        let told = match outgoing(case, &message) {
             Ok(outgoing) => {
                 self.publisher.publish(&targets::answers(), outgoing).await.map_err(StageFault::from)
             }
@@ -113,28 +110,15 @@ impl NextHop {
         }
     }
 
-    async fn publish<M: Serialize>(
-        &self,
-        case: &Case,
-        to: &Target,
-        kind: &'static str,
-        message: &M,
-    ) -> Result<(), StageFault> {
-        self.publisher.publish(to, outgoing(case, kind, message)?).await?;
+    async fn publish(&self, case: &Case, to: &Target, message: &impl Message) -> Result<(), StageFault> {
+        self.publisher.publish(to, outgoing(case, message)?).await?;
         Ok(self.ledger.published(case.attempt.id).await?)
     }
 }
 
-fn outgoing<M: Serialize>(case: &Case, kind: &'static str, message: &M) -> Result<Outgoing, StageFault> {
-    let body = serde_json::to_vec(message).map_err(|_| StageFault::Message(Cause::Internal))?;
-    Ok(Outgoing {
-        id: case.attempt.id.to_string(),
-        kind,
-        content_type: "application/json",
-        correlation_id: Some(case.record.id.to_string()),
-        headers: BTreeMap::new(),
-        body,
-    })
+fn outgoing(case: &Case, message: &impl Message) -> Result<Outgoing, StageFault> {
+    let outgoing = message.outgoing(case.attempt.id, &case.record.id);
+    outgoing.map_err(|_| StageFault::Message(Cause::Internal))
 }
 
 fn request_message(case: &Case) -> RequestMessage {

@@ -1,5 +1,6 @@
 //! What a fault of a stage means for the delivery that it was at.
 
+pub(crate) use crate::broker::chain;
 use crate::broker::{Breaker, Delay, PublishError, Settlement};
 use crate::domain::Cause;
 use crate::ledger::LedgerError;
@@ -75,18 +76,6 @@ pub(crate) fn settled(
         tracing::warn!(stage, error = %chain(&fault), "the delivery could not be finished");
         settlement
     })
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

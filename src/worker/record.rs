@@ -14,7 +14,7 @@ use crate::ledger::{Case, Ledger, LedgerError, Receipt, Stage};
 use crate::nid::Ask;
 use crate::pipeline::NextHop;
 use crate::pipeline::stage::{StageFault, settled};
-use crate::pipeline::{MESSAGE_VERSION, RegistrationMessage};
+use crate::pipeline::{Message as _, RegistrationMessage};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 
@@ -50,7 +50,7 @@ impl Handler for RecordStage {
 
 impl RecordStage {
     async fn record(&self, body: &[u8]) -> Result<Settlement, StageFault> {
-        let message = read(body)?;
+        let message = RegistrationMessage::read(body).map_err(StageFault::Message)?;
         let registration = &message.registration;
         let number = self.numbers.fill(registration);
         let number = registration
@@ -96,14 +96,4 @@ impl RecordStage {
         case.attempt.state = State::Parked;
         Ok(case)
     }
-}
-
-fn read(body: &[u8]) -> Result<RegistrationMessage, StageFault> {
-    // The version is looked at before the rest, so that a newer release's message is told from a broken one.
-    let value: serde_json::Value =
-        serde_json::from_slice(body).map_err(|_| StageFault::Message(Cause::Malformed))?;
-    if value.get("v").and_then(serde_json::Value::as_u64) != Some(u64::from(MESSAGE_VERSION)) {
-        return Err(StageFault::Message(Cause::UnknownVersion));
-    }
-    serde_json::from_value(value).map_err(|_| StageFault::Message(Cause::Malformed))
 }

@@ -15,7 +15,7 @@ use crate::ledger::{Case, Ledger, LedgerError, Stage};
 use crate::nid::{Ask, Request};
 use crate::pipeline::NextHop;
 use crate::pipeline::stage::{StageFault, settled};
-use crate::pipeline::{MESSAGE_VERSION, RequestMessage, targets};
+use crate::pipeline::{Message as _, RequestMessage, targets};
 use crate::seal::Sealer;
 use crate::telemetry::{self, Metrics};
 
@@ -48,11 +48,7 @@ impl Handler for SendStage {
 
 impl SendStage {
     async fn send(&self, body: &[u8]) -> Result<Settlement, StageFault> {
-        let message: RequestMessage =
-            serde_json::from_slice(body).map_err(|_| StageFault::Message(Cause::Malformed))?;
-        if message.v != MESSAGE_VERSION {
-            return Err(StageFault::Message(Cause::UnknownVersion));
-        }
+        let message = RequestMessage::read(body).map_err(StageFault::Message)?;
         match self.turn(message.attempt).await {
             // The attempt moved on between our reading and our writing, by an earlier copy of this message perhaps.
             Err(StageFault::Ledger(LedgerError::Conflict(_))) => self.turn(message.attempt).await,

@@ -9,6 +9,7 @@ use lapin::{Channel, Connection, ErrorKind};
 
 use super::{Argument, Difference, Exchange, ExchangeKind, Queue, Topology};
 use crate::broker::error::BrokerError;
+use crate::broker::short::short;
 
 const NOT_FOUND: u16 = 404;
 const ACCESS_REFUSED: u16 = 403;
@@ -19,18 +20,20 @@ impl Topology {
     pub(in crate::broker) async fn declare(&self, connection: &Connection) -> Result<(), BrokerError> {
         let channel = connection.create_channel().await?;
         for exchange in &self.exchanges {
-            declare_exchange(&channel, exchange, false)
+            let name = short(&exchange.name, "an exchange's name")?;
+            declare_exchange(&channel, name, exchange, false)
                 .await
                 .map_err(|cause| refusal(&exchange.name, cause))?;
         }
         for queue in &self.queues {
-            declare_queue(&channel, queue, false).await.map_err(|cause| refusal(&queue.name, cause))?;
+            let name = short(&queue.name, "a queue's name")?;
+            declare_queue(&channel, name, queue, false).await.map_err(|cause| refusal(&queue.name, cause))?;
         }
         for binding in &self.bindings {
             let bound = channel.queue_bind(
-                name(&binding.queue)?,
-                name(&binding.exchange)?,
-                name(&binding.key)?,
+                short(&binding.queue, "a queue's name")?,
+                short(&binding.exchange, "an exchange's name")?,
+                short(&binding.key, "a routing key")?,
                 QueueBindOptions::default(),
                 FieldTable::default(),
             );
@@ -59,9 +62,10 @@ impl Topology {
 /// A passive declaration says whether it is there and compares no arguments; an active one compares and, as it is
 /// there, creates nothing.
 async fn compare(connection: &Connection, item: Item<'_>) -> Result<Option<String>, BrokerError> {
+    let name = short(item.name(), "a name")?;
     for passive in [true, false] {
         let channel = connection.create_channel().await?;
-        match item.declare(&channel, passive).await {
+        match item.declare(&channel, name.clone(), passive).await {
             Ok(()) => channel.close(200, ShortString::default()).await?,
             Err(cause) => {
                 return fix(&cause).map_or(Err(cause.into()), |fix| Ok(Some(fix)));
@@ -85,15 +89,20 @@ impl Item<'_> {
         }
     }
 
-    async fn declare(&self, channel: &Channel, passive: bool) -> Result<(), lapin::Error> {
+    async fn declare(&self, channel: &Channel, name: ShortString, passive: bool) -> Result<(), lapin::Error> {
         match self {
-            Self::Exchange(exchange) => declare_exchange(channel, exchange, passive).await,
-            Self::Queue(queue) => declare_queue(channel, queue, passive).await,
+            Self::Exchange(exchange) => declare_exchange(channel, name, exchange, passive).await,
+            Self::Queue(queue) => declare_queue(channel, name, queue, passive).await,
         }
     }
 }
 
-async fn declare_exchange(channel: &Channel, exchange: &Exchange, passive: bool) -> Result<(), lapin::Error> {
+async fn declare_exchange(
+    channel: &Channel,
+    name: ShortString,
+    exchange: &Exchange,
+    passive: bool,
+) -> Result<(), lapin::Error> {
     let kind = match exchange.kind {
         ExchangeKind::Direct => lapin::ExchangeKind::Direct,
         ExchangeKind::Fanout => lapin::ExchangeKind::Fanout,
@@ -104,10 +113,15 @@ async fn declare_exchange(channel: &Channel, exchange: &Exchange, passive: bool)
         arguments.insert("alternate-exchange".into(), AMQPValue::LongString(alternate.as_str().into()));
     }
     let options = ExchangeDeclareOptions { passive, durable: true, ..ExchangeDeclareOptions::default() };
-    channel.exchange_declare(name(&exchange.name)?, kind, options, arguments).await
+    channel.exchange_declare(name, kind, options, arguments).await
 }
 
-async fn declare_queue(channel: &Channel, queue: &Queue, passive: bool) -> Result<(), lapin::Error> {
+async fn declare_queue(
+    channel: &Channel,
+    name: ShortString,
+    queue: &Queue,
+    passive: bool,
+) -> Result<(), lapin::Error> {
     let mut arguments = FieldTable::default();
     for (key, value) in &queue.arguments {
         let value = match value {
@@ -117,12 +131,7 @@ async fn declare_queue(channel: &Channel, queue: &Queue, passive: bool) -> Resul
         arguments.insert((*key).into(), value);
     }
     let options = QueueDeclareOptions { passive, durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(name(&queue.name)?, options, arguments).await.map(drop)
-}
-
-/// `ShortString`'s own conversion panics on what is too long.
-fn name(text: &str) -> Result<ShortString, lapin::Error> {
-    ShortString::try_new(text).map_err(|cause| std::io::Error::other(cause).into())
+    channel.queue_declare(name, options, arguments).await.map(drop)
 }
 
 fn refusal(name: &str, cause: lapin::Error) -> BrokerError {

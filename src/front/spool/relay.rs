@@ -18,15 +18,15 @@ use super::directory::Directory;
 use super::envelope::{self, Envelope, Unreadable};
 use super::index::FileVersion;
 use super::{Shared, Spool, lock};
-use crate::broker::{PublishError, Publisher};
+use crate::broker::{Backoff, PublishError, Publisher};
 use crate::domain::Cause;
 use crate::front::handover::{self, HandoverFault};
 use crate::telemetry;
 
 /// Longest wait for the broker before the first file is looked up again.
 const LOOK: Duration = Duration::from_secs(60);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The result of relaying one file.
 #[derive(Debug)]
@@ -38,30 +38,10 @@ pub(super) enum RelayResult {
     Failed(PublishError),
 }
 
-/// The pause after a failure: it doubles up to a limit, and starts again after a success.
-#[derive(Debug)]
-pub(super) struct Pause(Duration);
-
-impl Pause {
-    pub(super) fn new() -> Self {
-        Self(FIRST_PAUSE)
-    }
-
-    pub(super) fn reset(&mut self) {
-        self.0 = FIRST_PAUSE;
-    }
-
-    pub(super) fn next(&mut self) -> Duration {
-        let pause = self.0;
-        self.0 = pause.saturating_mul(2).min(LONGEST_PAUSE);
-        pause
-    }
-}
-
 impl Spool {
     /// Relays until `stop`, including what is spooled meanwhile.
     pub async fn relay(&self, publisher: &Publisher, stop: CancellationToken) {
-        let mut pause = Pause::new();
+        let mut backoff = Backoff::from(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let file = tokio::select! {
                 () = stop.cancelled() => return,
@@ -76,9 +56,9 @@ impl Spool {
             }
             // Not interrupted by `stop`: it ends within the publish timeout.
             match self.relay_one(&file, publisher).await {
-                RelayResult::Published | RelayResult::SetAside => pause.reset(),
+                RelayResult::Published | RelayResult::SetAside => backoff.reset(),
                 RelayResult::Failed(fault) => {
-                    let (waiting, wait) = (self.files(), pause.next());
+                    let (waiting, wait) = (self.files(), backoff.next(1.0));
                     tracing::warn!(error = %fault, waiting, wait_ms = wait.as_millis(), "not relayed yet");
                     tokio::select! {
                         () = stop.cancelled() => return,
@@ -187,10 +167,10 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_bound_and_start_again() {
-        let mut pause = Pause::new();
-        let pauses: Vec<u128> = (0..8).map(|_| pause.next().as_millis()).collect();
+        let mut pause = Backoff::from(FIRST_PAUSE, LONGEST_PAUSE);
+        let pauses: Vec<u128> = (0..8).map(|_| pause.next(1.0).as_millis()).collect();
         assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
         pause.reset();
-        assert_eq!(pause.next(), FIRST_PAUSE);
+        assert_eq!(pause.next(1.0), FIRST_PAUSE);
     }
 }

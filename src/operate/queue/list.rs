@@ -9,7 +9,9 @@ use super::{ListMessagesArgs, link_to};
 use crate::broker::{Incoming, headers};
 use crate::operate::output;
 use crate::operate::session::Session;
-use crate::pipeline::{own_id, parked_for};
+use crate::pipeline::{
+    Message as _, OutcomeMessage, RegistrationMessage, RequestMessage, own_id, parked_for,
+};
 use crate::roles::{Failure, parts};
 
 pub(super) async fn run(session: &mut Session, args: &ListMessagesArgs) -> Result<(), Failure> {
@@ -109,6 +111,6 @@ impl ParkedMessage {
 /// personal data.
 fn is_kind(kind: &str) -> bool {
     let of_the_contract = kind.starts_with("crvs.nid.") && kind.len() <= 40;
-    ["registration.v1", "request.v1", "outcome.v1"].contains(&kind)
+    [RegistrationMessage::KIND, RequestMessage::KIND, OutcomeMessage::KIND].contains(&kind)
         || (of_the_contract && kind.chars().all(|c| c.is_ascii_alphanumeric() || c == '.'))
 }
