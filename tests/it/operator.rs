@@ -11,7 +11,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::harness::world::{World, free_port};
+use crate::harness::http::free_port;
+use crate::harness::world::World;
 
 /// Runs a command that prints one line of JSON.
 pub async fn json_of(world: &World, args: &[&str]) -> (Option<i32>, Value) {

@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::harness::eventually;
+use crate::harness::http::free_port;
 use crate::harness::ledgers::Engine;
 use crate::harness::nginx::Nginx;
-use crate::harness::world::{SOON, World, free_port};
+use crate::harness::world::{SOON, World};
 
 const REGISTRATIONS: u64 = 300;
 /// On a machine that is busy with other stories, nothing is to be put off because it was slow.

@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::hook::{Hook, Manner};
 use super::{alerts, nothing_secret_is_logged, told, world_before};
 use crate::harness::eventually;
+use crate::harness::http::free_port;
 use crate::harness::ledgers::Engine;
-use crate::harness::world::{SOON, World, free_port};
+use crate::harness::world::{SOON, World};
 use crate::pipeline::on_both_ledgers;
 use crate::replies::Vendor;
 

@@ -8,7 +8,8 @@ use nidbridge::sandbox::guardian::Guardian;
 use serde_json::Value;
 
 use crate::harness::eventually;
-use crate::harness::world::{SOON, World, free_port};
+use crate::harness::http::free_port;
+use crate::harness::world::{SOON, World};
 
 /// Where `deploy/attach/tools` puts what is not Debian's.
 pub fn tools() -> PathBuf {

@@ -6,8 +6,9 @@ use nidbridge::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim, SubmitOptions}
 
 use super::wire::Post;
 use super::{births, boom, bundle, token};
+use crate::harness::http::free_port;
 use crate::harness::ledgers::Engine;
-use crate::harness::world::{World, free_port};
+use crate::harness::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_key_is_fetched_and_the_last_good_one_survives_a_restart() {

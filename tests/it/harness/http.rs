@@ -1,13 +1,21 @@
-//! Requests to the management API of the private node: one per connection, so that they also work while a test ends.
+//! HTTP requests of the harness: to the management API of the private node and to the admin listeners of the roles.
+//!
+//! They block, because a value that is dropped cannot await and a condition that is polled need not.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use reqwest::{Client, Method, RequestBuilder};
 
-/// Where the API is and who asks.
+/// Keeps no connection: each request runs on a runtime of its own, which ends with it.
+static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+    let client = Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(Duration::from_secs(60));
+    client.build().expect("an HTTP client")
+});
+
+/// The management API of a node and the user who calls it.
 #[derive(Debug, Clone)]
 pub struct Api {
     pub port: u16,
@@ -16,28 +24,54 @@ pub struct Api {
 }
 
 impl Api {
-    /// Sends a request and returns the status and the body.
+    /// Sends a request; returns the status and the body.
     pub fn call(&self, method: &str, path: &str, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("the management API");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
-        let credentials = STANDARD.encode(format!("{}:{}", self.user, self.password));
-        let length = body.len();
-        let request = format!(
-            "{method} /api{path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Basic {credentials}\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-        );
-        stream.write_all(request.as_bytes()).expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let status = answer.split_whitespace().nth(1).and_then(|code| code.parse().ok()).expect("a status");
-        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
-        (status, body)
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let request = CLIENT
+            .request(method, format!("http://127.0.0.1:{}/api{path}", self.port))
+            .basic_auth(&self.user, Some(&self.password))
+            .header("Content-Type", "application/json")
+            .body(body.to_owned());
+        send(request).expect("an answer of the management API")
     }
 
-    /// Sends a request that must succeed.
+    /// Sends a request that must succeed; returns the body.
     pub fn must(&self, method: &str, path: &str, body: &str) -> String {
         let (status, answer) = self.call(method, path, body);
         assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
         answer
+    }
+}
+
+/// Status and body of a path on a port of this machine; `None` if there is no complete answer within 5 s.
+pub fn get(port: u16, path: &str) -> Option<(u16, String)> {
+    send(CLIENT.get(format!("http://127.0.0.1:{port}{path}")).timeout(Duration::from_secs(5))).ok()
+}
+
+/// Sends a request on a thread of its own, so that this also works within a runtime.
+fn send(request: RequestBuilder) -> reqwest::Result<(u16, String)> {
+    let exchange = async {
+        let answer = request.send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    };
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(exchange)
+    };
+    std::thread::scope(|scope| scope.spawn(run).join().expect("a thread"))
+}
+
+/// Ports below the range from which the system picks at random, so that nothing else is given one between this call
+/// and the start of the process that listens on it.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
+/// A free port. Each test process begins in a block of 30 ports of its own.
+pub fn free_port() -> u16 {
+    let first = 11_000 + u16::try_from(std::process::id() % 280).unwrap_or_default() * 30;
+    loop {
+        let port = first + NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
     }
 }

@@ -66,7 +66,7 @@ async fn orphans_of_both_kinds_are_told_and_nothing_else(engine: Engine) {
     assert_eq!((agrees["open"].as_u64(), agrees["waiting"].as_u64()), (Some(3), Some(3)), "{agrees}");
     // Archived by a registrar, taken back to validation by one, and never heard of here.
     let unknown = people(Kind::Death, 1, 63).remove(0);
-    let nobody = format!("http://127.0.0.1:{}/", crate::harness::world::free_port()).parse().unwrap();
+    let nobody = format!("http://127.0.0.1:{}/", crate::harness::http::free_port()).parse().unwrap();
     world.opencrvs.submit(&unknown, &nobody, SubmitOptions::default()).await.unwrap();
     world.opencrvs.set_status(&all[2].record, Status::Archived);
     world.opencrvs.set_status(&all[1].record, Status::WaitingValidation);

@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{at, client, front, without_a_broker};
-use crate::harness::world::{SOON, World, free_port};
+use crate::harness::http::free_port;
+use crate::harness::world::{SOON, World};
 
 /// One connection of a service that does as the story says.
 pub(super) async fn one(listener: &TcpListener) -> TcpStream {

@@ -79,7 +79,7 @@ async fn a_full_disk_is_answered_503_and_what_was_answered_202_is_registered() {
         return;
     }
     let mut story = Story::empty(&[("FRONT_HOLD", "200ms")]).await;
-    story.world.start_by("front", &by);
+    story.world.start_under("front", &by);
     story.start(&["front", "worker", "confirmer"]).await;
     story.broker.cut();
     let people = people(Kind::Birth, 20, 313);

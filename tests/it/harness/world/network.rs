@@ -1,0 +1,123 @@
+//! The network between the roles and what they depend on, and who else connects to the broker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nidbridge::broker::{Link, LinkSettings, Topology, Unobserved};
+use nidbridge::sandbox::nid::VendorSettings;
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use super::super::ChaosProxy;
+use super::super::ground::connected;
+use super::World;
+
+impl World {
+    /// Puts a proxy between the broker and every role that is started from now on.
+    pub async fn proxy_to_broker(&mut self) -> ChaosProxy {
+        let proxy = ChaosProxy::before(self.ground.amqp_port()).await;
+        let settings = self.ground.link_settings_by("proxy", proxy.port());
+        self.set("AMQP_URL", settings.url.expose_secret());
+        proxy
+    }
+
+    /// Puts a proxy between the broker and one role, from its next start on.
+    pub async fn proxy_before_broker(&mut self, role: &'static str) -> ChaosProxy {
+        let proxy = ChaosProxy::before(self.ground.amqp_port()).await;
+        let url = self.ground.link_settings_by("x", proxy.port()).url;
+        self.set_for(role, "AMQP_URL", url.expose_secret());
+        proxy
+    }
+
+    /// Puts a proxy between the gateway and every role that is started from now on.
+    pub async fn proxy_to_gateway(&mut self) -> ChaosProxy {
+        let proxy = ChaosProxy::before(port_of(&self.opencrvs.gateway_url())).await;
+        self.set("GATEWAY_URL", &format!("http://127.0.0.1:{}", proxy.port()));
+        proxy
+    }
+
+    /// Puts a proxy between auth and one role, from its next start on.
+    pub async fn proxy_to_auth(&mut self, role: &'static str) -> ChaosProxy {
+        let proxy = ChaosProxy::before(port_of(&self.opencrvs.auth_url())).await;
+        self.set_for(role, "AUTH_URL", &format!("http://127.0.0.1:{}", proxy.port()));
+        proxy
+    }
+
+    /// Puts a proxy between the ledger (PostgreSQL) and every role that is started from now on.
+    pub async fn proxy_to_ledger(&mut self) -> ChaosProxy {
+        let mut url = Url::parse(self.ledger_url()).expect("a URL");
+        let proxy = ChaosProxy::before(url.port().expect("a port")).await;
+        url.set_port(Some(proxy.port())).expect("a URL with a port");
+        self.set("LEDGER_URL", url.as_str());
+        proxy
+    }
+
+    /// Loses everything that the broker holds: both vhosts are as new.
+    pub async fn lose_broker(&self) {
+        self.ground.lose().await;
+    }
+
+    /// Empties a queue of our vhost and the delay queues beside it.
+    pub async fn purge(&self, queue: &str) {
+        self.ground.purge(queue).await;
+    }
+
+    /// Ends the vendor; what it has not acknowledged goes back to its queues.
+    pub async fn vendor_leaves(&mut self) {
+        self.nid.kill().await;
+        self.vendor.clone().close().await;
+    }
+
+    /// Starts the vendor again.
+    pub fn vendor_returns(&mut self) {
+        let settings = vendor_settings(self.ground.vendor_url());
+        let nothing = Topology::empty(&self.ground.nid_vhost);
+        self.vendor = Link::open(&settings, nothing, Arc::new(Unobserved));
+        self.nid.restart(&self.vendor);
+    }
+
+    /// Connects with the rights of the vendor, and may send larger messages than our own links.
+    pub async fn vendor_link(&self) -> Link {
+        let settings = LinkSettings {
+            apply_topology: false,
+            max_message: 16 * 1024 * 1024,
+            publish_timeout: Duration::from_secs(20),
+            ..LinkSettings::new("another vendor", self.ground.vendor_url())
+        };
+        let nothing = Topology::empty(&self.ground.nid_vhost);
+        connected(Link::open(&settings, nothing, Arc::new(Unobserved))).await
+    }
+
+    /// Connects to our vhost, to look into queues.
+    pub async fn look(&self) -> Link {
+        let nothing = Topology::empty(&self.ground.vhost);
+        connected(Link::open(&self.ground.link_settings("look"), nothing, Arc::new(Unobserved))).await
+    }
+
+    /// Connects to the vendor's vhost, to look into queues.
+    pub async fn look_nid(&self) -> Link {
+        let nothing = Topology::empty(&self.ground.nid_vhost);
+        connected(Link::open(&self.ground.nid_link_settings("look"), nothing, Arc::new(Unobserved))).await
+    }
+}
+
+fn port_of(url: &str) -> u16 {
+    Url::parse(url).expect("a URL").port().expect("a port")
+}
+
+/// A vendor that waits long for the broker's confirm, so that a slow confirm does not make it reply twice.
+pub(super) fn vendor_settings(url: SecretString) -> LinkSettings {
+    LinkSettings {
+        apply_topology: false,
+        publish_timeout: Duration::from_secs(20),
+        ..LinkSettings::new("vendor", url)
+    }
+}
+
+pub(super) fn quick_vendor() -> VendorSettings {
+    VendorSettings {
+        latency_min: Duration::from_millis(5),
+        latency_max: Duration::from_millis(50),
+        ..VendorSettings::default()
+    }
+}

@@ -1,0 +1,148 @@
+//! The roles as processes: starting, configuring and ending them, and running the operator's commands.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use nidbridge::sandbox::guardian::Guardian;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::super::http::{self, free_port};
+use super::super::{clock, eventually};
+use super::{SOON, World};
+
+/// A role that runs as a process of its own.
+pub struct Role {
+    pub(super) child: Child,
+    _guardian: Guardian,
+}
+
+impl World {
+    /// Changes a setting of every role that is started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Changes a setting of one role, from its next start on.
+    pub fn set_for(&mut self, role: &'static str, name: &str, value: &str) {
+        self.role_settings.entry(role).or_default().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Starts a role as a process of its own. It logs into [`World::dir`].
+    pub fn start(&mut self, role: &'static str) {
+        self.start_as(role, role);
+    }
+
+    /// Starts a role under another name, so that it can run more than once.
+    pub fn start_as(&mut self, name: &'static str, role: &'static str) {
+        let log = File::options().create(true).append(true).open(self.log(name)).expect("a log");
+        let port = *self.admin.entry(name).or_insert_with(free_port);
+        let mut command = self.command(role, &[role]);
+        command.env("ADMIN_LISTEN", format!("127.0.0.1:{port}"));
+        command.envs(self.role_settings.get(name).into_iter().flatten());
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("the product's binary");
+        let guardian = Guardian::watch(&[child.id()], None).expect("a guardian");
+        self.roles.insert(name, Role { child, _guardian: guardian });
+    }
+
+    /// Starts a role under another command, such as `unshare`, from its next start on. The command gets the
+    /// role's own command line as its last arguments.
+    pub fn start_under(&mut self, role: &'static str, words: &[&str]) {
+        self.wrappers.insert(role, words.iter().map(|word| (*word).to_owned()).collect());
+    }
+
+    /// A command line of the product, with the settings of a role.
+    pub fn command(&self, role: &str, arguments: &[&str]) -> Command {
+        let binary = env!("CARGO_BIN_EXE_nidbridge");
+        let mut command = match self.wrappers.get(role).map(Vec::as_slice) {
+            Some([first, rest @ ..]) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(binary);
+                command
+            }
+            Some([]) | None => Command::new(binary),
+        };
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(&self.environment)
+            .env("PATH", "/usr/bin:/bin")
+            .envs(clock::variables());
+        if let Some(port) = self.admin.get(role) {
+            command.env("ADMIN_LISTEN", format!("127.0.0.1:{port}"));
+        }
+        if let Some(settings) = self.role_settings.get(role) {
+            command.envs(settings);
+        }
+        command
+    }
+
+    /// Runs a command of the product to its end, with these settings over those of the roles; returns the exit
+    /// code and stdout.
+    pub async fn run(&self, args: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String) {
+        let mut command = self.command("", args);
+        command.envs(settings.iter().copied()).stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output());
+        let output = output.await.expect("a thread").expect("the product's binary");
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Waits until `/readyz` of a role answers 200.
+    pub async fn ready(&mut self, role: &'static str) {
+        let port = self.admin[role];
+        eventually(SOON, &format!("{role} is ready"), async || {
+            if let Some(status) =
+                self.roles.get_mut(role).and_then(|role| role.child.try_wait().ok().flatten())
+            {
+                panic!("{role} has ended with {status}:\n{}", self.log_text(role));
+            }
+            http::get(port, "/readyz").filter(|(status, _)| *status == 200).map(drop)
+        })
+        .await;
+    }
+
+    /// Ends a role as a crash would.
+    pub fn kill9(&mut self, role: &'static str) {
+        let mut gone = self.roles.remove(role).expect("a role that runs");
+        gone.child.kill().expect("a process to kill");
+        gone.child.wait().expect("its end");
+    }
+
+    /// Ends a role with SIGTERM and waits; returns its exit code.
+    pub async fn terminate(&mut self, role: &'static str) -> Option<i32> {
+        let mut going = self.roles.remove(role).expect("a role that runs");
+        let pid = Pid::from_child(&going.child);
+        kill_process(pid, Signal::TERM).expect("a process to stop");
+        let what = format!("{role} has ended");
+        let status = eventually(SOON, &what, async || going.child.try_wait().expect("its state")).await;
+        status.code()
+    }
+
+    pub fn pid(&self, role: &str) -> Pid {
+        Pid::from_child(&self.roles[role].child)
+    }
+
+    /// Fails if a role has ended that the test did not end.
+    pub fn assert_all_run(&mut self) {
+        let ended: Vec<_> = self
+            .roles
+            .iter_mut()
+            .filter_map(|(name, role)| Some((*name, role.child.try_wait().ok().flatten()?)))
+            .collect();
+        assert!(ended.is_empty(), "these have ended: {ended:?}");
+    }
+
+    pub fn log(&self, role: &str) -> PathBuf {
+        self.dir.join(format!("{role}.log"))
+    }
+
+    pub fn log_text(&self, role: &str) -> String {
+        std::fs::read_to_string(self.log(role)).unwrap_or_default()
+    }
+}
