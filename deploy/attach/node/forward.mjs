@@ -1,33 +1,33 @@
-// Gives a registration to NID Bridge, and the bridge's answer back to OpenCRVS. Node 18 or newer, no dependencies.
+// Forwards a registration to NID Bridge and returns the bridge's answer. Node 18 or newer, no dependencies.
 //
-// For the handler of POST /event-registration (FHIR records) and of POST /trigger/events/{event}/actions/REGISTER (events
-// generation), after whatever the country does there itself. The body is the one that came, unparsed: it may have to be
-// sent again. `number` is the country's own registration number, if it gives one.
+// Call it in the handlers of POST /event-registration (FHIR records) and POST /trigger/events/{event}/actions/REGISTER
+// (events), after your own work. `body` is the unparsed request body, because it may have to be sent again. `number` is
+// your own registration number, if you give one.
 //
-// What comes back is a stream with `statusCode` and `headers`: hapi's h.response() takes it as it is.
+// Returns a stream with `statusCode` and `headers`, which hapi's h.response() takes as it is.
 import http from 'node:http'
 import https from 'node:https'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What belongs to one connection. */
+/** Headers of a single connection. */
 const HOPS = ['connection', 'expect', 'host', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade']
-/** What is written anew, or is not for the caller to say. */
+/** Headers that are computed here, or that the caller must not set. */
 const OURS = ['content-length', 'x-registration-number']
-/** Before each further try, in ms. A registration that comes twice is one, so asking again does no harm. */
+/** Pauses before each retry, in ms. The bridge recognises a registration that comes twice. */
 const PAUSES = [500, 2000, 5000, 10_000]
-/** Longer than the bridge holds a registration (FRONT_HOLD) and takes to write it to its spool. */
+/** In ms. Longer than the front waits for the broker (FRONT_HOLD) and writes to its spool. */
 const PATIENCE = 30_000
 
 export async function forward({ to, path, headers, body, number }) {
   const url = new URL(path, to)
-  // Core of the events generation leaves a record requested for ever after anything but these.
+  // With events, any other answer leaves the record requested for ever.
   const events = path.startsWith('/trigger/')
   const understood = (status) => !events || [200, 202, 400].includes(status)
   const onward = Object.fromEntries(Object.entries(headers).filter(([name]) => ![...HOPS, ...OURS].includes(name)))
   if (number) onward['x-registration-number'] = number
-  for (let turn = 0; turn <= PAUSES.length; turn++) {
-    if (turn > 0) await sleep(PAUSES[turn - 1])
+  for (let attempt = 0; attempt <= PAUSES.length; attempt++) {
+    if (attempt > 0) await sleep(PAUSES[attempt - 1])
     try {
       const answer = await post(url, onward, body)
       if (understood(answer.statusCode)) return answer
@@ -37,7 +37,7 @@ export async function forward({ to, path, headers, body, number }) {
       console.warn(`nidbridge: ${error.message}`)
     }
   }
-  // Both make core reject the record, and the registrar may register it again.
+  // Either makes OpenCRVS reject the record; the registrar may submit it again.
   const message = 'NID Bridge does not answer: register again'
   const status = events ? { statusCode: 400, error: 'Bad Request' } : { statusCode: 503, error: 'Service Unavailable' }
   const refusal = Readable.from([JSON.stringify({ ...status, message, msg: message })], { objectMode: false })

@@ -120,6 +120,19 @@ fn what_kubernetes_is_given_fits_together() {
     }
 }
 
+#[test]
+fn every_file_that_a_page_links_to_exists() {
+    for page in ["README.md", "deploy/attach/README.md", "deploy/operating.md"] {
+        let page = ours(page);
+        let text = fs::read_to_string(&page).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+        for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
+            let file = page.parent().unwrap().join(link.split('#').next().unwrap_or_default());
+            assert!(file.exists(), "{} links to {link}", page.display());
+        }
+    }
+}
+
 /// The page tells how the nginx configurations are made; what comes of it is what the stories run.
 #[test]
 fn the_names_that_are_to_be_put_in_are_in_the_files() {
