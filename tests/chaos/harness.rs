@@ -10,13 +10,7 @@ pub mod postgres;
 
 pub use eventually_::eventually;
 
-pub mod ground {
-    //! Where `postgres` looks for it.
-
-    use std::path::PathBuf;
-
-    /// A directory for something that cleans up behind itself.
-    pub fn temporary(what: &str) -> PathBuf {
-        std::env::temp_dir().join(format!("nidbridge-{what}-{}", uuid::Uuid::new_v4().simple()))
-    }
+/// A new path for a temporary directory. Whoever makes the directory removes it.
+pub fn temporary(what: &str) -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("nidbridge-{what}-{}", uuid::Uuid::new_v4().simple()))
 }

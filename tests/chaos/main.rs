@@ -115,7 +115,7 @@ fn length(options: &Options) -> Duration {
 }
 
 fn directory(options: &Options) -> PathBuf {
-    let dir = options.dir.clone().unwrap_or_else(|| harness::ground::temporary("chaos"));
+    let dir = options.dir.clone().unwrap_or_else(|| harness::temporary("chaos"));
     std::fs::create_dir_all(&dir).expect("a directory");
     dir.canonicalize().expect("a directory")
 }

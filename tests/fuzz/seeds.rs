@@ -1,7 +1,7 @@
-//! Writes what the fuzzers begin with: `seeds CORPUS [FIXTURES]`.
+//! Writes the fuzzers' seed inputs: `seeds CORPUS [FIXTURES]`.
 //!
-//! Documents, tokens and messages are those of the simulated country; real ones are taken from the fixtures, if there
-//! are any, and are not kept in the repository.
+//! Documents, tokens and messages come from the simulated OpenCRVS. Real documents come from the
+//! fixtures, if there are any, and are not kept in the repository.
 
 use std::path::Path;
 use std::{env, fs, io};
@@ -85,7 +85,7 @@ fn replies() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Two bytes of status before each: 4 × the status, or anything odd for 200.
+/// Two bytes of status before each body: 4 × the status, or any odd number for 200.
 fn answers() -> Vec<Vec<u8>> {
     let error = |message: &str, code: &str| json!({ "errors": [{ "message": message, "extensions": { "code": code } }], "data": null });
     let record = json!({
@@ -107,14 +107,14 @@ fn answers() -> Vec<Vec<u8>> {
 }
 
 fn tokens() -> Vec<Vec<u8>> {
-    // Good for as long as anybody fuzzes.
+    // A long life, because seeds are kept.
     let claims = Claims::record("registrar", "record", Timestamp::now(), 10 * 365 * 86_400);
     let anonymous = Claims::anonymous(Timestamp::now());
     let claims = [serde_json::to_vec(&claims), serde_json::to_vec(&anonymous)].into_iter().flatten();
     claims.chain([b"eyJhbGciOiJSUzI1NiJ9.e30.AAAA".to_vec()]).collect()
 }
 
-/// Properties as they are on the wire: headers, message id, type, user.
+/// AMQP properties in their wire encoding: headers, message id, type, user.
 fn headers() -> Vec<Vec<u8>> {
     let text = |name: &str, value: &str| {
         let mut field = vec![u8::try_from(name.len()).unwrap_or_default()];
@@ -153,7 +153,7 @@ fn headers() -> Vec<Vec<u8>> {
     vec![whole(&ours, "nidbridge"), whole(&ours, "vendor"), whole(&odd, "vendor"), whole(b"", "nidbridge")]
 }
 
-/// Each setting by its variable and by its key, with its default.
+/// Each setting by its variable and by its key, with its default value.
 fn configurations() -> Vec<Vec<u8>> {
     let (mut environment, mut file) = (String::new(), String::new());
     for row in reference().lines().skip(2) {

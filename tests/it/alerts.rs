@@ -1,6 +1,6 @@
-//! An operator is called at once for what needs him, whatever state the webhook and the processes are in.
+//! Alerts by webhook: an operator is called at once, even after the webhook or a process was away.
 //!
-//! Each story is told on SQLite and on PostgreSQL.
+//! Each test runs on SQLite and on PostgreSQL.
 
 mod hook;
 mod parking;
@@ -37,7 +37,7 @@ async fn submit(world: &World, declaration: &Declaration) {
     assert!(sent.wire.is_success(), "{:?}", sent.wire);
 }
 
-/// The last call of each alert, by its id.
+/// The last call of each alert, by the alert's id.
 fn told(hook: &Hook) -> BTreeMap<String, Call> {
     hook.calls().into_iter().map(|call| (call.id(), call)).collect()
 }
@@ -171,7 +171,7 @@ async fn a_webhook_that_hangs_holds_up_nothing_and_gets_the_same_alert_again(eng
 async fn the_process_that_writes_an_alert_sends_it_at_once(engine: Engine) {
     let port = free_port();
     let hook = Hook::listening(port, Manner::Takes).await;
-    // Nobody looks for the alerts of others within this story.
+    // No other process looks for unsent alerts within this test.
     let settings = [("ALERT_INTERVAL", "1h"), ("TOKEN_INTERVAL", "200ms")];
     let world = world_before(engine, port, &settings).await;
     let births = people(Kind::Birth, 2, 53);

@@ -1,5 +1,5 @@
-//! The ways to attach the bridge that deploy/attach describes, each with the files that it ships: a registration of
-//! either generation goes all the way, and what is the country's reaches the country.
+//! The recipes of deploy/attach, run with the files that are shipped. Registrations of both
+//! generations are confirmed, and every other request reaches the country config.
 
 mod files;
 mod program;
@@ -20,11 +20,11 @@ use program::Program;
 
 const ROLES: [&str; 3] = ["front", "worker", "confirmer"];
 
-/// Set up as a recipe has it; nothing runs yet.
+/// A world with the settings of a recipe. No role runs yet.
 async fn prepared(recipe: &BTreeMap<String, String>) -> World {
     let mut world = World::empty(Engine::Sqlite, &[]).await;
     for (name, value) in recipe {
-        // Addresses and what is secret are the story's own.
+        // Addresses and secrets are the test's own.
         let is_place = value.contains("://") || value.starts_with("${") || value.starts_with('/');
         if !is_place {
             world.set(name, value);
@@ -35,7 +35,7 @@ async fn prepared(recipe: &BTreeMap<String, String>) -> World {
     world
 }
 
-/// Each front has a spool of its own.
+/// Each front has its own spool.
 fn spool(world: &mut World, front: &'static str) {
     let spool = world.dir.join(format!("{front}-spool"));
     std::fs::create_dir_all(&spool).unwrap();
@@ -51,7 +51,8 @@ async fn start(world: &mut World, roles: &[(&'static str, &'static str)]) {
     }
 }
 
-/// Registers one of each generation by what core takes for the country config; the numbers under which they are.
+/// Registers one record of each generation through the URL that OpenCRVS takes for the country
+/// config. Returns their registration numbers.
 async fn registered(world: &World, core_calls: &str, seed: u64) -> Vec<(Declaration, String)> {
     let core_calls = Url::parse(core_calls).unwrap();
     let mut numbers = Vec::new();
@@ -77,7 +78,7 @@ async fn get(url: String) -> Value {
     reqwest::get(url).await.unwrap().json().await.unwrap()
 }
 
-/// What is not to be registered through the bridge is answered by the country config.
+/// Requests that are no registration are answered by the country config.
 async fn assert_the_rest_is_the_countrys(core_calls: &str) {
     assert_eq!(get(format!("{core_calls}/forms/birth?x=1")).await, json!({ "country": "get /forms/birth" }));
     assert_eq!(get(format!("{core_calls}/events")).await[0]["id"], "birth");
@@ -90,7 +91,8 @@ async fn assert_the_rest_is_the_countrys(core_calls: &str) {
     }
 }
 
-/// What core is told when a registration cannot be handed over: of a FHIR record, of one of the events generation.
+/// What OpenCRVS is answered when a registration cannot be forwarded: for a FHIR record and for an
+/// event.
 async fn refused(world: &World, core_calls: &str, seed: u64) -> (Wire, Wire) {
     let core_calls = Url::parse(core_calls).unwrap();
     let [fhir, event] = <[Declaration; 2]>::try_from(people(Kind::Birth, 2, seed)).unwrap();
@@ -129,7 +131,7 @@ async fn by_an_nginx_before_the_country_config() {
     start(&mut world, &both).await;
     registered(&world, &nginx.url(), 411).await;
     assert_the_rest_is_the_countrys(&nginx.url()).await;
-    // Whichever of the two is asked first, the other one answers.
+    // Whichever front nginx tries first, the other one answers.
     world.kill9("front");
     for seed in [412, 413] {
         registered(&world, &nginx.url(), seed).await;
@@ -158,12 +160,12 @@ async fn by_a_country_config_that_forwards() {
     let own = json!(["/event-registration", "/trigger/events/birth/actions/REGISTER"]);
     assert_eq!(get(format!("{}/handled", country.url())).await, own, "its own handlers have run");
     assert_the_rest_is_the_countrys(&country.url()).await;
-    // A token that is no good: the front's answer comes back as it was given.
+    // For a bad token the front's answer is returned unchanged.
     let answer = reqwest::Client::new().post(format!("{}/event-registration", country.url()));
     let answer = answer.bearer_auth("no.good").body(r#"{"trackingId":"X"}"#).send().await.unwrap();
     assert_eq!(answer.status(), 401);
     assert_eq!(answer.json::<Value>().await.unwrap()["error"], "Unauthorized");
-    // Away for a moment: nobody notices.
+    // The bridge is away for a moment, and nobody notices.
     world.kill9("front");
     let family = people(Kind::Birth, 1, 422).remove(0);
     let submitting = tokio::spawn({
@@ -174,7 +176,8 @@ async fn by_a_country_config_that_forwards() {
     start(&mut world, &[("front", "front")]).await;
     assert_eq!(submitting.await.unwrap().unwrap().wire, Wire::Status(202));
     ends_as(&world, &family.record, Status::Registered).await;
-    // Away for longer than it asks: a rejection, which both generations understand.
+    // The bridge is away for longer than `forward` retries: it answers with a rejection that both
+    // generations understand.
     world.kill9("front");
     let told = refused(&world, &country.url(), 423).await;
     assert_eq!(told, (Wire::Status(503), Wire::Status(400)));

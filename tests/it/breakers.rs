@@ -1,4 +1,5 @@
-//! What is depended on is out of order: nothing turns over, nothing else stops, and all goes on when it is back.
+//! Circuit breakers: while a dependency is away its queue waits without retries, everything else
+//! goes on, and the queue resumes when the dependency is back.
 
 mod held;
 mod ledger;
@@ -42,7 +43,7 @@ async fn all_confirmed_once(world: &World, count: usize) {
     assert_eq!((tally.confirmed_twice, tally.notified_twice, tally.waiting), (0, 0, 0), "{tally:?}");
 }
 
-/// So many deliveries of a stage were put off.
+/// The number of deliveries of a stage that were delayed.
 fn turned_over(world: &World, role: &'static str, stage: &str, cause: &str) -> f64 {
     let text = world.metrics_text(role);
     let of = |line: &&str| {
@@ -68,7 +69,8 @@ async fn while_the_gateway_is_down_outcomes_wait_in_their_queue_and_everything_b
     submit(&world, 81, MANY).await;
     opens(&world, "confirmer", "gateway").await;
     let look = world.look().await;
-    // What was in hand when it opened comes back from its delay queue; then all of them wait.
+    // Deliveries that were being handled when the breaker opened come back from the delay queue.
+    // Then all of them wait.
     let all_wait = async || {
         let waiting = look.depth("outcomes.work").await.ok()?;
         (waiting.ready as usize == MANY && waiting.consumers == 0).then_some(())
@@ -76,7 +78,7 @@ async fn while_the_gateway_is_down_outcomes_wait_in_their_queue_and_everything_b
     eventually(SOON, "all outcomes wait in their queue, and nobody takes them", all_wait).await;
     let before = turned_over(&world, "confirmer", "confirm", "gateway_unavailable");
     assert!(before <= f64::from(prefetch), "{before} deliveries were turned over");
-    // A new one is recorded, asked and answered meanwhile.
+    // Meanwhile a new registration is recorded, asked and answered.
     submit(&world, 82, 1).await;
     let one_more =
         async || (look.depth("outcomes.work").await.ok()?.ready as usize == MANY + 1).then_some(());
@@ -147,7 +149,7 @@ async fn good_tokens_are_not_parked_while_auth_cannot_be_asked_about_them() {
     for role in ["front", "worker", "confirmer"] {
         world.ready(role).await;
     }
-    // A gateway that checks each token with auth takes every token for a bad one while auth is away.
+    // A gateway that checks each token with auth refuses every token while auth is away.
     auth.cut();
     world.opencrvs.faults().always(Calls::Fetch, Fault::Unauthorized);
     submit(&world, 87, 8).await;

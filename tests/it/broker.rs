@@ -1,4 +1,4 @@
-//! What the broker's side of the bridge promises, each promise as a story against a real node.
+//! The promises of the module `broker`, each tested against a real node.
 
 mod cluster;
 mod consuming;
@@ -18,10 +18,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How long a story waits for what must happen.
+/// The longest that a test waits for something that has to happen.
 pub const SOON: Duration = Duration::from_secs(30);
 
-/// A message with this id; the body is the id.
+/// A message whose id is also its body.
 pub fn message(id: &str) -> Outgoing {
     Outgoing {
         id: id.to_owned(),
@@ -33,12 +33,11 @@ pub fn message(id: &str) -> Outgoing {
     }
 }
 
-/// Publishes straight to a queue and insists on the confirm.
+/// Publishes to a queue and fails the test without a confirm.
 pub async fn put(link: &Link, queue: &str, id: &str) {
     link.publisher().publish(&Target::queue(queue), message(id)).await.expect("a confirm");
 }
 
-/// A stage whose handling is a closure.
 pub struct Script<F>(F);
 
 impl<F, A> Handler for Script<F>
@@ -53,7 +52,7 @@ where
     }
 }
 
-/// A consumer that runs beside the story.
+/// A consumer that runs beside the test.
 pub struct Running {
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -83,7 +82,7 @@ impl Running {
     }
 }
 
-/// Settings with which a lost consumer is back soon.
+/// Settings with which a lost consumer comes back soon.
 pub fn consumer() -> ConsumerSettings {
     ConsumerSettings {
         prefetch: 8,
@@ -95,7 +94,7 @@ pub fn consumer() -> ConsumerSettings {
     }
 }
 
-/// The next thing that a handler told the story.
+/// The next thing that a handler reported to the test.
 pub async fn told<T>(from: &mut mpsc::UnboundedReceiver<T>) -> T {
     tokio::time::timeout(SOON, from.recv()).await.expect("in time").expect("a handler that tells")
 }

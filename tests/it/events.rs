@@ -1,4 +1,5 @@
-//! Registrations of the events generation go all the way, and nothing that core does not forgive happens to them.
+//! Registrations of the events generation are confirmed or rejected, and no record is left
+//! requested or damaged.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,7 +22,7 @@ on_both_ledgers![
     a_rejection_is_told_with_its_reason_and_the_next_submission_is_registered,
 ];
 
-/// All roles, set up for this generation.
+/// Starts all roles with the settings for events.
 pub async fn world(engine: Engine, settings: &[(&str, &str)]) -> World {
     let mut world = prepared(engine, settings).await;
     for role in ["front", "worker", "confirmer"] {
@@ -33,7 +34,7 @@ pub async fn world(engine: Engine, settings: &[(&str, &str)]) -> World {
     world
 }
 
-/// The same before any role runs.
+/// The same without any role running.
 async fn prepared(engine: Engine, settings: &[(&str, &str)]) -> World {
     let mut world = World::empty(engine, settings).await;
     world.set("FRONT_EVENTS", "true");
@@ -165,7 +166,7 @@ async fn a_confirmer_that_would_break_every_record_does_not_start() {
     assert_ne!(ends_with(&world, "confirmer", &[]).await, Some(0));
 }
 
-/// All roles have one environment, and only the fronts have a disk of their own.
+/// All roles share one environment, and only the fronts have a disk of their own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_front_without_a_spool_does_not_start_and_keeps_nobody_else_from_it() {
     let mut world = prepared(Engine::Sqlite, &[]).await;
@@ -186,7 +187,7 @@ async fn a_front_without_a_spool_does_not_start_and_keeps_nobody_else_from_it() 
     assert_eq!(code, Some(0), "an operator's command has the same environment");
 }
 
-/// Starts a role that is to end by itself; its exit code.
+/// Starts a role that ends by itself, and returns its exit code.
 async fn ends_with(world: &World, role: &str, settings: &[(&str, &str)]) -> Option<i32> {
     let mut command = world.command(role, &[role]);
     command.envs(settings.iter().copied()).stdin(Stdio::null());

@@ -1,6 +1,8 @@
-//! What the front answers, byte for byte: whom it lets in, what it takes, and what it does when something is away.
+//! What the front answers, byte for byte: to which callers, to which bodies, and while something is
+//! away.
 //!
-//! The front is the product's own process; the callers are raw sockets, because the exact bytes matter.
+//! The front is a process of the product. The callers are raw sockets, because the exact bytes
+//! matter.
 
 mod answers;
 mod away;
@@ -24,17 +26,16 @@ use crate::harness::world::World;
 use crate::pipeline::people;
 use wire::Answer;
 
-/// A name that stands in no log and no answer by chance.
+/// A name that can be in no log and no answer by chance.
 const NAME: &str = "Qorvyxandra";
-/// Where the front puts what it has accepted.
+/// The queue of accepted registrations.
 const ACCEPTED: &str = "registrations.work";
 
-/// Births with a name that is found again, all different.
+/// Different births. [`bundle`] gives the child the unique name.
 fn births(count: usize, seed: u64) -> Vec<Declaration> {
     people(Kind::Birth, count, seed)
 }
 
-/// The document of a first attempt.
 fn bundle(declaration: &Declaration) -> Value {
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
     let mut bundle = declaration.bundle(&AttemptFacts { last_modified: now, earlier: Vec::new() });
@@ -42,18 +43,17 @@ fn bundle(declaration: &Declaration) -> Value {
     bundle
 }
 
-/// The token that OpenCRVS would send with it.
+/// The token that OpenCRVS would send with this declaration.
 fn token(world: &World, declaration: &Declaration) -> String {
     world.opencrvs.mint(&world.opencrvs.record_claims(&declaration.record)).unwrap()
 }
 
-/// The resources of a type.
 fn resources<'b>(bundle: &'b mut Value, kind: &'b str) -> impl Iterator<Item = &'b mut Value> {
     let entries = bundle["entry"].as_array_mut().unwrap().iter_mut().map(|entry| &mut entry["resource"]);
     entries.filter(move |resource| resource["resourceType"] == kind)
 }
 
-/// Everything that the front has had stored, oldest first.
+/// Takes every accepted registration out of the queue, oldest first.
 async fn stored(world: &World) -> Vec<Incoming> {
     let look = world.look().await;
     let mut found = Vec::new();
@@ -74,7 +74,7 @@ fn view(message: &Incoming) -> (RegistrationMessage, View) {
     (message, view)
 }
 
-/// An answer in the shape of hapi's boom, with nothing of a person in it; its message.
+/// Checks that an answer has the shape of hapi's boom and names no person; returns its message.
 fn boom(answer: &Answer, what: &str, status: u16, error: &str) -> String {
     assert_eq!(answer.status, status, "{what}: {answer:?}");
     assert!(answer.header("content-type").unwrap().starts_with("application/json"), "{what}: {answer:?}");

@@ -1,10 +1,11 @@
-//! What a story needs: a broker and a database of its own, a network that can be broken, patience with a limit.
+//! What a test needs: vhosts and a database of its own, a network that can be broken, and waiting
+//! with a deadline.
 //!
-//! Invariant: tests wait for conditions, with a deadline; nothing they start outlives the process.
+//! Invariant: tests wait for conditions, with a deadline, and nothing that they start outlives the
+//! process.
 
 pub mod clock;
 pub mod eventually;
-pub mod ground;
 pub mod http;
 pub mod ledgers;
 #[path = "../chaos/nginx.rs"]
@@ -14,8 +15,9 @@ pub mod nginx;
 pub mod postgres;
 pub mod proxy;
 mod selftest;
+pub mod vhosts;
 pub mod world;
 
 pub use eventually::eventually;
-pub use ground::{Ground, temporary};
 pub use proxy::ChaosProxy;
+pub use vhosts::{Vhosts, temporary};

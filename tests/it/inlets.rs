@@ -1,7 +1,8 @@
-//! Whatever comes in: properties of every inlet, for inputs that are generated and for damaged good ones.
+//! Property tests of every parser of outside input, with generated inputs and with damaged good
+//! ones.
 //!
-//! None of these needs a broker or a database. What must hold of each inlet is in [`checks`], which the fuzz targets
-//! use as well.
+//! None of these needs a broker or a database. The properties are in [`checks`], which the fuzz
+//! targets use as well.
 
 mod amqp;
 mod bundle;
@@ -15,7 +16,7 @@ mod token;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
-/// Any JSON, now and then with a name from the list.
+/// Any JSON, sometimes with a name from the list.
 fn json(names: &'static [&'static str]) -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -35,7 +36,7 @@ fn json(names: &'static [&'static str]) -> impl Strategy<Value = Value> {
     })
 }
 
-/// Pointers to everything in a document, the whole of it left out.
+/// JSON pointers to everything in a document except its root.
 fn pointers(value: &Value) -> Vec<String> {
     fn walk(above: &str, value: &Value, found: &mut Vec<String>) {
         let mut next = |name: &str, inner: &Value| {
@@ -56,7 +57,6 @@ fn pointers(value: &Value) -> Vec<String> {
     found
 }
 
-/// Takes something out of a document.
 fn remove(document: &mut Value, pointer: &str) {
     let (above, name) = pointer.rsplit_once('/').unwrap();
     match document.pointer_mut(above).unwrap() {

@@ -1,5 +1,6 @@
-//! The interleavings that the model finds when a rule is out, with real processes on a real broker: confirmers that
-//! are stopped in the middle, mutations that are applied late, registrars who do not wait.
+//! The interleavings that the model finds when a rule is removed, with real processes on a real
+//! broker: confirmers that are stopped in the middle, mutations that are applied late, registrars
+//! who do not wait.
 
 mod late;
 mod stopped;
@@ -21,10 +22,11 @@ use crate::harness::world::{SOON, World, request_of};
 use crate::pipeline::people;
 use crate::replies::{Vendor, issued};
 
-/// The second confirmer.
+/// The name of the second confirmer.
 pub const OTHER: &str = "other confirmer";
 
-/// One delivery at a time, so that what comes again goes to whoever is free; nothing is given up by itself.
+/// One delivery at a time, so that a redelivery goes to the confirmer that is free, and no timeout
+/// that would end a call.
 pub const PATIENT: [(&str, &str); 4] = [
     ("CONFIRM_PREFETCH", "1"),
     ("BROKER_HEARTBEAT", "60s"),
@@ -43,25 +45,24 @@ pub async fn submit_as(world: &World, declaration: &Declaration, options: Submit
     assert!(submitted.wire.is_success(), "{:?}", submitted.wire);
 }
 
-/// What a registrar submits again.
 pub fn again() -> SubmitOptions {
     SubmitOptions { corrected: Some("Corrected".into()), ..SubmitOptions::default() }
 }
 
-/// Waits until the gateway holds a call back.
+/// Waits until the gateway is holding a call back.
 pub async fn held(world: &World, calls: Calls) {
     let waits = async || (world.opencrvs.faults().held(calls) == 1).then_some(());
     eventually(SOON, &format!("{calls:?} is held back"), waits).await;
 }
 
-/// The ID system says once more what it said: whatever waits for the confirmer is published again.
+/// Makes the ID system repeat its replies, so that the outcomes are published again.
 pub async fn repeats(world: &World, record: &str) {
     let request = request_of(record, "birth");
     let Final::Issued(id) = world.nid.state().finals[&request].clone() else { panic!("issued") };
     Vendor::of(world).await.replies(&issued(&request, 1, &id)).await;
 }
 
-/// Waits until a role has put a delivery off for this cause.
+/// Waits until a role has delayed a delivery for this cause.
 pub async fn put_off(world: &World, role: &'static str, cause: &str) {
     let label = format!("cause=\"{cause}\"");
     eventually(SOON, &format!("{role} puts off: {cause}"), async || {
@@ -70,7 +71,6 @@ pub async fn put_off(world: &World, role: &'static str, cause: &str) {
     .await;
 }
 
-/// The newest attempt of a record.
 pub async fn newest(world: &World, record: &str) -> Case {
     let history = world.history(record).await;
     let last = history.iter().rev().find_map(|entry| entry.attempt).unwrap();
@@ -86,7 +86,7 @@ pub fn confirms(world: &World, record: &str) -> usize {
     world.opencrvs.record(record).unwrap().confirms.len()
 }
 
-/// Nothing is left of it anywhere, and OpenCRVS was told once.
+/// Checks that no queue holds a message and that OpenCRVS was written to once.
 pub async fn confirmed_once(world: &World, record: &str) {
     crate::pipeline::stands_as(world, record, "confirmed").await;
     let look = world.look().await;

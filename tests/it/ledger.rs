@@ -1,4 +1,4 @@
-//! Stories of the ledger, each told on SQLite and on PostgreSQL.
+//! The ledger: each test runs on SQLite and on PostgreSQL.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use crate::harness::ledgers::{Engine, OpenLedger, SEAL_KEYS, both, fresh_url, le
 pub const TTL: Duration = Duration::from_secs(60);
 
 fn registration(record: &str, minute: i64, kind: EventKind) -> Registration {
-    // The stamp names the attempt, so it is the same in every call; only the clock decides what is due.
+    // The stamp identifies the attempt, so it is the same in every call. Only the clock decides
+    // what is due.
     let stamp = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute);
     let accepted_at = Timestamp::now() - SignedDuration::from_hours(1) + SignedDuration::from_mins(minute);
     let mut tracking = String::from("B");
@@ -127,7 +128,7 @@ async fn a_rejection_belongs_to_its_submission() {
         let second = requested(ledger, "r", 1).await;
         assert_eq!(reply(ledger, &first, 1, &rejected()).await, Resolution::Noted);
         assert_eq!(state(ledger, &second).await, State::Requested);
-        // Superseded or not: it was the first final answer to that submission.
+        // Superseded or not, this was the first final answer to that submission.
         let late = reply(ledger, &first, 1, &issued(ledger, "1111111111")).await;
         assert_eq!(late, Resolution::Refused(Cause::ContradictoryAnswer));
         assert_eq!(state(ledger, &second).await, State::Requested);
@@ -228,7 +229,8 @@ async fn an_intent_stands_until_the_end_of_the_write_is_known() {
         assert!(ledger.intend(lease, TTL).await.unwrap());
         let intent = |case: Case| case.record.intent.map(|intent| intent.attempt);
         assert_eq!(intent(ledger.case(case.attempt.id).await.unwrap().unwrap()), Some(case.attempt.id));
-        // A newer attempt comes in while the write is under way: its end is still recorded, and clears the intent.
+        // A newer attempt arrives while the write is under way. The result of the write is still
+        // recorded and clears the intent.
         receive(ledger, "r", 1).await;
         let ended = ledger.finish(lease, Event::Confirm, None).await;
         assert!(matches!(ended, Err(LedgerError::Conflict(_))), "{ended:?}");
@@ -262,7 +264,8 @@ async fn an_id_outlives_what_is_said_of_the_submission_that_it_answered() {
         let second = requested(ledger, "r", 1).await;
         let id = issued(ledger, "1111111111");
         assert_eq!(reply(ledger, &first, 1, &id).await, Resolution::Answered(second.attempt.id));
-        // The process stopped before it told the confirmer; meanwhile the ID system contradicts itself.
+        // The process stopped before it published the outcome, and the ID system contradicts itself
+        // meanwhile.
         let refused = Resolution::Refused(Cause::ContradictoryAnswer);
         assert_eq!(reply(ledger, &first, 1, &rejected()).await, refused);
         assert_eq!(reply(ledger, &first, 2, &rejected()).await, refused);
@@ -328,7 +331,8 @@ async fn many_at_once_on_one_record_leave_one_number_and_numbered_submissions() 
     }
 }
 
-/// PostgreSQL checks a reference again when a transaction changes a row twice: that was a deadlock.
+/// PostgreSQL checks a foreign key again when a transaction changes a row twice. That once caused a
+/// deadlock.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_comes_before_its_request_is_noted_as_sent_waits_for_nothing() {
     for OpenLedger { ledger, .. } in &both().await {

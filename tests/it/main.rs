@@ -1,7 +1,8 @@
-//! The stories of the bridge, told against the real RabbitMQ and the real PostgreSQL.
+//! Tests of the whole bridge against a real RabbitMQ and a real PostgreSQL.
 //!
-//! One binary: a shared private node is started by the first test that wants it and ends with the process. Each
-//! test has vhosts and a database of its own.
+//! They are one binary, because all tests share a private RabbitMQ node and a private PostgreSQL.
+//! The first test that needs one starts it, and it ends with the process. Each test has its own
+//! vhosts and its own database.
 
 #![allow(unreachable_pub, reason = "nothing outside of this program sees its items")]
 #![expect(

@@ -1,5 +1,6 @@
-//! The protocol, explored exhaustively: two attempts of one record, two confirmers, an ID system that repeats and
-//! contradicts itself, OpenCRVS as it is, tokens that die at any moment, and processes that stop at any step.
+//! A model checker for the protocol. It explores every interleaving of two attempts of one record,
+//! two confirmers, an ID system that repeats and contradicts itself, OpenCRVS as it is, tokens that
+//! expire at any moment, and processes that stop at any step.
 //!
 //! The model owns no rule: it runs [`next`](nidbridge::domain::next), [`decide`](nidbridge::domain::decide),
 //! [`hold`](nidbridge::domain::lease) and [`resolve`](nidbridge::domain::resolve()), which production runs. Time is
@@ -20,7 +21,8 @@ use explore::explore;
 use rules::{Rule, Rules};
 use world::{Scope, Wrong};
 
-/// The ID system at its worst, the stages before the confirmer stopping anywhere.
+/// An ID system that repeats and contradicts itself, and stages before the confirmer that stop
+/// anywhere.
 const ANSWERS: Scope = Scope {
     policy: NegativePolicy::Hold,
     more_answers: 1,
@@ -34,29 +36,29 @@ const ANSWERS: Scope = Scope {
     mortal: false,
 };
 
-/// The same where a negative answer is confirmed with a comment.
+/// The same with `confirm_with_comment` for negative answers.
 const COMMENTS: Scope = Scope { policy: NegativePolicy::ConfirmWithComment, ..ANSWERS };
 
-/// Two confirmers at their worst, and a gateway that refuses for good now and then.
+/// Two confirmers that stop anywhere, and a gateway that sometimes refuses for good.
 const WRITES: Scope = Scope { more_answers: 0, refusals: 2, confirmers: 2, stops: false, ..ANSWERS };
 
-/// A registrar who does not wait for us.
+/// A registrar who changes the record without waiting for the answer.
 const RESTLESS: Scope = Scope { refusals: 1, restless: true, lenient: true, ..WRITES };
 
-/// One confirmer, and nobody fails.
+/// One confirmer and no fault.
 const CALM: Scope = Scope { refusals: 0, confirmers: 1, ..WRITES };
 
-/// Two confirmers, and an OpenCRVS that is held for the answer.
+/// Two confirmers, and callers that wait for the answer (`FRONT_WAIT`).
 const HELD: Scope = Scope { refusals: 1, held: true, ..WRITES };
 
-/// Two confirmers, and tokens that die at any moment.
+/// Two confirmers, and tokens that expire at any moment.
 const MORTAL: Scope = Scope { refusals: 0, mortal: true, ..WRITES };
 
 fn told(way: &[steps::Step]) -> String {
     way.iter().map(|step| format!("  {step:?}\n")).collect()
 }
 
-/// Explores with these rules out, and says what it came to.
+/// Explores without these rules and prints the result.
 fn run(name: &str, scope: &Scope, out: &'static [Rule]) -> Option<Wrong> {
     let began = Instant::now();
     let explored = explore(scope, Rules(out));
@@ -73,7 +75,8 @@ fn run(name: &str, scope: &Scope, out: &'static [Rule]) -> Option<Wrong> {
 fn nothing_goes_wrong_with_two_confirmers_and_a_gateway_that_refuses() {
     assert_eq!(run("refusals", &WRITES, &[]), None);
     let stood = explore(&WRITES, Rules(&[])).stood;
-    // Nothing here tells OpenCRVS a rejection or lets a token die; every other place is reached.
+    // In these settings no rejection is told inside a request and no token expires. Every other
+    // state is reached.
     let missing: Vec<State> = State::ALL.into_iter().filter(|state| !stood.contains(state)).collect();
     assert_eq!(missing, [State::Rejected, State::Expired]);
     assert_eq!(run("stops", &Scope { refusals: 0, stops: true, ..WRITES }, &[]), None);
@@ -141,7 +144,7 @@ fn without_any_one_rule_something_goes_wrong() {
     }
 }
 
-/// They save work or stand behind another rule; none of them is what keeps the promise.
+/// These rules save work or repeat what another rule ensures. Without them the promise still holds.
 #[test]
 fn these_rules_are_covered_by_others() {
     let spare: &[Rule] = &[Rule::LeaseRunsAtIntent, Rule::NewestAtTurn, Rule::NewestAtIntent];
@@ -149,13 +152,13 @@ fn these_rules_are_covered_by_others() {
         assert_eq!(run("without spare rules", &scope, spare), None);
         assert_eq!(run("without the state at the intent", &scope, &[Rule::AnsweredAtIntent]), None);
     }
-    // What has expired is not answered any more, which the intent asks for.
+    // The intent requires an answered attempt, and an expired one is no longer answered.
     let one = Scope { confirmers: 1, ..MORTAL };
     assert_eq!(run("without the lease at the end of a token", &one, &[Rule::ExpiryWaitsForTheLease]), None);
 }
 
-/// What no client of OpenCRVS 1.7–1.9 can close: the record changes between our read and our write, and a mutation
-/// that outlives its quarantine.
+/// Two windows that no client of OpenCRVS 1.7–1.9 can close: the record changes between our read
+/// and our write, or a mutation is applied after its quarantine.
 #[test]
 fn the_windows_that_stay_open_are_known() {
     let strict = Scope { lenient: false, ..RESTLESS };

@@ -1,5 +1,5 @@
-//! What nginx as it is shipped makes of fronts that do not answer: core of the events generation must never be told
-//! anything but 202 or 400, and what only passes through is never given to two fronts.
+//! The shipped nginx configuration when fronts do not answer. OpenCRVS's events service never gets
+//! anything but 202 or 400, and a proxied request is never sent to two fronts.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,10 +16,9 @@ use crate::harness::{eventually, temporary};
 const REGISTER: &str = "/trigger/events/birth/actions/REGISTER";
 const DECLARE: &str = "/trigger/events/birth/actions/DECLARE";
 const BUNDLE: &str = "/event-registration";
-/// Half a minute of nginx is a second.
+/// The factor by which nginx's timeouts are shortened: 30 s become 1 s.
 const FASTER: u32 = 30;
 
-/// What a front does with a request that it has read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Does {
     Accept,
@@ -28,12 +27,12 @@ enum Does {
     Answer503,
 }
 
-/// A front that is there as long as this is.
+/// A front that listens until this value is dropped.
 struct Front {
     _serving: JoinSet<()>,
 }
 
-/// Who was asked, in order.
+/// The fronts that were asked, in order.
 type Asked = Arc<Mutex<Vec<u16>>>;
 
 impl Front {
@@ -109,7 +108,7 @@ async fn a_registration_of_the_events_generation_is_taken_or_refused_and_never_l
         ([Some(Answer503), Some(Answer503)], 400, 503),
         ([Some(Hang), Some(Hang)], 400, 504),
     ] {
-        // A front that is gone leaves its port to the next one only if nobody has a connection to it any more.
+        // The port of a front that ended can be used again only when no connection to it is left.
         let ports = [free_port(), free_port()];
         let nginx = before(ports).await;
         let asked = Asked::default();
@@ -119,7 +118,7 @@ async fn a_registration_of_the_events_generation_is_taken_or_refused_and_never_l
                 fronts.push(Front::listen(port, does, &asked).await);
             }
         }
-        // Each of the two has its turn to be the first.
+        // nginx tries each of the two first once.
         for _ in 0..2 {
             assert_eq!(ask(&nginx, REGISTER).await, trigger, "{does:?}");
             assert_eq!(ask(&nginx, BUNDLE).await, bundle, "{does:?}");
@@ -135,7 +134,8 @@ async fn a_front_that_comes_back_while_the_other_one_hangs_is_asked_again() {
     let (ports, asked) = ([free_port(), free_port()], Asked::default());
     let nginx = Arc::new(before(ports).await);
     let _hangs = Front::listen(ports[0], Does::Hang, &asked).await;
-    // Whichever of the two has its turn first: one that was refused before the other one hung is asked once more.
+    // Whichever front nginx tries first: one that refused before the other one hung is tried once
+    // more.
     for _ in 0..4 {
         asked.lock().unwrap().clear();
         let answer = tokio::spawn({

@@ -1,4 +1,4 @@
-//! What an operator does: looks, compares, lets go on, seals anew. The commands are the product's own, as processes.
+//! The operator's commands, run as processes: listing, reconciling, resuming, and rotating keys.
 
 mod attempts;
 mod demo;
@@ -14,21 +14,21 @@ use serde_json::Value;
 use crate::harness::http::free_port;
 use crate::harness::world::World;
 
-/// Runs a command that prints one line of JSON.
+/// Runs a command that prints one line of JSON, and returns it.
 pub async fn json_of(world: &World, args: &[&str]) -> (Option<i32>, Value) {
     let (code, text) = world.run(args, &[]).await;
     let value = serde_json::from_str(&text).unwrap_or_else(|fault| panic!("{fault}: {text}"));
     (code, value)
 }
 
-/// How a command ended: its exit code, what it printed, and what it said of its work.
+/// The exit code, stdout and stderr of a command.
 pub struct Ended {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
-/// Runs a command to its end, with these settings over the world's.
+/// Runs a command to its end, with these settings over those of the roles.
 pub async fn ended(world: &World, args: &[&str], settings: &[(&str, &str)]) -> Ended {
     let mut command = world.command("", args);
     command.env("ADMIN_LISTEN", format!("127.0.0.1:{}", free_port()));

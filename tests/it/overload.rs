@@ -1,4 +1,5 @@
-//! More than the bridge can bear: it says no, in time and within its memory, and what it said yes to is registered.
+//! Overload: the front refuses in time and within its memory, and everything that it accepted is
+//! registered.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::harness::ledgers::Engine;
 use crate::harness::world::World;
 
 const REGISTRATIONS: u64 = 600;
-/// Far below what the bodies of all callers take together, of which the front may hold a few only.
+/// In KiB. Far below the size of all bodies together, so the front can hold only a few of them.
 const MEMORY_KIB: u64 = 220 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,7 +26,8 @@ async fn what_is_more_than_it_can_bear_is_refused_in_time_and_the_rest_is_regist
         ],
     )
     .await;
-    // All of them at once, and each that is refused comes again at once: many times what is worked off.
+    // All callers come at once, and each that is refused comes again at once: many times more than
+    // the bridge can process.
     let load = RunOptions {
         registrations: Some(REGISTRATIONS),
         rate: 0.0,
@@ -50,7 +52,7 @@ async fn what_is_more_than_it_can_bear_is_refused_in_time_and_the_rest_is_regist
     }
 }
 
-/// The most memory that a role ever had, from the kernel's own account.
+/// The peak memory of a role, as the kernel counts it.
 fn peak_memory_kib(world: &World, role: &str) -> u64 {
     let path = format!("/proc/{}/status", world.pid(role).as_raw_nonzero());
     let status = std::fs::read_to_string(path).expect("the process runs");

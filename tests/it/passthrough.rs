@@ -1,4 +1,5 @@
-//! What is not ours reaches the country's configuration service as it came, and its answer comes back as it was given.
+//! The reverse proxy: other requests reach the country config unchanged, and so do its answers the
+//! caller.
 
 mod broken;
 mod callers;
@@ -27,7 +28,7 @@ async fn without_a_broker(settings: &[(&str, &str)]) -> World {
     world
 }
 
-/// A front before this service.
+/// Starts a front that proxies to this service.
 async fn front(upstream: &str, settings: &[(&str, &str)]) -> World {
     let mut world = without_a_broker(settings).await;
     world.set("COUNTRY_CONFIG_URL", upstream);
@@ -44,7 +45,7 @@ fn at(world: &World, path: &str) -> String {
     format!("{}{}", world.front.as_str().trim_end_matches('/'), path)
 }
 
-/// The byte that belongs at this place: the pattern has no period near that of the pieces.
+/// The expected byte at a position. The period of the pattern is no multiple of the chunk size.
 fn byte(place: usize) -> u8 {
     u8::try_from((place * 31 + place / 251 * 7 + place / 65_521) % 256).unwrap()
 }
@@ -65,7 +66,7 @@ async fn assert_whole(answer: reqwest::Response) {
     assert_eq!(seen, LARGE);
 }
 
-/// The most memory that the front has ever had, in KiB.
+/// The peak memory of the front, in KiB.
 fn most_memory(world: &World) -> u64 {
     let pid = world.pid("front").as_raw_nonzero();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -80,7 +81,7 @@ async fn fifty_mebibytes_go_up_and_come_down_the_same_and_are_never_held() {
     let http = client();
     assert_eq!(http.get(at(&world, "/echo")).send().await.unwrap().status(), StatusCode::OK);
     let before = most_memory(&world);
-    // There and back at the same time, of unknown and of known length.
+    // Both directions at the same time, with and without a known length.
     let unknown = http.post(at(&world, "/echo")).body(reqwest::Body::wrap_stream(pieces()));
     assert_whole(unknown.send().await.unwrap()).await;
     let known = http.put(at(&world, "/echo")).header("content-length", LARGE);
@@ -179,7 +180,7 @@ async fn what_happens_to_a_record_goes_on_but_for_registrations_that_are_ours() 
         };
         let declared = post("DECLARE").await;
         assert_eq!(declared.json::<Value>().await.unwrap()["method"], "POST", "the country's answer");
-        // Without a token it is refused, which only we do.
+        // Only the front refuses a request without a token.
         assert_eq!(post("REGISTER").await.status(), register, "FRONT_EVENTS={events}");
         let ours = client().post(at(&world, "/event-registration")).json(&json!({})).send().await.unwrap();
         assert_eq!(ours.status(), StatusCode::UNAUTHORIZED);

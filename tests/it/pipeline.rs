@@ -1,6 +1,7 @@
-//! A registration goes all the way: OpenCRVS → front → RabbitMQ → worker → National ID queue → confirmer → OpenCRVS.
+//! The whole way of a registration: OpenCRVS → front → RabbitMQ → worker → National ID queue →
+//! confirmer → OpenCRVS.
 //!
-//! Each story is told on SQLite and on PostgreSQL.
+//! Each test runs on SQLite and on PostgreSQL.
 
 mod crash;
 mod fixtures;
@@ -16,7 +17,7 @@ use crate::harness::eventually;
 use crate::harness::ledgers::Engine;
 use crate::harness::world::{SOON, World, request_of};
 
-/// The same story on both ledgers.
+/// Makes two tests of each function: one on SQLite and one on PostgreSQL.
 macro_rules! on_both_ledgers {
     ($($(#[$meta:meta])* $story:ident),+ $(,)?) => {
         mod sqlite {
@@ -37,7 +38,7 @@ on_both_ledgers![
     a_rejection_is_held_and_an_operator_is_told,
 ];
 
-/// Declarations of one kind, all different.
+/// Different declarations of one kind.
 pub fn people(kind: Kind, count: usize, seed: u64) -> Vec<Declaration> {
     let mix = match kind {
         Kind::Birth => Mix { deaths: 0.0, marriages: 0.0, ..Mix::default() },
@@ -54,7 +55,7 @@ pub async fn ends_as(world: &World, record: &str, status: Status) {
     .await;
 }
 
-/// Waits until the ledger says that the record's newest attempt stands so.
+/// Waits until the newest attempt of a record is in this state in the ledger.
 pub async fn stands_as(world: &World, record: &str, state: &str) {
     eventually(SOON, &format!("{record} stands as {state}"), async || {
         let standings = world.ledger.summaries().await.ok()?;
@@ -89,7 +90,7 @@ async fn a_lost_answer_and_a_second_submission_end_as_one_registration(engine: E
     let world = World::new(engine).await;
     for (n, declaration) in people(Kind::Birth, 2, 11).into_iter().enumerate() {
         let id = declaration.record.clone();
-        // The answer to the first submission meets the second one, or comes before it.
+        // The answer to the first submission arrives after the second one was submitted, or before.
         if n == 0 {
             world.nid.hold();
         }

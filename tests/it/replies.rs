@@ -1,4 +1,5 @@
-//! What an ID system may say amiss: nothing stops, no registration is lost or ends otherwise, and each fault is seen.
+//! Wrong replies of an ID system: nothing stops, no registration is lost or ends otherwise, and
+//! each fault is reported.
 
 mod progress;
 mod refused;
@@ -17,7 +18,7 @@ use crate::harness::eventually;
 use crate::harness::world::{SOON, World};
 use crate::pipeline::people;
 
-/// A vendor who says whatever the story wants, beside the simulated one.
+/// A second vendor, which sends whatever the test wants.
 pub struct Vendor(Link);
 
 impl Vendor {
@@ -25,7 +26,6 @@ impl Vendor {
         Self(world.vendor_link().await)
     }
 
-    /// Sends a body as a reply and returns its message id.
     pub async fn says(&self, body: Vec<u8>) -> String {
         let id = Uuid::new_v4().to_string();
         let outgoing = Outgoing {
@@ -40,13 +40,13 @@ impl Vendor {
         id
     }
 
-    /// Sends a reply that keeps the schema.
+    /// Sends a reply that conforms to the schema.
     pub async fn replies(&self, data: &Value) {
         self.says(event(data).to_string().into_bytes()).await;
     }
 }
 
-/// The envelope around what a reply says.
+/// A reply: the CloudEvents envelope around `data`.
 pub fn event(data: &Value) -> Value {
     json!({
         "specversion": "1.0", "id": Uuid::new_v4().to_string(), "source": "/another-vendor",
@@ -55,7 +55,7 @@ pub fn event(data: &Value) -> Value {
     })
 }
 
-/// What an answer to a submission says.
+/// The `data` of an answer to a submission.
 pub fn answer(request: &str, submission: u64, status: &str) -> Value {
     json!({ "request_id": request, "submission": submission, "status": status })
 }
@@ -69,7 +69,6 @@ pub fn rejected(request: &str, submission: u64) -> Value {
     json!({ "request_id": request, "submission": submission, "status": "rejected", "reason": reason })
 }
 
-/// Submits declarations of a kind.
 pub async fn submit(world: &World, kind: Kind, count: usize, seed: u64) -> Vec<Declaration> {
     let declarations = people(kind, count, seed);
     for declaration in &declarations {
@@ -80,7 +79,7 @@ pub async fn submit(world: &World, kind: Kind, count: usize, seed: u64) -> Vec<D
     declarations
 }
 
-/// The same with a vendor who has read the requests and keeps the answers back.
+/// The same, with a vendor that has read the requests and holds its answers back.
 pub async fn asked(world: &World, kind: Kind, count: usize, seed: u64) -> Vec<Declaration> {
     world.nid.hold();
     let before = world.nid.state().persons;
@@ -91,7 +90,7 @@ pub async fn asked(world: &World, kind: Kind, count: usize, seed: u64) -> Vec<De
     declarations
 }
 
-/// Waits until the record's history says that a reply was refused for this cause.
+/// Waits until the history of a record has a reply that was refused for this cause.
 pub async fn refused(world: &World, record: &str, cause: &str) {
     eventually(SOON, &format!("a reply about {record} is refused: {cause}"), async || {
         let history = world.history(record).await;
@@ -103,7 +102,7 @@ pub async fn refused(world: &World, record: &str, cause: &str) {
     .await;
 }
 
-/// Waits until a role has raised this alarm so often.
+/// Waits until a role has raised this alarm this many times.
 pub async fn alarmed(world: &World, role: &'static str, cause: &str, times: f64) {
     let label = format!("cause=\"{cause}\"");
     eventually(SOON, &format!("{role} raises {cause}"), async || {

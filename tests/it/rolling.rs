@@ -1,4 +1,5 @@
-//! A rolling restart under load, with two of each behind nginx as shipped: no request fails, no attempt is burned.
+//! A rolling restart under load, with two of each role behind the shipped nginx: no request fails,
+//! and no delivery is delayed.
 
 use std::time::Duration;
 
@@ -14,10 +15,11 @@ use crate::harness::nginx::Nginx;
 use crate::harness::world::{SOON, World};
 
 const REGISTRATIONS: u64 = 300;
-/// On a machine that is busy with other stories, nothing is to be put off because it was slow.
+/// Long timeouts, because a delivery must not be delayed just because the machine is busy with
+/// other tests.
 const PATIENT: [(&str, &str); 3] =
     [("PUBLISH_TIMEOUT", "8s"), ("OPENCRVS_TIMEOUT", "10s"), ("CONFIRM_LEASE", "25s")];
-/// Each process with its role.
+/// The name of each process, and its role.
 const PROCESSES: [(&str, &str); 6] = [
     ("front", "front"),
     ("worker", "worker"),
@@ -72,7 +74,7 @@ async fn a_rolling_restart_under_load_fails_no_request_and_burns_no_attempt() {
     world.assert_all_run();
 }
 
-/// The causes by which any delivery was put off or given up.
+/// The causes for which deliveries were delayed or parked.
 fn burned(world: &World) -> Vec<String> {
     let logs: String = PROCESSES.iter().map(|(name, _)| world.log_text(name)).collect();
     let lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

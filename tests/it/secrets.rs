@@ -1,7 +1,7 @@
-//! Nothing that names a person, and no token, is anywhere in clear but in OpenCRVS, at the ID system and in memory.
+//! Personal data and tokens are in clear only in OpenCRVS, at the ID system and in memory.
 //!
-//! People who occur nowhere else go through the bridge, with everything that can go wrong; then all that it wrote is
-//! searched for them.
+//! People with unique names go through the bridge, with everything that can go wrong. Then
+//! everything that the bridge wrote is searched for their data.
 
 mod canaries;
 mod places;
@@ -19,7 +19,7 @@ use crate::pipeline::{ends_as, people, stands_as};
 use crate::replies::{Vendor, alarmed, event, issued, refused, rejected};
 use crate::traces::collector::Collector;
 
-/// Submits somebody of whom everything is known to the story.
+/// Submits a person whose data is recorded as canaries.
 async fn submit(world: &World, canaries: &mut Canaries, declaration: &Declaration) {
     let facts = AttemptFacts { last_modified: String::new(), earlier: Vec::new() };
     let bundle = canaries.mark(declaration.bundle(&facts));
@@ -75,7 +75,7 @@ async fn nobodys_name_id_or_token_is_anywhere_in_clear() {
     places::only_mapped_fields(&asked, &canaries);
 }
 
-/// Who is turned away leaves nothing behind either.
+/// A refused registration leaves nothing behind either.
 async fn refusals(world: &World, canaries: &mut Canaries) {
     let declaration = people(Kind::Birth, 1, 91).remove(0);
     let facts = AttemptFacts { last_modified: "2026-01-05T10:00:00.000Z".to_owned(), earlier: Vec::new() };
@@ -109,7 +109,8 @@ async fn refusals(world: &World, canaries: &mut Canaries) {
     }
 }
 
-/// The plain way, a rejection, a marriage, faults of the gateway, and a vendor who names people where he should not.
+/// A registration without trouble, a rejection, a marriage, faults of the gateway, and a vendor
+/// that puts names where they do not belong.
 async fn everything_that_happens(world: &World, canaries: &mut Canaries) {
     let births = people(Kind::Birth, 6, 92);
     let deaths = people(Kind::Death, 2, 93);
@@ -150,7 +151,7 @@ async fn everything_that_happens(world: &World, canaries: &mut Canaries) {
     crate::harness::eventually(crate::harness::world::SOON, "three replies are parked", three).await;
 }
 
-/// The copy of an answer holds an ID, and passes the broker and the front.
+/// The answer for a waiting caller holds an ID, and passes through the broker and the front.
 async fn an_answer_inside_its_request(world: &mut World, canaries: &mut Canaries) {
     assert_eq!(world.terminate("front").await, Some(0));
     world.set_for("front", "FRONT_WAIT", "10s");

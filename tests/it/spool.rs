@@ -1,5 +1,6 @@
-//! The front's spool: with the broker away a registration is on the front's disk before it is answered 202, and it is
-//! registered once when the broker is back, whatever happens to the front in between.
+//! The front's spool: while the broker is away, a registration is on the front's disk before it is
+//! answered 202, and it is registered once when the broker is back, whatever happens to the front
+//! in between.
 
 mod disk;
 mod orphan;
@@ -24,7 +25,7 @@ use crate::pipeline::{ends_as, people};
 const HOLD: Duration = Duration::from_secs(3);
 const CANARY: &str = "Kanariewogelqx";
 
-/// A bridge whose front has a spool, and a network to its broker that can be broken.
+/// A bridge whose front has a spool, and a proxy between the front and the broker.
 pub struct Story {
     pub world: World,
     pub broker: ChaosProxy,
@@ -60,7 +61,7 @@ impl Story {
         }
     }
 
-    /// The status of the answer, or 0 when none came.
+    /// The status of the answer; 0 if there was none.
     pub async fn submit(&self, declaration: &Declaration) -> u16 {
         let options = SubmitOptions { corrected: Some(CANARY.to_owned()), ..SubmitOptions::default() };
         let submitted = self.world.opencrvs.submit(declaration, &self.world.front, options).await.unwrap();
@@ -70,7 +71,6 @@ impl Story {
         }
     }
 
-    /// Submits all of them to a front whose broker is away.
     pub async fn spooled(&self, declarations: &[Declaration]) {
         self.broker.cut();
         for declaration in declarations {
@@ -79,7 +79,7 @@ impl Story {
         assert_eq!(self.files(".registration").len(), declarations.len());
     }
 
-    /// The files of the spool with this ending, in order.
+    /// The names of the spool's files with this extension, in order.
     pub fn files(&self, ending: &str) -> Vec<PathBuf> {
         let mut files: Vec<PathBuf> =
             fs::read_dir(&self.spool).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -88,11 +88,11 @@ impl Story {
         files
     }
 
-    /// Waits until the spool holds nothing, and all are registered, once each.
+    /// Waits until the spool is empty and every record is registered once.
     pub async fn all_are_registered_once(&self, declarations: &[Declaration]) {
         eventually(SOON, "the spool is empty", async || self.files(".registration").is_empty().then_some(()))
             .await;
-        // What full queues refuse is worked off in many turns.
+        // Full queues refuse messages, so the spool drains in many rounds.
         let done = |one: &Declaration| {
             self.world
                 .opencrvs
@@ -120,7 +120,7 @@ async fn what_the_broker_cannot_take_is_spooled_sealed_and_registered_once_when_
     let last = people.split_off(3);
     story.broker.cut();
     story.spooled(&people[..1]).await;
-    // Only the first caller is held: by now it is known that the broker is away.
+    // Only the first caller waits. After it, the front knows that the broker is away.
     let begun = Instant::now();
     assert_eq!(story.submit(&people[1]).await, 202);
     assert!(begun.elapsed() < HOLD, "{:?}", begun.elapsed());
@@ -143,11 +143,11 @@ async fn what_the_broker_cannot_take_is_spooled_sealed_and_registered_once_when_
             .then_some(())
     })
     .await;
-    // With the broker back it goes there at once.
+    // With the broker back, a registration goes to the broker at once.
     assert_eq!(story.submit(&later[0]).await, 202);
     assert_eq!(story.metric("nidbridge_spooled_total", ""), 3.0);
     story.all_are_registered_once(&later).await;
-    // What the broker may have, because it did not answer, is spooled too.
+    // A registration that the broker may have stored without confirming is spooled too.
     story.broker.blackhole();
     assert_eq!(story.submit(&last[0]).await, 202);
     assert_eq!(story.metric("nidbridge_spooled_total", ""), 4.0);
@@ -158,7 +158,8 @@ async fn what_the_broker_cannot_take_is_spooled_sealed_and_registered_once_when_
     assert_eq!(story.world.terminate("front").await, Some(0));
 }
 
-/// No name, no date of birth, no number of a person, no token; in any of the forms that would be easy to read.
+/// Checks that a file contains no name, date of birth, personal number or token, in clear or in
+/// base64.
 fn nothing_is_in_clear(file: &str, declaration: &Declaration) {
     let bundle = declaration
         .bundle(&AttemptFacts { last_modified: "2026-01-01T00:00:00.000Z".into(), earlier: vec![] });
@@ -218,7 +219,7 @@ async fn a_front_that_is_killed_while_it_spools_loses_nothing_that_it_answered()
         .collect();
     let files = story.files(".registration");
     assert!(files.len() >= answered.len(), "{} answered, {} on the disk", answered.len(), files.len());
-    // What a crash can leave behind, and what somebody else put there.
+    // A file that a crash left behind, and a file that somebody else put there.
     let name = files[0].file_name().unwrap().to_str().unwrap();
     fs::write(story.spool.join(format!("{name}.99.tmp")), "half of").unwrap();
     fs::write(story.spool.join("notes.txt"), "not ours").unwrap();
@@ -243,7 +244,7 @@ async fn a_full_queue_sends_registrations_to_the_spool() {
         assert_eq!(story.submit(one).await, 202);
     }
     assert!(story.files(".registration").len() >= 3, "{:?}", story.files(".registration"));
-    // The relay is refused as well, and deletes nothing for it.
+    // `spool relay` is refused as well, and deletes nothing.
     let spooled = story.files(".registration");
     let refused = || story.metric("nidbridge_published_total", "refused");
     let directly = story.metric("nidbridge_spooled_total", "");

@@ -1,7 +1,7 @@
-//! What got lost on the way is found: a broker that lost everything, a message that vanished, a token that dies, a
-//! reply that never comes; and what is kept sealed is erased in time.
+//! The sweeper: it recovers from a broker that lost everything, a message that vanished, a token
+//! that expires and a reply that never comes, and it erases sealed data in time.
 //!
-//! Each story is told on SQLite and on PostgreSQL.
+//! Each test runs on SQLite and on PostgreSQL.
 
 mod ledger;
 
@@ -30,7 +30,7 @@ const SWEEPS: &str = "nidbridge_sweeps_total";
 const SWEPT: &str = "nidbridge_swept_total";
 const ALARMS: &str = "nidbridge_alarms_total";
 
-/// A sweeper that is as quick as the stories.
+/// Settings of a sweeper that is fast enough for tests.
 const QUICK: [(&str, &str); 2] = [("SWEEP_INTERVAL", "300ms"), ("SWEEP_MARGIN", "500ms")];
 
 async fn submit(world: &World, declarations: &[Declaration]) -> Vec<String> {
@@ -55,7 +55,7 @@ async fn case(world: &World, record: &str) -> Case {
     world.ledger.case(attempt).await.unwrap().unwrap()
 }
 
-/// Waits until the sweeper of a worker has turned so often from now on.
+/// Waits until the sweeper of a worker has run this many more times.
 async fn turns(world: &World, worker: &'static str, outcome: &str, count: f64) {
     let from = world.metric(worker, SWEEPS, outcome);
     eventually(SOON, "turns of the sweeper", async || {
@@ -79,7 +79,8 @@ async fn a_broker_that_lost_everything_is_refilled_and_nothing_is_confirmed_twic
         (world.nid.state().requests == 6).then_some(())
     })
     .await;
-    // Those are answered at once and wait for the confirmer; then the replies come, and wait for the worker.
+    // Those are answered at once and wait for the confirmer. Then the replies arrive and wait for
+    // the worker.
     world.kill9("confirmer");
     records.extend(submit(&world, &people(Kind::Marriage, 3, 32)).await);
     for record in &records[6..] {
@@ -135,7 +136,7 @@ async fn a_message_that_vanished_is_published_again_once_by_the_one_that_sweeps(
     eventually(SOON, "the outcomes wait", waiting).await;
     world.purge(OUTCOMES_WORK).await;
     eventually(SOON, "the outcomes wait again", waiting).await;
-    // Longer than the longest delay: they are silent for too long again, but nothing is missing.
+    // After more than the longest delay they are overdue again, but no message is missing.
     turns(&world, "worker", "done", 15.0).await;
     for record in &records {
         assert_eq!(told(&world, record, "republished").await, 1);
@@ -143,10 +144,10 @@ async fn a_message_that_vanished_is_published_again_once_by_the_one_that_sweeps(
     let swept = |worker| (world.metric(worker, SWEPT, "answered"), world.metric(worker, SWEEPS, "done"));
     assert_eq!(swept("worker").0, 4.0);
     assert_eq!(swept("second worker"), (0.0, 0.0), "two sweepers");
-    // Killed, so that it cannot give its lease back.
+    // Killed, so that it does not give its lease back.
     world.kill9("worker");
     turns(&world, "second worker", "done", 1.0).await;
-    // Told to stop, so that it does.
+    // Terminated, so that it gives its lease back.
     world.start("worker");
     world.ready("worker").await;
     assert_eq!(world.terminate("second worker").await, Some(0));
@@ -168,8 +169,9 @@ async fn an_outage_is_not_made_worse_however_long_it_lasts(engine: Engine) {
     }
     turns(&world, "worker", "done", 30.0).await;
     let again = world.metric("worker", SWEPT, "");
-    // A message that is in a confirmer's hands at the very moment is in no queue. Without a look at the queues each
-    // of the five is published again every time it was silent for longer than the longest delay.
+    // A message that a confirmer is handling is in no queue. Without looking at the queues, the
+    // sweeper would publish each of the five again whenever it was silent for longer than the
+    // longest delay.
     assert!(again <= 4.0, "{again} were added to the backlog");
     world.opencrvs.faults().clear();
     for record in &records {
@@ -196,7 +198,7 @@ async fn a_token_that_dies_is_told_before_and_ends_the_attempt(engine: Engine) {
     turns(&world, "worker", "done", 2.0).await;
     assert_eq!(world.metric("worker", ALARMS, "token_refused"), 2.0);
     assert_eq!(world.metric("worker", ALARMS, "token_expiring"), 2.0);
-    // The ID comes too late for both: OpenCRVS is not written to, and an operator is told.
+    // The ID comes too late for both: nothing is written to OpenCRVS, and an operator is alerted.
     world.nid.release();
     alarmed(&world, "orphan_id", 2.0).await;
     assert_eq!(world.opencrvs.tally().confirmed, 0);

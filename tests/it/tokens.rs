@@ -1,6 +1,6 @@
-//! A record token outlives the seven days that it was given, and none dies unannounced.
+//! Record tokens are renewed before they expire, and none expires without a warning.
 //!
-//! Each story is told on SQLite and on PostgreSQL.
+//! Each test runs on SQLite and on PostgreSQL.
 
 mod ledger;
 
@@ -23,7 +23,7 @@ on_both_ledgers![
 const ALARMS: &str = "nidbridge_alarms_total";
 const TOKENS: &str = "nidbridge_tokens_total";
 
-/// A keeper that is as quick as the stories.
+/// Settings of a token keeper that is fast enough for tests.
 const QUICK: (&str, &str) = ("TOKEN_INTERVAL", "200ms");
 
 async fn submit(world: &World, count: usize, seed: u64) -> Vec<String> {
@@ -64,14 +64,14 @@ async fn a_token_is_renewed_and_the_registration_confirmed_after_the_first_one_d
         ends_as(&world, record, Status::Registered).await;
         stands_as(&world, record, "confirmed").await;
         assert!(told(&world, record, "token_renewed").await >= 1);
-        // Half of a life of six seconds goes first.
+        // A token is renewed after half of its life of six seconds.
         assert!(told(&world, record, "token_renewed").await <= 6, "a token is not renewed at every turn");
     }
     assert!(world.metric("confirmer", TOKENS, "renewed") >= 2.0);
     assert_eq!(world.metric("confirmer", ALARMS, ""), 0.0);
 }
 
-/// The file with the token of a user who is no registrar of any of the records.
+/// Writes a file with the token of a user who registered none of the records.
 fn user_token(world: &World, left_s: i64) -> String {
     let claims = world.opencrvs.record_claims("no-record");
     let exp = claims.iat + left_s;
@@ -101,7 +101,7 @@ async fn after_a_change_of_auths_key_each_token_is_alarmed_once_and_fresh_ones_b
     assert_eq!(world.metric("confirmer", ALARMS, ""), 0.0, "their key is auth's");
     world.opencrvs.rotate_key().unwrap();
     counted(&world, "orphaned", 3.0).await;
-    // Another confirmer, and another key: what was told is not told again.
+    // With another confirmer and another key, no warning is repeated.
     world.kill9("confirmer");
     world.start("confirmer");
     let later = submit(&world, 1, 43).await.remove(0);
@@ -120,7 +120,7 @@ async fn after_a_change_of_auths_key_each_token_is_alarmed_once_and_fresh_ones_b
         world.run(&args.iter().map(String::as_str).collect::<Vec<_>>(), settings).await
     };
     let user = user_token(&world, 600);
-    // One is helped in time, the others once OpenCRVS has refused their tokens.
+    // One token is replaced in time, the others after OpenCRVS has refused them.
     let (code, said) = run(replace(user.clone(), vec!["--record", &records[0]]), &[]).await;
     assert_eq!((code, said.contains(&records[0])), (Some(0), true), "{said}");
     world.nid.release();
@@ -185,7 +185,7 @@ async fn auth_in_trouble_costs_no_token_and_nothing_that_is_shown_holds_one() {
     places.push(("the ledger", std::fs::read(&file).unwrap()));
     places.push(("its journal", std::fs::read(format!("{file}-wal")).unwrap_or_default()));
     places.push(("traces", collector.bytes()));
-    // Every token begins with its header, whoever made it and when.
+    // Every token begins with the same header.
     let (head, _) = subject.split_once('.').unwrap();
     for (place, bytes) in &places {
         assert!(!bytes.is_empty() || *place == "its journal", "there is nothing of {place}");

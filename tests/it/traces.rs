@@ -1,4 +1,5 @@
-//! One trace follows a registration: front, worker, the ID system's pause, worker again, confirmer.
+//! One trace follows a registration through front, worker, the pause of the ID system, worker again
+//! and confirmer.
 
 pub mod collector;
 
@@ -28,7 +29,7 @@ const ON_ITS_WAY: [(&str, &str); 6] = [
     ("worker", "publish"),
 ];
 
-/// Puts the header of a caller that traces before the others of the one request that comes.
+/// Adds a `traceparent` header to the one request that comes.
 async fn tracing_caller(front: &Url) -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -55,7 +56,8 @@ async fn one_trace_of_the_caller_follows_a_registration_to_its_confirmation() {
     let collector = Collector::start();
     let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str())];
     let mut world = World::with(Engine::Sqlite, &settings).await;
-    // The answer comes by another way than the request, and from a vendor who knows nothing of traces.
+    // The reply arrives on another path than the request, and from a vendor that knows nothing of
+    // traces.
     world.nid.change(|vendor| vendor.retry = 1.0);
     let birth = people(Kind::Birth, 1, 81).remove(0);
     let front = tracing_caller(&world.front).await;
@@ -76,7 +78,7 @@ async fn one_trace_of_the_caller_follows_a_registration_to_its_confirmation() {
     }
     assert_eq!(of(&spans, "front", "POST /event-registration")[0].parent, PARENT);
     assert_eq!(of(&spans, "worker", "process requests.amqp.work").len(), 2, "asked again: {spans:#?}");
-    // What the ID system sent starts a trace of its own, which the registration's points to.
+    // The reply starts its own trace, and the trace of the registration links to it.
     let replies = of(&spans, "worker", "process nid.replies");
     let links: Vec<&str> =
         of(&spans, "worker", "answer").iter().flat_map(|span| &span.links).map(String::as_str).collect();

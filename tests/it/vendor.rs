@@ -1,4 +1,4 @@
-//! The simulated ID system at a real broker, with the rights that a vendor has and no others.
+//! The simulated ID system on a real broker, with the rights of a vendor only.
 
 use nidbridge::pipeline::{names, targets, topology};
 use std::collections::{BTreeMap, HashMap};
@@ -8,8 +8,8 @@ use nidbridge::broker::{Link, LinkSettings, Outgoing, Topology};
 use nidbridge::sandbox::nid::{Final, NidSim, VendorSettings};
 use serde_json::{Value, json};
 
-use crate::harness::ground::connected;
-use crate::harness::{Ground, eventually};
+use crate::harness::vhosts::connected;
+use crate::harness::{Vhosts, eventually};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -37,18 +37,18 @@ fn request(kind: &str, person: usize) -> Outgoing {
     }
 }
 
-/// The links of the bridge and of the vendor, who may declare nothing.
-async fn both(ground: &Ground) -> (Link, Link) {
+/// A link of the bridge, and one of the vendor, who may declare nothing.
+async fn both(vhosts: &Vhosts) -> (Link, Link) {
     let ours = Link::open(
-        &ground.nid_link_settings("bridge"),
-        topology::national_id(&ground.settings),
+        &vhosts.nid_link_settings("bridge"),
+        topology::national_id(&vhosts.settings),
         std::sync::Arc::new(nidbridge::broker::Unobserved),
     );
     let ours = connected(ours).await;
-    let vendor = LinkSettings { apply_topology: false, ..LinkSettings::new("vendor", ground.vendor_url()) };
+    let vendor = LinkSettings { apply_topology: false, ..LinkSettings::new("vendor", vhosts.vendor_url()) };
     let vendor = Link::open(
         &vendor,
-        Topology::empty(&ground.nid_vhost),
+        Topology::empty(&vhosts.vendor),
         std::sync::Arc::new(nidbridge::broker::Unobserved),
     );
     (ours, connected(vendor).await)
@@ -69,8 +69,8 @@ async fn replies(link: &Link, count: usize) -> Vec<(String, Value)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_simulated_id_system_answers_every_request_under_a_vendors_rights() {
-    let ground = Ground::fresh().await;
-    let (ours, vendors) = both(&ground).await;
+    let vhosts = Vhosts::fresh().await;
+    let (ours, vendors) = both(&vhosts).await;
     let settings = VendorSettings {
         latency_min: Duration::ZERO,
         latency_max: Duration::from_millis(20),
@@ -110,8 +110,8 @@ async fn the_simulated_id_system_answers_every_request_under_a_vendors_rights() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_held_vendor_reads_on_and_answers_as_scripted_when_it_is_let_go() {
-    let ground = Ground::fresh().await;
-    let (ours, vendors) = both(&ground).await;
+    let vhosts = Vhosts::fresh().await;
+    let (ours, vendors) = both(&vhosts).await;
     let sim =
         NidSim::start(VendorSettings { latency_max: Duration::ZERO, ..VendorSettings::default() }, &vendors);
     sim.hold();
@@ -134,8 +134,8 @@ async fn a_held_vendor_reads_on_and_answers_as_scripted_when_it_is_let_go() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vendor_that_is_killed_says_afterwards_what_it_still_had_to_say() {
-    let ground = Ground::fresh().await;
-    let (ours, vendors) = both(&ground).await;
+    let vhosts = Vhosts::fresh().await;
+    let (ours, vendors) = both(&vhosts).await;
     let settings = VendorSettings {
         latency_min: Duration::from_millis(700),
         latency_max: Duration::from_millis(1_300),
@@ -151,7 +151,7 @@ async fn a_vendor_that_is_killed_says_afterwards_what_it_still_had_to_say() {
     vendors.close().await;
     let (before, seen) = (sim.state(), sim.unsent());
     assert!(seen > 0 && before.published < 30, "{seen} {before:?}");
-    let (_, vendors) = both(&ground).await;
+    let (_, vendors) = both(&vhosts).await;
     sim.restart(&vendors);
     sim.restart(&vendors);
     let mut said: HashMap<String, Value> = HashMap::new();

@@ -1,6 +1,7 @@
-//! OpenCRVS is held for the answer, and gets it inside the request where it comes in time (`FRONT_WAIT`).
+//! `FRONT_WAIT`: OpenCRVS waits for the answer and gets it inside its request if it comes in time.
 //!
-//! Whatever the HTTP answer was, and whether or not it arrived: the record ends as the ID system said, by one confirm.
+//! Whatever the HTTP answer was, and whether or not it arrived, the record ends as the ID system
+//! said, with one confirmation.
 
 mod bounds;
 mod load;
@@ -23,7 +24,7 @@ on_both_ledgers![
     a_rejection_in_time_rejects_the_record_in_both_generations,
 ];
 
-/// All roles, which hold OpenCRVS so long.
+/// Starts all roles with this `FRONT_WAIT`.
 pub(super) async fn world(engine: Engine, wait: &str, settings: &[(&str, &str)]) -> World {
     let mut all = vec![("FRONT_WAIT", wait)];
     all.extend(settings);
@@ -32,7 +33,8 @@ pub(super) async fn world(engine: Engine, wait: &str, settings: &[(&str, &str)])
     world
 }
 
-/// A front is ready before it hears of answers, and holds nobody until then.
+/// Waits until the front is subscribed to answers. It is ready before that, but lets no caller
+/// wait.
 pub async fn listens(world: &World) {
     eventually(SOON, "the front listens for answers", async || {
         world.log_text("front").contains("answers are listened for\"").then_some(())
@@ -115,12 +117,13 @@ async fn what_may_not_be_said_is_left_to_the_confirmer() {
     let policy = [("CONFIRM_NEGATIVE", "confirm_with_comment")];
     let world = world(Engine::Sqlite, "3s", &policy).await;
     let [registered, event] = <[_; 2]>::try_from(people(Kind::Birth, 2, 229)).unwrap();
-    // The country wants it registered all the same, so nothing may reject it.
+    // The country wants rejected records registered all the same, so the front must not reject this
+    // one.
     world.nid.will_answer(&request_of(&registered.record, "birth"), Final::Rejected("policy"));
     let accepted = world.opencrvs.submit(&registered, &world.front, SubmitOptions::default()).await.unwrap();
     assert_eq!(accepted.wire, Wire::Status(202));
     ends_as(&world, &registered.record, Status::Registered).await;
-    // Nor may an ID go into a field that the forms do not define.
+    // An ID must not go into a field that the forms do not define.
     world.opencrvs.define_fields(&["child.other"]);
     let accepted = world.opencrvs.submit_event(&event, &world.front, SubmitOptions::default()).await.unwrap();
     assert_eq!(accepted.wire, Wire::Status(202));
@@ -128,7 +131,8 @@ async fn what_may_not_be_said_is_left_to_the_confirmer() {
     assert_eq!(world.opencrvs.events_tally().poisoned, 0);
 }
 
-/// The number and, of a birth, an ID are in the Task and in the person of the event, once each.
+/// Checks that the Task has the number once, and the person of the event has the number and, for a
+/// birth, an ID.
 fn amended(bundle: &Value, kind: Kind, number: &str) {
     let resources: Vec<&Value> =
         bundle["entry"].as_array().unwrap().iter().map(|entry| &entry["resource"]).collect();
@@ -155,7 +159,6 @@ fn amended(bundle: &Value, kind: Kind, number: &str) {
     }
 }
 
-/// The ID that the ID system has issued for a birth.
 fn issued_to(world: &World, record: &str) -> String {
     match world.nid.state().finals.get(&request_of(record, "birth")) {
         Some(Final::Issued(id)) => id.clone(),
@@ -163,5 +166,5 @@ fn issued_to(world: &World, record: &str) -> String {
     }
 }
 
-/// How long a caller is answered in that is not held.
+/// The longest that the answer to a caller that does not wait may take.
 pub(super) const AT_ONCE: Duration = Duration::from_secs(10);

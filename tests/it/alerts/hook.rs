@@ -1,4 +1,4 @@
-//! A webhook that keeps what it gets, and may be away, refuse, or never answer.
+//! A webhook that records its calls, and can be away, refuse, or never answer.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,6 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     Takes,
@@ -14,7 +13,6 @@ pub enum Manner {
     Hangs,
 }
 
-/// One call.
 #[derive(Debug, Clone)]
 pub struct Call {
     pub head: String,
@@ -36,7 +34,7 @@ impl Call {
     }
 }
 
-/// The webhook; it ends with the test's runtime.
+/// A webhook that ends with the runtime of the test.
 pub struct Hook {
     calls: Arc<Mutex<Vec<Call>>>,
     manner: Arc<Mutex<Manner>>,

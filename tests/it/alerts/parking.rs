@@ -1,4 +1,5 @@
-//! What could not even be recorded calls an operator too, whoever parked it: a stage, or the broker.
+//! Alerts about parking queues: an operator is also called for messages that could not be recorded,
+//! whether a stage or the broker parked them.
 
 use nidbridge::pipeline::targets;
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ on_both_ledgers![
     a_webhook_that_is_away_hears_of_it_later_though_the_worker_was_killed,
 ];
 
-/// A second look, and a third, by whoever looks.
+/// The interval at which the processes look into the parking queues.
 const QUICK: &str = "100ms";
 
 fn garbage(id: &str) -> Outgoing {
@@ -43,7 +44,7 @@ async fn publish(link: &Link, to: &Target, id: &str) {
     eventually(SOON, "published", sent).await;
 }
 
-/// Alerts about a parking place, the oldest first: cause, message and how many were there.
+/// Alerts about a parking queue, oldest first: cause, message and depth.
 fn about(hook: &Hook, queue: &str) -> Vec<(String, Option<String>, u64)> {
     let mut told: Vec<Value> = told(hook).values().map(super::hook::Call::json).collect();
     told.retain(|alert| alert["queue"] == queue);
@@ -55,13 +56,13 @@ fn about(hook: &Hook, queue: &str) -> Vec<(String, Option<String>, u64)> {
     told.iter().map(row).collect()
 }
 
-/// Waits until a parking place has called so often.
+/// Waits until a parking queue has caused this many alerts.
 async fn calls(hook: &Hook, queue: &str, count: usize) -> Vec<(String, Option<String>, u64)> {
     let what = format!("{count} alerts about {queue}");
     eventually(SOON, &what, async || Some(about(hook, queue)).filter(|told| told.len() >= count)).await
 }
 
-/// Takes a message and gives it back, as a process does that dies of it each time.
+/// Takes a message and gives it back, like a process that crashes on it each time.
 async fn dies_of_it(link: &Link, queue: &str, times: usize) {
     for _ in 0..times {
         eventually(SOON, "the message is there", async || {
@@ -114,7 +115,7 @@ async fn what_could_not_be_recorded_calls_once_whoever_parked_it(engine: Engine)
             (&"parked".into(), &cause.advice().action.into())
         );
     }
-    // An operator looks, another worker looks after it: that is no news.
+    // Neither an operator who looks into the queue nor another worker causes a second alert.
     for _ in 0..5 {
         world.run(&["queue", "list", &replies], &[]).await;
     }
@@ -124,7 +125,7 @@ async fn what_could_not_be_recorded_calls_once_whoever_parked_it(engine: Engine)
     let next = vendor.says(b"Sesame again".to_vec()).await;
     assert_eq!(calls(&hook, &replies, 2).await[1], ("malformed".to_owned(), Some(next), 2));
     assert_eq!(alerts(&hook, 4).await.len(), 4, "each of them once");
-    // What was cleared away, and comes again, is news.
+    // A message that comes again after the queue was emptied causes an alert.
     let look = world.look_nid().await;
     while look.take(&replies).await.unwrap().is_some() {}
     eventually(SOON, "nothing is known of it", async || {
@@ -151,7 +152,7 @@ async fn a_webhook_that_is_away_hears_of_it_later_though_the_worker_was_killed(e
     .await;
     world.kill9("worker");
     let hook = Hook::listening(port, Manner::Takes).await;
-    // A confirmer sends what a worker wrote.
+    // A confirmer sends the alert that a worker wrote.
     assert_eq!(calls(&hook, &place, 1).await.len(), 1);
     eventually(Duration::from_secs(10), "the ledger knows that it was taken", async || {
         let (hour, any) = (Duration::from_secs(3_600), Duration::ZERO);

@@ -1,6 +1,7 @@
-// A small country config as OpenCRVS's are made (hapi): its own handlers, its forms, and a page for everything else.
+// A small country config, built with hapi like those of OpenCRVS: handlers of its own, forms, and a
+// page for everything else.
 //
-//   node country.mjs PORT [the bridge's URL: what is to be registered is forwarded there]
+// node country.mjs PORT [URL of the bridge, to which registrations are forwarded]
 import Hapi from '@hapi/hapi'
 import { forward } from './forward.mjs'
 
@@ -8,7 +9,7 @@ const [port, bridge] = process.argv.slice(2)
 const handled = []
 const server = Hapi.server({ host: '127.0.0.1', port })
 
-// Where the country's number comes from: the tracking id is in both kinds of document.
+// The country's number is made from the tracking id, which both kinds of document contain.
 function trackingId(body) {
   const document = JSON.parse(body)
   const resources = (document.entry ?? []).map((entry) => entry.resource)

@@ -1,4 +1,5 @@
-//! The files of the recipes fit one another and the program: every setting is one, every name is somebody's.
+//! The files of the recipes fit one another and the program: every setting exists, and every host
+//! name belongs to a service.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,18 +19,17 @@ fn settings(of: &Value) -> BTreeMap<String, String> {
     members.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
 }
 
-/// The settings of a service in Docker Swarm.
 pub fn swarm(service: &str) -> BTreeMap<String, String> {
     settings(&yaml(SWARM)[0]["services"][service]["environment"])
 }
 
-/// The settings of all roles in Kubernetes, without what is secret.
+/// The settings of all roles in Kubernetes, without the secrets.
 pub fn kubernetes() -> BTreeMap<String, String> {
     let all = yaml(KUBERNETES);
     settings(&all.iter().find(|one| one["kind"] == "ConfigMap").unwrap()["data"])
 }
 
-/// Whether the program takes these settings, with something in the place of each variable.
+/// Checks that the program accepts these settings once each variable has a value.
 fn assert_taken(mut settings: BTreeMap<String, String>) {
     let secrets = [
         ("AMQP_URL", "amqp://u:p@rabbitmq:5672/nidbridge"),
@@ -46,7 +46,7 @@ fn assert_taken(mut settings: BTreeMap<String, String>) {
     let output = command.args(["config", "check"]).env_clear().envs(&settings).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    // A name that is almost one of ours is warned of.
+    // The program warns of a name that resembles a setting.
     assert!(output.status.success() && !said.contains("warning"), "{said}");
     let known = Command::new(env!("CARGO_BIN_EXE_nidbridge")).args(["config", "reference"]).output().unwrap();
     let known = String::from_utf8(known.stdout).unwrap();
@@ -63,7 +63,7 @@ fn what_swarm_is_given_is_what_the_program_takes() {
         assert_eq!(service["command"][0], role.split('-').nth(1).unwrap());
         assert_taken(settings(&service["environment"]));
     }
-    // Each front has a spool of its own.
+    // Each front has its own spool.
     let spools: BTreeSet<&str> = ["nidbridge-front-1", "nidbridge-front-2"]
         .iter()
         .map(|front| file["services"][front]["volumes"][0].as_str().unwrap())
@@ -75,7 +75,7 @@ fn what_swarm_is_given_is_what_the_program_takes() {
     assert!(image.contains(place), "the image has no {place}");
     let volumes = file["volumes"].as_object().unwrap();
     assert!(spools.iter().all(|spool| volumes.contains_key(spool.split(':').next().unwrap())), "{volumes:?}");
-    // Core calls the service that nginx is.
+    // OpenCRVS calls nginx's service.
     for caller in ["workflow", "events"] {
         assert_eq!(file["services"][caller]["environment"][0], "COUNTRY_CONFIG_URL=http://nidbridge:3040");
     }
@@ -100,7 +100,7 @@ fn what_kubernetes_is_given_fits_together() {
         assert!(labels.contains(selected), "nobody is {selected}");
     }
     let front = of("StatefulSet")[0];
-    // nginx's names are services, each that of one pod.
+    // Each name in nginx's configuration is the service of one pod.
     let first = front["spec"]["ordinals"]["start"].as_u64().unwrap();
     for pod in first..first + front["spec"]["replicas"].as_u64().unwrap() {
         let name = format!("nidbridge-front-{pod}");
@@ -133,7 +133,7 @@ fn every_file_that_a_page_links_to_exists() {
     }
 }
 
-/// The page tells how the nginx configurations are made; what comes of it is what the stories run.
+/// The page says how to make the nginx configurations that the tests run.
 #[test]
 fn the_names_that_are_to_be_put_in_are_in_the_files() {
     let page = fs::read_to_string(ours("deploy/attach/README.md")).unwrap();

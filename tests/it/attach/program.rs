@@ -1,4 +1,4 @@
-//! The programs of others that a recipe is made of: Node with a country config, nginx.
+//! The other programs of a recipe: Node with a country config, and nginx.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::harness::eventually;
 use crate::harness::http::free_port;
 use crate::harness::world::{SOON, World};
 
-/// Where `deploy/attach/tools` puts what is not Debian's.
+/// The directory of `deploy/attach/tools`.
 pub fn tools() -> PathBuf {
     let target = Path::new(env!("CARGO_BIN_EXE_nidbridge")).ancestors().nth(2).unwrap();
     let tools = target.join("tools/attach");
@@ -19,7 +19,7 @@ pub fn tools() -> PathBuf {
     tools
 }
 
-/// What a YAML file of the repository holds, document by document.
+/// The documents of a YAML file of the repository.
 pub fn yaml(path: &str) -> Vec<Value> {
     let read = "const [, file] = process.argv; const { parseAllDocuments } = require('yaml'); \
                 const all = parseAllDocuments(require('fs').readFileSync(file, 'utf8'), { merge: true }); \
@@ -30,12 +30,11 @@ pub fn yaml(path: &str) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// A file of the repository.
 pub fn ours(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A program that listens; it ends with this.
+/// A program that listens until this value is dropped.
 pub struct Program {
     pub port: u16,
     log: PathBuf,
@@ -44,7 +43,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// A country config of Node 20; what is to be registered it forwards to the bridge, if it is told where that is.
+    /// Starts a country config on Node 20. Given the URL of the bridge, it forwards registrations
+    /// there.
     pub async fn country(world: &World, bridge: Option<&str>) -> Self {
         let (tools, dir, port) = (tools(), world.dir.join("country"), free_port());
         fs::create_dir_all(&dir).unwrap();
@@ -56,7 +56,7 @@ impl Program {
         Self::start(command, port, &dir).await
     }
 
-    /// nginx as `countryconfig.conf` has it, before these two fronts and this country config.
+    /// Starts nginx with `countryconfig.conf` before these two fronts and this country config.
     pub async fn nginx(world: &World, fronts: [u16; 2], country: u16) -> Self {
         let (dir, port) = (world.dir.join("nginx"), free_port());
         fs::create_dir_all(&dir).unwrap();
@@ -108,7 +108,7 @@ impl Program {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Whether its log has this.
+    /// Whether its log contains this text.
     pub fn has_said(&self, what: &str) -> bool {
         self.said().contains(what)
     }

@@ -1,4 +1,5 @@
-//! What is held when a breaker opens is finished, however long the drain time of a stop is.
+//! Deliveries that are being handled when a breaker opens are finished, however short or long the
+//! drain timeout is.
 
 use nidbridge::sandbox::opencrvs::{Calls, Fault};
 
@@ -23,7 +24,8 @@ async fn a_slow_write_outlives_the_opening_of_its_breaker() {
     eventually(SOON, "a write is under way", writes).await;
     faults.next(Calls::Fetch, 1, Fault::Http(503));
     submit(&world, 96, 1).await;
-    // Long after the consumer was cancelled the probe is answered; the trial still waits for what is held.
+    // The probe succeeds long after the consumer was cancelled. The half-open breaker still waits
+    // for the delivery being handled.
     let probed = async || (state(&world, "confirmer", "gateway") == 1.0).then_some(());
     eventually(SOON, "the gateway is tried again", probed).await;
     faults.let_go(Calls::Confirm);

@@ -1,4 +1,5 @@
-//! The ledger is away: all that needs it pauses, nothing turns over, and all goes on within a pause.
+//! The ledger is away: everything that needs it pauses without retries, and goes on within one
+//! pause after its return.
 
 use nidbridge::ledger::LedgerError;
 
@@ -9,7 +10,7 @@ use crate::harness::ledgers::{Engine, both};
 use crate::harness::world::{SOON, World};
 use crate::ledger::receive;
 
-/// The worker's queues of our vhost.
+/// The work queues of the worker in our vhost.
 const WORKER: [&str; 3] = ["registrations.work", "requests.amqp.work", "replies.work"];
 
 async fn begun() -> (World, ChaosProxy) {
@@ -24,7 +25,8 @@ async fn begun() -> (World, ChaosProxy) {
     (world, ledger)
 }
 
-/// Answered, but not yet told: the outcomes reach the confirmer while the ledger is away.
+/// The records are answered but not yet confirmed: the outcomes reach the confirmer while the
+/// ledger is away.
 async fn answered(world: &World, count: usize) {
     let answered = async || {
         let standings = world.ledger.summaries().await.ok()?;
@@ -70,7 +72,7 @@ async fn while_the_ledger_is_away_all_that_needs_it_waits() {
     all_goes_on(&world, MANY + 8).await;
 }
 
-/// As when a database fails over: its old connections are dead, and nobody says so.
+/// As in a database fail-over: the old connections are dead without being closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_falls_silent_is_away_as_well() {
     let (world, ledger) = begun().await;
@@ -91,7 +93,7 @@ async fn what_a_database_refuses_of_one_record_says_nothing_of_the_others() {
         for (sql, outage) in [
             ("INSERT INTO record SELECT * FROM record", false),
             ("UPDATE record SET request_id = NULL", false),
-            // No error for SQLite, which makes something of everything.
+            // Not an error in SQLite, which converts any value.
             ("SELECT CAST('x' AS INTEGER)", false),
             ("SELECT 1 FROM nowhere", true),
         ] {

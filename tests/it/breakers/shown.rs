@@ -1,4 +1,4 @@
-//! What `/readyz` says of a process whose dependencies are out of order.
+//! `/readyz` of a process whose dependencies are away.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What only a cluster can do to a message.
+//! Faults that need a cluster.
 
 use nidbridge::pipeline::names;
 use std::sync::Arc;
@@ -10,17 +10,18 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::{Running, consumer, put, told};
 use crate::harness::eventually;
-use crate::harness::ground::{connected, temporary};
+use crate::harness::vhosts::{connected, temporary};
 
-/// Three nodes on two cores, beside other stories.
+/// Long, because three nodes share two cores with other tests.
 const LONG: Duration = Duration::from_secs(120);
 
-/// A quorum queue keeps for ever what a consumer held that was cancelled first (3.10.8).
+/// RabbitMQ 3.10.8: a quorum queue never redelivers the messages of a consumer that was cancelled
+/// before its channel closed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_consumer_held_that_was_about_to_end_comes_again_when_its_node_is_killed() {
-    let ground = crate::harness::Ground::fresh().await;
+    let vhosts = crate::harness::Vhosts::fresh().await;
     let queue = WorkQueue::new("story.work", &[], &[]);
-    let topology = Topology::of(names::BRIDGE_VHOST, std::slice::from_ref(&queue), &ground.settings.limits);
+    let topology = Topology::of(names::BRIDGE_VHOST, std::slice::from_ref(&queue), &vhosts.settings.limits);
     let dir = temporary("cluster");
     let mut cluster = Cluster::start(&dir, 3, std::slice::from_ref(&topology), "[].\n").await.unwrap();
     let ports = cluster.amqp_ports();
@@ -49,7 +50,7 @@ async fn what_a_consumer_held_that_was_about_to_end_comes_again_when_its_node_is
         told(&mut begun).await;
     }
     let ending = tokio::spawn(running.stop());
-    // It has begun to end: what comes now is not begun any more.
+    // The consumer is draining, so it starts no new delivery.
     put(&stays, queue.name(), "three").await;
     cluster.kill9(1).await.unwrap();
     cluster.restart(1).await.unwrap();

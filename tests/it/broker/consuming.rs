@@ -1,4 +1,4 @@
-//! Consuming: every delivery is settled once, after what follows from it is stored.
+//! Consuming: every delivery is settled once, after its follow-up is stored.
 
 use nidbridge::broker::headers;
 use nidbridge::pipeline::{queues, targets, topology};
@@ -10,19 +10,19 @@ use nidbridge::domain::Cause;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{Running, SOON, consumer, put, told};
-use crate::harness::{Ground, eventually};
+use crate::harness::{Vhosts, eventually};
 
-fn work(ground: &Ground) -> (WorkQueue, Topology) {
-    let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
-    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings.limits);
+fn work(vhosts: &Vhosts) -> (WorkQueue, Topology) {
+    let queue = WorkQueue::new("story.work", &vhosts.settings.retry_steps, &[]);
+    let topology = Topology::of(&vhosts.bridge, std::slice::from_ref(&queue), &vhosts.settings.limits);
     (queue, topology)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handler_that_panics_gets_the_message_again_later() {
-    let ground = Ground::fresh().await;
-    let (queue, topology) = work(&ground);
-    let link = ground.link(topology).await;
+    let vhosts = Vhosts::fresh().await;
+    let (queue, topology) = work(&vhosts);
+    let link = vhosts.link(topology).await;
     let (tell, mut attempts) = mpsc::unbounded_channel();
     let running = Running::start(&link, &queue, consumer(), move |message| {
         let tell = tell.clone();
@@ -46,9 +46,9 @@ async fn a_handler_that_panics_gets_the_message_again_later() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handler_that_never_ends_is_given_up_and_gets_the_message_again_later() {
-    let ground = Ground::fresh().await;
-    let (queue, topology) = work(&ground);
-    let link = ground.link(topology).await;
+    let vhosts = Vhosts::fresh().await;
+    let (queue, topology) = work(&vhosts);
+    let link = vhosts.link(topology).await;
     let (tell, mut attempts) = mpsc::unbounded_channel();
     let settings = ConsumerSettings { prefetch: 1, handling: Duration::from_millis(200), ..consumer() };
     let running = Running::start(&link, &queue, settings, move |message| {
@@ -71,16 +71,16 @@ async fn a_handler_that_never_ends_is_given_up_and_gets_the_message_again_later(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_parked_says_why_and_whence_and_may_be_sealed() {
-    let ground = Ground::fresh().await;
-    let (queue, topology) = work(&ground);
-    let link = ground.link(topology).await;
+    let vhosts = Vhosts::fresh().await;
+    let (queue, topology) = work(&vhosts);
+    let link = vhosts.link(topology).await;
     let running = Running::start(&link, &queue, consumer(), async |_| Settlement::Park {
         cause: Cause::UnknownVersion.into(),
         body: Some(b"sealed".to_vec()),
     });
     put(&link, queue.name(), "one").await;
     let parked = queue.parked();
-    // A look must leave it there, however often.
+    // Looking into the queue leaves the message there, however often.
     for _ in 0..4 {
         let seen =
             eventually(SOON, "the message is parked", async || link.peek(&parked, 10).await.unwrap().pop())
@@ -98,9 +98,9 @@ async fn what_is_parked_says_why_and_whence_and_may_be_sealed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_lets_what_is_held_finish_and_gives_the_rest_back() {
-    let ground = Ground::fresh().await;
-    let (queue, topology) = work(&ground);
-    let link = ground.link(topology).await;
+    let vhosts = Vhosts::fresh().await;
+    let (queue, topology) = work(&vhosts);
+    let link = vhosts.link(topology).await;
     for number in 0..10 {
         put(&link, queue.name(), &number.to_string()).await;
     }
@@ -131,9 +131,9 @@ async fn a_stop_lets_what_is_held_finish_and_gives_the_rest_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_finish_within_the_drain_time_goes_back() {
-    let ground = Ground::fresh().await;
-    let (queue, topology) = work(&ground);
-    let link = ground.link(topology).await;
+    let vhosts = Vhosts::fresh().await;
+    let (queue, topology) = work(&vhosts);
+    let link = vhosts.link(topology).await;
     put(&link, queue.name(), "one").await;
     let (tell, mut begun) = mpsc::unbounded_channel();
     let settings = ConsumerSettings { drain: Duration::from_millis(50), ..consumer() };
@@ -152,14 +152,14 @@ async fn what_does_not_finish_within_the_drain_time_goes_back() {
     .await;
 }
 
-/// The broker refuses the follow-up: the message must neither be lost nor hang.
+/// If the broker refuses the follow-up, the message is neither lost nor stuck.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_cannot_be_moved_comes_back_until_it_can() {
-    let ground = Ground::fresh().await;
-    let (queue, topology) = work(&ground);
-    let link = ground.link(topology.clone()).await;
-    let path = format!("/queues/{}/{}", ground.vhost, queue.parked());
-    ground.api().must("DELETE", &path, "");
+    let vhosts = Vhosts::fresh().await;
+    let (queue, topology) = work(&vhosts);
+    let link = vhosts.link(topology.clone()).await;
+    let path = format!("/queues/{}/{}", vhosts.bridge, queue.parked());
+    vhosts.api().must("DELETE", &path, "");
     let (tell, mut tries) = mpsc::unbounded_channel();
     let settings = ConsumerSettings { patience: Duration::from_millis(50), ..consumer() };
     let running = Running::start(&link, &queue, settings, move |message| {
@@ -180,9 +180,9 @@ async fn a_message_that_cannot_be_moved_comes_back_until_it_can() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_that_is_missing_is_consumed_once_it_is_there() {
-    let ground = Ground::fresh().await;
-    let (queue, topology) = work(&ground);
-    let link = ground.link(Topology::empty(&ground.vhost)).await;
+    let vhosts = Vhosts::fresh().await;
+    let (queue, topology) = work(&vhosts);
+    let link = vhosts.link(Topology::empty(&vhosts.bridge)).await;
     let (tell, mut done) = mpsc::unbounded_channel();
     let running = Running::start(&link, &queue, consumer(), move |message| {
         tell.send(message.id).unwrap();
@@ -196,21 +196,21 @@ async fn a_queue_that_is_missing_is_consumed_once_it_is_there() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_vendors_word_counts_only_where_the_broker_vouches_for_it() {
-    let ground = Ground::fresh().await;
+    let vhosts = Vhosts::fresh().await;
     let nid = nidbridge::broker::Link::open(
-        &ground.nid_link_settings("nid"),
-        topology::national_id(&ground.settings),
+        &vhosts.nid_link_settings("nid"),
+        topology::national_id(&vhosts.settings),
         Arc::new(nidbridge::broker::Unobserved),
     );
-    let nid = crate::harness::ground::connected(nid).await;
-    let mut vendor_settings = ground.nid_link_settings("vendor");
-    vendor_settings.url = ground.vendor_url();
-    let nothing = Topology::empty(&ground.nid_vhost);
+    let nid = crate::harness::vhosts::connected(nid).await;
+    let mut vendor_settings = vhosts.nid_link_settings("vendor");
+    vendor_settings.url = vhosts.vendor_url();
+    let nothing = Topology::empty(&vhosts.vendor);
     let vendor =
         nidbridge::broker::Link::open(&vendor_settings, nothing, Arc::new(nidbridge::broker::Unobserved));
-    let vendor = crate::harness::ground::connected(vendor).await;
+    let vendor = crate::harness::vhosts::connected(vendor).await;
 
-    let queue = queues::nid_replies(&ground.settings);
+    let queue = queues::nid_replies(&vhosts.settings);
     let (tell, mut seen) = mpsc::unbounded_channel();
     let running = Running::start(&nid, &queue, consumer(), move |message| {
         tell.send((message.attempt, message.user_id.clone(), message.routing_key.clone())).unwrap();

@@ -1,4 +1,4 @@
-//! Faults: a network that breaks and a broker that is killed cost time and duplicates, never a message.
+//! Faults: a broken network and a killed broker cost time and duplicates, but never a message.
 
 use nidbridge::pipeline::{names, targets, topology};
 use std::collections::BTreeSet;
@@ -13,19 +13,19 @@ use nidbridge::telemetry::Metrics;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{Running, SOON, consumer, message, put, told};
-use crate::harness::ground::{connected, quick};
-use crate::harness::{ChaosProxy, Ground, eventually, temporary};
+use crate::harness::vhosts::{connected, quick};
+use crate::harness::{ChaosProxy, Vhosts, eventually, temporary};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_connection_comes_back_and_nothing_is_lost() {
     const MESSAGES: usize = 300;
-    let ground = Ground::fresh().await;
-    let proxy = ChaosProxy::before(ground.amqp_port()).await;
-    let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
-    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings.limits);
-    let direct = ground.link(topology.clone()).await;
+    let vhosts = Vhosts::fresh().await;
+    let proxy = ChaosProxy::before(vhosts.amqp_port()).await;
+    let queue = WorkQueue::new("story.work", &vhosts.settings.retry_steps, &[]);
+    let topology = Topology::of(&vhosts.bridge, std::slice::from_ref(&queue), &vhosts.settings.limits);
+    let direct = vhosts.link(topology.clone()).await;
     let metrics = Arc::new(Metrics::new());
-    let cut = ground.link_settings_by("cut", proxy.port());
+    let cut = vhosts.link_settings_by("cut", proxy.port());
     let broken = connected(Link::open(&cut, topology, Arc::clone(&metrics))).await;
     assert_eq!(
         counted(&metrics, "nidbridge_broker_reconnects_total{link=\"cut\"}"),
@@ -41,7 +41,7 @@ async fn a_cut_connection_comes_back_and_nothing_is_lost() {
     for number in 0..MESSAGES {
         put(&direct, queue.name(), &number.to_string()).await;
         if number % 100 == 50 {
-            // A link that is not back yet would make one loss of two cuts.
+            // Cutting a link that is not connected again yet would count as one loss.
             assert!(broken.connected(SOON).await, "it did not come back");
             proxy.cut();
             let mut state = broken.state();
@@ -54,7 +54,8 @@ async fn a_cut_connection_comes_back_and_nothing_is_lost() {
         seen.insert(told(&mut done).await);
     }
     running.stop().await;
-    // The two connections of a link need not notice a cut at once, so one cut may be two losses.
+    // The two connections of a link may notice a cut at different times, so one cut can count as
+    // two losses.
     eventually(SOON, "every return is counted", async || {
         (counted(&metrics, "nidbridge_broker_reconnects_total{link=\"cut\"}") >= 3).then_some(())
     })
@@ -68,13 +69,13 @@ async fn a_cut_connection_comes_back_and_nothing_is_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_finished_too_late_to_acknowledge_comes_again_and_is_counted() {
-    let ground = Ground::fresh().await;
-    let proxy = ChaosProxy::before(ground.amqp_port()).await;
-    let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
-    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings.limits);
-    let direct = ground.link(topology.clone()).await;
+    let vhosts = Vhosts::fresh().await;
+    let proxy = ChaosProxy::before(vhosts.amqp_port()).await;
+    let queue = WorkQueue::new("story.work", &vhosts.settings.retry_steps, &[]);
+    let topology = Topology::of(&vhosts.bridge, std::slice::from_ref(&queue), &vhosts.settings.limits);
+    let direct = vhosts.link(topology.clone()).await;
     let metrics = Arc::new(Metrics::new());
-    let cut = ground.link_settings_by("cut", proxy.port());
+    let cut = vhosts.link_settings_by("cut", proxy.port());
     let broken = connected(Link::open(&cut, topology, Arc::clone(&metrics))).await;
     let gate = Arc::new(Semaphore::new(0));
     let (tell, mut begun) = mpsc::unbounded_channel();
@@ -91,7 +92,7 @@ async fn what_is_finished_too_late_to_acknowledge_comes_again_and_is_counted() {
     told(&mut begun).await;
     proxy.cut();
     eventually(SOON, "the consumer's connection is gone", async || {
-        // A question that was on its way when the connection went may never be answered.
+        // A request that was under way when the connection broke may never be answered.
         let asked = tokio::time::timeout(Duration::from_millis(500), broken.depth(queue.name())).await;
         matches!(asked, Ok(Err(BrokerError::Away(_)))).then_some(())
     })
@@ -107,7 +108,7 @@ async fn what_is_finished_too_late_to_acknowledge_comes_again_and_is_counted() {
     assert_eq!(direct.depth(queue.name()).await.unwrap().ready, 0);
 }
 
-/// What a counter stands at; nothing is shown of one that never moved.
+/// The value of a counter. A counter that was never incremented is not exported.
 fn counted(metrics: &Metrics, series: &str) -> u64 {
     let text = metrics.encode();
     text.lines().find_map(|line| line.strip_prefix(series)).map_or(0, |value| value.trim().parse().unwrap())
@@ -115,14 +116,14 @@ fn counted(metrics: &Metrics, series: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_swallows_everything_is_found_by_the_heartbeat() {
-    let ground = Ground::fresh().await;
-    let proxy = ChaosProxy::before(ground.amqp_port()).await;
+    let vhosts = Vhosts::fresh().await;
+    let proxy = ChaosProxy::before(vhosts.amqp_port()).await;
     let queue = WorkQueue::new("q", &[], &[]);
-    let topology = Topology::of(&ground.vhost, &[queue], &ground.settings.limits);
+    let topology = Topology::of(&vhosts.bridge, &[queue], &vhosts.settings.limits);
     let settings = LinkSettings {
         heartbeat: Duration::from_secs(1),
         publish_timeout: Duration::from_millis(300),
-        ..ground.link_settings_by("hole", proxy.port())
+        ..vhosts.link_settings_by("hole", proxy.port())
     };
     let link = connected(Link::open(&settings, topology, Arc::new(nidbridge::broker::Unobserved))).await;
     eventually(SOON, "a first message goes through", async || {
@@ -200,16 +201,16 @@ async fn a_broker_that_is_killed_keeps_what_it_confirmed_and_is_used_again() {
     assert!(!dir.exists(), "a temporary node leaves nothing behind");
 }
 
-/// lapin alone runs out of stack over the one, which ends the process, and gives the connection up over the others; the
-/// broker would bring them back for ever.
+/// lapin alone overflows its stack on the first message, which ends the process, and closes the
+/// connection on the others. The broker would redeliver them for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_no_client_could_read_comes_without_what_is_wrong_with_it() {
-    let ground = Ground::fresh().await;
-    let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
-    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings.limits);
-    let link = ground.link(topology).await;
+    let vhosts = Vhosts::fresh().await;
+    let queue = WorkQueue::new("story.work", &vhosts.settings.retry_steps, &[]);
+    let topology = Topology::of(&vhosts.bridge, std::slice::from_ref(&queue), &vhosts.settings.limits);
+    let link = vhosts.link(topology).await;
     let nested = format!(r#"{}"x"{}"#, r#"{"a":"#.repeat(3_000), "}".repeat(3_000));
-    let (vhost, api) = (ground.vhost.clone(), ground.api().clone());
+    let (vhost, api) = (vhosts.bridge.clone(), vhosts.api().clone());
     let published = tokio::task::spawn_blocking(move || {
         for headers in ["{}", nested.as_str()] {
             let message = format!(
@@ -232,19 +233,19 @@ async fn a_message_that_no_client_could_read_comes_without_what_is_wrong_with_it
     assert_eq!(link.depth(queue.name()).await.unwrap().ready, 0);
 }
 
-/// As when the queue has no leader for a while: what was asked for in vain is granted after all.
+/// As when a queue has no leader for a while: the request that timed out is carried out later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_comes_too_late_keeps_no_message_from_the_one_that_took_its_place() {
     const MESSAGES: usize = 100;
-    let ground = Ground::fresh().await;
-    let queue = WorkQueue::new("story.work", &ground.settings.retry_steps, &[]);
-    let topology = Topology::of(&ground.vhost, std::slice::from_ref(&queue), &ground.settings.limits);
-    let link = ground.link(topology).await;
+    let vhosts = Vhosts::fresh().await;
+    let queue = WorkQueue::new("story.work", &vhosts.settings.retry_steps, &[]);
+    let topology = Topology::of(&vhosts.bridge, std::slice::from_ref(&queue), &vhosts.settings.limits);
+    let link = vhosts.link(topology).await;
     for number in 0..MESSAGES {
         put(&link, queue.name(), &number.to_string()).await;
     }
-    let leader = format!("'{}_{}'", ground.vhost, queue.name());
-    ground.eval(&format!("sys:suspend({leader}).")).await;
+    let leader = format!("'{}_{}'", vhosts.bridge, queue.name());
+    vhosts.eval(&format!("sys:suspend({leader}).")).await;
     let (tell, mut done) = mpsc::unbounded_channel();
     let settings = ConsumerSettings { opening: Duration::from_millis(300), ..consumer() };
     let running = Running::start(&link, &queue, settings, move |message| {
@@ -253,7 +254,7 @@ async fn a_consumer_that_comes_too_late_keeps_no_message_from_the_one_that_took_
     });
     let nothing = tokio::time::timeout(Duration::from_secs(2), done.recv()).await;
     assert!(nothing.is_err(), "the queue cannot give anything");
-    ground.eval(&format!("sys:resume({leader}).")).await;
+    vhosts.eval(&format!("sys:resume({leader}).")).await;
     let mut seen = BTreeSet::new();
     while seen.len() < MESSAGES {
         seen.insert(told(&mut done).await);

@@ -1,4 +1,4 @@
-//! Publishing: `Ok` is true, and every other answer is the right one.
+//! Publishing: `Ok` means stored, and each error says what is known about the message.
 
 use nidbridge::pipeline::{names, targets, topology};
 use std::collections::BTreeSet;
@@ -9,13 +9,13 @@ use nidbridge::broker::{LinkSettings, LinkState, NotSent, PublishError, Target, 
 use secrecy::SecretString;
 
 use super::{SOON, message, put};
-use crate::harness::ground::connected;
-use crate::harness::{Ground, eventually};
+use crate::harness::vhosts::connected;
+use crate::harness::{Vhosts, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_confirmed_message_is_in_its_queue_with_all_that_it_carries() {
-    let ground = Ground::fresh().await;
-    let link = ground.link(topology::bridge(&ground.settings, &[names::AMQP_SYSTEM])).await;
+    let vhosts = Vhosts::fresh().await;
+    let link = vhosts.link(topology::bridge(&vhosts.settings, &[names::AMQP_SYSTEM])).await;
     let mut outgoing = message("one");
     outgoing.correlation_id = Some("correlation".into());
     outgoing.headers.insert("note".into(), "kept".into());
@@ -31,14 +31,14 @@ async fn a_confirmed_message_is_in_its_queue_with_all_that_it_carries() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_queue_takes_is_an_error_for_the_vendor_and_kept_in_our_own_vhost() {
-    let ground = Ground::fresh().await;
-    let ours = ground.link(topology::bridge(&ground.settings, &[names::AMQP_SYSTEM])).await;
+    let vhosts = Vhosts::fresh().await;
+    let ours = vhosts.link(topology::bridge(&vhosts.settings, &[names::AMQP_SYSTEM])).await;
     ours.publisher().publish(&targets::requests("nobody"), message("one")).await.unwrap();
     assert_eq!(ours.take(names::UNROUTED).await.unwrap().unwrap().routing_key, "nobody");
 
     let nid = nidbridge::broker::Link::open(
-        &ground.nid_link_settings("nid"),
-        topology::national_id(&ground.settings),
+        &vhosts.nid_link_settings("nid"),
+        topology::national_id(&vhosts.settings),
         Arc::new(nidbridge::broker::Unobserved),
     );
     let nid = connected(nid).await;
@@ -51,11 +51,11 @@ async fn what_no_queue_takes_is_an_error_for_the_vendor_and_kept_in_our_own_vhos
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
-    let ground = Ground::fresh().await;
-    let mut settings = ground.settings.clone();
+    let vhosts = Vhosts::fresh().await;
+    let mut settings = vhosts.settings.clone();
     settings.limits.max_length = 3;
     let queue = WorkQueue::new("small", &[], &[]);
-    let link = ground.link(Topology::of(&ground.vhost, &[queue], &settings.limits)).await;
+    let link = vhosts.link(Topology::of(&vhosts.bridge, &[queue], &settings.limits)).await;
     let mut stored = 0;
     let refused = loop {
         match link.publisher().publish(&Target::queue("small"), message("m")).await {
@@ -74,9 +74,9 @@ async fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_amqp_cannot_carry_is_refused_before_it_is_sent() {
-    let ground = Ground::fresh().await;
+    let vhosts = Vhosts::fresh().await;
     let queue = WorkQueue::new("q", &[], &[]);
-    let link = ground.link(Topology::of(&ground.vhost, &[queue], &ground.settings.limits)).await;
+    let link = vhosts.link(Topology::of(&vhosts.bridge, &[queue], &vhosts.settings.limits)).await;
     let long = "x".repeat(256);
     let publisher = link.publisher();
     let too_long = publisher.publish(&Target::queue("q"), message(&long)).await;
@@ -110,15 +110,16 @@ async fn without_a_broker_nothing_is_sent_and_the_state_says_why() {
     }
 }
 
-/// The trap of the client library: confirms that change places when a channel is shared or left half way.
+/// A trap of the client library: confirms are mixed up when a channel is shared or a publish is
+/// cancelled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn callers_that_go_away_never_spoil_the_answer_of_another() {
     const TASKS: usize = 64;
     const EACH: usize = 40;
-    let ground = Ground::fresh().await;
+    let vhosts = Vhosts::fresh().await;
     let queue = WorkQueue::new("q", &[], &[]);
-    let topology = Topology::of(&ground.vhost, &[queue], &ground.settings.limits);
-    let settings = LinkSettings { channels: 24, ..ground.link_settings("test") };
+    let topology = Topology::of(&vhosts.bridge, &[queue], &vhosts.settings.limits);
+    let settings = LinkSettings { channels: 24, ..vhosts.link_settings("test") };
     let link = connected(nidbridge::broker::Link::open(
         &settings,
         topology,

@@ -1,4 +1,4 @@
-//! The paths beside the registration.
+//! The other paths of the front.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! The broker is away: what is certainly not stored is held for a while, then put off; nothing is half accepted.
+//! The broker is away: a registration that is certainly not stored is held for a while, then
+//! refused; none is half accepted.
 
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,8 @@ async fn a_registration_is_held_for_the_broker_and_then_put_off() {
     connected(&world, true).await;
     assert_eq!(stored(&world).await.len(), 0);
     assert_eq!(posts[0].to(&world.front).await.status, 202);
-    // The broker takes it and says nothing: it may be stored, so there is no second try within the same request.
+    // The broker takes the message without a confirm. It may be stored, so the front does not try
+    // again within the same request.
     proxy.blackhole();
     let message = boom(&posts[1].to(&world.front).await, "silence", 503, "Service Unavailable");
     assert!(message.contains("did not confirm in time: submit the record again"), "{message}");
@@ -67,9 +69,11 @@ async fn a_registration_is_held_for_the_broker_and_then_put_off() {
     let back = jiff::Timestamp::now();
     proxy.restore();
     assert_eq!(held.await.unwrap().status, 202);
-    // The one in the middle may have come through when the network was back; the others are there once.
+    // The second registration may have been stored when the network came back. The others are
+    // stored once.
     let found = stored(&world).await;
-    // Nothing may be written to OpenCRVS before our answer is there, so the wait is not part of the attempt's age.
+    // Nothing may be written to OpenCRVS before it has our answer, so the time in the front does
+    // not count as age of the attempt.
     let last = found.iter().find(|one| one.correlation_id.as_ref() == Some(&people[2].record)).unwrap();
     assert!(view(last).0.registration.accepted_at >= back);
     let found: Vec<String> = found.into_iter().filter_map(|one| one.correlation_id).collect();

@@ -1,4 +1,5 @@
-//! What is a registration, however odd, is taken; what never can be answered is refused.
+//! Bodies: the front accepts every registration, however odd, and refuses what could never be
+//! answered.
 
 use nidbridge::domain::Role;
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ async fn what_is_no_registration_is_refused_and_the_caller_told_why() {
         let message = boom(&answer, what, 400, "Bad Request");
         assert!(message.contains(": ") && message.contains(says), "{what}: {message}");
     }
-    // Without a length there is no body either.
+    // A request without a length has no body.
     let mut stream = connect(&world.front).await;
     stream.write_all(&Post::new(&token, "").head()).await.unwrap();
     boom(&answer(&mut stream).await, "no length", 400, "Bad Request");
@@ -122,7 +123,8 @@ fn family_as_list(mut bundle: Value) -> Value {
     bundle
 }
 
-/// Every resource once more as the history that it has in a record that was read back, twice with the same id.
+/// Adds each resource again as history entries, twice with the same id, as a record that was read
+/// back has them.
 fn with_histories(mut bundle: Value) -> Value {
     let entries = bundle["entry"].as_array().unwrap().clone();
     let histories = entries.iter().map(|entry| {
@@ -137,7 +139,7 @@ fn with_histories(mut bundle: Value) -> Value {
     bundle
 }
 
-/// The document with something endlessly nested in each Patient, where nothing is read from.
+/// Adds a deeply nested value to each Patient, in a member that is not read.
 fn deep_patient(bundle: &Value) -> String {
     let text = bundle.to_string();
     text.replace(r#""resourceType":"Patient""#, &format!(r#""resourceType":"Patient","_deep":{}"#, nested()))
@@ -148,13 +150,13 @@ async fn a_body_of_any_length_is_answered_and_only_the_view_is_kept() {
     let world = World::with_front(&[]).await;
     let [large, long] = births(2, 123).try_into().unwrap();
     let large_token = token(&world, &large);
-    // As soon as it says so.
+    // The front refuses as soon as the length is declared.
     let mut stream = connect(&world.front).await;
     let post = Post::new(&token(&world, &long), "").with(&format!("Content-Length: {}", 60 * MIB));
     stream.write_all(&post.head()).await.unwrap();
     let message = boom(&answer(&mut stream).await, "60 MiB", 413, "Payload Too Large");
     assert!(message.contains("FRONT_MAX_BODY"), "{message}");
-    // As soon as it is; the caller is not at the end yet.
+    // The front refuses as soon as the limit is passed, before the caller has sent everything.
     let mut stream = connect(&world.front).await;
     let post = Post::new(&token(&world, &long), "").with("Transfer-Encoding: chunked");
     stream.write_all(&post.head()).await.unwrap();
@@ -163,7 +165,7 @@ async fn a_body_of_any_length_is_answered_and_only_the_view_is_kept() {
         stream.write_all(&chunk).await.expect("the front reads on");
     }
     boom(&answer(&mut stream).await, "60 MiB in pieces", 413, "Payload Too Large");
-    // A caller that looks at nothing before it has sent everything is answered too.
+    // A caller that reads nothing before it has sent everything gets the answer too.
     let refused = Post::new(&token(&world, &long), vec![b' '; 60 * MIB]).to(&world.front).await;
     boom(&refused, "60 MiB at a stretch", 413, "Payload Too Large");
     assert_eq!(world.metric("front", "nidbridge_received_total", "outcome=\"too_large\""), 3.0);
@@ -178,7 +180,7 @@ async fn a_body_of_any_length_is_answered_and_only_the_view_is_kept() {
     assert!(!serde_json::to_string(&view).unwrap().contains("R0VPSlNPTg"));
 }
 
-/// The document with this much geography in one of its places.
+/// Adds a geography of this size to one of the document's places.
 fn geography(mut bundle: Value, bytes: usize) -> String {
     let attachment = "R0VPSlNPTg".repeat(bytes / 10);
     let place = resources(&mut bundle, "Location").next().unwrap();

@@ -1,4 +1,5 @@
-//! What the front answers to the events generation: 202 when it is safe, 400 when it is certainly not, and nothing else.
+//! The front's answers to triggers of the events generation: 202 if the registration is stored, 400
+//! if it certainly is not, and no other.
 
 use std::time::Duration;
 
@@ -137,7 +138,7 @@ async fn a_caller_that_goes_away_has_asked_all_the_same() {
     let at_it = async || (key() > 0).then_some(());
     crate::harness::eventually(Duration::from_secs(30), "the front is at it", at_it).await;
     caller.shutdown().await.unwrap();
-    // The front has seen that nobody is there any more before it could store anything.
+    // The front noticed that the caller had gone before it could store anything.
     assert_eq!(caller.read(&mut [0; 16]).await.unwrap_or_default(), 0);
     proxy.restore();
     let look = world.look().await;

@@ -1,4 +1,5 @@
-//! Callers that go away in the middle, callers that say no more, and the headers that real ones send.
+//! Callers that disconnect in the middle, callers that stop sending, and the headers that real
+//! callers send.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -30,7 +31,7 @@ async fn a_caller_may_hang_up_at_any_byte_and_its_headers_are_taken_as_they_are(
         let alive = ask(&world.front, "GET", "/ping").await;
         assert_eq!(alive.status, 200, "cut at {at} of {}", bytes.len());
     }
-    // The answer is there and nobody reads it; so OpenCRVS's next try is the same attempt.
+    // The answer is sent and nobody reads it, so OpenCRVS's next try is the same attempt.
     let mut stream = connect(&world.front).await;
     stream.write_all(&bytes).await.unwrap();
     stream.readable().await.unwrap();
@@ -54,7 +55,8 @@ async fn a_caller_may_hang_up_at_any_byte_and_its_headers_are_taken_as_they_are(
     assert_eq!(world.opencrvs.tally().confirmed_twice, 0);
 }
 
-/// A dozen places to cut a request at: in its first line, in its headers, around their end, in its body, at its end.
+/// A dozen positions to cut a request at: in its first line, in its headers, around their end, in
+/// its body, at its end.
 fn places(request: &[u8]) -> BTreeSet<usize> {
     let head = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     let (body, all) = (request.len() - head, request.len());
@@ -63,7 +65,8 @@ fn places(request: &[u8]) -> BTreeSet<usize> {
     places.into_iter().collect()
 }
 
-/// Waits until the record is registered; its numbers in OpenCRVS. There is one attempt and one confirm.
+/// Waits until the record is registered, checks that there was one attempt and one confirmation,
+/// and returns the numbers in OpenCRVS.
 async fn registered_once(world: &World, record: &str) -> Vec<String> {
     ends_as(world, record, Status::Registered).await;
     stands_as(world, record, "confirmed").await;
@@ -78,7 +81,7 @@ async fn registered_once(world: &World, record: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_says_no_more_is_given_up_and_holds_up_nobody() {
-    // As much memory as one body without a length may take.
+    // Enough memory for one body of unknown length.
     let settings = [("FRONT_BODY_MEMORY", "50MiB"), ("FRONT_BODY_TIMEOUT", "1s"), ("BROKER_DRAIN", "2s")];
     let mut world = World::with_front(&settings).await;
     let declaration = births(1, 132).remove(0);
@@ -89,7 +92,7 @@ async fn a_caller_that_says_no_more_is_given_up_and_holds_up_nobody() {
     let taken = tokio::time::timeout(Duration::from_secs(20), whole.to(&world.front)).await;
     assert_eq!(taken.expect("the silent one holds up nobody").status, 202);
     boom(&answer(&mut silent).await, "silent", 408, "Request Timeout");
-    // Nor does it hold up the end of the process.
+    // It does not delay the end of the process either.
     let mut half = connect(&world.front).await;
     half.write_all(&head[..head.len() / 2]).await.unwrap();
     let nothing = connect(&world.front).await;

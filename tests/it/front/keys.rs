@@ -1,4 +1,4 @@
-//! Auth's key changes, and auth goes away.
+//! Auth changes its key, or is away.
 
 use std::net::SocketAddr;
 
@@ -34,7 +34,7 @@ async fn a_new_key_is_fetched_and_the_last_good_one_survives_a_restart() {
     world.ready("front").await;
     let post = Post::new(&token(&world, &third), bundle(&third).to_string());
     assert_eq!(post.to(&world.front).await.status, 202);
-    // Auth cannot be asked whether it has another key by now, and the last good one says no.
+    // Auth cannot be asked for a newer key, and the last good key does not fit.
     boom(&old.to(&world.front).await, "auth is away", 401, "Unauthorized");
 }
 

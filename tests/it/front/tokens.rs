@@ -1,4 +1,4 @@
-//! Only the token of the record itself opens the door.
+//! Only the token of the record itself is accepted.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +10,7 @@ use super::wire::{Post, ask};
 use super::{births, boom, bundle, stored, token};
 use crate::harness::world::World;
 
-/// A token that is refused: what is wrong with it, what the header says, and what the answer says to do.
+/// A refused token: what is wrong with it, the header, and the advice in the answer.
 struct Case {
     what: &'static str,
     authorization: Option<Vec<u8>>,
@@ -41,7 +41,8 @@ async fn whoever_has_not_the_token_of_the_record_is_refused_and_told_why() {
     }
     let refused = world.metric("front", "nidbridge_received_total", "outcome=\"unauthorized\"");
     assert_eq!(refused as usize, cases.len());
-    // What is not looked at may still be long; the caller is told all the same.
+    // The body, which the front does not read, may be long; the caller gets the answer all the
+    // same.
     let long = format!("{}{body}", " ".repeat(20 * 1024 * 1024));
     let answer = Post::new("not.a.jwt", long).to(&world.front).await;
     boom(&answer, "a long body", 401, "Unauthorized");
@@ -51,7 +52,7 @@ async fn whoever_has_not_the_token_of_the_record_is_refused_and_told_why() {
     assert_eq!(stored[0].correlation_id.as_deref(), Some(ours.record.as_str()));
 }
 
-/// The parts of a header that must not be seen again.
+/// The parts of a header that must not appear in logs or answers.
 fn secrets(authorization: Option<&[u8]>) -> Vec<String> {
     let text = String::from_utf8_lossy(authorization.unwrap_or_default()).into_owned();
     let parts = text.split([' ', '.']).filter(|part| part.len() > 20);

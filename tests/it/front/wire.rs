@@ -1,4 +1,4 @@
-//! Requests as bytes, and a place that takes OpenCRVS's own bytes down.
+//! Requests as bytes, and a listener that records the bytes that OpenCRVS sends.
 
 use std::time::Duration;
 
@@ -11,10 +11,9 @@ use url::Url;
 
 use crate::harness::world::World;
 
-/// An answer that takes longer than this is none.
+/// The longest that a test waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What came back.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -23,7 +22,6 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (found, value) = line.split_once(':')?;
@@ -32,7 +30,6 @@ impl Answer {
     }
 }
 
-/// A registration as a caller writes it.
 #[derive(Clone, Default)]
 pub struct Post {
     pub authorization: Option<Vec<u8>>,
@@ -41,19 +38,17 @@ pub struct Post {
 }
 
 impl Post {
-    /// With this token and this body, and no other header.
+    /// A registration with this token and body and no other header.
     pub fn new(token: &str, body: impl Into<Vec<u8>>) -> Self {
         let authorization = Some(format!("Bearer {token}").into_bytes());
         Self { authorization, headers: Vec::new(), body: body.into() }
     }
 
-    /// With one more header.
     pub fn with(mut self, header: &str) -> Self {
         self.headers.push(header.to_owned());
         self
     }
 
-    /// The request up to its body.
     pub fn head(&self) -> Vec<u8> {
         let mut head = b"POST /event-registration HTTP/1.1\r\nHost: front\r\n".to_vec();
         if let Some(authorization) = &self.authorization {
@@ -66,7 +61,8 @@ impl Post {
         head
     }
 
-    /// Sends it whole, then reads: so does a caller that looks at nothing before it has said everything.
+    /// Sends the whole request, then reads, like a caller that reads nothing before it has sent
+    /// everything.
     pub async fn to(&self, front: &Url) -> Answer {
         let length = format!("Content-Length: {}", self.body.len());
         let mut bytes = self.clone().with(&length).head();
@@ -79,20 +75,20 @@ pub async fn connect(front: &Url) -> TcpStream {
     TcpStream::connect((front.host_str().unwrap(), front.port().unwrap())).await.expect("the front listens")
 }
 
-/// Writes all bytes, then reads the answer.
+/// Sends bytes, then reads the answer.
 pub async fn send(front: &Url, bytes: &[u8]) -> Answer {
     let mut stream = connect(front).await;
     timeout(PATIENCE, stream.write_all(bytes)).await.expect("in time").expect("the front reads to the end");
     answer(&mut stream).await
 }
 
-/// A request without a body.
+/// Sends a request without a body.
 pub async fn ask(front: &Url, method: &str, path: &str) -> Answer {
     send(front, format!("{method} {path} HTTP/1.1\r\nHost: front\r\nContent-Length: 0\r\n\r\n").as_bytes())
         .await
 }
 
-/// Reads one answer, as long as it says it is.
+/// Reads one answer of the length that it declares.
 pub async fn answer(stream: &mut TcpStream) -> Answer {
     let read = timeout(PATIENCE, message(stream)).await.expect("an answer in time");
     let (head, body) = read.expect("a whole answer");
@@ -100,7 +96,7 @@ pub async fn answer(stream: &mut TcpStream) -> Answer {
     Answer { status, head, body: String::from_utf8(body).expect("text") }
 }
 
-/// The head and the body of a message that gives its length, or none if it breaks off.
+/// Head and body of a message with a `Content-Length`; `None` if the connection ends first.
 async fn message(from: &mut (impl AsyncRead + Unpin)) -> Option<(String, Vec<u8>)> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -116,7 +112,8 @@ async fn message(from: &mut (impl AsyncRead + Unpin)) -> Option<(String, Vec<u8>
     Some((head, body))
 }
 
-/// A submission as OpenCRVS writes it, which thinks that it was accepted; the front has seen nothing of it.
+/// The bytes of a submission as OpenCRVS sends them. OpenCRVS gets a 202 from the recorder; the
+/// front sees nothing.
 pub async fn taken_down(world: &World, declaration: &Declaration) -> Vec<u8> {
     taken(async |place: Url| {
         let submitted = world.opencrvs.submit(declaration, &place, SubmitOptions::default()).await;
@@ -125,7 +122,7 @@ pub async fn taken_down(world: &World, declaration: &Declaration) -> Vec<u8> {
     .await
 }
 
-/// The same of the events generation.
+/// The same for the events generation.
 pub async fn event_taken_down(world: &World, declaration: &Declaration) -> Vec<u8> {
     taken(async |place: Url| {
         let submitted = world.opencrvs.submit_event(declaration, &place, SubmitOptions::default()).await;

@@ -1,5 +1,5 @@
-//! The gateway (Node) closes a connection that was idle for 5 s. A request that is on its way just then is lost, so no
-//! connection is used again that comes near it.
+//! The gateway (Node) closes a connection that was idle for 5 s, and a request that arrives just
+//! then is lost. So a connection that was idle for nearly that long is not used again.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
@@ -18,10 +18,10 @@ use super::submitted;
 use crate::harness::eventually;
 use crate::harness::world::{SOON, World};
 
-/// Well before Node's `keepAliveTimeout` of 5 s.
+/// Well below Node's `keepAliveTimeout` of 5 s.
 const TOO_LONG: Duration = Duration::from_millis(3_100);
 
-/// One connection to the gateway: when a byte last passed, and the longest pause before something was asked.
+/// A connection to the gateway: the time of its last byte, and its longest pause before a request.
 struct Line {
     last: Instant,
     longest: Duration,
@@ -56,7 +56,7 @@ async fn a_connection_that_was_idle_for_long_is_not_used_again() {
     assert_eq!(lines.len(), 2, "the old connection was used after a pause of {longest:?}");
 }
 
-/// Forwards to the gateway and watches.
+/// Forwards to the gateway and measures the pauses.
 async fn watched(gateway: &str) -> (Url, Lines) {
     let mut url = Url::parse(gateway).unwrap();
     let target = url.port().unwrap();

@@ -1,4 +1,4 @@
-//! Records that OpenCRVS moved on meanwhile, registrars who left, and what is done with a negative answer.
+//! Records that OpenCRVS changed meanwhile, registrars who left, and negative answers.
 
 use nidbridge::sandbox::nid::Final;
 use nidbridge::sandbox::opencrvs::Status;
@@ -43,7 +43,7 @@ async fn a_record_that_opencrvs_moved_on_is_withdrawn_and_not_written() {
     let mut world = World::new(Engine::Sqlite).await;
     let moved = [Status::Archived, Status::Rejected, Status::Declared];
     let mut births = asked(&world, Kind::Birth, moved.len(), 63).await;
-    // Nothing is orphaned where no ID was issued.
+    // Without an issued ID there is no orphan.
     let rejected = people(Kind::Birth, 1, 64).remove(0);
     world.nid.will_answer(&request_of(&rejected.record, "birth"), Final::Rejected("policy"));
     submitted(&world, &rejected).await;
@@ -87,7 +87,7 @@ async fn a_record_that_is_registered_under_another_number_is_left_to_an_operator
     world.assert_all_run();
 }
 
-/// Somebody else confirms: a script of the country, or another installation of the bridge.
+/// Confirms without the bridge, as a script of the country would.
 async fn confirm_by_hand(world: &World, record: &str, number: &str) {
     let token = world.opencrvs.mint(&world.opencrvs.record_claims(record)).unwrap();
     let body = json!({

@@ -1,4 +1,4 @@
-//! Faults that say clearly that nothing was written: for good, or for now.
+//! Faults after which certainly nothing was written, permanent and transient.
 
 use nidbridge::sandbox::opencrvs::{Calls, Fault};
 use nidbridge::sandbox::population::Kind;
@@ -40,7 +40,7 @@ const FOR_NOW: [(Calls, Fault, &str); 5] = [
     (Calls::Confirm, Fault::Http(402), "gateway_unavailable"),
 ];
 
-/// Reading writes nothing, so nothing that goes wrong with it is more than a delay.
+/// A fault of a read is never more than a delay.
 const UNREAD: [Fault; 12] = [
     Fault::UserManagementDown,
     Fault::RateLimited,
@@ -61,7 +61,7 @@ async fn what_will_not_change_by_waiting_is_parked_with_its_cause_and_never_writ
     let mut world = World::with(Engine::Sqlite, &[("RETRY_STEPS", "50ms")]).await;
     for ((calls, fault, cause), birth) in FOR_GOOD.into_iter().zip(people(Kind::Birth, FOR_GOOD.len(), 51)) {
         let what = format!("{calls:?} {fault:?}");
-        // A token that auth vouches for is tried again before it is taken for dead.
+        // A token that auth accepts is tried again before it counts as refused.
         let refused = matches!(fault, Fault::Unauthorized | Fault::Http(401 | 403));
         let times = if refused { 7 } else { 1 };
         world.opencrvs.faults().next(calls, times, fault);

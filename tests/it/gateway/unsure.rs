@@ -1,4 +1,5 @@
-//! Faults that leave open whether the record was written: nothing is written again before that is known.
+//! Faults after which it is unknown whether the write was applied: nothing is written again before
+//! that is known.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::harness::ledgers::Engine;
 use crate::harness::world::{SOON, World};
 use crate::pipeline::people;
 
-/// A fault, and whether the record is registered all the same.
+/// A fault, and whether the write was applied all the same.
 const UNSURE: [(Fault, bool); 15] = [
     (Fault::FailsBefore, false),
     (Fault::WorkflowUnreachable, false),
@@ -30,7 +31,7 @@ const UNSURE: [(Fault, bool); 15] = [
     (Fault::Delay(4_000), true),
 ];
 
-/// All of them at the same time: the quarantine is waited out once.
+/// All faults at the same time, so that the test waits for one quarantine only.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_whose_end_is_not_known_is_written_once_in_the_end() {
     let mut world = World::new(Engine::Sqlite).await;
@@ -61,7 +62,7 @@ async fn a_write_whose_end_is_not_known_is_written_once_in_the_end() {
     world.assert_all_run();
 }
 
-/// Until the quarantine is over nobody writes, not even when the outcome is delivered again.
+/// Nobody writes before the quarantine is over, not even when the outcome is delivered again.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_again_within_the_quarantine() {
     let mut world = World::with(Engine::Sqlite, &[("CONFIRM_QUARANTINE", "4s")]).await;
@@ -76,7 +77,7 @@ async fn nothing_is_written_again_within_the_quarantine() {
     world.assert_all_run();
 }
 
-/// The process that began the write is gone, and another one finds its intent.
+/// The process that began the write has ended, and another one finds its intent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_a_killed_confirmer_began_is_read_before_it_is_written_again() {
     let mut world = World::new(Engine::Sqlite).await;

@@ -1,7 +1,8 @@
-//! Hands a shifted clock on to the processes that a story starts.
+//! Hands a shifted clock on to the processes that a test starts.
 //!
-//! `deploy/test --all` runs some stories with libfaketime preloaded, which reads the shift from the environment. A
-//! process that is started with an empty environment, or as another user, would go by the real clock instead.
+//! `deploy/test --all` runs some tests with libfaketime preloaded, which reads the shift from the
+//! environment. A process that is started with an empty environment, or as another user, would go
+//! by the real clock instead.
 //!
 //! Invariant: the test, the roles, the ledger's database and the broker go by the same clock.
 

@@ -1,10 +1,10 @@
-//! Waiting for a condition: the only place in the tests where time passes on purpose.
+//! Waiting for a condition. Nothing else in the tests sleeps.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Asks until the answer is there; fails the test with `what` when the deadline passes first.
+/// Polls until `ask` returns something. Fails the test with `what` after `within`.
 pub async fn eventually<T>(within: Duration, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + within;
     loop {

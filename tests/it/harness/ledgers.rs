@@ -1,4 +1,4 @@
-//! A ledger for a story: the same story is told on SQLite and on PostgreSQL.
+//! Ledgers for tests. A test that uses one runs on SQLite and on PostgreSQL.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,20 +9,19 @@ use nidbridge::seal::Sealer;
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
-use super::ground::temporary;
 use super::postgres::fresh_database;
+use super::vhosts::temporary;
 
-/// Keys that seal nothing but what tests make up.
+/// Sealing keys for test data.
 pub const SEAL_KEYS: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     Sqlite,
     Postgres,
 }
 
-/// One directory for the whole process; its guardian removes it.
+/// One directory for the whole process. Its guardian removes it.
 static DIRECTORY: OnceCell<(PathBuf, Guardian)> = OnceCell::const_new();
 
 async fn directory() -> &'static Path {
@@ -47,14 +46,12 @@ pub async fn fresh_url(engine: Engine) -> String {
     }
 }
 
-/// An open ledger and how it was opened.
 pub struct OpenLedger {
     pub ledger: Ledger,
     pub seal_keys: String,
     url: String,
 }
 
-/// One ledger of each kind.
 pub async fn both() -> Vec<OpenLedger> {
     let mut open = Vec::new();
     for engine in [Engine::Sqlite, Engine::Postgres] {
@@ -65,7 +62,6 @@ pub async fn both() -> Vec<OpenLedger> {
     open
 }
 
-/// Opens a ledger.
 pub async fn ledger(url: &str, seal_keys: &str) -> Result<Ledger, LedgerError> {
     ledger_of(url, seal_keys, "test").await
 }
@@ -82,17 +78,17 @@ async fn ledger_of(url: &str, seal_keys: &str, who: &str) -> Result<Ledger, Ledg
 }
 
 impl OpenLedger {
-    /// Opens the same database again, perhaps with other keys.
+    /// Opens the same database again, with these keys.
     pub async fn reopen(&self, seal_keys: &str) -> Result<Ledger, LedgerError> {
         ledger(&self.url, seal_keys).await
     }
 
-    /// Opens the same database as another process would.
+    /// Opens the same database under another process's name.
     pub async fn reopen_as(&self, who: &str) -> Ledger {
         ledger_of(&self.url, &self.seal_keys, who).await.expect("the same ledger")
     }
 
-    /// Runs a statement behind the ledger's back.
+    /// Runs a statement on the database directly.
     pub async fn execute(&self, sql: &'static str) -> Result<(), sqlx::Error> {
         use sqlx::Connection as _;
         let mut connection = sqlx::AnyConnection::connect(&self.url).await?;

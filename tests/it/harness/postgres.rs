@@ -1,6 +1,7 @@
-//! A private PostgreSQL cluster, started by the first test that wants it; a database per test.
+//! A private PostgreSQL cluster, started by the first test that needs it, with a database for each
+//! test.
 //!
-//! PostgreSQL refuses to run as root, so there it runs as the package's user.
+//! PostgreSQL refuses to run as root. If we are root, it runs as the user `postgres`.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,7 @@ use nidbridge::sandbox::guardian::Guardian;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::ground::temporary;
-use super::{clock, eventually};
+use super::{clock, eventually, temporary};
 
 const INSTALL: &str =
     "PostgreSQL is not installed: run `apt-get install -y --no-install-recommends postgresql`";
@@ -20,7 +20,6 @@ const USER: &str = "nidbridge";
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 
-/// A running PostgreSQL with its own data.
 pub struct Cluster {
     programs: PathBuf,
     dir: PathBuf,
@@ -36,13 +35,11 @@ pub async fn fresh_database() -> String {
     url(cluster.port, &name)
 }
 
-/// The URL of a database behind a port.
 pub fn url(port: u16, database: &str) -> String {
     format!("postgres://{USER}@127.0.0.1:{port}/{database}")
 }
 
 impl Cluster {
-    /// Starts it.
     pub async fn start() -> Self {
         let programs = programs().unwrap_or_else(|| panic!("{INSTALL}"));
         let dir = temporary("postgres");
@@ -61,19 +58,18 @@ impl Cluster {
         cluster
     }
 
-    /// Makes a new, empty database; its name.
+    /// Makes a new, empty database and returns its name.
     pub fn database(&self) -> String {
         let name = format!("test_{}", Uuid::new_v4().simple());
         self.sql(&format!("CREATE DATABASE {name}"));
         name
     }
 
-    /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Ends it as a crash would: no checkpoint, every connection cut.
+    /// Ends it as a crash would: without a checkpoint, and with every connection cut.
     pub async fn crash(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.postgres);
         rustix::process::kill_process(pid, rustix::process::Signal::QUIT).expect("PostgreSQL to crash");
@@ -81,7 +77,7 @@ impl Cluster {
         eventually(Duration::from_secs(60), "PostgreSQL has crashed", ended).await;
     }
 
-    /// Ends it for good.
+    /// Ends it and removes its data.
     pub async fn stop(mut self) {
         self.crash().await;
         self.guardian.dismiss();
@@ -139,7 +135,7 @@ fn root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// `setpriv` becomes the program, so that the process that was started is PostgreSQL itself.
+/// `setpriv` replaces itself by the program, so the process id is that of PostgreSQL.
 fn as_user(program: &Path) -> Command {
     let mut command = if root() {
         let mut command = Command::new("setpriv");
@@ -159,7 +155,8 @@ fn must(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Where `initdb` is: beside `pg_config`'s answer, or in the newest version that the package put there.
+/// The directory of `initdb`: the one that `pg_config` names, or that of the newest installed
+/// version.
 fn programs() -> Option<PathBuf> {
     let said = Command::new("pg_config").arg("--bindir").output().ok();
     let said = said.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));

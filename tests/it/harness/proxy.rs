@@ -1,4 +1,4 @@
-//! A TCP proxy that can be cut, made to swallow everything, and restored.
+//! A TCP proxy that can cut its connections, stop forwarding, and be restored.
 
 use std::net::Ipv4Addr;
 
@@ -15,7 +15,7 @@ enum Mode {
     Blackhole,
 }
 
-/// A proxy before one port of this machine.
+/// A proxy for one port of this machine.
 pub struct ChaosProxy {
     port: u16,
     mode: watch::Sender<Mode>,
@@ -23,7 +23,6 @@ pub struct ChaosProxy {
 }
 
 impl ChaosProxy {
-    /// Starts forwarding to a port.
     pub async fn before(target: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port for the proxy");
         let port = listener.local_addr().expect("the proxy's address").port();
@@ -32,22 +31,20 @@ impl ChaosProxy {
         Self { port, mode, task }
     }
 
-    /// The port to connect to.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Ends every connection, and every new one at once.
+    /// Ends every connection, and every new one as soon as it is accepted.
     pub fn cut(&self) {
         self.mode.send_replace(Mode::Cut);
     }
 
-    /// Keeps connections and lets nothing pass.
+    /// Keeps connections open and forwards nothing.
     pub fn blackhole(&self) {
         self.mode.send_replace(Mode::Blackhole);
     }
 
-    /// Forwards again.
     pub fn restore(&self) {
         self.mode.send_replace(Mode::Open);
     }

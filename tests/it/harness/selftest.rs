@@ -1,4 +1,4 @@
-//! The harness keeps its own promises: what it starts can be used, and goes when it should.
+//! Tests of the harness: what it starts can be used, and ends when it should.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use nidbridge::config::Sources;
 use nidbridge::sandbox::guardian::Guardian;
 
-use super::{Ground, eventually, postgres, temporary};
+use super::{Vhosts, eventually, postgres, temporary};
 
 #[tokio::test]
 async fn every_test_has_a_database_of_its_own() {
@@ -19,7 +19,7 @@ async fn every_test_has_a_database_of_its_own() {
 async fn the_node_is_of_the_installation_that_was_asked_for() {
     let environment = Sources::of_process(None).environment;
     let root = environment.get("NIDBRIDGE_RABBITMQ").map_or("/", String::as_str);
-    let overview = Ground::fresh().await.api().must("GET", "/overview", "");
+    let overview = Vhosts::fresh().await.api().must("GET", "/overview", "");
     let overview: serde_json::Value = serde_json::from_str(&overview).unwrap();
     let version = overview["rabbitmq_version"].as_str().unwrap();
     eprintln!("RabbitMQ {version} on Erlang {}", overview["erlang_version"]);

@@ -21,10 +21,10 @@ use url::Url;
 use self::network::{quick_vendor, vendor_settings};
 pub use self::observe::request_of;
 use self::roles::Role;
-use super::Ground;
-use super::ground::temporary;
+use super::Vhosts;
 use super::http::free_port;
 use super::ledgers::{Engine, SEAL_KEYS, fresh_url, ledger};
+use super::vhosts::temporary;
 
 /// The longest that a test waits for something that has to happen.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ pub struct World {
     pub admin: BTreeMap<&'static str, u16>,
     /// Logs of the roles. Removed unless the test fails.
     pub dir: PathBuf,
-    ground: Ground,
+    vhosts: Vhosts,
     vendor: Link,
     roles: BTreeMap<&'static str, Role>,
     /// Settings of every role.
@@ -89,7 +89,7 @@ impl World {
     }
 
     async fn of(opencrvs: OpencrvsSettings, engine: Engine, settings: &[(&str, &str)]) -> Self {
-        let ground = Ground::fresh().await;
+        let vhosts = Vhosts::fresh().await;
         let opencrvs = OpencrvsSim::start(opencrvs).await.expect("OpenCRVS");
         let dir = temporary("world");
         std::fs::create_dir_all(&dir).expect("a directory for logs");
@@ -98,8 +98,8 @@ impl World {
         let admin: BTreeMap<_, _> = ROLES.into_iter().map(|role| (role, free_port())).collect();
         let mut environment = short_delays();
         for (name, value) in [
-            ("AMQP_URL", ground.link_settings("x").url.expose_secret().to_owned()),
-            ("NID_AMQP_URL", ground.nid_link_settings("x").url.expose_secret().to_owned()),
+            ("AMQP_URL", vhosts.link_settings("x").url.expose_secret().to_owned()),
+            ("NID_AMQP_URL", vhosts.nid_link_settings("x").url.expose_secret().to_owned()),
             ("LEDGER_URL", url.clone()),
             ("SEAL_KEYS", SEAL_KEYS.to_owned()),
             ("AUTH_URL", opencrvs.auth_url()),
@@ -110,8 +110,8 @@ impl World {
         }
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let ledger = ledger(&url, SEAL_KEYS).await.expect("the ledger");
-        let nothing = Topology::empty(&ground.nid_vhost);
-        let vendor = vendor_settings(ground.vendor_url());
+        let nothing = Topology::empty(&vhosts.vendor);
+        let vendor = vendor_settings(vhosts.vendor_url());
         let vendor = Link::open(&vendor, nothing, Arc::new(Unobserved));
         let nid = NidSim::start(quick_vendor(), &vendor);
         let front = Url::parse(&format!("http://127.0.0.1:{front}/")).expect("a URL");
@@ -122,7 +122,7 @@ impl World {
             front,
             admin,
             dir,
-            ground,
+            vhosts,
             vendor,
             roles: BTreeMap::new(),
             environment,
@@ -131,8 +131,8 @@ impl World {
         }
     }
 
-    pub fn ground(&self) -> &Ground {
-        &self.ground
+    pub fn vhosts(&self) -> &Vhosts {
+        &self.vhosts
     }
 }
 

@@ -1,4 +1,5 @@
-//! Messages as the broker brings them: headers of every type and size, ours forged by a vendor, the broker's own.
+//! Messages from the broker, with headers of every type and size: unknown ones, ours forged by a
+//! vendor, and the broker's own.
 
 use jiff::Timestamp;
 use nidbridge::broker::headers;
@@ -8,7 +9,7 @@ use proptest::sample::select;
 
 use super::checks::amqp::{US, check, message};
 
-/// A header's value on the wire, its type before it.
+/// A header value in its wire encoding, with its type before it.
 #[derive(Debug, Clone)]
 enum Field {
     Long(Vec<u8>),
@@ -55,7 +56,7 @@ fn table(fields: &[(String, Field)]) -> Vec<u8> {
     out
 }
 
-/// Properties with these headers, a message id, a type and the user whom the broker vouches for.
+/// AMQP properties with these headers, a message id, a type and the user id.
 fn properties(headers: &[(String, Field)], id: &str, kind: &str, user: Option<&str>) -> Vec<u8> {
     let flags: u16 = 1 << 13 | 1 << 7 | 1 << 5 | if user.is_some() { 1 << 4 } else { 0 };
     let mut out = flags.to_be_bytes().to_vec();
@@ -89,7 +90,7 @@ fn field() -> impl Strategy<Value = Field> {
     })
 }
 
-/// Names that mean something to us or to the broker, and others.
+/// Header names that mean something to us or to the broker, and others.
 fn name() -> impl Strategy<Value = String> {
     let known = [
         headers::ATTEMPT,

@@ -1,4 +1,4 @@
-//! The FHIR bundle: documents of the simulated country with anything taken out, replaced or damaged.
+//! FHIR bundles: documents of the simulated OpenCRVS with anything removed, replaced or damaged.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ proptest! {
         check(&text);
     }
 
-    /// What a clerk did not fill in, or a country does not send, makes a request smaller or none at all.
+    /// A missing part of the document makes the request smaller, or there is no request.
     #[test]
     fn what_is_absent_never_widens_what_leaves_for_the_id_system(
         index in 0_u64..40,
@@ -82,7 +82,7 @@ proptest! {
         for place in gone {
             let all: Vec<String> = pointers(&document);
             let place = place.get(&all).clone();
-            // A person of whom nothing is known is one who is said to be none: that alone is told by a presence.
+            // The exception is a person without any data, who then counts as absent.
             if !place.ends_with("/active") {
                 remove(&mut document, &place);
                 taken.push(place);
@@ -91,7 +91,8 @@ proptest! {
         let places = |asked: &[(String, String)]| asked.iter().map(|(place, _)| place.clone()).collect::<BTreeSet<_>>();
         let after = asked_of(&document);
         prop_assert!(places(&after).is_subset(&places(&before)), "{taken:?}: {before:?} {after:?}");
-        // Nor is anything else said in the same place; only a name that is gone is told in the next language.
+        // No other value takes its place, except that a missing name is taken from the next
+        // language.
         let words = |asked: &[(String, String)]| -> BTreeSet<String> {
             let told = asked.iter().filter(|(place, _)| !place.contains("/name/"));
             told.flat_map(|(_, text)| text.split(' ')).map(str::to_owned).collect()
@@ -122,7 +123,7 @@ fn nobody_is_named_in_what_is_shown_of_a_document() {
         let named = persons.iter().filter_map(|role| view.get(role)).flat_map(|person| {
             pointers(person).into_iter().filter_map(|at| person.pointer(&at)?.as_str().map(str::to_owned))
         });
-        // Shorter ones are codes such as `en`, and the office's own are no personal data.
+        // Shorter texts are codes such as `en`, and those of the office are no personal data.
         for text in named.filter(|text| text.len() > 6 && !text.contains("ADMIN_STRUCTURE")) {
             assert!(!shown.contains(&text), "{text} in {shown}");
         }
@@ -187,6 +188,6 @@ fn a_birth_and_a_death_are_asked_about_and_a_marriage_is_not() {
         assert!(!(asked && kind == Kind::Marriage), "{index}");
         seen.insert((kind.name(), asked));
     }
-    // Some of the deceased have an ID and some have none.
+    // Some of the deceased have an ID, some have none.
     assert_eq!(seen.len(), 4, "{seen:?}");
 }

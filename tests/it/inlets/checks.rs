@@ -1,4 +1,5 @@
-//! What holds for whatever comes in, by inlet. Property tests and fuzz targets (`tests/fuzz`) call the same functions.
+//! The properties of each parser of outside input. Property tests and fuzz targets (`tests/fuzz`)
+//! call the same functions.
 
 pub mod amqp;
 pub mod bundle;

@@ -1,4 +1,4 @@
-//! The configuration: any text for any setting, from the environment and from the file.
+//! Configuration: any text for any setting, from the environment and from the file.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,6 @@ use super::checks::config::{check, sources};
 
 const SECRET: &str = "Hunter2Canary";
 
-/// Key and variable of every setting, and whether it is secret.
 fn settings() -> Vec<(String, String, bool)> {
     let rows = reference();
     let rows = rows.lines().skip(2).map(|row| {
@@ -78,7 +77,7 @@ proptest! {
         let from = Sources { file: Some(named.path().to_owned()), environment: environment.clone() };
         sources(&from);
         if let Err(faults) = load(&from, part) {
-            // All that is wrong with single settings is of one that was set, or was never set.
+            // Every fault concerns a setting that was set, or a required one that was not.
             for fault in &faults.0 {
                 prop_assert!(all.iter().any(|(key, variable, _)| fault.name == format!("{variable} ({key})")), "{}", fault);
             }
@@ -91,7 +90,8 @@ proptest! {
         check(text.as_bytes(), named.path());
     }
 
-    /// A password in the wrong place, beside a typing error or in a file that is no TOML is still a password.
+    /// A password stays secret in the wrong setting, beside a typing error, and in a file that is
+    /// no TOML.
     #[test]
     fn a_secret_is_in_no_fault_no_warning_and_nothing_that_is_shown(
         which in any::<Index>(),

@@ -1,4 +1,5 @@
-//! The ID system's reply: exactly what the published schema allows is read, and nothing of it is shown.
+//! Replies of the ID system: exactly those that the published schema allows are accepted, and no
+//! error shows their content.
 
 use nidbridge::domain::NationalId;
 use nidbridge::nid::{REPLY_SCHEMA, Reply, Status};
@@ -51,7 +52,7 @@ fn whole() -> Vec<Value> {
     ]
 }
 
-/// Values at the limits of what the schema says, on either side.
+/// Values just inside and just outside the limits of the schema.
 fn limits() -> impl Strategy<Value = Value> {
     let length = select(vec![0_usize, 1, 36, 37, 64, 65, 99, 100, 101, 128, 129, 255, 256, 500, 501]);
     prop_oneof![

@@ -1,4 +1,4 @@
-//! The spool's files: what was written is read back, and names are in the order of submission.
+//! Spool files: what is written is read back, and file names sort in the order of submission.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Record tokens: what auth signs is judged by its claims, and by nothing that is not signed.
+//! Record tokens: a signed token is judged by its claims, and nothing unsigned counts.
 
 use std::sync::LazyLock;
 
@@ -48,7 +48,7 @@ proptest! {
         let named = record.as_str().is_some_and(|id| {
             (1..=64).contains(&id.chars().count()) && !id.chars().any(char::is_control)
         });
-        // An issuer may be a list, too, by the standard's library; auth never writes one.
+        // The JWT library also accepts a list of issuers; auth never writes one.
         let good = has(&iss, "opencrvs:auth-service") && has(&aud, AUDIENCE) && scoped && named && left > 5;
         if !(-5..=5).contains(&left) {
             prop_assert_eq!(read.is_ok(), good, "{} {:?}", claims, read.err());

@@ -1,4 +1,4 @@
-//! A mutation that is applied late, but within the quarantine.
+//! A mutation that OpenCRVS applies late, but within the quarantine.
 
 use nidbridge::sandbox::opencrvs::Calls;
 
@@ -15,7 +15,7 @@ async fn a_mutation_that_is_applied_late_is_found_by_reading() {
     world.opencrvs.faults().hold_next(Calls::Confirm);
     let birth = submit(&world, 61).await;
     held(&world, Calls::Confirm).await;
-    // Nobody waits for its answer any more, and more deliveries come.
+    // Nobody waits for the answer any more, and the outcome is delivered again.
     let ambiguous = async || {
         let count = |role| world.metric(role, "nidbridge_confirm_total", "gateway_unavailable");
         (count("confirmer") + count(OTHER) >= 1.0).then_some(())

@@ -1,4 +1,5 @@
-//! A confirmer is stopped (SIGSTOP) in the middle of its turn, another one takes the record over, and the first wakes.
+//! A confirmer is stopped (SIGSTOP) in the middle of its work, another one takes the record over,
+//! and the first one continues.
 
 use std::sync::Arc;
 
@@ -13,14 +14,14 @@ use crate::harness::eventually;
 use crate::harness::ledgers::Engine;
 use crate::harness::world::{SOON, World};
 
-/// By the ledger's clock, the lease is over.
+/// Waits until the lease has ended by the ledger's clock.
 async fn lease_passes(world: &World, record: &str) {
     let mut ledger = sqlx::AnyConnection::connect(world.ledger_url()).await.unwrap();
     let passed = sqlx::query("UPDATE record SET lease_until = 0 WHERE record_id = $1").bind(record);
     assert_eq!(passed.execute(&mut ledger).await.unwrap().rows_affected(), 1);
 }
 
-/// Stopped before its read returned, refused when it wakes.
+/// Stopped before its read returned: its write is refused when it continues.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stopped_confirmer_reads_ends_nothing_that_another_one_is_at() {
     let mut world = World::with(Engine::Sqlite, &PATIENT).await;
@@ -51,7 +52,7 @@ async fn what_a_stopped_confirmer_reads_ends_nothing_that_another_one_is_at() {
     world.assert_all_run();
 }
 
-/// Stopped between its intent and its write, past lease and quarantine.
+/// Stopped between its intent and its write, for longer than lease and quarantine.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirmer_that_slept_after_its_intent_writes_nothing() {
     let settings = [

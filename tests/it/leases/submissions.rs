@@ -1,5 +1,5 @@
-//! A record that is submitted again before, while and after its first attempt is answered, under two confirmers; and
-//! an ID system that contradicts itself in between.
+//! A record that is submitted again before, while and after its first attempt is answered, with two
+//! confirmers, and an ID system that contradicts itself.
 
 use nidbridge::sandbox::opencrvs::{Calls, Status, SubmitOptions};
 use nidbridge::sandbox::population::Kind;
@@ -67,7 +67,8 @@ async fn submitted_again_after_the_first_was_answered_in_vain() {
     assert_eq!((world.nid.state().persons_doubled, world.nid.state().ids_doubled), (0, 0));
 }
 
-/// The process stops between its commit and its publish, and a contradiction comes before the redelivery.
+/// The process stops between its commit and its publish, and a contradicting reply arrives before
+/// the redelivery.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_whose_next_hop_was_lost_survives_a_contradiction() {
     let mut world = World::empty(

@@ -1,4 +1,4 @@
-//! A wire to PostgreSQL that stops answering at a chosen commit.
+//! A proxy to PostgreSQL that stops answering at a chosen commit.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use url::Url;
 
-/// Forwards to PostgreSQL. Of the first transaction that has the word in it, the commit is forwarded and done, and its
-/// answer kept back until [`Tripwire::release`].
+/// Forwards to PostgreSQL. It forwards the commit of the first transaction that contains the word,
+/// and keeps the answer back until [`Tripwire::release`].
 pub struct Tripwire {
-    /// The ledger's URL over this wire.
+    /// The URL of the ledger through this proxy.
     pub url: String,
     stage: Arc<watch::Sender<Stage>>,
 }
@@ -19,9 +19,9 @@ pub struct Tripwire {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
-    /// The transaction is under way on one connection.
+    /// The chosen transaction is under way on one connection.
     Armed,
-    /// Its commit is answered, and nobody hears it.
+    /// PostgreSQL has answered the commit, and the answer is kept back.
     Tripped,
     Released,
 }
@@ -61,7 +61,7 @@ fn has(bytes: &[u8], word: &str) -> bool {
     bytes.windows(word.len()).any(|window| window == word.as_bytes())
 }
 
-/// `commits`: the commit that the wire is for goes over this connection.
+/// `commits`: whether the chosen commit goes over this connection.
 async fn ask(
     mut near: OwnedReadHalf,
     mut far: OwnedWriteHalf,

@@ -15,7 +15,7 @@ use super::rules::{Rule, Rules};
 use super::steps::{Next, Step, expire, shift, stamp};
 use super::world::{Flight, Phase, Scope, Turn, World, Wrong};
 
-/// What a confirmer does, or what happens to it.
+/// A step of a confirmer, or a fault that happens to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Does {
     FindsNothingToDo(u8),
@@ -72,7 +72,7 @@ static VALUES: LazyLock<Values> = LazyLock::new(|| Values {
     rejected: Answer::Rejected(Reason { code: ReasonCode::DuplicatePerson, fields: Vec::new() }),
 });
 
-/// The abstract quarantine: one step of time.
+/// The quarantine in the model: one step of time.
 pub const QUARANTINE: Duration = Duration::from_secs(1);
 
 pub fn successors(world: &World, scope: &Scope, rules: Rules, c: u8, out: &mut Next) {
@@ -103,7 +103,7 @@ pub fn successors(world: &World, scope: &Scope, rules: Rules, c: u8, out: &mut N
     }
 }
 
-/// The message goes back; the lease stays as it is.
+/// The message goes back to its queue, and the lease stays as it is.
 fn back_in_queue(world: &mut World, c: u8, turn: Turn) {
     if let Some(i) = turn.attempt() {
         world.queues.outcomes |= 1 << i;
@@ -111,7 +111,7 @@ fn back_in_queue(world: &mut World, c: u8, turn: Turn) {
     world.confirmers[usize::from(c)] = Turn::Idle;
 }
 
-/// Gives the lease back, as far as it is still ours.
+/// Gives the lease back if it is still ours.
 fn release(world: &mut World, c: u8) {
     if world.book.lease.last == Some(c) {
         world.book.lease.live = false;
@@ -125,7 +125,8 @@ fn delayed(mut world: World, c: u8) -> World {
     world
 }
 
-/// Takes a message and the lease. One transaction; whatever comes of it but a lease leaves nothing behind.
+/// Takes a message and the lease, in one transaction. Without a lease the transaction changes
+/// nothing.
 fn take(world: &World, rules: Rules, c: u8, i: u8) -> Option<(Does, World)> {
     let row = world.book.rows[usize::from(i)].filter(|_| world.queues.outcomes & (1 << i) != 0)?;
     let mut after = *world;
@@ -165,7 +166,7 @@ fn read(
     let dead = world.dead[usize::from(attempt)];
     if world.refusals > 0 || dead {
         after.refusals = world.refusals.saturating_sub(u8::from(!dead));
-        // It lived when the turn began, and not any more when the gateway saw it.
+        // The token was valid at the start, and expired before the gateway saw it.
         let cause = if dead { Cause::TokenRefused } else { Cause::RecordRefused };
         after.confirmers[mine] = Turn::Ending { attempt, event: Event::Park, cause: Some(cause) };
         push(Does::IsRefusedTheRead, after);
@@ -252,7 +253,7 @@ fn send(world: &World, rules: Rules, (c, attempt, late): (u8, u8, bool), push: &
 
 fn hear(world: &World, c: u8, attempt: u8, flight: Flight, push: &mut impl FnMut(Does, World)) {
     let mine = usize::from(c);
-    // Timed out, broken off, or an error of something behind the saved record.
+    // A timeout, a broken connection, or an error after the record was saved.
     let mut unknown = *world;
     if flight == Flight::Flying {
         unknown.strays[usize::from(attempt)] += 1;
@@ -318,7 +319,7 @@ fn end(
         }
         expire(&mut after, rules, attempt);
     } else {
-        // A conflict changes nothing, but how the write ended is known all the same.
+        // A conflict changes nothing, but the result of the write is known all the same.
         shift(&mut after, attempt, event, cause);
     }
     if world.book.intent == Some(attempt) {

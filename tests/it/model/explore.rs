@@ -1,6 +1,6 @@
-//! Every state that can be reached, breadth first; the shortest way to the first that is wrong.
+//! Explores every reachable state, breadth first, and finds the shortest path to a violation.
 //!
-//! Beyond what is wrong in itself, a state is wrong from which no end can be reached without a further fault. (That
+//! A state is also a violation if no end can be reached from it without a further fault. (That
 //! needs the edges backwards, which is why this is not an off-the-shelf checker.)
 
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use super::rules::Rules;
 use super::steps::{Step, successors};
 use super::world::{Scope, World, Wrong};
 
-/// A quick hash for small values.
+/// A fast hash for small values.
 #[derive(Default)]
 pub struct Quick(u64);
 
@@ -48,24 +48,23 @@ pub fn digest<T: Hash>(value: &T) -> u64 {
     hasher.finish()
 }
 
-/// What came of an exploration.
 pub struct Explored {
     pub states: usize,
-    /// Where attempts have stood.
+    /// The attempt states that were reached.
     pub stood: Vec<State>,
-    /// What is wrong, and the way there.
+    /// The violation and the path to it.
     pub found: Option<(Wrong, Vec<Step>)>,
 }
 
 struct Graph {
     worlds: Vec<World>,
-    /// From which state each was reached first.
+    /// The state from which each state was reached first.
     came: Vec<u32>,
     /// Steps without a fault, backwards: (to, from).
     progress: Vec<(u32, u32)>,
 }
 
-/// Explores everything; stops at the first state that is wrong.
+/// Explores everything; stops at the first violation.
 pub fn explore(scope: &Scope, rules: Rules) -> Explored {
     let start = World::start(scope).canonical(scope);
     let mut seen: HashMap<World, u32, BuildHasherDefault<Quick>> = HashMap::default();
@@ -99,7 +98,7 @@ pub fn explore(scope: &Scope, rules: Rules) -> Explored {
 }
 
 impl Graph {
-    /// The way to a state, walked once more so that each confirmer keeps its name.
+    /// The path to a state, walked once more so that each confirmer keeps its name.
     fn way(&self, mut at: u32, scope: &Scope, rules: Rules) -> Vec<Step> {
         let mut through = Vec::new();
         while at != 0 {

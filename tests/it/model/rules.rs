@@ -1,49 +1,48 @@
-//! The rules of the bridge, each of which can be taken out.
+//! The rules of the bridge. Each can be removed, to show what it prevents.
 
-/// One rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// One confirmer at a time.
+    /// Only one confirmer at a time has the lease.
     Lease,
-    /// A lease that was taken over is told from the new one at the intent.
+    /// The fence is checked at the intent.
     FenceAtIntent,
-    /// … and when a turn is recorded as ended.
+    /// The fence is checked when the result is recorded.
     FenceAtFinish,
-    /// The lease still runs at the intent.
+    /// The lease must be active at the intent.
     LeaseRunsAtIntent,
-    /// A write that may still arrive is waited out.
+    /// Nobody writes within the quarantine of an earlier write.
     Quarantine,
-    /// The attempt is the newest at the intent.
+    /// The attempt must be the newest at the intent.
     NewestAtIntent,
-    /// The attempt waits for a write at the intent.
+    /// The attempt must be answered and not ended at the intent.
     AnsweredAtIntent,
-    /// A process that was stopped after its intent does not write.
+    /// A process that was stopped after its intent does not write any more.
     PromptWrite,
-    /// OpenCRVS is read before it is written to.
+    /// The record is read in OpenCRVS before it is written.
     ReadFirst,
-    /// A turn begins only for the newest attempt.
+    /// The confirmer starts only for the newest attempt.
     NewestAtTurn,
-    /// A newer attempt ends the older ones.
+    /// A newer attempt supersedes the older ones.
     Supersession,
-    /// What was issued belongs to the record's newest attempt.
+    /// An issued ID belongs to the newest attempt of the record.
     PassOn,
     /// The first final answer wins.
     FirstAnswer,
-    /// The next hop is published before the ack.
+    /// The next hop is published before the acknowledgement.
     PublishBeforeAck,
-    /// The sweeper ends no attempt with a dead token that a confirmer has,
+    /// The sweeper expires no attempt whose record a confirmer has leased.
     ExpiryWaitsForTheLease,
-    /// … and none of which a write may still arrive.
+    /// The sweeper expires no attempt within the quarantine of a write.
     ExpiryWaitsForTheWrite,
-    /// Whether the token is dead is looked at once more in the transaction that ends its attempt.
+    /// The transaction that expires an attempt checks once more that its token has expired.
     DeadAtEnd,
-    /// The end of a token tells of the ID that was issued in vain.
+    /// Expiring an attempt raises an alarm for an ID that was issued in vain.
     OrphanAtEnd,
-    /// Nothing is written before OpenCRVS has surely taken our answer.
+    /// Nothing is written before OpenCRVS has certainly processed our answer.
     ConfirmAfter,
 }
 
-/// The rules that are in force: all but these.
+/// The rules that are in force: all except these.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules(pub &'static [Rule]);
 

@@ -1,7 +1,7 @@
-//! The stages up to the answer.
+//! The stages up to the answer: record, send and resolve.
 //!
-//! A stage that may stop anywhere is a stage that does only the first part of its work and leaves its message where
-//! it is; what it would have published later it publishes when it handles the message again.
+//! A stage that stops has done only the first part of its work and leaves its message in the queue.
+//! It does the rest when it handles the message again.
 
 use nidbridge::domain::lease::supersedes;
 use nidbridge::domain::resolve::{
@@ -13,22 +13,22 @@ use super::rules::{Rule, Rules};
 use super::steps::{Next, Step, shift, stamp};
 use super::world::{Row, Says, Scope, World, Wrong};
 
-/// Where a stage stops.
+/// The point at which a stage stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// Nowhere: everything is done, the message acked.
+    /// It does not stop: everything is done and the message is acknowledged.
     Never,
     /// After its transaction.
     AfterLedger,
     /// After its transaction and its request to the ID system.
     AfterAsking,
-    /// Before the ack, everything else is done.
+    /// Before the acknowledgement; everything else is done.
     BeforeAck,
-    /// After an ack that came too soon.
+    /// After an acknowledgement that came too early.
     AfterAck,
 }
 
-/// Lets each stage handle its message, once to the end and once up to each place where it may stop.
+/// Lets each stage handle its message, once to the end and once up to each point where it may stop.
 pub fn successors(world: &World, scope: &Scope, rules: Rules, i: u8, out: &mut Next) {
     let mut stops = vec![Stop::Never];
     if scope.stops {
@@ -59,7 +59,7 @@ pub fn successors(world: &World, scope: &Scope, rules: Rules, i: u8, out: &mut N
     }
 }
 
-/// Publishes what an attempt needs next.
+/// Publishes the next message for an attempt.
 fn drive(world: &mut World, i: u8) {
     match world.book.rows[usize::from(i)].map(|row| row.state) {
         Some(State::Received | State::Requested) => world.queues.requests |= 1 << i,

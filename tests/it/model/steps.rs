@@ -1,4 +1,5 @@
-//! What can happen next, and what the surroundings do: core, the registrar, the ID system, time, an operator.
+//! The possible next steps, and what the environment does: OpenCRVS, the registrar, the ID system,
+//! time, an operator.
 
 use nidbridge::domain::AnswerKind;
 use nidbridge::domain::lease::may_expire;
@@ -10,7 +11,6 @@ use super::rules::{Rule, Rules};
 use super::stages::{self, Stop};
 use super::world::{Flight, Id, Phase, Says, Scope, Turn, World, Wrong};
 
-/// Who does what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     CoreTakesOurAnswer(u8),
@@ -37,7 +37,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Whether it is something that no progress may depend on.
+    /// Whether the step is a fault, on which no progress may depend.
     pub fn is_fault(self, before: &World) -> bool {
         match self {
             Self::OurAnswerToCoreIsLost(_)
@@ -65,7 +65,7 @@ impl Step {
 
 pub type Next = Vec<(Step, World)>;
 
-/// Everything that can happen next.
+/// All possible next steps.
 pub fn successors(world: &World, scope: &Scope, rules: Rules, out: &mut Next) {
     core_and_registrar(world, scope, out);
     id_system(world, out);
@@ -88,7 +88,8 @@ fn core_and_registrar(world: &World, scope: &Scope, out: &mut Next) {
             let mut taken = *world;
             taken.crvs.phase[usize::from(i)] = Phase::Over;
             out.push((Step::CoreTakesOurAnswer(i), taken));
-            // Core writes REJECTED from its old copy, whatever there is by now.
+            // OpenCRVS writes REJECTED from its old copy of the record, whatever the record is by
+            // now.
             if taken.crvs.status == RecordState::Registered && !scope.lenient {
                 taken.wrong = Some(Wrong::OverwrittenByCore);
             }
@@ -131,7 +132,7 @@ fn id_system(world: &World, out: &mut Next) {
             let mut said = *world;
             said.queues.put_reply(s + 1, says);
             if !world.nid.spoke[n] {
-                // It never issues a second ID for one person on its own account.
+                // The ID system never issues a second ID for one person by itself.
                 if says != Says::Issued(Id::B) {
                     said.nid.spoke[n] = true;
                     out.push((Step::IdSystemSays(s + 1, says), said));
@@ -157,7 +158,8 @@ fn time_and_mutations(world: &World, scope: &Scope, out: &mut Next) {
     }
     let is_flying = |turn: &Turn| matches!(turn, Turn::Sent { flight: Flight::Flying, .. });
     let flying = world.strays != [0; 2] || world.confirmers.iter().any(is_flying);
-    // What is applied late is applied within the quarantine; and the quarantine is longer than any lease.
+    // A late mutation is applied within the quarantine, and the quarantine is longer than any
+    // lease.
     if world.book.intent.is_some() && !world.book.waited && (!flying || scope.tardy) && !world.book.lease.live
     {
         let mut passed = *world;
@@ -185,7 +187,7 @@ fn time_and_mutations(world: &World, scope: &Scope, out: &mut Next) {
     }
 }
 
-/// OpenCRVS confirms without looking at the state (1.7–1.9).
+/// OpenCRVS 1.7–1.9 confirms without checking the state of the record.
 fn apply(world: &mut World, attempt: u8, scope: &Scope) {
     let i = usize::from(attempt);
     world.crvs.confirms[i] += 1;
@@ -202,7 +204,8 @@ fn apply(world: &mut World, attempt: u8, scope: &Scope) {
 fn operator(world: &World, i: u8, out: &mut Next) {
     let Some(row) = world.book.rows[usize::from(i)] else { return };
     let resume = Event::Resume { asked: true, answered: row.answer.is_some() };
-    // A refusal of the gateway is all that parks here, so that only answered attempts are resumed.
+    // In the model only a refusal of the gateway parks an attempt, so an operator resumes only
+    // answered attempts.
     if row.state == State::Parked && row.answer.is_some() && !world.dead[usize::from(i)] {
         let mut resumed = *world;
         if shift(&mut resumed, i, resume, None) {
@@ -212,7 +215,7 @@ fn operator(world: &World, i: u8, out: &mut Next) {
     }
 }
 
-/// The token of an attempt dies, is replaced by an operator, or is found dead by the sweeper.
+/// The token of an attempt expires, is replaced by an operator, or is found expired by the sweeper.
 fn tokens(world: &World, rules: Rules, i: u8, out: &mut Next) {
     let n = usize::from(i);
     let row = world.book.rows[n];
@@ -231,7 +234,7 @@ fn tokens(world: &World, rules: Rules, i: u8, out: &mut Next) {
         return;
     }
     let now = Timestamp::UNIX_EPOCH + QUARANTINE;
-    // The fence is nothing to who has no lease.
+    // The sweeper has no lease, so the fence means nothing to it.
     let (mut hold, _) = world.book.hold(0);
     if !rules.has(Rule::ExpiryWaitsForTheLease) {
         hold.until = Timestamp::UNIX_EPOCH;
@@ -245,7 +248,8 @@ fn tokens(world: &World, rules: Rules, i: u8, out: &mut Next) {
     out.push((Step::SweeperExpires(i), ended));
 }
 
-/// Ends an attempt whose token was found dead, and tells of an ID that nothing else will tell of.
+/// Expires an attempt whose token was found expired, and raises the alarm for an ID that nothing
+/// else will report.
 pub fn expire(world: &mut World, rules: Rules, i: u8) {
     let flying = Turn::Sent { attempt: i, flight: Flight::Flying };
     if !world.dead[usize::from(i)] {
@@ -259,7 +263,7 @@ pub fn expire(world: &mut World, rules: Rules, i: u8) {
     }
 }
 
-/// Moves an attempt along the production rule; `false`: a conflict, nothing is changed.
+/// Applies the production rule to an attempt. `false` is a conflict, and nothing is changed.
 pub fn shift(world: &mut World, i: u8, event: Event, cause: Option<Cause>) -> bool {
     let Some(row) = world.book.rows[usize::from(i)].as_mut() else { return false };
     match next(row.state, event) {

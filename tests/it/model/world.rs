@@ -1,7 +1,9 @@
-//! What the model knows: OpenCRVS, the ledger, the queues, the ID system and two confirmers, for one record.
+//! The state of the model: OpenCRVS, the ledger, the queues, the ID system and two confirmers, for
+//! one record.
 //!
-//! A queue is a set: what is in it may be handled now, later, or twice (a stage that stops before its ack leaves it
-//! there), in any order. Attempts are 0 and 1; submissions count from 1.
+//! A queue is a set: its messages may be handled now, later, or twice (a stage that stops before
+//! its acknowledgement leaves the message there), in any order. Attempts are 0 and 1; submissions
+//! count from 1.
 
 use nidbridge::domain::lease::LeaseState;
 use nidbridge::domain::{AnswerKind, RecordAnswer};
@@ -9,14 +11,13 @@ use nidbridge::domain::{Cause, Event, NegativePolicy, RecordState, State};
 
 use super::explore::Timestamp;
 
-/// An ID that was issued: the first, or another one.
+/// An issued ID: the first, or a different one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Id {
     A,
     B,
 }
 
-/// What the ID system says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Says {
     Rejected,
@@ -36,23 +37,23 @@ impl Says {
     }
 }
 
-/// OpenCRVS's own request to the front, which it answers REJECTED for when our answer is lost.
+/// The request of OpenCRVS to the front. OpenCRVS sets the record to REJECTED if our answer is
+/// lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     Unsent,
     Open,
-    /// Its end is known on either side, and `confirm_after` has passed.
+    /// Both sides know how the request ended, and `confirm_after` has passed.
     Over,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OpenCrvs {
-    /// The attempt that it is about.
     pub at: u8,
     pub status: RecordState,
     pub id: Option<Id>,
     pub phase: [Phase; 2],
-    /// Confirmations applied, by the attempt whose answer they carried.
+    /// The applied confirmations, by the attempt whose answer they carried.
     pub confirms: [u8; 2],
 }
 
@@ -64,7 +65,7 @@ pub struct Row {
     pub cause: Option<Cause>,
 }
 
-/// Whose lease was the last, and whether it still runs.
+/// The holder of the last lease, and whether the lease is still active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
     pub last: Option<u8>,
@@ -81,7 +82,7 @@ pub struct Book {
     pub intent: Option<u8>,
     /// The quarantine of the intent has passed.
     pub waited: bool,
-    /// An ID that cannot reach OpenCRVS was refused aloud.
+    /// An alarm was raised for an ID that cannot reach OpenCRVS.
     pub orphan_told: bool,
 }
 
@@ -94,7 +95,7 @@ impl Book {
         (0..2).find(|i| self.rows[*i].is_some_and(|row| row.submission == submission))
     }
 
-    /// When the intent was committed, as the rules see it.
+    /// The time of the intent, as the rules see it.
     pub fn intended(&self, now: Timestamp) -> Option<Timestamp> {
         self.intent.map(|_| if self.waited { Timestamp::UNIX_EPOCH } else { now })
     }
@@ -129,16 +130,15 @@ impl Queues {
     }
 }
 
-/// The ID system's side: what it was asked and how often it may still speak.
+/// The ID system: what it was asked, and how many replies it may still send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IdSystem {
     pub asked: [bool; 2],
     pub spoke: [bool; 2],
-    /// Final answers on top of the first one to each submission: repeats and contradictions.
+    /// Final answers beyond the first one to each submission: repeats and contradictions.
     pub more: u8,
 }
 
-/// A mutation on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Flight {
     Flying,
@@ -146,7 +146,7 @@ pub enum Flight {
     Lost,
 }
 
-/// Where a confirmer stands in its turn.
+/// The step at which a confirmer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Turn {
     Idle,
@@ -162,7 +162,7 @@ pub enum Turn {
         event: Event,
         cause: Option<Cause>,
     },
-    /// `late`: as long as a lease lasts has passed since.
+    /// `late`: the duration of a lease has passed since.
     Intended {
         attempt: u8,
         late: bool,
@@ -191,7 +191,7 @@ impl Turn {
     }
 }
 
-/// What must never be.
+/// The violations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wrong {
     ConfirmedTwice,
@@ -202,11 +202,11 @@ pub enum Wrong {
     EndWithoutCause,
     ConfirmedInVain,
     IdDroppedSilently,
-    /// A write began although the ledger said that the token was dead and nothing would follow.
+    /// A write began although the ledger said that the token had expired and nothing would follow.
     WrittenAfterExpired,
-    /// An attempt has expired while a write of it was on its way.
+    /// An attempt expired while a write of it was under way.
     ExpiredInFlight,
-    /// An attempt with a living token has expired.
+    /// An attempt expired although its token was valid.
     ExpiredAlive,
     NeverEnds,
 }
@@ -218,39 +218,38 @@ pub struct World {
     pub queues: Queues,
     pub nid: IdSystem,
     pub confirmers: [Turn; 2],
-    /// Mutations on their way that nobody waits for any more.
+    /// Mutations that are under way and that nobody waits for any more.
     pub strays: [u8; 2],
-    /// Attempts whose token is dead.
+    /// Attempts whose token has expired.
     pub dead: [bool; 2],
-    /// Permanent refusals of the gateway that may still come.
+    /// The number of permanent refusals that the gateway may still give.
     pub refusals: u8,
     /// An intent was committed although the ledger had a newer attempt.
     pub knew_newer: bool,
     pub wrong: Option<Wrong>,
 }
 
-/// What the surroundings may do.
+/// The faults that the environment may cause.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope {
     pub policy: NegativePolicy,
-    /// Final answers on top of the first ones.
+    /// Final answers beyond the first one to each submission.
     pub more_answers: u8,
-    /// Permanent refusals of the gateway; an operator resumes what they park.
+    /// Permanent refusals of the gateway. An operator resumes the attempts that they park.
     pub refusals: u8,
-    /// A registrar takes a waiting record back at any moment, even between our read and our write: a window that
-    /// OpenCRVS leaves open to every client.
+    /// A registrar may take a waiting record back at any moment, even between our read and our
+    /// write: OpenCRVS leaves this window open to every client.
     pub restless: bool,
-    /// What comes of that window is not held against the bridge, unless it could have known.
+    /// What happens in that window is no violation, unless the bridge could have known.
     pub lenient: bool,
     /// A mutation may be applied after its quarantine.
     pub tardy: bool,
-    /// How many confirmers there are.
     pub confirmers: u8,
-    /// The stages before the confirmer stop anywhere and handle their messages again.
+    /// The stages before the confirmer may stop anywhere and handle their messages again.
     pub stops: bool,
-    /// Core is held for the answer, and may be told a rejection in its own request.
+    /// The caller waits for the answer, and may get a rejection inside its own request.
     pub held: bool,
-    /// A token dies at any moment before its attempt has ended; an operator may replace it.
+    /// A token may expire at any moment before its attempt has ended; an operator may replace it.
     pub mortal: bool,
 }
 
@@ -285,16 +284,16 @@ impl World {
         }
     }
 
-    /// Whether every attempt that was accepted has come to something that an operator sees.
+    /// Whether every accepted attempt is in a state that OpenCRVS or an operator sees.
     pub fn is_over(&self) -> bool {
         (0..2).all(|i| {
             self.crvs.phase[i] == Phase::Unsent || self.book.rows[i].is_some_and(|row| !row.state.is_open())
         })
     }
 
-    /// One representative of all worlds that differ only in what nothing depends on.
+    /// The representative of all states that differ only in details on which nothing depends.
     pub fn canonical(mut self, scope: &Scope) -> Self {
-        // What is still in a queue for an attempt that has ended is acked and does nothing.
+        // A queued message for an attempt that has ended is acknowledged without effect.
         let ended = |row: &Row| !row.state.is_open() && row.state != State::Parked;
         for i in 0..2 {
             if self.book.rows[i].as_ref().is_some_and(ended) {
@@ -321,7 +320,7 @@ impl World {
         self
     }
 
-    /// What is wrong with the world as it stands.
+    /// The violation of this state, if there is one.
     pub fn fault(&self, scope: &Scope) -> Option<Wrong> {
         if self.wrong.is_some() {
             return self.wrong;
@@ -332,7 +331,7 @@ impl World {
         for (i, row) in self.book.rows.iter().enumerate() {
             let Some(row) = row else { continue };
             let caused = matches!(row.state, State::Withdrawn | State::Held | State::Expired | State::Parked);
-            // Of a rejection that was told, what the ID system gave for it is the cause.
+            // The cause of a rejection that was told is the reason of the ID system.
             let unreasoned = row.state == State::Rejected && row.answer != Some(AnswerKind::Rejected);
             if (caused && row.cause.is_none()) || unreasoned {
                 return Some(Wrong::EndWithoutCause);

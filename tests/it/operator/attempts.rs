@@ -1,4 +1,4 @@
-//! `nidbridge attempts`: what is parked is found, explained, and goes on where it stopped, once.
+//! `nidbridge attempts`: a parked attempt is listed, explained, and resumed once, where it stopped.
 
 use nidbridge::ledger::HistoryEntry;
 use nidbridge::sandbox::nid::Final;
@@ -20,7 +20,7 @@ on_both_ledgers![
 
 const OTHER_KEY: &str = "other:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// The registrar of a record is not active any more, and its answer cannot be told.
+/// The registrar of a record is no longer active, so OpenCRVS refuses the answer.
 async fn parked(world: &World, declarations: &[Declaration]) {
     for declaration in declarations {
         submitted(world, declaration).await;
@@ -49,7 +49,7 @@ async fn resumed(world: &World, record: &str) -> Vec<HistoryEntry> {
 }
 
 async fn what_is_parked_is_found_explained_and_goes_on_once(engine: Engine) {
-    // The outcomes wait long enough for every registrar to leave.
+    // The outcomes wait until every registrar has left.
     let world = World::with(engine, &[("CONFIRM_DELAY", "2s")]).await;
     let all = people(Kind::Marriage, 3, 71);
     parked(&world, &all).await;
@@ -101,7 +101,7 @@ async fn it_goes_on_from_every_stage_where_it_stopped(engine: Engine) {
         world.start(role);
         world.ready(role).await;
     }
-    // Before it was decided whether to ask: nobody but the front can open these.
+    // Parked before the decision whether to ask: only the front has the key of these.
     let mut sealed = people(Kind::Marriage, 1, 72);
     sealed.extend(people(Kind::Birth, 1, 73));
     for declaration in &sealed {
@@ -123,7 +123,7 @@ async fn it_goes_on_from_every_stage_where_it_stopped(engine: Engine) {
     for declaration in &sealed {
         confirmed_once(&world, &declaration.record, "sealed with another key").await;
     }
-    // After it was asked: its ID is that of another record.
+    // Parked after asking: the ID belongs to another record.
     let twins = people(Kind::Birth, 2, 74);
     for declaration in &twins {
         let request = request_of(&declaration.record, "birth");
@@ -138,7 +138,7 @@ async fn it_goes_on_from_every_stage_where_it_stopped(engine: Engine) {
     eventually(SOON, "it is asked again", async || (world.nid.state().repeats > repeats).then_some(())).await;
     stands_as(&world, &twins[1].record, "parked").await;
     assert_eq!(confirms(&world, &twins[1].record), 0, "the ID system repeats its answer, as it must");
-    // Without a number: another family has the same tracking id.
+    // Parked without a number: another record has the same tracking id.
     let mut clash = people(Kind::Marriage, 1, 75).remove(0);
     clash.tracking_id.clone_from(&sealed[0].tracking_id);
     submitted(&world, &clash).await;

@@ -1,4 +1,4 @@
-//! A demo that is interrupted says so, and leaves nothing behind however hard it is interrupted.
+//! An interrupted demo says so, and leaves nothing behind, even after `kill -9`.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::harness::{eventually, temporary};
 
 const LONG: Duration = Duration::from_secs(120);
 
-/// Starts a demo whose temporary files go to a directory of its own, and waits until it runs.
+/// Starts a demo with a temporary directory of its own, and waits until it runs.
 fn started(dir: &Path) -> (Child, BufReader<std::process::ChildStderr>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nidbridge"));
     command.args(["demo", "--registrations", "100000", "--rate", "2"]);
@@ -34,9 +34,9 @@ async fn interrupted(twice: bool) -> (Option<i32>, String) {
     let (mut child, mut said) = tokio::task::spawn_blocking(move || started(&within)).await.unwrap();
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     if twice {
-        // Two that come too close to each other are one.
+        // Two signals at the same time may arrive as one.
         let ended = eventually(LONG, "it ends", async || {
-            // It may be gone by now.
+            // The process may have ended already.
             kill_process(Pid::from_child(&child), Signal::INT).unwrap_or_default();
             child.try_wait().unwrap()
         });

@@ -1,4 +1,5 @@
-//! `nidbridge queue`: what could not be recorded goes back to work when its cause is gone, and nothing is lost on the way.
+//! `nidbridge queue`: parked messages are processed again when their cause is gone, and none is
+//! lost.
 
 use nidbridge::broker::headers;
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,9 +74,9 @@ async fn a_reply_that_met_the_wrong_ledger_is_sent_back_and_taken_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_queue_took_goes_back_to_where_it_was_published_when_the_topology_is_mended() {
     let world = World::new(Engine::Sqlite).await;
-    let ground = world.ground();
+    let vhosts = world.vhosts();
     let binding = format!("e/{REGISTRATIONS}/q/{REGISTRATIONS_WORK}/{WORK_KEY}");
-    ground.api().must("DELETE", &format!("/bindings/{}/{binding}", ground.vhost), "");
+    vhosts.api().must("DELETE", &format!("/bindings/{}/{binding}", vhosts.bridge), "");
     let births = people(Kind::Birth, 2, 93);
     for declaration in &births {
         submitted(&world, declaration).await;
@@ -84,8 +85,9 @@ async fn what_no_queue_took_goes_back_to_where_it_was_published_when_the_topolog
     waits_in(&link, UNROUTED, 2).await;
     let (code, found) = json_of(&world, &["queue", "list", UNROUTED, "--json"]).await;
     assert_eq!((code, &found[0]["cause"]), (Some(0), &"unrouted".into()), "{found}");
-    // Looking has mended it: a command declares what is missing, too, unless it is told not to.
-    ground.api().must("DELETE", &format!("/bindings/{}/{binding}", ground.vhost), "");
+    // Looking into the queue has restored the binding: like a role, a command declares missing
+    // parts of the topology, unless it is told not to.
+    vhosts.api().must("DELETE", &format!("/bindings/{}/{binding}", vhosts.bridge), "");
     let replay = ["queue", "replay", UNROUTED, "--reason", "the binding is back"];
     for (command, code, told) in [
         (&["queue", "replay", UNROUTED, "--dry-run"][..], 0, Some("would go back to work: 2\n")),
@@ -116,7 +118,7 @@ fn message(n: usize) -> Outgoing {
     }
 }
 
-/// How often each message is in one of these queues.
+/// The number of copies of each message in these queues.
 async fn found_in(link: &Link, queues: &[&str]) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     for queue in queues {
@@ -135,7 +137,7 @@ async fn a_replay_that_is_killed_loses_nothing_and_doubles_one_at_most() {
     waits_in(&link, &place, 0).await;
     let publish = async |n| {
         let to = Target::queue(&place);
-        // A queue that was declared a moment ago may refuse the first of them.
+        // A queue that was just declared may refuse the first message.
         eventually(SOON, "published", async || link.publisher().publish(&to, message(n)).await.ok()).await;
     };
     stream::iter(0..ALL).for_each_concurrent(32, publish).await;

@@ -1,4 +1,4 @@
-//! `nidbridge reconcile` tells orphans of both kinds, and nothing where there is none.
+//! `nidbridge reconcile` reports differences in both directions, and nothing where there is none.
 
 use jiff::Timestamp;
 use nidbridge::sandbox::nid::Final;
@@ -23,7 +23,7 @@ fn token_file(world: &World, scope: &[&str]) -> String {
     path.display().to_string()
 }
 
-/// Held, confirmed, and two whose answer OpenCRVS has not been told.
+/// A held record, a confirmed one, and two whose answer OpenCRVS does not have.
 async fn four_of_them(world: &mut World) -> Vec<Declaration> {
     let mut all = people(Kind::Birth, 1, 61);
     all.extend(people(Kind::Marriage, 3, 62));
@@ -42,7 +42,7 @@ async fn four_of_them(world: &mut World) -> Vec<Declaration> {
     all
 }
 
-/// Of each difference: kind, record, how it stands here, how it stands there.
+/// Of each difference: kind, record, state in the ledger, state in OpenCRVS.
 fn told(report: &Value) -> Vec<(String, String, String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
     let differences = report["differences"].as_array().unwrap();
@@ -64,7 +64,8 @@ async fn orphans_of_both_kinds_are_told_and_nothing_else(engine: Engine) {
     let (code, agrees) = json_of(&world, &with_token).await;
     assert_eq!((code, told(&agrees)), (Some(0), vec![]), "{agrees}");
     assert_eq!((agrees["open"].as_u64(), agrees["waiting"].as_u64()), (Some(3), Some(3)), "{agrees}");
-    // Archived by a registrar, taken back to validation by one, and never heard of here.
+    // A record that a registrar archived, one that a registrar sent back to validation, and one
+    // that the bridge never received.
     let unknown = people(Kind::Death, 1, 63).remove(0);
     let nobody = format!("http://127.0.0.1:{}/", crate::harness::http::free_port()).parse().unwrap();
     world.opencrvs.submit(&unknown, &nobody, SubmitOptions::default()).await.unwrap();

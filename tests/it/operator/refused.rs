@@ -1,16 +1,17 @@
-//! A command that the broker refuses ends at once and says which setting is wrong; what is only odd is told.
+//! A command that the broker refuses ends at once and says which setting is wrong. Other oddities
+//! are warnings.
 
 use super::ended;
 use crate::harness::ledgers::Engine;
 use crate::harness::world::World;
 
-/// What is logged by default.
+/// The default of `LOG_FILTER`.
 const LOGS: (&str, &str) = ("LOG_FILTER", "info,lapin=off,sqlx=error");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_the_broker_refuses_ends_at_once_and_names_the_setting() {
     let world = World::empty(Engine::Sqlite, &[]).await;
-    let url = world.ground().link_settings("x").url;
+    let url = world.vhosts().link_settings("x").url;
     let url = secrecy::ExposeSecret::expose_secret(&url).to_owned();
     let (front, vhost) = url.rsplit_once('/').unwrap();
     let password = front.split([':', '@']).nth(2).unwrap();

@@ -1,4 +1,4 @@
-//! `nidbridge seal rotate`, and what a wrong key does where it is wrong.
+//! `nidbridge seal rotate`, and what happens with a wrong or missing key.
 
 use nidbridge::sandbox::opencrvs::Status;
 use nidbridge::sandbox::population::Kind;
@@ -67,7 +67,7 @@ async fn a_new_key_takes_over_while_registrations_are_under_way(engine: Engine) 
         "{}",
         told.stdout
     );
-    // The old key can go.
+    // The old key can be removed.
     restarted(&mut world, NEW).await;
     world.nid.release();
     open.extend(more);
@@ -96,7 +96,7 @@ async fn what_no_key_opens_is_told_and_left_as_it_is(engine: Engine) {
     let unopened = report["unopened"].as_object().unwrap();
     assert_eq!(unopened.len(), 2, "a view and a token: {report}");
     assert!(unopened.keys().all(|why| why.contains("key `gone`, which is not in SEAL_KEYS")), "{report}");
-    // The same name, another secret.
+    // The same key id with another secret.
     let wrong = format!("{NEW},{SEAL_KEYS},{}", GONE.replace("AgEC", "AwEC"));
     let told = ended(&world, &ROTATE, &[("SEAL_KEYS", &wrong)]).await;
     assert!(told.code == Some(1) && told.stdout.contains("wrong key under that id"), "{}", told.stdout);
@@ -104,7 +104,7 @@ async fn what_no_key_opens_is_told_and_left_as_it_is(engine: Engine) {
     let told = ended(&world, &ROTATE, &[("SEAL_KEYS", &all)]).await;
     let report: Value = serde_json::from_str(&told.stdout).unwrap();
     assert_eq!((told.code, &report["resting"]["token"]), (Some(0), &json!({ "new": 1 })), "{report}");
-    // The confirmer alone lacks a key: it parks what it cannot open, and an operator lets it go on.
+    // Only the confirmer lacks a key: it parks what it cannot open, and an operator resumes it.
     world.kill9("worker");
     world.set("SEAL_KEYS", &all);
     world.set_for("confirmer", "SEAL_KEYS", NEW);

@@ -1,4 +1,5 @@
-//! A country's configuration service that is away, breaks off, is silent, or leads back; and a caller who leaves.
+//! A country config that is away, disconnects, is silent, or leads back to the front; and a caller
+//! that disconnects.
 
 use std::net::SocketAddr;
 
@@ -10,7 +11,7 @@ use super::{at, client, front, without_a_broker};
 use crate::harness::http::free_port;
 use crate::harness::world::{SOON, World};
 
-/// One connection of a service that does as the story says.
+/// One connection of a country config that behaves as the test wants.
 pub(super) async fn one(listener: &TcpListener) -> TcpStream {
     let mut stream = listener.accept().await.unwrap().0;
     let mut head = [0; 4096];
@@ -111,7 +112,7 @@ async fn more_at_once_than_allowed_are_told_to_come_again() {
     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
     assert_eq!(first.await.unwrap().unwrap().text().await.unwrap(), "ok");
     drop(stream);
-    // The place is free as soon as the answer has ended.
+    // The permit is free as soon as the answer has ended.
     let (answer, mut stream) = tokio::join!(client().get(at(&world, "/slow")).send(), async {
         let mut stream = one(&listener).await;
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();

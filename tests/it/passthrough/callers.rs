@@ -1,4 +1,4 @@
-//! Callers who leave, say no more or take nothing; and a service that takes its time.
+//! Callers that disconnect, stop sending or stop reading, and a country config that is slow.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn calling(world: &World, request: &str) -> TcpStream {
     caller
 }
 
-/// Waits until the service sees that its connection has ended.
+/// Waits until the country config sees that its connection has ended.
 async fn learns(stream: &mut TcpStream) {
     let mut rest = [0; 4096];
     let ended = async { while !matches!(stream.read(&mut rest).await, Ok(0) | Err(_)) {} };
@@ -105,7 +105,7 @@ async fn an_answer_may_take_longer_than_any_of_its_pauses() {
         tokio::join!(async { client().get(at(&world, "/slow")).send().await?.text().await }, slow);
     assert_eq!(answer.unwrap(), "x".repeat(14));
     drop(stream);
-    // One that stops in the middle is broken off.
+    // An answer that stops in the middle is aborted.
     let stopping = async {
         let mut stream = one(&service).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\nhalf").await.unwrap();

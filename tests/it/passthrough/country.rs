@@ -1,4 +1,4 @@
-//! A country's configuration service that tells what it saw.
+//! A country config that reports what it received.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{LARGE, pieces};
 
-/// It ends with this.
+/// Stops the server when dropped.
 pub struct Country {
     address: SocketAddr,
     _stop: DropGuard,

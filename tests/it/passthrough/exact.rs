@@ -1,4 +1,4 @@
-//! The bytes themselves: no client and no server of ours between the front and the story.
+//! The exact bytes: the test itself is client and server of the front.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::harness::eventually;
 use crate::harness::world::{SOON, World};
 use crate::traces::collector::Collector;
 
-/// The head of what comes next on a connection.
+/// The head of the next message on a connection.
 pub(super) async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -22,7 +22,8 @@ pub(super) async fn head(stream: &mut TcpStream) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// Sends a request; the head that the service got, and what the caller gets when the service answers so.
+/// Sends a request that the country config answers so. Returns the head that the country config got
+/// and the bytes that the caller got.
 async fn exchange(world: &World, service: &TcpListener, request: &str, answer: &str) -> (String, String) {
     let mut caller = TcpStream::connect(world.front.authority()).await.unwrap();
     caller.write_all(request.as_bytes()).await.unwrap();

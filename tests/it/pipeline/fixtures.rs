@@ -1,4 +1,4 @@
-//! Every real bundle in the folder that `NIDBRIDGE_FIXTURES` names goes all the way.
+//! Every real bundle in the folder that `NIDBRIDGE_FIXTURES` names is registered.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Replies that are not final: asked again in time, or waited on.
+//! Replies that are not final: the bridge asks again in time, or waits.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Replies that keep the schema and cannot be true: the record's history says so, and an operator is told.
+//! Replies that conform to the schema but cannot be right: the history of the record says so, and
+//! an operator is alerted.
 
 use nidbridge::domain::Cause;
 use nidbridge::sandbox::nid::Final;
@@ -133,7 +134,7 @@ async fn an_id_that_another_record_has_stops_at_an_operator() {
     refused(&world, &second, "id_of_another_record").await;
     stands_as(&world, &second, "parked").await;
     alarmed(&world, "worker", "id_of_another_record", 1.0).await;
-    // The same said of a record that has its ID already is a contradiction, and harms neither.
+    // For a record that already has an ID this is a contradiction, and harms neither record.
     world.nid.release();
     let third = submit(&world, Kind::Birth, 1, 38).await.remove(0).record;
     stands_as(&world, &third, "confirmed").await;

@@ -1,4 +1,4 @@
-//! Replies that say nothing: they rest sealed in the parked queue, with their cause.
+//! Unusable replies: they are sealed and parked, with their cause.
 
 use nidbridge::broker::headers;
 use nidbridge::pipeline::names;
@@ -14,9 +14,9 @@ use crate::harness::ledgers::{Engine, SEAL_KEYS};
 use crate::harness::world::{SOON, World, request_of};
 use crate::pipeline::{ends_as, stands_as};
 
-/// More than any reply, and less than a message may be on this broker.
+/// In bytes. More than any reply, and less than the broker's limit for a message.
 const HUGE: usize = 10 * 1024 * 1024;
-/// What is kept of a reply that is too long to be read.
+/// In bytes. The part that is kept of a reply that is too long to be read.
 const KEPT: usize = 64 * 1024;
 
 type Make = fn(&str) -> Vec<u8>;
@@ -25,7 +25,7 @@ fn text(value: &serde_json::Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-/// Every one of them names the request, so that a clear text would show.
+/// Every body contains the request id, so that unencrypted text would be found.
 fn table() -> Vec<(&'static str, Make, &'static str)> {
     vec![
         (

@@ -1,4 +1,4 @@
-//! People who occur nowhere else, and the search for them.
+//! Canaries: unique personal data, and the search for it.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::harness::world::World;
 
-/// Texts that must not be found, with what they are.
+/// Texts that must not be found, each with a description.
 #[derive(Default)]
 pub struct Canaries {
     texts: BTreeMap<String, String>,
@@ -26,14 +26,14 @@ impl Canaries {
         self.texts.insert(text.to_owned(), what.to_owned());
     }
 
-    /// A name that nobody has.
+    /// A unique name.
     pub fn name(&mut self) -> String {
         let name = format!("Kanari{}", Uuid::new_v4().simple());
         self.keep(&name, "a name");
         name
     }
 
-    /// An ID that nobody has; ten digits as all of them.
+    /// A unique ID of ten digits.
     pub fn fresh_id(&mut self) -> String {
         self.ids += 1;
         let id = format!("{}", 4_900_000_000_u64 + u64::from(self.ids));
@@ -41,14 +41,14 @@ impl Canaries {
         id
     }
 
-    /// Keeps the parts of a token: what it says, and what makes it one.
+    /// Adds the parts of a token: claims and signature.
     pub fn token(&mut self, token: &str) {
         for (part, what) in token.split('.').skip(1).zip(["a token's claims", "a token's signature"]) {
             self.keep(part, what);
         }
     }
 
-    /// Keeps the IDs that were issued.
+    /// Adds the issued IDs.
     pub fn issued(&mut self, world: &World) {
         for (_, record) in world.opencrvs.state().records() {
             if let Some(id) = record.identifiers.get("NATIONAL_ID") {
@@ -62,7 +62,7 @@ impl Canaries {
         }
     }
 
-    /// Gives everybody in a document a name that nobody else has, and keeps their IDs.
+    /// Gives every person in a document a unique name, and adds names and IDs to the canaries.
     pub fn mark(&mut self, mut bundle: Value) -> Value {
         for entry in bundle["entry"].as_array_mut().expect("entries") {
             let resource = &mut entry["resource"];
@@ -84,9 +84,9 @@ impl Canaries {
         bundle
     }
 
-    /// Which of them are in some bytes: as they are, or in base64 at any alignment.
+    /// The canaries that some bytes contain, as plain text or in base64 at any alignment.
     pub fn found_in(&self, place: &str, bytes: &[u8]) -> Vec<String> {
-        // Canaries are ASCII, which this leaves as it is.
+        // Canaries are ASCII, which this does not change.
         let there = String::from_utf8_lossy(bytes);
         let mut found = Vec::new();
         for (text, what) in &self.texts {
@@ -101,7 +101,8 @@ impl Canaries {
     }
 }
 
-/// The part of an encoded text that does not depend on what is around it, `shift` bytes after a whole group.
+/// The part of the base64 text that does not depend on the bytes around it. The text starts `shift`
+/// bytes after a group boundary.
 fn encoded(text: &[u8], shift: usize) -> [String; 2] {
     let whole = (text.len() + shift) / 3 * 3;
     let padded = [&vec![0; shift][..], text].concat();

@@ -1,4 +1,4 @@
-//! Where the bridge writes: logs, metrics, ledger, messages.
+//! The places that the bridge writes to: logs, metrics, ledger, messages.
 
 use nidbridge::pipeline::names;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::canaries::Canaries;
 use crate::harness::world::World;
 
-/// Queues that get a copy of everything that is published, in our vhost and in the vendor's.
+/// Queues that get a copy of every published message, in our vhost and in the vendor's.
 pub struct Spies {
     ours: Vec<String>,
     requests: String,
@@ -24,29 +24,30 @@ const EXCHANGES: [(&str, &str); 5] = [
 ];
 
 impl Spies {
-    /// The topology is there already.
+    /// Binds the queues. The topology must exist already.
     pub fn at(world: &World) -> Self {
-        let ground = world.ground();
+        let vhosts = world.vhosts();
         let spy = |vhost: &str, exchange: &str, keys: &[&str]| {
             let queue = format!("spy.{exchange}");
-            ground.api().must("PUT", &format!("/queues/{vhost}/{queue}"), r#"{"durable":true}"#);
+            vhosts.api().must("PUT", &format!("/queues/{vhost}/{queue}"), r#"{"durable":true}"#);
             for key in keys {
                 let body = format!("{{\"routing_key\":\"{key}\"}}");
-                ground.api().must("POST", &format!("/bindings/{vhost}/e/{exchange}/q/{queue}"), &body);
+                vhosts.api().must("POST", &format!("/bindings/{vhost}/e/{exchange}/q/{queue}"), &body);
             }
             queue
         };
-        let ours = EXCHANGES.iter().map(|(exchange, key)| spy(&ground.vhost, exchange, &[key])).collect();
-        let requests = spy(&ground.nid_vhost, names::NID_REQUESTS, &names::NID_KINDS);
+        let ours = EXCHANGES.iter().map(|(exchange, key)| spy(&vhosts.bridge, exchange, &[key])).collect();
+        let requests = spy(&vhosts.vendor, names::NID_REQUESTS, &names::NID_KINDS);
         Self { ours, requests }
     }
 
-    /// Every message that is in a queue of our vhost, and what is parked in the vendor's.
+    /// Every message in the queues of our vhost, and the parked ones in the vendor's.
     pub async fn messages(&self, world: &World) -> Vec<(String, Vec<u8>)> {
-        let ground = world.ground();
-        let listed = ground.api().must("GET", &format!("/queues/{}", ground.vhost), "");
+        let vhosts = world.vhosts();
+        let listed = vhosts.api().must("GET", &format!("/queues/{}", vhosts.bridge), "");
         let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
-        // A front's own is locked, and holds what the spy on the same exchange has.
+        // The queue of a front is exclusive. A queue of this value gets copies of the same
+        // messages.
         let queues = listed.iter().filter(|queue| queue["exclusive"] != true);
         let queues = queues.map(|queue| queue["name"].as_str().unwrap().to_owned());
         let mut places = Vec::new();
@@ -61,7 +62,6 @@ impl Spies {
         places
     }
 
-    /// The bodies that went to the vendor.
     pub async fn requests(&self, world: &World) -> Vec<Value> {
         let seen = world.look_nid().await.peek(&self.requests, 1_000).await.unwrap();
         seen.iter().map(|message| serde_json::from_slice(&message.body).unwrap()).collect()
@@ -73,7 +73,7 @@ async fn peek(link: &Link, queue: &str) -> Vec<(String, Vec<u8>)> {
     seen.iter().map(|message| (format!("a message in {queue}"), bytes(message))).collect()
 }
 
-/// The message with all that is around it.
+/// The body and the properties of a message, as text.
 fn bytes(message: &Incoming) -> Vec<u8> {
     let around = [&message.id, &message.kind, &message.correlation_id, &message.user_id];
     let mut bytes = format!("{around:?} {:?} {}", message.headers, message.routing_key).into_bytes();
@@ -86,7 +86,7 @@ pub fn of_the_roles(world: &World) -> Vec<(String, Vec<u8>)> {
     ["front", "worker", "confirmer"].map(metrics).into()
 }
 
-/// Logs and database, as they are on the disk.
+/// The bytes of the logs and of the database file.
 pub fn of_the_files(world: &World) -> Vec<(String, Vec<u8>)> {
     let ledger = Path::new(world.ledger_url().trim_start_matches("sqlite:")).parent().unwrap();
     let mut files = Vec::new();
@@ -98,7 +98,7 @@ pub fn of_the_files(world: &World) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// What the contract lets an ID system know, by the path of each member.
+/// The JSON pointers of the members that the contract allows in a request.
 const MAPPED: [&str; 23] = [
     "/specversion",
     "/id",
@@ -125,7 +125,8 @@ const MAPPED: [&str; 23] = [
     "/data/subject/place_of_birth",
 ];
 
-/// The vendor is told the contract's fields, no token, and no name but the child's own.
+/// Checks that the requests hold only fields of the contract, no token, and no name but the
+/// child's.
 pub fn only_mapped_fields(requests: &[Value], canaries: &Canaries) {
     assert!(requests.len() >= 6, "{} requests", requests.len());
     for request in requests {

@@ -1,5 +1,5 @@
-//! What can be wrong with the disk: damaged files, a bound, no room, no directory. A registration that is not safe is
-//! never answered 202.
+//! Faults of the spool's disk: damaged files, a full spool, a full disk, a missing directory. A
+//! registration that is not stored is never answered 202.
 
 use std::fs;
 use std::process::Command;
@@ -44,7 +44,7 @@ async fn damaged_files_are_set_aside_with_an_alarm_and_the_rest_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spool_that_is_full_or_gone_is_answered_503_with_an_alarm() {
-    // Room for one registration, not for two.
+    // Space for one registration, not for two.
     let story = Story::new(&[("FRONT_SPOOL_MAX", "8KiB"), ("FRONT_HOLD", "200ms")]).await;
     let people = people(Kind::Birth, 4, 312);
     story.spooled(&people[..1]).await;

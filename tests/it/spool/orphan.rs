@@ -1,4 +1,5 @@
-//! Who may have a spool: one front at a time, and `nidbridge spool relay` when there is none any more.
+//! The lock of the spool: one front at a time uses it, and `nidbridge spool relay` drains it when
+//! its front has gone.
 
 use std::process::Output;
 
@@ -8,7 +9,6 @@ use super::Story;
 use crate::harness::world::SOON;
 use crate::pipeline::people;
 
-/// Runs a command of the product to its end, with the settings of the front.
 async fn run(story: &Story, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = tokio::process::Command::from(story.world.command("front", arguments));
     command.kill_on_drop(true);

@@ -1,4 +1,4 @@
-//! What the ledger tells the sweeper, on both ledgers.
+//! The ledger's queries for the sweeper, on both ledgers.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ async fn a_dead_token_ends_no_attempt_that_a_confirmer_is_at() {
         assert_eq!(ledger.expire(case.attempt.id, NOW).await.unwrap(), Expiry::LeftAlone);
         assert!(ledger.intend(lease, TTL).await.unwrap());
         ledger.release_record(lease).await.unwrap();
-        // The write may still arrive.
+        // The write may still be applied.
         assert!(outlived(LATER).await.is_empty());
         assert_eq!(ledger.expire(case.attempt.id, LATER).await.unwrap(), Expiry::LeftAlone);
         assert_eq!(outlived(NOW).await, [case.attempt.id]);
@@ -93,7 +93,7 @@ async fn an_operator_is_warned_once_for_each_end_of_a_token() {
         let century = Duration::from_secs(100 * 365 * 86_400);
         assert_eq!(warned(Duration::ZERO).await, 0);
         assert_eq!((warned(century).await, warned(century).await), (1, 0));
-        // Renewed.
+        // The token was renewed.
         open.execute("UPDATE attempt SET token_expires_at = token_expires_at + 1000").await.unwrap();
         assert_eq!((warned(century).await, warned(century).await), (1, 0));
     }

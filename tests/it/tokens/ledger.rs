@@ -1,4 +1,4 @@
-//! What the ledger does with tokens, on both ledgers.
+//! Tokens in the ledger, on both ledgers.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn a_newer_token_never_gives_way_to_an_older() {
         assert_eq!(now.attempt.sealed_token.as_deref(), Some("v1.k.second"));
         assert_eq!(now.attempt.token_expires_at, died + late);
         assert!(!ledger.renew_token(&now, "v1.k.third", died + soon).await.unwrap());
-        // An operator may: the key may have changed since.
+        // An operator may replace it: the key may have changed since.
         assert_eq!(ledger.replace_token(&now, "v1.k.third", died + soon).await.unwrap(), Replaced::Done);
     }
 }
@@ -82,7 +82,7 @@ async fn an_orphan_is_told_once_until_it_has_another_token() {
         let until = case.attempt.token_expires_at;
         assert_eq!(ledger.replace_token(&case, "v1.k.second", until).await.unwrap(), Replaced::Done);
         assert!(ledger.needing_token(None, 10).await.unwrap().is_empty());
-        // A judgement of the token that it had is one of a token that is gone.
+        // This result concerns the former token, so it is ignored.
         assert_eq!(ledger.token_checked(&case, "c", TokenCheck::Orphaned).await.unwrap(), TokenChange::None);
         assert!(ledger.needing_token(None, 10).await.unwrap().is_empty());
     }
@@ -138,7 +138,7 @@ async fn a_confirmer_ends_what_has_outlived_its_token_and_only_that() {
         let (lease, read_before) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
         assert_eq!(ledger.expire_leased(lease).await.unwrap(), Expiry::LeftAlone, "it lives");
         open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
-        // An operator comes in between.
+        // An operator replaces the token meanwhile.
         let until = case.attempt.token_expires_at;
         assert_eq!(ledger.replace_token(&read_before, "v1.k.second", until).await.unwrap(), Replaced::Done);
         assert_eq!(ledger.expire_leased(lease).await.unwrap(), Expiry::LeftAlone, "it has another token");

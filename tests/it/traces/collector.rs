@@ -1,4 +1,4 @@
-//! A collector of traces that keeps what it gets: OTLP over HTTP, protobuf.
+//! A trace collector that keeps what it receives: OTLP over HTTP, protobuf.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,18 +12,18 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message as _;
 
-/// A span as it came; ids in hexadecimal.
+/// A received span. Ids are in hexadecimal.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub role: String,
     pub name: String,
     pub trace: String,
     pub parent: String,
-    /// The traces that it points to.
+    /// The traces that the span links to.
     pub links: Vec<String>,
 }
 
-/// The collector. Its threads end with their connections.
+/// A collector. Its threads end with their connections.
 pub struct Collector {
     pub endpoint: String,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -44,7 +44,6 @@ impl Collector {
         Self { endpoint, bodies }
     }
 
-    /// Everything that came, as it came.
     pub fn bytes(&self) -> Vec<u8> {
         self.bodies.lock().unwrap().concat()
     }
@@ -55,7 +54,7 @@ impl Collector {
         requests.flat_map(|request| request.resource_spans).flat_map(read).collect()
     }
 
-    /// The roles that have sent something.
+    /// The roles that have sent spans.
     pub fn roles(&self) -> BTreeSet<String> {
         self.spans().into_iter().map(|span| span.role).collect()
     }

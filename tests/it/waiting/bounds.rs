@@ -1,4 +1,5 @@
-//! Who waits is bounded, waits no longer than it helps, and keeps nobody from stopping.
+//! Bounds of `FRONT_WAIT`: the number of waiting callers is limited, none waits longer than useful,
+//! and none delays a stop.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,10 @@ use crate::harness::ledgers::Engine;
 use crate::harness::world::{SOON, World};
 use crate::pipeline::{ends_as, people, stands_as};
 
-/// Longer than any of these stories takes.
+/// Longer than any of these tests takes.
 const FOR_EVER: &str = "60s";
 
-/// Submits all of them side by side.
+/// Submits all declarations concurrently.
 fn submit_all(world: &World, families: &[Declaration]) -> JoinSet<SubmitOutcome> {
     let mut callers = JoinSet::new();
     for family in families {
@@ -167,7 +168,7 @@ async fn answers_are_heard_again_after_the_broker_was_away() {
     heard(&world, &mut families).await;
 }
 
-/// Registers one after the other until one gets its answer in its request.
+/// Registers records one by one until one gets its answer inside its request.
 async fn heard(world: &World, families: &mut impl Iterator<Item = Declaration>) {
     let families = std::sync::Mutex::new(families);
     eventually(SOON, "a registration is answered in its request", async || {

@@ -1,4 +1,5 @@
-//! Five hundred at once, answered around the deadline on purpose, and a tenth of the HTTP answers lost on their way.
+//! Five hundred registrations under load, answered around the deadline of `FRONT_WAIT`, with a
+//! tenth of the HTTP answers lost.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,13 +15,13 @@ use crate::harness::ledgers::Engine;
 use crate::harness::world::{World, request_of};
 
 const REGISTRATIONS: u64 = 500;
-/// More than this machine needs for all of them.
+/// The longest that all of them may take.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_end_as_the_id_system_said_whatever_became_of_their_http_answers() {
     let mut world = world(Engine::Postgres, "4s", &[]).await;
-    // Longer than the pause after which OpenCRVS may be written to where nobody waits.
+    // Longer than the pause before a write to OpenCRVS when nobody waits.
     world.nid.change(|vendor| {
         vendor.latency_min = Duration::from_millis(100);
         vendor.latency_max = Duration::from_millis(5_500);
@@ -62,7 +63,7 @@ async fn five_hundred_end_as_the_id_system_said_whatever_became_of_their_http_an
     assert_eq!((seen.ids_doubled, seen.persons_doubled, seen.changed_repeats), (0, 0, 0));
 }
 
-/// How they ended, and what their callers were answered.
+/// How the records ended, and what their callers were answered.
 #[derive(Debug, Default)]
 struct Ends {
     records: u64,
@@ -90,7 +91,7 @@ impl Ends {
         let end = match record.status() {
             Status::Registered => "registered",
             Status::Rejected => "rejected",
-            // The one rejection that cannot be told: it came too late for the request.
+            // The one rejection that OpenCRVS cannot be told: it came too late for the request.
             Status::WaitingValidation if record.event.is_none() => "held",
             odd @ (Status::Declared | Status::WaitingValidation | Status::Certified | Status::Archived) => {
                 panic!("{id}: {odd:?}")

@@ -9,22 +9,22 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::super::ChaosProxy;
-use super::super::ground::connected;
+use super::super::vhosts::connected;
 use super::World;
 
 impl World {
     /// Puts a proxy between the broker and every role that is started from now on.
     pub async fn proxy_to_broker(&mut self) -> ChaosProxy {
-        let proxy = ChaosProxy::before(self.ground.amqp_port()).await;
-        let settings = self.ground.link_settings_by("proxy", proxy.port());
+        let proxy = ChaosProxy::before(self.vhosts.amqp_port()).await;
+        let settings = self.vhosts.link_settings_by("proxy", proxy.port());
         self.set("AMQP_URL", settings.url.expose_secret());
         proxy
     }
 
     /// Puts a proxy between the broker and one role, from its next start on.
     pub async fn proxy_before_broker(&mut self, role: &'static str) -> ChaosProxy {
-        let proxy = ChaosProxy::before(self.ground.amqp_port()).await;
-        let url = self.ground.link_settings_by("x", proxy.port()).url;
+        let proxy = ChaosProxy::before(self.vhosts.amqp_port()).await;
+        let url = self.vhosts.link_settings_by("x", proxy.port()).url;
         self.set_for(role, "AMQP_URL", url.expose_secret());
         proxy
     }
@@ -54,12 +54,12 @@ impl World {
 
     /// Loses everything that the broker holds: both vhosts are as new.
     pub async fn lose_broker(&self) {
-        self.ground.lose().await;
+        self.vhosts.lose().await;
     }
 
     /// Empties a queue of our vhost and the delay queues beside it.
     pub async fn purge(&self, queue: &str) {
-        self.ground.purge(queue).await;
+        self.vhosts.purge(queue).await;
     }
 
     /// Ends the vendor; what it has not acknowledged goes back to its queues.
@@ -70,8 +70,8 @@ impl World {
 
     /// Starts the vendor again.
     pub fn vendor_returns(&mut self) {
-        let settings = vendor_settings(self.ground.vendor_url());
-        let nothing = Topology::empty(&self.ground.nid_vhost);
+        let settings = vendor_settings(self.vhosts.vendor_url());
+        let nothing = Topology::empty(&self.vhosts.vendor);
         self.vendor = Link::open(&settings, nothing, Arc::new(Unobserved));
         self.nid.restart(&self.vendor);
     }
@@ -82,22 +82,22 @@ impl World {
             apply_topology: false,
             max_message: 16 * 1024 * 1024,
             publish_timeout: Duration::from_secs(20),
-            ..LinkSettings::new("another vendor", self.ground.vendor_url())
+            ..LinkSettings::new("another vendor", self.vhosts.vendor_url())
         };
-        let nothing = Topology::empty(&self.ground.nid_vhost);
+        let nothing = Topology::empty(&self.vhosts.vendor);
         connected(Link::open(&settings, nothing, Arc::new(Unobserved))).await
     }
 
     /// Connects to our vhost, to look into queues.
     pub async fn look(&self) -> Link {
-        let nothing = Topology::empty(&self.ground.vhost);
-        connected(Link::open(&self.ground.link_settings("look"), nothing, Arc::new(Unobserved))).await
+        let nothing = Topology::empty(&self.vhosts.bridge);
+        connected(Link::open(&self.vhosts.link_settings("look"), nothing, Arc::new(Unobserved))).await
     }
 
     /// Connects to the vendor's vhost, to look into queues.
     pub async fn look_nid(&self) -> Link {
-        let nothing = Topology::empty(&self.ground.nid_vhost);
-        connected(Link::open(&self.ground.nid_link_settings("look"), nothing, Arc::new(Unobserved))).await
+        let nothing = Topology::empty(&self.vhosts.vendor);
+        connected(Link::open(&self.vhosts.nid_link_settings("look"), nothing, Arc::new(Unobserved))).await
     }
 }
 

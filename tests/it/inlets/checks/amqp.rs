@@ -1,4 +1,5 @@
-//! What holds for every message that the broker brings: its properties as they stand on the wire, then the body.
+//! Properties of every message from the broker: AMQP properties in their wire encoding, then the
+//! body.
 
 use nidbridge::broker::headers;
 use std::time::Duration;
@@ -8,12 +9,13 @@ use nidbridge::broker::{Delay, Incoming, Settlement, WorkQueue};
 use nidbridge::domain::Cause;
 use nidbridge::inlets::amqp::{read, settle};
 
-/// The user whom we connect as.
+/// The user that the bridge connects as.
 pub const US: &str = "nidbridge";
-/// Properties travel in one frame, and the smallest that a broker may ask for has 4 KiB; RabbitMQ's has 128.
+/// In bytes. AMQP properties must fit in one frame. The smallest frame that a broker may demand is
+/// 4 KiB; RabbitMQ's is 128 KiB.
 const ONE_FRAME: usize = 64 * 1024;
 
-/// Reads it as a stage does, tries it again later, and parks it.
+/// Reads the message as a stage does, delays it, and parks it.
 pub fn check(input: &[u8]) {
     let split = usize::from(input.first().copied().unwrap_or_default()) * 16;
     let (properties, body) = input.split_at(split.min(input.len()));
@@ -21,7 +23,7 @@ pub fn check(input: &[u8]) {
     drop(message(input, b""));
 }
 
-/// The same with the two apart.
+/// The same with both parts given.
 pub fn message(properties: &[u8], body: &[u8]) -> Option<Incoming> {
     let now = Timestamp::UNIX_EPOCH;
     let message = read(properties, body, US, now);
@@ -43,7 +45,7 @@ pub fn message(properties: &[u8], body: &[u8]) -> Option<Incoming> {
     Some(message)
 }
 
-/// Everything that tells what a message is and whence comes through, however often it is put off.
+/// Id, type, origin, age and body of a message survive every delay.
 fn follows(message: &Incoming, settlement: Settlement, queue: &WorkQueue, now: Timestamp) -> Incoming {
     let after = settle(message.clone(), settlement, queue, US, now);
     let after = after.unwrap_or_else(|cause| panic!("it could go nowhere: {cause}")).expect("a follow-up");
@@ -55,7 +57,7 @@ fn follows(message: &Incoming, settlement: Settlement, queue: &WorkQueue, now: T
     let ((texts, rest), (texts_before, rest_before)) = (split(what(&after)), split(what(message)));
     assert_eq!(rest, rest_before);
     assert_eq!(texts[..4], texts_before[..4]);
-    // Without a user the broker vouched for nobody, and the copy is ours.
+    // Without a user id the broker vouched for nobody, and the copy carries ours.
     assert_eq!(texts[4].as_deref(), texts_before[4].as_deref().or(Some(US)));
     let size: usize = after.headers.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
     assert!(size <= ONE_FRAME, "headers of {size} bytes");

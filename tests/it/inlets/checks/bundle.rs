@@ -1,4 +1,4 @@
-//! What holds for every body of `POST /event-registration`, whatever is in it.
+//! Properties of every body of `POST /event-registration`.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use nidbridge::nid::{Ask, Facts, ask};
 use nidbridge::opencrvs::{Document, fhir};
 use serde_json::Value;
 
-/// A view is sealed, published and kept: it may not grow with the body.
+/// In bytes. A view is sealed, published and kept, so it must not grow with the body.
 const LARGEST_VIEW: usize = 1024 * 1024;
 
-/// Reads it as the front does, and follows what comes of it to the ID system.
+/// Reads the body as the front does, and makes the request to the ID system from it.
 pub fn check(body: &[u8]) -> Option<Document> {
     let read = fhir::read(body);
     assert_eq!(read, fhir::read(body), "the same body is read in the same way");
@@ -41,7 +41,8 @@ pub fn check(body: &[u8]) -> Option<Document> {
     Some(document)
 }
 
-/// What the ID system would be told of it, text by text, each with its place; nothing if it is not asked.
+/// Each text of the request to the ID system with its JSON pointer; none if the ID system is not
+/// asked.
 pub fn request(document: &Document) -> Vec<(String, String)> {
     let number = RegistrationNumber::parse("NUMBER").expect("a number");
     let now = Timestamp::UNIX_EPOCH;
@@ -64,7 +65,6 @@ pub fn request(document: &Document) -> Vec<(String, String)> {
     found
 }
 
-/// The attempt that it is of.
 pub fn key(document: &Document) -> AttemptKey {
     AttemptKey {
         dialect: Dialect::Fhir,
@@ -74,7 +74,7 @@ pub fn key(document: &Document) -> AttemptKey {
     }
 }
 
-/// Every place that the contract has for something of the document, and nothing else, may hold some of it.
+/// Checks that text of the document occurs only in the members that the contract has for it.
 fn leaves_by_right(place: &str, text: &str, known: &BTreeSet<String>) {
     let words: &[&str] = match place {
         "/specversion"
@@ -90,7 +90,7 @@ fn leaves_by_right(place: &str, text: &str, known: &BTreeSet<String>) {
         "/data/parents/mother/role" | "/data/parents/father/role" | "/data/subject/sex" => {
             &["mother", "father", "male", "female", "other", "unknown"]
         }
-        // Made of two or three names, or cut to the day.
+        // Joined from two or three names, or cut to the day.
         "/data/subject/name/full" | "/data/subject/name/given" => {
             let all: Vec<&str> = known.iter().map(|name| name.trim()).collect();
             assert!(
@@ -123,7 +123,7 @@ fn texts(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Parents are told apart by their role, not by their place in the list.
+/// Parents are identified by their role, not by their position in the list.
 fn places(above: &str, value: &Value, found: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => {

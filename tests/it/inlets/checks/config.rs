@@ -1,18 +1,18 @@
-//! What holds for every configuration: lines `NAME=value` are the environment, the rest is the file.
+//! Properties of every configuration: lines `NAME=value` are the environment, the rest is the file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use nidbridge::config::{Loaded, Part, Sources, load};
 
-/// Reads it as a command does; the file is written to that path.
+/// Reads the configuration as a command does. The file is written to this path.
 pub fn check(input: &[u8], path: &Path) -> Option<Loaded> {
     let text = String::from_utf8_lossy(input);
     let mut environment = BTreeMap::new();
     let mut file = String::new();
     for line in text.lines() {
         match line.split_once('=') {
-            // `NAME_FILE` reads what it names, which is not the input's to choose.
+            // `NAME_FILE` would read a file that the input chooses.
             Some((name, value)) if is_variable(name) && !name.ends_with("_FILE") => {
                 environment.insert(name.to_owned(), value.to_owned());
             }
@@ -26,7 +26,7 @@ pub fn check(input: &[u8], path: &Path) -> Option<Loaded> {
     sources(&Sources { file: Some(path.to_owned()), environment })
 }
 
-/// The same from what it is made of.
+/// The same with environment and file given.
 pub fn sources(sources: &Sources) -> Option<Loaded> {
     let loaded = load(sources, Part::Tool);
     match (loaded, load(sources, Part::Tool)) {
@@ -44,7 +44,7 @@ pub fn sources(sources: &Sources) -> Option<Loaded> {
     }
 }
 
-/// What is shown, written down again as it is shown, is shown in the same way.
+/// A configuration made of the shown values shows the same values.
 fn round(loaded: &Loaded) {
     let reference = nidbridge::config::reference();
     let mut environment = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What holds for every answer of the gateway: two bytes of status, then the body.
+//! Properties of every answer of the gateway: two bytes of status, then the body.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use nidbridge::inlets::opencrvs::{answer, seen};
 use nidbridge::opencrvs::{FaultClass, OpencrvsFault};
 use serde_json::Value;
 
-/// Reads it as the confirmer does, after a write.
+/// Reads the answer to a write, as the confirmer does.
 pub fn check(input: &[u8]) {
     let Some((status, body)) = input.split_first_chunk::<2>() else { return };
-    // Mostly 200, as GraphQL has it.
+    // Mostly 200, which GraphQL answers even to errors.
     let status = match u16::from_be_bytes(*status) {
         odd if odd % 4 == 0 => odd / 4,
         _ => 200,
@@ -17,7 +17,7 @@ pub fn check(input: &[u8]) {
     drop(status_and_body(status, body));
 }
 
-/// The same with the two apart.
+/// The same with both parts given.
 pub fn status_and_body(status: u16, body: &[u8]) -> Option<Result<Value, OpencrvsFault>> {
     let wait = Some(Duration::from_secs(7));
     let read = answer(status, wait, body)?;
@@ -32,7 +32,7 @@ pub fn status_and_body(status: u16, body: &[u8]) -> Option<Result<Value, Opencrv
         Err(fault) => {
             assert!(format!("{fault} {fault:?}").len() < 256, "{fault}");
             let sure = fault.class() != FaultClass::Ambiguous;
-            // What says nothing of a write may not be taken for a sign that there was none.
+            // An answer that says nothing about the write is no proof that it did not happen.
             assert!(!(sure && (500..600).contains(&status)), "{status}: {fault}");
             assert!(!(sure && (200..300).contains(&status) && !some), "{status}: {fault}");
         }

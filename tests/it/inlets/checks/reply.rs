@@ -1,10 +1,10 @@
-//! What holds for every message that claims to be a reply of the ID system.
+//! Properties of every message that claims to be a reply of the ID system.
 
 use nidbridge::nid::{Malformed, Reply, Status};
 
 const MAX: usize = 64 * 1024;
 
-/// Reads it as the resolve stage does.
+/// Reads the message as the resolve stage does.
 pub fn check(body: &[u8]) -> Option<Reply> {
     let read = Reply::read(body, MAX);
     assert_eq!(read, Reply::read(body, MAX), "the same reply is read in the same way");

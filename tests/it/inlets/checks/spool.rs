@@ -1,4 +1,4 @@
-//! What holds for every file of the spool's directory: what is in it, and what it is called.
+//! Properties of every file in the spool's directory: content and name.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -6,7 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nidbridge::inlets::spool::{attempt, name, read, write};
 use nidbridge::pipeline::RegistrationMessage;
 
-/// Reads it as the relay does, as it is and with a checksum that is right, and takes it for a name.
+/// Reads the bytes as the relay does, both as they are and under a correct checksum, and also as a
+/// file name.
 pub fn check(input: &[u8]) -> Option<RegistrationMessage> {
     drop(content(input));
     if let Ok(text) = std::str::from_utf8(input)
@@ -18,7 +19,7 @@ pub fn check(input: &[u8]) -> Option<RegistrationMessage> {
     content(&sealed(input))
 }
 
-/// Bytes under a checksum that is right.
+/// The bytes with their correct checksum.
 pub fn sealed(content: &[u8]) -> Vec<u8> {
     let checksum = URL_SAFE_NO_PAD.encode(digest(&SHA256, content));
     [format!("nidbridge-spool.v1 {checksum}\n").as_bytes(), content].concat()

@@ -1,4 +1,4 @@
-//! What holds for every bearer of a token: the text itself, and as claims that auth has signed.
+//! Properties of every bearer token: of the text itself, and of claims that auth has signed.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -11,21 +11,20 @@ use nidbridge::inlets::opencrvs::record_token;
 use nidbridge::opencrvs::{RecordToken, TokenFault};
 use secrecy::ExposeSecret as _;
 
-/// A key as auth has one.
+/// A signing key like auth's.
 pub struct Auth {
     signs: KeyPair,
     checks: DecodingKey,
 }
 
 impl Auth {
-    /// With a key of its own.
     pub fn new() -> Self {
         let signs = KeyPair::generate(KeySize::Rsa2048).expect("a key");
         let checks = DecodingKey::from_rsa_der(signs.public_key().as_ref());
         Self { signs, checks }
     }
 
-    /// A token whose claims are these bytes.
+    /// Signs a token whose claims are these bytes.
     pub fn token(&self, claims: &[u8]) -> String {
         let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let signed = format!("{}.{}", part(br#"{"alg":"RS256","typ":"JWT"}"#), part(claims));
@@ -35,7 +34,7 @@ impl Auth {
         format!("{signed}.{}", part(&signature))
     }
 
-    /// Reads it as the front does, both ways.
+    /// Reads the bytes as the front does, both as a token and as the claims of one.
     pub fn check(&self, input: &[u8]) -> Result<RecordToken, TokenFault> {
         if let Ok(text) = std::str::from_utf8(input) {
             assert!(self.judge(text).is_err(), "nobody but auth signs");
@@ -43,7 +42,6 @@ impl Auth {
         self.judge(&self.token(input))
     }
 
-    /// Reads a token.
     pub fn judge(&self, text: &str) -> Result<RecordToken, TokenFault> {
         let read = record_token(text, &self.checks);
         match &read {

@@ -1,4 +1,4 @@
-//! The ground a story stands on: a pair of vhosts on the shared node, ours and the vendor's.
+//! A pair of vhosts on the shared RabbitMQ node: ours and the vendor's. Each test has its own pair.
 
 use nidbridge::pipeline::TopologySettings;
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use super::http::Api;
 
-/// One node for the whole process; its guardian ends it.
+/// One node for the whole process. Its guardian ends it.
 static NODE: OnceCell<Node> = OnceCell::const_new();
 
-/// A directory for something that cleans up behind itself.
+/// A new path for a temporary directory. Whoever makes the directory removes it.
 pub fn temporary(what: &str) -> PathBuf {
     std::env::temp_dir().join(format!("nidbridge-{what}-{}", Uuid::new_v4().simple()))
 }
@@ -28,20 +28,18 @@ async fn node() -> &'static Node {
     .await
 }
 
-/// A pair of vhosts, deleted with this value.
-pub struct Ground {
-    /// Our vhost.
-    pub vhost: String,
-    /// The vendor's vhost.
-    pub nid_vhost: String,
-    /// The topology's settings, with short delays.
+/// Our vhost and the vendor's. Dropping this value deletes both.
+pub struct Vhosts {
+    pub bridge: String,
+    pub vendor: String,
+    /// Settings of the topology, with short delays.
     pub settings: TopologySettings,
     node: &'static Node,
     api: Api,
 }
 
-impl Ground {
-    /// Makes the vhosts.
+impl Vhosts {
+    /// Makes a new pair.
     pub async fn fresh() -> Self {
         let node = node().await;
         let (user, password) = node.operator();
@@ -51,34 +49,34 @@ impl Ground {
             password: password.expose_secret().to_owned(),
         };
         let name = Uuid::new_v4().simple().to_string();
-        let ground = Self {
-            vhost: format!("bridge-{name}"),
-            nid_vhost: format!("nid-{name}"),
+        let vhosts = Self {
+            bridge: format!("bridge-{name}"),
+            vendor: format!("nid-{name}"),
             settings: quick(),
             node,
             api,
         };
-        let api = ground.api.clone();
-        let (vhost, nid_vhost) = (ground.vhost.clone(), ground.nid_vhost.clone());
-        tokio::task::spawn_blocking(move || furnish(&api, &vhost, &nid_vhost)).await.expect("the vhosts");
-        ground
+        let api = vhosts.api.clone();
+        let (bridge, vendor) = (vhosts.bridge.clone(), vhosts.vendor.clone());
+        tokio::task::spawn_blocking(move || create(&api, &bridge, &vendor)).await.expect("the vhosts");
+        vhosts
     }
 
-    /// Loses everything in both vhosts, and who may do what there with it; then makes them anew.
+    /// Deletes both vhosts with their queues, messages and permissions, and makes them anew.
     pub async fn lose(&self) {
-        let (api, vhost, nid_vhost) = (self.api.clone(), self.vhost.clone(), self.nid_vhost.clone());
+        let (api, bridge, vendor) = (self.api.clone(), self.bridge.clone(), self.vendor.clone());
         let lost = tokio::task::spawn_blocking(move || {
-            for vhost in [&vhost, &nid_vhost] {
+            for vhost in [&bridge, &vendor] {
                 api.must("DELETE", &format!("/vhosts/{vhost}"), "");
             }
-            furnish(&api, &vhost, &nid_vhost);
+            create(&api, &bridge, &vendor);
         });
         lost.await.expect("new vhosts");
     }
 
     /// Empties a queue of our vhost and the delay queues beside it.
     pub async fn purge(&self, queue: &str) {
-        let (api, vhost, queue) = (self.api.clone(), self.vhost.clone(), queue.to_owned());
+        let (api, vhost, queue) = (self.api.clone(), self.bridge.clone(), queue.to_owned());
         let purged = tokio::task::spawn_blocking(move || {
             let all: serde_json::Value =
                 serde_json::from_str(&api.must("GET", &format!("/queues/{vhost}?columns=name"), "")).unwrap();
@@ -91,38 +89,35 @@ impl Ground {
         purged.await.expect("empty queues");
     }
 
-    /// The settings of a link to our vhost.
     pub fn link_settings(&self, name: &'static str) -> LinkSettings {
-        patient(LinkSettings::new(name, self.node.amqp_url(&self.vhost)))
+        patient(LinkSettings::new(name, self.node.amqp_url(&self.bridge)))
     }
 
-    /// The settings of a link to our vhost through a proxy.
+    /// Like [`Vhosts::link_settings`], through a proxy on this port.
     pub fn link_settings_by(&self, name: &'static str, port: u16) -> LinkSettings {
-        patient(LinkSettings::new(name, self.node.amqp_url_by(port, &self.vhost)))
+        patient(LinkSettings::new(name, self.node.amqp_url_by(port, &self.bridge)))
     }
 
-    /// The settings of a link to the vendor's vhost.
     pub fn nid_link_settings(&self, name: &'static str) -> LinkSettings {
-        patient(LinkSettings::new(name, self.node.amqp_url(&self.nid_vhost)))
+        patient(LinkSettings::new(name, self.node.amqp_url(&self.vendor)))
     }
 
-    /// The vendor's own URL.
+    /// The URL that the vendor connects with.
     pub fn vendor_url(&self) -> SecretString {
-        self.node.vendor_url(&self.nid_vhost)
+        self.node.vendor_url(&self.vendor)
     }
 
-    /// A connected link to our vhost with this topology.
+    /// Connects to our vhost and declares this topology.
     pub async fn link(&self, topology: Topology) -> Link {
         connected(Link::open(&self.link_settings("test"), topology, Arc::new(nidbridge::broker::Unobserved)))
             .await
     }
 
-    /// The port of the node, for a proxy.
     pub fn amqp_port(&self) -> u16 {
         self.node.amqp_port()
     }
 
-    /// Evaluates a term of Erlang on the node.
+    /// Evaluates an Erlang expression on the node.
     pub async fn eval(&self, term: &str) {
         let mut command = self.node.control().command();
         command.args(["eval", term]);
@@ -131,27 +126,25 @@ impl Ground {
         assert!(output.status.success(), "{term}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// The management API.
     pub fn api(&self) -> &Api {
         &self.api
     }
 }
 
-impl Drop for Ground {
+impl Drop for Vhosts {
     fn drop(&mut self) {
-        for vhost in [&self.vhost, &self.nid_vhost] {
+        for vhost in [&self.bridge, &self.vendor] {
             drop(self.api.call("DELETE", &format!("/vhosts/{vhost}"), ""));
         }
     }
 }
 
-/// Waits until a link is connected.
 pub async fn connected(link: Link) -> Link {
     assert!(link.connected(Duration::from_secs(30)).await, "not connected: {:?}", *link.state().borrow());
     link
 }
 
-/// Delays that a test can wait for.
+/// Settings with delays that a test can wait for.
 pub fn quick() -> TopologySettings {
     TopologySettings {
         retry_steps: vec![Duration::from_millis(100), Duration::from_millis(400)],
@@ -161,7 +154,8 @@ pub fn quick() -> TopologySettings {
     }
 }
 
-/// On a busy machine a confirm takes its time; a lost connection is to be found soon all the same.
+/// A long publish timeout, because confirms are slow on a busy machine, and a short pause before
+/// reconnecting.
 fn patient(settings: LinkSettings) -> LinkSettings {
     LinkSettings {
         publish_timeout: Duration::from_secs(10),
@@ -170,15 +164,16 @@ fn patient(settings: LinkSettings) -> LinkSettings {
     }
 }
 
-fn furnish(api: &Api, vhost: &str, nid_vhost: &str) {
-    let (bridge, vendor) = Node::users();
+/// Makes both vhosts, with the permissions of the bridge and of the vendor.
+fn create(api: &Api, bridge: &str, vendor: &str) {
+    let (bridge_user, vendor_user) = Node::users();
     let all = r#"{"configure":".*","write":".*","read":".*"}"#;
-    for name in [vhost, nid_vhost] {
+    for name in [bridge, vendor] {
         api.must("PUT", &format!("/vhosts/{name}"), "{}");
-        api.must("PUT", &format!("/permissions/{name}/{bridge}"), all);
+        api.must("PUT", &format!("/permissions/{name}/{bridge_user}"), all);
     }
     let least = r#"{"configure":"^$","write":"^nid\\.replies$","read":"^nid\\.requests\\.(birth|death)$"}"#;
-    api.must("PUT", &format!("/permissions/{nid_vhost}/{vendor}"), least);
+    api.must("PUT", &format!("/permissions/{vendor}/{vendor_user}"), least);
     let topic = r#"{"exchange":"nid.replies","write":"^reply\\.","read":"^$"}"#;
-    api.must("PUT", &format!("/topic-permissions/{nid_vhost}/{vendor}"), topic);
+    api.must("PUT", &format!("/topic-permissions/{vendor}/{vendor_user}"), topic);
 }
