@@ -24,7 +24,7 @@ use crate::ledger::{TTL, requested};
 use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
 
 on_both_ledgers![
-    what_is_held_or_parked_reaches_a_webhook_that_was_away_though_all_were_killed,
+    alerts_reach_a_webhook_that_was_away_although_every_role_was_killed,
     a_webhook_that_hangs_holds_up_nothing_and_gets_the_same_alert_again,
     the_process_that_writes_an_alert_sends_it_at_once,
 ];
@@ -98,7 +98,7 @@ fn nothing_secret_is_logged(world: &World) {
     }
 }
 
-async fn what_is_held_or_parked_reaches_a_webhook_that_was_away_though_all_were_killed(engine: Engine) {
+async fn alerts_reach_a_webhook_that_was_away_although_every_role_was_killed(engine: Engine) {
     let port = free_port();
     let mut world = world_before(engine, port, &[]).await;
     let births = people(Kind::Birth, 3, 51);
@@ -211,7 +211,7 @@ async fn an_alert_is_with_one_process_at_a_time_and_is_given_up_when_it_is_old()
         assert_eq!((again[0].id.as_str(), again[0].tries), (id.as_str(), 1));
         other.alert_failed(&id, Duration::ZERO).await.unwrap();
         assert_eq!(other.abandon_alerts(most_old).await.unwrap(), 0);
-        eventually(TTL, "a moment", async || {
+        eventually(TTL, "time passes", async || {
             (other.abandon_alerts(Duration::ZERO).await.unwrap() == 1).then_some(())
         })
         .await;

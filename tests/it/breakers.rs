@@ -1,9 +1,9 @@
 //! Circuit breakers: while a dependency is away its queue waits without retries, everything else
 //! goes on, and the queue resumes when the dependency is back.
 
-mod held;
+mod in_flight;
 mod ledger;
-mod shown;
+mod readyz;
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn all_confirmed_once(world: &World, count: usize) {
 }
 
 /// The number of deliveries of a stage that were delayed.
-fn turned_over(world: &World, role: &'static str, stage: &str, cause: &str) -> f64 {
+fn delayed_deliveries(world: &World, role: &'static str, stage: &str, cause: &str) -> f64 {
     let text = world.metrics_text(role);
     let of = |line: &&str| {
         line.starts_with("nidbridge_retries_total")
@@ -76,8 +76,8 @@ async fn while_the_gateway_is_down_outcomes_wait_in_their_queue_and_everything_b
         (waiting.ready as usize == MANY && waiting.consumers == 0).then_some(())
     };
     eventually(SOON, "all outcomes wait in their queue, and nobody takes them", all_wait).await;
-    let before = turned_over(&world, "confirmer", "confirm", "gateway_unavailable");
-    assert!(before <= f64::from(prefetch), "{before} deliveries were turned over");
+    let before = delayed_deliveries(&world, "confirmer", "confirm", "gateway_unavailable");
+    assert!(before <= f64::from(prefetch), "{before} deliveries were delayed");
     // Meanwhile a new registration is recorded, asked and answered.
     submit(&world, 82, 1).await;
     let one_more =
@@ -85,8 +85,8 @@ async fn while_the_gateway_is_down_outcomes_wait_in_their_queue_and_everything_b
     eventually(SOON, "the ID system was asked about a new one", one_more).await;
     let probed = world.opencrvs.tally().confirmed;
     let longer = async || (state(&world, "confirmer", "gateway") == 2.0).then_some(());
-    eventually(SOON, "it stays open", longer).await;
-    assert_eq!(turned_over(&world, "confirmer", "confirm", "gateway_unavailable"), before);
+    eventually(SOON, "the breaker stays open", longer).await;
+    assert_eq!(delayed_deliveries(&world, "confirmer", "confirm", "gateway_unavailable"), before);
     assert_eq!(probed, 0);
     gateway.restore();
     all_confirmed_once(&world, MANY + 1).await;
@@ -94,7 +94,7 @@ async fn while_the_gateway_is_down_outcomes_wait_in_their_queue_and_everything_b
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_of_the_id_system_stops_only_what_asks_it() {
+async fn a_full_queue_of_the_id_system_stops_only_requests_to_it() {
     let mut world = World::with(Engine::Sqlite, &[("BROKER_MAX_LENGTH", "30")]).await;
     world.vendor_leaves().await;
     submit(&world, 83, 48).await;
@@ -109,7 +109,7 @@ async fn a_full_queue_of_the_id_system_stops_only_what_asks_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_of_one_record_opens_nothing() {
+async fn a_refusal_of_one_record_opens_no_breaker() {
     let world = World::with(Engine::Sqlite, &[("BREAKER_FAILURES", "1")]).await;
     world.opencrvs.faults().next(Calls::Fetch, 3, Fault::NoScope);
     submit(&world, 85, 5).await;

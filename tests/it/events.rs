@@ -18,7 +18,7 @@ use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
 
 on_both_ledgers![
     every_kind_of_event_is_registered_once_under_its_number,
-    a_lost_answer_strands_nobody,
+    a_lost_answer_leaves_no_record_requested,
     a_rejection_is_told_with_its_reason_and_the_next_submission_is_registered,
 ];
 
@@ -87,7 +87,7 @@ async fn a_number_that_the_country_has_given_is_the_one() {
     whole(&world);
 }
 
-async fn a_lost_answer_strands_nobody(engine: Engine) {
+async fn a_lost_answer_leaves_no_record_requested(engine: Engine) {
     let world = world(engine, &[]).await;
     let family = people(Kind::Birth, 1, 61).remove(0);
     world.nid.hold();

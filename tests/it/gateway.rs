@@ -1,10 +1,10 @@
 //! Faults of the gateway during a confirmation: whatever happens, OpenCRVS is written to at most
 //! once, and the ledger says why.
 
+mod ambiguous;
+mod certain;
 mod idle;
 mod moved;
-mod table;
-mod unsure;
 
 use nidbridge::ledger::AttemptSummary;
 use nidbridge::sandbox::opencrvs::{Status, SubmitOptions};

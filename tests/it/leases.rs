@@ -65,7 +65,7 @@ pub async fn repeats(world: &World, record: &str) {
 /// Waits until a role has delayed a delivery for this cause.
 pub async fn put_off(world: &World, role: &'static str, cause: &str) {
     let label = format!("cause=\"{cause}\"");
-    eventually(SOON, &format!("{role} puts off: {cause}"), async || {
+    eventually(SOON, &format!("{role} delays a delivery: {cause}"), async || {
         (world.metric(role, "nidbridge_retries_total", &label) >= 1.0).then_some(())
     })
     .await;

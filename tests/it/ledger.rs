@@ -221,7 +221,7 @@ async fn a_lease_that_was_not_given_back_ends_by_the_ledgers_clock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_intent_stands_until_the_end_of_the_write_is_known() {
+async fn an_intent_stays_until_the_result_of_the_write_is_known() {
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;
         reply(ledger, &case, 1, &issued(ledger, "1111111111")).await;
@@ -240,7 +240,7 @@ async fn an_intent_stands_until_the_end_of_the_write_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_turn_that_was_taken_over_ends_nothing_but_by_knowing_of_the_registration() {
+async fn a_confirmer_that_lost_its_lease_may_only_report_the_registration() {
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;
         reply(ledger, &case, 1, &issued(ledger, "1111111111")).await;
@@ -258,7 +258,7 @@ async fn a_turn_that_was_taken_over_ends_nothing_but_by_knowing_of_the_registrat
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_outlives_what_is_said_of_the_submission_that_it_answered() {
+async fn an_id_stays_whatever_is_later_said_of_its_submission() {
     for OpenLedger { ledger, .. } in &both().await {
         let first = requested(ledger, "r", 0).await;
         let second = requested(ledger, "r", 1).await;

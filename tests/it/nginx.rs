@@ -124,7 +124,7 @@ async fn a_registration_of_the_events_generation_is_taken_or_refused_and_never_l
             assert_eq!(ask(&nginx, BUNDLE).await, bundle, "{does:?}");
             asked.lock().unwrap().clear();
             let passed = ask(&nginx, DECLARE).await;
-            assert!(asked.lock().unwrap().len() <= 1, "{does:?}: {passed} by two fronts");
+            assert!(asked.lock().unwrap().len() <= 1, "{does:?}: {passed} was sent to two fronts");
         }
     }
 }
@@ -150,7 +150,7 @@ async fn a_front_that_comes_back_while_the_other_one_hangs_is_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_caller_has_sent_goes_on_without_it() {
+async fn a_trigger_is_processed_although_its_caller_disconnects() {
     let (ports, asked) = ([free_port(), free_port()], Asked::default());
     let nginx = before(ports).await;
     let _hangs = Front::listen(ports[0], Does::Hang, &asked).await;

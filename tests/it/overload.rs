@@ -15,7 +15,7 @@ const REGISTRATIONS: u64 = 600;
 const MEMORY_KIB: u64 = 220 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_more_than_it_can_bear_is_refused_in_time_and_the_rest_is_registered_once() {
+async fn an_overload_is_refused_in_time_and_the_rest_is_registered_once() {
     let mut world = World::with(
         Engine::Sqlite,
         &[
@@ -43,12 +43,12 @@ async fn what_is_more_than_it_can_bear_is_refused_in_time_and_the_rest_is_regist
     eventually(Duration::from_secs(240), "every registration is confirmed", all).await;
     world.assert_all_run();
     let tally = world.opencrvs.tally();
-    assert!(tally.refused > 0, "it was not too much: {tally:?}");
+    assert!(tally.refused > 0, "nothing was refused: {tally:?}");
     assert_eq!((tally.confirmed_twice, tally.notified_twice, tally.waiting), (0, 0, 0), "{tally:?}");
     assert_eq!(world.nid.state().persons_doubled, 0);
     for role in ["front", "worker", "confirmer"] {
         let most = peak_memory_kib(&world, role);
-        assert!(most < MEMORY_KIB, "{role} took {most} KiB at its most");
+        assert!(most < MEMORY_KIB, "the peak memory of {role} is {most} KiB");
     }
 }
 

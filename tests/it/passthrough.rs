@@ -75,7 +75,7 @@ fn most_memory(world: &World) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_mebibytes_go_up_and_come_down_the_same_and_are_never_held() {
+async fn fifty_mebibytes_pass_both_ways_unchanged_and_are_never_buffered() {
     let country = Country::start().await;
     let world = front(&country.url(), &[]).await;
     let http = client();
@@ -95,7 +95,7 @@ async fn fifty_mebibytes_go_up_and_come_down_the_same_and_are_never_held() {
     assert_eq!((first.content_length(), second.content_length()), (Some(LARGE as u64), None));
     tokio::join!(assert_whole(first), assert_whole(second));
     let grown = most_memory(&world) - before;
-    assert!(grown < 12 * 1024, "the front has grown by {grown} KiB");
+    assert!(grown < 12 * 1024, "the front grew by {grown} KiB");
     assert_eq!(world.metric("front", "nidbridge_passed_total", "answered"), 5.0);
 }
 
@@ -163,7 +163,7 @@ async fn an_answer_comes_back_as_it_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happens_to_a_record_goes_on_but_for_registrations_that_are_ours() {
+async fn triggers_are_proxied_except_for_registrations_that_are_ours() {
     let country = Country::start().await;
     let mut world = without_a_broker(&[]).await;
     let spool = world.dir.join("spool");

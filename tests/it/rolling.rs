@@ -70,7 +70,7 @@ async fn a_rolling_restart_under_load_fails_no_request_and_burns_no_attempt() {
         "{tally:?}"
     );
     assert_eq!((tally.confirmed_twice, tally.notified_twice), (0, 0), "{tally:?}");
-    assert_eq!(burned(&world), Vec::<String>::new(), "only what is too early may be put off");
+    assert_eq!(burned(&world), Vec::<String>::new(), "only an outcome that is too early may be delayed");
     world.assert_all_run();
 }
 

@@ -31,7 +31,7 @@ async fn submit(world: &World, canaries: &mut Canaries, declaration: &Declaratio
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobodys_name_id_or_token_is_anywhere_in_clear() {
+async fn no_name_id_or_token_is_anywhere_in_clear() {
     let collector = Collector::start();
     let settings = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str()),

@@ -114,7 +114,7 @@ impl Story {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_broker_cannot_take_is_spooled_sealed_and_registered_once_when_it_can() {
+async fn a_registration_that_the_broker_cannot_take_is_spooled_sealed_and_registered_once() {
     let mut story = Story::new(&[]).await;
     let (mut people, later) = (people(Kind::Birth, 4, 301), people(Kind::Birth, 1, 302));
     let last = people.split_off(3);
@@ -138,7 +138,7 @@ async fn what_the_broker_cannot_take_is_spooled_sealed_and_registered_once_when_
     }
     story.broker.restore();
     story.all_are_registered_once(&people).await;
-    eventually(SOON, "the gauges are at nothing", async || {
+    eventually(SOON, "the gauges are at 0", async || {
         (story.metric("nidbridge_spool_files", "") + story.metric("nidbridge_spool_bytes", "") == 0.0)
             .then_some(())
     })

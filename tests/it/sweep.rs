@@ -20,9 +20,9 @@ use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
 on_both_ledgers![
     a_broker_that_lost_everything_is_refilled_and_nothing_is_confirmed_twice,
     a_message_that_vanished_is_published_again_once_by_the_one_that_sweeps,
-    an_outage_is_not_made_worse_however_long_it_lasts,
+    an_outage_adds_nothing_to_the_queues_however_long_it_lasts,
     a_token_that_dies_is_told_before_and_ends_the_attempt,
-    a_request_without_a_word_is_sent_again,
+    a_request_without_a_reply_is_sent_again,
     what_is_sealed_is_erased_and_the_same_id_still_alarms,
 ];
 
@@ -160,7 +160,7 @@ async fn a_message_that_vanished_is_published_again_once_by_the_one_that_sweeps(
     ours.close().await;
 }
 
-async fn an_outage_is_not_made_worse_however_long_it_lasts(engine: Engine) {
+async fn an_outage_adds_nothing_to_the_queues_however_long_it_lasts(engine: Engine) {
     let world = World::with(engine, &QUICK).await;
     world.opencrvs.faults().always(Calls::Fetch, Fault::Http(503));
     let records = submit(&world, &people(Kind::Marriage, 5, 34)).await;
@@ -204,7 +204,7 @@ async fn a_token_that_dies_is_told_before_and_ends_the_attempt(engine: Engine) {
     assert_eq!(world.opencrvs.tally().confirmed, 0);
 }
 
-async fn a_request_without_a_word_is_sent_again(engine: Engine) {
+async fn a_request_without_a_reply_is_sent_again(engine: Engine) {
     let settings = [QUICK[0], QUICK[1], ("NID_RESEND_AFTER", "4s")];
     let world = World::with(engine, &settings).await;
     world.nid.hold();

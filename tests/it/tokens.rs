@@ -148,7 +148,7 @@ async fn after_a_change_of_auths_key_each_token_is_alarmed_once_and_fresh_ones_b
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn auth_in_trouble_costs_no_token_and_nothing_that_is_shown_holds_one() {
+async fn an_outage_of_auth_costs_no_token_and_no_output_shows_one() {
     let short = OpencrvsSettings { token_lifetime_s: 8, ..OpencrvsSettings::default() };
     let collector = Collector::start();
     let all = [

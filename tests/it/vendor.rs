@@ -119,7 +119,7 @@ async fn a_held_vendor_reads_on_and_answers_as_scripted_when_it_is_let_go() {
     for person in 0..80 {
         ours.publisher().publish(&targets::nid_requests("birth"), request("birth", person)).await.unwrap();
     }
-    eventually(SOON, "all requests to be read", async || (sim.state().requests == 80).then_some(())).await;
+    eventually(SOON, "every request is read", async || (sim.state().requests == 80).then_some(())).await;
     assert_eq!(ours.depth(names::NID_REPLIES).await.unwrap().ready, 0);
     sim.release();
     let said: Vec<_> = replies(&ours, 80).await.into_iter().map(|(_, said)| said).collect();
@@ -133,7 +133,7 @@ async fn a_held_vendor_reads_on_and_answers_as_scripted_when_it_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vendor_that_is_killed_says_afterwards_what_it_still_had_to_say() {
+async fn a_vendor_that_is_killed_sends_its_outstanding_replies_afterwards() {
     let vhosts = Vhosts::fresh().await;
     let (ours, vendors) = both(&vhosts).await;
     let settings = VendorSettings {
@@ -145,7 +145,7 @@ async fn a_vendor_that_is_killed_says_afterwards_what_it_still_had_to_say() {
     for person in 0..30 {
         ours.publisher().publish(&targets::nid_requests("birth"), request("birth", person)).await.unwrap();
     }
-    eventually(SOON, "requests to be read", async || (sim.state().persons > 0).then_some(())).await;
+    eventually(SOON, "a request is read", async || (sim.state().persons > 0).then_some(())).await;
     sim.kill().await;
     sim.kill().await;
     vendors.close().await;
@@ -162,7 +162,7 @@ async fn a_vendor_that_is_killed_says_afterwards_what_it_still_had_to_say() {
             assert_eq!(*first, reply, "the same submission got another answer");
         }
     }
-    eventually(SOON, "all to be said", async || (sim.unsent() == 0).then_some(())).await;
+    eventually(SOON, "every reply is sent", async || (sim.unsent() == 0).then_some(())).await;
     let after = sim.state();
     assert_eq!((after.persons, after.persons_doubled, after.ids_doubled), (30, 0, 0));
     assert!(after.repeats > 0, "no request was in the hands of the vendor that was killed");

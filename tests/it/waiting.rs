@@ -101,7 +101,7 @@ async fn a_rejection_in_time_rejects_the_record_in_both_generations(engine: Engi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_forwards_to_us_reads_why_it_was_rejected() {
+async fn a_forwarding_country_config_gets_the_reason_of_a_rejection() {
     let world = world(Engine::Sqlite, "8s", &[]).await;
     let family = people(Kind::Birth, 1, 227).remove(0);
     world.nid.will_answer(&request_of(&family.record, "birth"), Final::Rejected("missing_data"));
@@ -113,7 +113,7 @@ async fn whoever_forwards_to_us_reads_why_it_was_rejected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_not_be_said_is_left_to_the_confirmer() {
+async fn an_answer_that_may_not_be_given_at_once_is_left_to_the_confirmer() {
     let policy = [("CONFIRM_NEGATIVE", "confirm_with_comment")];
     let world = world(Engine::Sqlite, "3s", &policy).await;
     let [registered, event] = <[_; 2]>::try_from(people(Kind::Birth, 2, 229)).unwrap();

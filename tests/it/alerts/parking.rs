@@ -21,8 +21,8 @@ use crate::pipeline::on_both_ledgers;
 use crate::replies::Vendor;
 
 on_both_ledgers![
-    what_could_not_be_recorded_calls_once_whoever_parked_it,
-    a_webhook_that_is_away_hears_of_it_later_though_the_worker_was_killed,
+    a_message_that_could_not_be_recorded_alerts_once_whoever_parked_it,
+    a_webhook_that_was_away_is_called_later_although_the_worker_was_killed,
 ];
 
 /// The interval at which the processes look into the parking queues.
@@ -90,7 +90,7 @@ async fn one_of_each(world: &mut World) -> (String, String) {
     (Vendor::of(world).await.says(b"Sesame of the reply".to_vec()).await, lost)
 }
 
-async fn what_could_not_be_recorded_calls_once_whoever_parked_it(engine: Engine) {
+async fn a_message_that_could_not_be_recorded_alerts_once_whoever_parked_it(engine: Engine) {
     let port = free_port();
     let hook = Hook::listening(port, Manner::Takes).await;
     let settings = [("ALERT_INTERVAL", QUICK), ("BROKER_DELIVERY_LIMIT", "3"), ("TOKEN_INTERVAL", "1h")];
@@ -140,13 +140,13 @@ async fn what_could_not_be_recorded_calls_once_whoever_parked_it(engine: Engine)
     look.close().await;
 }
 
-async fn a_webhook_that_is_away_hears_of_it_later_though_the_worker_was_killed(engine: Engine) {
+async fn a_webhook_that_was_away_is_called_later_although_the_worker_was_killed(engine: Engine) {
     let port = free_port();
     let mut world = world_before(engine, port, &[("ALERT_INTERVAL", QUICK)]).await;
     let vendor = Vendor::of(&world).await;
     vendor.says(b"Sesame of the reply".to_vec()).await;
     let place = parking_queue(NID_REPLIES);
-    eventually(SOON, "it is written down", async || {
+    eventually(SOON, "the alert is in the ledger", async || {
         (world.ledger.parked_reported(&place).await.unwrap() == 1).then_some(())
     })
     .await;

@@ -56,7 +56,7 @@ fn assert_taken(mut settings: BTreeMap<String, String>) {
 }
 
 #[test]
-fn what_swarm_is_given_is_what_the_program_takes() {
+fn the_program_accepts_the_settings_of_the_swarm_file() {
     let file = &yaml(SWARM)[0];
     for role in ["nidbridge-front-1", "nidbridge-front-2", "nidbridge-worker", "nidbridge-confirmer"] {
         let service = &file["services"][role];
@@ -83,7 +83,7 @@ fn what_swarm_is_given_is_what_the_program_takes() {
 }
 
 #[test]
-fn what_kubernetes_is_given_fits_together() {
+fn the_kubernetes_files_fit_together() {
     let all = yaml(KUBERNETES);
     assert_taken(kubernetes());
     let of = |kind: &str| all.iter().filter(|one| one["kind"] == kind).collect::<Vec<_>>();
@@ -135,7 +135,7 @@ fn every_file_that_a_page_links_to_exists() {
 
 /// The page says how to make the nginx configurations that the tests run.
 #[test]
-fn the_names_that_are_to_be_put_in_are_in_the_files() {
+fn the_names_that_the_page_replaces_are_in_the_files() {
     let page = fs::read_to_string(ours("deploy/attach/README.md")).unwrap();
     let (by_url, by_path) = (
         fs::read_to_string(ours("deploy/nginx/nidbridge.conf")).unwrap(),

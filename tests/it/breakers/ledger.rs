@@ -87,7 +87,7 @@ async fn a_ledger_that_falls_silent_is_away_as_well() {
 }
 
 #[tokio::test]
-async fn what_a_database_refuses_of_one_record_says_nothing_of_the_others() {
+async fn a_statement_that_the_database_refuses_is_no_outage() {
     for open in both().await {
         receive(&open.ledger, "r", 0).await;
         for (sql, outage) in [

@@ -18,7 +18,7 @@ const LONG: Duration = Duration::from_secs(120);
 /// RabbitMQ 3.10.8: a quorum queue never redelivers the messages of a consumer that was cancelled
 /// before its channel closed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_consumer_held_that_was_about_to_end_comes_again_when_its_node_is_killed() {
+async fn deliveries_of_a_draining_consumer_come_again_when_its_node_is_killed() {
     let vhosts = crate::harness::Vhosts::fresh().await;
     let queue = WorkQueue::new("story.work", &[], &[]);
     let topology = Topology::of(names::BRIDGE_VHOST, std::slice::from_ref(&queue), &vhosts.settings.limits);

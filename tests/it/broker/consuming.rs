@@ -28,7 +28,7 @@ async fn a_handler_that_panics_gets_the_message_again_later() {
         let tell = tell.clone();
         async move {
             tell.send((message.attempt, message.first_seen, message.exchange.clone())).unwrap();
-            assert!(message.attempt >= 2, "the story's own panic");
+            assert!(message.attempt >= 2, "a panic of the test");
             Settlement::Done
         }
     });
@@ -70,7 +70,7 @@ async fn a_handler_that_never_ends_is_given_up_and_gets_the_message_again_later(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_parked_says_why_and_whence_and_may_be_sealed() {
+async fn a_parked_message_says_why_and_from_where_and_may_be_sealed() {
     let vhosts = Vhosts::fresh().await;
     let (queue, topology) = work(&vhosts);
     let link = vhosts.link(topology).await;
@@ -97,7 +97,7 @@ async fn what_is_parked_says_why_and_whence_and_may_be_sealed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_lets_what_is_held_finish_and_gives_the_rest_back() {
+async fn a_stop_finishes_deliveries_in_flight_and_gives_the_rest_back() {
     let vhosts = Vhosts::fresh().await;
     let (queue, topology) = work(&vhosts);
     let link = vhosts.link(topology).await;
@@ -130,7 +130,7 @@ async fn a_stop_lets_what_is_held_finish_and_gives_the_rest_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_does_not_finish_within_the_drain_time_goes_back() {
+async fn a_delivery_that_outlasts_the_drain_timeout_goes_back() {
     let vhosts = Vhosts::fresh().await;
     let (queue, topology) = work(&vhosts);
     let link = vhosts.link(topology).await;

@@ -204,7 +204,7 @@ async fn a_broker_that_is_killed_keeps_what_it_confirmed_and_is_used_again() {
 /// lapin alone overflows its stack on the first message, which ends the process, and closes the
 /// connection on the others. The broker would redeliver them for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_that_no_client_could_read_comes_without_what_is_wrong_with_it() {
+async fn a_message_that_no_client_could_parse_is_delivered_without_its_bad_properties() {
     let vhosts = Vhosts::fresh().await;
     let queue = WorkQueue::new("story.work", &vhosts.settings.retry_steps, &[]);
     let topology = Topology::of(&vhosts.bridge, std::slice::from_ref(&queue), &vhosts.settings.limits);

@@ -30,7 +30,7 @@ async fn a_confirmed_message_is_in_its_queue_with_all_that_it_carries() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_no_queue_takes_is_an_error_for_the_vendor_and_kept_in_our_own_vhost() {
+async fn an_unroutable_message_is_an_error_for_the_vendor_and_kept_in_our_vhost() {
     let vhosts = Vhosts::fresh().await;
     let ours = vhosts.link(topology::bridge(&vhosts.settings, &[names::AMQP_SYSTEM])).await;
     ours.publisher().publish(&targets::requests("nobody"), message("one")).await.unwrap();
@@ -66,7 +66,7 @@ async fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
     };
     assert!(matches!(refused, PublishError::Refused), "{refused:?}");
     while link.take("small").await.unwrap().is_some() {}
-    eventually(SOON, "there is room again", async || {
+    eventually(SOON, "the queue takes messages again", async || {
         link.publisher().publish(&Target::queue("small"), message("m")).await.ok()
     })
     .await;

@@ -25,7 +25,7 @@ async fn front_before(world: &mut World, hold: &str) -> ChaosProxy {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registration_is_held_for_the_broker_and_then_put_off() {
+async fn a_registration_waits_for_the_broker_and_is_then_refused() {
     let mut world = World::empty(Engine::Sqlite, &[]).await;
     let people = births(3, 141);
     let posts = people.iter().map(|one| Post::new(&token(&world, one), bundle(one).to_string()));

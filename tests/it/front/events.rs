@@ -113,7 +113,7 @@ async fn triggers_of_other_actions_are_answered_200_without_a_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_front_that_is_not_set_up_for_it_rejects_and_does_not_strand() {
+async fn a_front_without_events_rejects_a_trigger_and_strands_no_record() {
     let world = World::with_front(&[]).await;
     let body = event("event-1", "action-1").to_string();
     let answer =
@@ -123,7 +123,7 @@ async fn a_front_that_is_not_set_up_for_it_rejects_and_does_not_strand() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_goes_away_has_asked_all_the_same() {
+async fn a_trigger_is_accepted_although_its_caller_disconnects() {
     let mut world = World::empty(Engine::Sqlite, &[("FRONT_HOLD", "20s")]).await;
     let proxy = world.proxy_to_broker().await;
     set_up(&mut world);
@@ -136,7 +136,7 @@ async fn a_caller_that_goes_away_has_asked_all_the_same() {
     caller.write_all(&request(REGISTER, &token, body.as_bytes())).await.unwrap();
     let key = || world.opencrvs.faults().calls().get("key").copied().unwrap_or_default();
     let at_it = async || (key() > 0).then_some(());
-    crate::harness::eventually(Duration::from_secs(30), "the front is at it", at_it).await;
+    crate::harness::eventually(Duration::from_secs(30), "the front fetches the key", at_it).await;
     caller.shutdown().await.unwrap();
     // The front noticed that the caller had gone before it could store anything.
     assert_eq!(caller.read(&mut [0; 16]).await.unwrap_or_default(), 0);
@@ -148,7 +148,7 @@ async fn a_caller_that_goes_away_has_asked_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_broker_it_goes_to_the_spool_and_without_either_it_is_rejected() {
+async fn without_the_broker_a_registration_is_spooled_and_without_the_spool_it_is_rejected() {
     let mut world =
         World::empty(Engine::Sqlite, &[("FRONT_HOLD", "200ms"), ("PUBLISH_TIMEOUT", "300ms")]).await;
     let proxy = world.proxy_to_broker().await;

@@ -80,7 +80,7 @@ async fn registered_once(world: &World, record: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_says_no_more_is_given_up_and_holds_up_nobody() {
+async fn a_caller_that_stops_sending_is_dropped_and_delays_nobody() {
     // Enough memory for one body of unknown length.
     let settings = [("FRONT_BODY_MEMORY", "50MiB"), ("FRONT_BODY_TIMEOUT", "1s"), ("BROKER_DRAIN", "2s")];
     let mut world = World::with_front(&settings).await;

@@ -39,7 +39,7 @@ async fn a_new_key_is_fetched_and_the_last_good_one_survives_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn until_auth_has_answered_once_a_registration_is_put_off() {
+async fn until_auth_has_answered_once_registrations_are_answered_503() {
     let mut world = World::empty(Engine::Sqlite, &[]).await;
     let auth = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let kept = world.dir.join("auth.pem");

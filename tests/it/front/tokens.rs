@@ -22,7 +22,7 @@ fn case(what: &'static str, token: &str, fix: &'static str) -> Case {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_has_not_the_token_of_the_record_is_refused_and_told_why() {
+async fn a_caller_without_the_token_of_the_record_is_refused_and_told_why() {
     let world = World::with_front(&[]).await;
     let [ours, other] = births(2, 101).try_into().unwrap();
     let body = bundle(&ours).to_string();

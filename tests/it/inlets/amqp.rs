@@ -126,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_vendor_writes_into_our_headers_counts_for_nothing(
+    fn our_own_headers_are_ignored_in_a_vendors_message(
         attempt in any::<u32>(), seen in any::<i64>(), user in select(vec![None, Some("vendor")]),
     ) {
         let text = |name: &str, value: String| (name.to_owned(), Field::Long(value.into_bytes()));
@@ -146,7 +146,7 @@ proptest! {
     }
 
     #[test]
-    fn no_properties_take_a_stage_down(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn no_properties_crash_a_stage(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         check(&bytes);
     }
 }

@@ -72,7 +72,7 @@ proptest! {
 
     /// A missing part of the document makes the request smaller, or there is no request.
     #[test]
-    fn what_is_absent_never_widens_what_leaves_for_the_id_system(
+    fn a_missing_member_never_adds_to_the_request(
         index in 0_u64..40,
         gone in proptest::collection::vec(any::<Index>(), 1..4),
     ) {
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn the_attempt_is_told_by_record_and_time_alone(index in 0_u64..40, edit in any::<Index>(), value in super::json(&NAMES)) {
+    fn an_attempt_is_identified_by_record_and_time_alone(index in 0_u64..40, edit in any::<Index>(), value in super::json(&NAMES)) {
         let mut other = document(index);
         let all = pointers(&other);
         *other.pointer_mut(edit.get::<String>(&all)).unwrap() = value;
@@ -114,7 +114,7 @@ proptest! {
 }
 
 #[test]
-fn nobody_is_named_in_what_is_shown_of_a_document() {
+fn no_output_about_a_document_names_a_person() {
     for index in 0..40 {
         let read = check(document(index).to_string().as_bytes()).unwrap();
         let shown = format!("{read:?}");
@@ -131,7 +131,7 @@ fn nobody_is_named_in_what_is_shown_of_a_document() {
 }
 
 #[test]
-fn the_time_that_a_body_takes_grows_with_its_length_alone() {
+fn the_time_for_a_body_grows_only_with_its_length() {
     let deep = format!("{}1{}", r#"{"extension":["#.repeat(60_000), "]}".repeat(60_000));
     let circle: Vec<Value> = (0..3_000)
         .map(|number| {
@@ -160,7 +160,7 @@ fn the_time_that_a_body_takes_grows_with_its_length_alone() {
 }
 
 #[test]
-fn a_view_of_the_most_that_is_kept_of_everything_is_bounded() {
+fn the_largest_possible_view_is_bounded() {
     let long = |letter: char| letter.to_string().repeat(256);
     let mut document = document(1);
     for pointer in pointers(&document) {
@@ -172,7 +172,7 @@ fn a_view_of_the_most_that_is_kept_of_everything_is_bounded() {
     }
     let read = fhir::read(document.to_string().as_bytes()).unwrap();
     let text = serde_json::to_string(&read.view).unwrap();
-    assert!(text.len() > 50_000, "nothing was swollen");
+    assert!(text.len() > 50_000, "the document did not grow");
     assert!(text.len() < 1024 * 1024, "{}", text.len());
     assert_eq!(serde_json::from_str::<View>(&text).unwrap(), read.view);
 }

@@ -60,7 +60,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_text_for_any_setting_is_taken_or_named_with_its_fix(
+    fn any_text_for_a_setting_is_accepted_or_refused_with_its_fix(
         set in proptest::collection::vec((any::<Index>(), text(), any::<bool>()), 1..6),
         part in select(vec![Part::All, Part::Front, Part::Worker, Part::Confirmer, Part::Operation, Part::Tool]),
     ) {
@@ -85,7 +85,7 @@ proptest! {
     }
 
     #[test]
-    fn a_file_of_any_text_is_taken_or_its_fault_told(text in prop_oneof!["\\PC{0,200}", "[\\[\\]{}a-z.='\"\n0-9]{0,200}"]) {
+    fn a_file_of_any_text_is_accepted_or_its_fault_reported(text in prop_oneof!["\\PC{0,200}", "[\\[\\]{}a-z.='\"\n0-9]{0,200}"]) {
         let named = tempfile::NamedTempFile::new().unwrap();
         check(text.as_bytes(), named.path());
     }

@@ -52,7 +52,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_take_the_confirmer_down(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+    fn no_bytes_crash_the_confirmer(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
         check(&bytes);
     }
 
@@ -70,7 +70,7 @@ proptest! {
     }
 
     #[test]
-    fn a_record_stands_where_its_newest_status_says(
+    fn the_state_of_a_record_is_its_newest_status(
         status in prop_oneof![
             "[A-Z_]{0,20}",
             select(vec!["REGISTERED", "CERTIFIED", "registered", "REJECTED", "ARCHIVED"]).prop_map(str::to_owned),
@@ -93,7 +93,7 @@ proptest! {
 }
 
 #[test]
-fn an_answer_that_cannot_be_read_may_have_written_unless_it_is_a_proxys() {
+fn an_unreadable_answer_is_ambiguous_unless_a_proxy_gave_it() {
     let deep = format!(r#"{{"data":{}1{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
     for body in [&b""[..], b"<html>", b"{", b"null", b"[]", b"{}", br#"{"data":null}"#, deep.as_bytes()] {
         let fault = answer(200, None, body).unwrap().unwrap_err();

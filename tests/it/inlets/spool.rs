@@ -76,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn any_content_under_a_right_checksum_is_a_registration_or_not(
+    fn any_content_under_a_correct_checksum_is_accepted_or_refused(
         message in message(), at in any::<Index>(), new in proptest::collection::vec(any::<u8>(), 0..4), bytes in proptest::collection::vec(any::<u8>(), 0..200),
     ) {
         check(&bytes);

@@ -26,7 +26,7 @@ async fn a_mutation_that_is_applied_late_is_found_by_reading() {
         let count = |role| world.metric(role, "nidbridge_retries_total", "cause=\"quarantined\"");
         (count("confirmer") + count(OTHER) >= 2.0).then_some(())
     };
-    crate::harness::eventually(crate::harness::world::SOON, "both deliveries are put off", waits).await;
+    crate::harness::eventually(crate::harness::world::SOON, "both deliveries are delayed", waits).await;
     assert_eq!(super::confirms(&world, &birth.record), 0);
     world.opencrvs.faults().let_go(Calls::Confirm);
     confirmed_once(&world, &birth.record).await;

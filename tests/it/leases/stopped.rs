@@ -23,7 +23,7 @@ async fn lease_passes(world: &World, record: &str) {
 
 /// Stopped before its read returned: its write is refused when it continues.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_stopped_confirmer_reads_ends_nothing_that_another_one_is_at() {
+async fn a_stopped_confirmer_ends_no_attempt_that_another_one_has_leased() {
     let mut world = World::with(Engine::Sqlite, &PATIENT).await;
     let faults = world.opencrvs.faults();
     faults.hold_next(Calls::Fetch);

@@ -15,7 +15,7 @@ use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
 
 on_both_ledgers![
     what_is_parked_is_found_explained_and_goes_on_once,
-    it_goes_on_from_every_stage_where_it_stopped,
+    a_resumed_attempt_goes_on_from_every_stage,
 ];
 
 const OTHER_KEY: &str = "other:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -94,7 +94,7 @@ async fn what_is_parked_is_found_explained_and_goes_on_once(engine: Engine) {
     assert_eq!(code, Some(1), "what has ended does not go on");
 }
 
-async fn it_goes_on_from_every_stage_where_it_stopped(engine: Engine) {
+async fn a_resumed_attempt_goes_on_from_every_stage(engine: Engine) {
     let mut world = World::empty(engine, &[]).await;
     world.set_for("front", "SEAL_KEYS", OTHER_KEY);
     for role in ["front", "worker", "confirmer"] {
@@ -153,7 +153,7 @@ async fn it_goes_on_from_every_stage_where_it_stopped(engine: Engine) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn why_the_id_system_said_no_is_shown_to_whoever_has_to_tell_the_office() {
+async fn an_operator_sees_the_reason_of_a_rejection() {
     let world = World::new(Engine::Sqlite).await;
     let family = people(Kind::Birth, 1, 73).remove(0);
     world.nid.will_answer(&request_of(&family.record, "birth"), Final::Rejected("invalid_data"));

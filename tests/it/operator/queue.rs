@@ -72,7 +72,7 @@ async fn a_reply_that_met_the_wrong_ledger_is_sent_back_and_taken_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_queue_took_goes_back_to_where_it_was_published_when_the_topology_is_mended() {
+async fn unrouted_messages_go_back_to_their_exchange_when_the_topology_is_mended() {
     let world = World::new(Engine::Sqlite).await;
     let vhosts = world.vhosts();
     let binding = format!("e/{REGISTRATIONS}/q/{REGISTRATIONS_WORK}/{WORK_KEY}");

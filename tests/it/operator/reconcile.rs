@@ -12,7 +12,7 @@ use crate::harness::ledgers::Engine;
 use crate::harness::world::{World, request_of};
 use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
 
-on_both_ledgers![orphans_of_both_kinds_are_told_and_nothing_else];
+on_both_ledgers![differences_in_both_directions_are_reported_and_nothing_else];
 
 const SEARCHES: [&str; 3] = ["search.birth", "search.death", "search.marriage"];
 
@@ -56,7 +56,7 @@ fn told(report: &Value) -> Vec<(String, String, String, String)> {
     told
 }
 
-async fn orphans_of_both_kinds_are_told_and_nothing_else(engine: Engine) {
+async fn differences_in_both_directions_are_reported_and_nothing_else(engine: Engine) {
     let mut world = World::new(engine).await;
     let all = four_of_them(&mut world).await;
     let token = token_file(&world, &SEARCHES);
@@ -96,7 +96,7 @@ async fn orphans_of_both_kinds_are_told_and_nothing_else(engine: Engine) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_compared_is_no_agreement() {
+async fn records_that_cannot_be_compared_do_not_count_as_equal() {
     let mut world = World::new(Engine::Sqlite).await;
     four_of_them(&mut world).await;
     for (scope, why) in

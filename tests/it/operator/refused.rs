@@ -52,7 +52,7 @@ async fn a_command_that_the_broker_refuses_ends_at_once_and_names_the_setting() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_set_to_nothing_and_what_was_not_tried_is_said() {
+async fn an_empty_setting_and_what_was_not_checked_are_reported() {
     let world = World::empty(Engine::Sqlite, &[]).await;
     let told = ended(&world, &["config", "check"], &[("LEDGER_URL", ""), ("CONFIRM_DELAY", "2s")]).await;
     assert_eq!(told.code, Some(0), "{}", told.stderr);

@@ -12,7 +12,7 @@ use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
 
 on_both_ledgers![
     a_new_key_takes_over_while_registrations_are_under_way,
-    what_no_key_opens_is_told_and_left_as_it_is,
+    sealed_data_without_a_key_is_reported_and_left_as_it_is,
 ];
 
 const NEW: &str = "new:AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -78,7 +78,7 @@ async fn a_new_key_takes_over_while_registrations_are_under_way(engine: Engine) 
     assert_eq!((old.code, old.stderr.contains("key `new`, which is not in SEAL_KEYS")), (Some(78), true));
 }
 
-async fn what_no_key_opens_is_told_and_left_as_it_is(engine: Engine) {
+async fn sealed_data_without_a_key_is_reported_and_left_as_it_is(engine: Engine) {
     let mut world = World::empty(engine, &[]).await;
     world.set_for("front", "SEAL_KEYS", GONE);
     for role in ["front", "worker"] {

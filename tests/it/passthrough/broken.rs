@@ -45,7 +45,7 @@ async fn a_service_that_is_away_is_a_502_that_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_breaks_off_or_is_silent_is_told_as_such() {
+async fn a_service_that_disconnects_is_a_502_and_a_silent_one_a_504() {
     let (listener, upstream) = listening().await;
     let world = front(&upstream, &[("FRONT_PASS_PATIENCE", "300ms")]).await;
     let (answer, ()) = tokio::join!(refused(&world, "/forms"), async { drop(one(&listener).await) });
@@ -55,7 +55,7 @@ async fn a_service_that_breaks_off_or_is_silent_is_told_as_such() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_breaks_off_does_not_end_as_if_it_were_whole() {
+async fn a_truncated_body_is_not_proxied_as_complete() {
     let (listener, upstream) = listening().await;
     let world = front(&upstream, &[]).await;
     for head in ["Content-Length: 100", "Transfer-Encoding: chunked"] {
@@ -75,7 +75,7 @@ async fn a_body_that_breaks_off_does_not_end_as_if_it_were_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_who_leaves_is_not_answered_and_the_service_learns_of_it() {
+async fn when_a_caller_disconnects_its_connection_to_the_service_ends() {
     let (listener, upstream) = listening().await;
     let world = front(&upstream, &[]).await;
     let mut caller = TcpStream::connect(world.front.authority()).await.unwrap();
@@ -91,7 +91,7 @@ async fn a_caller_who_leaves_is_not_answered_and_the_service_learns_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_front_that_is_its_own_country_says_so_at_once() {
+async fn a_front_whose_country_config_is_itself_says_so_at_once() {
     let mut world = without_a_broker(&[]).await;
     let own = world.front.to_string();
     world.set("COUNTRY_CONFIG_URL", &own);
@@ -102,7 +102,7 @@ async fn a_front_that_is_its_own_country_says_so_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_at_once_than_allowed_are_told_to_come_again() {
+async fn requests_beyond_the_limit_are_answered_503() {
     let (listener, upstream) = listening().await;
     let world = front(&upstream, &[("FRONT_PASS_LIMIT", "1")]).await;
     let first = tokio::spawn(client().get(at(&world, "/slow")).send());

@@ -28,11 +28,11 @@ async fn counted(world: &World, outcome: &str, times: f64) {
     let all = async || (world.metric("front", "nidbridge_passed_total", outcome) >= times).then_some(());
     eventually(SOON, &format!("{outcome} is counted"), all).await;
     let none = async || (world.metric("front", "nidbridge_passing", "") == 0.0).then_some(());
-    eventually(SOON, "nothing is under way", none).await;
+    eventually(SOON, "no request is open", none).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_may_leave_while_the_service_thinks_and_while_it_answers() {
+async fn a_caller_may_disconnect_before_and_during_the_answer() {
     let (service, upstream) = listening().await;
     let world = front(&upstream, &[("FRONT_PASS_LIMIT", "1")]).await;
     let caller = calling(&world, "GET /x HTTP/1.1\r\nHost: core\r\n\r\n").await;
@@ -52,7 +52,7 @@ async fn a_caller_may_leave_while_the_service_thinks_and_while_it_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_says_no_more_is_told_and_not_the_service_is_blamed() {
+async fn a_caller_that_stops_sending_gets_a_408_and_the_service_is_not_blamed() {
     let (service, upstream) = listening().await;
     let world = front(&upstream, &[("FRONT_PASS_PATIENCE", "300ms")]).await;
     let mut caller =
@@ -73,7 +73,7 @@ async fn endless(service: &TcpListener) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_takes_nothing_holds_no_place() {
+async fn a_caller_that_reads_nothing_keeps_no_permit() {
     let (service, upstream) = listening().await;
     let world = front(&upstream, &[("FRONT_PASS_PATIENCE", "1s"), ("FRONT_PASS_LIMIT", "1")]).await;
     let caller = calling(&world, "GET /x HTTP/1.1\r\nHost: core\r\n\r\n").await;

@@ -41,7 +41,7 @@ fn names(head: &str) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_goes_on_byte_by_byte_and_nothing_is_asked_for_that_the_caller_did_not() {
+async fn a_request_target_is_proxied_byte_by_byte_and_no_header_is_added() {
     let (service, upstream) = listening().await;
     let world = front(&format!("{upstream}/country/"), &[]).await;
     let answer = "HTTP/1.1 404 Nothing Here\r\nContent-Length: 2\r\n\r\nno";
@@ -64,7 +64,7 @@ async fn a_target_goes_on_byte_by_byte_and_nothing_is_asked_for_that_the_caller_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_belongs_to_the_services_connection_ends_there() {
+async fn hop_by_hop_headers_of_the_service_are_removed() {
     let (service, upstream) = listening().await;
     let world = front(&upstream, &[]).await;
     let request = "POST /x HTTP/1.0\r\nHost: core\r\nContent-Length: 0\r\nTE: trailers\r\n\r\n";
@@ -102,7 +102,7 @@ async fn the_callers_trace_goes_on_through_the_front() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_looks_at_nothing_before_it_has_said_everything_comes_to_its_answer() {
+async fn a_caller_that_sends_everything_before_it_reads_gets_its_answer() {
     const LONG: usize = 20 * 1024 * 1024;
     let (service, upstream) = listening().await;
     let mut world = without_a_broker(&[]).await;

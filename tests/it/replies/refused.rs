@@ -54,7 +54,7 @@ async fn a_reply_that_answers_something_else_is_refused_and_the_true_one_is_take
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_final_answer_holds_whatever_is_said_after_it() {
+async fn the_first_final_answer_stands_whatever_is_said_after_it() {
     let mut world = World::new(Engine::Sqlite).await;
     let births = people(Kind::Birth, 3, 33);
     let [changed, denied, granted] = [0, 1, 2].map(|n: usize| births[n].record.as_str());
@@ -123,7 +123,7 @@ async fn a_second_answer_that_overtakes_the_confirmer_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_that_another_record_has_stops_at_an_operator() {
+async fn an_id_of_another_record_is_parked_for_an_operator() {
     let mut world = World::new(Engine::Sqlite).await;
     let owner = submit(&world, Kind::Birth, 1, 36).await.remove(0).record;
     stands_as(&world, &owner, "confirmed").await;

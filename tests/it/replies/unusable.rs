@@ -70,7 +70,7 @@ fn huge(id: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reply_of_no_use_is_parked_sealed_and_its_registration_goes_on() {
+async fn an_unusable_reply_is_parked_sealed_and_its_registration_goes_on() {
     let mut world = World::new(Engine::Sqlite).await;
     let table = table();
     let declarations = asked(&world, Kind::Birth, table.len(), 21).await;

@@ -49,7 +49,7 @@ async fn a_spool_that_is_full_or_gone_is_answered_503_with_an_alarm() {
     let people = people(Kind::Birth, 4, 312);
     story.spooled(&people[..1]).await;
     let room = fs::metadata(&story.files(".registration")[0]).unwrap().len();
-    assert!((4_097..=8_192).contains(&room), "{room} bytes: choose another bound for this story");
+    assert!((4_097..=8_192).contains(&room), "{room} bytes: choose another bound for this test");
     assert_eq!(story.submit(&people[1]).await, 503);
     assert_eq!(story.metric("nidbridge_alarms_total", "spool_full"), 1.0);
     assert_eq!(story.metric("nidbridge_received_total", "spool_full"), 1.0);

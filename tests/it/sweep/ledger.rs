@@ -53,7 +53,7 @@ async fn pending_begins_the_wait_for_the_id_system_anew() {
         ledger.sent(case.attempt.id).await.unwrap();
         let before = ledger.case(case.attempt.id).await.unwrap().unwrap().attempt.last_activity();
         let waited = async || (ledger.now().await.unwrap() > before).then_some(());
-        crate::harness::eventually(TTL, "a millisecond", waited).await;
+        crate::harness::eventually(TTL, "a millisecond passes", waited).await;
         reply(ledger, &case, 1, &VendorReply::Pending).await;
         assert!(ledger.case(case.attempt.id).await.unwrap().unwrap().attempt.last_activity() > before);
         assert_eq!(ledger.open_in(Lane::Reply).await.unwrap(), 1);
@@ -61,7 +61,7 @@ async fn pending_begins_the_wait_for_the_id_system_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_token_ends_no_attempt_that_a_confirmer_is_at() {
+async fn an_expired_token_ends_no_attempt_that_a_confirmer_has_leased() {
     for open in &both().await {
         let ledger = &open.ledger;
         let case = requested(ledger, "r", 0).await;

@@ -16,7 +16,7 @@ async fn read(ledger: &Ledger, case: &Case) -> Case {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_token_never_gives_way_to_an_older() {
+async fn an_older_token_never_replaces_a_newer_one() {
     for OpenLedger { ledger, .. } in &both().await {
         let before = requested(ledger, "r", 0).await;
         let (soon, late) = (SignedDuration::from_hours(1), SignedDuration::from_hours(2));
@@ -51,7 +51,7 @@ async fn a_token_is_due_when_its_share_has_gone_and_neither_twice_nor_for_ever()
             "accepted too long ago"
         );
         ledger.postpone_renewal(&case, TTL).await.unwrap();
-        assert_eq!(due(AT_ONCE).await, 0, "put off");
+        assert_eq!(due(AT_ONCE).await, 0, "postponed");
         let until = case.attempt.token_expires_at + SignedDuration::from_hours(1);
         assert!(ledger.renew_token(&case, "v1.k.second", until).await.unwrap());
         assert_eq!(
@@ -60,7 +60,7 @@ async fn a_token_is_due_when_its_share_has_gone_and_neither_twice_nor_for_ever()
             "the fresh one's life has just begun"
         );
         ledger.park(&read(ledger, &case).await, Stage::Confirm, Cause::NumberTaken).await.unwrap();
-        assert_eq!(due(AT_ONCE).await, 1, "what is parked may go on one day");
+        assert_eq!(due(AT_ONCE).await, 1, "a parked attempt may be resumed, so its token is renewed");
     }
 }
 

@@ -126,7 +126,7 @@ async fn a_front_that_is_killed_takes_its_callers_with_it_and_no_registration() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_goes_away_leaves_nothing_behind() {
+async fn a_caller_that_disconnects_leaves_nothing_behind() {
     let world = world(Engine::Sqlite, FOR_EVER, &[]).await;
     world.nid.hold();
     let [fhir, event] = <[_; 2]>::try_from(people(Kind::Birth, 2, 241)).unwrap();

@@ -48,7 +48,9 @@ pub fn message(properties: &[u8], body: &[u8]) -> Option<Incoming> {
 /// Id, type, origin, age and body of a message survive every delay.
 fn follows(message: &Incoming, settlement: Settlement, queue: &WorkQueue, now: Timestamp) -> Incoming {
     let after = settle(message.clone(), settlement, queue, US, now);
-    let after = after.unwrap_or_else(|cause| panic!("it could go nowhere: {cause}")).expect("a follow-up");
+    let after = after
+        .unwrap_or_else(|cause| panic!("the follow-up cannot be published: {cause}"))
+        .expect("a follow-up");
     let what = |message: &Incoming| {
         let Incoming { id, kind, content_type, correlation_id, user_id, exchange, routing_key, .. } = message;
         let texts = [id, kind, content_type, correlation_id, user_id].map(Clone::clone);

@@ -57,7 +57,7 @@ const UNREAD: [Fault; 12] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_will_not_change_by_waiting_is_parked_with_its_cause_and_never_written() {
+async fn a_permanent_fault_is_parked_with_its_cause_and_never_written() {
     let mut world = World::with(Engine::Sqlite, &[("RETRY_STEPS", "50ms")]).await;
     for ((calls, fault, cause), birth) in FOR_GOOD.into_iter().zip(people(Kind::Birth, FOR_GOOD.len(), 51)) {
         let what = format!("{calls:?} {fault:?}");
@@ -81,7 +81,7 @@ async fn what_will_not_change_by_waiting_is_parked_with_its_cause_and_never_writ
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_passes_is_tried_again_and_written_once() {
+async fn a_transient_fault_is_retried_and_written_once() {
     let mut world = World::new(Engine::Sqlite).await;
     for ((calls, fault, cause), birth) in FOR_NOW.into_iter().zip(people(Kind::Birth, FOR_NOW.len(), 52)) {
         let what = format!("{calls:?} {fault:?}");

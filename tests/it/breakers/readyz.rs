@@ -8,7 +8,7 @@ use crate::harness::ledgers::Engine;
 use crate::harness::world::{SOON, World};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readyz_names_what_is_left_alone_and_each_role_of_one_process_by_itself() {
+async fn readyz_names_each_open_breaker_and_each_role_of_one_process() {
     let mut world = World::empty(Engine::Sqlite, &[]).await;
     let (gateway, broker) = (world.proxy_to_gateway().await, world.proxy_to_broker().await);
     world.start("all");

@@ -33,7 +33,7 @@ const UNSURE: [(Fault, bool); 15] = [
 
 /// All faults at the same time, so that the test waits for one quarantine only.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_whose_end_is_not_known_is_written_once_in_the_end() {
+async fn a_write_with_an_unknown_result_is_applied_once_in_the_end() {
     let mut world = World::new(Engine::Sqlite).await;
     world.nid.hold();
     let births = people(Kind::Birth, UNSURE.len(), 54);
