@@ -1,10 +1,9 @@
-//! Alerts: calls an operator's webhook for what the ledger's outbox holds.
+//! Calls an operator's webhook for each alert in the ledger's outbox.
 //!
-//! Workers and confirmers each run one of these. It is the third place, beside `nid` and `opencrvs`, that speaks HTTP to
-//! others (`reqwest`).
+//! Every worker and every confirmer runs one sender.
 //!
-//! Invariant: an alert is sent until the webhook takes it or it is too old to be of use, each time under the same id; the
-//! webhook, however slow or dead, holds up nothing else; its URL and its secret are in no log line and no error.
+//! Invariant: an alert is sent until the webhook accepts it or it is too old to be of use, each time under the same id. A slow
+//! or dead webhook delays nothing else. Its URL and its secret are in no log line and in no error.
 
 mod body;
 mod parking;
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-pub use parking::{Parking, Places};
+pub use parking::{ParkingQueues, ParkingWatcher};
 pub use webhook::{Webhook, WebhookFault};
 
 use crate::broker::Backoff;
@@ -24,55 +23,53 @@ use crate::ledger::{Alert, Ledger, LedgerError};
 use crate::pipeline::stage::chain;
 use crate::telemetry::Metrics;
 
-/// Alerts that are under way at the same time.
-const AT_ONCE: u32 = 8;
-/// The claim on an alert outlives the call by this much.
-const SLACK: Duration = Duration::from_secs(5);
-/// An alert is due again after this, then after twice as long each time.
-const PAUSE: Duration = Duration::from_secs(1);
-/// And no later than after this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// A webhook that takes nothing at all is left alone for no longer than this.
-const LONGEST_REST: Duration = Duration::from_secs(15);
-/// The notice of an alert comes just before its transaction commits: it is looked for as often, after so long.
-const LOOKS: u32 = 4;
-const LOOK: Duration = Duration::from_millis(50);
-/// How often what is old is looked for.
-const TIDY: Duration = Duration::from_secs(600);
+/// Calls that are made at the same time.
+const MAX_CALLS: u32 = 8;
+/// A process keeps its claim on an alert for the call's timeout and this much longer.
+const CLAIM_SLACK: Duration = Duration::from_secs(5);
+/// An alert that was refused is due again after this, then after twice as long each time …
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// … up to this.
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+/// Longest pause of the sender while the webhook accepts nothing at all.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The notice of a new alert comes just before its transaction commits, so the outbox is read this often,
+const READS_AFTER_NOTICE: u32 = 4;
+/// with this pause between two reads.
+const READ_PAUSE: Duration = Duration::from_millis(50);
+/// Time between two deletions of old alerts.
+const TIDY_INTERVAL: Duration = Duration::from_secs(600);
 
 /// How alerts are sent.
 #[derive(Debug, Clone, Copy)]
 pub struct AlertRules {
-    /// How often the alerts of other processes are looked for.
+    /// Time between two looks for the alerts of other processes.
     pub interval: Duration,
-    /// How long a call to the webhook takes at most.
-    pub call: Duration,
-    /// How old an alert may become and still be sent.
-    pub most_old: Duration,
-    /// How long alerts are kept.
+    /// Timeout of one call to the webhook.
+    pub timeout: Duration,
+    /// An alert that is older is no longer sent.
+    pub give_up_after: Duration,
+    /// How long alerts are kept in the ledger.
     pub keep: Duration,
 }
 
 /// Sends alerts.
 pub struct Alerts {
-    /// The outbox.
     pub ledger: Ledger,
-    /// Who is called; without one, the outbox is only kept tidy.
+    /// Without a webhook, old alerts are deleted and nobody is called.
     pub webhook: Option<Webhook>,
-    /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// How to go about it.
     pub rules: AlertRules,
 }
 
-/// What a round came to.
+/// The result of sending what is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Round {
-    /// There is nothing to send.
+    /// Nothing was due.
     Empty,
-    /// Something was taken.
-    Sent,
-    /// Nothing was taken.
+    /// The webhook accepted at least one alert.
+    Accepted,
+    /// The webhook accepted none.
     Refused,
 }
 
@@ -80,7 +77,7 @@ impl Alerts {
     /// Its name in logs.
     pub const NAME: &'static str = "alert";
 
-    /// Sends until it is told to stop; what is under way then is sent again by whoever comes next.
+    /// Sends until `stop` is cancelled. A call that is cut off then is repeated by another process.
     pub async fn run(&self, stop: &CancellationToken) {
         tokio::select! {
             () = self.send_for_ever() => {}
@@ -89,32 +86,32 @@ impl Alerts {
     }
 
     async fn send_for_ever(&self) {
-        let (mut looks, mut refusals, mut tidied) = (0_u32, 0_u32, None::<Instant>);
+        let (mut reads_left, mut refusals, mut tidied) = (0_u32, 0_u32, None::<Instant>);
         loop {
-            if tidied.is_none_or(|last| last.elapsed() >= TIDY.min(self.rules.most_old)) {
+            if tidied.is_none_or(|last| last.elapsed() >= TIDY_INTERVAL.min(self.rules.give_up_after)) {
                 tidied = Some(Instant::now());
-                self.tidy().await.unwrap_or_else(|fault| unavailable(&fault));
+                self.tidy().await.unwrap_or_else(|fault| log_unavailable(&fault));
             }
             let round = match &self.webhook {
-                Some(webhook) => self.round(webhook).await.unwrap_or_else(|fault| {
-                    unavailable(&fault);
+                Some(webhook) => self.send_due(webhook).await.unwrap_or_else(|fault| {
+                    log_unavailable(&fault);
                     Round::Empty
                 }),
                 None => Round::Empty,
             };
             match round {
-                Round::Sent => refusals = 0,
+                Round::Accepted => refusals = 0,
                 Round::Refused => {
+                    tokio::time::sleep(Backoff::step_after(FIRST_RETRY, refusals, LONGEST_PAUSE)).await;
                     refusals = refusals.saturating_add(1);
-                    tokio::time::sleep(Backoff::step_after(PAUSE / 2, refusals, LONGEST_REST)).await;
                 }
-                Round::Empty if looks > 0 => {
-                    looks -= 1;
-                    tokio::time::sleep(LOOK).await;
+                Round::Empty if reads_left > 0 => {
+                    reads_left -= 1;
+                    tokio::time::sleep(READ_PAUSE).await;
                 }
                 Round::Empty => {
                     tokio::select! {
-                        () = self.ledger.alert_raised() => looks = LOOKS,
+                        () = self.ledger.alert_raised() => reads_left = READS_AFTER_NOTICE,
                         () = tokio::time::sleep(self.rules.interval) => {}
                     }
                 }
@@ -122,24 +119,24 @@ impl Alerts {
         }
     }
 
-    async fn round(&self, webhook: &Webhook) -> Result<Round, LedgerError> {
-        let claim = self.rules.call + SLACK;
-        let due = self.ledger.claim_alerts(AT_ONCE, claim, self.rules.most_old).await?;
+    async fn send_due(&self, webhook: &Webhook) -> Result<Round, LedgerError> {
+        let claim = self.rules.timeout + CLAIM_SLACK;
+        let due = self.ledger.claim_alerts(MAX_CALLS, claim, self.rules.give_up_after).await?;
         if due.is_empty() {
             return Ok(Round::Empty);
         }
-        let taken = stream::iter(due)
+        let accepted = stream::iter(due)
             .map(|alert| self.send(webhook, alert))
-            .buffer_unordered(usize::try_from(AT_ONCE).unwrap_or(1))
+            .buffer_unordered(usize::try_from(MAX_CALLS).unwrap_or(1))
             .collect::<Vec<_>>()
             .await;
-        Ok(if taken.contains(&true) { Round::Sent } else { Round::Refused })
+        Ok(if accepted.contains(&true) { Round::Accepted } else { Round::Refused })
     }
 
-    /// Says whether the webhook took it.
+    /// Says whether the webhook accepted the alert.
     async fn send(&self, webhook: &Webhook, alert: Alert) -> bool {
         let sent = webhook.call(&body::of(&alert, jiff::Timestamp::now()), &alert.id).await;
-        let noted = match &sent {
+        let recorded = match &sent {
             Ok(()) => {
                 self.metrics.alert("taken");
                 self.ledger.alert_delivered(&alert.id).await
@@ -148,33 +145,35 @@ impl Alerts {
                 self.metrics.alert("refused");
                 tracing::warn!(
                     stage = Self::NAME, alert.id = %alert.id, cause = alert.cause.as_str(), error = %fault,
-                    tries = alert.tries + 1, "the alert was not taken"
+                    tries = alert.tries + 1, "the alert was not accepted"
                 );
                 self.ledger
-                    .alert_failed(&alert.id, Backoff::step_after(PAUSE, alert.tries, LONGEST_PAUSE))
+                    .alert_failed(&alert.id, Backoff::step_after(FIRST_RETRY, alert.tries, LONGEST_RETRY))
                     .await
             }
         };
-        noted.unwrap_or_else(|fault| unavailable(&fault));
+        recorded.unwrap_or_else(|fault| log_unavailable(&fault));
         sent.is_ok()
     }
 
+    /// Gives up the alerts that are too old to be sent, and deletes those that were kept long enough.
     async fn tidy(&self) -> Result<(), LedgerError> {
+        let AlertRules { give_up_after, keep, .. } = self.rules;
         if self.webhook.is_some() {
-            let given_up = self.ledger.abandon_alerts(self.rules.most_old).await?;
+            let given_up = self.ledger.abandon_alerts(give_up_after).await?;
             if given_up > 0 {
                 self.metrics.alerts_given_up(given_up);
                 tracing::error!(
                     stage = Self::NAME,
                     alerts = given_up,
-                    "alerts were never taken: check ALERT_WEBHOOK"
+                    "alerts were given up, the webhook never accepted them: check ALERT_WEBHOOK"
                 );
             }
         }
-        self.ledger.delete_alerts(self.rules.keep.max(self.rules.most_old)).await
+        self.ledger.delete_alerts(keep.max(give_up_after)).await
     }
 }
 
-fn unavailable(fault: &LedgerError) {
+fn log_unavailable(fault: &LedgerError) {
     tracing::warn!(stage = Alerts::NAME, error = %chain(fault), "the outbox of alerts cannot be used");
 }

@@ -1,6 +1,6 @@
-//! What the webhook is told.
+//! The JSON body of a call to the webhook.
 //!
-//! Invariant: identifiers, times and fixed sentences; no name, no issued ID, no token.
+//! Invariant: it holds identifiers, times and fixed sentences; no name, no issued ID, no token.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,7 +13,7 @@ struct Body<'a> {
     id: &'a str,
     cause: &'static str,
     #[serde(flatten)]
-    about: Of<'a>,
+    about: Subject<'a>,
     state: &'static str,
     at: String,
     means: &'static str,
@@ -22,7 +22,7 @@ struct Body<'a> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Of<'a> {
+enum Subject<'a> {
     Record {
         record_id: &'a str,
         tracking_id: &'a str,
@@ -37,14 +37,14 @@ enum Of<'a> {
     },
 }
 
-/// The body of an alert that is sent at `now`.
+/// The body of a call that is made at `now`.
 pub(super) fn of(alert: &Alert, now: Timestamp) -> Vec<u8> {
     let hours = |until: Timestamp| {
         let hours = until.duration_since(now).as_secs_f64() / 3_600.0;
         (hours.max(0.0) * 10.0).floor() / 10.0
     };
     let about = match &alert.about {
-        About::Record { record, tracking_id, attempt, token_expires_at } => Of::Record {
+        About::Record { record, tracking_id, attempt, token_expires_at } => Subject::Record {
             record_id: record.as_str(),
             tracking_id: tracking_id.as_str(),
             attempt_id: attempt.map(|id| id.to_string()),
@@ -52,7 +52,7 @@ pub(super) fn of(alert: &Alert, now: Timestamp) -> Vec<u8> {
             token_hours_left: token_expires_at.map(hours),
         },
         About::Parking { queue, message, messages } => {
-            Of::Parking { queue, message_id: message.as_deref(), messages: *messages }
+            Subject::Parking { queue, message_id: message.as_deref(), messages: *messages }
         }
     };
     let advice = alert.cause.advice();
@@ -66,6 +66,6 @@ pub(super) fn of(alert: &Alert, now: Timestamp) -> Vec<u8> {
         means: advice.means,
         what_to_do: advice.action,
     };
-    // Texts and numbers alone: there is nothing that could not be written.
+    // Texts and numbers only: this cannot fail.
     serde_json::to_vec(&body).unwrap_or_default()
 }

@@ -1,15 +1,15 @@
-//! Calls an operator for what could not even be recorded: messages that rest in a parking place of the broker.
+//! Watches the parking queues and raises an alert for each message that could not even be recorded.
 //!
-//! What has a ledger row is parked in the ledger, and its alert is written with it. What has none is parked on the broker, by a
-//! stage, or by the broker itself (too many deliveries, no queue that takes it), of which no process hears. So this looks at
-//! the parking places instead of being told: what is there stays there until an operator takes it away, so that nothing is
-//! missed by a process that dies between parking and telling, no settlement waits for a webhook, and a vendor who sends
-//! garbage all day calls once per look and cause, not once per message. Of all workers that sweep one looks, by a lease in
-//! the ledger; the alerts go through the same outbox as all others.
+//! A message that has a row in the ledger is parked in the ledger, and its alert is written with it. A message without a row is
+//! parked on the broker: by a stage, or by the broker itself (delivery limit, no queue for it), which tells no process. So
+//! the watcher polls the parking queues. A parked message stays until an operator takes it away: a process that dies
+//! between parking and alerting loses nothing, and no settlement waits for a webhook. Each look raises at most one alert
+//! per queue and cause, however much a vendor gets wrong. The alerts go through the same outbox as all others.
 //!
-//! Invariant: growth calls at the next look that sees all of it; what an operator was told of does not call again, also not when he looks into
-//! the queue, which hides for a moment what is there. It takes nothing away.
+//! Invariant: growth of a queue is reported at the next look that sees all of the queue, and is never reported twice,
+//! not even when an operator looks into the queue, which hides its messages for a moment. Nothing is taken out.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -22,45 +22,41 @@ use crate::pipeline::elected::{
 };
 use crate::pipeline::{own_id, parked_for};
 
-/// The lease that makes one process the only one that looks.
+/// The lease of the process that watches.
 const LEASE: &str = "parking";
-/// A process that still looks is not taken for one that is gone.
+/// The lease lasts this long in addition to two intervals: one look takes less.
 const LEASE_FLOOR: Duration = Duration::from_secs(5);
-/// Messages that are looked into, from the front: in a longer queue the cause is that of the last one of these.
-const LOOK: u32 = 200;
+/// Messages that are read, from the front. In a longer queue the alert has the cause of the last one read.
+const MAX_READ: u32 = 200;
 
-/// A vhost and its parking places.
-pub struct Places {
-    /// The way there.
+/// The parking queues of a vhost.
+pub struct ParkingQueues {
     pub link: Link,
-    /// Their names.
     pub queues: Vec<String>,
 }
 
-/// Looks after parking places.
-pub struct Parking {
-    /// Where alerts are written.
+/// Watches parking queues. One of all workers that sweep does.
+pub struct ParkingWatcher {
     pub ledger: Ledger,
-    /// What is looked at.
-    pub places: Vec<Places>,
-    /// How often.
+    pub vhosts: Vec<ParkingQueues>,
+    /// Time between two looks.
     pub interval: Duration,
 }
 
-/// The queues that were shorter at the last look than an operator was told, with their lengths.
-type Shorter = BTreeMap<String, u64>;
+/// Queues that had fewer messages at the last look than were reported, with that number.
+type Shrunk = BTreeMap<String, u64>;
 
 /// The looks of one process.
 struct Looks<'a> {
-    parking: &'a Parking,
-    shorter: Shorter,
+    watcher: &'a ParkingWatcher,
+    shrunk: Shrunk,
 }
 
 impl ElectedTask for Looks<'_> {
     async fn turn(&mut self, _leadership: &mut Leadership<'_>) -> Result<(), Halt> {
-        for Places { link, queues } in &self.parking.places {
+        for ParkingQueues { link, queues } in &self.watcher.vhosts {
             for queue in queues {
-                self.parking.look_at(link, queue, &mut self.shorter).await?;
+                self.watcher.look_at(link, queue, &mut self.shrunk).await?;
             }
         }
         Ok(())
@@ -68,16 +64,16 @@ impl ElectedTask for Looks<'_> {
 
     fn ended(&mut self, end: TurnEnd) {
         if end == TurnEnd::Elsewhere {
-            self.shorter.clear();
+            self.shrunk.clear();
         }
     }
 }
 
-impl Parking {
+impl ParkingWatcher {
     /// Its name in logs.
     pub const NAME: &'static str = "parking";
 
-    /// Looks until `stop` is cancelled.
+    /// Watches until `stop` is cancelled.
     pub async fn run(&self, stop: &CancellationToken) {
         let election = Election {
             stage: Self::NAME,
@@ -87,57 +83,63 @@ impl Parking {
             on_stop: OnStop::FinishStep,
             report: Report::FirstFailure,
         };
-        let mut looks = Looks { parking: self, shorter: Shorter::new() };
+        let mut looks = Looks { watcher: self, shrunk: Shrunk::new() };
         run_elected(&mut looks, &self.ledger, election, stop).await;
     }
 
-    async fn look_at(&self, link: &Link, queue: &str, shorter: &mut Shorter) -> Result<(), Halt> {
+    async fn look_at(&self, link: &Link, queue: &str, shrunk: &mut Shrunk) -> Result<(), Halt> {
         let now = u64::from(link.depth(queue).await?.ready);
-        let told = self.ledger.parked_reported(queue).await?;
-        let before = shorter.remove(queue);
-        if now < told {
-            // Whoever looks into a queue holds what is there meanwhile: only what is gone twice is gone.
-            match before {
+        let reported = self.ledger.parked_reported(queue).await?;
+        let before = shrunk.remove(queue);
+        match now.cmp(&reported) {
+            Ordering::Less => match before {
                 Some(before) => {
-                    self.ledger.report_parked(queue, (told, now.max(before)), &[]).await?;
+                    self.ledger.report_parked(queue, (reported, now.max(before)), &[]).await?;
                 }
+                // Perhaps somebody looks into the queue and hides messages from us: a second look decides.
                 None => {
-                    shorter.insert(queue.to_owned(), now);
+                    shrunk.insert(queue.to_owned(), now);
                 }
-            }
-        } else if now > told {
-            let of = |message: Incoming| Parked {
-                cause: parked_for(&message, queue),
-                message: own_id(&message).map(str::to_owned),
-            };
-            let seen = link.look(queue, usize::try_from(LOOK).unwrap_or(usize::MAX), of).await?;
-            let length = u64::try_from(seen.len()).unwrap_or(u64::MAX);
-            let now = now.max(length);
-            // Somebody else holds a part of it: the next look finds it all.
-            if length < now.min(u64::from(LOOK)) {
-                return Ok(());
-            }
-            let parked = new_in(seen, told);
-            if self.ledger.report_parked(queue, (told, now), &parked).await? {
-                let causes: Vec<_> = parked.iter().map(|one| one.cause.as_str()).collect();
-                tracing::error!(
-                    stage = Self::NAME,
-                    queue,
-                    messages = now,
-                    new = now - told,
-                    ?causes,
-                    "messages are parked"
-                );
-            }
+            },
+            Ordering::Equal => {}
+            Ordering::Greater => self.report_new(link, queue, reported, now).await?,
+        }
+        Ok(())
+    }
+
+    /// Raises alerts for the messages of a queue beyond the `reported` first ones.
+    async fn report_new(&self, link: &Link, queue: &str, reported: u64, now: u64) -> Result<(), Halt> {
+        let read_one = |message: Incoming| Parked {
+            cause: parked_for(&message, queue),
+            message: own_id(&message).map(str::to_owned),
+        };
+        let read = link.look(queue, usize::try_from(MAX_READ).unwrap_or(usize::MAX), read_one).await?;
+        let length = u64::try_from(read.len()).unwrap_or(u64::MAX);
+        let now = now.max(length);
+        // Somebody else holds some of the messages: a later look finds all of them.
+        if length < now.min(u64::from(MAX_READ)) {
+            return Ok(());
+        }
+        let parked = newest_of_each_cause(read, reported);
+        if self.ledger.report_parked(queue, (reported, now), &parked).await? {
+            let causes: Vec<_> = parked.iter().map(|one| one.cause.as_str()).collect();
+            tracing::error!(
+                stage = Self::NAME,
+                queue,
+                messages = now,
+                new = now - reported,
+                ?causes,
+                "messages are parked"
+            );
         }
         Ok(())
     }
 }
 
-/// What came behind the first `told` messages: of each cause the newest one.
-fn new_in(seen: Vec<Parked>, told: u64) -> Vec<Parked> {
-    let old = usize::try_from(told).unwrap_or(usize::MAX).min(seen.len().saturating_sub(1));
-    let newest: BTreeMap<_, _> = seen.into_iter().skip(old).map(|one| (one.cause.as_str(), one)).collect();
+/// Of the messages after the `reported` first ones the newest of each cause; at least of the last message.
+fn newest_of_each_cause(read: Vec<Parked>, reported: u64) -> Vec<Parked> {
+    let old = usize::try_from(reported).unwrap_or(usize::MAX).min(read.len().saturating_sub(1));
+    let newest: BTreeMap<_, _> = read.into_iter().skip(old).map(|one| (one.cause.as_str(), one)).collect();
     newest.into_values().collect()
 }
 
@@ -147,18 +149,18 @@ mod tests {
     use crate::domain::Cause;
 
     #[test]
-    fn of_each_cause_the_newest_is_told_and_of_a_queue_too_long_the_last_that_was_seen() {
+    fn the_newest_of_each_cause_is_reported_and_of_a_queue_too_long_the_last_that_was_read() {
         let parked = |cause, id: &str| Parked { cause, message: Some(id.to_owned()) };
-        let seen = vec![
+        let read = vec![
             parked(Cause::Unsealable, "1"),
             parked(Cause::Malformed, "2"),
             parked(Cause::Malformed, "3"),
             parked(Cause::DeliveryLimit, "4"),
         ];
-        let told = |before| {
-            let new = new_in(seen.clone(), before);
+        let reported = |before| {
+            let new = newest_of_each_cause(read.clone(), before);
             new.into_iter().filter_map(|one| one.message).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!([told(0), told(2), told(3), told(900)], ["4 3 1", "4 3", "4", "4"]);
+        assert_eq!([reported(0), reported(2), reported(3), reported(900)], ["4 3 1", "4 3", "4", "4"]);
     }
 }

@@ -1,6 +1,6 @@
-//! The webhook itself: one POST, signed if there is a secret to sign with.
+//! The operator's webhook: one POST per alert, signed if there is a secret.
 //!
-//! Invariant: neither the URL, which may itself be a secret, nor what the webhook answers is in a fault.
+//! Invariant: a fault holds neither the URL, which may be a secret itself, nor the body of the webhook's answer.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use aws_lc_rs::hmac;
 use reqwest::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// The header that holds the alert's id.
+/// Header with the alert's id, an idempotency key.
 const ID: &str = "x-nidbridge-alert";
-/// The header that holds `sha256=` and the HMAC-SHA256 of the body in hexadecimal.
+/// Header with `sha256=` and the HMAC-SHA256 of the body in hexadecimal.
 const SIGNATURE: &str = "x-nidbridge-signature";
 
-/// Why an alert was not taken.
+/// Why an alert was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookFault {
-    /// No connection, no answer in time, or one that broke off.
+    /// No connection, no complete answer, or a timeout.
     #[error("the webhook did not answer: check ALERT_WEBHOOK and that it is up")]
     Away,
-    /// It answered, but not with 2xx.
+    /// An answer other than 2xx.
     #[error("the webhook answered with HTTP {0}")]
     Status(u16),
 }
 
-/// Where alerts go.
+/// A client of the webhook.
 #[derive(Debug, Clone)]
 pub struct Webhook {
     http: reqwest::Client,
@@ -48,10 +48,10 @@ impl Webhook {
         Ok(Self { http, url, secret })
     }
 
-    /// Sends a body.
+    /// Posts the body of the alert `id`.
     ///
     /// # Errors
-    /// [`WebhookFault`]: it is to be sent again.
+    /// [`WebhookFault`]: the alert must be sent again.
     pub async fn call(&self, body: &[u8], id: &str) -> Result<(), WebhookFault> {
         let mut request = self
             .http
@@ -62,7 +62,7 @@ impl Webhook {
         if let Some(secret) = &self.secret {
             request = request.header(SIGNATURE, signature(secret, body));
         }
-        // What went wrong is dropped, not wrapped: reqwest's errors quote the URL.
+        // The error is dropped, not wrapped: reqwest's errors quote the URL.
         let answer = request.send().await.map_err(|_| WebhookFault::Away)?;
         match answer.status() {
             status if status.is_success() => Ok(()),
@@ -91,11 +91,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fault_does_not_show_where_it_went() {
+    async fn a_fault_does_not_show_the_url() {
         let url = SecretString::from("http://127.0.0.1:1/hooks/Sesame");
         let webhook = Webhook::new(url, Some(SecretString::from("Sesame")), Duration::from_secs(5)).unwrap();
         let fault = webhook.call(b"{}", "1").await.unwrap_err();
-        let told = format!("{fault} {fault:?} {webhook:?}");
-        assert!(!told.contains("Sesame") && fault == WebhookFault::Away, "{told}");
+        let shown = format!("{fault} {fault:?} {webhook:?}");
+        assert!(!shown.contains("Sesame") && fault == WebhookFault::Away, "{shown}");
     }
 }

@@ -79,7 +79,7 @@ pub(crate) async fn run(command: QueueCommand, file: Option<PathBuf>) -> Result<
 
 /// Connects to the vhost that has this parking queue.
 async fn link_to(session: &mut Session, queue: &str) -> Result<Link, Failure> {
-    let [bridge, national_id] = parts::parking_places(&session.config);
+    let [bridge, national_id] = parts::parking_queues(&session.config);
     if bridge.iter().any(|name| name == queue) {
         return session.bridge_link().await;
     }

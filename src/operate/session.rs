@@ -15,9 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::{Link, LinkState, Reached, Topology};
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError};
-use crate::pipeline::names::AMQP_SYSTEM;
-use crate::pipeline::{NextHop, Queues, queues};
-use crate::roles::parts::Door;
+use crate::pipeline::NextHop;
+use crate::roles::parts::BrokerEndpoint;
 use crate::roles::{Failure, parts, start};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
@@ -85,23 +84,27 @@ impl Session {
 
     /// Connects to the bridge's own vhost.
     pub(super) async fn bridge_link(&mut self) -> Result<Link, Failure> {
-        let [door, _] = parts::doors(&self.config, "operator");
+        let [endpoint, _] = parts::broker_endpoints(&self.config, "operator");
         let [topology, _] = parts::topologies(&self.config);
-        self.link(&door, topology).await
+        self.link(&endpoint, topology).await
     }
 
     /// Connects to the vhost of the National ID system.
     pub(super) async fn nid_link(&mut self) -> Result<Link, Failure> {
-        let [_, door] = parts::doors(&self.config, "operator_nid");
+        let [_, endpoint] = parts::broker_endpoints(&self.config, "operator_nid");
         let [_, topology] = parts::topologies(&self.config);
-        self.link(&door, topology).await
+        self.link(&endpoint, topology).await
     }
 
     /// Connects to a vhost. Waits for a broker that is away; one that refuses us is a fault of the
     /// settings.
-    pub(super) async fn link(&mut self, door: &Door, topology: Topology) -> Result<Link, Failure> {
-        reach(door).await?;
-        let link = Link::open(&door.settings, topology, Arc::new(Metrics::new()));
+    pub(super) async fn link(
+        &mut self,
+        endpoint: &BrokerEndpoint,
+        topology: Topology,
+    ) -> Result<Link, Failure> {
+        reach(endpoint).await?;
+        let link = Link::open(&endpoint.settings, topology, Arc::new(Metrics::new()));
         self.links.push(link.clone());
         if link.connected(BROKER_WAIT).await {
             return Ok(link);
@@ -110,7 +113,7 @@ impl Session {
             LinkState::Connected => "it was connected too late".to_owned(),
             LinkState::Blocked(why) | LinkState::Away(why) => why,
         };
-        Err(away(door.setting, &why))
+        Err(away(endpoint.setting, &why))
     }
 
     /// Keeps a link that the command opened itself, so that it is closed with the others.
@@ -122,11 +125,7 @@ impl Session {
     pub(super) async fn next_hop(&mut self, ledger: &Ledger) -> Result<NextHop, Failure> {
         let link = self.bridge_link().await?;
         let settings = parts::topology_settings(&self.config);
-        let queues = Queues {
-            requests: queues::requests(&settings, AMQP_SYSTEM),
-            outcomes: queues::outcomes(&settings),
-        };
-        Ok(NextHop::new(ledger.clone(), link.publisher(), settings.confirm_after, queues))
+        Ok(NextHop::new(ledger.clone(), link.publisher(), &settings))
     }
 
     /// Fails once the command is told to stop.
@@ -160,28 +159,28 @@ fn stopped() -> Failure {
 }
 
 /// A broker that refuses us fails at once; one that is away is waited for.
-async fn reach(door: &Door) -> Result<(), Failure> {
+async fn reach(endpoint: &BrokerEndpoint) -> Result<(), Failure> {
     let begun = Instant::now();
     loop {
-        match door.settings.reach().await {
+        match endpoint.settings.reach().await {
             Reached::Yes => return Ok(()),
-            Reached::Refused(why) => return Err(refused(door, &why)),
-            Reached::Away(why) if begun.elapsed() > BROKER_WAIT => return Err(away(door.setting, &why)),
+            Reached::Refused(why) => return Err(refused(endpoint, &why)),
+            Reached::Away(why) if begun.elapsed() > BROKER_WAIT => return Err(away(endpoint.setting, &why)),
             Reached::Away(_) => tokio::time::sleep(BROKER_PAUSE).await,
         }
     }
 }
 
 /// Fails only if the broker refuses us, not if it is away.
-pub(super) async fn not_refused(door: &Door) -> Result<(), Failure> {
-    match door.settings.reach().await {
-        Reached::Refused(why) => Err(refused(door, &why)),
+pub(super) async fn not_refused(endpoint: &BrokerEndpoint) -> Result<(), Failure> {
+    match endpoint.settings.reach().await {
+        Reached::Refused(why) => Err(refused(endpoint, &why)),
         Reached::Yes | Reached::Away(_) => Ok(()),
     }
 }
 
-fn refused(door: &Door, why: &str) -> Failure {
-    Failure::Misconfigured(anyhow!("{}: {why}", door.setting))
+fn refused(endpoint: &BrokerEndpoint, why: &str) -> Failure {
+    Failure::Misconfigured(anyhow!("{}: {why}", endpoint.setting))
 }
 
 fn away(setting: &str, why: &str) -> Failure {

@@ -48,8 +48,8 @@ async fn relay(session: &mut Session, directory: &Path) -> Result<(), Failure> {
     if spool.files() == 0 {
         return output::line("nothing to relay");
     }
-    let [door, _] = parts::doors(&session.config, "spool");
-    session::not_refused(&door).await?;
+    let [endpoint, _] = parts::broker_endpoints(&session.config, "spool");
+    session::not_refused(&endpoint).await?;
     // A broker that is away is waited for in `drain`, which says what is left.
     let link = parts::bridge_link(&session.config, "spool", &metrics);
     session.keep(&link);

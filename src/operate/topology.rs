@@ -13,7 +13,7 @@ use super::tally::{Miss, Tally};
 use crate::broker::{Link, LinkSettings, Topology, User};
 use crate::config::{self, Config, Part, Sources};
 use crate::pipeline::Users;
-use crate::roles::parts::Door;
+use crate::roles::parts::BrokerEndpoint;
 use crate::roles::{Failure, parts};
 
 /// `nidbridge topology …`
@@ -57,8 +57,8 @@ pub(crate) async fn run(command: TopologyCommand, file: Option<PathBuf>) -> Resu
 }
 
 async fn apply(session: &mut Session) -> Result<(), Failure> {
-    for (topology, door) in vhosts(&session.config) {
-        let link = connect(session, &topology, &door).await?;
+    for (topology, endpoint) in vhosts(&session.config) {
+        let link = connect(session, &topology, &endpoint).await?;
         link.apply(&topology).await.with_context(|| in_vhost(&topology))?;
         tracing::info!(vhost = topology.vhost(), "declared");
     }
@@ -67,8 +67,8 @@ async fn apply(session: &mut Session) -> Result<(), Failure> {
 
 async fn check(session: &mut Session) -> Result<(), Failure> {
     let mut tally = Tally::default();
-    for (topology, door) in vhosts(&session.config) {
-        let link = connect(session, &topology, &door).await?;
+    for (topology, endpoint) in vhosts(&session.config) {
+        let link = connect(session, &topology, &endpoint).await?;
         for difference in link.check(&topology).await.with_context(|| in_vhost(&topology))? {
             tally.miss(Miss::Failed, in_vhost(&topology), &difference.to_string())?;
         }
@@ -79,17 +79,21 @@ async fn check(session: &mut Session) -> Result<(), Failure> {
     output::line("both vhosts are as they must be")
 }
 
-fn vhosts(config: &Config) -> impl Iterator<Item = (Topology, Door)> + use<> {
-    parts::topologies(config).into_iter().zip(parts::doors(config, "topology"))
+fn vhosts(config: &Config) -> impl Iterator<Item = (Topology, BrokerEndpoint)> + use<> {
+    parts::topologies(config).into_iter().zip(parts::broker_endpoints(config, "topology"))
 }
 
 /// Connects without declaring anything, whatever the settings say: `apply` declares and `check`
 /// must not.
-async fn connect(session: &mut Session, topology: &Topology, door: &Door) -> Result<Link, Failure> {
-    let settings = LinkSettings { apply_topology: false, ..door.settings.clone() };
-    let door = Door { settings, setting: door.setting };
+async fn connect(
+    session: &mut Session,
+    topology: &Topology,
+    endpoint: &BrokerEndpoint,
+) -> Result<Link, Failure> {
+    let settings = LinkSettings { apply_topology: false, ..endpoint.settings.clone() };
+    let endpoint = BrokerEndpoint { settings, setting: endpoint.setting };
     let nothing = Topology::empty(topology.vhost());
-    session.link(&door, nothing).await
+    session.link(&endpoint, nothing).await
 }
 
 fn in_vhost(topology: &Topology) -> String {

@@ -1,6 +1,6 @@
-//! The next hop of an attempt, by where it stands.
+//! The next hop of an attempt: which message its state asks for, and where it is published.
 //!
-//! Invariant: driving it again does no harm; every stage checks the ledger before it acts.
+//! Invariant: publishing a next hop again does no harm; every stage checks the ledger before it acts.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use jiff::Timestamp;
 
 use super::names::AMQP_SYSTEM;
 use super::stage::{StageFault, chain};
-use super::targets;
+use super::{TopologySettings, queues, targets};
 use crate::broker::{Delay, Outgoing, Publisher, Target, WorkQueue};
 use crate::domain::AnswerKind;
 use crate::domain::{Cause, State};
 use crate::ledger::{Case, Ledger};
 use crate::pipeline::{AnswerMessage, MESSAGE_VERSION, Message, OutcomeMessage, RequestMessage};
 
-/// Publishes what an attempt needs next.
+/// Publishes the message that an attempt needs next.
 #[derive(Clone)]
 pub struct NextHop {
     ledger: Ledger,
@@ -24,29 +24,35 @@ pub struct NextHop {
     queues: Queues,
 }
 
-/// The queues whose delay queues this stage publishes to.
+/// The queues that the next hops lead to.
 #[derive(Clone)]
 pub struct Queues {
-    /// record → send.
+    /// record stage → send stage.
     pub requests: WorkQueue,
-    /// resolve → confirmer.
+    /// resolve stage → confirmer.
     pub outcomes: WorkQueue,
 }
 
+impl Queues {
+    pub fn new(settings: &TopologySettings) -> Self {
+        Self { requests: queues::requests(settings, AMQP_SYSTEM), outcomes: queues::outcomes(settings) }
+    }
+}
+
 impl NextHop {
-    /// `confirm_after`: how long after the acceptance, and after the wait for the answer, the first write to OpenCRVS may be;
-    /// an earlier outcome waits in a delay queue of at least that length.
-    pub fn new(ledger: Ledger, publisher: Publisher, confirm_after: Duration, queues: Queues) -> Self {
-        Self { ledger, publisher, confirm_after, queues }
+    /// An outcome that comes before the first write is allowed ([`TopologySettings::confirm_after`] after the acceptance,
+    /// and after the caller's wait) goes to a delay queue of at least that length.
+    pub fn new(ledger: Ledger, publisher: Publisher, settings: &TopologySettings) -> Self {
+        Self { ledger, publisher, confirm_after: settings.confirm_after, queues: Queues::new(settings) }
     }
 
-    /// Has the attempt's request sent again after a while; without one, after the first delay step.
+    /// Asks for the attempt's request to be sent again after at least `after`, or after the shortest delay without it.
     pub(crate) async fn ask_again(&self, case: &Case, after: Option<Duration>) -> Result<(), StageFault> {
-        let to = waiting(&self.queues.requests, after.unwrap_or_default(), targets::requests(AMQP_SYSTEM));
+        let to = delayed(&self.queues.requests, after.unwrap_or_default(), targets::requests(AMQP_SYSTEM));
         self.publish(case, &to, &request_message(case)).await
     }
 
-    /// Publishes the next hop of an attempt that is open; does nothing for one that is not.
+    /// Publishes the next hop of an open attempt; does nothing for an attempt that is not open.
     pub(crate) async fn drive(&self, case: &Case) -> Result<(), StageFault> {
         match case.attempt.state {
             State::Received | State::Requested => self.request(case).await,
@@ -76,16 +82,16 @@ impl NextHop {
         let to = if left.is_zero() {
             targets::outcomes()
         } else {
-            // Not less than what is left: an outcome that comes too early would have to wait again.
-            waiting(&self.queues.outcomes, left.max(self.confirm_after), targets::outcomes())
+            // At least the time that is left: an outcome that comes too early would be delayed again.
+            delayed(&self.queues.outcomes, left.max(self.confirm_after), targets::outcomes())
         };
-        // Side by side: the copy may be lost, and must not hold up what it is a copy of.
-        let (published, ()) = tokio::join!(self.publish(case, &to, &message), self.tell_front(case));
+        // Concurrently: the copy may be lost and must not delay the outcome.
+        let (published, ()) = tokio::join!(self.publish(case, &to, &message), self.copy_to_front(case));
         published
     }
 
-    /// Sends a copy of the answer to the front whose caller still waits for it. Nothing depends on it.
-    async fn tell_front(&self, case: &Case) {
+    /// Sends a copy of the answer to the front whose caller still waits for it. Nothing depends on the copy.
+    async fn copy_to_front(&self, case: &Case) {
         if case.attempt.age(Timestamp::now()) >= case.attempt.wait {
             return;
         }
@@ -99,14 +105,14 @@ impl NextHop {
             reason: case.attempt.reason.clone(),
             sealed_id: case.record.sealed_id.clone().filter(|_| answer == AnswerKind::Issued),
         };
-        let told = match outgoing(case, &message) {
+        let copied = match outgoing(case, &message) {
             Ok(outgoing) => {
                 self.publisher.publish(&targets::answers(), outgoing).await.map_err(StageFault::from)
             }
             Err(fault) => Err(fault),
         };
-        if let Err(fault) = told {
-            tracing::debug!(record.id = %case.record.id, error = %chain(&fault), "no front got the answer's copy");
+        if let Err(fault) = copied {
+            tracing::debug!(record.id = %case.record.id, error = %chain(&fault), "the copy of the answer reached no front");
         }
     }
 
@@ -125,7 +131,7 @@ fn request_message(case: &Case) -> RequestMessage {
     RequestMessage { v: MESSAGE_VERSION, record: case.record.id.clone(), attempt: case.attempt.id }
 }
 
-/// The delay queue that is long enough; the work queue itself where no delay is configured.
-fn waiting(queue: &WorkQueue, least: Duration, otherwise: Target) -> Target {
-    queue.pick(Delay::AtLeast(least), 0).map_or(otherwise, Target::queue)
+/// The delay queue that is long enough, or the work queue itself if no delay is configured.
+fn delayed(queue: &WorkQueue, least: Duration, work_queue: Target) -> Target {
+    queue.pick(Delay::AtLeast(least), 0).map_or(work_queue, Target::queue)
 }

@@ -8,7 +8,6 @@ use crate::broker::Link;
 use crate::config::Config;
 use crate::domain::Patience;
 use crate::ledger::Ledger;
-use crate::pipeline::names::AMQP_SYSTEM;
 use crate::pipeline::{NextHop, Queues, queues};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
@@ -42,11 +41,10 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     opened.set(true);
 
     let topology = parts::topology_settings(&config);
-    let requests = queues::requests(&topology, AMQP_SYSTEM);
-    let queues = Queues { requests: requests.clone(), outcomes: queues::outcomes(&topology) };
-    let next = NextHop::new(ledger.clone(), bridge.publisher(), topology.confirm_after, queues.clone());
+    let queues = Queues::new(&topology);
+    let next = NextHop::new(ledger.clone(), bridge.publisher(), &topology);
     let worker = Worker { config, ledger, sealer, bridge, nid, queues, next, metrics, breakers };
-    let Worker { config, ledger, bridge, nid, breakers, .. } = &worker;
+    let Worker { config, ledger, bridge, nid, queues, breakers, .. } = &worker;
     let (prefetch, replies_prefetch) = (config.broker.prefetch, config.nid.prefetch);
 
     let mut runner = Runner::new(&config.broker, stop);
@@ -55,7 +53,7 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
         runner.consume(bridge, registrations, prefetch, worker.record()).needs([&breakers.ledger]);
     }
     if stages.contains(&WorkerStage::Send) {
-        let send = runner.consume(bridge, requests, prefetch, worker.send());
+        let send = runner.consume(bridge, queues.requests.clone(), prefetch, worker.send());
         send.needs([&breakers.ledger, &breakers.id_system]).publishes_to([nid]);
     }
     if stages.contains(&WorkerStage::Resolve) {
@@ -68,8 +66,8 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     if stages.contains(&WorkerStage::Sweep) {
         let sweeper = worker.sweeper();
         runner.background(|stop| async move { sweeper.run(&stop).await });
-        if let Some(parking) = parts::parking(config, ledger, bridge, nid) {
-            runner.background(|stop| async move { parking.run(&stop).await });
+        if let Some(watcher) = parts::parking_watcher(config, ledger, bridge, nid) {
+            runner.background(|stop| async move { watcher.run(&stop).await });
         }
     }
     let alerts = parts::alerts(config, ledger, &worker.metrics)?;

@@ -30,7 +30,7 @@ struct QueueDepth {
 async fn list_queues(session: &mut Session, json: bool) -> Result<(), Failure> {
     let links = [session.bridge_link().await?, session.nid_link().await?];
     let mut found = Vec::new();
-    for (link, queues) in links.iter().zip(parts::parking_places(&session.config)) {
+    for (link, queues) in links.iter().zip(parts::parking_queues(&session.config)) {
         for queue in queues {
             let depth = link.depth(&queue).await.with_context(|| queue.clone())?;
             found.push(QueueDepth { queue, messages: depth.ready });

@@ -1,0 +1,41 @@
+//! What calls an operator.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::parking_queues;
+use crate::alert::{AlertRules, Alerts, ParkingQueues, ParkingWatcher, Webhook};
+use crate::broker::Link;
+use crate::config::{AlertConfig, Config};
+use crate::ledger::Ledger;
+use crate::roles::Failure;
+use crate::telemetry::Metrics;
+
+/// Sends the alerts of the ledger's outbox.
+pub(crate) fn alerts(config: &Config, ledger: &Ledger, metrics: &Arc<Metrics>) -> Result<Alerts, Failure> {
+    let AlertConfig { webhook, secret, timeout, interval, give_up_after } = config.alert.clone();
+    let webhook = webhook.map(|url| Webhook::new(url, secret, timeout)).transpose();
+    Ok(Alerts {
+        ledger: ledger.clone(),
+        webhook: webhook.context("the client of the webhook")?,
+        metrics: Arc::clone(metrics),
+        rules: AlertRules { interval, timeout, give_up_after, keep: config.retention.sealed },
+    })
+}
+
+/// Watches the parking queues of both vhosts. `None` without a webhook: there is nobody to call.
+pub(crate) fn parking_watcher(
+    config: &Config,
+    ledger: &Ledger,
+    bridge: &Link,
+    nid: &Link,
+) -> Option<ParkingWatcher> {
+    config.alert.webhook.as_ref()?;
+    let vhosts = [bridge.clone(), nid.clone()].into_iter().zip(parking_queues(config));
+    Some(ParkingWatcher {
+        ledger: ledger.clone(),
+        vhosts: vhosts.map(|(link, queues)| ParkingQueues { link, queues }).collect(),
+        interval: config.alert.interval,
+    })
+}

@@ -1,0 +1,79 @@
+//! The two vhosts of the broker: how to reach them, and what they must have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::{Link, LinkSettings, Topology};
+use crate::config::Config;
+use crate::pipeline::names::{self, AMQP_SYSTEM};
+use crate::pipeline::{TopologySettings, settings, topology};
+use crate::telemetry::Metrics;
+
+/// A vhost, and the setting whose URL leads there.
+pub(crate) struct BrokerEndpoint {
+    /// `VARIABLE (file.key)`, for error texts.
+    pub(crate) setting: &'static str,
+    pub(crate) settings: LinkSettings,
+}
+
+/// Our own vhost and the vendor's. `name` names the connections on the broker.
+pub(crate) fn broker_endpoints(config: &Config, name: &'static str) -> [BrokerEndpoint; 2] {
+    [
+        BrokerEndpoint {
+            setting: "AMQP_URL (broker.url)",
+            settings: settings::bridge_link(name, &config.broker),
+        },
+        BrokerEndpoint {
+            setting: "NID_AMQP_URL (broker.nid_url)",
+            settings: settings::national_id_link(name, &config.broker),
+        },
+    ]
+}
+
+pub(crate) fn topology_settings(config: &Config) -> TopologySettings {
+    TopologySettings::new(&config.broker, &config.confirm, &config.front.wait)
+}
+
+/// The topologies of our own vhost and of the vendor's, under the names that the URLs give them.
+pub(crate) fn topologies(config: &Config) -> [Topology; 2] {
+    let settings = topology_settings(config);
+    let [bridge, national_id] = broker_endpoints(config, "topology");
+    [
+        within_vhost(topology::bridge(&settings, &[AMQP_SYSTEM]), &bridge),
+        within_vhost(topology::national_id(&settings), &national_id),
+    ]
+}
+
+fn within_vhost(topology: Topology, endpoint: &BrokerEndpoint) -> Topology {
+    match endpoint.settings.vhost() {
+        Some(vhost) => topology.in_vhost(vhost),
+        None => topology,
+    }
+}
+
+/// The parking queues of both vhosts, and the queue of messages that could not be routed.
+pub(crate) fn parking_queues(config: &Config) -> [Vec<String>; 2] {
+    topologies(config).map(|topology| {
+        let is_parking = |name: &&str| names::work_queue_of(name).is_some() || *name == names::UNROUTED;
+        topology.queue_names().filter(is_parking).map(str::to_owned).collect()
+    })
+}
+
+/// The longest delay that a message of ours can be given.
+pub(crate) fn longest_delay(config: &Config) -> Duration {
+    let settings = topology_settings(config);
+    let steps = settings.retry_steps.iter().copied();
+    steps.chain([settings.confirm_after, config.confirm.quarantine]).max().unwrap_or_default()
+}
+
+/// A link to our own vhost.
+pub(crate) fn bridge_link(config: &Config, name: &'static str, metrics: &Arc<Metrics>) -> Link {
+    let [topology, _] = topologies(config);
+    Link::open(&settings::bridge_link(name, &config.broker), topology, Arc::clone(metrics))
+}
+
+/// A link to the vendor's vhost.
+pub(crate) fn nid_link(config: &Config, name: &'static str, metrics: &Arc<Metrics>) -> Link {
+    let [_, topology] = topologies(config);
+    Link::open(&settings::national_id_link(name, &config.broker), topology, Arc::clone(metrics))
+}

@@ -1,0 +1,36 @@
+//! Clients of OpenCRVS.
+
+use anyhow::Context as _;
+use url::Url;
+
+use crate::config::Config;
+use crate::opencrvs::events::IdentifierField;
+use crate::opencrvs::{ClientSettings, KeyStore, KeyStoreSettings, TokenExchange};
+use crate::roles::Failure;
+
+pub(crate) fn client_settings(config: &Config, url: &Url) -> ClientSettings {
+    ClientSettings {
+        url: url.clone(),
+        timeout: config.opencrvs.timeout,
+        connect_timeout: config.opencrvs.connect_timeout,
+    }
+}
+
+/// Auth's public key and its token exchange, for what renews or replaces tokens.
+pub(crate) fn auth(config: &Config) -> Result<(KeyStore, TokenExchange), Failure> {
+    let auth = client_settings(config, &config.opencrvs.auth_url);
+    let exchange = TokenExchange::new(&auth).context("the client of auth's token exchange")?;
+    let keys = KeyStoreSettings { auth, refetch: config.opencrvs.key_refetch, cache: None };
+    Ok((KeyStore::new(keys).context("the client of auth")?, exchange))
+}
+
+/// The form field that gets an issued ID in the events generation, if one is configured.
+pub(crate) fn identifier_field(config: &Config) -> Result<Option<IdentifierField>, Failure> {
+    let (Some(name), Some(url)) = (&config.confirm.identifier_field, &config.opencrvs.country_config_url)
+    else {
+        return Ok(None);
+    };
+    let country = client_settings(config, url);
+    let field = IdentifierField::new(&country, name.clone(), config.confirm.field_recheck);
+    Ok(Some(field.context("the country configuration's client")?))
+}
