@@ -33,11 +33,11 @@ settings! {
         /// Whether the front accepts registrations of the events generation (OpenCRVS 1.9 and 2.x).
         /// Needs the spool.
         events: bool, Switch, "false", ["FRONT_EVENTS"];
-        /// Time for which OpenCRVS waits for the answer within its own request. If the answer comes
-        /// later, or if this is not set, OpenCRVS gets 202. Set the same value for worker and
-        /// confirmer.
+        /// Time for which OpenCRVS waits for a sync answer, which is given inside its own request.
+        /// If the answer comes later, or if this is not set, OpenCRVS gets 202. Set the same value
+        /// for worker and confirmer.
         wait: Waits, Waits, "", ["FRONT_WAIT"];
-        /// Maximum number of callers that wait for such an answer. Further ones get 202 at once.
+        /// Maximum number of callers that wait for a sync answer. Further ones get 202 at once.
         waiters: u32, Positive<u32>, "1000", ["FRONT_WAITERS"];
         /// Idle timeout of a request that is proxied to the country's configuration service. The
         /// total duration is not limited.

@@ -33,15 +33,15 @@ settings! {
 settings! {
     /// The confirmer: what is written to OpenCRVS, and when.
     pub struct ConfirmConfig in "confirm" {
-        /// Pause between the front's 202, plus the publish timeout, and the first write to
-        /// OpenCRVS.
+        /// Pause before the first write to OpenCRVS. It starts at the front's 202, plus the publish
+        /// timeout.
         delay: Duration, Span, "2s", ["CONFIRM_DELAY"];
         /// Time after a write without a known result during which nobody writes that record.
         quarantine: Duration, Span, "10m", ["CONFIRM_QUARANTINE"];
         /// Duration of a lease: the exclusive right of one confirmer to write a record.
         lease: Duration, Span, "60s", ["CONFIRM_LEASE"];
-        /// Policy for a negative answer that this OpenCRVS has no call for: hold the record for an
-        /// operator, or confirm it without an ID.
+        /// Policy for a negative answer where OpenCRVS cannot take one (FHIR generation): hold the
+        /// record for an operator, or confirm it without an ID.
         negative: NegativePolicy, Negative, "hold", ["CONFIRM_NEGATIVE"];
         /// Prefetch: records that one confirmer handles at the same time.
         prefetch: u16, Positive<u16>, "16", ["CONFIRM_PREFETCH"];

@@ -33,8 +33,8 @@ settings! {
         apply_topology: bool, Switch, "true", ["BROKER_APPLY_TOPOLOGY"];
         /// Time that a process has, once told to stop, to finish what it is handling.
         drain: Duration, Span, "25s", ["BROKER_DRAIN"];
-        /// Timeout of handling one message; the message is then delayed. Longer than any call to
-        /// OpenCRVS, shorter than the broker's consumer timeout (30 min).
+        /// Timeout of handling one message; the message is then delayed. Keep it longer than any
+        /// call to OpenCRVS and shorter than the broker's consumer timeout (30 min).
         handling: Duration, Span, "3m", ["BROKER_HANDLING"];
         /// Longest pause between two attempts to connect to the broker.
         reconnect_max: Duration, Span, "5s", ["BROKER_RECONNECT_MAX"];

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Spool;
-use super::relay::{FIRST_PAUSE, LONGEST_PAUSE, RelayResult};
+use super::relay::{LONGEST_PAUSE, RelayResult};
 use crate::broker::{Backoff, Publisher};
 
 /// The result of draining a spool.
@@ -34,7 +34,8 @@ pub struct Left {
 impl Spool {
     /// Relays until no file is left, or the broker has accepted none for `patience`.
     pub async fn drain(&self, publisher: &Publisher, patience: Duration, stop: CancellationToken) -> Drained {
-        let (mut relayed, mut set_aside, mut pause) = (0, 0, Backoff::from(FIRST_PAUSE, LONGEST_PAUSE));
+        let (mut relayed, mut set_aside) = (0, 0);
+        let mut backoff = Backoff::new(LONGEST_PAUSE);
         let mut deadline = Instant::now() + patience;
         let mut why = "the broker cannot be reached".to_owned();
         let left = loop {
@@ -55,11 +56,11 @@ impl Spool {
                 RelayResult::SetAside => set_aside += 1,
                 RelayResult::Failed(fault) => {
                     why = fault.to_string();
-                    tokio::time::sleep(pause.next(1.0).min(remaining)).await;
+                    tokio::time::sleep(backoff.next(1.0).min(remaining)).await;
                     continue;
                 }
             }
-            pause.reset();
+            backoff.reset();
             deadline = Instant::now() + patience;
         };
         Drained { relayed, set_aside, left }

@@ -25,7 +25,7 @@ use crate::telemetry;
 
 /// Longest wait for the broker before the first file is looked up again.
 const LOOK: Duration = Duration::from_secs(60);
-pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause after a failure.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The result of relaying one file.
@@ -41,7 +41,7 @@ pub(super) enum RelayResult {
 impl Spool {
     /// Relays until `stop`, including what is spooled meanwhile.
     pub async fn relay(&self, publisher: &Publisher, stop: CancellationToken) {
-        let mut backoff = Backoff::from(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut backoff = Backoff::new(LONGEST_PAUSE);
         loop {
             let file = tokio::select! {
                 () = stop.cancelled() => return,
@@ -158,19 +158,5 @@ impl Spool {
         tokio::task::spawn_blocking(move || work(&shared, &file))
             .await
             .unwrap_or_else(|cause| Err(io::Error::other(cause)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_a_bound_and_start_again() {
-        let mut pause = Backoff::from(FIRST_PAUSE, LONGEST_PAUSE);
-        let pauses: Vec<u128> = (0..8).map(|_| pause.next(1.0).as_millis()).collect();
-        assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
-        pause.reset();
-        assert_eq!(pause.next(1.0), FIRST_PAUSE);
     }
 }
