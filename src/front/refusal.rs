@@ -44,13 +44,13 @@ pub enum Refusal {
         max: usize,
     },
     /// The broker certainly does not have the registration.
-    #[error("the message broker is away, so nothing was stored: submit the record again when it is back")]
+    #[error("the message broker is unavailable, so nothing was stored: submit the record again later")]
     BrokerAway,
     /// The broker may have the registration.
     #[error("the message broker did not confirm in time: submit the record again; a repeat does no harm")]
     Unconfirmed(#[source] PublishError),
     #[error(
-        "the message broker is away and the spool cannot take the registration ({0}): submit the record again later"
+        "the message broker is unavailable and the spool does not take the registration ({0}): submit the record again later"
     )]
     NotSpooled(#[from] NotSpooled),
     /// Sealing or encoding the message failed.
