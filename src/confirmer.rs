@@ -1,13 +1,13 @@
-//! The confirmer: answers registrations in OpenCRVS. Only the confirmer writes there.
+//! The confirmer: answers registrations in OpenCRVS. No other role writes there.
 //!
 //! For each outcome it takes the record's lease, reads what OpenCRVS has, decides
-//! ([`domain::decide`](crate::domain::decide)), commits the intent, writes with the record's own token, and records the
-//! end. In the events generation nothing is read first
+//! ([`domain::decide`](crate::domain::decide)), commits the intent, writes with the record's own
+//! token, and records the end. In the events generation nothing is read first
 //! ([`domain::decide_action`](crate::domain::decide_action)).
 //!
-//! Invariant: nothing is written before `confirm_after` has passed since the acceptance, without the lease, without a
-//! committed intent, or (FHIR generation) while an earlier write may still arrive (`quarantine`); no older answer is
-//! written over a newer attempt.
+//! Invariant: nothing is written before `confirm_after` has passed since the acceptance, without
+//! the lease, without a committed intent, or (FHIR generation) while an earlier write may still
+//! arrive (`quarantine`); no older answer is written over a newer attempt.
 
 mod events;
 mod fhir;
@@ -48,7 +48,8 @@ pub struct Rules {
     pub negative: NegativePolicy,
     /// The identifier type under which OpenCRVS gets the ID (FHIR generation).
     pub identifier_type: String,
-    /// The comment of a confirmation after a rejection; in the events generation, the start of the reason.
+    /// The comment of a confirmation after a rejection; in the events generation, the start of the
+    /// reason.
     pub comment: String,
 }
 
@@ -92,7 +93,8 @@ impl Confirmer {
             Err(LeaseRefusal::Taken) => Ok(delay(Cause::Leased)),
             Ok((lease, case)) => {
                 let result = self.take_turn(LeasedCase { lease, case }, incoming.attempt).await;
-                // A lease that cannot be released expires by itself; the result of the turn is what counts.
+                // A lease that cannot be released expires by itself; the result of the turn is what
+                // counts.
                 if let Err(fault) = self.ledger.release_record(lease).await {
                     tracing::warn!(error = %fault, "a lease could not be released");
                 }

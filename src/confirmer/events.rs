@@ -1,10 +1,11 @@
 //! Answers an action of the events generation: accepts or rejects it.
 //!
-//! Both are idempotent per action, so nothing is read first and there is no quarantine: a call whose end is unknown is
-//! repeated. A late call does no harm either, because core refuses an action that it has answered already.
+//! Both are idempotent per action, so nothing is read first and there is no quarantine: a call
+//! whose end is unknown is repeated. A late call does no harm either, because core refuses an
+//! action that it has answered already.
 //!
-//! Invariant: the lease is held and the intent committed all the same, so that an older action is not answered any
-//! more once a newer one is on record.
+//! Invariant: the lease is held and the intent committed all the same, so that an older action is
+//! not answered any more once a newer one is on record.
 
 use super::Confirmer;
 use super::settle::{AfterFault, IntentAfter, Next};
@@ -21,7 +22,8 @@ pub struct EventsSide {
     pub client: EventsClient,
     /// The field for an issued ID, if one is configured.
     pub field: Option<IdentifierField>,
-    /// Whether a rejection is followed by the action that carries its reason, where the token allows that.
+    /// Whether a rejection is followed by the action that carries its reason, where the token
+    /// allows that.
     pub reasons: bool,
 }
 
@@ -96,7 +98,7 @@ impl Confirmer {
         self.observe_action(&rejected);
         match rejected {
             Ok(()) => self.rejected(case, action, reason).await,
-            // An action that is accepted already, one that is unknown, and an outage are all answered with 500.
+            // The answer to an action that is accepted already or unknown, and in an outage.
             Err(fault @ OpencrvsFault::Status(500)) => {
                 match client.state(&case.token, case.record(), action).await {
                     Ok(ActionState::Accepted(_)) => self.overtaken(case).await,
@@ -117,7 +119,8 @@ impl Confirmer {
         is_sent.then(|| format!("{} ({})", self.rules.comment, reason.code.as_str()))
     }
 
-    /// The registration is rejected. Its reason follows if it can; without it the rejection stands all the same.
+    /// Sends the reason after a rejection, if there is one, and ends the attempt. The rejection
+    /// stands even if the reason cannot be sent.
     async fn rejected(
         &self,
         case: &UnsealedCase,
@@ -135,8 +138,8 @@ impl Confirmer {
         self.end(&case.leased, Event::Reject, None).await
     }
 
-    /// Reports a call to the breakers, except for an HTTP 500: the rejection of an accepted action is answered so, too,
-    /// and only what no record can bring about is an outage.
+    /// Reports a call to the breakers, except for an HTTP 500, which need not be an outage:
+    /// rejecting an accepted action is answered with 500 as well.
     fn observe_action<T>(&self, result: &Result<T, OpencrvsFault>) {
         if !matches!(result, Err(OpencrvsFault::Status(500))) {
             self.observe(result);
@@ -144,8 +147,9 @@ impl Confirmer {
     }
 }
 
-/// Answering is idempotent: whatever may pass is repeated, even if it may have been done. Nothing is waited out between
-/// two calls, so an earlier one may still arrive when this one has failed: the intent is kept until the attempt ends.
+/// Answering is idempotent: unless the fault is permanent, the call is repeated, even if it may
+/// have succeeded. No quarantine lies between two calls, so an earlier one may still arrive after
+/// this one has failed; the intent is therefore kept until the attempt ends.
 fn after_answer(fault: &OpencrvsFault) -> AfterFault {
     let next = match fault.class() {
         FaultClass::Permanent => Next::Park,

@@ -1,7 +1,7 @@
 //! Answers a record of the FHIR generation: reads it, decides, confirms it.
 //!
-//! Invariant: a write whose end is unknown keeps its intent, so that nobody writes this record again before the
-//! quarantine has passed and the record was read.
+//! Invariant: a write whose end is unknown keeps its intent, so that nobody writes this record
+//! again before the quarantine has passed and the record was read.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl Confirmer {
     }
 }
 
-/// Reading writes nothing, so whatever may pass is only delayed.
+/// Reading writes nothing: it is repeated unless the fault is permanent.
 fn after_read(fault: &OpencrvsFault) -> AfterFault {
     let next = match fault.class() {
         // No call of this generation is answered with `AlreadyRejected`.
@@ -90,9 +90,9 @@ fn after_read(fault: &OpencrvsFault) -> AfterFault {
     AfterFault { message: "the record could not be read", intent: IntentAfter::NotCommitted, next }
 }
 
-/// A confirmation is not idempotent: one that may have been written waits out the quarantine, and the record is read
-/// again. The quarantine of every earlier write has passed, so a write that did not take place leaves nothing that may
-/// still arrive.
+/// A confirmation is not idempotent. After an ambiguous fault the record waits out the quarantine
+/// and is read again. The quarantine of every earlier write has passed, so after any other fault no
+/// write can still arrive, and the intent is retracted.
 fn after_confirm(fault: &OpencrvsFault, quarantine: Duration) -> AfterFault {
     let (intent, next) = match fault.class() {
         // No call of this generation is answered with `AlreadyRejected`.

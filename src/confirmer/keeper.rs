@@ -1,10 +1,13 @@
-//! The keeper: keeps the tokens of open attempts alive, and sees at once when auth's key no longer vouches for them.
+//! The token keeper: renews the record tokens of open attempts, and notices when auth's key no
+//! longer verifies one.
 //!
-//! Of all confirmers of an installation one keeps, by a lease in the ledger. In each turn it asks auth for its key, has
-//! every token judged that this key has not judged yet, and exchanges those of whose life enough has gone.
+//! One confirmer of an installation runs it, elected by a lease in the ledger. Each turn fetches
+//! auth's key, checks every token that was not checked with this key yet, and renews the tokens of
+//! whose lifetime enough has passed.
 //!
-//! Invariant: it stops at the first sign that auth is away; a token is replaced only by one that was verified, that is
-//! for the same record and that lives longer; it holds up nothing that writes to OpenCRVS.
+//! Invariant: a turn ends at the first sign that auth is unavailable; a token is replaced only by
+//! one that is verified, for the same record and longer valid; the keeper never delays a write to
+//! OpenCRVS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,39 +25,31 @@ use crate::pipeline::stage::{StageFault, chain};
 use crate::seal::{Field, SealError, Sealer};
 use crate::telemetry::Metrics;
 
-/// The lease that makes a keeper the only one.
+/// Name of the lease that elects the keeper.
 const LEASE: &str = "tokens";
-/// One call to auth with its time limit, and some slack.
+/// Added to the lease, so that it outlasts a slow turn even if interval and timeout are short.
 const LEASE_FLOOR: Duration = Duration::from_secs(5);
-/// A token that auth refuses to renew though it is good is tried again after this share of what it has left.
-const SHARE: u32 = 8;
+/// A valid token that auth refuses to renew is tried again after 1/8 of its remaining lifetime.
+const RETRY_SHARE: u32 = 8;
 
-/// How the keeper goes about it.
 #[derive(Debug, Clone, Copy)]
 pub struct KeeperRules {
-    /// How often it turns.
+    /// Time between two turns.
     pub interval: Duration,
-    /// How many tokens it renews in one turn, at most.
+    /// Limit of tokens renewed in one turn, and of tokens read from the ledger at a time.
     pub batch: usize,
-    /// Which tokens are due.
-    pub fresh: RenewalRule,
-    /// The longest time that a call to auth takes.
-    pub call: Duration,
+    /// Which tokens are due for renewal.
+    pub due: RenewalRule,
+    /// Timeout of a call to auth.
+    pub call_timeout: Duration,
 }
 
-/// Keeps tokens.
 pub struct Keeper {
-    /// Whose tokens.
     pub ledger: Ledger,
-    /// Opens and seals them.
     pub sealer: Arc<Sealer>,
-    /// Auth's key.
     pub keys: KeyStore,
-    /// Auth's token exchange.
     pub exchange: TokenExchange,
-    /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// How to go about it.
     pub rules: KeeperRules,
 }
 
@@ -77,13 +72,13 @@ impl From<KeeperFault> for Halt {
 
 impl ElectedTask for &Keeper {
     async fn turn(&mut self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
-        self.judge_all(leadership).await?;
+        self.check_all(leadership).await?;
         self.renew_due(leadership).await
     }
 }
 
 impl Keeper {
-    /// Its name in logs.
+    /// Name in logs.
     pub const NAME: &'static str = "tokens";
 
     /// Runs until `stop` is cancelled.
@@ -91,7 +86,7 @@ impl Keeper {
         let election = Election {
             stage: Self::NAME,
             lease: LEASE,
-            ttl: LEASE_FLOOR + (self.rules.interval + self.rules.call) * 2,
+            ttl: LEASE_FLOOR + (self.rules.interval + self.rules.call_timeout) * 2,
             interval: self.rules.interval,
             // A call to auth may take longer than a process has to stop.
             on_stop: OnStop::Abandon,
@@ -101,53 +96,53 @@ impl Keeper {
         run_elected(&mut task, &self.ledger, election, stop).await;
     }
 
-    async fn key(&self) -> Result<KeyId, Halt> {
+    async fn fetch_key(&self) -> Result<KeyId, Halt> {
         self.keys.fetch_key().await.ok_or(KeeperFault::NoKey.into())
     }
 
-    /// Has every token judged that auth's present key has not judged yet.
-    async fn judge_all(&self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
-        let mut key = self.key().await?;
+    /// Checks every token that was not checked with auth's current key yet.
+    async fn check_all(&self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
+        let mut key = self.fetch_key().await?;
         loop {
             let page = self.ledger.unchecked_tokens(key.as_str(), self.rules.batch).await?;
             if page.is_empty() {
                 return Ok(());
             }
-            let mut strangers = Vec::new();
+            let mut unverified = Vec::new();
             for attempt in page {
                 leadership.check().await?;
-                strangers.extend(self.judge(attempt, &key).await?);
+                unverified.extend(self.check(attempt, &key).await?);
             }
-            if strangers.is_empty() {
+            if unverified.is_empty() {
                 continue;
             }
-            // They may be of a key that is newer than the one that we know.
-            let newest = self.key().await?;
+            // Their key may be newer than the one that was fetched.
+            let newest = self.fetch_key().await?;
             if newest == key {
-                for case in &strangers {
+                for case in &unverified {
                     leadership.check().await?;
-                    self.orphaned(case, &key).await?;
+                    self.report_orphaned(case, &key).await?;
                 }
             }
             key = newest;
         }
     }
 
-    /// Writes down that a token is good; returns the case of one that is not auth's.
-    async fn judge(&self, attempt: AttemptId, key: &KeyId) -> Result<Option<Case>, Halt> {
+    /// Records that a token is valid; returns the case if the key does not verify its token.
+    async fn check(&self, attempt: AttemptId, key: &KeyId) -> Result<Option<Case>, Halt> {
         let Some(case) = self.ledger.case(attempt).await? else { return Ok(None) };
-        if let Some(token) = self.open(&case)
-            && self.is_strange(&token, key).await
+        if let Some(token) = self.unseal(&case)
+            && !self.is_verified(&token, key).await
         {
             return Ok(Some(case));
         }
-        // One that does not open is the confirmer's to park.
+        // A token that cannot be unsealed counts as checked: the confirmer parks its attempt.
         self.ledger.token_checked(&case, key.as_str(), TokenCheck::Valid).await?;
         self.metrics.token("judged");
         Ok(None)
     }
 
-    async fn orphaned(&self, case: &Case, key: &KeyId) -> Result<(), Halt> {
+    async fn report_orphaned(&self, case: &Case, key: &KeyId) -> Result<(), Halt> {
         if self.ledger.token_checked(case, key.as_str(), TokenCheck::Orphaned).await?
             == TokenChange::NewlyOrphaned
         {
@@ -156,18 +151,18 @@ impl Keeper {
             tracing::error!(
                 stage = Self::NAME, record.id = %case.record.id, attempt.id = %case.attempt.id,
                 cause = Cause::TokenOrphaned.as_str(),
-                "auth's key was changed and no longer vouches for the token: replace it with `nidbridge tokens replace`"
+                "auth's key was changed and does not verify the token any more: replace it with `nidbridge tokens replace`"
             );
         }
         Ok(())
     }
 
     async fn renew_due(&self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
-        for attempt in self.ledger.renewable(self.rules.fresh, self.rules.batch).await? {
+        for attempt in self.ledger.renewable(self.rules.due, self.rules.batch).await? {
             leadership.check().await?;
             let Some(case) = self.ledger.case(attempt).await? else { continue };
-            let Some(token) = self.open(&case) else {
-                self.put_off(&case).await?;
+            let Some(token) = self.unseal(&case) else {
+                self.postpone(&case).await?;
                 continue;
             };
             let outcome = self.renew(&case, &token).await?;
@@ -177,22 +172,25 @@ impl Keeper {
     }
 
     async fn renew(&self, case: &Case, token: &SecretString) -> Result<&'static str, Halt> {
-        let fresh =
-            match self.exchange.renew(&self.keys, &case.record.id, action_of(token).as_ref(), token).await {
-                Ok(fresh) => fresh,
-                Err(RenewalFault::Refused) => return self.refused(case, token).await,
-                Err(fault) if fault.is_transient() => {
-                    self.metrics.token("away");
-                    return Err(KeeperFault::Auth(fault).into());
-                }
-                Err(fault) => {
-                    tracing::warn!(
-                        stage = Self::NAME, record.id = %case.record.id, error = %chain(&fault), "not renewed"
-                    );
-                    self.put_off(case).await?;
-                    return Ok("refused");
-                }
-            };
+        let fresh = match self
+            .exchange
+            .renew(&self.keys, &case.record.id, action_of(token).as_ref(), token)
+            .await
+        {
+            Ok(fresh) => fresh,
+            Err(RenewalFault::Refused) => return self.refused(case, token).await,
+            Err(fault) if fault.is_transient() => {
+                self.metrics.token("away");
+                return Err(KeeperFault::Auth(fault).into());
+            }
+            Err(fault) => {
+                tracing::warn!(
+                    stage = Self::NAME, record.id = %case.record.id, error = %chain(&fault), "the token could not be renewed"
+                );
+                self.postpone(case).await?;
+                return Ok("refused");
+            }
+        };
         let sealed = self
             .sealer
             .seal(&case.record.id, Field::Token, fresh.raw.expose_secret().as_bytes())
@@ -204,42 +202,43 @@ impl Keeper {
             );
             return Ok("renewed");
         }
-        self.put_off(case).await?;
+        self.postpone(case).await?;
         Ok("no_longer")
     }
 
-    /// Auth says no: its key was changed this very moment, or it is in a trouble of its own.
+    /// Auth refuses to renew a token that was valid a moment ago: its key was changed just now, or
+    /// it has trouble of its own.
     async fn refused(&self, case: &Case, token: &SecretString) -> Result<&'static str, Halt> {
-        let key = self.key().await?;
-        if self.is_strange(token, &key).await {
-            self.orphaned(case, &key).await?;
+        let key = self.fetch_key().await?;
+        if self.is_verified(token, &key).await {
+            self.postpone(case).await?;
         } else {
-            self.put_off(case).await?;
+            self.report_orphaned(case, &key).await?;
         }
         Ok("refused")
     }
 
-    /// Whether a token does not verify with this key, or another key is known by now.
-    async fn is_strange(&self, token: &SecretString, key: &KeyId) -> bool {
+    /// Whether this key matches the token's signature. `false` also if another key is known by now.
+    async fn is_verified(&self, token: &SecretString, key: &KeyId) -> bool {
         match self.keys.verify_with(token.expose_secret(), key).await {
-            Some(verdict) => verdict.err() == Some(TokenFault::Signature),
-            None => true,
+            Some(verdict) => verdict.err() != Some(TokenFault::Signature),
+            None => false,
         }
     }
 
-    async fn put_off(&self, case: &Case) -> Result<(), Halt> {
+    async fn postpone(&self, case: &Case) -> Result<(), Halt> {
         let left = case.attempt.token_expires_at.duration_since(Timestamp::now());
         let left = Duration::try_from(left).unwrap_or_default();
-        Ok(self.ledger.postpone_renewal(case, (left / SHARE).max(self.rules.interval)).await?)
+        Ok(self.ledger.postpone_renewal(case, (left / RETRY_SHARE).max(self.rules.interval)).await?)
     }
 
-    fn open(&self, case: &Case) -> Option<SecretString> {
-        token_of(&self.sealer, case).inspect_err(|fault| self.unopened(case, fault)).ok()
-    }
-
-    fn unopened(&self, case: &Case, fault: &StageFault) {
-        tracing::warn!(
-            stage = Self::NAME, record.id = %case.record.id, error = %chain(fault), "the token does not open"
-        );
+    fn unseal(&self, case: &Case) -> Option<SecretString> {
+        let log = |fault: &StageFault| {
+            tracing::warn!(
+                stage = Self::NAME, record.id = %case.record.id, error = %chain(fault),
+                "the token cannot be unsealed"
+            );
+        };
+        token_of(&self.sealer, case).inspect_err(log).ok()
     }
 }

@@ -11,11 +11,12 @@ use crate::ledger::{Expiry, Lease, LedgerError};
 use crate::opencrvs::OpencrvsFault;
 use crate::pipeline::stage::{StageFault, delay};
 
-/// How often a token that is refused although auth's key verifies it is tried again.
+/// How many times a delivery is tried again when its token is refused although auth's key verifies
+/// it.
 const MAX_DOUBTS: u32 = 6;
 
-/// What a failed call means for the intent and for the delivery. Each generation has one function that says so for its
-/// writes; only there do the generations differ.
+/// What a failed call means for the intent and for the delivery: `after_confirm` in `fhir.rs` and
+/// `after_answer` in `events.rs`, which is all that the generations differ in here.
 pub(super) struct AfterFault {
     /// For the log.
     pub(super) message: &'static str,
@@ -27,9 +28,9 @@ pub(super) struct AfterFault {
 pub(super) enum IntentAfter {
     /// None was committed: the call only reads.
     NotCommitted,
-    /// Retracted at once: neither this write nor an earlier one can still arrive.
+    /// It is retracted at once: neither this write nor an earlier one can still arrive.
     Retracted,
-    /// Left until the attempt ends: this write or an earlier one may still arrive.
+    /// It is kept until the attempt ends: this write or an earlier one may still arrive.
     Kept,
 }
 
@@ -42,7 +43,7 @@ pub(super) enum Next {
 }
 
 impl Confirmer {
-    /// Reports a call to the breakers of the gateway and of auth. A call that succeeded had its token accepted, too.
+    /// Reports a call to the breaker of the gateway. A successful call shows that auth works, too.
     pub(super) fn observe<T>(&self, result: &Result<T, OpencrvsFault>) {
         match result {
             Ok(_) => {
@@ -88,8 +89,9 @@ impl Confirmer {
         }
     }
 
-    /// Whether a refused token may be good all the same, because the gateway could not ask auth about it
-    /// (`CHECK_INVALID_TOKEN`): auth is unavailable, or it was a moment ago and its key still verifies the token.
+    /// Whether a refused token may be good all the same, because the gateway could not ask auth
+    /// about it (`CHECK_INVALID_TOKEN`): auth is unavailable, or it was a moment ago and its key
+    /// still verifies the token.
     async fn may_be_good(&self, token: &SecretString, tries: u32) -> bool {
         let Some(key) = self.keys.fetch_key().await else {
             self.breakers.auth.failed();
@@ -116,8 +118,9 @@ impl Confirmer {
         Ok(settlement)
     }
 
-    /// Expires an attempt whose token has expired. If it has another token by now, or if by the ledger's clock the time
-    /// has not quite come, it is tried again later.
+    /// Expires an attempt whose token has expired. If the ledger does not agree (the token was
+    /// replaced meanwhile, or has not expired by the ledger's clock), the delivery is tried again
+    /// later.
     pub(super) async fn expire(&self, lease: Lease) -> Result<Settlement, StageFault> {
         let Expiry::Ended { orphan } = self.ledger.expire_leased(lease).await? else {
             return Ok(delay(Cause::TokenExpiring));
@@ -133,7 +136,7 @@ impl Confirmer {
         Ok(Settlement::Done)
     }
 
-    /// Records the end of an attempt (or that it is parked). An alarm is raised if the cause is one.
+    /// Ends or parks an attempt, and raises an alarm if the cause calls for one.
     pub(super) async fn end(
         &self,
         leased: &LeasedCase,

@@ -1,6 +1,7 @@
-//! One turn at a record: what holds for both generations before and while OpenCRVS is answered.
+//! One turn at a leased record, as far as both generations share it: checks, unsealing, intent.
 //!
-//! Invariant: a write is preceded by a committed intent, and by nothing that could take long after it.
+//! Invariant: nothing is written without a committed intent, and no slow step comes between the
+//! two.
 
 use std::time::{Duration, Instant};
 
@@ -20,12 +21,12 @@ pub(super) struct LeasedCase {
     pub(super) case: Case,
 }
 
-/// A leased case whose answer and token are open.
+/// A leased case with its unsealed answer and token.
 pub(super) struct UnsealedCase {
     pub(super) leased: LeasedCase,
     pub(super) answer: Answer,
     pub(super) token: SecretString,
-    /// How often the delivery was delayed before.
+    /// How often the delivery was delayed before this turn.
     pub(super) tries: u32,
 }
 
@@ -64,8 +65,8 @@ impl Confirmer {
         }
     }
 
-    /// How long an earlier write of this record may still arrive. In the events generation a call may be repeated, so
-    /// there is nothing to wait for.
+    /// How long an earlier write of this record may still arrive. In the events generation a call
+    /// may be repeated, so there is nothing to wait for.
     async fn quarantine_left(&self, case: &Case) -> Result<Option<Duration>, StageFault> {
         match (case.record.dialect, case.record.intent) {
             (Dialect::Fhir, Some(intent)) => {
@@ -75,14 +76,15 @@ impl Confirmer {
         }
     }
 
-    /// Commits the intent to write. `false`: nothing may be written, because the lease or too much of its time is
-    /// gone.
+    /// Commits the intent to write. `false`: nothing may be written, because the lease or too much
+    /// of its time is gone.
     pub(super) async fn intended(&self, lease: Lease) -> Result<bool, StageFault> {
         let before = Instant::now();
         if !self.ledger.intend(lease, self.rules.lease).await? {
             return Ok(false);
         }
-        // A process that was suspended meanwhile must not write any more: others may take over the lease.
+        // A process that was suspended meanwhile must not write any more: others may take over the
+        // lease.
         if !lease::may_write(before.elapsed(), self.rules.lease) {
             self.ledger.retract(lease, Cause::Leased).await?;
             return Ok(false);

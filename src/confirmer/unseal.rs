@@ -1,4 +1,4 @@
-//! Opens the sealed answer and the sealed token of an attempt.
+//! Unseals the answer and the token of an attempt.
 
 use secrecy::SecretString;
 

@@ -1,6 +1,8 @@
-//! An HTTP call to a service of OpenCRVS: the client, the URL, sending, and the response with a bounded body.
+//! An HTTP call to a service of OpenCRVS: the client, the URL, sending, and the response with a
+//! bounded body.
 //!
-//! Invariant: no response is read beyond [`LONGEST_BODY`], and no error holds a URL (those of auth hold a token).
+//! Invariant: no response is read beyond [`LONGEST_BODY`], and no error holds a URL (those of auth
+//! hold a token).
 
 use std::time::Duration;
 
@@ -10,8 +12,8 @@ use url::Url;
 /// Longer than any response of these services; the longest is the event configuration of a country.
 const LONGEST_BODY: usize = 16 * 1024 * 1024;
 
-/// The gateway (Node) closes connections that were idle for 5 s. A request on such a connection is lost, and nobody can
-/// say whether it arrived, so idle connections are dropped well before.
+/// The gateway (Node) closes connections that were idle for 5 s. A request on such a connection is
+/// lost, and nobody can say whether it arrived, so idle connections are dropped well before.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// How a service of OpenCRVS is reached.
@@ -52,8 +54,8 @@ impl HttpClient {
     }
 }
 
-/// Appends `path` to the path of `base`. ([`Url::join`] would replace the last segment of a base without a slash at
-/// its end.)
+/// Appends `path` to the path of `base`. ([`Url::join`] would replace the last segment of a base
+/// without a slash at its end.)
 fn join(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));

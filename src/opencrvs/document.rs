@@ -8,9 +8,11 @@ use crate::domain::{EventKind, RecordId, TrackingId, View};
 pub struct Document {
     /// `Composition.id` (FHIR) or the event's id (events).
     pub record: RecordId,
-    /// Identifies the attempt: `Task.lastModified` as it is written (FHIR), or the id of the pending action (events).
+    /// Identifies the attempt: `Task.lastModified` as it is written (FHIR), or the id of the
+    /// pending action (events).
     pub mark: String,
-    /// Orders the attempts: `Task.lastModified` (FHIR), or `createdAt` of the pending action (events).
+    /// Orders the attempts: `Task.lastModified` (FHIR), or `createdAt` of the pending action
+    /// (events).
     pub stamp: Timestamp,
     pub kind: EventKind,
     pub tracking_id: TrackingId,

@@ -1,12 +1,17 @@
-//! The events generation (OpenCRVS 1.9 and 2.x): the event document of
-//! `POST /trigger/events/{event}/actions/REGISTER`, turned into the view; and the way back, by tRPC ([`EventsClient`]).
+//! The events generation (OpenCRVS 1.9 and 2.x): reads event documents into the view, and answers
+//! by tRPC ([`EventsClient`]).
 //!
-//! Field ids, options and even kinds of event come from each country's own configuration; what is read here are the
-//! conventions that all share. What a form hides is still in the document, so the fields that say which others count
-//! (`dobUnknown`, `idType`, `detailsNotAvailable`, `addressSameAs`) are looked at first.
+//! A document comes by `POST /trigger/events/{event}/actions/REGISTER`.
 //!
-//! Invariant: what is missing or odd in a person's data never refuses a registration; only what no answer could be
-//! given without does. A refusal here is certain: nothing of the record was kept.
+//! Each country's own configuration defines the ids of fields, their options and even the kinds of
+//! event; read here are the conventions that all countries share. Values that a form hides are
+//! still in the document, so the fields that say which others count (`dobUnknown`, `idType`,
+//! `detailsNotAvailable`, `addressSameAs`) are read first.
+//!
+//! Source: `events` of opencrvs-core, v1.9.0–v2.0.0, and the forms of farajaland v1.9.11.
+//!
+//! Invariant: missing or malformed data of a person never causes a refusal; a document is refused
+//! only if it lacks what every answer needs. A refused document has left nothing in the ledger.
 
 mod action;
 mod client;
@@ -25,47 +30,40 @@ pub use field::{FieldFault, IdentifierField};
 
 use super::document::Document;
 
-/// The longest text that is read at all.
+/// Bytes of the longest text that is kept; a longer one counts as absent.
 const LONGEST: usize = 256;
-/// The longest kind of event.
+/// The same for a kind of event.
 const LONGEST_MARK: usize = 64;
 
-/// Why a body is not a registration that could ever be answered. Holds nothing of the body.
+/// Why a body is not a registration that can be answered. It quotes nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDocument {
-    /// Nothing was sent.
     #[error("the body is empty: send the event document as JSON")]
     Empty,
-    /// Not an event document.
     #[error(
         "the body is not an event document: send the JSON object of the event with id, type, trackingId and actions"
     )]
     NotADocument,
-    /// No usable id.
     #[error("the event document has no usable id")]
     NoId,
-    /// No kind of event.
     #[error("the event document does not say what type of event it is")]
     NoType,
-    /// No tracking id.
     #[error("the event document has no usable trackingId")]
     NoTrackingId,
-    /// Nothing to answer.
     #[error(
         "the event document has no requested action that the token is for and that waits for an answer: send the document with all its actions"
     )]
     NoPendingAction,
-    /// No time of the attempt.
     #[error(
         "the event's pending action has no createdAt time: attempts of the record cannot be told apart without it"
     )]
     NoCreatedAt,
 }
 
-/// Reads an event document; `action` is what the token allows to answer.
+/// Reads an event document. `action` is the action of the token.
 ///
 /// # Errors
-/// [`InvalidDocument`] says what is wrong with it and what is expected.
+/// [`InvalidDocument`].
 pub fn read(body: &[u8], action: &ActionId) -> Result<Document, InvalidDocument> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(InvalidDocument::Empty);
@@ -84,7 +82,7 @@ pub fn read(body: &[u8], action: &ActionId) -> Result<Document, InvalidDocument>
     let declaration = merge::declaration(&event.actions, pending);
     let view = view::of(&declaration, &kind, pending);
     let office = view.office.id.clone();
-    // The token's action is what will be answered, whatever the document calls it.
+    // The action of the token is the one that can be answered, whatever the document says.
     Ok(Document { record, mark: action.as_str().to_owned(), stamp, kind, tracking_id, office, view })
 }
 

@@ -1,12 +1,13 @@
-//! Token exchange: a record token that is still good gets a successor with a full lifetime (auth of 1.7–2.0).
+//! Token exchange: a record token that is still good gets a successor with a full lifetime (auth of
+//! 1.7–2.0).
 //!
-//! Auth takes the token in the query string, so the URL of such a request is a secret. An expired token cannot be
-//! exchanged any more.
+//! Auth takes the token in the query string, so the URL of such a request is a secret. An expired
+//! token cannot be exchanged any more.
 //!
 //! Source: `auth` of opencrvs-core, v1.7.0–v2.0.0.
 //!
-//! Invariant: a fault holds neither a URL nor anything that auth wrote; a successor is accepted only once it is verified,
-//! and only for the record (and action) that it was asked for.
+//! Invariant: a fault holds neither a URL nor anything that auth wrote; a successor is accepted
+//! only once it is verified, and only for the record (and action) that it was asked for.
 
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -65,8 +66,8 @@ impl TokenExchange {
         Ok(Self { client: HttpClient::new(auth)? })
     }
 
-    /// Exchanges a token for a fresh one of this record (and of this action, in the events generation), and verifies
-    /// the fresh one.
+    /// Exchanges a token for a fresh one of this record (and of this action, in the events
+    /// generation), and verifies the fresh one.
     ///
     /// # Errors
     /// [`RenewalFault`]; the old token is as good as it was before.

@@ -1,7 +1,8 @@
 //! Why a call to OpenCRVS failed, for both generations, and what that says of a write.
 //!
-//! The GraphQL of the FHIR generation maps its errors in `fhir/graphql.rs`, the tRPC of the events generation in
-//! `events/trpc.rs`; what a class leads to is decided by the confirmer, for each generation in one place.
+//! The GraphQL of the FHIR generation maps its errors in `fhir/graphql.rs`, the tRPC of the events
+//! generation in `events/trpc.rs`; what a class leads to is decided by the confirmer, for each
+//! generation in one place.
 //!
 //! Invariant: OpenCRVS's own texts, which may quote anything, are never part of a fault.
 
@@ -38,8 +39,9 @@ pub enum OpencrvsFault {
     TimedOut,
     #[error("the connection to OpenCRVS broke before its response was complete")]
     BrokenOff,
-    /// A status that says nothing certain, such as a 5xx of OpenCRVS or of a reverse proxy. In the events generation
-    /// also the rejection of an action that is accepted already or unknown.
+    /// A status that tells nothing certain, such as a 5xx of OpenCRVS or of a reverse proxy. In the
+    /// events generation also the response to a rejection of an action that is accepted already or
+    /// unknown.
     #[error("OpenCRVS answered with HTTP {0}")]
     Status(u16),
     /// Too many requests; with the time of `Retry-After` if there is one.
@@ -152,7 +154,8 @@ impl From<CallFault> for OpencrvsFault {
     }
 }
 
-/// The JSON of a response. A server error or a throttle is a fault whatever its body says: nothing in it is certain.
+/// The JSON of a response. A server error or a throttle is a fault whatever its body says: nothing
+/// in it is certain.
 pub(super) fn json_of<T: DeserializeOwned>(
     dialect: Dialect,
     response: &CompleteResponse,

@@ -1,11 +1,14 @@
-//! The bundle of `POST /event-registration` (OpenCRVS 1.7–1.9), turned into the view.
+//! The FHIR generation (OpenCRVS 1.7–1.9): reads the bundle of `POST /event-registration` into the
+//! view, and answers by GraphQL ([`Gateway`]).
 //!
-//! It is not valid FHIR: it holds pseudo-resources such as `TaskHistory`, internal `_`-keys, histories with repeated
-//! ids, and megabytes of geography. So it is read leniently, by exact `resourceType`, and what is not needed is skipped
-//! without being built.
+//! The bundle is not valid FHIR: it holds pseudo-resources such as `TaskHistory`, internal
+//! `_`-keys, histories with repeated ids, and megabytes of geography. It is therefore read
+//! leniently, by exact `resourceType`, and whatever is not needed is skipped without being built.
 //!
-//! Invariant: what is missing or odd in a person's data never refuses a registration; only what no answer could be
-//! given without does.
+//! Source: `workflow` of opencrvs-core, v1.7.0–v1.9.15.
+//!
+//! Invariant: missing or malformed data of a person never causes a refusal; a bundle is refused
+//! only if it lacks what every answer needs (record id, attempt time, kind of event, tracking id).
 
 mod amend;
 mod bundle;
@@ -27,51 +30,40 @@ pub use amend::{Amendment, amend};
 pub use gateway::{Confirmation, FetchedRecord, Gateway};
 pub use waiting::{UserToken, UserTokenFault, WaitingList, WaitingRecord};
 
-/// The longest text that is read at all.
+/// Bytes of the longest text that is kept; a longer one counts as absent.
 const LONGEST: usize = 256;
-/// The longest time or kind of event.
+/// The same for a time and for a kind of event.
 const LONGEST_MARK: usize = 64;
 
-/// Why a body is not a registration that could ever be answered. Holds nothing of the body.
+/// Why a body is not a registration that can be answered. It quotes nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBundle {
-    /// Nothing was sent.
     #[error("the body is empty: send the FHIR bundle of the record as JSON")]
     Empty,
-    /// Not text.
     #[error("the body is not UTF-8: send the FHIR bundle of the record as JSON")]
     NotUtf8,
-    /// Not JSON.
     #[error("the body is not JSON (or nested too deeply): send the FHIR bundle of the record as JSON")]
     NotJson,
-    /// JSON, but not a bundle.
     #[error("the body is not a FHIR Bundle: send an object with resourceType `Bundle` and an `entry` list")]
     NotABundle,
-    /// No `Composition`.
     #[error("the bundle has no Composition with an id: send the whole bundle of the record")]
     NoComposition,
-    /// No `Task`.
     #[error("the bundle has no Task: send the whole bundle of the record")]
     NoTask,
-    /// No time of the attempt.
     #[error(
         "the bundle's Task has no lastModified time: attempts of the record cannot be told apart without it"
     )]
     NoLastModified,
-    /// No kind of event.
     #[error("the bundle does not say what kind of event it is: Task.code or Composition.type is needed")]
     NoEvent,
-    /// No tracking id.
     #[error(
         "the bundle has no usable tracking id: Task.identifier with a system ending in `-tracking-id` is needed"
     )]
     NoTrackingId,
 }
 
-/// Reads a bundle.
-///
 /// # Errors
-/// [`InvalidBundle`] says what is wrong with it and what is expected.
+/// [`InvalidBundle`].
 pub fn read(body: &[u8]) -> Result<Document, InvalidBundle> {
     let bundle = Bundle::read(body)?;
     let composition = bundle.first("Composition").ok_or(InvalidBundle::NoComposition)?;
@@ -111,18 +103,19 @@ fn tracking_id(task: &Value, composition: &Value) -> Option<TrackingId> {
         .find_map(|id| TrackingId::parse(id).ok())
 }
 
-/// A text that says something; one that is longer than any name, date, code or reference does not.
+/// A trimmed text at this JSON pointer; `None` if it is empty, or longer than any name, date, code
+/// or reference.
 fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
     let text = value.pointer(pointer).and_then(Value::as_str).map(str::trim);
     text.filter(|text| !text.is_empty() && text.len() <= LONGEST)
 }
 
-/// A text that is a code, and so may stand in a log line and in a column: nothing in it controls either.
+/// A text without control characters, because codes are stored in columns and logged.
 fn code<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
     text(value, pointer).filter(|code| !code.chars().any(char::is_control))
 }
 
-/// The codes of a codeable concept, in any system.
+/// The codes of a `CodeableConcept`, of any system.
 fn codes(concept: &Value) -> impl Iterator<Item = &str> {
     concept
         .get("coding")
@@ -132,7 +125,7 @@ fn codes(concept: &Value) -> impl Iterator<Item = &str> {
         .filter_map(|coding| code(coding, "/code"))
 }
 
-/// The extension whose URL ends so.
+/// The extension whose URL has this last segment.
 fn extension<'v>(value: &'v Value, ends: &str) -> Option<&'v Value> {
     let all = value.get("extension").and_then(Value::as_array)?;
     all.iter().find(|extension| {

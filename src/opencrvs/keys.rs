@@ -1,8 +1,10 @@
-//! Auth's public key: raw PEM at `{AUTH_URL}/.well-known` (not JWKS; the same in OpenCRVS 1.3 to 2.0).
+//! Auth's public key: raw PEM at `{AUTH_URL}/.well-known` (not JWKS; the same in OpenCRVS 1.3 to
+//! 2.0).
 //!
-//! Invariant: at most one fetch at a time and one per `refetch`; a token whose signature does not match the known key
-//! waits for the next permitted fetch before it is refused, since a redeployment may have changed the key; the last good
-//! key survives a restart while auth is unavailable.
+//! Invariant: at most one fetch at a time and one per `refetch`; a token whose signature does not
+//! match the known key waits for the next permitted fetch before it is refused, since a
+//! redeployment may have changed the key; the last good key survives a restart while auth is
+//! unavailable.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -95,7 +97,8 @@ impl KeyStore {
             return verdict;
         }
         let mut last_fetch = self.last_fetch.lock().await;
-        // The fetch that held the lock may have brought the key; another one would only make the caller wait.
+        // The fetch that held the lock may have brought the key; another one would only make the
+        // caller wait.
         if let Some(verdict) = self.verdict(token).await {
             return verdict;
         }
@@ -106,14 +109,15 @@ impl KeyStore {
         self.known_key().await.map_or(Err(TokenFault::NoKey), |known| verify(token, &known.key))
     }
 
-    /// Fetches auth's key as soon as that is permitted, and names it. `None`: auth gave no key; the known one stays
-    /// valid.
+    /// Fetches auth's key as soon as that is permitted, and names it. `None`: auth gave no key; the
+    /// known one stays valid.
     pub async fn fetch_key(&self) -> Option<KeyId> {
         let mut last_fetch = self.last_fetch.lock().await;
         if self.refresh(&mut last_fetch).await { Some(self.known_key().await?.id.clone()) } else { None }
     }
 
-    /// Verifies a token with the key of this name, without a call to auth. `None`: another key is known by now.
+    /// Verifies a token with the key of this name, without a call to auth. `None`: another key is
+    /// known by now.
     pub async fn verify_with(&self, token: &str, key: &KeyId) -> Option<Result<RecordToken, TokenFault>> {
         let known = self.known_key().await.filter(|known| known.id == *key)?;
         Some(plausible(token).and_then(|()| verify(token, &known.key)))
@@ -123,7 +127,8 @@ impl KeyStore {
         self.known.read().await.clone()
     }
 
-    /// The verdict of the known key; `None` if there is no key or if a newer one might accept the signature.
+    /// The verdict of the known key; `None` if there is no key or if a newer one might accept the
+    /// signature.
     async fn verdict(&self, token: &str) -> Option<Result<RecordToken, TokenFault>> {
         let verdict = verify(token, &self.known_key().await?.key);
         (verdict.as_ref().err() != Some(&TokenFault::Signature)).then_some(verdict)

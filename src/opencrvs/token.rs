@@ -1,13 +1,15 @@
 //! The record token: the only credential that can answer a registration (auth of 1.7–2.0).
 //!
-//! Signed with RS256 by auth's one key, valid for seven days by default, and for one record: claim `recordId` (FHIR), or
-//! for one action of one event: claims `eventId` and `actionId` (events). These claims tell the generation, and so how
-//! OpenCRVS must be answered. Checking issuer and audience alone would let anybody in, because the public
-//! `GET /anonymous-token` returns a token that has both; so the scope and the record are checked too.
+//! It is signed with RS256 by auth's one key and valid for seven days by default. It is for one
+//! record (claim `recordId`, FHIR generation) or for one action of one event (claims `eventId` and
+//! `actionId`, events generation); these claims tell how OpenCRVS must be answered. Issuer and
+//! audience alone prove nothing, because the public `GET /anonymous-token` returns a token with
+//! both; so scope and record are checked too.
 //!
 //! Source: `auth` of opencrvs-core, v1.7.0–v2.0.0.
 //!
-//! Invariant: a token is accepted for the record that it names and no other; no error and no log line shows a token.
+//! Invariant: a token is accepted for the record that it names and no other; no error and no log
+//! line shows a token.
 
 mod claims;
 

@@ -119,8 +119,8 @@ fn keeper(
         rules: KeeperRules {
             interval: config.token.interval,
             batch: usize::try_from(config.token.batch).unwrap_or(usize::MAX),
-            fresh: RenewalRule { at_percent: config.token.renew_at, until: config.token.renew_until },
-            call: config.opencrvs.timeout,
+            due: RenewalRule { at_percent: config.token.renew_at, until: config.token.renew_until },
+            call_timeout: config.opencrvs.timeout,
         },
     })
 }

@@ -1,9 +1,9 @@
-//! The event document as it comes, read leniently: a member of another type than expected is a member that is absent.
+//! Reads an event document leniently: a member of an unexpected type counts as absent.
 
 use serde::de::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// The event: bare, not wrapped in anything.
+/// The event, which is the whole body: nothing is wrapped around it.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EventDocument {
@@ -16,7 +16,7 @@ pub(super) struct EventDocument {
     pub(super) actions: Vec<Action>,
 }
 
-/// One action. Annotations, signatures and whatever else there is are skipped without being built.
+/// One action. Annotations, signatures and all other members are skipped without being built.
 #[derive(Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Action {
@@ -34,20 +34,20 @@ pub(super) struct Action {
     pub(super) original_action_id: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) request_id: Option<String>,
-    /// An asynchronous rejection has none.
+    /// Empty for an asynchronous rejection.
     #[serde(deserialize_with = "object")]
     pub(super) declaration: Map<String, Value>,
 }
 
-fn text<'de, D: Deserializer<'de>>(of: D) -> Result<Option<String>, D::Error> {
-    Ok(match Value::deserialize(of)? {
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => Some(text),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
     })
 }
 
-fn object<'de, D: Deserializer<'de>>(of: D) -> Result<Map<String, Value>, D::Error> {
-    Ok(match Value::deserialize(of)? {
+fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
         Value::Object(members) => members,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::String(_) => Map::new(),
     })
@@ -60,8 +60,8 @@ impl Action {
 }
 
 impl EventDocument {
-    /// The action that the token is for; else the one registration that was requested and that nothing has answered yet.
-    /// The last of the list is not necessarily either.
+    /// The pending action: the one with this id, or else the only requested registration that has
+    /// no answer yet. It need not be the last of the list.
     pub(super) fn pending(&self, action: &str) -> Option<&Action> {
         let named = self.actions.iter().find(|one| one.id.as_deref() == Some(action));
         named.filter(|one| one.is("Requested")).or_else(|| {

@@ -1,12 +1,13 @@
-//! Answers an action of the events generation: tRPC with superjson, behind the gateway (1.9.0–2.0.0).
+//! Answers an action of the events generation: tRPC with superjson, behind the gateway
+//! (1.9.0–2.0.0).
 //!
 //! These calls have no REST form. Their input is wrapped in `{"json": …}`.
 //!
 //! Source: `events` of opencrvs-core, v1.9.0–v2.0.0, and recorded calls of its official client.
 //!
-//! Invariant: accepting and rejecting are idempotent per action, so a call whose end is unknown may be repeated; the
-//! transaction id is derived from the action, so a repetition neither writes twice nor displaces the write of another
-//! record.
+//! Invariant: accepting and rejecting are idempotent per action, so a call whose end is unknown may
+//! be repeated; the transaction id is derived from the action, so a repetition neither writes twice
+//! nor displaces the write of another record.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -21,7 +22,8 @@ use crate::opencrvs::fault::OpencrvsFault;
 #[derive(Debug, Clone)]
 pub struct Acceptance {
     pub number: RegistrationNumber,
-    /// The field of the declaration for the issued ID, and the ID. The country's configuration must define the field.
+    /// The field of the declaration for the issued ID, and the ID. The country's configuration must
+    /// define the field.
     pub identifier: Option<(String, NationalId)>,
 }
 
@@ -41,7 +43,8 @@ pub struct EventsClient {
     client: HttpClient,
 }
 
-/// Input of `register.accept` and `register.reject`, with its members in the order of the official client.
+/// Input of `register.accept` and `register.reject`, with its members in the order of the official
+/// client.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Input<'a> {
@@ -109,8 +112,8 @@ impl EventsClient {
         Ok(Self { client: HttpClient::new(gateway)? })
     }
 
-    /// Registers the record. Accepting an action that is accepted already succeeds and changes nothing; the state that
-    /// is returned then tells under which number the record is registered.
+    /// Registers the record. Accepting an action that is accepted already succeeds and changes
+    /// nothing; the state that is returned then tells under which number the record is registered.
     ///
     /// # Errors
     /// [`OpencrvsFault`].
@@ -127,11 +130,11 @@ impl EventsClient {
         Ok(action_state(&event, action).unwrap_or(ActionState::Accepted(None)))
     }
 
-    /// Rejects the registration. No reason can be sent with it; for [`EventsClient::explain`] to send it afterwards,
-    /// the registrar must stay assigned.
+    /// Rejects the registration. No reason can be sent with it; for [`EventsClient::explain`] to
+    /// send it afterwards, the registrar must stay assigned.
     ///
     /// # Errors
-    /// [`OpencrvsFault`]. An action that is accepted already is `OpencrvsFault::Status(500)`, like an outage.
+    /// [`OpencrvsFault`]. For an action that is accepted already it is `Status(500)`, as in an outage.
     pub async fn reject(
         &self,
         token: &SecretString,
@@ -148,8 +151,9 @@ impl EventsClient {
         Ok(())
     }
 
-    /// Sends the record back for updates with a reason, after its registration was rejected. Works if the token
-    /// carries the registrar's own right to reject (1.9.13 and newer) and the registrar is still assigned.
+    /// Sends the record back for updates with a reason, after its registration was rejected. Works
+    /// if the token carries the registrar's own right to reject (1.9.13 and newer) and the
+    /// registrar is still assigned.
     ///
     /// # Errors
     /// [`OpencrvsFault`]; the rejection of the registration stands.
@@ -172,8 +176,8 @@ impl EventsClient {
         Ok(())
     }
 
-    /// Reads where the action stands. Works if the token may read the record (1.9.13 and newer, and only if the
-    /// registrar may); core notes in the record that it was read.
+    /// Reads where the action stands. Works if the token may read the record (1.9.13 and newer, and
+    /// only if the registrar may); core notes in the record that it was read.
     ///
     /// # Errors
     /// [`OpencrvsFault`].

@@ -1,11 +1,13 @@
 //! The field for the issued ID, checked against what the country's configuration defines.
 //!
-//! The events generation has no identifiers: the ID goes into a field of the declaration. Core stores whatever it is
-//! sent, and a field that the country's forms do not define then breaks every view of that record for good.
+//! The events generation has no identifiers: the ID goes into a field of the declaration. Core
+//! stores whatever it is sent, and a field that the country's forms do not define then breaks every
+//! view of that record for good.
 //!
 //! Source: `GET /events` of a country configuration, 1.9.
 //!
-//! Invariant: the ID is written only into a field that the country's own response defines, fetched at most `recheck` ago.
+//! Invariant: the ID is written only into a field that the country's own response defines, fetched
+//! at most `recheck` ago.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,7 +19,8 @@ use tokio::time::Instant;
 use crate::domain::{EventKind, IdField};
 use crate::opencrvs::call::{CallFault, ClientSettings, HttpClient, send};
 
-/// Time between two requests while the field is not known to be defined; `recheck` if that is shorter.
+/// Time between two requests while the field is not known to be defined; `recheck` if that is
+/// shorter.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Why the country's configuration is not known.
@@ -103,7 +106,8 @@ impl IdentifierField {
         &self.name
     }
 
-    /// Whether this kind of event defines the field. One request at a time, and none while the last response is fresh.
+    /// Whether this kind of event defines the field. One request at a time, and none while the last
+    /// response is fresh.
     pub async fn defined(&self, kind: &EventKind) -> IdField {
         let mut last = self.last.lock().await;
         let is_fresh = last.as_ref().is_some_and(|last| {

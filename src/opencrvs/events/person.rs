@@ -1,4 +1,4 @@
-//! A person of the declaration.
+//! Reads the persons of the declaration.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(super) const PREFIXES: [(Role, &str); 8] = [
     (Role::Groom, "groom"),
 ];
 
-/// What a person's fields are called after the prefix. Whatever else there is, is an answer of the form.
+/// The fields of a person, after the prefix. All other fields are answers of the form.
 pub(super) const MEMBERS: [&str; 16] = [
     "name",
     "dob",
@@ -44,7 +44,7 @@ pub(super) const MEMBERS: [&str; 16] = [
 const IDENTIFIERS: [(&str, &str); 3] =
     [("NATIONAL_ID", "nid"), ("PASSPORT", "passport"), ("BIRTH_REGISTRATION_NUMBER", "brn")];
 
-/// The persons whom the declaration says anything of.
+/// The persons of whom the declaration has at least one field.
 pub(super) fn persons(fields: &Fields<'_>) -> BTreeMap<Role, Person> {
     let mut persons: BTreeMap<Role, Person> =
         PREFIXES.into_iter().filter_map(|(role, prefix)| Some((role, person(fields, prefix)?))).collect();
@@ -84,12 +84,12 @@ fn person(fields: &Fields<'_>, prefix: &str) -> Option<Person> {
         address: fields.value(prefix, "address").and_then(place::address),
         relation: None,
         details_not_available,
-        // `child.reason` is why the registration is late, which is not this.
+        // `child.reason` is something else: why the registration is late.
         reason: if details_not_available { fields.kept(prefix, "reason") } else { None },
     })
 }
 
-/// Who tells is one of the persons of the record, or has fields of their own.
+/// The informant is one of the persons of the record, or has fields of their own.
 fn informant(fields: &Fields<'_>, persons: &BTreeMap<Role, Person>) -> Option<Person> {
     let relation = fields.text("informant", "relation");
     let same = match relation {
@@ -104,12 +104,13 @@ fn informant(fields: &Fields<'_>, persons: &BTreeMap<Role, Person>) -> Option<Pe
         Some(role) => persons.get(&role).or_else(|| persons.get(&Role::Informant)).cloned(),
         None => persons.get(&Role::Informant).cloned(),
     }?;
-    let told = if relation == Some("OTHER") { fields.text("informant", "other.relation") } else { None };
-    informant.relation = told.or(relation).map(str::to_owned);
+    let other = if relation == Some("OTHER") { fields.text("informant", "other.relation") } else { None };
+    informant.relation = other.or(relation).map(str::to_owned);
     Some(informant)
 }
 
-/// With an `idType` only that identifier counts: the others may be left over from before it was changed.
+/// If there is an `idType`, only that identifier counts: the others may be left over from an
+/// earlier choice.
 fn identifiers(fields: &Fields<'_>, prefix: &str) -> BTreeMap<String, String> {
     let chosen = fields.text(prefix, "idType");
     IDENTIFIERS

@@ -1,11 +1,12 @@
-//! Addresses and places. Locations are ids here: what they are called and what they lie in, the document does not say.
+//! Reads addresses and places. Locations are ids: the document tells neither their names nor what
+//! they are part of.
 
 use serde_json::Value;
 
 use super::view::{Fields, text};
 use crate::domain::{Address, EventKind, Place};
 
-/// The most lines of an address.
+/// Limit of address lines.
 const MOST: usize = 16;
 
 /// An address of the form `{addressType, country, administrativeArea, streetLevelDetails}`.
@@ -17,7 +18,7 @@ pub(super) fn address(value: &Value) -> Option<Address> {
     let read = Address {
         country: kept(value, "country"),
         state: kept(street, "state"),
-        // The leaf of the country's structure, whatever that level is called.
+        // The lowest level of the country's structure, whatever that level is called.
         district: kept(value, "administrativeArea").or_else(|| kept(street, "district2")),
         city: first(["town", "cityOrTown"]),
         postal_code: first(["zipCode", "postcodeOrZip"]),
@@ -27,7 +28,8 @@ pub(super) fn address(value: &Value) -> Option<Address> {
     (read != Address::default()).then_some(read)
 }
 
-/// What is below town: each country names these itself, so they are taken in the order of their names.
+/// The parts below the town. Each country names them itself, so they are taken in the order of
+/// their names.
 fn lines(street: &Value) -> Vec<String> {
     const NAMED: [&str; 6] = ["state", "district2", "town", "cityOrTown", "zipCode", "postcodeOrZip"];
     let Some(members) = street.as_object() else { return Vec::new() };
@@ -39,7 +41,7 @@ fn lines(street: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Where it happened.
+/// Where the event took place.
 pub(super) fn scene(fields: &Fields<'_>, kind: &EventKind) -> Option<Place> {
     match kind {
         EventKind::Birth => {

@@ -7,7 +7,8 @@ use crate::domain::{Role, View};
 
 const PENDING: &str = "e4ef249e-dc06-4b5e-840a-2ee7edc3f826";
 
-/// A recording from the folder that `NIDBRIDGE_FIXTURES` names, or from the one beside the repository.
+/// A recording from the folder that `NIDBRIDGE_FIXTURES` names, or from the one beside the
+/// repository.
 #[expect(clippy::disallowed_methods, reason = "where the fixtures are is no setting of the bridge")]
 #[expect(clippy::print_stderr, reason = "a skip is to be loud")]
 pub(super) fn fixture(name: &str) -> Option<Vec<u8>> {
@@ -139,7 +140,8 @@ fn requests_count_only_once_they_are_accepted() {
     assert_eq!(of(&[&base, &asked, &register]).as_deref(), Some("Base"));
     assert_eq!(of(&[&base, &asked, &rejected, &register]).as_deref(), Some("Base"));
     assert_eq!(of(&[&base, &asked, &accepted, &register]).as_deref(), Some("Edited"));
-    // Not the order of the list but that of the times, and the acceptance's own words over the request's.
+    // Not the order of the list but that of the times, and the acceptance's own words over the
+    // request's.
     assert_eq!(of(&[&accepted, &asked, &base, &register]).as_deref(), Some("Edited"));
     let mut own = accepted.clone();
     own["declaration"] = json!({ "child.name": { "firstname": "Own" } });

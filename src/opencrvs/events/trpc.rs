@@ -1,7 +1,7 @@
 //! tRPC responses of the events service behind the gateway, 1.9.0–2.0.0, and their errors.
 //!
-//! A response is `{"result":{"data":{"json":…}}}` or `{"error":{"json":…}}`, in a list where the call was batched (ours
-//! are not).
+//! A response is `{"result":{"data":{"json":…}}}` or `{"error":{"json":…}}`, in a list where the
+//! call was batched (ours are not).
 //!
 //! Source: `events` of opencrvs-core, v1.9.0–v2.0.0, with the messages of a production deployment.
 

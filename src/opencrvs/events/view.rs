@@ -1,4 +1,5 @@
-//! The view of an event document.
+//! Builds the view of an event document: persons, event details, office, and other answers of the
+//! form.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +10,10 @@ use super::person::{MEMBERS, PREFIXES, persons};
 use super::{LONGEST, place};
 use crate::domain::{EventDetails, EventKind, Office, Role, View};
 
-/// A form has some dozens of fields beside those of the persons.
+/// Limit of answers kept; a form has some dozens of fields besides those of the persons.
 const MOST_ANSWERS: usize = 100;
 
-/// Fields that the view has a place of its own for.
+/// Fields that the view keeps in places of their own.
 const PLACED: [&str; 8] = [
     "eventDetails.date",
     "eventDetails.placeOfDeath",
@@ -45,7 +46,7 @@ impl<'d> Fields<'d> {
     }
 }
 
-/// A text that says something; one that is longer than any name, date, code or reference does not.
+/// A trimmed text; `None` if it is empty, or longer than any name, date, code or reference.
 pub(super) fn text(value: &Value) -> Option<&str> {
     value.as_str().map(str::trim).filter(|text| !text.is_empty() && text.len() <= LONGEST)
 }
@@ -70,14 +71,15 @@ pub(super) fn of(declaration: &Map<String, Value>, kind: &EventKind, pending: &A
     }
 }
 
-/// It stands in a column and may stand in a log line: nothing in it controls either.
+/// The id of the office, without control characters, because it is stored in a column and may be
+/// logged.
 fn office(pending: &Action) -> Option<String> {
     let id = pending.created_at_location.as_deref().map(str::trim);
     let usable = |id: &&str| !id.is_empty() && id.len() <= LONGEST && !id.chars().any(char::is_control);
     id.filter(usable).map(str::to_owned)
 }
 
-/// All other fields that are a text, a number or a truth value: what a country's rules may look at.
+/// All other fields that hold a text, a number or a boolean, for the rules of a country.
 fn answers(declaration: &Map<String, Value>) -> BTreeMap<String, Value> {
     declaration
         .iter()

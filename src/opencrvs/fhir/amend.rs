@@ -1,9 +1,13 @@
-//! The bundle with its answer in it: the registration number in Task and Patient, and the issued ID.
+//! Writes the answer into the bundle: the registration number into Task and Patient, and the issued
+//! ID into Patient.
 //!
-//! Wire source: what `confirmRegistration` itself makes of a record (workflow service, v1.7.0–v1.9.15). Core reads
-//! no body of a 2xx; a country's handler that forwards to us does.
+//! The result is for a country's own handler that forwards registrations to us; core ignores the
+//! body of a 2xx.
 //!
-//! Invariant: what is not amended is given back as it came, byte by byte.
+//! Source: the record that `confirmRegistration` saves (`workflow` of opencrvs-core,
+//! v1.7.0–v1.9.15).
+//!
+//! Invariant: whatever is not amended is returned byte by byte as it came.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -13,54 +17,52 @@ use super::bundle::Bundle;
 use super::text;
 use crate::domain::{EventKind, NationalId, RegistrationNumber};
 
-/// A resource that is longer is not one that we write into.
+/// Bytes of the longest resource that is amended; a longer one is returned as it came.
 const LONGEST: usize = 4 * 1024 * 1024;
 
-/// What is put into a bundle.
+/// What is written into a bundle.
 #[derive(Debug)]
 pub struct Amendment {
-    /// What was registered.
     pub kind: EventKind,
-    /// Under which number.
     pub number: RegistrationNumber,
-    /// The issued ID and its type; only a birth takes one.
+    /// The type and the issued ID; written for a birth only.
     pub identifier: Option<(String, NationalId)>,
 }
 
 #[derive(Deserialize)]
-struct Outer<'a> {
+struct RawBundle<'a> {
     #[serde(borrow)]
     entry: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Entry<'a> {
+struct RawEntry<'a> {
     #[serde(borrow)]
     resource: &'a RawValue,
 }
 
 #[derive(Deserialize)]
-struct Head {
+struct ResourceHead {
     #[serde(rename = "resourceType")]
     kind: String,
     #[serde(default)]
     id: Option<String>,
 }
 
-/// The bundle with the amendment in it; nothing if it is not the bundle of a record.
+/// Returns the bundle with the amendment; `None` if it is not the bundle of a record.
 pub fn amend(body: &[u8], amendment: &Amendment) -> Option<Vec<u8>> {
     let document = std::str::from_utf8(body).ok()?;
-    let people = people(body, &amendment.kind)?;
-    let outer: Outer<'_> = serde_json::from_str(document).ok()?;
+    let subjects = subjects(body, &amendment.kind)?;
+    let bundle: RawBundle<'_> = serde_json::from_str(document).ok()?;
     let mut amended = String::with_capacity(document.len() + 1024);
     let (mut copied, mut task) = (0, false);
-    for entry in outer.entry {
-        let Ok(entry) = serde_json::from_str::<Entry<'_>>(entry.get()) else { continue };
+    for entry in bundle.entry {
+        let Ok(entry) = serde_json::from_str::<RawEntry<'_>>(entry.get()) else { continue };
         let raw = entry.resource.get();
-        let Ok(head) = serde_json::from_str::<Head>(raw) else { continue };
+        let Ok(head) = serde_json::from_str::<ResourceHead>(raw) else { continue };
         let is_first_task = head.kind == "Task" && !task;
-        let is_ours = head.kind == "Patient" && head.id.is_some_and(|id| people.contains(&id));
-        if !(is_first_task || is_ours) || raw.len() > LONGEST {
+        let is_subject = head.kind == "Patient" && head.id.is_some_and(|id| subjects.contains(&id));
+        if !(is_first_task || is_subject) || raw.len() > LONGEST {
             continue;
         }
         let mut resource: Value = serde_json::from_str(raw).ok()?;
@@ -70,7 +72,8 @@ pub fn amend(body: &[u8], amendment: &Amendment) -> Option<Vec<u8>> {
         } else {
             number_patient(&mut resource, amendment);
         }
-        // The raw text is a part of the document, so where it begins there is known.
+        // The raw text is a slice of the document, so its offset is the difference of the
+        // addresses.
         let begins = (raw.as_ptr() as usize).checked_sub(document.as_ptr() as usize)?;
         amended.push_str(document.get(copied..begins)?);
         amended.push_str(&resource.to_string());
@@ -80,8 +83,8 @@ pub fn amend(body: &[u8], amendment: &Amendment) -> Option<Vec<u8>> {
     task.then(|| amended.into_bytes())
 }
 
-/// Whom the event is about.
-fn people(body: &[u8], kind: &EventKind) -> Option<Vec<String>> {
+/// Ids of the patients that the event is about.
+fn subjects(body: &[u8], kind: &EventKind) -> Option<Vec<String>> {
     let bundle = Bundle::read(body).ok()?;
     let composition = bundle.first("Composition")?;
     let sections: &[&str] = match kind {
@@ -116,7 +119,7 @@ fn number_patient(patient: &mut Value, amendment: &Amendment) {
     }
 }
 
-/// Puts an identifier in the place of the one that it is, or at the end.
+/// Replaces the identifier that `same` finds, or appends one.
 fn put(resource: &mut Value, identifier: Value, same: impl Fn(&Value) -> bool) {
     let Some(members) = resource.as_object_mut() else { return };
     let known = members.entry("identifier").or_insert_with(|| json!([]));

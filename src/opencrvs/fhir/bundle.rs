@@ -1,7 +1,8 @@
-//! The bundle as a list of resources, of which only the fields that are needed are ever built.
+//! Reads a bundle into a list of resources; only the fields that the view needs are built in
+//! memory.
 //!
-//! Invariant: a body of 50 MiB costs little more than itself, whatever is in it; a field or a resource that is odd is as
-//! good as absent.
+//! Invariant: a body of 50 MiB costs little more memory than its own size, whatever is in it; a
+//! malformed field or resource counts as absent.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,11 +16,11 @@ use serde_json::{Map, Value};
 
 use super::{InvalidBundle, text};
 
-/// The resources that the view is made of. `TaskHistory` and its like are not among them.
+/// The types of resource that the view is made of; `TaskHistory` and its like are not among them.
 const NEEDED: [&str; 7] =
     ["Composition", "Task", "Patient", "RelatedPerson", "Encounter", "QuestionnaireResponse", "Location"];
 
-/// The fields of all of them that anything is read from.
+/// The fields that are read, of all these types together.
 const FIELDS: [&str; 20] = [
     "resourceType",
     "id",
@@ -43,15 +44,16 @@ const FIELDS: [&str; 20] = [
     "partOf",
 ];
 
-/// A field that is longer holds an attachment.
+/// Bytes of the longest field that is built; a longer one holds an attachment.
 const LONGEST_FIELD: usize = 1024 * 1024;
-/// What is built of one bundle, as JSON text; a record needs some 20 KB. In memory it is ten times that at worst.
+/// Bytes of JSON that are built of one bundle at most; a record needs some 20 KB. In memory it is
+/// at most ten times as much.
 const MOST_BUILT: usize = 4 * LONGEST_FIELD;
-/// A record has some thirty.
+/// Limit of resources; a record has about thirty.
 const MOST_RESOURCES: usize = 2_000;
 
 #[derive(Deserialize)]
-struct Outer<'a> {
+struct RawBundle<'a> {
     #[serde(borrow, default, rename = "resourceType")]
     kind: Option<&'a RawValue>,
     #[serde(default)]
@@ -59,7 +61,7 @@ struct Outer<'a> {
 }
 
 #[derive(Deserialize)]
-struct Entry<'a> {
+struct RawEntry<'a> {
     #[serde(borrow, default, rename = "fullUrl")]
     full_url: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -80,19 +82,19 @@ impl Bundle {
         if text.is_empty() {
             return Err(InvalidBundle::Empty);
         }
-        let outer: Outer<'_> = match serde_json::from_str(text) {
-            Ok(outer) if text.starts_with('{') => outer,
+        let bundle: RawBundle<'_> = match serde_json::from_str(text) {
+            Ok(bundle) if text.starts_with('{') => bundle,
             Ok(_) => return Err(InvalidBundle::NotABundle),
-            // JSON of another shape is told from what is not JSON at all.
+            // JSON of another shape, or no JSON at all?
             Err(_) if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
                 return Err(InvalidBundle::NotABundle);
             }
             Err(_) => return Err(InvalidBundle::NotJson),
         };
-        if outer.kind.is_none_or(|kind| kind.get() != "\"Bundle\"") {
+        if bundle.kind.is_none_or(|kind| kind.get() != "\"Bundle\"") {
             return Err(InvalidBundle::NotABundle);
         }
-        Ok(Self(outer.entry.ok_or(InvalidBundle::NotABundle)?.kept))
+        Ok(Self(bundle.entry.ok_or(InvalidBundle::NotABundle)?.kept))
     }
 
     /// The first resource of exactly this type.
@@ -104,7 +106,8 @@ impl Bundle {
         self.0.iter().filter(move |resource| resource.kind == kind).map(|resource| &resource.body)
     }
 
-    /// Follows a reference: `Patient/<id>`, `urn:uuid:<id>`, or a URL of either with or without its version.
+    /// Follows a reference: `Patient/<id>`, `urn:uuid:<id>`, or a URL of either with or without its
+    /// version.
     pub(super) fn resolve(&self, reference: &str) -> Option<&Value> {
         let plain = reference.split("/_history/").next()?;
         let mut parts = plain.rsplit('/');
@@ -117,7 +120,7 @@ impl Bundle {
         found.or_else(by_url).map(|resource| &resource.body)
     }
 
-    /// What a section of the composition refers to.
+    /// The resource that a section of the composition refers to.
     pub(super) fn section<'b>(&'b self, composition: &Value, code: &str) -> Option<&'b Value> {
         let sections = composition.get("section").and_then(Value::as_array)?;
         let section = sections.iter().find(|section| {
@@ -127,15 +130,15 @@ impl Bundle {
     }
 }
 
-/// The entries, each of them judged and for the most part dropped as it is read.
+/// The resources that are kept. Each entry is checked as it is read, and most are dropped at once.
 struct Resources {
     kept: Vec<Resource>,
-    /// How much more may be built.
+    /// Bytes of JSON that may still be built.
     left: usize,
 }
 
 impl Resources {
-    fn take(&mut self, entry: &RawValue) {
+    fn add(&mut self, entry: &RawValue) {
         if self.kept.len() < MOST_RESOURCES
             && let Some(resource) = self.resource(entry)
         {
@@ -144,14 +147,14 @@ impl Resources {
     }
 
     fn resource(&mut self, entry: &RawValue) -> Option<Resource> {
-        let entry: Entry<'_> = serde_json::from_str(entry.get()).ok()?;
+        let entry: RawEntry<'_> = serde_json::from_str(entry.get()).ok()?;
         let Parts(parts) = serde_json::from_str(entry.resource.get()).ok()?;
         let kind = NEEDED.into_iter().find(|kind| {
             parts.get("resourceType").is_some_and(|found| found.get().trim_matches('"') == *kind)
         })?;
         let mut body = Map::new();
         for (name, raw) in parts {
-            // The boundary of a location is an extension: up to megabytes of geography.
+            // The extension of a location holds its boundary: up to megabytes of geography.
             if (kind, name) == ("Location", "extension") {
                 continue;
             }
@@ -187,7 +190,7 @@ impl<'de> Deserialize<'de> for Resources {
             fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Resources, A::Error> {
                 let mut resources = Resources { kept: Vec::new(), left: MOST_BUILT };
                 while let Some(entry) = entries.next_element::<&'de RawValue>()? {
-                    resources.take(entry);
+                    resources.add(entry);
                 }
                 Ok(resources)
             }
@@ -197,7 +200,7 @@ impl<'de> Deserialize<'de> for Resources {
     }
 }
 
-/// The needed fields of a resource, not built yet; of a field that is there twice the last one counts.
+/// The needed fields of a resource, not built yet. Of a repeated field the last one counts.
 struct Parts<'a>(BTreeMap<&'static str, &'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {

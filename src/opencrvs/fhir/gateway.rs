@@ -1,11 +1,13 @@
 //! The gateway's GraphQL (1.7.0–1.9.15): reads where a record stands, and confirms it.
 //!
-//! A mutation is not atomic behind the gateway: a service may fail after the record was saved, and the error then
-//! belongs to a registration that took place. Such an error is *ambiguous*, and the record is read next.
+//! A mutation is not atomic behind the gateway: a service may fail after the record was saved, and
+//! the error then belongs to a registration that took place. Such an error is *ambiguous*, and the
+//! record is read next.
 //!
 //! Source: `gateway` (schema), `workflow` and `search` of opencrvs-core, v1.7.0–v1.9.15.
 //!
-//! Invariant: an error in an HTTP 200 is a fault, and a fault says whether something may have been written.
+//! Invariant: an error in an HTTP 200 is a fault, and a fault says whether something may have been
+//! written.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -85,8 +87,8 @@ impl Gateway {
         fetched_record(&data).ok_or(OpencrvsFault::Unreadable)
     }
 
-    /// Registers a record. Not idempotent: the caller has read the record, holds its lease and has committed the
-    /// intent.
+    /// Registers a record. Not idempotent: the caller has read the record, holds its lease and has
+    /// committed the intent.
     ///
     /// # Errors
     /// [`OpencrvsFault`], whose class says whether the registration may have taken place.

@@ -1,4 +1,4 @@
-//! A `Patient` of the bundle as a person of the view.
+//! Reads a `Patient` of the bundle as a person of the view.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,15 @@ use super::bundle::Bundle;
 use super::{LONGEST, codes, extension, place, text};
 use crate::domain::{Address, Name, Person};
 
-/// The most of anything that is a list.
+/// Limit of elements read of any list.
 const MOST: usize = 32;
 
 pub(super) fn person(bundle: &Bundle, patient: &Value) -> Person {
     let names = names(patient);
     let identifiers = identifiers(patient);
     let reason = extension(patient, "reason-not-applying").and_then(|reason| kept(reason, "/valueString"));
-    // A reason stays behind when a person is found after all; `active` is what counts where it is there.
+    // The reason is left in place when the person's details are added later, so `active` decides if
+    // it is present.
     let active = patient.get("active").and_then(Value::as_bool).unwrap_or(reason.is_none());
     Person {
         name: names.first().map(|(_, name)| name.clone()),
@@ -42,14 +43,14 @@ fn list<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
     value.get(name).and_then(Value::as_array).into_iter().flatten().take(MOST)
 }
 
-/// Names by language, in the order of the document. `use` is a language code in OpenCRVS.
+/// Names by language, in the order of the document. OpenCRVS puts a language code into `use`.
 fn names(patient: &Value) -> Vec<(String, Name)> {
     list(patient, "name")
         .filter_map(|name| {
             let read = Name {
                 firstname: kept(name, "/given/0"),
                 middlename: kept(name, "/given/1"),
-                // A text since 1.7, a list before and in records that are older.
+                // A text since 1.7; a list before, and in records from before.
                 surname: kept(name, "/family").or_else(|| kept(name, "/family/0")),
             };
             let language = text(name, "/use").unwrap_or("en").to_owned();

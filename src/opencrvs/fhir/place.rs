@@ -1,4 +1,4 @@
-//! Locations of the bundle: their codes and what they lie in.
+//! Locations of the bundle: their codes, and those of the locations that they are part of.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::bundle::Bundle;
 use super::{codes, text};
 use crate::domain::{Code, Place};
 
-/// No country's structure is deeper; a circle of locations ends here as well.
+/// Limit of levels, deeper than any country's structure; it also ends a cycle of locations.
 const DEEPEST: usize = 12;
 
 /// The place that an encounter, an office or an address refers to.
@@ -20,7 +20,7 @@ pub(super) fn place(bundle: &Bundle, reference: &str) -> Option<Place> {
     })
 }
 
-/// The codes of a location and of all that it lies in, widest first.
+/// The codes of a location and of all that it is part of, widest first.
 pub(super) fn chain(bundle: &Bundle, reference: &str) -> Vec<Code> {
     let Some(location) = bundle.resolve(reference) else { return Vec::new() };
     let mut codes = above(bundle, location);

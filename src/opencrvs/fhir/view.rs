@@ -1,4 +1,4 @@
-//! The view of a bundle.
+//! Builds the view of a bundle: persons, event details, office, and answers of the questionnaire.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::person::person;
 use super::{codes, extension, place, text};
 use crate::domain::{EventDetails, EventKind, Office, Person, Role, View};
 
-/// A questionnaire of a country has some dozens of answers.
+/// Limit of answers kept; a country's questionnaire has some dozens.
 const MOST_ANSWERS: usize = 100;
 const LONGEST_ANSWER: usize = 256;
 

@@ -1,9 +1,10 @@
-//! Lists the records that OpenCRVS holds in external validation, as one of its users may (`searchEvents`, 1.7–1.9).
+//! Lists the records that OpenCRVS holds in external validation, as one of its users may
+//! (`searchEvents`, 1.7–1.9).
 //!
-//! The list comes from a search index that may be some seconds behind, so each record of it is read again before
-//! anything is concluded. Two kinds of token are refused before any request: with the token of a system client (scope
-//! `recordsearch`) the gateway marks every listed record as downloaded, and a token without a search scope gets an
-//! empty list instead of an error.
+//! The list comes from a search index that may be some seconds behind, so each record of it is read
+//! again before anything is concluded. Two kinds of token are refused before any request: with the
+//! token of a system client (scope `recordsearch`) the gateway marks every listed record as
+//! downloaded, and a token without a search scope gets an empty list instead of an error.
 //!
 //! Source: `gateway` and `search` of opencrvs-core, v1.7.0–v1.9.15.
 //!

@@ -1,4 +1,5 @@
-//! Claims of an OpenCRVS token: read without verification, and their scopes in the forms of 1.x and 2.0.
+//! Claims of an OpenCRVS token: read without verification, and their scopes in the forms of 1.x and
+//! 2.0.
 //!
 //! Source: `auth` of opencrvs-core, v1.7.0–v2.0.0.
 //!
@@ -26,8 +27,8 @@ pub(crate) fn action_of(token: &SecretString) -> Option<ActionId> {
     unverified::<Subject>(token.expose_secret())?.read()?.1
 }
 
-/// Whether a token may also reject its record as its registrar may: `record.declared.reject…` (1.9.13 and newer) or
-/// `type=record.reject…` (2.0). Nothing is verified.
+/// Whether a token may also reject its record as its registrar may: `record.declared.reject…`
+/// (1.9.13 and newer) or `type=record.reject…` (2.0). Nothing is verified.
 pub(crate) fn may_reject_record(token: &SecretString) -> bool {
     #[derive(Deserialize)]
     struct Claims {

@@ -35,7 +35,8 @@ fn ids() -> (RecordId, ActionId) {
     (RecordId::parse(&id(1)).unwrap(), ActionId::parse(&id(2)).unwrap())
 }
 
-/// The recording is laid out for reading; on the wire there is no blank (and none within these texts).
+/// The recording is laid out for reading; on the wire there is no blank (and none within these
+/// texts).
 fn on_the_wire(body: &RawValue) -> String {
     body.get().chars().filter(|c| !c.is_whitespace()).collect()
 }
