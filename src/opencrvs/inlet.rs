@@ -1,4 +1,4 @@
-//! Reads tokens and responses of OpenCRVS without a socket; see [`crate::inlets`].
+//! Reads tokens and responses of OpenCRVS without a socket, for the fuzzers and their tests.
 
 use std::time::Duration;
 

@@ -38,7 +38,7 @@ pub enum FieldFault {
     Unreadable,
 }
 
-/// The field that CONFIRM_IDENTIFIER_FIELD names, and the kinds of event that define it.
+/// The field that `CONFIRM_IDENTIFIER_FIELD` names, and the kinds of event that define it.
 #[derive(Debug)]
 pub struct IdentifierField {
     client: HttpClient,
