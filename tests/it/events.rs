@@ -179,7 +179,7 @@ async fn a_front_without_a_spool_does_not_start_and_keeps_nobody_else_from_it() 
     }
     for command in [&["front"][..], &["all"], &["config", "check"]] {
         let ended = ended(&world, command, &[]).await;
-        let told = "FRONT_SPOOL (front.spool): is not set, and FRONT_EVENTS is on: no front starts";
+        let told = "FRONT_SPOOL (front.spool): is not set, but FRONT_EVENTS is on";
         assert_eq!(ended.code, Some(78), "{command:?}");
         assert!(ended.stderr.contains(told), "{command:?} {}", ended.stderr);
     }
