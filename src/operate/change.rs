@@ -54,3 +54,39 @@ fn one_line(text: &str) -> Result<String, String> {
     let usable = !text.is_empty() && text.chars().count() <= 500 && !text.chars().any(char::is_control);
     if usable { Ok(text.to_owned()) } else { Err("write one line of up to 500 characters".to_owned()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        change: ChangeArgs,
+    }
+
+    fn parse(flags: &[&str]) -> Result<Line, clap::Error> {
+        Line::try_parse_from([&["nidbridge"], flags].concat())
+    }
+
+    #[test]
+    fn a_change_needs_a_reason_and_a_dry_run_changes_nothing_even_with_one() {
+        assert!(parse(&[]).is_err());
+        let changes = parse(&["--reason", " is back ", "--by", "ada"]).unwrap().change;
+        assert!(matches!(changes.mode(), Mode::Change { reason: "is back" }));
+        assert_eq!(changes.by(), "ada");
+        for flags in [&["--dry-run"][..], &["--dry-run", "--reason", "is back"]] {
+            assert!(matches!(parse(flags).unwrap().change.mode(), Mode::DryRun), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_one_line_that_steers_no_terminal() {
+        let long = "x".repeat(501);
+        for text in ["", "  ", "two\nlines", "\u{1b}[2J", long.as_str()] {
+            assert!(one_line(text).is_err(), "{text:?}");
+        }
+    }
+}
