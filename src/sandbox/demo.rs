@@ -3,11 +3,11 @@
 //! A private RabbitMQ node in a directory of its own, SQLite, all roles, a simulated OpenCRVS that loses answers and
 //! submits again, a simulated ID system that rejects, repeats itself and asks to be asked later.
 //!
-//! Invariant: the accounts are made of what the simulated OpenCRVS and ID system saw; the ledger is asked only for
-//! what an operator was told of (parked), and what nobody can explain is lost.
+//! Invariant: the accounts are made of what the simulated OpenCRVS and ID system saw. The ledger is asked only which
+//! records an operator was told of (parked). What nobody can explain is lost.
 
 mod accounts;
-mod stage;
+mod world;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use accounts::Accounts;
-use stage::Stage;
+use world::DemoWorld;
 
 use crate::config::{self, Part, Sources};
 use crate::operate::output;
@@ -39,13 +39,13 @@ pub struct DemoArgs {
     /// The same seed makes the same families, faults and IDs.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Of which generation of OpenCRVS the records are.
+    /// The generation of OpenCRVS that the records belong to.
     #[arg(long, value_enum, default_value_t)]
     pub opencrvs: Generations,
     /// Hold OpenCRVS for the answer, as `FRONT_WAIT` does: 3s, or birth=3s,death=1s.
     #[arg(long, value_name = "WAIT", default_value = "", hide_default_value = true)]
     pub wait: String,
-    /// How long nothing may move before what is still open counts as lost.
+    /// After so many seconds without any change, what is still open counts as lost.
     #[arg(long, default_value_t = 90, value_name = "SECONDS")]
     pub patience: u64,
 }
@@ -62,12 +62,12 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
         output::line(&serde_json::to_string(&accounts).context("the accounts cannot be written")?)?;
     }
     let all_came =
-        args.registrations.is_none_or(|wanted| accounts.registrations == wanted && accounts.open == 0);
+        args.registrations.is_none_or(|wanted| accounts.totals.registrations == wanted && accounts.open == 0);
     match (accounts.hold_up(), all_came) {
         (true, true) => Ok(()),
         (true, false) if interrupted => Err(Failure::Later(anyhow::anyhow!(
             "interrupted: {} of {} registrations came, and {} have no end yet",
-            accounts.registrations,
+            accounts.totals.registrations,
             args.registrations.unwrap_or_default(),
             accounts.open
         ))),
@@ -86,9 +86,9 @@ fn logs() -> Result<config::TelemetryConfig, Failure> {
 
 async fn play(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<Accounts> {
     anyhow::ensure!(args.rate.is_finite() && args.rate >= 0.0, "--rate must be 0 or more");
-    tell("starting a private RabbitMQ node (about ten seconds) …");
-    let stage = Stage::set(args.seed, args.opencrvs, &args.wait).await?;
-    tell(&stage.description());
+    print("starting a private RabbitMQ node (about ten seconds) …");
+    let world = DemoWorld::start(args.seed, args.opencrvs, &args.wait).await?;
+    print(&world.description());
     let begun = Instant::now();
     let load = RunOptions {
         registrations: args.registrations,
@@ -96,21 +96,21 @@ async fn play(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<Accoun
         seed: args.seed,
         generations: args.opencrvs,
         resubmit: 1.0,
-        ..RunOptions::to(stage.front.clone())
+        ..RunOptions::to(world.front.clone())
     };
     let submitting = stop.child_token();
     let submitted = tokio::spawn({
-        let (opencrvs, submitting) = (stage.opencrvs.clone(), submitting.clone());
+        let (opencrvs, submitting) = (world.opencrvs.clone(), submitting.clone());
         async move { opencrvs.run(load, submitting).await }
     });
-    let accounts = watch(&stage, submitted, begun, Duration::from_secs(args.patience), &stop).await;
-    stage.strike().await?;
+    let accounts = watch(&world, submitted, begun, Duration::from_secs(args.patience), &stop).await;
+    world.stop().await?;
     accounts
 }
 
-/// Watches until every registration has its end, nothing moves any more, or the user has had enough.
+/// Watches until every registration has ended, nothing changes any more, or the user stops the demo.
 async fn watch(
-    stage: &Stage,
+    world: &DemoWorld,
     submitted: tokio::task::JoinHandle<Result<(), SimulateError>>,
     begun: Instant,
     patience: Duration,
@@ -125,7 +125,7 @@ async fn watch(
             () = stop.cancelled() => {}
         }
         let done_submitting = submitted.is_finished();
-        let now = stage.accounts(begun.elapsed()).await?;
+        let now = world.accounts(begun.elapsed()).await?;
         progress.show(&now, begun.elapsed());
         if !now.same_as(&last) {
             (last, moved) = (now.clone(), Instant::now());
@@ -135,10 +135,10 @@ async fn watch(
         if settled || stuck || stop.is_cancelled() {
             submitted.await.context("the simulated registrars")??;
             let accounts = if stop.is_cancelled() { now } else { now.closed() };
-            tell(&accounts.summary());
+            print(&accounts.summary());
             return Ok(accounts);
         }
-        if let Some(fault) = stage.fault() {
+        if let Some(fault) = world.fault() {
             anyhow::bail!("a role has failed: {fault}");
         }
     }
@@ -149,7 +149,7 @@ struct Progress {
 }
 
 impl Progress {
-    /// One line that is written over on a terminal, one line every five seconds elsewhere.
+    /// Overwrites one line on a terminal; elsewhere prints a line every five seconds.
     fn show(&mut self, now: &Accounts, elapsed: Duration) {
         let line = now.line(elapsed.as_secs());
         let mut err = std::io::stderr().lock();
@@ -160,11 +160,11 @@ impl Progress {
         } else {
             Ok(())
         };
-        // With stderr gone there is nobody to show anything to.
+        // Without stderr there is nobody to show anything to.
         shown.unwrap_or_default();
     }
 }
 
-fn tell(text: &str) {
+fn print(text: &str) {
     writeln!(std::io::stderr(), "\n{text}").unwrap_or_default();
 }

@@ -1,7 +1,7 @@
-//! Ends helper processes when ours ends, in whatever way it does.
+//! Ends helper processes when ours ends, even if it is killed.
 //!
-//! A shell reads from a pipe that only we hold the other end of. When we are gone, killed or not, the pipe closes,
-//! and the shell ends what it was given and removes the directory.
+//! A shell reads from a pipe whose other end only we have. When our process ends, the pipe closes, and the shell ends
+//! the processes that it was given and removes the directory.
 //!
 //! Invariant: nothing that a guardian watches outlives us by more than ten seconds.
 
@@ -30,7 +30,7 @@ kill -KILL "$@"
 [ -n "$remove" ] && rm -rf -- "$remove"
 "#;
 
-/// Watches processes for as long as it lives.
+/// A shell that watches processes. They are ended when our process ends.
 #[derive(Debug)]
 pub struct Guardian {
     shell: Child,
@@ -55,7 +55,7 @@ impl Guardian {
         Ok(Self { shell })
     }
 
-    /// Lets the processes be: they have ended, and their numbers may soon be those of others.
+    /// Stops watching: the processes have ended, and their numbers may soon belong to others.
     pub fn dismiss(mut self) {
         if let Some(mut pipe) = self.shell.stdin.take() {
             drop(pipe.write_all(b"done\n"));

@@ -1,4 +1,4 @@
-//! A simulated ID system: a vendor on the queue contract, with the manners and bad manners that vendors have.
+//! A simulated ID system: a vendor on the queue contract, which can also misbehave as vendors do.
 //!
 //! [`Vendor`] decides what is answered and when, without a clock or a broker; [`NidSim`] connects it to the queues.
 //!

@@ -11,6 +11,7 @@ mod auth;
 mod book;
 mod caller;
 mod core;
+mod errors;
 mod events;
 mod fault;
 mod faults;
@@ -35,8 +36,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use args::{OpencrvsArgs, run};
 pub use book::{Book, Exchanged};
+pub use errors::ErrorRow;
 pub use events::{EventFile, EventsTally};
-pub use fault::{Calls, Fault, Share};
+pub use fault::{Calls, Effect, Failure, Fault, Share};
 pub use faults::Faults;
 pub use keys::{Claims, ISSUER, TokenHash};
 pub use load::{Generations, RunOptions};
@@ -53,9 +55,7 @@ pub enum SimulateError {
     /// An address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address.
         address: SocketAddr,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -104,7 +104,7 @@ pub enum Service {
     CountryConfig,
 }
 
-/// A running simulated OpenCRVS. Clones are the same one; it ends with the last of them.
+/// A running simulated OpenCRVS. Clones share it; it ends with the last of them.
 #[derive(Clone)]
 pub struct OpencrvsSim {
     core: Arc<Core>,
@@ -154,7 +154,7 @@ impl OpencrvsSim {
         format!("http://{}", self.country_config.address())
     }
 
-    /// Puts these fields on the country's forms, in place of `child.nid`.
+    /// Defines these fields on the country's forms, in place of `child.nid`.
     pub fn define_fields(&self, fields: &[&str]) {
         self.core.define(fields);
     }
@@ -191,17 +191,14 @@ impl OpencrvsSim {
         &self.core.faults
     }
 
-    /// Reads the records.
     pub fn inspect<T>(&self, read: impl FnOnce(&Book) -> T) -> T {
         self.core.with_book(|book| read(book))
     }
 
-    /// A copy of one record.
     pub fn record(&self, id: &str) -> Option<Record> {
         self.inspect(|book| book.record(id).cloned())
     }
 
-    /// A copy of all records.
     pub fn state(&self) -> Book {
         self.inspect(Book::clone)
     }
@@ -229,7 +226,7 @@ impl OpencrvsSim {
         })
     }
 
-    /// Moves a record as a user may: certifies it, archives it, takes it back. False if there is none.
+    /// Changes a record's state as a user may: certified, archived, rejected. False if there is no such record.
     pub fn set_status(&self, record: &str, status: Status) -> bool {
         self.core.with_book(|book| book.set_status(record, status, Timestamp::now()))
     }
@@ -242,7 +239,6 @@ impl OpencrvsSim {
         self.core.rotate_key()
     }
 
-    /// The public key that auth serves now.
     pub fn public_key(&self) -> String {
         self.core.with_key(|key| key.public_pem().to_owned())
     }

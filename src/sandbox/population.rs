@@ -1,4 +1,4 @@
-//! The people of the simulated country: an endless, seeded row of births, deaths and marriages, no two alike.
+//! The people of the simulated country: an endless, seeded sequence of births, deaths and marriages, no two alike.
 //!
 //! Invariant: the same seed and index make the same declaration. The document of an attempt differs from that of
 //! another attempt only by its time, its history and what the registrar corrected.
@@ -20,11 +20,8 @@ use super::spread::Lot;
 /// What was declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A birth.
     Birth,
-    /// A death.
     Death,
-    /// A marriage.
     Marriage,
 }
 
@@ -55,7 +52,7 @@ impl Kind {
     }
 }
 
-/// Which way a document took inside OpenCRVS before it is sent: the two ways leave different documents.
+/// How a document came about inside OpenCRVS. The two ways produce different documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// Declared by somebody who may register: the document as the client sent it.
@@ -84,7 +81,7 @@ impl Default for Mix {
 /// One event of one family, before anybody submitted it.
 #[derive(Debug, Clone)]
 pub struct Declaration {
-    /// Its place in the row.
+    /// Its position in the sequence.
     pub index: u64,
     /// The record's id in OpenCRVS (`Composition.id`).
     pub record: String,
@@ -97,7 +94,7 @@ pub struct Declaration {
     pub(super) seed: u64,
 }
 
-/// The row of declarations.
+/// The sequence of declarations.
 #[derive(Debug, Clone)]
 pub struct Population {
     seed: u64,
@@ -110,7 +107,7 @@ const TRACKING_IDS: u64 = 36 * 36 * 36 * 36 * 36 * 36;
 const TRACKING_STEP: u64 = 1_000_000_007;
 
 impl Population {
-    /// A row that starts at index 0.
+    /// A sequence that starts at index 0.
     pub fn new(seed: u64, mix: Mix) -> Self {
         Self { seed, mix, next: 0 }
     }
@@ -153,12 +150,12 @@ impl Iterator for Population {
 }
 
 impl Declaration {
-    /// The id of a part of this record, the same at every attempt.
+    /// The id of a resource of this record, the same in every attempt.
     pub(super) fn part(&self, name: &str) -> String {
         Uuid::new_v5(&Uuid::from_u128(u128::from(self.seed)), name.as_bytes()).to_string()
     }
 
-    /// Chance for a part of this record, the same at every attempt.
+    /// Randomness for one detail of this record, the same in every attempt.
     pub(super) fn chance(&self, salt: u64) -> Rng {
         Rng::with_seed(self.seed.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }

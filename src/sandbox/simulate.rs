@@ -15,7 +15,7 @@ pub enum Simulate {
     /// An OpenCRVS 1.7 to 2.0: auth, gateway, and registrars who register.
     Opencrvs(Box<opencrvs::OpencrvsArgs>),
     /// An ID system on the queue contract.
-    Nid(nid::NidArgs),
+    Nid(Box<nid::NidArgs>),
 }
 
 pub(crate) async fn run(command: Simulate, file: Option<PathBuf>) -> Result<(), Failure> {
@@ -29,7 +29,7 @@ pub(crate) async fn run(command: Simulate, file: Option<PathBuf>) -> Result<(), 
         }
         Simulate::Nid(args) => {
             start::tool("simulate-nid", file, async |_, stop| {
-                nid::run(args, stop).await;
+                nid::run(*args, stop).await;
                 Ok(())
             })
             .await

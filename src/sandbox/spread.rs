@@ -1,4 +1,4 @@
-//! Shares that hold for small numbers too: every share of a run is spread over it evenly instead of being diced.
+//! Shares that hold for small numbers too: each share is spread evenly over a run instead of being drawn at random.
 //!
 //! A share of 0.1 falls on 10 of any 100 neighbours, give or take one. Each lot (kind of event, lost answers, …) is
 //! spread by an irrational step of its own, so that lots do not fall together.
@@ -26,7 +26,7 @@ impl Lot {
         }
     }
 
-    /// Where the thing of this index stands in the lot, from 0 to below 1.
+    /// The position of an index in this lot, from 0 to below 1.
     pub(super) fn place(self, seed: u64, index: u64) -> f64 {
         let start = fastrand::Rng::with_seed(seed ^ self.step().to_bits()).f64();
         #[expect(clippy::cast_precision_loss, reason = "an index beyond 2^52 is never reached")]

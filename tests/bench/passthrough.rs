@@ -1,8 +1,8 @@
-//! What the front adds to a request that it passes on, with 1,000 connections that all are in use.
+//! The latency that the front adds to a proxied request, with 1,000 busy connections.
 //!
-//! Each connection asks once a second, at a moment of its own, and a request's time counts from that moment on, so that
-//! whoever waits for its turn is seen. The bare limit is the same load on the country's service itself, in the same run;
-//! the two take turns. Caller, front and service share the machine.
+//! Each connection sends a request once a second, at a time of its own. The time of a request counts from the moment at
+//! which it was due, so that queueing is included. The baseline is the same load on the country's service itself, in
+//! alternating rounds of the same run. Caller, front and service share the machine.
 //!
 //! `cargo bench --bench passthrough -- --help`
 
@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 #[derive(Parser)]
-#[command(about = "What the front adds to a request that it passes on")]
+#[command(about = "The latency that the front adds to a proxied request")]
 struct Options {
     /// Connections, each with one request a second.
     #[arg(long, default_value_t = 1_000)]
@@ -56,7 +56,7 @@ async fn main() {
     let options = Options::parse();
     let country = TcpListener::bind("127.0.0.1:0").await.expect("an address");
     let direct = country.local_addr().expect("an address");
-    // What forms and translations of a country are like.
+    // The size of a country's forms and translations.
     let form = "x".repeat(4 * 1024);
     let router = Router::new().route("/forms", get(async move || form.clone()));
     drop(tokio::spawn(async move { axum::serve(country, router).await }));
@@ -80,7 +80,7 @@ async fn front(listen: String, upstream: String) -> Front {
         .env_clear()
         .envs([("FRONT_LISTEN", listen.as_str()), ("COUNTRY_CONFIG_URL", upstream.as_str())])
         .envs([("ADMIN_LISTEN", "127.0.0.1:0"), ("LOG_FILTER", "error")])
-        // Neither is needed to pass something on.
+        // Neither is needed to proxy a request.
         .envs([
             ("AMQP_URL", "amqp://127.0.0.1:1/none"),
             ("SEAL_KEYS", "k:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),

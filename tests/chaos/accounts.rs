@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use nidbridge::domain::{EventKind, RecordId, RequestId, State};
+use nidbridge::domain::State;
 use nidbridge::ledger::AttemptSummary;
+use nidbridge::sandbox::accounts::{Totals, request_id};
 use nidbridge::sandbox::nid::{Asked, Final, NidState, VendorSettings};
-use nidbridge::sandbox::opencrvs::{Book, Confirmed, Fault, Record, Status};
+use nidbridge::sandbox::opencrvs::{Book, Confirmed, Effect, Fault, Record, Status};
 use nidbridge::sandbox::population::{Declaration, Kind};
 use serde::Serialize;
 
@@ -25,22 +26,17 @@ pub enum Expected {
     Held,
     /// With the registrar: the ID system said no, and OpenCRVS was told, which the events generation can be.
     Rejected,
-    /// Either of these: the ID system contradicts itself, and what is taken in first holds. Two workers that have the
-    /// two answers at once may take them in in either order.
+    /// Either of the two: the ID system contradicts itself, and the answer that is processed first holds. Two workers
+    /// may process the two answers in either order.
     Either(Box<Expected>, Box<Expected>),
     /// With the registrar, who did not submit it again: its last submission failed, as far as core knows.
     Returned,
 }
 
-/// The accounts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Accounts {
-    /// Records that were submitted.
-    pub registrations: u64,
-    /// Submissions.
-    pub submitted: u64,
-    /// Submissions that were answered 202.
-    pub accepted: u64,
+    #[serde(flatten)]
+    pub totals: Totals,
     /// Records that are registered.
     pub confirmed: u64,
     /// Records that should be.
@@ -53,18 +49,12 @@ pub struct Accounts {
     /// operator does then: a change of auth's key by a fresh token for every registration, an ID that somebody else has
     /// by asking again.
     pub parked: u64,
-    /// Accepted submissions that a newer one took the place of.
-    pub superseded: u64,
     /// Records whose last submission core took for failed and that nobody submitted again.
     pub withdrawn: u64,
     /// Records that should be registered and are not, without anybody having been told why.
     pub lost: u64,
     /// Records that were confirmed when they were registered already, or twice for one submission.
     pub confirmed_twice: u64,
-    /// Registration numbers that two records have, and records with two of them.
-    pub numbers_doubled: u64,
-    /// IDs that two records have, records with two of them, and persons that are two to the ID system.
-    pub ids_doubled: u64,
     /// Anything else that is not as expected.
     pub unexplained: u64,
     /// Records of the events generation that are requested for ever: their trigger failed, and nobody has them.
@@ -79,8 +69,6 @@ pub struct Accounts {
     pub unheard: u64,
     /// Registrations that a failed submission overwrote in core: its 2xx came too late, or not at all.
     pub overwritten: u64,
-    /// Submissions after a record's first.
-    pub resubmitted: u64,
     /// The records in `unheard`.
     #[serde(skip)]
     pub unheard_of: Vec<String>,
@@ -96,32 +84,22 @@ pub struct Evidence<'a> {
     pub summaries: &'a HashMap<String, AttemptSummary>,
     /// Who was registered.
     pub people: &'a HashMap<String, Declaration>,
-    /// By which the ID system decides.
+    /// The settings by which the ID system decides.
     pub vendor: &'a VendorSettings,
     /// The record of somebody who was registered before, and whose ID is taken.
     pub somebody: &'a str,
-    /// When nobody could be asked.
+    /// When the fronts could not be reached.
     pub outages: &'a Outages,
 }
 
 impl Accounts {
-    /// Draws them up.
     pub fn of(evidence: &Evidence<'_>) -> Self {
-        let mut accounts = Self::default();
-        let (mut numbers, mut ids) = (BTreeMap::new(), BTreeMap::new());
-        for (id, record) in evidence.book.records() {
-            if id != evidence.somebody {
-                accounts.count(record);
-                accounts.judge(id, record, evidence);
-            }
-            for number in &record.numbers {
-                accounts.unique(id, numbers.insert(number.clone(), id.to_owned()), Double::Number);
-            }
-            if let Some(issued) = record.identifiers.get("NATIONAL_ID") {
-                accounts.unique(id, ids.insert(issued.clone(), id.to_owned()), Double::Id);
-            }
+        let totals = Totals::of(evidence.book, evidence.nid, Some(evidence.somebody));
+        let mut accounts = Self { bad: totals.shared.iter().cloned().collect(), totals, ..Self::default() };
+        for (id, record) in evidence.book.records().filter(|(id, _)| *id != evidence.somebody) {
+            accounts.overwritten += u64::from(record.overwritten);
+            accounts.judge(id, record, evidence);
         }
-        accounts.ids_doubled += evidence.nid.ids_doubled + evidence.nid.persons_doubled;
         accounts.unexplained += evidence.nid.malformed + evidence.nid.changed_repeats;
         for (what, count) in [
             ("malformed requests", evidence.nid.malformed),
@@ -132,18 +110,6 @@ impl Accounts {
             }
         }
         accounts
-    }
-
-    fn count(&mut self, record: &Record) {
-        let accepted = record.attempts.iter().filter(|one| one.is_accepted());
-        let accepted = u64::try_from(accepted.count()).unwrap_or(u64::MAX);
-        let submissions = u64::try_from(record.attempts.len()).unwrap_or(u64::MAX);
-        self.registrations += 1;
-        self.submitted += submissions;
-        self.accepted += accepted;
-        self.resubmitted += submissions.saturating_sub(1);
-        self.superseded += accepted.saturating_sub(1);
-        self.overwritten += u64::from(record.overwritten);
     }
 
     fn judge(&mut self, id: &str, record: &Record, evidence: &Evidence<'_>) {
@@ -205,19 +171,10 @@ impl Accounts {
         }
     }
 
-    /// Something that is not as it should be.
+    /// Counts a record that is not as expected.
     pub fn wrong(&mut self, id: &str, why: &str) {
         self.unexplained += 1;
         self.bad.insert(id.to_owned(), why.to_owned());
-    }
-
-    fn unique(&mut self, id: &str, other: Option<String>, what: Double) {
-        let Some(other) = other else { return };
-        match what {
-            Double::Number => self.numbers_doubled += 1,
-            Double::Id => self.ids_doubled += 1,
-        }
-        self.bad.insert(id.to_owned(), format!("{what:?} is also that of {other}"));
     }
 
     /// Whether the promise was kept.
@@ -226,16 +183,9 @@ impl Accounts {
     }
 
     fn faultless(&self) -> bool {
-        let twice = [self.confirmed_twice, self.numbers_doubled, self.ids_doubled];
-        let gone = [self.lost, self.stranded, self.broken, self.unexplained];
-        twice.iter().chain(&gone).all(|count| *count == 0)
+        let bad = [self.confirmed_twice, self.lost, self.stranded, self.broken, self.unexplained];
+        self.totals.nothing_is_doubled() && bad.iter().all(|count| *count == 0)
     }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Double {
-    Number,
-    Id,
 }
 
 /// How a record should end. Core of the FHIR generation rejects whatever was not answered 2xx, or whose answer did not
@@ -270,7 +220,7 @@ fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
 }
 
 impl Expected {
-    /// What it comes to for a record that stands so.
+    /// The expectation that applies to a record in this state.
     fn settle(self, status: Status) -> Self {
         match self {
             Self::Either(one, other) => {
@@ -282,19 +232,13 @@ impl Expected {
     }
 }
 
-/// An answer to an older attempt that was written over a newer one, other than by a mutation that came late.
+/// Whether an answer to an older attempt was written over a newer one, other than by a late mutation.
 fn overtaken(id: &str, record: &Record, book: &Book) -> bool {
-    let late = |fault: Option<Fault>| matches!(fault, Some(Fault::HangLate(_) | Fault::CutLate(_)));
+    let late = |fault: Option<Fault>| matches!(fault.map(Fault::effect), Some(Effect::Late(_)));
     // Two submissions within one second carry the same token, so tokens are compared and not attempts.
     let token = |attempt: usize| record.attempts.get(attempt).map(|attempt| &attempt.token);
     let other = |one: &Confirmed| {
         book.attempt_of(id, &one.token).is_some_and(|meant| token(meant) != token(one.attempt))
     };
     record.confirms.iter().any(|one| !late(one.fault) && other(one))
-}
-
-/// The id under which the ID system knows a record.
-fn request_id(record: &str, seen: &Record) -> Option<String> {
-    let record = RecordId::parse(record).ok()?;
-    Some(RequestId::of(&record, &EventKind::from_name(seen.kind.name())).to_string())
 }

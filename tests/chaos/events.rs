@@ -1,4 +1,4 @@
-//! Records of the events generation: what core takes for an answer, and what it would have been left with for ever.
+//! Records of the events generation: how core reads the front's answers, and which records it would have damaged.
 //!
 //! Core asks once. Exactly 400 brings a record back; after anything else but 200 and 202 it stays requested, and whoever
 //! asks again is told that all is well. So there is one clean way to say no, and everything else must be answered.
@@ -11,12 +11,12 @@ use super::accounts::Accounts;
 /// the pause before a confirm of [`settings`](super::settings).
 const PAUSE_MS: i128 = 1_100;
 
-/// Whether the newest submission was refused, so that the record is the registrar's again.
+/// Whether the newest submission was refused, so that the record is back with the registrar.
 pub fn came_back(record: &Record) -> bool {
     record.attempts.last().is_some_and(|last| last.wire == Some(Wire::Status(400)))
 }
 
-/// Counts what core would have damaged, and whatever of that nothing else accounts for.
+/// Counts the records that core would have damaged.
 pub fn judge(accounts: &mut Accounts, id: &str, record: &Record, file: &EventFile) {
     let of = |what: bool| u64::from(what);
     let undefined = of(!file.undefined.is_empty());
@@ -41,7 +41,7 @@ fn is_late(record: &Record) -> bool {
     last.answered.is_some_and(|answered| answered.duration_since(last.at).as_millis() >= PAUSE_MS)
 }
 
-/// What core knows of it, in a line.
+/// What core knows of the record, in one line.
 pub fn told(file: &EventFile) -> String {
     let EventFile {
         failed,
@@ -60,7 +60,7 @@ pub fn told(file: &EventFile) -> String {
     )
 }
 
-/// Records that nobody gets out of their request any more.
+/// Whether the record is requested for ever.
 pub fn stranded(record: &Record) -> bool {
     let waits = record.status() == Status::WaitingValidation;
     waits && record.event.as_ref().is_some_and(|file| file.failed)

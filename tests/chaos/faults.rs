@@ -104,8 +104,8 @@ async fn play(stage: &Stage, planned: Planned) -> u64 {
             Some(wire) => broken(wire, mode, lasts).await,
             None => 0,
         },
-        What::GatewayErrors => calls(stage, [Fault::Http(503), Fault::Http(503)], lasts).await,
-        What::GatewayHangs => calls(stage, [Fault::Hang, Fault::HangAfter], lasts).await,
+        What::GatewayErrors => calls(stage, [Fault::http(503), Fault::http(503)], lasts).await,
+        What::GatewayHangs => calls(stage, [Fault::HANG, Fault::HANG_AFTER], lasts).await,
         What::GatewayWire(number, mode) => match &role(stage, Kind::Confirmer, number).gateway {
             Some(wire) => broken(wire, mode, lasts).await,
             None => 0,
@@ -119,9 +119,9 @@ async fn play(stage: &Stage, planned: Planned) -> u64 {
         }
         What::VendorKill => vendor_kill(stage, lasts).await,
         What::VendorSilent => {
-            stage.nid.hold();
+            stage.nid.pause_replies();
             sleep(lasts).await;
-            stage.nid.release();
+            stage.nid.resume_replies();
             1
         }
     }
@@ -175,7 +175,7 @@ async fn until_bitten(bitten: impl Fn() -> bool) {
 async fn calls(stage: &Stage, faults: [Fault; 2], lasts: Duration) -> u64 {
     let plan = stage.opencrvs.faults();
     let of = [(Calls::Fetch, faults[0]), (Calls::Confirm, faults[1]), (Calls::Action, faults[1])];
-    let bitten = || of.iter().map(|(calls, fault)| plan.bitten(*calls, *fault)).sum::<u64>();
+    let bitten = || of.iter().map(|(calls, fault)| plan.times_met(*calls, *fault)).sum::<u64>();
     let before = bitten();
     for (calls, fault) in of {
         plan.always(calls, fault);
@@ -183,7 +183,7 @@ async fn calls(stage: &Stage, faults: [Fault; 2], lasts: Duration) -> u64 {
     sleep(lasts).await;
     until_bitten(|| bitten() > before).await;
     for (calls, _) in of {
-        plan.relent(calls);
+        plan.stop(calls);
     }
     bitten() - before
 }

@@ -1,7 +1,7 @@
-//! The rig: the whole bridge under a seeded schedule of faults, and the accounts of what came of every registration.
+//! The chaos test: the whole bridge under a seeded schedule of faults, and accounts of how every registration ended.
 //!
-//! `deploy/chaos` builds and runs it. It has no harness of tests, and without `--registrations` it does nothing, so that
-//! `cargo test` passes it by.
+//! `deploy/chaos` builds and runs it. It has no test harness. Without `--registrations` it does nothing, so that
+//! `cargo test` skips it.
 
 #![allow(unreachable_pub, reason = "nothing outside of this program sees its items")]
 #![expect(
@@ -107,7 +107,7 @@ async fn run(options: &Options) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The time in which registrations and faults come.
+/// The time during which registrations are submitted and faults happen.
 fn length(options: &Options) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "not that many registrations")]
     let seconds = options.registrations as f64 / options.rate;
@@ -121,7 +121,7 @@ fn directory(options: &Options) -> PathBuf {
 }
 
 async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> Report {
-    eprintln!("chaos: setting the stage in {} …", dir.display());
+    eprintln!("chaos: starting everything in {} …", dir.display());
     let mut stage = Stage::set(options, dir).await;
     stage.somebody = somebody::register(&stage, options.seed, options.opencrvs).await;
     let stage = Arc::new(stage);
@@ -134,7 +134,7 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
         generations: options.opencrvs,
         ..RunOptions::to(stage.front.clone())
     };
-    eprintln!("chaos: the curtain rises");
+    eprintln!("chaos: the registrations begin");
     let watcher = Watcher::start(&stage);
     if !options.calm && options.only.is_none() {
         stage.opencrvs.faults().by_share(options.seed, &plan::shares(options.opencrvs));
@@ -200,7 +200,7 @@ fn ambiguous(stage: &Stage) -> u64 {
     met.map(|(_, times)| times).sum()
 }
 
-/// Tells all that is known of each record that is not as it should be.
+/// Prints everything known about each record that is not as expected.
 async fn tell(stage: &Stage, accounts: &Accounts) {
     for (id, why) in &accounts.bad {
         eprintln!("chaos: {id}: {why}");

@@ -1,4 +1,4 @@
-//! What is watched while the faults go on, because nothing keeps it.
+//! Figures that have to be sampled during the run, because nothing keeps them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use super::stage::Stage;
 
 const LOOK: Duration = Duration::from_millis(400);
 
-/// A watcher; ends when it is asked what it saw.
+/// Samples the figures until [`Watcher::finish`].
 pub struct Watcher {
     seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,

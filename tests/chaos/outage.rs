@@ -55,7 +55,7 @@ pub async fn nginx_killed(stage: &Stage, lasts: Duration) -> u64 {
     u64::try_from(hits).unwrap_or(u64::MAX)
 }
 
-/// What nobody is said to have heard no front must have taken.
+/// Checks that no front accepted a record of which the accounts say that nobody received it.
 pub fn doubt(stage: &Stage, accounts: &mut Accounts) {
     for id in accounts.unheard_of.clone() {
         let accepted = format!("\"record.id\":\"{id}\",\"attempt.id\"");

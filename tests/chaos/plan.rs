@@ -105,24 +105,24 @@ fn gateway_deck(chance: &mut Rng) -> Vec<What> {
 /// and while it is.
 pub fn shares(generations: Generations) -> Vec<Share> {
     let write = [
-        Fault::Http(503),
-        Fault::HttpAfter(502),
-        Fault::FailsBefore,
-        Fault::FailsAfter,
-        Fault::Hang,
-        Fault::HangAfter,
-        Fault::HangLate(LATE_MS),
-        Fault::CutBefore,
-        Fault::CutAfter,
-        Fault::CutLate(LATE_MS),
-        Fault::TruncatedBefore,
-        Fault::TruncatedAfter,
-        Fault::Delay(LATE_MS),
-        Fault::RateLimited,
-        Fault::NotJson,
+        Fault::http(503),
+        Fault::http_after(502),
+        Fault::FAILS_BEFORE,
+        Fault::FAILS_AFTER,
+        Fault::HANG,
+        Fault::HANG_AFTER,
+        Fault::hang_late(LATE_MS),
+        Fault::CUT_BEFORE,
+        Fault::CUT_AFTER,
+        Fault::cut_late(LATE_MS),
+        Fault::TRUNCATED_BEFORE,
+        Fault::TRUNCATED_AFTER,
+        Fault::delay(LATE_MS),
+        Fault::RATE_LIMITED,
+        Fault::NOT_JSON,
     ];
-    let fetch = [Fault::Http(503), Fault::Hang, Fault::CutBefore, Fault::TruncatedBefore];
-    let key = [Fault::Http(503), Fault::NotJson, Fault::TruncatedBefore];
+    let fetch = [Fault::http(503), Fault::HANG, Fault::CUT_BEFORE, Fault::TRUNCATED_BEFORE];
+    let key = [Fault::http(503), Fault::NOT_JSON, Fault::TRUNCATED_BEFORE];
     // Either generation has half the calls where there are both, and each kind is to be met all the same.
     let of_writes = if generations == Generations::Mixed { 0.02 } else { 0.012 };
     let share = |calls, of: f64| move |fault: &Fault| Share::of(calls, *fault, of);

@@ -1,4 +1,4 @@
-//! What is printed at the end.
+//! The report that is printed at the end.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::accounts::Accounts;
 
-/// From so many registrations on, every kind of fault must have bitten.
+/// From so many registrations on, every kind of fault must have had an effect.
 const LARGE: u64 = 1_000;
 
 /// The accounts and what the run was like.
@@ -15,7 +15,7 @@ pub struct Report {
     pub seed: u64,
     #[serde(flatten)]
     pub accounts: Accounts,
-    /// How often each kind of fault has bitten.
+    /// How often each kind of fault had an effect.
     pub faults: BTreeMap<String, u64>,
     /// Writes to OpenCRVS whose end the bridge could not know.
     pub ambiguous_writes: u64,
@@ -23,21 +23,21 @@ pub struct Report {
     pub redeliveries: u64,
     /// Leases that a confirmer took over because another one let them run out.
     pub leases_taken_over: u64,
-    /// Ends of processes that the rig did not bring about, and that are not those of a start without a ledger.
+    /// Processes that ended by themselves, apart from starts without a ledger.
     pub crashes: u64,
-    /// Whether everything came to rest within the patience.
+    /// Whether everything had ended within the patience.
     pub settled: bool,
     pub seconds: f64,
 }
 
 impl Report {
-    /// Whether the run is one to be content with. A short one has not the time for every kind of fault to bite.
+    /// Whether the run passed. Only a long one must have seen every kind of fault.
     pub fn is_good(&self) -> bool {
-        let bitten = self.accounts.registrations < LARGE || self.toothless().is_empty();
+        let bitten = self.accounts.totals.registrations < LARGE || self.toothless().is_empty();
         self.settled && self.crashes == 0 && self.accounts.hold_up() && bitten
     }
 
-    /// The kinds of fault that never bit.
+    /// The kinds of fault that never had an effect.
     pub fn toothless(&self) -> Vec<&str> {
         self.faults.iter().filter(|(_, bites)| **bites == 0).map(|(name, _)| name.as_str()).collect()
     }

@@ -1,4 +1,4 @@
-//! Waiting until everything has come to rest.
+//! Waits until every registration has ended.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use super::accounts::{Accounts, Evidence};
 use super::operator;
 use super::stage::Stage;
 
-/// How long everything must have been at rest.
+/// How long nothing must have changed.
 const REST: Duration = Duration::from_secs(3);
 
-/// What is not at an end.
+/// What has not ended.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct UnderWay {
     /// Records whose newest attempt is open in the ledger.
@@ -22,7 +22,7 @@ struct UnderWay {
     queues: Vec<String>,
     /// Files in the spools.
     spooled: usize,
-    /// Records that an operator could let go on.
+    /// Parked records that an operator could resume.
     parked: usize,
 }
 
@@ -32,7 +32,7 @@ impl UnderWay {
     }
 }
 
-/// Waits until every record has its end, or the patience is over: then what has none is told.
+/// Waits until every record has ended. After the patience, what has not ended is counted as wrong.
 pub async fn settled(stage: &Stage, patience: Duration) -> (bool, Accounts) {
     let begun = Instant::now();
     let (mut last, mut since) = (None, Instant::now());

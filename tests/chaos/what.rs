@@ -71,7 +71,6 @@ impl Kind {
 }
 
 impl What {
-    /// The name in counters.
     pub fn name(self) -> String {
         match self {
             Self::Kill(kind, _) => format!("kill9_{}", kind.name()),

@@ -13,7 +13,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// How a wire stands.
+/// The state of the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Everything passes.
@@ -36,7 +36,6 @@ enum Way {
 }
 
 impl Mode {
-    /// The name in counters.
     pub fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -83,12 +82,12 @@ impl Wire {
         self.port
     }
 
-    /// Breaks it, or makes it whole.
+    /// Breaks the connections, or lets everything pass again.
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 
-    /// On how many connections something was broken or held up.
+    /// How many connections were broken or blocked.
     pub fn bitten(&self) -> u64 {
         self.bitten.load(Ordering::Relaxed)
     }

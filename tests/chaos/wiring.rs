@@ -1,4 +1,4 @@
-//! How each process is wired up: ports, spool, and a breakable wire before each thing that it talks to.
+//! Starts each process with its ports, its spool, and a proxy that can be broken before each of its dependencies.
 
 use nidbridge::pipeline::names;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use super::settings::{events, shared};
 use super::stage::Role;
 use super::wire::Wire;
 
-/// Puts a process together with a wire before each thing that it talks to.
+/// Starts processes with a proxy before each of their dependencies.
 pub struct Wiring {
     pub dir: PathBuf,
     pub nodes: Vec<u16>,
@@ -29,7 +29,6 @@ pub struct Wiring {
 }
 
 impl Wiring {
-    /// Starts two of each kind.
     pub async fn all(&mut self, cluster: &Cluster) -> Vec<Role> {
         let mut roles = Vec::new();
         for role in ["front", "worker", "confirmer"] {

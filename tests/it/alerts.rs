@@ -106,7 +106,7 @@ async fn alerts_reach_a_webhook_that_was_away_although_every_role_was_killed(eng
     world.nid.will_answer(&request_of(&held.record, "birth"), Final::Rejected("not_eligible"));
     submit(&world, held).await;
     stands_as(&world, &held.record, "held").await;
-    world.opencrvs.faults().next(Calls::Fetch, 1, Fault::AuthenticationFailed);
+    world.opencrvs.faults().next(Calls::Fetch, 1, Fault::AUTHENTICATION_FAILED);
     submit(&world, parked).await;
     stands_as(&world, &parked.record, "parked").await;
     submit(&world, well).await;
@@ -179,7 +179,7 @@ async fn the_process_that_writes_an_alert_sends_it_at_once(engine: Engine) {
     submit(&world, &births[0]).await;
     let first = alerts(&hook, 1).await;
     is_about(&world, first.values().next().unwrap(), &births[0], "held", "rejected_by_id_system").await;
-    world.nid.hold();
+    world.nid.pause_replies();
     submit(&world, &births[1]).await;
     stands_as(&world, &births[1].record, "requested").await;
     world.opencrvs.rotate_key().unwrap();

@@ -111,7 +111,7 @@ async fn a_full_queue_of_the_id_system_stops_only_requests_to_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_of_one_record_opens_no_breaker() {
     let world = World::with(Engine::Sqlite, &[("BREAKER_FAILURES", "1")]).await;
-    world.opencrvs.faults().next(Calls::Fetch, 3, Fault::NoScope);
+    world.opencrvs.faults().next(Calls::Fetch, 3, Fault::NO_SCOPE);
     submit(&world, 85, 5).await;
     let ended = async || {
         let standings = world.ledger.summaries().await.ok()?;
@@ -129,7 +129,7 @@ async fn a_process_whose_breaker_is_open_stops_at_once() {
         &[("BREAKER_FAILURES", "1"), ("BREAKER_PAUSE", "1h"), ("BREAKER_PAUSE_MAX", "1h")],
     )
     .await;
-    world.opencrvs.faults().next(Calls::Fetch, 1, Fault::Http(503));
+    world.opencrvs.faults().next(Calls::Fetch, 1, Fault::http(503));
     submit(&world, 86, 1).await;
     opens(&world, "confirmer", "gateway").await;
     let stopping = std::time::Instant::now();
@@ -151,7 +151,7 @@ async fn good_tokens_are_not_parked_while_auth_cannot_be_asked_about_them() {
     }
     // A gateway that checks each token with auth refuses every token while auth is away.
     auth.cut();
-    world.opencrvs.faults().always(Calls::Fetch, Fault::Unauthorized);
+    world.opencrvs.faults().always(Calls::Fetch, Fault::UNAUTHORIZED);
     submit(&world, 87, 8).await;
     opens(&world, "confirmer", "auth").await;
     world.opencrvs.faults().clear();

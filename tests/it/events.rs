@@ -90,10 +90,10 @@ async fn a_number_that_the_country_has_given_is_the_one() {
 async fn a_lost_answer_leaves_no_record_requested(engine: Engine) {
     let world = world(engine, &[]).await;
     let family = people(Kind::Birth, 1, 61).remove(0);
-    world.nid.hold();
+    world.nid.pause_replies();
     submit(&world, &family, SubmitOptions { lose_answer: true, ..SubmitOptions::default() }).await;
     assert_eq!(world.opencrvs.events_tally().stranded, 1, "for core it has failed");
-    world.nid.release();
+    world.nid.resume_replies();
     ends_as(&world, &family.record, Status::Registered).await;
     whole(&world);
 }
@@ -120,13 +120,13 @@ async fn a_rejection_is_told_with_its_reason_and_the_next_submission_is_register
 async fn whatever_happens_to_the_call_it_is_repeated_at_once_and_registers_once() {
     let world = world(Engine::Sqlite, &[("CONFIRM_QUARANTINE", "10m"), ("CONFIRM_LEASE", "3s")]).await;
     let faults = [
-        Fault::CutAfter,
-        Fault::CutBefore,
-        Fault::HttpAfter(503),
-        Fault::TruncatedAfter,
-        Fault::FailsAfter,
-        Fault::NotJson,
-        Fault::CutLate(300),
+        Fault::CUT_AFTER,
+        Fault::CUT_BEFORE,
+        Fault::http_after(503),
+        Fault::TRUNCATED_AFTER,
+        Fault::FAILS_AFTER,
+        Fault::NOT_JSON,
+        Fault::cut_late(300),
     ];
     for (family, fault) in people(Kind::Birth, faults.len(), 71).into_iter().zip(faults) {
         world.opencrvs.faults().next(Calls::Action, 1, fault);

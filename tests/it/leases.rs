@@ -51,7 +51,7 @@ pub fn again() -> SubmitOptions {
 
 /// Waits until the gateway is holding a call back.
 pub async fn held(world: &World, calls: Calls) {
-    let waits = async || (world.opencrvs.faults().held(calls) == 1).then_some(());
+    let waits = async || (world.opencrvs.faults().paused(calls) == 1).then_some(());
     eventually(SOON, &format!("{calls:?} is held back"), waits).await;
 }
 

@@ -92,7 +92,7 @@ async fn a_lost_answer_and_a_second_submission_end_as_one_registration(engine: E
         let id = declaration.record.clone();
         // The answer to the first submission arrives after the second one was submitted, or before.
         if n == 0 {
-            world.nid.hold();
+            world.nid.pause_replies();
         }
         let lost = SubmitOptions { lose_answer: true, ..SubmitOptions::default() };
         world.opencrvs.submit(&declaration, &world.front, lost).await.unwrap();
@@ -102,7 +102,7 @@ async fn a_lost_answer_and_a_second_submission_end_as_one_registration(engine: E
         let again = SubmitOptions { corrected: Some("Corrected".into()), ..SubmitOptions::default() };
         world.opencrvs.submit(&declaration, &world.front, again).await.unwrap();
         stands_as_second(&world, &id).await;
-        world.nid.release();
+        world.nid.resume_replies();
         ends_as(&world, &id, Status::Registered).await;
         let record = world.opencrvs.record(&id).unwrap();
         assert_eq!((record.confirms.len(), record.numbers.len()), (1, 1));

@@ -81,7 +81,7 @@ pub async fn submit(world: &World, kind: Kind, count: usize, seed: u64) -> Vec<D
 
 /// The same, with a vendor that has read the requests and holds its answers back.
 pub async fn asked(world: &World, kind: Kind, count: usize, seed: u64) -> Vec<Declaration> {
-    world.nid.hold();
+    world.nid.pause_replies();
     let before = world.nid.state().persons;
     let all = before + u64::try_from(count).unwrap();
     let declarations = submit(world, kind, count, seed).await;

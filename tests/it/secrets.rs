@@ -117,10 +117,10 @@ async fn everything_that_happens(world: &World, canaries: &mut Canaries) {
     let marriage = people(Kind::Marriage, 1, 94).remove(0);
     let [parked, unsure, no, ..] = &births[..] else { panic!("births") };
     world.nid.will_answer(&request_of(&no.record, "birth"), Final::Rejected("policy"));
-    world.opencrvs.faults().next(Calls::Confirm, 1, Fault::OtherRecord);
+    world.opencrvs.faults().next(Calls::Confirm, 1, Fault::OTHER_RECORD);
     submit(world, canaries, parked).await;
     stands_as(world, &parked.record, "parked").await;
-    world.opencrvs.faults().next(Calls::Confirm, 1, Fault::CutAfter);
+    world.opencrvs.faults().next(Calls::Confirm, 1, Fault::CUT_AFTER);
     submit(world, canaries, unsure).await;
     for declaration in births.iter().skip(2).chain(&deaths).chain([&marriage]) {
         submit(world, canaries, declaration).await;

@@ -73,7 +73,7 @@ async fn alarmed(world: &World, cause: &str, times: f64) {
 
 async fn a_broker_that_lost_everything_is_refilled_and_nothing_is_confirmed_twice(engine: Engine) {
     let mut world = World::new(engine).await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let mut records = submit(&world, &people(Kind::Birth, 6, 31)).await;
     eventually(SOON, "the ID system has the requests", async || {
         (world.nid.state().requests == 6).then_some(())
@@ -87,7 +87,7 @@ async fn a_broker_that_lost_everything_is_refilled_and_nothing_is_confirmed_twic
         stands_as(&world, record, "answered").await;
     }
     world.kill9("worker");
-    world.nid.release();
+    world.nid.resume_replies();
     let vendors = world.look_nid().await;
     eventually(SOON, "the replies wait", async || {
         (vendors.depth(NID_REPLIES).await.ok()?.ready == 6).then_some(())
@@ -162,7 +162,7 @@ async fn a_message_that_vanished_is_published_again_once_by_the_one_that_sweeps(
 
 async fn an_outage_adds_nothing_to_the_queues_however_long_it_lasts(engine: Engine) {
     let world = World::with(engine, &QUICK).await;
-    world.opencrvs.faults().always(Calls::Fetch, Fault::Http(503));
+    world.opencrvs.faults().always(Calls::Fetch, Fault::http(503));
     let records = submit(&world, &people(Kind::Marriage, 5, 34)).await;
     for record in &records {
         stands_as(&world, record, "answered").await;
@@ -183,7 +183,7 @@ async fn an_outage_adds_nothing_to_the_queues_however_long_it_lasts(engine: Engi
 async fn a_token_that_dies_is_told_before_and_ends_the_attempt(engine: Engine) {
     let short = OpencrvsSettings { token_lifetime_s: 6, ..OpencrvsSettings::default() };
     let world = World::beside(short, engine, &QUICK).await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let records = submit(&world, &people(Kind::Birth, 2, 35)).await;
     for record in &records {
         stands_as(&world, record, "requested").await;
@@ -199,7 +199,7 @@ async fn a_token_that_dies_is_told_before_and_ends_the_attempt(engine: Engine) {
     assert_eq!(world.metric("worker", ALARMS, "token_refused"), 2.0);
     assert_eq!(world.metric("worker", ALARMS, "token_expiring"), 2.0);
     // The ID comes too late for both: nothing is written to OpenCRVS, and an operator is alerted.
-    world.nid.release();
+    world.nid.resume_replies();
     alarmed(&world, "orphan_id", 2.0).await;
     assert_eq!(world.opencrvs.tally().confirmed, 0);
 }
@@ -207,7 +207,7 @@ async fn a_token_that_dies_is_told_before_and_ends_the_attempt(engine: Engine) {
 async fn a_request_without_a_reply_is_sent_again(engine: Engine) {
     let settings = [QUICK[0], QUICK[1], ("NID_RESEND_AFTER", "4s")];
     let world = World::with(engine, &settings).await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let record = submit(&world, &people(Kind::Birth, 1, 36)).await.remove(0);
     stands_as(&world, &record, "requested").await;
     eventually(SOON, "the request is sent again", async || (world.nid.state().repeats == 1).then_some(()))
@@ -217,7 +217,7 @@ async fn a_request_without_a_reply_is_sent_again(engine: Engine) {
         (told(&world, &record, "republished").await == 1).then_some(())
     })
     .await;
-    world.nid.release();
+    world.nid.resume_replies();
     ends_as(&world, &record, Status::Registered).await;
     let seen = world.nid.state();
     assert_eq!((seen.persons, seen.changed_repeats, seen.ids_doubled), (1, 0, 0), "{seen:?}");

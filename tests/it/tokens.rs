@@ -47,7 +47,7 @@ async fn told(world: &World, record: &str, what: &str) -> usize {
 async fn a_token_is_renewed_and_the_registration_confirmed_after_the_first_one_died(engine: Engine) {
     let short = OpencrvsSettings { token_lifetime_s: 6, ..OpencrvsSettings::default() };
     let world = World::beside(short, engine, &[QUICK]).await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let records = submit(&world, 2, 41).await;
     let mut first = Vec::new();
     for record in &records {
@@ -59,7 +59,7 @@ async fn a_token_is_renewed_and_the_registration_confirmed_after_the_first_one_d
         (world.ledger.now().await.ok()? > died).then_some(())
     })
     .await;
-    world.nid.release();
+    world.nid.resume_replies();
     for record in &records {
         ends_as(&world, record, Status::Registered).await;
         stands_as(&world, record, "confirmed").await;
@@ -92,7 +92,7 @@ async fn after_a_change_of_auths_key_each_token_is_alarmed_once_and_fresh_ones_b
     engine: Engine,
 ) {
     let mut world = World::with(engine, &[QUICK]).await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let records = submit(&world, 3, 42).await;
     for record in &records {
         stands_as(&world, record, "requested").await;
@@ -123,7 +123,7 @@ async fn after_a_change_of_auths_key_each_token_is_alarmed_once_and_fresh_ones_b
     // One token is replaced in time, the others after OpenCRVS has refused them.
     let (code, said) = run(replace(user.clone(), vec!["--record", &records[0]]), &[]).await;
     assert_eq!((code, said.contains(&records[0])), (Some(0), true), "{said}");
-    world.nid.release();
+    world.nid.resume_replies();
     ends_as(&world, &records[0], Status::Registered).await;
     for record in records[1..].iter().chain([&later]) {
         stands_as(&world, record, "parked").await;
@@ -158,10 +158,10 @@ async fn an_outage_of_auth_costs_no_token_and_no_output_shows_one() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint),
     ];
     let mut world = World::beside(short, Engine::Sqlite, &all).await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let record = submit(&world, 1, 44).await.remove(0);
     stands_as(&world, &record, "requested").await;
-    for fault in [Fault::Http(503), Fault::CutBefore, Fault::NotJson, Fault::Unauthorized] {
+    for fault in [Fault::http(503), Fault::CUT_BEFORE, Fault::NOT_JSON, Fault::UNAUTHORIZED] {
         world.opencrvs.faults().next(Calls::Exchange, 1, fault);
     }
     counted(&world, "renewed", 1.0).await;
@@ -171,7 +171,7 @@ async fn an_outage_of_auth_costs_no_token_and_no_output_shows_one() {
     let args = ["tokens", "replace", "--subject-token-file", &user, "--record", &record];
     let (code, said) = world.run(&args, &[]).await;
     assert_eq!(code, Some(0), "{said}");
-    world.nid.release();
+    world.nid.resume_replies();
     ends_as(&world, &record, Status::Registered).await;
     stands_as(&world, &record, "confirmed").await;
     let subject = std::fs::read_to_string(&user).unwrap();

@@ -114,14 +114,14 @@ async fn a_held_vendor_reads_on_and_answers_as_scripted_when_it_is_let_go() {
     let (ours, vendors) = both(&vhosts).await;
     let sim =
         NidSim::start(VendorSettings { latency_max: Duration::ZERO, ..VendorSettings::default() }, &vendors);
-    sim.hold();
+    sim.pause_replies();
     sim.will_answer("birth-7", Final::Rejected("not_eligible"));
     for person in 0..80 {
         ours.publisher().publish(&targets::nid_requests("birth"), request("birth", person)).await.unwrap();
     }
     eventually(SOON, "every request is read", async || (sim.state().requests == 80).then_some(())).await;
     assert_eq!(ours.depth(names::NID_REPLIES).await.unwrap().ready, 0);
-    sim.release();
+    sim.resume_replies();
     let said: Vec<_> = replies(&ours, 80).await.into_iter().map(|(_, said)| said).collect();
     let rejected: Vec<_> = said.iter().filter(|said| said["status"] == "rejected").collect();
     assert_eq!(rejected.len(), 1);

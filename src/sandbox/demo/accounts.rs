@@ -8,19 +8,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::{EventKind, RecordId, RequestId};
+use crate::sandbox::accounts::{Totals, request_id};
 use crate::sandbox::nid::NidState;
-use crate::sandbox::opencrvs::{Book, EventsTally, Record, Status, Tally, Wire};
+use crate::sandbox::opencrvs::{Attempt, Book, EventsTally, Record, Status, Tally};
 
-/// The accounts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(super) struct Accounts {
-    /// Records that were submitted.
-    pub registrations: u64,
-    /// Submissions.
-    pub submitted: u64,
-    /// Submissions that were answered 202, whether or not the answer arrived.
-    pub accepted: u64,
+    #[serde(flatten)]
+    pub totals: Totals,
     /// Records that OpenCRVS has registered.
     pub confirmed: u64,
     /// Records that should be: accepted, and not rejected by the ID system.
@@ -29,8 +24,6 @@ pub(super) struct Accounts {
     pub rejected: u64,
     /// Records that the ID system rejected and that wait for an operator.
     pub held: u64,
-    /// Submissions that a newer one took the place of.
-    pub superseded: u64,
     /// Submissions that OpenCRVS took back itself and that nobody submitted again.
     pub withdrawn: u64,
     /// Records that stopped with a cause that an operator was told.
@@ -39,10 +32,6 @@ pub(super) struct Accounts {
     pub lost: u64,
     /// Records that were confirmed more than once.
     pub confirmed_twice: u64,
-    /// Registration numbers that two records have.
-    pub numbers_doubled: u64,
-    /// Records that two IDs were issued for, or one ID on two records.
-    pub ids_doubled: u64,
     /// Records that a core of the events generation would have broken: by an unknown field, a stale index, a dropped or a
     /// contradictory answer.
     pub broken: u64,
@@ -52,8 +41,6 @@ pub(super) struct Accounts {
     pub marriages: u64,
     /// Records whose newest submission the ID system rejected.
     pub rejected_by_id_system: u64,
-    /// Submissions after a record's first.
-    pub resubmitted: u64,
     /// Final replies that the ID system sent a second time.
     pub duplicate_replies: u64,
     /// Seconds since the first submission.
@@ -73,13 +60,9 @@ impl Accounts {
         let (tally, events) = (Tally::of(book), EventsTally::of(book));
         let rejected: BTreeSet<&str> = nid.rejected().collect();
         let mut accounts = Self {
-            registrations: tally.records,
-            submitted: tally.submitted,
-            accepted: tally.accepted,
+            totals: Totals::of(book, nid, None),
             confirmed_twice: tally.confirmed_twice,
-            resubmitted: tally.resubmitted,
             duplicate_replies: nid.duplicates_sent,
-            ids_doubled: nid.ids_doubled + nid.persons_doubled,
             seconds: elapsed.as_secs_f64(),
             p50_ms: tally.p50_ms,
             p99_ms: tally.p99_ms,
@@ -91,34 +74,24 @@ impl Accounts {
             stranded: events.stranded,
             ..Self::default()
         };
-        let (mut numbers, mut ids) = (BTreeSet::new(), BTreeSet::new());
         for (id, record) in book.records() {
             let no = request_id(id, record).is_some_and(|request| rejected.contains(request.as_str()));
             accounts.add(record, no, parked.contains(id));
-            let number = record.numbers.first();
-            accounts.numbers_doubled +=
-                u64::from(number.is_some_and(|number| !numbers.insert(number.as_str())));
-            let issued = record.identifiers.get("NATIONAL_ID");
-            accounts.ids_doubled += u64::from(issued.is_some_and(|id| !ids.insert(id.as_str())));
         }
         accounts
     }
 
     fn add(&mut self, record: &Record, rejected: bool, parked: bool) {
-        let accepted =
-            record.attempts.iter().filter(|attempt| attempt.wire.as_ref().is_some_and(Wire::is_success));
-        let accepted = u64::try_from(accepted.count()).unwrap_or(u64::MAX);
         self.marriages += u64::from(record.kind.name() == "marriage");
         self.rejected_by_id_system += u64::from(rejected);
-        if accepted == 0 {
+        if !record.attempts.iter().any(Attempt::is_accepted) {
             return;
         }
-        self.superseded += accepted - 1;
         let told = record.event.as_ref().is_some_and(|event| event.rejected);
         match record.status() {
             Status::Registered | Status::Certified => self.confirmed += 1,
             Status::Rejected if told => self.rejected += 1,
-            // This generation can be told, so it is still to be.
+            // The events generation can be told, so this one is not finished.
             Status::WaitingValidation if rejected && record.event.is_some() => self.open += 1,
             Status::WaitingValidation if rejected => self.held += 1,
             Status::WaitingValidation if parked => self.parked += 1,
@@ -129,14 +102,14 @@ impl Accounts {
         self.confirmed_expected += u64::from(!rejected && !taken_back);
     }
 
-    /// What is still open has no end that anybody can explain.
+    /// The final accounts: what is still open counts as lost.
     pub(super) fn closed(mut self) -> Self {
         self.lost += self.open;
         self.open = 0;
         self
     }
 
-    /// Whether nothing has happened in between.
+    /// Whether nothing has happened between the two.
     pub(super) fn same_as(&self, other: &Self) -> bool {
         let still = |accounts: &Self| Self { seconds: 0.0, ..accounts.clone() };
         still(self) == still(other)
@@ -144,26 +117,29 @@ impl Accounts {
 
     /// Whether the promise was kept.
     pub(super) fn hold_up(&self) -> bool {
-        let ended =
-            self.confirmed + self.rejected + self.held + self.superseded + self.withdrawn + self.parked;
+        let ended = self.confirmed
+            + self.rejected
+            + self.held
+            + self.totals.superseded
+            + self.withdrawn
+            + self.parked;
         self.lost == 0
             && self.confirmed_twice == 0
-            && self.numbers_doubled == 0
-            && self.ids_doubled == 0
+            && self.totals.nothing_is_doubled()
             && self.broken == 0
             && (self.stranded == 0 || self.open > 0)
             && self.confirmed + self.open == self.confirmed_expected
-            && ended + self.open == self.accepted
+            && ended + self.open == self.totals.accepted
     }
 
     pub(super) fn line(&self, second: u64) -> String {
         format!(
             "{second:>4} s  {:>5} accepted  {:>5} confirmed  {:>4} held or rejected (ID system said no)  {:>4} submitted \
              again  {:>4} under way",
-            self.accepted,
+            self.totals.accepted,
             self.confirmed,
             self.held + self.rejected,
-            self.superseded,
+            self.totals.superseded,
             self.open
         )
     }
@@ -190,17 +166,17 @@ impl Accounts {
              \n  {:>6}  stranded, {} broken in OpenCRVS (events generation)\
              \n\n{verdict}",
             self.seconds,
-            self.submitted,
-            self.registrations,
-            self.resubmitted,
-            self.accepted,
+            self.totals.submitted,
+            self.totals.registrations,
+            self.totals.resubmitted,
+            self.totals.accepted,
             self.confirmed,
             self.confirmed_expected,
             self.p50_ms,
             self.p99_ms,
             self.held,
             self.rejected,
-            self.superseded,
+            self.totals.superseded,
             self.withdrawn,
             self.parked,
             self.open,
@@ -210,9 +186,4 @@ impl Accounts {
             self.broken,
         )
     }
-}
-
-fn request_id(record: &str, seen: &Record) -> Option<String> {
-    let record = RecordId::parse(record).ok()?;
-    Some(RequestId::of(&record, &EventKind::from_name(seen.kind.name())).to_string())
 }

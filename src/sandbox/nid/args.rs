@@ -15,68 +15,30 @@ pub struct NidArgs {
     /// The broker and the vendor's vhost, with the vendor's own user.
     #[arg(long, default_value = "amqp://guest:guest@localhost:5672/nid", value_name = "URL")]
     pub amqp_url: SecretString,
-    /// The same seed treats the same request in the same way, and issues the same ID for it.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
     /// How long an answer takes.
     #[arg(long, default_value = "50..400", value_parser = span, value_name = "MIN..MAX")]
     pub latency_ms: (u64, u64),
-    /// The share of submissions that are rejected.
-    #[arg(long, default_value_t = 0.05, value_parser = share, value_name = "SHARE")]
-    pub reject: f64,
-    /// The share of submissions that the bridge is first asked to send again.
-    #[arg(long, default_value_t = 0.05, value_parser = share, value_name = "SHARE")]
-    pub retry: f64,
-    /// The share of submissions that are first answered with `pending`.
-    #[arg(long, default_value_t = 0.1, value_parser = share, value_name = "SHARE")]
-    pub pending: f64,
-    /// The share of answers that are sent twice.
-    #[arg(long, default_value_t = 0.05, value_parser = share, value_name = "SHARE")]
-    pub duplicate: f64,
-    /// The share of answers that are late.
-    #[arg(long, default_value_t = 0.02, value_parser = share, value_name = "SHARE")]
-    pub late: f64,
-    /// How late those are.
-    #[arg(long, default_value_t = 5_000, value_name = "MILLISECONDS")]
-    pub late_by_ms: u64,
-    /// The share of submissions that are answered without any latency.
-    #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
-    pub at_once: f64,
-    /// The share of submissions that are answered twice, differently.
-    #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
-    pub contradict: f64,
     /// Who is rejected is rejected with every submission, corrected or not.
     #[arg(long)]
     pub reject_for_good: bool,
-    /// The share of submissions that something useless is sent for too.
-    #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
-    pub garbage: f64,
+    #[command(flatten)]
+    pub behaviour: VendorSettings,
 }
 
 impl NidArgs {
     fn settings(&self) -> VendorSettings {
         VendorSettings {
-            seed: self.seed,
             latency_min: Duration::from_millis(self.latency_ms.0),
             latency_max: Duration::from_millis(self.latency_ms.1),
-            reject: self.reject,
             rejects: if self.reject_for_good { Rejects::EveryTime } else { Rejects::EachSubmission },
-            at_once: self.at_once,
-            contradict: self.contradict,
-            retry: self.retry,
-            pending: self.pending,
-            duplicate: self.duplicate,
-            late: self.late,
-            late_by: Duration::from_millis(self.late_by_ms),
-            garbage: self.garbage,
-            ..VendorSettings::default()
+            ..self.behaviour.clone()
         }
     }
 }
 
 /// Runs until stopped; returns what was seen and sent.
 pub async fn run(args: NidArgs, stop: CancellationToken) -> NidState {
-    // a vendor may declare nothing: the bridge makes the queues
+    // A vendor may declare nothing: the bridge makes the queues.
     let topology = Topology::empty(names::NID_VHOST);
     let link = LinkSettings {
         apply_topology: false,
@@ -109,11 +71,6 @@ fn report(seen: &NidState) {
     );
 }
 
-fn share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| "a share is a number from 0 to 1".to_owned())?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share is a number from 0 to 1".to_owned()) }
-}
-
 fn span(text: &str) -> Result<(u64, u64), String> {
     let wrong = || "write MIN..MAX in milliseconds, such as 50..400".to_owned();
     let (min, max) = text.split_once("..").ok_or_else(wrong)?;
@@ -136,7 +93,7 @@ mod tests {
     #[test]
     fn shares_and_spans_are_checked_where_they_are_given() {
         let args = parse(&["--latency-ms", "5..9", "--reject", "0.25"]).unwrap();
-        assert_eq!((args.settings().latency_max, args.reject), (Duration::from_millis(9), 0.25));
+        assert_eq!((args.settings().latency_max, args.behaviour.reject), (Duration::from_millis(9), 0.25));
         assert!(parse(&[]).is_ok());
         for wrong in [["--reject", "2"], ["--reject", "NaN"], ["--latency-ms", "9..5"], ["--latency-ms", "9"]]
         {

@@ -1,4 +1,4 @@
-//! What a vendor's faults may send, beside the genuine answer.
+//! Useless replies that a faulty vendor sends beside the genuine answer.
 //!
 //! Invariant: none of it may change how a registration ends. What contradicts an answer is sent well after it,
 //! because the first final answer is the one that holds.
@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::reply::{Final, data, event};
 use super::request::Request;
+use crate::sandbox::json::with;
 
 /// One kind of useless reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Garbage {
-    /// Not JSON.
     NotJson,
     /// For a request that nobody made.
     UnknownRequest,
@@ -21,7 +21,7 @@ pub enum Garbage {
     UnknownStatus,
     /// For a submission that nobody made.
     WrongSubmission,
-    /// Issued, but what?
+    /// Issued, without an ID.
     IssuedWithoutId,
     /// A second, different final answer.
     Contradiction,
@@ -32,7 +32,6 @@ pub enum Garbage {
 }
 
 impl Garbage {
-    /// All kinds.
     pub const ALL: [Self; 8] = [
         Self::NotJson,
         Self::UnknownRequest,
@@ -44,7 +43,6 @@ impl Garbage {
         Self::Huge,
     ];
 
-    /// The name in counters.
     pub fn name(self) -> &'static str {
         match self {
             Self::NotJson => "not_json",
@@ -72,7 +70,7 @@ impl Garbage {
     }
 }
 
-/// What the making of garbage needs to know.
+/// What a useless reply is made from.
 pub(super) struct Circumstances<'a> {
     pub(super) request: &'a Request,
     pub(super) answer: &'a Final,
@@ -113,10 +111,7 @@ impl Circumstances<'_> {
     }
 
     fn padded(&self) -> Value {
-        let mut made = data(&self.request.id, self.request.submission, self.answer);
-        if let Some(fields) = made.as_object_mut() {
-            fields.insert("remark".to_owned(), json!("x".repeat(self.huge)));
-        }
-        made
+        let reply = data(&self.request.id, self.request.submission, self.answer);
+        with(reply, json!({"remark": "x".repeat(self.huge)}))
     }
 }

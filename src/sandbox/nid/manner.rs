@@ -1,6 +1,7 @@
-//! How a submission is treated, drawn from the chance of its seed.
+//! How the vendor treats a submission, drawn at random from the seed.
 //!
-//! Invariant: every lot is drawn whatever the others gave, so that one share does not move what another falls on.
+//! Invariant: all values are drawn every time, so that a change of one share does not change which submissions
+//! another share applies to.
 
 use std::time::Duration;
 

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::sandbox::json::with;
+
 /// A final answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Final {
@@ -13,7 +15,7 @@ pub enum Final {
     Issued(String),
     /// A death: recorded.
     Recorded,
-    /// No, for this reason (a code of the contract).
+    /// Rejected, for this reason (a code of the contract).
     Rejected(&'static str),
 }
 
@@ -35,19 +37,17 @@ pub struct Planned {
     pub after: Duration,
     /// How long at least after the message before it, for the same request, was confirmed.
     pub apart: Duration,
-    /// The routing key.
     pub routing_key: &'static str,
     /// The AMQP correlation id: the request's id.
     pub correlation_id: String,
     /// The AMQP message id: another one for every message.
     pub message_id: String,
-    /// The body.
     pub body: Vec<u8>,
 }
 
 /// The part of a reply that tells what it is.
 pub(super) fn data(request: &str, submission: u64, answer: &Final) -> Value {
-    let mut data = json!({"request_id": request, "submission": submission, "status": answer.status()});
+    let data = json!({"request_id": request, "submission": submission, "status": answer.status()});
     let more = match answer {
         Final::Issued(id) => json!({"national_id": id, "national_id_kind": "uin"}),
         Final::Recorded => json!({}),
@@ -55,10 +55,7 @@ pub(super) fn data(request: &str, submission: u64, answer: &Final) -> Value {
             "code": code, "message": "The simulated ID system rejects this submission.", "fields": []
         }}),
     };
-    if let (Some(data), Some(more)) = (data.as_object_mut(), more.as_object()) {
-        data.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
-    }
-    data
+    with(data, more)
 }
 
 /// The whole message around [`data`], with an id of its own.

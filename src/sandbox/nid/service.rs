@@ -26,7 +26,7 @@ use crate::pipeline::{names, targets};
 /// What is due later than this is not waited for with the request in hand.
 const SOON: Duration = Duration::from_secs(1);
 
-/// A running simulated ID system. Clones are the same one.
+/// A running simulated ID system. Clones share it.
 #[derive(Clone)]
 pub struct NidSim {
     desk: Arc<Desk>,
@@ -65,13 +65,12 @@ impl NidSim {
         self.desk.with(|vendor| vendor.will_answer(request_id, answer));
     }
 
-    /// Holds back every reply until [`NidSim::release`]; requests are still read.
-    pub fn hold(&self) {
+    /// Sends no reply until [`NidSim::resume_replies`]. Requests are still read.
+    pub fn pause_replies(&self) {
         self.desk.open.send_replace(false);
     }
 
-    /// Lets the replies go.
-    pub fn release(&self) {
+    pub fn resume_replies(&self) {
         self.desk.open.send_replace(true);
     }
 

@@ -1,55 +1,75 @@
-//! How a simulated ID system behaves; shares are of 1.
+//! How a simulated ID system behaves: on the command line of `nidbridge simulate nid`, and in tests.
 
 use std::time::Duration;
 
 use super::garbage::Garbage;
 use super::verdict::Rejects;
 
-/// The behaviour.
-#[derive(Debug, Clone)]
+/// The behaviour. Shares are numbers from 0 to 1.
+#[derive(Debug, Clone, clap::Args)]
 pub struct VendorSettings {
     /// The same seed treats the same request in the same way, and issues the same ID for it.
+    #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// The shortest time to an answer.
+    #[arg(skip)]
     pub latency_min: Duration,
-    /// The longest time to an answer, late ones aside.
+    /// The longest time to an answer, apart from late ones.
+    #[arg(skip)]
     pub latency_max: Duration,
     /// The share of submissions that are rejected.
+    #[arg(long, default_value_t = 0.05, value_parser = share, value_name = "SHARE")]
     pub reject: f64,
-    /// Whether that falls on submissions or on persons.
+    /// Whether a rejection applies to one submission or to all submissions of a person.
+    #[arg(skip)]
     pub rejects: Rejects,
     /// The share of submissions that are answered without any latency: perhaps before the bridge has committed that it
     /// asked.
+    #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
     pub at_once: f64,
-    /// The share of submissions that are answered a second time, differently.
+    /// The share of submissions that are answered twice, differently.
+    #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
     pub contradict: f64,
-    /// The share of submissions of births that are answered with [`VendorSettings::taken_id`] as well, before their answer
+    /// The share of submissions of births that are also answered with [`VendorSettings::taken_id`], before their answer
     /// or after it.
+    #[arg(skip)]
     pub mistake: f64,
     /// An ID that somebody else has, whom the bridge knows.
+    #[arg(skip)]
     pub taken_id: Option<String>,
     /// The share of submissions that are answered with `retry` when they are seen first.
+    #[arg(long, default_value_t = 0.05, value_parser = share, value_name = "SHARE")]
     pub retry: f64,
     /// What such an answer says in `retry_after_s`.
+    #[arg(skip = 1_u32)]
     pub retry_after_s: u32,
-    /// The share of submissions that are answered with `pending` before their answer.
+    /// The share of submissions that are first answered with `pending`.
+    #[arg(long, default_value_t = 0.1, value_parser = share, value_name = "SHARE")]
     pub pending: f64,
-    /// The share of submissions whose answer is sent twice.
+    /// The share of answers that are sent twice.
+    #[arg(long, default_value_t = 0.05, value_parser = share, value_name = "SHARE")]
     pub duplicate: f64,
-    /// The share of submissions that are answered late.
+    /// The share of answers that are late.
+    #[arg(long, default_value_t = 0.02, value_parser = share, value_name = "SHARE")]
     pub late: f64,
-    /// How much later that is.
+    /// How late those are.
+    #[arg(long = "late-by-ms", default_value = "5000", value_parser = milliseconds, value_name = "MILLISECONDS")]
     pub late_by: Duration,
-    /// The share of submissions that something useless is sent for, beside their answer.
+    /// The share of submissions that something useless is sent for too.
+    #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
     pub garbage: f64,
     /// What is sent then.
+    #[arg(skip = Garbage::ALL.to_vec())]
     pub garbage_kinds: Vec<Garbage>,
-    /// How much later than an answer something is sent that contradicts it.
+    /// How long after an answer a reply that contradicts it is sent.
+    #[arg(skip = Duration::from_secs(2))]
     pub contradict_after: Duration,
-    /// How large a huge reply is, in bytes.
+    /// The size of a huge reply in bytes.
+    #[arg(skip = 300_000_usize)]
     pub huge: usize,
 }
 
+/// A calm vendor, which tests then change.
 impl Default for VendorSettings {
     fn default() -> Self {
         Self {
@@ -77,7 +97,7 @@ impl Default for VendorSettings {
 }
 
 impl VendorSettings {
-    /// Something of everything, more than 5 % of each of what the demo shows.
+    /// Something of everything: more than 5 % of each thing that the demo shows.
     pub fn lively() -> Self {
         Self {
             reject: 0.1,
@@ -89,4 +109,13 @@ impl VendorSettings {
             ..Self::default()
         }
     }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "a share is a number from 0 to 1".to_owned())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share is a number from 0 to 1".to_owned()) }
+}
+
+fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse().map(Duration::from_millis)
 }

@@ -1,4 +1,4 @@
-//! What is answered to a request, and when: no clock, no broker, no chance but that of the seed.
+//! Decides what is answered to a request, and when. It has no clock, no broker and no randomness but the seed's.
 //!
 //! Invariant: see [`nid`](super); the state says so by counting every breach, its own and the bridge's.
 
@@ -15,6 +15,7 @@ use super::request::Request;
 use super::settings::VendorSettings;
 use super::state::NidState;
 use super::verdict::{Mistake, Verdict};
+use crate::sandbox::json::with;
 use crate::sandbox::spread::digest;
 
 #[derive(Debug, Default)]
@@ -32,7 +33,7 @@ struct Submission {
     answer: Option<Final>,
 }
 
-/// The ID system's mind.
+/// The ID system's decisions and memory.
 #[derive(Debug)]
 pub struct Vendor {
     settings: VendorSettings,
@@ -45,7 +46,6 @@ pub struct Vendor {
 }
 
 impl Vendor {
-    /// A vendor that has seen nobody.
     pub fn new(settings: VendorSettings) -> Self {
         Self {
             settings,
@@ -221,14 +221,14 @@ impl Vendor {
     }
 
     fn progress(&self, request: &Request, status: &str, retry_after_s: Option<u32>) -> Value {
-        let mut said = json!({
+        let said = json!({
             "request_id": request.id, "submission": request.submission, "status": status,
             "nid_reference": format!("SIM-{:016x}", digest(&request.id) ^ self.settings.seed)
         });
-        if let (Some(after), Some(fields)) = (retry_after_s, said.as_object_mut()) {
-            fields.insert("retry_after_s".to_owned(), json!(after.max(1)));
+        match retry_after_s {
+            Some(after) => with(said, json!({"retry_after_s": after.max(1)})),
+            None => said,
         }
-        said
     }
 
     fn garbage(

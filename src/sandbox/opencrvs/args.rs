@@ -21,7 +21,7 @@ pub struct OpencrvsArgs {
     /// Where the country's configuration service listens: the bridge's `COUNTRY_CONFIG_URL`.
     #[arg(long, default_value = "127.0.0.1:3035", value_name = "ADDRESS")]
     pub country_config_listen: SocketAddr,
-    /// Of which generation of OpenCRVS the records are.
+    /// The generation of OpenCRVS that the records belong to.
     #[arg(long, value_enum, default_value_t)]
     pub generation: Generations,
     /// The bridge's front.
@@ -130,7 +130,7 @@ pub async fn run(args: OpencrvsArgs, stop: CancellationToken) -> Result<Tally, S
         () = reporting => {}
     }
     report(&sim.tally());
-    // the bridge may still want to confirm
+    // The bridge may still confirm.
     stop.cancelled().await;
     Ok(sim.tally())
 }

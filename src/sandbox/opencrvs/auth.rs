@@ -16,7 +16,7 @@ use super::book::Exchanged;
 use super::core::Core;
 use super::fault::{Calls, Effect, Fault};
 use super::keys::{Claims, TokenHash};
-use super::wire::{Scissors, truncated};
+use super::wire::Scissors;
 
 const EXCHANGE: &str = "urn:opencrvs:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -31,7 +31,7 @@ pub(super) fn router(core: Arc<Core>) -> Router {
 }
 
 async fn public_key(State(core): State<Arc<Core>>, ConnectInfo(scissors): ConnectInfo<Scissors>) -> Response {
-    let fault = core.faults.take(Calls::Key, "");
+    let fault = core.faults.meet(Calls::Key, "");
     let pem = core.with_key(|key| key.public_pem().to_owned());
     let answer = ([(header::CONTENT_TYPE, "application/octet-stream")], pem).into_response();
     disturbed(fault, answer, &scissors).await
@@ -50,9 +50,9 @@ async fn exchange(
     Query(asked): Query<HashMap<String, String>>,
 ) -> Response {
     let text = |name: &str| asked.get(name).map(String::as_str).unwrap_or_default();
-    let fault = core.faults.take(Calls::Exchange, record_of(&text));
+    let fault = core.faults.meet(Calls::Exchange, record_of(&text));
     let done = match fault.map(Fault::effect) {
-        None | Some(Effect::AtOnce | Effect::Later(_)) => exchanged(&core, text),
+        None | Some(Effect::AtOnce | Effect::Late(_)) => exchanged(&core, text),
         Some(Effect::Never) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
     };
     disturbed(fault, done, &scissors).await
@@ -104,38 +104,15 @@ fn record_of<'a>(text: &impl Fn(&str) -> &'a str) -> &'a str {
     }
 }
 
-/// Of the faults only those that any HTTP service can have are possible here.
+/// Auth says of itself only that it does not accept a token; every other error is a 500.
 async fn disturbed(fault: Option<Fault>, answer: Response, scissors: &Scissors) -> Response {
-    let Some(fault) = fault else { return answer };
     match fault {
-        Fault::Http(status) | Fault::HttpAfter(status) => {
-            StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY).into_response()
+        None => answer,
+        Some(fault) if fault == Fault::UNAUTHORIZED => {
+            refusal(StatusCode::UNAUTHORIZED, "unauthorized_client")
         }
-        Fault::NotJson => "<html>".into_response(),
-        Fault::Hang | Fault::HangAfter | Fault::HangLate(_) => std::future::pending().await,
-        Fault::Delay(ms) => {
-            tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
-            answer
-        }
-        Fault::Unauthorized => refusal(StatusCode::UNAUTHORIZED, "unauthorized_client"),
-        Fault::CutBefore | Fault::CutAfter | Fault::CutLate(_) => {
-            scissors.cut();
-            answer
-        }
-        Fault::TruncatedBefore | Fault::TruncatedAfter => truncated(answer).await,
-        Fault::AuthenticationFailed
-        | Fault::UserManagementDown
-        | Fault::NoScope
-        | Fault::OtherRecord
-        | Fault::FailsBefore
-        | Fault::FailsAfter
-        | Fault::WorkflowUnreachable
-        | Fault::WorkflowUnauthorized
-        | Fault::WorkflowForbidden
-        | Fault::ParseFailed
-        | Fault::ValidationFailed
-        | Fault::BadUserInput
-        | Fault::RateLimited => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Some(Fault::Says { .. }) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Some(Fault::Wire { how, .. }) => how.befall(answer, scissors).await,
     }
 }
 

@@ -38,7 +38,6 @@ pub(super) struct Subject {
 /// A token that auth exchanged for a fresh one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchanged {
-    /// When.
     pub at: Timestamp,
     /// The record that the fresh one is for.
     pub record: String,
@@ -48,7 +47,6 @@ pub struct Exchanged {
     pub to: TokenHash,
 }
 
-/// All records.
 #[derive(Debug, Default, Clone)]
 pub struct Book {
     records: HashMap<String, Record>,
@@ -56,7 +54,6 @@ pub struct Book {
 }
 
 impl Book {
-    /// A record by its id.
     pub fn record(&self, id: &str) -> Option<&Record> {
         self.records.get(id)
     }
@@ -161,7 +158,7 @@ impl Book {
             attempt.lost = lost;
         }
         if refused {
-            // the copy in memory knows nothing of a confirm that came before the answer
+            // Core's copy in memory does not have a confirm that came before the answer.
             if record.status() == Status::Registered {
                 record.overwritten += 1;
             }

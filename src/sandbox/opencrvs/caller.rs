@@ -1,4 +1,4 @@
-//! The call of the bridge, header by header as node-fetch makes it: the workflow service's of `POST /event-registration`,
+//! The calls of the bridge, with the headers of node-fetch: the workflow service's of `POST /event-registration`,
 //! and the events service's of a trigger.
 
 use bytes::Bytes;
@@ -13,9 +13,9 @@ use url::Url;
 
 use super::record::Wire;
 
-/// Posts a document over a connection of its own and waits for the answer for as long as it takes.
+/// Posts a document over a new connection and waits for the answer without a timeout.
 pub(super) async fn post(front: &Url, token: &str, correlation: u64, bundle: &Value) -> Wire {
-    // a base without a slash at its end loses its last segment, as it does in core
+    // A base URL without a slash at its end loses its last segment, as in core.
     let call = async {
         let target = front.join("event-registration").map_err(|error| error.to_string())?;
         let mut request = request(&target, token, bundle)?;
@@ -23,7 +23,7 @@ pub(super) async fn post(front: &Url, token: &str, correlation: u64, bundle: &Va
         exchange(&target, request).await
     };
     match call.await {
-        // core never reads the body
+        // Core never reads the body.
         Ok((status, _)) => Wire::Status(status),
         Err(why) => Wire::Broken(why),
     }
@@ -58,12 +58,12 @@ async fn exchange(target: &Url, request: Request<Full<Bytes>>) -> Result<(u16, V
     let answered = async {
         let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
         let status = response.status().as_u16();
-        // a status that arrived is an answer even if its body breaks off
+        // A status that arrived is an answer, even if the body is truncated.
         let body = response.into_body().collect().await;
         Ok((status, body.map(|body| body.to_bytes().to_vec()).unwrap_or_default()))
     };
     let driven = async {
-        // the sender tells of a broken connection too, and with its reason
+        // The sender reports a broken connection too, with its reason.
         drop(connection.await);
         std::future::pending::<Result<(u16, Vec<u8>), String>>().await
     };

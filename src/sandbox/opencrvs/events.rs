@@ -5,7 +5,7 @@
 //! told that all is well, and nobody is called again. A 200 with a member that is not expected is a fault. What core
 //! does not check is not checked here either, and what then breaks is counted.
 //!
-//! Invariant: nothing that core would have broken is mended here.
+//! Invariant: nothing that core would have broken is repaired here.
 
 mod actions;
 mod country;
@@ -78,7 +78,6 @@ pub struct EventsTally {
 }
 
 impl EventsTally {
-    /// Sums up.
     pub fn of(book: &Book) -> Self {
         let mut sum = Self::default();
         for (_, record) in book.records() {

@@ -1,173 +1,148 @@
-//! The ways in which a call can go wrong.
+//! The ways in which a call can go wrong: OpenCRVS answers with an error, or the wire between it and the caller fails.
 
 use std::str::FromStr;
 
+use super::errors::ErrorRow;
+
 /// One way for a call to go wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The token is not accepted, whatever it says.
-    Unauthorized,
-    /// The registrar of the token is gone or not active.
-    AuthenticationFailed,
-    /// The user management is down, which the gateway reports as a failed authentication.
-    UserManagementDown,
-    /// The scope is denied.
-    NoScope,
-    /// The record of the token is denied.
-    OtherRecord,
-    /// A service behind the gateway fails before anything was written.
-    FailsBefore,
-    /// A service behind the gateway fails after the record was registered.
-    FailsAfter,
-    /// The workflow service does not answer.
-    WorkflowUnreachable,
-    /// The workflow service refuses the token.
-    WorkflowUnauthorized,
-    /// The workflow service refuses the scope.
-    WorkflowForbidden,
-    /// The document is refused as unreadable, with HTTP 400.
-    ParseFailed,
-    /// The document is refused as not of the schema, with HTTP 400.
-    ValidationFailed,
-    /// The variables are refused.
-    BadUserInput,
-    /// Too many calls.
-    RateLimited,
-    /// An HTTP status with a body of no use, from something in between; nothing was written.
-    Http(u16),
-    /// An HTTP status from something in between, after the record was registered.
-    HttpAfter(u16),
-    /// 200 with a page of HTML.
-    NotJson,
-    /// No answer at all; nothing was written.
-    Hang,
-    /// No answer at all, after the record was registered.
-    HangAfter,
-    /// No answer at all, and the record is registered this many milliseconds later, whatever its state is then.
-    HangLate(u64),
-    /// The call is done at once, but answered this many milliseconds late.
-    Delay(u64),
-    /// The connection breaks before anything was written.
-    CutBefore,
-    /// The connection breaks after the record was registered, before a byte of the answer.
-    CutAfter,
-    /// The connection breaks, and the record is registered this many milliseconds later, whatever its state is then.
-    CutLate(u64),
-    /// The answer, an error before anything was written, breaks off in the middle of its body.
-    TruncatedBefore,
-    /// The answer breaks off in the middle of its body, after the record was registered.
-    TruncatedAfter,
+    /// OpenCRVS answers with this error.
+    Says { error: &'static ErrorRow, effect: Effect },
+    /// The answer of OpenCRVS does not reach the caller as it was given.
+    Wire { how: Failure, effect: Effect },
 }
 
-/// Each fault by its name; a number stands for one that the name must bring along.
-const NAMES: [(&str, Fault); 26] = [
-    ("unauthorized", Fault::Unauthorized),
-    ("authentication_failed", Fault::AuthenticationFailed),
-    ("user_management_down", Fault::UserManagementDown),
-    ("no_scope", Fault::NoScope),
-    ("other_record", Fault::OtherRecord),
-    ("fails_before", Fault::FailsBefore),
-    ("fails_after", Fault::FailsAfter),
-    ("workflow_unreachable", Fault::WorkflowUnreachable),
-    ("workflow_unauthorized", Fault::WorkflowUnauthorized),
-    ("workflow_forbidden", Fault::WorkflowForbidden),
-    ("parse_failed", Fault::ParseFailed),
-    ("validation_failed", Fault::ValidationFailed),
-    ("bad_user_input", Fault::BadUserInput),
-    ("rate_limited", Fault::RateLimited),
-    ("http", Fault::Http(0)),
-    ("http_after", Fault::HttpAfter(0)),
-    ("not_json", Fault::NotJson),
-    ("hang", Fault::Hang),
-    ("hang_after", Fault::HangAfter),
-    ("hang_late", Fault::HangLate(0)),
-    ("delay", Fault::Delay(0)),
-    ("cut_before", Fault::CutBefore),
-    ("cut_after", Fault::CutAfter),
-    ("cut_late", Fault::CutLate(0)),
-    ("truncated_before", Fault::TruncatedBefore),
-    ("truncated_after", Fault::TruncatedAfter),
-];
-
-/// When a call does its work although its answer tells otherwise.
+/// What happens to an answer on its way. It is an error if the call had no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effect {
+pub enum Failure {
+    /// Something in between answers with this HTTP status and a body of no use.
+    Http(u16),
+    /// Something in between answers 200 with a page of HTML.
+    NotJson,
+    /// There is no answer at all.
+    Hang,
+    /// The answer is this many milliseconds late.
+    Slow(u64),
+    /// The connection breaks before a byte of the answer.
+    Cut,
+    /// The connection breaks in the middle of the answer's body.
+    Truncated,
+}
+
+/// Whether and when a call has its effect, such as a registered record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
     Never,
     AtOnce,
-    /// After so many milliseconds.
-    Later(u64),
+    /// This many milliseconds after the call, whatever the record's state is then.
+    Late(u64),
 }
 
 impl Fault {
+    pub const UNAUTHORIZED: Self = Self::says(&ErrorRow::UNAUTHORIZED);
+    pub const AUTHENTICATION_FAILED: Self = Self::says(&ErrorRow::AUTHENTICATION_FAILED);
+    pub const USER_MANAGEMENT_DOWN: Self = Self::says(&ErrorRow::USER_MANAGEMENT_DOWN);
+    pub const NO_SCOPE: Self = Self::says(&ErrorRow::NO_CONFIRM_SCOPE);
+    pub const OTHER_RECORD: Self = Self::says(&ErrorRow::OTHER_RECORD);
+    pub const FAILS_BEFORE: Self = Self::says(&ErrorRow::CONFIRM_FAILED);
+    pub const FAILS_AFTER: Self = Self::Says { error: &ErrorRow::CONFIRM_FAILED, effect: Effect::AtOnce };
+    pub const WORKFLOW_UNREACHABLE: Self = Self::says(&ErrorRow::WORKFLOW_UNREACHABLE);
+    pub const WORKFLOW_UNAUTHORIZED: Self = Self::says(&ErrorRow::WORKFLOW_UNAUTHORIZED);
+    pub const WORKFLOW_FORBIDDEN: Self = Self::says(&ErrorRow::WORKFLOW_FORBIDDEN);
+    pub const PARSE_FAILED: Self = Self::says(&ErrorRow::PARSE_FAILED);
+    pub const VALIDATION_FAILED: Self = Self::says(&ErrorRow::VALIDATION_FAILED);
+    pub const BAD_USER_INPUT: Self = Self::says(&ErrorRow::BAD_DETAILS);
+    pub const RATE_LIMITED: Self = Self::says(&ErrorRow::RATE_LIMITED);
+    pub const NOT_JSON: Self = Self::wire(Failure::NotJson, Effect::Never);
+    pub const HANG: Self = Self::wire(Failure::Hang, Effect::Never);
+    pub const HANG_AFTER: Self = Self::wire(Failure::Hang, Effect::AtOnce);
+    pub const CUT_BEFORE: Self = Self::wire(Failure::Cut, Effect::Never);
+    pub const CUT_AFTER: Self = Self::wire(Failure::Cut, Effect::AtOnce);
+    pub const TRUNCATED_BEFORE: Self = Self::wire(Failure::Truncated, Effect::Never);
+    pub const TRUNCATED_AFTER: Self = Self::wire(Failure::Truncated, Effect::AtOnce);
+
+    pub const fn http(status: u16) -> Self {
+        Self::wire(Failure::Http(status), Effect::Never)
+    }
+
+    pub const fn http_after(status: u16) -> Self {
+        Self::wire(Failure::Http(status), Effect::AtOnce)
+    }
+
+    pub const fn delay(ms: u64) -> Self {
+        Self::wire(Failure::Slow(ms), Effect::AtOnce)
+    }
+
+    pub const fn hang_late(ms: u64) -> Self {
+        Self::wire(Failure::Hang, Effect::Late(ms))
+    }
+
+    pub const fn cut_late(ms: u64) -> Self {
+        Self::wire(Failure::Cut, Effect::Late(ms))
+    }
+
+    const fn says(error: &'static ErrorRow) -> Self {
+        Self::Says { error, effect: Effect::Never }
+    }
+
+    const fn wire(how: Failure, effect: Effect) -> Self {
+        Self::Wire { how, effect }
+    }
+
     /// The name in counters and on the command line.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(_, fault)| fault.with(0) == self.with(0)).map_or("fault", |(name, _)| name)
     }
 
-    /// The same fault with another number, where it has one.
-    fn with(self, number: u64) -> Self {
-        let status = u16::try_from(number).unwrap_or(u16::MAX);
+    pub fn effect(self) -> Effect {
         match self {
-            Self::Http(_) => Self::Http(status),
-            Self::HttpAfter(_) => Self::HttpAfter(status),
-            Self::HangLate(_) => Self::HangLate(number),
-            Self::Delay(_) => Self::Delay(number),
-            Self::CutLate(_) => Self::CutLate(number),
-            Self::Unauthorized
-            | Self::AuthenticationFailed
-            | Self::UserManagementDown
-            | Self::NoScope
-            | Self::OtherRecord
-            | Self::FailsBefore
-            | Self::FailsAfter
-            | Self::WorkflowUnreachable
-            | Self::WorkflowUnauthorized
-            | Self::WorkflowForbidden
-            | Self::ParseFailed
-            | Self::ValidationFailed
-            | Self::BadUserInput
-            | Self::RateLimited
-            | Self::NotJson
-            | Self::Hang
-            | Self::HangAfter
-            | Self::CutBefore
-            | Self::CutAfter
-            | Self::TruncatedBefore
-            | Self::TruncatedAfter => self,
+            Self::Says { effect, .. } | Self::Wire { effect, .. } => effect,
         }
     }
 
-    /// Whether and when the call does its work.
-    pub(super) fn effect(self) -> Effect {
+    /// The same fault with another status or number of milliseconds, where it has one.
+    fn with(self, number: u64) -> Self {
         match self {
-            Self::FailsAfter
-            | Self::HttpAfter(_)
-            | Self::HangAfter
-            | Self::Delay(_)
-            | Self::CutAfter
-            | Self::TruncatedAfter => Effect::AtOnce,
-            Self::HangLate(ms) | Self::CutLate(ms) => Effect::Later(ms),
-            Self::Unauthorized
-            | Self::AuthenticationFailed
-            | Self::UserManagementDown
-            | Self::NoScope
-            | Self::OtherRecord
-            | Self::FailsBefore
-            | Self::WorkflowUnreachable
-            | Self::WorkflowUnauthorized
-            | Self::WorkflowForbidden
-            | Self::ParseFailed
-            | Self::ValidationFailed
-            | Self::BadUserInput
-            | Self::RateLimited
-            | Self::Http(_)
-            | Self::NotJson
-            | Self::Hang
-            | Self::CutBefore
-            | Self::TruncatedBefore => Effect::Never,
+            Self::Wire { how: Failure::Http(_), effect } => {
+                Self::wire(Failure::Http(u16::try_from(number).unwrap_or(u16::MAX)), effect)
+            }
+            Self::Wire { how: Failure::Slow(_), effect } => Self::wire(Failure::Slow(number), effect),
+            Self::Wire { how, effect: Effect::Late(_) } => Self::wire(how, Effect::Late(number)),
+            Self::Says { .. } | Self::Wire { .. } => self,
         }
     }
 }
+
+/// Each fault by its name. A number in a fault stands for one that the name must bring along.
+const NAMES: [(&str, Fault); 26] = [
+    ("unauthorized", Fault::UNAUTHORIZED),
+    ("authentication_failed", Fault::AUTHENTICATION_FAILED),
+    ("user_management_down", Fault::USER_MANAGEMENT_DOWN),
+    ("no_scope", Fault::NO_SCOPE),
+    ("other_record", Fault::OTHER_RECORD),
+    ("fails_before", Fault::FAILS_BEFORE),
+    ("fails_after", Fault::FAILS_AFTER),
+    ("workflow_unreachable", Fault::WORKFLOW_UNREACHABLE),
+    ("workflow_unauthorized", Fault::WORKFLOW_UNAUTHORIZED),
+    ("workflow_forbidden", Fault::WORKFLOW_FORBIDDEN),
+    ("parse_failed", Fault::PARSE_FAILED),
+    ("validation_failed", Fault::VALIDATION_FAILED),
+    ("bad_user_input", Fault::BAD_USER_INPUT),
+    ("rate_limited", Fault::RATE_LIMITED),
+    ("http", Fault::http(0)),
+    ("http_after", Fault::http_after(0)),
+    ("not_json", Fault::NOT_JSON),
+    ("hang", Fault::HANG),
+    ("hang_after", Fault::HANG_AFTER),
+    ("hang_late", Fault::hang_late(0)),
+    ("delay", Fault::delay(0)),
+    ("cut_before", Fault::CUT_BEFORE),
+    ("cut_after", Fault::CUT_AFTER),
+    ("cut_late", Fault::cut_late(0)),
+    ("truncated_before", Fault::TRUNCATED_BEFORE),
+    ("truncated_after", Fault::TRUNCATED_AFTER),
+];
 
 /// `cut_after`, `http/503`, `cut_late/3000`: the number is a status or milliseconds.
 impl FromStr for Fault {
@@ -211,7 +186,6 @@ pub enum Calls {
 }
 
 impl Calls {
-    /// All kinds of calls.
     pub const ALL: [Self; 6] =
         [Self::Confirm, Self::Action, Self::Fetch, Self::Search, Self::Exchange, Self::Key];
 
@@ -231,16 +205,13 @@ impl Calls {
 /// A share of the calls of one kind that go wrong in one way.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Share {
-    /// Which calls.
     pub calls: Calls,
-    /// In which way.
     pub fault: Fault,
     /// How many of them, of 1.
     pub share: f64,
 }
 
 impl Share {
-    /// A share of the calls of a kind.
     pub fn of(calls: Calls, fault: Fault, share: f64) -> Self {
         Self { calls, fault, share }
     }
@@ -284,7 +255,7 @@ mod tests {
     #[test]
     fn a_share_names_its_calls() {
         let share: Share = "confirm:cut_late/3000=0.25".parse().unwrap();
-        assert_eq!(share, Share::of(Calls::Confirm, Fault::CutLate(3_000), 0.25));
+        assert_eq!(share, Share::of(Calls::Confirm, Fault::cut_late(3_000), 0.25));
         for wrong in ["confirm:hang", "walk:hang=0.1", "fetch:hang=1.5", "fetch:hang=NaN", "hang=0.1"] {
             assert!(wrong.parse::<Share>().is_err(), "{wrong}");
         }

@@ -1,7 +1,7 @@
-//! What can be made to go wrong at the gateway and at auth while they run: by command, or by share and seed.
+//! The switches of what goes wrong at the gateway and at auth while they run: by command, or by share and seed.
 //!
 //! Invariant: by share, the nth call for a record meets the same fault in every run with the same seed, in whatever
-//! order the calls of different records come. Every fault that is met is counted.
+//! order the calls of different records come. Every fault that a call meets is counted.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -13,177 +13,173 @@ use super::fault::{Calls, Fault, Share};
 use crate::sandbox::spread::{chance, digest};
 
 #[derive(Debug, Default)]
-struct Plan {
+struct Switches {
     next: VecDeque<(Calls, Fault)>,
     standing: Vec<(Calls, Fault)>,
     seed: u64,
     shares: Vec<Share>,
     /// How many calls of a kind there were for a record.
-    met: HashMap<(Calls, String), u64>,
-    bitten: BTreeMap<(Calls, &'static str), u64>,
+    calls_of_record: HashMap<(Calls, String), u64>,
+    faults_met: BTreeMap<(Calls, &'static str), u64>,
     calls: BTreeMap<Calls, u64>,
     deactivated: HashSet<String>,
     latency: Duration,
-    /// Calls that are to be held back, one each.
-    to_hold: Vec<Calls>,
-    held: Vec<(Calls, oneshot::Sender<()>)>,
-    index_behind: Duration,
+    /// One entry for each call that is to be paused.
+    to_pause: Vec<Calls>,
+    paused: Vec<(Calls, oneshot::Sender<()>)>,
+    index_lag: Duration,
 }
 
-/// The switches. All of them can be turned while calls are under way.
+/// The switches. They can be changed while calls are under way.
 #[derive(Debug, Default)]
 pub struct Faults {
-    plan: Mutex<Plan>,
+    switches: Mutex<Switches>,
 }
 
 impl Faults {
-    fn with<T>(&self, change: impl FnOnce(&mut Plan) -> T) -> T {
-        change(&mut self.plan.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, change: impl FnOnce(&mut Switches) -> T) -> T {
+        change(&mut self.switches.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The next `times` calls of this kind go wrong in this way, before any standing fault.
     pub fn next(&self, calls: Calls, times: usize, fault: Fault) {
-        self.with(|plan| plan.next.extend(std::iter::repeat_n((calls, fault), times)));
+        self.with(|of| of.next.extend(std::iter::repeat_n((calls, fault), times)));
     }
 
-    /// Every call of this kind goes wrong in this way, until [`Faults::relent`] or [`Faults::clear`].
+    /// Every call of this kind goes wrong in this way, until [`Faults::stop`] or [`Faults::clear`].
     pub fn always(&self, calls: Calls, fault: Fault) {
-        self.with(|plan| {
-            plan.standing.retain(|(of, _)| *of != calls);
-            plan.standing.push((calls, fault));
+        self.with(|of| {
+            of.standing.retain(|(kind, _)| *kind != calls);
+            of.standing.push((calls, fault));
         });
     }
 
-    /// These shares of the calls go wrong from now on, in place of the shares of before.
+    /// Replaces the shares of the calls that go wrong.
     pub fn by_share(&self, seed: u64, shares: &[Share]) {
-        self.with(|plan| {
-            plan.seed = seed;
-            plan.shares = shares.to_vec();
+        self.with(|of| {
+            of.seed = seed;
+            of.shares = shares.to_vec();
         });
     }
 
-    /// Takes [`Faults::next`] and [`Faults::always`] of these calls back; shares stay.
-    pub fn relent(&self, calls: Calls) {
-        self.with(|plan| {
-            plan.next.retain(|(of, _)| *of != calls);
-            plan.standing.retain(|(of, _)| *of != calls);
+    /// Cancels [`Faults::next`] and [`Faults::always`] of these calls. Shares stay.
+    pub fn stop(&self, calls: Calls) {
+        self.with(|of| {
+            of.next.retain(|(kind, _)| *kind != calls);
+            of.standing.retain(|(kind, _)| *kind != calls);
         });
     }
 
-    /// No more faults; registrars and latency stay.
+    /// Cancels all faults. Deactivated registrars and latency stay.
     pub fn clear(&self) {
-        self.with(|plan| {
-            plan.next.clear();
-            plan.standing.clear();
-            plan.shares.clear();
+        self.with(|of| {
+            of.next.clear();
+            of.standing.clear();
+            of.shares.clear();
         });
     }
 
     /// Deactivates a registrar, or takes that back.
     pub fn deactivate(&self, registrar: &str, gone: bool) {
-        self.with(|plan| {
+        self.with(|of| {
             if gone {
-                plan.deactivated.insert(registrar.to_owned());
+                of.deactivated.insert(registrar.to_owned());
             } else {
-                plan.deactivated.remove(registrar);
+                of.deactivated.remove(registrar);
             }
         });
     }
 
     /// How long every call of the gateway takes.
     pub fn latency(&self, latency: Duration) {
-        self.with(|plan| plan.latency = latency);
+        self.with(|of| of.latency = latency);
     }
 
-    /// Holds the next call of this kind back until [`Faults::let_go`]; then it goes its way, or the way of the next
-    /// fault, whether or not the caller still waits.
-    pub fn hold_next(&self, calls: Calls) {
-        self.with(|plan| plan.to_hold.push(calls));
+    /// Pauses the next call of this kind until [`Faults::resume`]. Then it continues, whether or not its caller still
+    /// waits, and may meet the next fault.
+    pub fn pause_next(&self, calls: Calls) {
+        self.with(|of| of.to_pause.push(calls));
     }
 
-    /// How many calls of this kind are held back now.
-    pub fn held(&self, calls: Calls) -> usize {
-        self.with(|plan| plan.held.iter().filter(|(of, _)| *of == calls).count())
+    /// How many calls of this kind are paused now.
+    pub fn paused(&self, calls: Calls) -> usize {
+        self.with(|of| of.paused.iter().filter(|(kind, _)| *kind == calls).count())
     }
 
-    /// Lets the calls of this kind go that are held back.
-    pub fn let_go(&self, calls: Calls) {
-        self.with(|plan| plan.held.retain(|(of, _)| *of != calls));
+    /// Resumes the paused calls of this kind.
+    pub fn resume(&self, calls: Calls) {
+        self.with(|of| of.paused.retain(|(kind, _)| *kind != calls));
     }
 
-    /// The gate before this call, if it is to be held back; the end of the channel lets it go.
-    pub(super) fn gate(&self, calls: Calls) -> Option<oneshot::Receiver<()>> {
-        self.with(|plan| {
-            let position = plan.to_hold.iter().position(|of| *of == calls)?;
-            let (gate, opened) = oneshot::channel();
-            plan.held.push((plan.to_hold.remove(position), gate));
-            Some(opened)
+    /// The pause of this call, if it is to be paused. It ends when the channel closes.
+    pub(super) fn pause(&self, calls: Calls) -> Option<oneshot::Receiver<()>> {
+        self.with(|of| {
+            let position = of.to_pause.iter().position(|kind| *kind == calls)?;
+            let (resume, resumed) = oneshot::channel();
+            of.paused.push((of.to_pause.remove(position), resume));
+            Some(resumed)
         })
     }
 
     /// How far the search index is behind the records.
-    pub fn index_lags(&self, behind: Duration) {
-        self.with(|plan| plan.index_behind = behind);
+    pub fn index_lags(&self, lag: Duration) {
+        self.with(|of| of.index_lag = lag);
     }
 
-    /// How often calls of this kind met this fault, whatever its number.
-    pub fn bitten(&self, calls: Calls, fault: Fault) -> u64 {
-        self.with(|plan| plan.bitten.get(&(calls, fault.name())).copied().unwrap_or_default())
+    /// How often calls of this kind met this fault, whatever its status or milliseconds.
+    pub fn times_met(&self, calls: Calls, fault: Fault) -> u64 {
+        self.with(|of| of.faults_met.get(&(calls, fault.name())).copied().unwrap_or_default())
     }
 
-    /// How often each fault was met: `confirm.cut_after`.
+    /// How often each fault was met, by names such as `confirm.cut_after`.
     pub fn counts(&self) -> BTreeMap<String, u64> {
         let name = |(calls, fault): (Calls, &str)| format!("{}.{fault}", calls.name());
-        self.with(|plan| plan.bitten.iter().map(|(key, times)| (name(*key), *times)).collect())
+        self.with(|of| of.faults_met.iter().map(|(key, times)| (name(*key), *times)).collect())
     }
 
-    /// How many calls there were of each kind, good and bad.
+    /// How many calls of each kind there were, with or without a fault.
     pub fn calls(&self) -> BTreeMap<&'static str, u64> {
-        self.with(|plan| plan.calls.iter().map(|(calls, times)| (calls.name(), *times)).collect())
+        self.with(|of| of.calls.iter().map(|(calls, times)| (calls.name(), *times)).collect())
     }
 
-    /// What this call meets.
-    pub(super) fn take(&self, calls: Calls, record: &str) -> Option<Fault> {
-        self.with(|plan| {
-            *plan.calls.entry(calls).or_default() += 1;
-            let nth = plan.met.entry((calls, record.to_owned())).or_default();
+    /// Counts a call, and says which fault it meets.
+    pub(super) fn meet(&self, calls: Calls, record: &str) -> Option<Fault> {
+        self.with(|of| {
+            *of.calls.entry(calls).or_default() += 1;
+            let nth = of.calls_of_record.entry((calls, record.to_owned())).or_default();
             *nth += 1;
-            let place = place(plan.seed, calls, record, *nth);
-            let fault = match plan.next.iter().position(|(of, _)| *of == calls) {
-                Some(position) => plan.next.remove(position).map(|(_, fault)| fault),
-                None => plan.standing.iter().find(|(of, _)| *of == calls).map(|(_, fault)| *fault),
+            let lot = chance(of.seed ^ digest(calls.name()), record, *nth).f64();
+            let fault = match of.next.iter().position(|(kind, _)| *kind == calls) {
+                Some(position) => of.next.remove(position).map(|(_, fault)| fault),
+                None => of.standing.iter().find(|(kind, _)| *kind == calls).map(|(_, fault)| *fault),
             };
-            let fault = fault.or_else(|| fallen(&plan.shares, calls, place));
+            let fault = fault.or_else(|| drawn(&of.shares, calls, lot));
             if let Some(fault) = fault {
-                *plan.bitten.entry((calls, fault.name())).or_default() += 1;
+                *of.faults_met.entry((calls, fault.name())).or_default() += 1;
             }
             fault
         })
     }
 
     pub(super) fn is_deactivated(&self, registrar: &str) -> bool {
-        self.with(|plan| plan.deactivated.contains(registrar))
+        self.with(|of| of.deactivated.contains(registrar))
     }
 
-    pub(super) fn index_behind(&self) -> Duration {
-        self.with(|plan| plan.index_behind)
+    pub(super) fn index_lag(&self) -> Duration {
+        self.with(|of| of.index_lag)
     }
 
-    pub(super) fn pause(&self) -> Duration {
-        self.with(|plan| plan.latency)
+    pub(super) fn gateway_latency(&self) -> Duration {
+        self.with(|of| of.latency)
     }
 }
 
-fn place(seed: u64, calls: Calls, record: &str, nth: u64) -> f64 {
-    chance(seed ^ digest(calls.name()), record, nth).f64()
-}
-
-/// The shares of one kind of calls lie side by side on the line from 0 to 1.
-fn fallen(shares: &[Share], calls: Calls, place: f64) -> Option<Fault> {
+/// The fault that a lot from 0 to 1 falls on: the shares of one kind of calls lie side by side on that line.
+fn drawn(shares: &[Share], calls: Calls, lot: f64) -> Option<Fault> {
     let mut until = 0.0;
     shares.iter().filter(|share| share.calls == calls).find_map(|share| {
         until += share.share;
-        (place < until).then_some(share.fault)
+        (lot < until).then_some(share.fault)
     })
 }
 
@@ -192,15 +188,15 @@ mod tests {
     use super::*;
 
     const SHARES: [Share; 3] = [
-        Share { calls: Calls::Confirm, fault: Fault::CutAfter, share: 0.2 },
-        Share { calls: Calls::Fetch, fault: Fault::Hang, share: 1.0 },
-        Share { calls: Calls::Confirm, fault: Fault::Http(503), share: 0.1 },
+        Share { calls: Calls::Confirm, fault: Fault::CUT_AFTER, share: 0.2 },
+        Share { calls: Calls::Fetch, fault: Fault::HANG, share: 1.0 },
+        Share { calls: Calls::Confirm, fault: Fault::http(503), share: 0.1 },
     ];
 
     fn met(seed: u64, records: impl Iterator<Item = u64>) -> BTreeMap<u64, Option<Fault>> {
         let faults = Faults::default();
         faults.by_share(seed, &SHARES);
-        records.map(|one| (one, faults.take(Calls::Confirm, &format!("record-{one}")))).collect()
+        records.map(|one| (one, faults.meet(Calls::Confirm, &format!("record-{one}")))).collect()
     }
 
     #[test]
@@ -210,28 +206,30 @@ mod tests {
         let faults = Faults::default();
         faults.by_share(7, &SHARES);
         for one in 0..2_000 {
-            faults.take(Calls::Confirm, &format!("record-{}", one % 500));
+            faults.meet(Calls::Confirm, &format!("record-{}", one % 500));
         }
-        let (cut, http) =
-            (faults.bitten(Calls::Confirm, Fault::CutAfter), faults.bitten(Calls::Confirm, Fault::Http(0)));
+        let (cut, http) = (
+            faults.times_met(Calls::Confirm, Fault::CUT_AFTER),
+            faults.times_met(Calls::Confirm, Fault::http(0)),
+        );
         assert!(cut.abs_diff(400) < 60 && http.abs_diff(200) < 50, "{cut} {http}");
         assert_eq!((faults.counts()["confirm.cut_after"], faults.calls()["confirm"]), (cut, 2_000));
-        assert_eq!(faults.take(Calls::Fetch, "record-1"), Some(Fault::Hang));
+        assert_eq!(faults.meet(Calls::Fetch, "record-1"), Some(Fault::HANG));
         faults.clear();
-        assert_eq!(faults.take(Calls::Fetch, "record-1"), None);
+        assert_eq!(faults.meet(Calls::Fetch, "record-1"), None);
     }
 
     #[test]
     fn what_is_commanded_goes_before_what_falls_by_share() {
         let faults = Faults::default();
         faults.by_share(7, &SHARES);
-        faults.next(Calls::Fetch, 1, Fault::CutBefore);
-        faults.always(Calls::Key, Fault::NotJson);
-        assert_eq!(faults.take(Calls::Fetch, "a"), Some(Fault::CutBefore));
-        assert_eq!(faults.take(Calls::Fetch, "a"), Some(Fault::Hang));
-        assert_eq!(faults.take(Calls::Key, ""), Some(Fault::NotJson));
-        faults.relent(Calls::Key);
-        assert_eq!(faults.take(Calls::Key, ""), None);
+        faults.next(Calls::Fetch, 1, Fault::CUT_BEFORE);
+        faults.always(Calls::Key, Fault::NOT_JSON);
+        assert_eq!(faults.meet(Calls::Fetch, "a"), Some(Fault::CUT_BEFORE));
+        assert_eq!(faults.meet(Calls::Fetch, "a"), Some(Fault::HANG));
+        assert_eq!(faults.meet(Calls::Key, ""), Some(Fault::NOT_JSON));
+        faults.stop(Calls::Key);
+        assert_eq!(faults.meet(Calls::Key, ""), None);
         assert_eq!(faults.counts().len(), 3);
     }
 }

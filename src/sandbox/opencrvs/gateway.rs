@@ -15,13 +15,14 @@ use serde_json::{Value, json};
 
 use super::book::Confirmation;
 use super::core::Core;
+use super::errors::ErrorRow;
 use super::events::{EventsTally, procedures};
 use super::fault::{Calls, Effect, Fault};
-use super::graphql::{GatewayError, Operation};
+use super::graphql::Operation;
 use super::keys::{Claims, TokenHash};
 use super::search::Search;
 use super::tally::{Counts, Tally, count};
-use super::wire::{Scissors, truncated};
+use super::wire::Scissors;
 
 pub(super) fn router(core: Arc<Core>) -> Router {
     Router::new()
@@ -35,17 +36,17 @@ pub(super) fn router(core: Arc<Core>) -> Router {
         .layer(middleware::from_fn(version))
 }
 
-/// Not of OpenCRVS: what it saw so far, for whoever runs the sandbox.
+/// Not part of OpenCRVS: what it saw so far, for whoever runs the sandbox.
 async fn tally(State(core): State<Arc<Core>>) -> Json<Tally> {
     Json(core.with_book(|book| Tally::of(book)))
 }
 
-/// Not of OpenCRVS either: which calls there were, and which faults they met.
+/// Not part of OpenCRVS: which calls there were, and which faults they met.
 async fn counts(State(core): State<Arc<Core>>) -> Json<Counts> {
     Json(core.counts())
 }
 
-/// Nor is this: what a core of the events generation would have broken.
+/// Not part of OpenCRVS: what a core of the events generation would have broken.
 async fn events(State(core): State<Arc<Core>>) -> Json<EventsTally> {
     Json(core.with_book(|book| EventsTally::of(book)))
 }
@@ -65,11 +66,11 @@ async fn graphql(
     let document = body.get("query").and_then(Value::as_str).unwrap_or_default();
     let operation = match Operation::of(document) {
         Ok(operation) => operation,
-        Err(error) => return error.answer(None),
+        Err(error) => return error.graphql(None, ""),
     };
     let variables = body.get("variables").cloned().unwrap_or_default();
     let call = Call { core, operation, headers, document: document.to_owned(), variables };
-    // a caller who hangs up does not stop the services behind the gateway
+    // A caller who hangs up does not stop the services behind the gateway.
     let work = tokio::spawn(async move {
         let (fault, answer) = call.work().await;
         (fault, answer, call)
@@ -90,7 +91,7 @@ struct Call {
 }
 
 impl Call {
-    /// What the services do, and what they would answer if nothing came in between.
+    /// What the services do, and what they would answer without a fault on the way.
     async fn work(&self) -> (Option<Fault>, Option<Response>) {
         let record = self.text("id").unwrap_or_default();
         let calls = match self.operation {
@@ -99,17 +100,17 @@ impl Call {
             Operation::Search => Some((Calls::Search, "")),
             Operation::Reject => None,
         };
-        if let Some(gate) = calls.and_then(|(calls, _)| self.core.faults.gate(calls)) {
-            drop(gate.await);
+        if let Some(paused) = calls.and_then(|(calls, _)| self.core.faults.pause(calls)) {
+            drop(paused.await);
         }
-        let fault = calls.and_then(|(calls, record)| self.core.faults.take(calls, record));
-        let pause = self.core.faults.pause();
+        let fault = calls.and_then(|(calls, record)| self.core.faults.meet(calls, record));
+        let pause = self.core.faults.gateway_latency();
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
         let answer = match fault.map(Fault::effect) {
             None | Some(Effect::AtOnce) => Some(self.answer(fault)),
-            Some(Effect::Later(ms)) => {
+            Some(Effect::Late(ms)) => {
                 self.later(Duration::from_millis(ms), fault);
                 None
             }
@@ -121,11 +122,11 @@ impl Call {
     fn answer(&self, fault: Option<Fault>) -> Response {
         match self.run(fault) {
             Ok(data) => Json(json!({"data": {self.operation.field(): data}})).into_response(),
-            Err(error) => error.answer(Some(self.operation)),
+            Err(error) => self.error(error),
         }
     }
 
-    /// The token is checked at the door; the record is written when its turn comes, over whatever it is by then.
+    /// Checks the token now, and writes the record after the delay, whatever its state is then.
     fn later(&self, after: Duration, fault: Option<Fault>) {
         let (Operation::Confirm, Ok((id, details))) = (self.operation, self.to_confirm(fault)) else {
             return;
@@ -137,42 +138,21 @@ impl Call {
         }));
     }
 
-    async fn disturbed(&self, fault: Fault, done: Option<Response>, scissors: &Scissors) -> Response {
-        let done = done.unwrap_or_else(|| StatusCode::OK.into_response());
-        if let Some(error) = GatewayError::of(fault) {
-            let answer = error.answer(Some(self.operation));
-            return if fault == Fault::TruncatedBefore { truncated(answer).await } else { answer };
-        }
-        match fault {
-            Fault::Http(status) | Fault::HttpAfter(status) => {
-                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-                return (status, "<html><body>Bad Gateway</body></html>").into_response();
-            }
-            Fault::Hang | Fault::HangAfter | Fault::HangLate(_) => std::future::pending::<()>().await,
-            Fault::Delay(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
-            Fault::CutBefore | Fault::CutAfter | Fault::CutLate(_) => scissors.cut(),
-            Fault::TruncatedAfter => return truncated(done).await,
-            Fault::NotJson => return "<html><body>Welcome</body></html>".into_response(),
-            Fault::Unauthorized
-            | Fault::AuthenticationFailed
-            | Fault::UserManagementDown
-            | Fault::NoScope
-            | Fault::OtherRecord
-            | Fault::FailsBefore
-            | Fault::FailsAfter
-            | Fault::WorkflowUnreachable
-            | Fault::WorkflowUnauthorized
-            | Fault::WorkflowForbidden
-            | Fault::ParseFailed
-            | Fault::ValidationFailed
-            | Fault::BadUserInput
-            | Fault::RateLimited
-            | Fault::TruncatedBefore => {}
-        }
-        done
+    fn error(&self, error: ErrorRow) -> Response {
+        error.graphql(Some(self.operation), self.text("id").unwrap_or_default())
     }
 
-    fn run(&self, fault: Option<Fault>) -> Result<Value, GatewayError> {
+    async fn disturbed(&self, fault: Fault, done: Option<Response>, scissors: &Scissors) -> Response {
+        match fault {
+            Fault::Says { error, .. } => self.error(*error),
+            Fault::Wire { how, .. } => {
+                let answer = done.unwrap_or_else(|| self.error(ErrorRow::CONFIRM_FAILED));
+                how.befall(answer, scissors).await
+            }
+        }
+    }
+
+    fn run(&self, fault: Option<Fault>) -> Result<Value, ErrorRow> {
         match self.operation {
             Operation::Fetch => {
                 self.caller()?;
@@ -182,17 +162,17 @@ impl Call {
             Operation::Confirm => {
                 let (id, details) = self.to_confirm(fault)?;
                 let task = self.core.with_book(|book| book.confirm(&id, details, Timestamp::now()));
-                task.map(Value::from).ok_or(GatewayError::Confirm("Internal Server Error"))
+                task.map(Value::from).ok_or(ErrorRow::CONFIRM_FAILED)
             }
             Operation::Reject => {
                 self.allowed(&self.caller()?, "record.reject-registration", self.id()?)?;
-                Err(GatewayError::RejectForbidden)
+                Err(ErrorRow::REJECT_FORBIDDEN)
             }
         }
     }
 
     /// What is to be confirmed, if the caller may.
-    fn to_confirm(&self, fault: Option<Fault>) -> Result<(String, Confirmation), GatewayError> {
+    fn to_confirm(&self, fault: Option<Fault>) -> Result<(String, Confirmation), ErrorRow> {
         let (claims, id) = (self.caller()?, self.id()?);
         self.allowed(&claims, "record.confirm-registration", id)?;
         Ok((id.to_owned(), Confirmation { fault, ..self.details()? }))
@@ -202,26 +182,27 @@ impl Call {
         self.headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
     }
 
-    fn id(&self) -> Result<&str, GatewayError> {
-        self.text("id").ok_or(GatewayError::BadUserInput("id"))
+    fn id(&self) -> Result<&str, ErrorRow> {
+        self.text("id").ok_or(ErrorRow::BAD_ID)
     }
 
-    fn caller(&self) -> Result<Claims, GatewayError> {
-        let token = self.bearer().ok_or(GatewayError::Unauthorized)?;
+    fn caller(&self) -> Result<Claims, ErrorRow> {
+        let token = self.bearer().ok_or(ErrorRow::UNAUTHORIZED)?;
         let claims = self.core.with_key(|key| key.verify(token, "gateway-user"));
-        let claims = claims.ok_or(GatewayError::Unauthorized)?;
+        let claims = claims.ok_or(ErrorRow::UNAUTHORIZED)?;
         if self.core.faults.is_deactivated(&claims.sub) {
-            return Err(GatewayError::AuthenticationFailed);
+            return Err(ErrorRow::AUTHENTICATION_FAILED);
         }
         Ok(claims)
     }
 
-    fn allowed(&self, claims: &Claims, scope: &str, id: &str) -> Result<(), GatewayError> {
+    fn allowed(&self, claims: &Claims, scope: &str, id: &str) -> Result<(), ErrorRow> {
         if !claims.scope.iter().any(|held| held == scope) {
-            return Err(GatewayError::NoScope(self.operation));
+            let rejects = self.operation == Operation::Reject;
+            return Err(if rejects { ErrorRow::NO_REJECT_SCOPE } else { ErrorRow::NO_CONFIRM_SCOPE });
         }
         if claims.record_id.as_deref() != Some(id) {
-            return Err(GatewayError::OtherRecord);
+            return Err(ErrorRow::OTHER_RECORD);
         }
         Ok(())
     }
@@ -230,10 +211,10 @@ impl Call {
         self.variables.get(name)?.as_str()
     }
 
-    fn details(&self) -> Result<Confirmation, GatewayError> {
-        let bad = GatewayError::BadUserInput("details");
-        let details = self.variables.get("details").ok_or_else(|| bad.clone())?;
-        let number = details.get("registrationNumber").and_then(Value::as_str).ok_or_else(|| bad.clone())?;
+    fn details(&self) -> Result<Confirmation, ErrorRow> {
+        let bad = ErrorRow::BAD_DETAILS;
+        let details = self.variables.get("details").ok_or(bad)?;
+        let number = details.get("registrationNumber").and_then(Value::as_str).ok_or(bad)?;
         let given =
             details.get("identifiers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let mut identifiers = Vec::new();
@@ -249,8 +230,8 @@ impl Call {
         Ok(Confirmation { number: number.to_owned(), identifiers, comment, token, fault: None })
     }
 
-    fn search(&self, claims: &Claims) -> Result<Value, GatewayError> {
-        let behind = self.core.faults.index_behind();
+    fn search(&self, claims: &Claims) -> Result<Value, ErrorRow> {
+        let behind = self.core.faults.index_lag();
         let search = Search {
             claims,
             document: &self.document,
@@ -262,10 +243,10 @@ impl Call {
         Ok(page)
     }
 
-    /// Neither the scope nor the record of the token is checked here, as in core.
-    fn fetch(&self, id: &str) -> Result<Value, GatewayError> {
+    /// As in core, neither the scope nor the record of the token is checked.
+    fn fetch(&self, id: &str) -> Result<Value, ErrorRow> {
         self.core.with_book(|book| {
-            let record = book.record(id).ok_or_else(|| GatewayError::FetchFailed(id.to_owned()))?;
+            let record = book.record(id).ok_or(ErrorRow::FETCH_FAILED)?;
             let status: Vec<Value> = record
                 .history
                 .iter()

@@ -17,12 +17,11 @@ use super::SimulateError;
 /// Who signs: `iss` of every token of OpenCRVS.
 pub const ISSUER: &str = "opencrvs:auth-service";
 
-/// What stands for a token in the records: nobody can use it, and the same token always has the same.
+/// The hash of a token, for comparisons.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct TokenHash(String);
 
 impl TokenHash {
-    /// The hash of a token.
     pub fn of(token: &str) -> Self {
         let sum = digest(&SHA256, token.as_bytes());
         Self(sum.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
@@ -45,10 +44,9 @@ const AUDIENCES: [&str; 13] = [
     "notification-api-user",
 ];
 
-/// What a token says. A test changes what it wants to have refused.
+/// The claims of a token. A test changes the ones that are to be refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// Issuer.
     pub iss: String,
     /// The registrar's user id.
     pub sub: String,
@@ -127,7 +125,6 @@ impl Claims {
     }
 }
 
-/// One RSA key.
 pub(super) struct SigningKey {
     signs: EncodingKey,
     checks: DecodingKey,

@@ -1,4 +1,4 @@
-//! Many registrations at a steady rate, with registrars who submit again what came back to them.
+//! Many registrations at a steady rate, with registrars who submit rejected records again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{OpencrvsSim, SimulateError, SubmitOptions};
 use crate::sandbox::population::{Declaration, Mix, Population};
 use crate::sandbox::spread::Lot;
 
-/// Of which generation of OpenCRVS records are.
+/// The generation of OpenCRVS that records belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Generations {
     /// 1.7 to 1.9: a FHIR bundle, GraphQL.
@@ -26,7 +26,6 @@ pub enum Generations {
     Mixed,
 }
 
-/// A load.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// Where the bridge's front is.
@@ -56,7 +55,7 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// A calm load of 500 registrations with something of everything.
+    /// 500 registrations at 50 a second, with some lost answers.
     pub fn to(front: Url) -> Self {
         Self {
             front,
@@ -112,7 +111,7 @@ impl OpencrvsSim {
     }
 }
 
-/// Waits for the turn of a registration; false if there will be none.
+/// Waits until a registration is due; false if the run was stopped.
 async fn turn(options: &RunOptions, started: Instant, index: u64, stop: &CancellationToken) -> bool {
     if options.rate > 0.0 {
         #[expect(clippy::cast_precision_loss, reason = "an index beyond 2^52 is never reached")]
@@ -160,7 +159,7 @@ impl Family {
                 return Ok(());
             }
             sleep(self.options.resubmit_after).await;
-            // somebody who is refused again and again does not come back at once
+            // A registrar who is refused again and again waits for a permit like everybody else.
             permit = Arc::clone(permits).acquire_owned().await.ok();
             let corrected = Some(format!("Corrected {attempt}"));
             submit = SubmitOptions { corrected, ..SubmitOptions::default() };

@@ -17,7 +17,6 @@ pub enum Status {
     Declared,
     /// Sent for external validation.
     WaitingValidation,
-    /// Registered.
     Registered,
     /// Back with the registrar.
     Rejected,
@@ -44,7 +43,6 @@ impl Status {
 /// A row of a record's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// The state.
     pub status: Status,
     /// `Task.lastModified` of the row.
     pub at: String,
@@ -104,11 +102,9 @@ impl Attempt {
 /// What one confirm wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmed {
-    /// The number.
     pub number: String,
     /// The identifiers that came with it, applied or not.
     pub identifiers: Vec<(String, String)>,
-    /// The comment.
     pub comment: Option<String>,
     /// The state that it met.
     pub over: Status,
@@ -124,7 +120,6 @@ pub struct Confirmed {
     pub fault: Option<Fault>,
 }
 
-/// A record.
 #[derive(Debug, Clone)]
 pub struct Record {
     /// What happened.
@@ -161,7 +156,7 @@ impl Record {
     }
 
     pub(super) fn enter(&mut self, status: Status, at: Timestamp) -> String {
-        // core's times are of one millisecond; two rows of a record never share one
+        // Core's times have milliseconds; two rows of a record never have the same time.
         let next = self.last + SignedDuration::from_millis(1);
         self.last = if at > next { at } else { next };
         let at = iso(self.last);

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::book::Book;
-use super::graphql::GatewayError;
+use super::errors::ErrorRow;
+
 use super::keys::Claims;
 use super::record::{Record, Status, Step, iso};
 use crate::sandbox::population::Kind;
@@ -29,12 +30,12 @@ pub(super) struct Search<'a> {
 
 impl Search<'_> {
     /// The page that is asked for, and how many records on it were marked as downloaded.
-    pub(super) fn run(&self, book: &Book) -> Result<(Value, usize), GatewayError> {
-        let statuses = self.statuses().ok_or(GatewayError::NothingToSearch)?;
+    pub(super) fn run(&self, book: &Book) -> Result<(Value, usize), ErrorRow> {
+        let statuses = self.statuses().ok_or(ErrorRow::NOTHING_TO_SEARCH)?;
         let (skip, count) = (self.number("skip").unwrap_or_default(), self.number("count"));
         let count = count.filter(|count| *count > 0).unwrap_or(DEFAULT_COUNT);
         if skip + count > WINDOW {
-            return Err(GatewayError::WindowTooLarge);
+            return Err(ErrorRow::WINDOW_TOO_LARGE);
         }
         let indexed = iso(self.indexed);
         let listed = |record: &Record| {

@@ -1,6 +1,6 @@
-//! A service at its address: it can be killed, with every connection that it has, and started again in the same place.
+//! A service at its address. It can be killed with all its connections, and started again at the same address.
 //!
-//! Invariant: what a service knows is not in here; it is as it was when the service comes back.
+//! Invariant: the state of a service lives elsewhere, so that it survives a restart.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +21,7 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Takes an address and serves there until killed or stopped.
+    /// Binds an address and serves there until killed or stopped.
     pub(super) async fn take(
         address: SocketAddr,
         router: Router,
@@ -47,7 +47,7 @@ impl Seat {
         }
     }
 
-    /// Serves again; does nothing while it does.
+    /// Serves again; does nothing while it serves.
     pub(super) async fn restart(&self) -> Result<(), SimulateError> {
         let is_away = self.running().is_none();
         if is_away {

@@ -22,18 +22,18 @@ pub struct SubmitOptions {
     pub corrected: Option<String>,
     /// The answer is lost on the way: core takes what was accepted for a failure.
     pub lose_answer: bool,
-    /// So is a refusal.
+    /// A refusal is lost on the way, too.
     pub lose_refusal: bool,
     /// `Task.lastModified`, instead of now; moved on if the record has a later row.
     pub at: Option<Timestamp>,
     /// A token to send instead of the record's own.
     pub token: Option<String>,
-    /// How long the caller waits for the answer; core itself waits for ever.
+    /// How long the caller waits for the answer. Core itself has no timeout.
     pub patience: Option<Duration>,
 }
 
 impl SubmitOptions {
-    /// Whether this answer does not arrive.
+    /// Whether this answer is lost.
     pub(super) fn loses(&self, wire: &Wire) -> bool {
         match wire {
             Wire::Status(_) if wire.is_success() => self.lose_answer,
@@ -43,10 +43,9 @@ impl SubmitOptions {
     }
 }
 
-/// What came of a submission.
+/// The result of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmitOutcome {
-    /// The record.
     pub record: String,
     /// `Task.lastModified` of the attempt.
     pub stamp: String,

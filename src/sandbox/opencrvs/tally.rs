@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::book::Book;
 use super::record::{Record, Status};
 
-/// The sum.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Records that were submitted at least once.
@@ -63,7 +62,6 @@ pub struct Counts {
 }
 
 impl Tally {
-    /// Sums up.
     pub fn of(book: &Book) -> Self {
         let mut sum = Self::default();
         let mut latencies = Vec::new();

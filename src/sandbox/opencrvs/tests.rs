@@ -194,17 +194,17 @@ async fn faults_before_write_nothing_and_faults_after_write_once() {
     let token = sim.mint(&sim.record_claims(id)).unwrap();
     let confirms = || sim.record(id).unwrap().confirms.len();
     for (fault, expected) in [
-        (Fault::FailsBefore, 0),
-        (Fault::RateLimited, 0),
-        (Fault::UserManagementDown, 0),
-        (Fault::FailsAfter, 1),
+        (Fault::FAILS_BEFORE, 0),
+        (Fault::RATE_LIMITED, 0),
+        (Fault::USER_MANAGEMENT_DOWN, 0),
+        (Fault::FAILS_AFTER, 1),
     ] {
         sim.faults().next(Calls::Confirm, 1, fault);
         let answer = ask(&sim, &token, CONFIRM, id).await;
         assert!(!message(&answer).is_empty());
         assert_eq!(confirms(), expected, "{fault:?}");
     }
-    for (fault, expected) in [(Fault::CutBefore, 1), (Fault::CutAfter, 2)] {
+    for (fault, expected) in [(Fault::CUT_BEFORE, 1), (Fault::CUT_AFTER, 2)] {
         sim.faults().next(Calls::Confirm, 1, fault);
         let body = json!({"query": CONFIRM, "variables": {"id": id, "details": {"registrationNumber": "N"}}});
         let call = reqwest::Client::new().post(format!("{}/graphql", sim.gateway_url())).bearer_auth(&token);

@@ -1,5 +1,5 @@
-//! Connections that can be broken from inside a handler, before a byte of the answer is written, and all at once when
-//! the service is killed.
+//! Connections that a handler can break before a byte of the answer is written. All of them break when the service is
+//! killed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,18 +11,20 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::connect_info::Connected;
-use axum::http::header;
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::serve::{IncomingStream, Listener};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::fault::Failure;
+
 /// Long enough for the first half of a truncated answer to be on the wire.
 const FIRST_HALF: Duration = Duration::from_millis(20);
 
-/// Breaks the connection that a request came over.
+/// Breaks the connection of a request.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scissors {
     cut: Arc<AtomicBool>,
@@ -106,8 +108,31 @@ impl AsyncWrite for Cuttable {
     }
 }
 
+impl Failure {
+    /// Does to an answer what happens to it on its way.
+    pub(super) async fn befall(self, answer: Response, scissors: &Scissors) -> Response {
+        match self {
+            Self::Http(status) => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+                (status, "<html><body>Bad Gateway</body></html>").into_response()
+            }
+            Self::NotJson => "<html><body>Welcome</body></html>".into_response(),
+            Self::Hang => std::future::pending().await,
+            Self::Slow(ms) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                answer
+            }
+            Self::Cut => {
+                scissors.cut();
+                answer
+            }
+            Self::Truncated => truncated(answer).await,
+        }
+    }
+}
+
 /// The same answer, but its connection ends in the middle of the body.
-pub(super) async fn truncated(answer: Response) -> Response {
+async fn truncated(answer: Response) -> Response {
     let (mut parts, body) = answer.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     parts.headers.insert(header::CONTENT_LENGTH, header::HeaderValue::from(body.len()));

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::people::FamilyRole;
 use super::{Declaration, Kind, Shape};
+use crate::sandbox::json::with;
 
 /// A status that the record had before this attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +15,12 @@ pub struct Earlier {
     pub at: String,
 }
 
-/// What tells the document of one attempt from that of another.
+/// The facts in which the documents of two attempts differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptFacts {
     /// `Task.lastModified`: ISO 8601 with milliseconds.
     pub last_modified: String,
-    /// What the record went through before, oldest first.
+    /// The record's earlier states, oldest first.
     pub earlier: Vec<Earlier>,
 }
 
@@ -34,18 +35,15 @@ impl Declaration {
         resources.extend(self.observations());
         resources.push(self.practitioner());
         resources.extend(self.locations());
-        let mut bundle = json!({"resourceType": "Bundle", "type": "document"});
         if self.shape == Shape::Register {
             resources = self.as_read_back(resources, attempt);
         }
         let entries: Vec<Value> = resources.iter().map(|resource| self.entry(resource)).collect();
-        if let Some(fields) = bundle.as_object_mut() {
-            fields.insert("entry".to_owned(), Value::Array(entries));
-            if self.shape == Shape::Create {
-                fields.insert("meta".to_owned(), json!({"lastUpdated": attempt.last_modified}));
-            }
+        let bundle = json!({"resourceType": "Bundle", "type": "document", "entry": entries});
+        match self.shape {
+            Shape::Create => with(bundle, json!({"meta": {"lastUpdated": attempt.last_modified}})),
+            Shape::Register => bundle,
         }
-        bundle
     }
 
     fn entry(&self, resource: &Value) -> Value {
@@ -173,23 +171,20 @@ impl Declaration {
 
     fn related_persons(&self) -> Vec<Value> {
         let (informant, relation) = self.informant();
-        let mut persons = vec![related("informant-relation", relation, informant)];
+        let mut persons = vec![("informant-relation", relation, informant)];
         if self.kind == Kind::Marriage {
-            persons.push(related("witness-one-relation", "HEAD_OF_GROOM_FAMILY", FamilyRole::WitnessOne));
-            persons.push(related("witness-two-relation", "HEAD_OF_BRIDE_FAMILY", FamilyRole::WitnessTwo));
+            persons.push(("witness-one-relation", "HEAD_OF_GROOM_FAMILY", FamilyRole::WitnessOne));
+            persons.push(("witness-two-relation", "HEAD_OF_BRIDE_FAMILY", FamilyRole::WitnessTwo));
         }
-        persons
-            .into_iter()
-            .map(|(id, relation, of)| {
-                json!({
-                    "resourceType": "RelatedPerson", "id": self.part(id),
-                    "relationship": {"coding": [{
-                        "system": "http://hl7.org/fhir/ValueSet/relatedperson-relationshiptype", "code": relation
-                    }]},
-                    "patient": {"reference": format!("Patient/{}", self.part(of.name()))}
-                })
+        let related = |(id, relation, of): (&str, &str, FamilyRole)| {
+            let system = "http://hl7.org/fhir/ValueSet/relatedperson-relationshiptype";
+            json!({
+                "resourceType": "RelatedPerson", "id": self.part(id),
+                "relationship": {"coding": [{"system": system, "code": relation}]},
+                "patient": {"reference": format!("Patient/{}", self.part(of.name()))}
             })
-            .collect()
+        };
+        persons.into_iter().map(related).collect()
     }
 
     fn encounter(&self) -> Value {
@@ -228,14 +223,6 @@ impl Declaration {
             "name": [{"use": "en", "family": "Mweene", "given": ["Kennedy"]}]
         })
     }
-}
-
-fn related(
-    id: &'static str,
-    relation: &'static str,
-    of: FamilyRole,
-) -> (&'static str, &'static str, FamilyRole) {
-    (id, relation, of)
 }
 
 fn section(title: &str, code: &str, reference: &str) -> Value {

@@ -1,10 +1,11 @@
-//! What a document looks like after it was read back from OpenCRVS's database: pseudo-resources for the past of the
-//! Task and of the registrar's role, and the database's own keys.
+//! A document as it is read back from OpenCRVS's database: with pseudo-resources for the history of the Task and of the
+//! registrar's role, and with the database's own keys.
 
 use serde_json::{Value, json};
 
 use super::bundle::AttemptFacts;
 use super::{Declaration, Earlier};
+use crate::sandbox::json::with;
 
 impl Declaration {
     pub(super) fn as_read_back(&self, mut resources: Vec<Value>, attempt: &AttemptFacts) -> Vec<Value> {
@@ -14,36 +15,29 @@ impl Declaration {
             resources.push(self.task_history(position, earlier, attempt));
         }
         resources.push(self.role("PractitionerRole"));
-        // the histories of a role all carry the id of the role
+        // The histories of a role all have the id of the role.
         for _ in 0..self.chance(40).usize(2..6) {
             resources.push(self.role("PractitionerRoleHistory"));
         }
-        for resource in &mut resources {
-            stamp(resource, &attempt.last_modified);
-        }
-        resources
+        let at = &attempt.last_modified;
+        resources.into_iter().map(|resource| with_internal_keys(resource, at)).collect()
     }
 
     fn task_history(&self, position: usize, earlier: &Earlier, attempt: &AttemptFacts) -> Value {
-        let mut past = self.task(attempt);
-        if let Some(fields) = past.as_object_mut() {
-            let version = self.part(&format!("task-version-{position}"));
-            fields.insert("resourceType".to_owned(), json!("TaskHistory"));
-            fields.insert("meta".to_owned(), json!({"lastUpdated": earlier.at, "versionId": version}));
-            fields.insert("id".to_owned(), json!(version));
-            fields.insert("lastModified".to_owned(), json!(earlier.at));
-            if earlier.status == "REJECTED" {
-                fields.insert(
-                    "statusReason".to_owned(),
-                    json!({"text": "Registration number generation failed"}),
-                );
-                fields.insert("reason".to_owned(), json!({"text": ""}));
-            }
+        let version = self.part(&format!("task-version-{position}"));
+        let past = json!({
+            "resourceType": "TaskHistory", "id": version, "lastModified": earlier.at,
+            "meta": {"lastUpdated": earlier.at, "versionId": version},
+            "businessStatus": {"coding": [{
+                "system": "http://opencrvs.org/specs/reg-status", "code": earlier.status
+            }]}
+        });
+        let past = with(self.task(attempt), past);
+        if earlier.status != "REJECTED" {
+            return past;
         }
-        if let Some(status) = past.pointer_mut("/businessStatus/coding/0/code") {
-            *status = json!(earlier.status);
-        }
-        past
+        let why = json!({"statusReason": {"text": "Registration number generation failed"}, "reason": {"text": ""}});
+        with(past, why)
     }
 
     fn role(&self, kind: &str) -> Value {
@@ -56,20 +50,16 @@ impl Declaration {
     }
 }
 
-fn stamp(resource: &mut Value, at: &str) {
-    let is_task = resource.get("resourceType") == Some(&json!("Task"));
-    let is_patient = resource.get("resourceType") == Some(&json!("Patient"));
-    let Some(fields) = resource.as_object_mut() else { return };
-    if is_task {
-        return;
-    }
-    let transforms = if is_patient {
-        // phonetic forms for core's search for duplicates: personal data under an internal key
-        let matching = json!({"name": {"given": [["AMR", "AMR"], ["", ""]], "family": [["PNT", "PNT"]]}});
-        json!({"meta": {"lastUpdated": at}, "matching": matching})
-    } else {
-        json!({"meta": {"lastUpdated": at}})
+/// The database's own keys, which every resource but the Task is read back with.
+fn with_internal_keys(resource: Value, at: &str) -> Value {
+    let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
+    let transforms = match kind {
+        "Task" => return resource,
+        // Phonetic forms for core's search for duplicates: personal data under an internal key.
+        "Patient" => json!({"meta": {"lastUpdated": at}, "matching": {
+            "name": {"given": [["AMR", "AMR"], ["", ""]], "family": [["PNT", "PNT"]]}
+        }}),
+        _ => json!({"meta": {"lastUpdated": at}}),
     };
-    fields.insert("_transforms".to_owned(), transforms);
-    fields.insert("_request".to_owned(), json!({"method": "POST"}));
+    with(resource, json!({"_transforms": transforms, "_request": {"method": "POST"}}))
 }

@@ -4,6 +4,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use super::{Declaration, Kind};
+use crate::sandbox::json::with;
 
 const GIVEN_FEMALE: [&str; 24] = [
     "Amara", "Chipo", "Esther", "Fatou", "Grace", "Hawa", "Imani", "Joyce", "Kamaria", "Lindiwe", "Mwila",
@@ -16,38 +17,9 @@ const GIVEN_MALE: [&str; 24] = [
     "Wycliffe", "Yusuf",
 ];
 const FAMILY: [&str; 32] = [
-    "Abdi",
-    "Banda",
-    "Chilufya",
-    "Diallo",
-    "Eze",
-    "Fofana",
-    "Gondwe",
-    "Hakim",
-    "Ilunga",
-    "Juma",
-    "Kapila",
-    "Lungu",
-    "Mbewe",
-    "N'Diaye",
-    "Okello",
-    "Phiri",
-    "Quaye",
-    "Rahman",
-    "Sakala",
-    "Tembo",
-    "Usman",
-    "Vundla",
-    "Wekesa",
-    "Xaba",
-    "Yeboah",
-    "Zulu",
-    "Mwansa",
-    "Ouédraogo",
-    "Kone",
-    "Njoroge",
-    "Traoré",
-    "Were",
+    "Abdi", "Banda", "Chilufya", "Diallo", "Eze", "Fofana", "Gondwe", "Hakim", "Ilunga", "Juma", "Kapila",
+    "Lungu", "Mbewe", "N'Diaye", "Okello", "Phiri", "Quaye", "Rahman", "Sakala", "Tembo", "Usman", "Vundla",
+    "Wekesa", "Xaba", "Yeboah", "Zulu", "Mwansa", "Sawadogo", "Kone", "Njoroge", "Traoré", "Were",
 ];
 /// What the same names look like in the second language of the country.
 const SECOND_LANGUAGE: [(&str, &str); 6] =
@@ -168,8 +140,11 @@ impl Declaration {
             | FamilyRole::WitnessTwo => pick(&FAMILY, chance.usize(..32)),
         };
         let bilingual = self.chance(14).f64() < 0.3;
-        let second_language =
-            bilingual.then(|| SECOND_LANGUAGE.get(chance.usize(..SECOND_LANGUAGE.len())).copied()).flatten();
+        let second_language = if bilingual {
+            SECOND_LANGUAGE.get(chance.usize(..SECOND_LANGUAGE.len())).copied()
+        } else {
+            None
+        };
         let dead = role == FamilyRole::Deceased;
         let has_id = role != FamilyRole::Child && (!dead || self.deceased_has_national_id());
         let gender = if female { "female" } else { "male" };
@@ -225,23 +200,20 @@ impl Declaration {
             "name": self.names(&member), "birthDate": member.born, "extension": []
         });
         if role != FamilyRole::Child {
-            patient["extension"] = adult_extensions();
-            patient["address"] = self.address();
+            patient = with(patient, json!({"extension": adult_extensions(), "address": self.address()}));
         }
         if let Some(id) = &member.national_id {
-            patient["identifier"] = json!([{
-                "value": id,
-                "type": {"coding": [{
-                    "system": "http://opencrvs.org/specs/identifier-type", "code": "NATIONAL_ID"
-                }]}
+            let coding = json!([{
+                "system": "http://opencrvs.org/specs/identifier-type", "code": "NATIONAL_ID"
             }]);
+            let identifier = json!([{"value": id, "type": {"coding": coding}}]);
+            patient = with(patient, json!({"identifier": identifier}));
         }
         if let Some(gender) = member.gender {
-            patient["gender"] = json!(gender);
+            patient = with(patient, json!({"gender": gender}));
         }
         if let Some(died) = &member.died {
-            patient["deceasedBoolean"] = json!(true);
-            patient["deceasedDateTime"] = json!(died);
+            patient = with(patient, json!({"deceasedBoolean": true, "deceasedDateTime": died}));
         }
         patient
     }

@@ -1,13 +1,14 @@
-//! Several private nodes that form one cluster: for what only a cluster can do wrong.
+//! Private nodes that form one cluster.
 //!
 //! Nodes of a cluster share a port mapper and a cookie; each has a directory, ports and a process of its own.
 //!
-//! Invariant: as of a single node. One guardian knows all processes of now; it is renewed with each new one.
+//! Invariant: nothing is left running when we end. One guardian knows all current processes by their numbers, so it is
+//! replaced whenever one is started.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -15,15 +16,21 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::launch::{
-    self, Seat, answers, await_epmd, free_ports, furnish, identify, start_epmd, start_server,
+    self, NodePlace, answers, await_epmd, free_ports, furnish, identify, start_epmd, start_server,
 };
-use super::{
-    BRIDGE, Frozen, LOOK, NodeError, OPERATOR, READY, STOPPED, VENDOR, installation, io_error, log_tail,
-};
+use super::{BRIDGE, Frozen, NodeError, OPERATOR, POLL, VENDOR, installation, io_error};
 use crate::broker::Topology;
 use crate::sandbox::guardian::Guardian;
 
 const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
+/// A full queue gets what it refused again after 5 s instead of three minutes, because a private node is short-lived.
+const ADVANCED: &str = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n";
+/// Nodes of a cluster wait for each other.
+const START_TIMEOUT: Duration = Duration::from_secs(180);
+/// After this a node that was asked to stop is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// Characters of the log that an error shows.
+const LOG_TAIL: usize = 2_000;
 
 /// A running cluster; some of its nodes may be down.
 #[derive(Debug)]
@@ -33,20 +40,22 @@ pub struct Cluster {
     members: Vec<Member>,
     epmd: Child,
     guardian: Option<Guardian>,
+    /// Whether the directory is removed with the cluster.
+    temporary: bool,
 }
 
-/// What controls a node.
+/// Controls a node with `rabbitmqctl`.
 #[derive(Debug, Clone)]
 pub struct Control {
-    pub(super) seat: Seat,
-    pub(super) dir: PathBuf,
+    place: NodePlace,
+    dir: PathBuf,
 }
 
 impl Control {
-    /// The command line of `rabbitmqctl`, without what is to be done.
+    /// The command line of `rabbitmqctl`, without its command.
     pub fn command(&self) -> Command {
-        let mut command = installation::command(CONTROL, &self.seat.dir);
-        identify(&mut command, &self.seat).args(["-n", &self.seat.name]).current_dir(&self.dir);
+        let mut command = installation::command(CONTROL, &self.place.dir);
+        identify(&mut command, &self.place).args(["-n", &self.place.name]).current_dir(&self.dir);
         command.stdin(Stdio::null());
         command
     }
@@ -54,14 +63,21 @@ impl Control {
 
 #[derive(Debug)]
 struct Member {
-    seat: Seat,
+    place: NodePlace,
     server: Child,
+}
+
+struct Setup<'a> {
+    nodes: usize,
+    topologies: &'a [Topology],
+    advanced: &'a str,
+    temporary: bool,
 }
 
 impl Cluster {
     /// Starts so many nodes at once, and waits until all of them can be used. The first one brings users, vhosts and
-    /// queues; a queue that is declared before the others have joined has one member only, so give it none. `advanced` is
-    /// what all of them have as their `advanced.config`.
+    /// queues. A queue that is declared before the others have joined has one member only, so give it none. `advanced`
+    /// is the `advanced.config` of all nodes.
     ///
     /// # Errors
     /// [`NodeError`] says what is missing, or shows the end of a log.
@@ -71,32 +87,44 @@ impl Cluster {
         topologies: &[Topology],
         advanced: &str,
     ) -> Result<Self, NodeError> {
+        Self::launch(dir, Setup { nodes, topologies, advanced, temporary: false }).await
+    }
+
+    /// Starts one node in a directory that is removed when we end.
+    pub(super) async fn start_temporary(dir: &Path, topologies: &[Topology]) -> Result<Self, NodeError> {
+        Self::launch(dir, Setup { nodes: 1, topologies, advanced: ADVANCED, temporary: true }).await
+    }
+
+    async fn launch(dir: &Path, setup: Setup<'_>) -> Result<Self, NodeError> {
         if !installation::has(launch::SERVER) {
             return Err(NodeError::Missing);
         }
-        let ports = free_ports(nodes).map_err(io_error("there are no free ports"))?;
-        let Some(first) = ports.first().copied() else {
-            return Err(io_error("there are no free ports")(io::ErrorKind::AddrInUse.into()));
-        };
+        let ports = free_ports(setup.nodes).map_err(io_error("there are no free ports"))?;
+        let Some(first) = ports.first().copied() else { return Err(NodeError::NoSuchNode) };
         fs::create_dir_all(dir).map_err(io_error("its directory cannot be made"))?;
         let dir = dir.canonicalize().map_err(io_error("its directory cannot be found"))?;
-        let password = SecretString::from(Uuid::new_v4().simple().to_string());
-        let cookie = Uuid::new_v4().simple().to_string();
-        let names: Vec<String> = (1..=nodes).map(|number| format!("node{number}@localhost")).collect();
-        let peers = if nodes > 1 { names.clone() } else { Vec::new() };
+        let [password, cookie] = [(); 2].map(|()| Uuid::new_v4().simple().to_string());
+        let names: Vec<String> = (1..=setup.nodes).map(|number| format!("node{number}@localhost")).collect();
+        let peers = if names.len() > 1 { names.clone() } else { Vec::new() };
         let epmd = start_epmd(&dir, first).map_err(io_error("its port mapper cannot be started"))?;
-        await_epmd(first).await;
-        let mut cluster = Self { dir, password, members: Vec::new(), epmd, guardian: None };
+        let mut cluster = Self {
+            dir,
+            password: SecretString::from(password),
+            members: Vec::new(),
+            epmd,
+            guardian: None,
+            temporary: setup.temporary,
+        };
         cluster.watch()?;
-        for (name, ports) in names.iter().zip(ports) {
-            let dir = cluster.dir.join(name.split('@').next().unwrap_or(name));
-            let seat = Seat { name: name.clone(), dir, ports, peers: peers.clone(), cookie: cookie.clone() };
-            let topologies = if cluster.members.is_empty() { topologies } else { &[] };
-            furnish(&seat, topologies, &cluster.password)
-                .and_then(|()| fs::write(seat.dir.join("advanced.config"), advanced))
+        await_epmd(first).await;
+        for (name, ports) in names.into_iter().zip(ports) {
+            let dir = cluster.dir.join(name.split('@').next().unwrap_or(&name));
+            let place = NodePlace { name, dir, ports, peers: peers.clone(), cookie: cookie.clone() };
+            let topologies = if cluster.members.is_empty() { setup.topologies } else { &[] };
+            furnish(&place, topologies, &cluster.password, setup.advanced)
                 .map_err(io_error("its files cannot be written"))?;
-            let server = start_server(&seat).map_err(io_error("it cannot be started"))?;
-            cluster.members.push(Member { seat, server });
+            let server = start_server(&place).map_err(io_error("it cannot be started"))?;
+            cluster.members.push(Member { place, server });
             cluster.watch()?;
         }
         for member in &mut cluster.members {
@@ -105,29 +133,28 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// How many nodes it has.
+    /// How many nodes there are, running or not.
     pub fn size(&self) -> usize {
         self.members.len()
     }
 
-    /// The ports that AMQP is spoken on, one for each node.
+    pub fn name(&self, node: usize) -> Option<&str> {
+        self.members.get(node).map(|member| member.place.name.as_str())
+    }
+
+    /// The Erlang cookie of all nodes.
+    pub fn cookie(&self) -> Option<&str> {
+        self.members.first().map(|member| member.place.cookie.as_str())
+    }
+
+    /// The ports of AMQP, one for each node.
     pub fn amqp_ports(&self) -> Vec<u16> {
-        self.members.iter().map(|member| member.seat.ports.amqp).collect()
+        self.members.iter().map(|member| member.place.ports.amqp).collect()
     }
 
     /// The ports of the management API, one for each node.
     pub fn management_ports(&self) -> Vec<u16> {
-        self.members.iter().map(|member| member.seat.ports.management).collect()
-    }
-
-    /// The name of a node.
-    pub fn name(&self, node: usize) -> Option<&str> {
-        self.members.get(node).map(|member| member.seat.name.as_str())
-    }
-
-    /// What the nodes know each other by.
-    pub fn cookie(&self) -> Option<&str> {
-        self.members.first().map(|member| member.seat.cookie.as_str())
+        self.members.iter().map(|member| member.place.ports.management).collect()
     }
 
     /// The URL of a vhost through a port, for the bridge.
@@ -140,7 +167,7 @@ impl Cluster {
         self.url(VENDOR, port, vhost)
     }
 
-    /// Who may use the management API.
+    /// Name and password of the user of the management API.
     pub fn operator(&self) -> (&'static str, &SecretString) {
         (OPERATOR, &self.password)
     }
@@ -166,10 +193,10 @@ impl Cluster {
         self.member(node)?.end(Signal::TERM).await
     }
 
-    /// Stops a node from doing anything, or lets it go on.
+    /// Stops a node from doing anything, or lets it continue.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When there is no such node, or its process has ended.
     pub fn freeze(&mut self, node: usize, frozen: Frozen) -> Result<(), NodeError> {
         let signal = match frozen {
             Frozen::Yes => Signal::STOP,
@@ -185,18 +212,18 @@ impl Cluster {
     pub async fn restart(&mut self, node: usize) -> Result<(), NodeError> {
         let member = self.member(node)?;
         member.end(Signal::TERM).await?;
-        member.server = start_server(&member.seat).map_err(io_error("it cannot be started again"))?;
+        member.server = start_server(&member.place).map_err(io_error("it cannot be started again"))?;
         self.watch()?;
         self.member(node)?.ready().await
     }
 
-    /// What controls each node, whoever else has the cluster at the time.
+    /// One control for each node. They work while somebody else has the cluster.
     pub fn controls(&self) -> Vec<Control> {
-        let of = |member: &Member| Control { seat: member.seat.clone(), dir: self.dir.clone() };
+        let of = |member: &Member| Control { place: member.place.clone(), dir: self.dir.clone() };
         self.members.iter().map(of).collect()
     }
 
-    /// Ends all of it, at once: there is nothing in it that anybody wants.
+    /// Kills all of it: nobody needs its data.
     ///
     /// # Errors
     /// When a process cannot be ended; the guardian still ends it when we end.
@@ -209,14 +236,18 @@ impl Cluster {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
+        if self.temporary {
+            fs::remove_dir_all(&self.dir).map_err(io_error("its directory cannot be removed"))?;
+        }
         Ok(())
     }
 
     fn member(&mut self, node: usize) -> Result<&mut Member, NodeError> {
-        self.members.get_mut(node).ok_or(NodeError::Missing)
+        self.members.get_mut(node).ok_or(NodeError::NoSuchNode)
     }
 
     fn url(&self, user: &str, port: u16, vhost: &str) -> SecretString {
+        let vhost = vhost.replace('%', "%25").replace('/', "%2f");
         let password = self.password.expose_secret();
         SecretString::from(format!("amqp://{user}:{password}@127.0.0.1:{port}/{vhost}"))
     }
@@ -224,8 +255,9 @@ impl Cluster {
     fn watch(&mut self) -> Result<(), NodeError> {
         let mut processes: Vec<u32> = self.members.iter().map(|member| member.server.id()).collect();
         processes.push(self.epmd.id());
+        let remove = self.temporary.then_some(self.dir.as_path());
         let guardian =
-            Guardian::watch(&processes, None).map_err(io_error("its guardian cannot be started"))?;
+            Guardian::watch(&processes, remove).map_err(io_error("its guardian cannot be started"))?;
         if let Some(earlier) = self.guardian.replace(guardian) {
             earlier.dismiss();
         }
@@ -249,32 +281,35 @@ impl Member {
             return Ok(());
         }
         self.signal(signal)?;
-        let deadline = Instant::now() + STOPPED;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         while !self.has_ended()? {
             if Instant::now() > deadline {
                 self.signal(Signal::KILL)?;
             }
-            sleep(LOOK).await;
+            sleep(POLL).await;
         }
         Ok(())
     }
 
     async fn ready(&mut self) -> Result<(), NodeError> {
-        // Nodes of a cluster wait for each other.
-        let deadline = Instant::now() + READY * 3;
-        while !answers(self.seat.ports.amqp) {
-            if self.has_ended()? {
-                return Err(NodeError::NotReady {
-                    what: "ended while it started",
-                    tail: log_tail(&self.seat),
-                });
-            }
-            if Instant::now() > deadline {
-                let what = "did not come up in time";
-                return Err(NodeError::NotReady { what, tail: log_tail(&self.seat) });
-            }
-            sleep(LOOK).await;
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !answers(self.place.ports.amqp) {
+            let what = match (self.has_ended()?, Instant::now() > deadline) {
+                (true, _) => "ended while it started",
+                (false, true) => "did not come up in time",
+                (false, false) => {
+                    sleep(POLL).await;
+                    continue;
+                }
+            };
+            return Err(NodeError::NotReady { what, tail: log_tail(&self.place) });
         }
         Ok(())
     }
+}
+
+fn log_tail(place: &NodePlace) -> String {
+    let logs = [place.dir.join("log").join(format!("{}.log", place.name)), place.dir.join("start.log")];
+    let text: String = logs.iter().filter_map(|log| fs::read_to_string(log).ok()).collect();
+    text.chars().rev().take(LOG_TAIL).collect::<Vec<_>>().into_iter().rev().collect()
 }

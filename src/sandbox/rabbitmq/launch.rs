@@ -15,12 +15,10 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 
-use super::{BRIDGE, LOOK, OPERATOR, VENDOR, installation};
+use super::{BRIDGE, OPERATOR, POLL, VENDOR, installation};
 use crate::broker::{Topology, User};
 use crate::pipeline::Users;
 
-/// What a full queue refused is given to it again after 5 s instead of three minutes: a private node is short-lived.
-const ADVANCED: &str = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n";
 /// The start script itself: the one in `/usr/sbin` changes the user and drops the environment.
 pub(super) const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// Below what the system gives to outgoing connections, so that a port is still free after a restart.
@@ -36,9 +34,9 @@ pub(super) struct Ports {
     pub(super) epmd: u16,
 }
 
-/// What tells one node from another.
+/// Name, directory and ports of one node.
 #[derive(Debug, Clone)]
-pub(super) struct Seat {
+pub(super) struct NodePlace {
     pub(super) name: String,
     pub(super) dir: PathBuf,
     pub(super) ports: Ports,
@@ -72,8 +70,13 @@ pub(super) fn free_ports(nodes: usize) -> io::Result<Vec<Ports>> {
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-pub(super) fn furnish(seat: &Seat, topologies: &[Topology], password: &SecretString) -> io::Result<()> {
-    let dir = seat.dir.as_path();
+pub(super) fn furnish(
+    place: &NodePlace,
+    topologies: &[Topology],
+    password: &SecretString,
+    advanced: &str,
+) -> io::Result<()> {
+    let dir = place.dir.as_path();
     for part in ["db", "log", "home"] {
         fs::create_dir_all(dir.join(part))?;
     }
@@ -85,27 +88,27 @@ pub(super) fn furnish(seat: &Seat, topologies: &[Topology], password: &SecretStr
     let made = users.definitions(topologies).ok_or_else(|| io::Error::other("there is no randomness"))?;
     fs::write(dir.join("definitions.json"), made.to_string())?;
     fs::write(dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;
-    fs::write(dir.join("rabbitmq.conf"), configuration(seat))?;
-    fs::write(dir.join("advanced.config"), ADVANCED)?;
+    fs::write(dir.join("rabbitmq.conf"), configuration(place))?;
+    fs::write(dir.join("advanced.config"), advanced)?;
     let cookie = dir.join("home").join(".erlang.cookie");
     if !cookie.exists() {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(cookie)?;
-        file.write_all(seat.cookie.as_bytes())?;
+        file.write_all(place.cookie.as_bytes())?;
     }
     Ok(())
 }
 
 /// Every listener is named with its address, because plugins listen on all interfaces unless told otherwise.
-fn configuration(seat: &Seat) -> String {
-    let (amqp, management) = (seat.ports.amqp, seat.ports.management);
-    let definitions = seat.dir.join("definitions.json");
+fn configuration(place: &NodePlace) -> String {
+    let (amqp, management) = (place.ports.amqp, place.ports.management);
+    let definitions = place.dir.join("definitions.json");
     let definitions = definitions.display();
     let mut cluster = String::new();
-    for (number, peer) in seat.peers.iter().enumerate() {
+    for (number, peer) in place.peers.iter().enumerate() {
         let number = number + 1;
         cluster.push_str(&format!("cluster_formation.classic_config.nodes.{number} = {peer}\n"));
     }
-    if !seat.peers.is_empty() {
+    if !place.peers.is_empty() {
         cluster.push_str(
             "cluster_formation.peer_discovery_backend = classic_config\n\
              cluster_partition_handling = pause_minority\n",
@@ -139,20 +142,20 @@ pub(super) fn start_epmd(dir: &Path, ports: Ports) -> io::Result<Child> {
         .spawn()
 }
 
-/// Were it late, the node would start a port mapper of its own, which stays behind.
+/// Waits for the port mapper. If it were late, the node would start one of its own, which would outlive us.
 pub(super) async fn await_epmd(ports: Ports) {
     let deadline = Instant::now() + Duration::from_secs(5);
     while TcpStream::connect((Ipv4Addr::LOCALHOST, ports.epmd)).is_err() && Instant::now() < deadline {
-        sleep(LOOK).await;
+        sleep(POLL).await;
     }
 }
 
 /// With `RUNNING_UNDER_SYSTEMD` the script becomes the node, so that a signal to the process reaches it.
-pub(super) fn start_server(seat: &Seat) -> io::Result<Child> {
-    let (dir, ports) = (seat.dir.as_path(), seat.ports);
+pub(super) fn start_server(place: &NodePlace) -> io::Result<Child> {
+    let (dir, ports) = (place.dir.as_path(), place.ports);
     let log = OpenOptions::new().create(true).append(true).open(dir.join("start.log"))?;
     let mut command = installation::command(SERVER, dir);
-    identify(&mut command, seat)
+    identify(&mut command, place)
         .env("RABBITMQ_MNESIA_BASE", dir.join("db"))
         .env("RABBITMQ_LOG_BASE", dir.join("log"))
         .env("RABBITMQ_PID_FILE", dir.join("pid"))
@@ -175,14 +178,14 @@ pub(super) fn start_server(seat: &Seat) -> io::Result<Child> {
         .spawn()
 }
 
-/// What a node and whoever controls it have to agree on.
-pub(super) fn identify<'a>(command: &'a mut Command, seat: &Seat) -> &'a mut Command {
+/// The environment that a node and its control must share.
+pub(super) fn identify<'a>(command: &'a mut Command, place: &NodePlace) -> &'a mut Command {
     command
-        .env("HOME", seat.dir.join("home"))
-        .env("RABBITMQ_NODENAME", &seat.name)
-        .env("RABBITMQ_CONF_ENV_FILE", seat.dir.join("none.conf"))
-        .env("RABBITMQ_ENABLED_PLUGINS_FILE", seat.dir.join("enabled_plugins"))
-        .env("ERL_EPMD_PORT", seat.ports.epmd.to_string())
+        .env("HOME", place.dir.join("home"))
+        .env("RABBITMQ_NODENAME", &place.name)
+        .env("RABBITMQ_CONF_ENV_FILE", place.dir.join("none.conf"))
+        .env("RABBITMQ_ENABLED_PLUGINS_FILE", place.dir.join("enabled_plugins"))
+        .env("ERL_EPMD_PORT", place.ports.epmd.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
 }
 

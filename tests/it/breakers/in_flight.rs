@@ -18,17 +18,17 @@ async fn a_slow_write_outlives_the_opening_of_its_breaker() {
     ];
     let world = World::with(Engine::Sqlite, &settings).await;
     let faults = world.opencrvs.faults();
-    faults.hold_next(Calls::Confirm);
+    faults.pause_next(Calls::Confirm);
     submit(&world, 95, 1).await;
-    let writes = async || (world.opencrvs.faults().held(Calls::Confirm) == 1).then_some(());
+    let writes = async || (world.opencrvs.faults().paused(Calls::Confirm) == 1).then_some(());
     eventually(SOON, "a write is under way", writes).await;
-    faults.next(Calls::Fetch, 1, Fault::Http(503));
+    faults.next(Calls::Fetch, 1, Fault::http(503));
     submit(&world, 96, 1).await;
     // The probe succeeds long after the consumer was cancelled. The half-open breaker still waits
     // for the delivery being handled.
     let probed = async || (state(&world, "confirmer", "gateway") == 1.0).then_some(());
     eventually(SOON, "the gateway is tried again", probed).await;
-    faults.let_go(Calls::Confirm);
+    faults.resume(Calls::Confirm);
     all_confirmed_once(&world, 2).await;
     let of = |outcome| world.metric("confirmer", "nidbridge_confirm_total", outcome);
     let counted = async || (of("\"confirmed\"") + of("\"already\"") == 2.0).then_some(());
@@ -48,11 +48,11 @@ async fn a_stop_does_not_wait_for_what_a_breaker_would_wait_for() {
     ];
     let mut world = World::with(Engine::Sqlite, &settings).await;
     let faults = world.opencrvs.faults();
-    faults.hold_next(Calls::Fetch);
+    faults.pause_next(Calls::Fetch);
     submit(&world, 97, 1).await;
-    let reads = async || (world.opencrvs.faults().held(Calls::Fetch) == 1).then_some(());
+    let reads = async || (world.opencrvs.faults().paused(Calls::Fetch) == 1).then_some(());
     eventually(SOON, "a read is under way", reads).await;
-    faults.next(Calls::Fetch, 1, Fault::Http(503));
+    faults.next(Calls::Fetch, 1, Fault::http(503));
     submit(&world, 98, 1).await;
     opens(&world, "confirmer", "gateway").await;
     let stopping = std::time::Instant::now();

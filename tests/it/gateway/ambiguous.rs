@@ -14,28 +14,28 @@ use crate::pipeline::people;
 
 /// A fault, and whether the write was applied all the same.
 const UNSURE: [(Fault, bool); 15] = [
-    (Fault::FailsBefore, false),
-    (Fault::WorkflowUnreachable, false),
-    (Fault::Http(500), false),
-    (Fault::Http(502), false),
-    (Fault::Http(503), false),
-    (Fault::Http(504), false),
-    (Fault::NotJson, false),
-    (Fault::Hang, false),
-    (Fault::CutBefore, false),
-    (Fault::FailsAfter, true),
-    (Fault::HttpAfter(500), true),
-    (Fault::HttpAfter(502), true),
-    (Fault::HangAfter, true),
-    (Fault::CutAfter, true),
-    (Fault::Delay(4_000), true),
+    (Fault::FAILS_BEFORE, false),
+    (Fault::WORKFLOW_UNREACHABLE, false),
+    (Fault::http(500), false),
+    (Fault::http(502), false),
+    (Fault::http(503), false),
+    (Fault::http(504), false),
+    (Fault::NOT_JSON, false),
+    (Fault::HANG, false),
+    (Fault::CUT_BEFORE, false),
+    (Fault::FAILS_AFTER, true),
+    (Fault::http_after(500), true),
+    (Fault::http_after(502), true),
+    (Fault::HANG_AFTER, true),
+    (Fault::CUT_AFTER, true),
+    (Fault::delay(4_000), true),
 ];
 
 /// All faults at the same time, so that the test waits for one quarantine only.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_with_an_unknown_result_is_applied_once_in_the_end() {
     let mut world = World::new(Engine::Sqlite).await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let births = people(Kind::Birth, UNSURE.len(), 54);
     for birth in &births {
         submitted(&world, birth).await;
@@ -45,7 +45,7 @@ async fn a_write_with_an_unknown_result_is_applied_once_in_the_end() {
     for (fault, _) in UNSURE {
         world.opencrvs.faults().next(Calls::Confirm, 1, fault);
     }
-    world.nid.release();
+    world.nid.resume_replies();
     let mut begun = Vec::new();
     for birth in &births {
         confirmed_once(&world, &birth.record, "a write whose end is not known").await;
@@ -66,7 +66,7 @@ async fn a_write_with_an_unknown_result_is_applied_once_in_the_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_again_within_the_quarantine() {
     let mut world = World::with(Engine::Sqlite, &[("CONFIRM_QUARANTINE", "4s")]).await;
-    world.opencrvs.faults().next(Calls::Confirm, 1, Fault::FailsBefore);
+    world.opencrvs.faults().next(Calls::Confirm, 1, Fault::FAILS_BEFORE);
     let birth = people(Kind::Birth, 1, 55).remove(0);
     submitted(&world, &birth).await;
     let begun = async || (writes_begun(&world, &birth.record).await == 1).then(std::time::Instant::now);
@@ -81,7 +81,7 @@ async fn nothing_is_written_again_within_the_quarantine() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_a_killed_confirmer_began_is_read_before_it_is_written_again() {
     let mut world = World::new(Engine::Sqlite).await;
-    for (fault, applied) in [(Fault::HangAfter, true), (Fault::Hang, false)] {
+    for (fault, applied) in [(Fault::HANG_AFTER, true), (Fault::HANG, false)] {
         world.opencrvs.faults().next(Calls::Confirm, 1, fault);
         let birth = people(Kind::Birth, 1, 56 + u64::from(applied)).remove(0);
         submitted(&world, &birth).await;

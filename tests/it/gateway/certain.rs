@@ -10,50 +10,50 @@ use crate::pipeline::people;
 use crate::replies::alarmed;
 
 const FOR_GOOD: [(Calls, Fault, &str); 20] = [
-    (Calls::Confirm, Fault::Unauthorized, "token_refused"),
-    (Calls::Confirm, Fault::AuthenticationFailed, "registrar_inactive"),
-    (Calls::Confirm, Fault::NoScope, "record_refused"),
-    (Calls::Confirm, Fault::OtherRecord, "record_refused"),
-    (Calls::Confirm, Fault::WorkflowUnauthorized, "token_refused"),
-    (Calls::Confirm, Fault::WorkflowForbidden, "token_refused"),
-    (Calls::Confirm, Fault::ParseFailed, "gateway_contract"),
-    (Calls::Confirm, Fault::ValidationFailed, "gateway_contract"),
-    (Calls::Confirm, Fault::BadUserInput, "gateway_contract"),
-    (Calls::Confirm, Fault::Http(401), "token_refused"),
-    (Calls::Confirm, Fault::Http(403), "token_refused"),
-    (Calls::Confirm, Fault::Http(400), "gateway_contract"),
-    (Calls::Confirm, Fault::Http(413), "gateway_contract"),
-    (Calls::Fetch, Fault::Unauthorized, "token_refused"),
-    (Calls::Fetch, Fault::AuthenticationFailed, "registrar_inactive"),
-    (Calls::Fetch, Fault::OtherRecord, "record_refused"),
-    (Calls::Fetch, Fault::ParseFailed, "gateway_contract"),
-    (Calls::Fetch, Fault::ValidationFailed, "gateway_contract"),
-    (Calls::Fetch, Fault::BadUserInput, "gateway_contract"),
-    (Calls::Fetch, Fault::Http(401), "token_refused"),
+    (Calls::Confirm, Fault::UNAUTHORIZED, "token_refused"),
+    (Calls::Confirm, Fault::AUTHENTICATION_FAILED, "registrar_inactive"),
+    (Calls::Confirm, Fault::NO_SCOPE, "record_refused"),
+    (Calls::Confirm, Fault::OTHER_RECORD, "record_refused"),
+    (Calls::Confirm, Fault::WORKFLOW_UNAUTHORIZED, "token_refused"),
+    (Calls::Confirm, Fault::WORKFLOW_FORBIDDEN, "token_refused"),
+    (Calls::Confirm, Fault::PARSE_FAILED, "gateway_contract"),
+    (Calls::Confirm, Fault::VALIDATION_FAILED, "gateway_contract"),
+    (Calls::Confirm, Fault::BAD_USER_INPUT, "gateway_contract"),
+    (Calls::Confirm, Fault::http(401), "token_refused"),
+    (Calls::Confirm, Fault::http(403), "token_refused"),
+    (Calls::Confirm, Fault::http(400), "gateway_contract"),
+    (Calls::Confirm, Fault::http(413), "gateway_contract"),
+    (Calls::Fetch, Fault::UNAUTHORIZED, "token_refused"),
+    (Calls::Fetch, Fault::AUTHENTICATION_FAILED, "registrar_inactive"),
+    (Calls::Fetch, Fault::OTHER_RECORD, "record_refused"),
+    (Calls::Fetch, Fault::PARSE_FAILED, "gateway_contract"),
+    (Calls::Fetch, Fault::VALIDATION_FAILED, "gateway_contract"),
+    (Calls::Fetch, Fault::BAD_USER_INPUT, "gateway_contract"),
+    (Calls::Fetch, Fault::http(401), "token_refused"),
 ];
 
 const FOR_NOW: [(Calls, Fault, &str); 5] = [
-    (Calls::Confirm, Fault::Http(404), "gateway_unavailable"),
-    (Calls::Confirm, Fault::UserManagementDown, "gateway_unavailable"),
-    (Calls::Confirm, Fault::RateLimited, "gateway_unavailable"),
-    (Calls::Confirm, Fault::Http(429), "gateway_unavailable"),
-    (Calls::Confirm, Fault::Http(402), "gateway_unavailable"),
+    (Calls::Confirm, Fault::http(404), "gateway_unavailable"),
+    (Calls::Confirm, Fault::USER_MANAGEMENT_DOWN, "gateway_unavailable"),
+    (Calls::Confirm, Fault::RATE_LIMITED, "gateway_unavailable"),
+    (Calls::Confirm, Fault::http(429), "gateway_unavailable"),
+    (Calls::Confirm, Fault::http(402), "gateway_unavailable"),
 ];
 
 /// A fault of a read is never more than a delay.
 const UNREAD: [Fault; 12] = [
-    Fault::UserManagementDown,
-    Fault::RateLimited,
-    Fault::FailsBefore,
-    Fault::WorkflowUnreachable,
-    Fault::Http(429),
-    Fault::Http(500),
-    Fault::Http(502),
-    Fault::Http(503),
-    Fault::NotJson,
-    Fault::Hang,
-    Fault::CutBefore,
-    Fault::CutAfter,
+    Fault::USER_MANAGEMENT_DOWN,
+    Fault::RATE_LIMITED,
+    Fault::FAILS_BEFORE,
+    Fault::WORKFLOW_UNREACHABLE,
+    Fault::http(429),
+    Fault::http(500),
+    Fault::http(502),
+    Fault::http(503),
+    Fault::NOT_JSON,
+    Fault::HANG,
+    Fault::CUT_BEFORE,
+    Fault::CUT_AFTER,
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +62,7 @@ async fn a_permanent_fault_is_parked_with_its_cause_and_never_written() {
     for ((calls, fault, cause), birth) in FOR_GOOD.into_iter().zip(people(Kind::Birth, FOR_GOOD.len(), 51)) {
         let what = format!("{calls:?} {fault:?}");
         // A token that auth accepts is tried again before it counts as refused.
-        let refused = matches!(fault, Fault::Unauthorized | Fault::Http(401 | 403));
+        let refused = [Fault::UNAUTHORIZED, Fault::http(401), Fault::http(403)].contains(&fault);
         let times = if refused { 7 } else { 1 };
         world.opencrvs.faults().next(calls, times, fault);
         submitted(&world, &birth).await;

@@ -18,7 +18,7 @@ async fn a_registrar_who_left_meanwhile_stops_the_registration_with_its_cause() 
     let birth = asked(&world, Kind::Birth, 1, 61).await.remove(0);
     let registrar = world.opencrvs.record(&birth.record).unwrap().registrar;
     world.opencrvs.faults().deactivate(&registrar, true);
-    world.nid.release();
+    world.nid.resume_replies();
     let standing = standing(&world, &birth.record, "parked", "a registrar who left").await;
     assert_eq!(standing.cause.as_deref(), Some("registrar_inactive"));
     assert_eq!((confirms(&world, &birth.record), writes_begun(&world, &birth.record).await), (0, 0));
@@ -31,7 +31,7 @@ async fn a_key_that_auth_changed_meanwhile_makes_the_token_worthless() {
     let mut world = World::new(Engine::Sqlite).await;
     let birth = asked(&world, Kind::Birth, 1, 62).await.remove(0);
     world.opencrvs.rotate_key().unwrap();
-    world.nid.release();
+    world.nid.resume_replies();
     let standing = standing(&world, &birth.record, "parked", "a changed key").await;
     assert_eq!(standing.cause.as_deref(), Some("token_refused"));
     assert_eq!(confirms(&world, &birth.record), 0);
@@ -53,7 +53,7 @@ async fn a_record_that_opencrvs_moved_on_is_withdrawn_and_not_written() {
     for (birth, status) in births.iter().zip(moved) {
         assert!(world.opencrvs.set_status(&birth.record, status));
     }
-    world.nid.release();
+    world.nid.resume_replies();
     for (birth, status) in births.iter().zip(moved) {
         let what = format!("{status:?}");
         let standing = standing(&world, &birth.record, "withdrawn", &what).await;
@@ -76,7 +76,7 @@ async fn a_record_that_is_registered_under_another_number_is_left_to_an_operator
     for (birth, number) in births.iter().zip(["2020OTHER", &ours]) {
         confirm_by_hand(&world, &birth.record, number).await;
     }
-    world.nid.release();
+    world.nid.resume_replies();
     let other = standing(&world, &births[0].record, "parked", "another number").await;
     assert_eq!(other.cause.as_deref(), Some("other_number"));
     standing(&world, &births[1].record, "confirmed", "our number").await;

@@ -119,7 +119,7 @@ impl Vhosts {
 
     /// Evaluates an Erlang expression on the node.
     pub async fn eval(&self, term: &str) {
-        let mut command = self.node.control().command();
+        let mut command = self.node.control().expect("a node").command();
         command.args(["eval", term]);
         let output = tokio::task::spawn_blocking(move || command.output()).await.expect("a thread");
         let output = output.expect("rabbitmqctl");

@@ -12,7 +12,7 @@ async fn a_mutation_that_is_applied_late_is_found_by_reading() {
     let mut world = World::with(Engine::Sqlite, &settings).await;
     world.start_as(OTHER, "confirmer");
     world.ready(OTHER).await;
-    world.opencrvs.faults().hold_next(Calls::Confirm);
+    world.opencrvs.faults().pause_next(Calls::Confirm);
     let birth = submit(&world, 61).await;
     held(&world, Calls::Confirm).await;
     // Nobody waits for the answer any more, and the outcome is delivered again.
@@ -28,7 +28,7 @@ async fn a_mutation_that_is_applied_late_is_found_by_reading() {
     };
     crate::harness::eventually(crate::harness::world::SOON, "both deliveries are delayed", waits).await;
     assert_eq!(super::confirms(&world, &birth.record), 0);
-    world.opencrvs.faults().let_go(Calls::Confirm);
+    world.opencrvs.faults().resume(Calls::Confirm);
     confirmed_once(&world, &birth.record).await;
     let already = |role| world.metric(role, "nidbridge_confirm_total", "already");
     assert_eq!(already("confirmer") + already(OTHER), 1.0, "it was found by reading");

@@ -26,13 +26,13 @@ async fn lease_passes(world: &World, record: &str) {
 async fn a_stopped_confirmer_ends_no_attempt_that_another_one_has_leased() {
     let mut world = World::with(Engine::Sqlite, &PATIENT).await;
     let faults = world.opencrvs.faults();
-    faults.hold_next(Calls::Fetch);
+    faults.pause_next(Calls::Fetch);
     let birth = submit(&world, 51).await;
     let record = birth.record.as_str();
     held(&world, Calls::Fetch).await;
     signal(&world, "confirmer", Signal::STOP);
     lease_passes(&world, record).await;
-    world.opencrvs.faults().hold_next(Calls::Confirm);
+    world.opencrvs.faults().pause_next(Calls::Confirm);
     world.start_as(OTHER, "confirmer");
     world.ready(OTHER).await;
     repeats(&world, record).await;
@@ -40,14 +40,14 @@ async fn a_stopped_confirmer_ends_no_attempt_that_another_one_has_leased() {
     let intent = newest(&world, record).await.record.intent;
     assert!(intent.is_some());
 
-    world.opencrvs.faults().next(Calls::Fetch, 1, Fault::Http(403));
-    world.opencrvs.faults().let_go(Calls::Fetch);
+    world.opencrvs.faults().next(Calls::Fetch, 1, Fault::http(403));
+    world.opencrvs.faults().resume(Calls::Fetch);
     signal(&world, "confirmer", Signal::CONT);
     put_off(&world, "confirmer", "leased").await;
     let now = newest(&world, record).await;
     assert_eq!((now.attempt.state, now.record.intent), (State::Answered, intent));
     assert_eq!(confirms(&world, record), 0);
-    world.opencrvs.faults().let_go(Calls::Confirm);
+    world.opencrvs.faults().resume(Calls::Confirm);
     confirmed_once(&world, record).await;
     world.assert_all_run();
 }

@@ -25,12 +25,12 @@ fn lost() -> SubmitOptions {
 #[tokio::test(flavor = "multi_thread")]
 async fn submitted_again_before_the_first_is_answered() {
     let world = two_confirmers().await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let birth = people(Kind::Birth, 1, 71).remove(0);
     submit_as(&world, &birth, lost()).await;
     submit_as(&world, &birth, again()).await;
     stands_as_second(&world, &birth.record).await;
-    world.nid.release();
+    world.nid.resume_replies();
     confirmed_once(&world, &birth.record).await;
     assert_eq!(world.nid.state().persons_doubled, 0);
 }
@@ -38,14 +38,14 @@ async fn submitted_again_before_the_first_is_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn submitted_again_while_a_confirmer_is_at_the_first() {
     let world = two_confirmers().await;
-    world.opencrvs.faults().hold_next(Calls::Fetch);
+    world.opencrvs.faults().pause_next(Calls::Fetch);
     let birth = submit(&world, 72).await;
     held(&world, Calls::Fetch).await;
     assert!(world.opencrvs.set_status(&birth.record, Status::Rejected));
     submit_as(&world, &birth, again()).await;
     stands_as_second(&world, &birth.record).await;
     stands_as(&world, &birth.record, "answered").await;
-    world.opencrvs.faults().let_go(Calls::Fetch);
+    world.opencrvs.faults().resume(Calls::Fetch);
     confirmed_once(&world, &birth.record).await;
     let seen = world.opencrvs.record(&birth.record).unwrap();
     assert!(seen.attempts[0].confirmed.is_none() && seen.attempts[1].confirmed.is_some());
@@ -81,7 +81,7 @@ async fn an_answer_whose_next_hop_was_lost_survives_a_contradiction() {
         world.start(role);
         world.ready(role).await;
     }
-    world.nid.hold();
+    world.nid.pause_replies();
     let birth = people(Kind::Birth, 1, 74).remove(0);
     let record = birth.record.as_str();
     submit_as(&world, &birth, lost()).await;

@@ -73,11 +73,11 @@ async fn an_auth_in_trouble_is_asked_again_later() {
     let ground = Ground::new().await;
     let old = ground.token(60);
     for (fault, expected) in [
-        (Fault::Http(503), RenewalFault::Unavailable),
-        (Fault::CutBefore, RenewalFault::Unavailable),
-        (Fault::NotJson, RenewalFault::Unreadable),
-        (Fault::Http(404), RenewalFault::Unsupported(404)),
-        (Fault::Unauthorized, RenewalFault::Refused),
+        (Fault::http(503), RenewalFault::Unavailable),
+        (Fault::CUT_BEFORE, RenewalFault::Unavailable),
+        (Fault::NOT_JSON, RenewalFault::Unreadable),
+        (Fault::http(404), RenewalFault::Unsupported(404)),
+        (Fault::UNAUTHORIZED, RenewalFault::Refused),
     ] {
         ground.sim.faults().next(Calls::Exchange, 1, fault);
         let told = ground.renew(&old).await.unwrap_err();

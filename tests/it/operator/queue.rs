@@ -37,7 +37,7 @@ async fn a_reply_that_met_the_wrong_ledger_is_sent_back_and_taken_in() {
     world.set_for("worker", "LEDGER_URL", &fresh_url(Engine::Sqlite).await);
     world.start("worker");
     world.ready("worker").await;
-    world.nid.release();
+    world.nid.resume_replies();
     let (vendors, place) = (world.look_nid().await, parking_queue(NID_REPLIES));
     waits_in(&vendors, &place, 2).await;
     let right = world.ledger_url().to_owned();

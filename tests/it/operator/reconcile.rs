@@ -106,7 +106,7 @@ async fn records_that_cannot_be_compared_do_not_count_as_equal() {
         let (code, text) = world.run(&["reconcile", "--token-file", &token], &[]).await;
         assert_eq!((code, text.as_str()), (Some(1), ""), "{why}");
     }
-    world.opencrvs.faults().always(Calls::Fetch, Fault::Unauthorized);
+    world.opencrvs.faults().always(Calls::Fetch, Fault::UNAUTHORIZED);
     let (code, report) = json_of(&world, &["reconcile", "--json"]).await;
     assert_eq!((code, report["not_compared"]["token_refused"].as_u64()), (Some(1), Some(3)), "{report}");
     world.opencrvs.faults().clear();

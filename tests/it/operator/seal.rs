@@ -37,7 +37,7 @@ async fn a_new_key_takes_over_while_registrations_are_under_way(engine: Engine) 
         submitted(&world, declaration).await;
         stands_as(&world, &declaration.record, "confirmed").await;
     }
-    world.nid.hold();
+    world.nid.pause_replies();
     let mut open = people(Kind::Birth, 3, 82);
     for declaration in &open {
         submitted(&world, declaration).await;
@@ -69,7 +69,7 @@ async fn a_new_key_takes_over_while_registrations_are_under_way(engine: Engine) 
     );
     // The old key can be removed.
     restarted(&mut world, NEW).await;
-    world.nid.release();
+    world.nid.resume_replies();
     open.extend(more);
     for declaration in &open {
         confirmed_once(&world, &declaration.record, "under the new key").await;

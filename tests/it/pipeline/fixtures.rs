@@ -44,7 +44,7 @@ async fn every_real_bundle_ends_as_one_registration_whichever_attempt_is_answere
     for first_is_answered_late in [false, true] {
         let world = World::new(engine).await;
         if first_is_answered_late {
-            world.nid.hold();
+            world.nid.pause_replies();
         }
         for (file, bundle) in &bundles {
             let id = record_id(bundle);
@@ -63,7 +63,7 @@ async fn every_real_bundle_ends_as_one_registration_whichever_attempt_is_answere
             assert!(second.wire.is_success(), "{file}: {:?}", second.wire);
             stands_as_second(&world, &id).await;
         }
-        world.nid.release();
+        world.nid.resume_replies();
         for (file, bundle) in &bundles {
             let id = record_id(bundle);
             ends_as(&world, &id, Status::Registered).await;

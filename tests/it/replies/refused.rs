@@ -44,7 +44,7 @@ async fn a_reply_that_answers_something_else_is_refused_and_the_true_one_is_take
     }
     alarmed(&world, "worker", "wrong_submission", 2.0).await;
     alarmed(&world, "worker", "malformed", 2.0).await;
-    world.nid.release();
+    world.nid.resume_replies();
     for record in [one, two, three, &death.record] {
         ends_as(&world, record, Status::Registered).await;
         assert_eq!(confirms(&world, record), 1);
@@ -135,7 +135,7 @@ async fn an_id_of_another_record_is_parked_for_an_operator() {
     stands_as(&world, &second, "parked").await;
     alarmed(&world, "worker", "id_of_another_record", 1.0).await;
     // For a record that already has an ID this is a contradiction, and harms neither record.
-    world.nid.release();
+    world.nid.resume_replies();
     let third = submit(&world, Kind::Birth, 1, 38).await.remove(0).record;
     stands_as(&world, &third, "confirmed").await;
     vendor.replies(&issued(&request_of(&third, "birth"), 1, &taken)).await;
@@ -156,7 +156,7 @@ async fn an_id_for_a_record_that_opencrvs_took_back_is_an_orphan_that_is_told() 
     for (birth, status) in births.iter().zip([Status::Archived, Status::Rejected]) {
         assert!(world.opencrvs.set_status(&birth.record, status));
     }
-    world.nid.release();
+    world.nid.resume_replies();
     let vendor = Vendor::of(&world).await;
     for birth in &births {
         stands_as(&world, &birth.record, "withdrawn").await;
@@ -176,7 +176,7 @@ async fn an_id_for_a_record_that_opencrvs_took_back_is_an_orphan_that_is_told() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejection_of_a_superseded_submission_is_not_one_of_the_newest() {
     let mut world = World::new(Engine::Sqlite).await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let birth = people(Kind::Birth, 1, 40).remove(0);
     let lost = SubmitOptions { lose_answer: true, ..SubmitOptions::default() };
     world.opencrvs.submit(&birth, &world.front, lost).await.unwrap();
@@ -189,7 +189,7 @@ async fn a_rejection_of_a_superseded_submission_is_not_one_of_the_newest() {
     let done = || world.metric("worker", "nidbridge_stage_processed_total", "stage=\"resolve\"");
     eventually(SOON, "the rejection is taken in", async || (done() >= 1.0).then_some(())).await;
     stands_as(&world, &birth.record, "requested").await;
-    world.nid.release();
+    world.nid.resume_replies();
     ends_as(&world, &birth.record, Status::Registered).await;
     assert_eq!(confirms(&world, &birth.record), 1);
     assert!(id_in_opencrvs(&world, &birth.record).is_some());

@@ -104,7 +104,7 @@ async fn an_unusable_reply_is_parked_sealed_and_its_registration_goes_on() {
         let parked = world.metric("worker", "nidbridge_dead_lettered_total", &format!("cause=\"{cause}\""));
         assert!((parked - times).abs() < 0.5, "{cause}: {parked}");
     }
-    world.nid.release();
+    world.nid.resume_replies();
     for declaration in &declarations {
         ends_as(&world, &declaration.record, Status::Registered).await;
         stands_as(&world, &declaration.record, "confirmed").await;

@@ -37,7 +37,7 @@ async fn waiting(world: &World, count: u32) {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_wait_than_may() {
     let world = world(Engine::Sqlite, FOR_EVER, &[("FRONT_WAITERS", "3")]).await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let families = people(Kind::Birth, 8, 233);
     let begun = Instant::now();
     let mut callers = submit_all(&world, &families);
@@ -47,7 +47,7 @@ async fn no_more_wait_than_may() {
     }
     assert!(begun.elapsed() < AT_ONCE);
     assert_eq!(world.metric("front", "nidbridge_waited_total", "full"), 5.0);
-    world.nid.release();
+    world.nid.resume_replies();
     while let Some(caller) = callers.join_next().await {
         assert_eq!(caller.unwrap().wire, Wire::Status(200));
     }
@@ -59,7 +59,7 @@ async fn no_more_wait_than_may() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_front_that_stops_sends_its_callers_away_with_a_202_and_nothing_is_lost() {
     let mut world = world(Engine::Sqlite, "10s", &[]).await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let families = people(Kind::Birth, 4, 239);
     let mut callers = submit_all(&world, &families);
     waiting(&world, 4).await;
@@ -69,7 +69,7 @@ async fn a_front_that_stops_sends_its_callers_away_with_a_202_and_nothing_is_los
         assert_eq!(caller.unwrap().wire, Wire::Status(202));
     }
     assert!(begun.elapsed() < Duration::from_secs(5), "nobody waited for what cannot come any more");
-    world.nid.release();
+    world.nid.resume_replies();
     for family in &families {
         ends_as(&world, &family.record, Status::Registered).await;
         assert_eq!(world.opencrvs.record(&family.record).unwrap().confirms.len(), 1);
@@ -79,11 +79,11 @@ async fn a_front_that_stops_sends_its_callers_away_with_a_202_and_nothing_is_los
 #[tokio::test(flavor = "multi_thread")]
 async fn stages_that_are_killed_while_callers_wait_lose_no_answer() {
     let mut world = world(Engine::Sqlite, FOR_EVER, &[]).await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let families = people(Kind::Birth, 12, 263);
     let mut callers = submit_all(&world, &families);
     waiting(&world, 12).await;
-    world.nid.release();
+    world.nid.resume_replies();
     for role in ["worker", "confirmer"] {
         world.kill9(role);
         world.start(role);
@@ -99,7 +99,7 @@ async fn stages_that_are_killed_while_callers_wait_lose_no_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_front_that_is_killed_takes_its_callers_with_it_and_no_registration() {
     let mut world = world(Engine::Sqlite, "6s", &[]).await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let families = people(Kind::Birth, 6, 269);
     let mut callers = submit_all(&world, &families);
     waiting(&world, 6).await;
@@ -111,7 +111,7 @@ async fn a_front_that_is_killed_takes_its_callers_with_it_and_no_registration() 
     }
     world.start("front");
     world.ready("front").await;
-    world.nid.release();
+    world.nid.resume_replies();
     for family in &families {
         let again = SubmitOptions { corrected: Some("Corrected".to_owned()), ..SubmitOptions::default() };
         let again = world.opencrvs.submit(family, &world.front, again).await.unwrap();
@@ -128,7 +128,7 @@ async fn a_front_that_is_killed_takes_its_callers_with_it_and_no_registration() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_disconnects_leaves_nothing_behind() {
     let world = world(Engine::Sqlite, FOR_EVER, &[]).await;
-    world.nid.hold();
+    world.nid.pause_replies();
     let [fhir, event] = <[_; 2]>::try_from(people(Kind::Birth, 2, 241)).unwrap();
     let gone = || SubmitOptions { patience: Some(Duration::from_secs(3)), ..SubmitOptions::default() };
     let (in_fhir, in_events) = tokio::join!(

@@ -1,4 +1,4 @@
-//! What happens to a record: actions that are requested, accepted and rejected.
+//! The actions of a record: requested, accepted, rejected.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::EventFile;
+use crate::sandbox::json::with;
 use crate::sandbox::opencrvs::book::{Book, Confirmation, Opened, Subject};
 use crate::sandbox::opencrvs::record::{Record, Status, Wire, iso};
 
-/// Where children's IDs go in the forms of this country.
+/// The form field of this country that takes the ID of a child.
 pub(in crate::sandbox::opencrvs) const IDENTIFIER: &str = "child.nid";
 
 /// A registration that was requested: its action, and the document that the trigger carries.
@@ -237,23 +238,18 @@ pub(super) struct Inline {
 impl EventFile {
     fn add(&mut self, status: &str, kind: &str, at: &str, registrar: &str, more: Value) -> String {
         let id = uuid::Uuid::new_v4().to_string();
-        let mut row = json!({
+        let row = json!({
             "id": id, "type": kind, "status": status, "createdAt": at, "createdBy": registrar,
             "createdByUserType": "user", "createdByRole": "LOCAL_REGISTRAR",
             "createdAtLocation": "9e069dda-0d83-4f67-a4f2-9adbf5658e2e", "declaration": {},
             "transactionId": uuid::Uuid::new_v4().to_string(),
         });
-        if let (Some(row), Value::Object(more)) = (row.as_object_mut(), more) {
-            row.extend(more);
-        }
-        self.actions.push(row);
+        self.actions.push(with(row, more));
         id
     }
 
-    fn answer(&mut self, status: &str, action: &str, registrar: &str, now: Timestamp, mut more: Value) {
-        if let Some(more) = more.as_object_mut() {
-            more.insert("originalActionId".to_owned(), action.into());
-        }
+    fn answer(&mut self, status: &str, action: &str, registrar: &str, now: Timestamp, more: Value) {
+        let more = with(more, json!({ "originalActionId": action }));
         self.add(status, "REGISTER", &iso(now), registrar, more);
     }
 

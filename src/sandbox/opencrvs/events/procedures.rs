@@ -17,7 +17,7 @@ use crate::sandbox::opencrvs::book::Confirmation;
 use crate::sandbox::opencrvs::core::Core;
 use crate::sandbox::opencrvs::fault::{Calls, Effect, Fault};
 use crate::sandbox::opencrvs::keys::{Claims, TokenHash};
-use crate::sandbox::opencrvs::wire::{Scissors, truncated};
+use crate::sandbox::opencrvs::wire::Scissors;
 
 const CONFIRM: &str = "record.confirm-registration";
 const REJECT: &str = "record.reject-registration";
@@ -55,11 +55,11 @@ async fn call(
         let called = Called { core, procedure, headers, body };
         let input = serde_json::from_slice::<Value>(&called.body).unwrap_or_default();
         let record = input.pointer("/json/eventId").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let fault = called.core.faults.take(Calls::Action, &record);
-        tokio::time::sleep(called.core.faults.pause()).await;
+        let fault = called.core.faults.meet(Calls::Action, &record);
+        tokio::time::sleep(called.core.faults.gateway_latency()).await;
         let done = match fault.map(Fault::effect) {
             None | Some(Effect::AtOnce) => Some(called.run(&input, fault)),
-            Some(Effect::Later(ms)) => {
+            Some(Effect::Late(ms)) => {
                 drop(tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(ms)).await;
                     drop(called.run(&input, fault));
@@ -212,27 +212,8 @@ fn error(status: StatusCode, message: &str, procedure: &str) -> Response {
 
 async fn disturbed(fault: Fault, done: Response, scissors: &Scissors) -> Response {
     match fault {
-        Fault::Http(status) | Fault::HttpAfter(status) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-            return (status, "<html><body>Bad Gateway</body></html>").into_response();
-        }
-        Fault::Hang | Fault::HangAfter | Fault::HangLate(_) => std::future::pending::<()>().await,
-        Fault::Delay(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
-        Fault::CutBefore | Fault::CutAfter | Fault::CutLate(_) => scissors.cut(),
-        Fault::TruncatedBefore | Fault::TruncatedAfter => return truncated(done).await,
-        Fault::NotJson => return "<html><body>Welcome</body></html>".into_response(),
-        Fault::Unauthorized | Fault::AuthenticationFailed => return unauthorized(),
-        Fault::NoScope | Fault::OtherRecord => return error(StatusCode::FORBIDDEN, "FORBIDDEN", ""),
-        Fault::RateLimited => return error(StatusCode::TOO_MANY_REQUESTS, "Too many requests", ""),
-        Fault::ParseFailed | Fault::ValidationFailed | Fault::BadUserInput => {
-            return error(StatusCode::BAD_REQUEST, "[]", "");
-        }
-        Fault::UserManagementDown
-        | Fault::FailsBefore
-        | Fault::FailsAfter
-        | Fault::WorkflowUnreachable
-        | Fault::WorkflowUnauthorized
-        | Fault::WorkflowForbidden => return answer(Err(Refused::HIDDEN), ""),
+        Fault::Says { error: row, .. } if row.trpc.0 == StatusCode::UNAUTHORIZED => unauthorized(),
+        Fault::Says { error: row, .. } => error(row.trpc.0, row.trpc.1, ""),
+        Fault::Wire { how, .. } => how.befall(done, scissors).await,
     }
-    done
 }

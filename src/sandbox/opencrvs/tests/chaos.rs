@@ -71,8 +71,8 @@ impl Ground {
 async fn a_late_confirm_comes_into_force_over_whatever_is_there_by_then() {
     let ground = Ground::new().await;
     let faults = ground.sim.faults();
-    faults.next(Calls::Confirm, 1, Fault::HangLate(2_500));
-    faults.next(Calls::Confirm, 1, Fault::CutLate(0));
+    faults.next(Calls::Confirm, 1, Fault::hang_late(2_500));
+    faults.next(Calls::Confirm, 1, Fault::cut_late(0));
     ground.confirm_in_haste().await;
     assert_eq!(ground.confirms(), 0);
     let corrected = SubmitOptions { corrected: Some("Corrected".to_owned()), ..SubmitOptions::default() };
@@ -80,7 +80,7 @@ async fn a_late_confirm_comes_into_force_over_whatever_is_there_by_then() {
     until("the late confirm", || ground.confirms() == 1).await;
     let (record, late) = (ground.record(), ground.record().confirms[0].clone());
     assert_eq!((late.over, late.since, late.attempt), (Status::WaitingValidation, second.stamp, 1));
-    assert_eq!((late.fault, record.status()), (Some(Fault::HangLate(2_500)), Status::Registered));
+    assert_eq!((late.fault, record.status()), (Some(Fault::hang_late(2_500)), Status::Registered));
     assert_eq!(record.attempts[1].corrected.as_deref(), Some("Corrected"));
     let whose = ground.sim.inspect(|book| book.attempt_of(&ground.declaration.record, &late.token));
     assert_eq!(whose, Some(0), "it came with the token of the older attempt");
@@ -94,13 +94,13 @@ async fn a_late_confirm_comes_into_force_over_whatever_is_there_by_then() {
 async fn a_late_confirm_that_may_not_be_never_comes() {
     let mut ground = Ground::new().await;
     ground.sim.rotate_key().unwrap();
-    ground.sim.faults().next(Calls::Confirm, 1, Fault::CutLate(0));
+    ground.sim.faults().next(Calls::Confirm, 1, Fault::cut_late(0));
     assert!(!ground.confirm().await);
     ground.token = ground.sim.mint(&ground.sim.record_claims(&ground.declaration.record)).unwrap();
     assert!(ground.confirm().await);
     assert_eq!(ground.record().confirms.iter().filter(|confirm| confirm.fault.is_some()).count(), 0);
     assert_eq!(
-        (ground.sim.counts().keys_rotated, ground.sim.faults().bitten(Calls::Confirm, Fault::CutLate(1))),
+        (ground.sim.counts().keys_rotated, ground.sim.faults().times_met(Calls::Confirm, Fault::cut_late(1))),
         (1, 1)
     );
 }
@@ -108,12 +108,12 @@ async fn a_late_confirm_that_may_not_be_never_comes() {
 #[tokio::test]
 async fn a_truncated_answer_breaks_off_in_its_body() {
     let ground = Ground::new().await;
-    for (fault, confirms) in [(Fault::TruncatedBefore, 0), (Fault::TruncatedAfter, 1)] {
+    for (fault, confirms) in [(Fault::TRUNCATED_BEFORE, 0), (Fault::TRUNCATED_AFTER, 1)] {
         ground.sim.faults().next(Calls::Confirm, 1, fault);
         assert!(!ground.confirm().await, "{fault:?}");
         assert_eq!(ground.confirms(), confirms, "{fault:?}");
     }
-    ground.sim.faults().next(Calls::Key, 1, Fault::TruncatedAfter);
+    ground.sim.faults().next(Calls::Key, 1, Fault::TRUNCATED_AFTER);
     let key = async || reqwest::get(format!("{}/.well-known", ground.sim.auth_url())).await.unwrap();
     let answer = key().await;
     assert_eq!(answer.status(), 200);
@@ -133,7 +133,7 @@ async fn a_caller_who_hangs_up_does_not_stop_the_services_behind_the_gateway() {
 async fn a_killed_gateway_breaks_its_connections_and_comes_back_knowing_all_it_knew() {
     let ground = Ground::new().await;
     let url = ground.sim.gateway_url();
-    ground.sim.faults().next(Calls::Confirm, 1, Fault::HangAfter);
+    ground.sim.faults().next(Calls::Confirm, 1, Fault::HANG_AFTER);
     let killed = async {
         until("the confirm", || ground.confirms() == 1).await;
         ground.sim.kill(Service::Gateway).await;

@@ -1,4 +1,4 @@
-//! The stage of the demo: the node, both simulated sides and the bridge between them.
+//! Everything that the demo runs: the node, both simulated sides and the bridge between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -27,10 +27,10 @@ use crate::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
 use crate::sandbox::rabbitmq::Node;
 use crate::telemetry::Metrics;
 
-/// The settings of the demo as a shell takes them.
+/// A file with the settings of the demo, for a shell to source.
 const ENVIRONMENT: &str = "environment";
 
-pub(super) struct Stage {
+pub(super) struct DemoWorld {
     pub(super) front: Url,
     pub(super) opencrvs: OpencrvsSim,
     nid: NidSim,
@@ -43,8 +43,8 @@ pub(super) struct Stage {
     bridge: JoinHandle<Result<(), Failure>>,
 }
 
-impl Stage {
-    pub(super) async fn set(seed: u64, generations: Generations, wait: &str) -> anyhow::Result<Self> {
+impl DemoWorld {
+    pub(super) async fn start(seed: u64, generations: Generations, wait: &str) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("nidbridge-demo-{}", uuid::Uuid::new_v4().simple()));
         // The node's guardian removes it, however we end; so all of the demo is in there.
         let tool = config::load(&Sources::default(), Part::Tool).context("the defaults")?.config;
@@ -105,23 +105,22 @@ impl Stage {
         )
     }
 
-    /// What was seen so far.
     pub(super) async fn accounts(&self, elapsed: Duration) -> anyhow::Result<Accounts> {
-        let standings = self.ledger.summaries().await.context("the ledger")?;
+        let attempts = self.ledger.summaries().await.context("the ledger")?;
         let told = |state| matches!(state, State::Parked | State::Expired);
         let parked: BTreeSet<String> =
-            standings.into_iter().filter(|one| told(one.state)).map(|one| one.record.to_string()).collect();
+            attempts.into_iter().filter(|one| told(one.state)).map(|one| one.record.to_string()).collect();
         let nid = self.nid.state();
         Ok(self.opencrvs.inspect(|book| Accounts::of(book, &nid, &parked, elapsed)))
     }
 
-    /// Whether the bridge has ended by itself.
+    /// Why the bridge has ended by itself, if it has.
     pub(super) fn fault(&self) -> Option<&'static str> {
         self.bridge.is_finished().then_some("the bridge has stopped; run with LOG_FILTER=info to see why")
     }
 
     /// Stops everything, in the order of the data.
-    pub(super) async fn strike(self) -> anyhow::Result<()> {
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.bridge.await.context("the bridge")??;
         self.nid.stop().await;
@@ -157,7 +156,7 @@ fn configuration(
         ("ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
         ("FRONT_WAIT", wait.to_owned()),
     ];
-    let of_events = match generations {
+    let events_settings = match generations {
         Generations::Fhir => Vec::new(),
         Generations::Events | Generations::Mixed => vec![
             ("FRONT_EVENTS", "true".to_owned()),
@@ -167,8 +166,8 @@ fn configuration(
         ],
     };
     let environment: BTreeMap<String, String> =
-        settings.into_iter().chain(of_events).map(|(name, value)| (name.to_owned(), value)).collect();
-    // For whoever tries an operator's commands meanwhile; the keys end with the demo.
+        settings.into_iter().chain(events_settings).map(|(name, value)| (name.to_owned(), value)).collect();
+    // For operators who try commands meanwhile. The keys end with the demo.
     let exports: String =
         environment.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
     std::fs::write(dir.join(ENVIRONMENT), exports)?;
