@@ -1,7 +1,7 @@
-//! The admin listener of every process: what it counts, whether it lives, whether it is ready.
+//! The admin listener of every process: `/metrics`, `/livez` and `/readyz`.
 //!
-//! Invariant: `/livez` depends on the process alone, so that a broker that is away never gets a process killed;
-//! nothing here names a person or a secret.
+//! Invariant: `/livez` depends on the process alone, so that no process is killed because the broker is away. Nothing
+//! here names a person or a secret.
 
 mod readiness;
 
@@ -23,7 +23,7 @@ pub use readiness::{Condition, Readiness};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Serves until `stop` is cancelled; stop it after the process has drained, so that `/readyz` can tell.
+/// Serves until `stop` is cancelled. Cancel it after the process has drained, so that `/readyz` shows the draining.
 ///
 /// # Errors
 /// When the listener fails.
@@ -42,7 +42,7 @@ fn router(metrics: Arc<Metrics>, readiness: Readiness) -> Router {
     let ready = Router::new().route("/readyz", get(show_readiness)).with_state(readiness);
     Router::new()
         .route("/livez", get(|| async { Json(json!({ "alive": true })) }))
-        // what the probes of OpenCRVS's own charts ask
+        // The probes of OpenCRVS's own charts ask for this path.
         .route("/ping", get(|| async { Json(json!({ "success": true })) }))
         .merge(counted)
         .merge(ready)
@@ -55,8 +55,8 @@ async fn show_metrics(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse 
 async fn show_readiness(State(readiness): State<Readiness>) -> impl IntoResponse {
     let missing = readiness.missing();
     let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let left_alone = readiness.left_alone();
-    (status, Json(json!({ "ready": missing.is_empty(), "missing": missing, "left_alone": left_alone })))
+    let open_breakers = readiness.open_breakers();
+    (status, Json(json!({ "ready": missing.is_empty(), "missing": missing, "left_alone": open_breakers })))
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
     async fn a_process_is_ready_while_its_link_is_there() {
         let readiness = Readiness::new();
         let (link, state) = watch::channel(LinkState::Away("connecting".to_owned()));
-        readiness.link("broker", state);
+        readiness.add_link("broker", state);
         let not_ready = (
             StatusCode::SERVICE_UNAVAILABLE,
             r#"{"left_alone":[],"missing":["broker"],"ready":false}"#.to_owned(),

@@ -99,13 +99,13 @@ pub fn run(cli: Cli) -> ExitCode {
 async fn dispatch(cli: Cli) -> Result<(), Failure> {
     let file = cli.config;
     match cli.command {
-        Command::Front => start::role(("front", Part::Front), file, front::run).await,
+        Command::Front => start::role("front", Part::Front, file, front::run).await,
         Command::Worker { stages } => {
             let run = async move |process| worker::run(process, &stages).await;
-            start::role(("worker", Part::Worker), file, run).await
+            start::role("worker", Part::Worker, file, run).await
         }
-        Command::Confirmer => start::role(("confirmer", Part::Confirmer), file, confirmer::run).await,
-        Command::All => Box::pin(start::role(("all", Part::All), file, all::run)).await,
+        Command::Confirmer => start::role("confirmer", Part::Confirmer, file, confirmer::run).await,
+        Command::All => Box::pin(start::role("all", Part::All, file, all::run)).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Simulate(what) => simulate::run(what, file).await,
         Command::Recover(args) => recover::run(args, file).await,

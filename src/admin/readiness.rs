@@ -1,6 +1,6 @@
-//! Whether a process can do its work, as a set of named conditions.
+//! Whether a process is ready: a set of named conditions.
 //!
-//! Invariant: a condition holds only after its owner has said so; draining is never undone.
+//! Invariant: a condition is met only after its owner has said so. Draining is never undone.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,33 +9,33 @@ use tokio::sync::watch;
 
 use crate::broker::{Breaker, LinkState};
 
-/// The conditions of one process; clones are the same.
+/// The readiness of one process. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<Mutex<Known>>);
+pub struct Readiness(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
-struct Known {
-    conditions: BTreeMap<&'static str, Holds>,
+struct State {
+    conditions: BTreeMap<&'static str, Status>,
     breakers: BTreeMap<&'static str, Breaker>,
     draining: bool,
 }
 
 #[derive(Debug)]
-enum Holds {
-    Told(bool),
+enum Status {
+    Fixed(bool),
     Link(watch::Receiver<LinkState>),
 }
 
-impl Holds {
-    fn now(&self) -> bool {
+impl Status {
+    fn is_met(&self) -> bool {
         match self {
-            Self::Told(holds) => *holds,
+            Self::Fixed(met) => *met,
             Self::Link(state) => state.borrow().is_connected(),
         }
     }
 }
 
-/// One of them, for whoever knows whether it holds.
+/// A condition, for the part of the process that knows whether it is met.
 #[derive(Debug, Clone)]
 pub struct Condition {
     name: &'static str,
@@ -43,55 +43,54 @@ pub struct Condition {
 }
 
 impl Readiness {
-    /// No conditions, so ready.
+    /// Without conditions: ready.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A condition that does not hold yet.
+    /// Adds a condition that is not met yet.
     pub fn condition(&self, name: &'static str) -> Condition {
-        self.known().conditions.insert(name, Holds::Told(false));
+        self.lock().conditions.insert(name, Status::Fixed(false));
         Condition { name, readiness: self.clone() }
     }
 
-    /// A condition that holds while a link to the broker is connected.
-    pub fn link(&self, name: &'static str, state: watch::Receiver<LinkState>) {
-        self.known().conditions.insert(name, Holds::Link(state));
+    /// Adds a condition that is met while a link to the broker is connected.
+    pub fn add_link(&self, name: &'static str, state: watch::Receiver<LinkState>) {
+        self.lock().conditions.insert(name, Status::Link(state));
     }
 
-    /// What the process depends on. While it is left alone the process stays ready: a restart would help nobody.
-    pub fn depends_on(&self, breakers: &[&Breaker]) {
+    /// Adds breakers whose state is shown. While one is open the process stays ready: a restart would not help.
+    pub fn add_breakers(&self, breakers: &[&Breaker]) {
         let of = breakers.iter().map(|breaker| (breaker.dependency(), (*breaker).clone()));
-        self.known().breakers.extend(of);
+        self.lock().breakers.extend(of);
     }
 
-    /// From now on the process finishes what it has and takes nothing new.
+    /// From now on the process is not ready: it finishes the work that it has and begins nothing new.
     pub fn drain(&self) {
-        self.known().draining = true;
+        self.lock().draining = true;
     }
 
-    /// What stands in the way; empty is ready.
+    /// The conditions that are not met. If there are none, the process is ready.
     pub fn missing(&self) -> Vec<&'static str> {
-        let known = self.known();
-        let missing = known.conditions.iter().filter(|(_, holds)| !holds.now()).map(|(name, _)| *name);
-        known.draining.then_some("draining").into_iter().chain(missing).collect()
+        let state = self.lock();
+        let missing = state.conditions.iter().filter(|(_, status)| !status.is_met()).map(|(name, _)| *name);
+        state.draining.then_some("draining").into_iter().chain(missing).collect()
     }
 
-    /// What is left alone, because it is out of order.
-    pub fn left_alone(&self) -> Vec<&'static str> {
-        let known = self.known();
-        known.breakers.iter().filter(|(_, breaker)| breaker.is_open()).map(|(name, _)| *name).collect()
+    /// The dependencies whose breaker is open.
+    pub fn open_breakers(&self) -> Vec<&'static str> {
+        let state = self.lock();
+        state.breakers.iter().filter(|(_, breaker)| breaker.is_open()).map(|(name, _)| *name).collect()
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        // every change is one assignment, so a thread that panicked has left nothing half done
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change is one assignment: a thread that panicked has left nothing half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Condition {
-    /// It holds, or not any more.
-    pub fn set(&self, holds: bool) {
-        self.readiness.known().conditions.insert(self.name, Holds::Told(holds));
+    pub fn set(&self, met: bool) {
+        self.readiness.lock().conditions.insert(self.name, Status::Fixed(met));
     }
 }

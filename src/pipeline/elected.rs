@@ -1,4 +1,4 @@
-//! The loop of a task that one process of the whole installation runs: leader election by a lease in the ledger.
+//! The loop of a task that one process of the whole installation runs: leader election by a task lease in the ledger.
 //!
 //! Every process that could do the task runs the loop; in each turn only the process that holds the lease works.
 //!

@@ -1,4 +1,6 @@
-//! What a fault of a stage means for the delivery that it was at.
+//! The faults of a stage, and how a delivery is settled after one.
+//!
+//! Invariant: a fault that may pass delays the delivery; a fault that stays parks it.
 
 pub(crate) use crate::broker::chain;
 use crate::broker::{Breaker, Delay, PublishError, Settlement};
@@ -6,28 +8,23 @@ use crate::domain::Cause;
 use crate::ledger::LedgerError;
 use crate::seal::SealError;
 
-/// A fault of a stage.
+/// Why a stage could not finish a delivery.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StageFault {
-    /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The next hop.
     #[error("the next hop could not be published")]
     Publish(#[from] PublishError),
-    /// The ID system's queue.
     #[error("the ID system's queue did not take the request")]
     IdSystem(#[source] PublishError),
-    /// A message that is not what it should be.
     #[error("the message is not what this stage reads")]
     Message(Cause),
-    /// A seal.
     #[error(transparent)]
     Seal(#[from] SealError),
 }
 
 impl StageFault {
-    /// How the delivery is settled: parked where nothing would change by waiting, delayed where it may.
+    /// Parks the delivery if waiting changes nothing, delays it otherwise.
     pub(crate) fn settlement(&self) -> Settlement {
         match self {
             Self::Ledger(LedgerError::Conflict(_)) => delay(Cause::Internal),
@@ -50,8 +47,8 @@ pub(crate) fn park(cause: Cause) -> Settlement {
     Settlement::Park { cause: cause.into(), body: None }
 }
 
-/// Tells the ledger's breaker how a stage fared with it.
-pub(crate) fn heard<T>(ledger: &Breaker, result: &Result<T, StageFault>) {
+/// Reports to the ledger's breaker whether the ledger worked for a stage.
+pub(crate) fn observe<T>(ledger: &Breaker, result: &Result<T, StageFault>) {
     match result {
         Err(StageFault::Ledger(fault)) if fault.is_outage() => ledger.failed(),
         Err(StageFault::Message(_)) => {}
@@ -64,13 +61,13 @@ pub(crate) fn heard<T>(ledger: &Breaker, result: &Result<T, StageFault>) {
     }
 }
 
-/// Settles by a stage's result, tells the ledger's breaker, and logs the fault once.
+/// The settlement after a stage's result. Reports to the ledger's breaker and logs a fault once.
 pub(crate) fn settled(
     stage: &'static str,
     ledger: &Breaker,
     result: Result<Settlement, StageFault>,
 ) -> Settlement {
-    heard(ledger, &result);
+    observe(ledger, &result);
     result.unwrap_or_else(|fault| {
         let settlement = fault.settlement();
         tracing::warn!(stage, error = %chain(&fault), "the delivery could not be finished");
@@ -92,7 +89,7 @@ mod tests {
         let rules = BreakerRules { failures: 1, pause, pause_max: pause };
         let ledger = Breaker::new("ledger", rules, Arc::new(Unobserved));
         for of_one in [LedgerError::LeaseLost, LedgerError::Raced, LedgerError::Missing("attempt")] {
-            heard::<()>(&ledger, &Err(of_one.into()));
+            observe::<()>(&ledger, &Err(of_one.into()));
             assert!(!ledger.is_open());
         }
     }

@@ -1,19 +1,19 @@
-//! `nidbridge all`: the three roles in one process, for a small country.
+//! `nidbridge all`: front, worker and confirmer in one process, for a small country.
 
 use tokio::net::TcpListener;
 
 use super::worker::WorkerStage;
 use super::{Failure, Process, confirmer, front, worker};
 
-/// Runs front, worker and confirmer until they are told to stop, or until one of them fails.
+/// Runs the three roles until the process is to stop, or until one of them fails.
 pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let listener = front::listen(&process).await?;
     serve_on(listener, process).await
 }
 
-/// The same on a listener that is bound already.
+/// Runs on a listener that is bound already.
 pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<(), Failure> {
-    // One that fails stops the others, which still finish what they hold.
+    // A role that fails stops the others, which still finish the work that they have.
     let ended = |role: Result<(), Failure>| {
         if role.is_err() {
             process.stop.cancel();

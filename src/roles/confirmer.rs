@@ -26,8 +26,8 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let gateway = Gateway::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the gateway's client")?;
     let link = parts::bridge_link(config, "confirmer", &metrics);
-    readiness.link("confirmer_broker", link.state());
-    readiness.depends_on(&[&breakers.ledger, &breakers.gateway, &breakers.auth]);
+    readiness.add_link("confirmer_broker", link.state());
+    readiness.add_breakers(&[&breakers.ledger, &breakers.gateway, &breakers.auth]);
     opened.set(true);
 
     let (keys, _) = parts::auth(config)?;

@@ -1,11 +1,11 @@
-//! How a command fails, and the exit code that says so (`sysexits.h` where it has one).
+//! How a command fails, and its exit code (from `sysexits.h` where that has one).
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::config::Faults;
 
-/// What the help says of exit codes.
+/// Shown at the end of the help.
 pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 what was compared \
 differs; 69 something that is needed cannot be reached; \
 75 try again later; 78 the configuration is wrong; 130 and 143 ended by a second Ctrl-C or SIGTERM.\n\
@@ -17,7 +17,7 @@ pub enum Failure {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] Faults),
-    /// The configuration does not fit what it is for, which shows only there.
+    /// The configuration is wrong for the broker or the ledger that it names, which shows only there.
     #[error("{0:#}")]
     Misconfigured(#[source] anyhow::Error),
     /// What was compared differs.
@@ -45,9 +45,9 @@ impl Failure {
         }
     }
 
-    /// Says so on stderr.
+    /// Writes the failure to stderr.
     pub(crate) fn report(&self) -> ExitCode {
-        // with stderr gone there is nobody left to tell
+        // Without stderr nobody can be told.
         writeln!(std::io::stderr(), "nidbridge: {self}").unwrap_or_default();
         ExitCode::from(self.code())
     }

@@ -18,10 +18,10 @@ use crate::opencrvs::{KeyStore, KeyStoreSettings};
 use crate::pipeline::queues;
 use crate::telemetry::Metrics;
 
-/// What a front has open besides what it passes on.
+/// Open files that a front needs besides those of proxied requests.
 const OTHER_FILES: u64 = 1_024;
 
-/// Runs until it is told to stop.
+/// Runs until the process is to stop.
 pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let listener = listen(&process).await?;
     serve_on(listener, process).await
@@ -137,7 +137,7 @@ fn passthrough(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Passthr
     Ok(Some(passthrough.context("COUNTRY_CONFIG_URL (opencrvs.country_config_url)")?))
 }
 
-/// Two connections for each request that is passed on: where the limit is low, registrations would find no place either.
+/// Raises the limit of open files. A proxied request needs two; with too few, registrations are refused, too.
 fn allow_open_files(requests: u32) {
     let needed = u64::from(requests) * 2 + OTHER_FILES;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -149,7 +149,7 @@ fn allow_open_files(requests: u32) {
     if raised.is_err() || wanted < needed {
         tracing::warn!(
             needed,
-            "too few files may be open for all that may be passed on: raise the limit (ulimit -n), or lower FRONT_PASS_LIMIT"
+            "the limit of open files is too low for FRONT_PASS_LIMIT proxied requests: raise it (ulimit -n), or lower FRONT_PASS_LIMIT"
         );
     }
 }

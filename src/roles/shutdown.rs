@@ -1,29 +1,29 @@
-//! SIGTERM and Ctrl-C: the first one drains, the second one ends at once.
+//! SIGTERM and Ctrl-C: the first signal drains the process, the second one ends it at once.
 //!
-//! Invariant: a process that is told to stop takes nothing new and finishes what it holds, unless it is told twice.
+//! Invariant: a process that drains begins nothing new and finishes the work that it has.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// What a shell shows for a process that SIGINT ended.
-const BY_INTERRUPT: i32 = 130;
-/// The same for SIGTERM.
-const BY_TERM: i32 = 143;
+/// Exit code of a process that SIGINT ended.
+const SIGINT_CODE: i32 = 130;
+/// Exit code of a process that SIGTERM ended.
+const SIGTERM_CODE: i32 = 143;
 
-/// From now on signals cancel the token that is returned.
+/// Returns a token that the first signal cancels.
 ///
 /// # Errors
-/// When the signals cannot be handled.
+/// When no handler can be installed.
 pub(crate) fn on_signal() -> io::Result<CancellationToken> {
     let (mut interrupt, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stop = CancellationToken::new();
-    let told = stop.clone();
+    let on_signal = stop.clone();
     tokio::spawn(async move {
         next(&mut interrupt, &mut term).await;
         tracing::info!("told to stop: finishing what is held; a second signal ends at once");
-        told.cancel();
+        on_signal.cancel();
         let code = next(&mut interrupt, &mut term).await;
         std::process::exit(code);
     });
@@ -32,7 +32,7 @@ pub(crate) fn on_signal() -> io::Result<CancellationToken> {
 
 async fn next(interrupt: &mut Signal, term: &mut Signal) -> i32 {
     tokio::select! {
-        _ = interrupt.recv() => BY_INTERRUPT,
-        _ = term.recv() => BY_TERM,
+        _ = interrupt.recv() => SIGINT_CODE,
+        _ = term.recv() => SIGTERM_CODE,
     }
 }

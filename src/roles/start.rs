@@ -1,7 +1,7 @@
-//! What every process does before its own work, and after it.
+//! What every process does before its own work and after it: configuration, logs, signals, admin listener.
 //!
-//! Invariant: a process that starts has a configuration without faults, logs, an admin listener and a way to be
-//! stopped; the admin listener is the last to go.
+//! Invariant: a role runs only with a valid configuration, logs, an admin listener and signal handlers. The admin
+//! listener closes last.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -20,24 +20,21 @@ use crate::telemetry::{self, Guard, Metrics};
 /// What a role is given.
 #[derive(Debug, Clone)]
 pub struct Process {
-    /// Its settings.
     pub config: Arc<Config>,
-    /// What it counts.
     pub metrics: Arc<Metrics>,
-    /// What it depends on.
     pub breakers: Breakers,
-    /// Whether it can do its work.
     pub readiness: Readiness,
-    /// Cancelled when it is to stop: it then takes nothing new and finishes what it holds.
+    /// Cancelled when the process is to stop: it then begins nothing new and finishes the work that it has.
     pub stop: CancellationToken,
 }
 
-/// Runs a role until it is told to stop: configuration, logs, admin listener, then `body`.
+/// Starts a role and runs it until the process is to stop.
 ///
 /// # Errors
-/// What `body` fails with, or what stands in the way of starting.
+/// The failure of `body`, or why the role cannot start.
 pub(crate) async fn role<F, Work>(
-    (name, part): (&'static str, Part),
+    name: &'static str,
+    part: Part,
     file: Option<PathBuf>,
     body: F,
 ) -> Result<(), Failure>
@@ -54,12 +51,12 @@ where
         readiness: Readiness::new(),
         stop: shutdown::on_signal().context("signals cannot be handled")?,
     };
-    let done = beside_the_console(name, &process, body).await;
+    let done = with_admin_listener(name, &process, body).await;
     guard.shutdown().await;
     done
 }
 
-/// Runs a command that carries no registrations: configuration and logs, no listener.
+/// Runs a command that needs no keys: configuration, logs and signals, but no admin listener.
 ///
 /// # Errors
 /// As [`role`].
@@ -71,7 +68,7 @@ where
     command(name, file, Part::Tool, body).await
 }
 
-/// The same for a command that needs all that a role needs, such as the keys.
+/// Runs a command that needs the settings of a role, such as the keys.
 ///
 /// # Errors
 /// As [`role`].
@@ -113,19 +110,19 @@ fn prepare(name: &'static str, file: Option<PathBuf>, part: Part) -> Result<(Arc
     Ok((Arc::new(config), guard))
 }
 
-async fn beside_the_console<F, Work>(name: &'static str, process: &Process, body: F) -> Result<(), Failure>
+async fn with_admin_listener<F, Work>(name: &'static str, process: &Process, body: F) -> Result<(), Failure>
 where
     F: FnOnce(Process) -> Work,
     Work: Future<Output = Result<(), Failure>>,
 {
-    let open = CancellationToken::new();
-    let console = open_console(process, open.clone()).await?;
-    let draining = tell_when_draining(process);
+    let close = CancellationToken::new();
+    let listener = serve_admin(process, close.clone()).await?;
+    let draining = drain_on_stop(process);
     tracing::info!(role = name, version = env!("CARGO_PKG_VERSION"), "started");
     let done = body(process.clone()).await;
     draining.abort();
-    open.cancel();
-    if !matches!(console.await, Ok(Ok(()))) {
+    close.cancel();
+    if !matches!(listener.await, Ok(Ok(()))) {
         tracing::warn!(role = name, "the admin listener (/metrics, /readyz) had failed before the end");
     }
     match &done {
@@ -135,9 +132,9 @@ where
     done
 }
 
-async fn open_console(
+async fn serve_admin(
     process: &Process,
-    until: CancellationToken,
+    stop: CancellationToken,
 ) -> Result<JoinHandle<std::io::Result<()>>, Failure> {
     let address = process.config.admin.listen;
     let listener = TcpListener::bind(address)
@@ -145,10 +142,10 @@ async fn open_console(
         .with_context(|| format!("ADMIN_LISTEN (admin.listen): {address} cannot be listened on"))
         .map_err(Failure::Unavailable)?;
     let (metrics, readiness) = (Arc::clone(&process.metrics), process.readiness.clone());
-    Ok(tokio::spawn(admin::serve(listener, metrics, readiness, until)))
+    Ok(tokio::spawn(admin::serve(listener, metrics, readiness, stop)))
 }
 
-fn tell_when_draining(process: &Process) -> JoinHandle<()> {
+fn drain_on_stop(process: &Process) -> JoinHandle<()> {
     let (stop, readiness) = (process.stop.clone(), process.readiness.clone());
     tokio::spawn(async move {
         stop.cancelled().await;

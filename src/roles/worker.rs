@@ -35,9 +35,9 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     let ledger = parts::ledger(&config, "worker", &sealer).await?;
     let bridge = parts::bridge_link(&config, "worker", &metrics);
     let nid = parts::nid_link(&config, "worker_nid", &metrics);
-    readiness.link("worker_broker", bridge.state());
-    readiness.link("nid_broker", nid.state());
-    readiness.depends_on(&[&breakers.ledger, &breakers.id_system]);
+    readiness.add_link("worker_broker", bridge.state());
+    readiness.add_link("nid_broker", nid.state());
+    readiness.add_breakers(&[&breakers.ledger, &breakers.id_system]);
     opened.set(true);
 
     let topology = parts::topology_settings(&config);

@@ -1,9 +1,9 @@
-//! Stage *record*: a registration that the front accepted is put on record, with its number and its attempt.
+//! Stage *record*: writes a registration that the front accepted to the ledger, with its number and its attempt.
 //!
-//! Next: *send*, or the confirmer where the ID system is not asked.
+//! Next: *send*, or the confirmer if the ID system is not asked.
 //!
-//! Invariant: nothing here waits for an ID system or for OpenCRVS; a registration that cannot be recorded is parked
-//! in the queue with its cause, sealed as it came.
+//! Invariant: nothing here waits for an ID system or for OpenCRVS. A registration that cannot be recorded is parked
+//! on the broker with its cause, sealed as it came.
 
 use std::sync::Arc;
 
@@ -18,17 +18,12 @@ use crate::pipeline::{Message as _, RegistrationMessage};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 
-/// The stage.
 pub struct RecordStage {
-    /// Where it is put.
     pub ledger: Ledger,
-    /// Opens the view.
     pub sealer: Arc<Sealer>,
-    /// Makes the number.
+    /// Makes the registration number, unless OpenCRVS gave one.
     pub numbers: NumberTemplate,
-    /// Where it goes on.
     pub next: NextHop,
-    /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The ledger's breaker.
     pub breaker: Breaker,
@@ -40,7 +35,7 @@ impl Handler for RecordStage {
 
     async fn handle(&self, message: Incoming) -> Settlement {
         let recorded = match self.record(&message.body).await {
-            // A newer attempt was recorded between our reading and our writing.
+            // A newer attempt was recorded between the read and the write.
             Err(StageFault::Ledger(LedgerError::Conflict(_))) => self.record(&message.body).await,
             recorded => recorded,
         };
@@ -69,7 +64,7 @@ impl RecordStage {
         Ok(Settlement::Done)
     }
 
-    /// Answers at once what no ID system is to be asked; leaves the rest for *send*.
+    /// Answers an attempt at once if no ID system is to be asked about it; leaves the others to *send*.
     async fn route(&self, case: Case) -> Result<Case, StageFault> {
         let view = match open_view(&self.sealer, &case) {
             Ok(view) => view,

@@ -1,7 +1,7 @@
-//! Stage *resolve*: a reply of the ID system is checked against its schema and the ledger, and its outcome published.
+//! Stage *resolve*: checks a reply of the ID system against its schema and the ledger, and publishes the outcome.
 //!
-//! Invariant: a reply that cannot be applied is visible: in the record's history where it names one, else in the
-//! parked queue, sealed, with its cause. None of them changes what is already known.
+//! Invariant: a reply that cannot be applied stays visible: in the history of the record that it names, or else sealed in
+//! the parking queue with its cause. It never changes an answer that is already known.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,23 +13,18 @@ use crate::domain::{Cause, RecordId, RequestId};
 use crate::ledger::{Case, Ledger, Resolution, SealedId, VendorReply};
 use crate::nid::{Reply, Status};
 use crate::pipeline::NextHop;
-use crate::pipeline::stage::{StageFault, chain, settled};
+use crate::pipeline::stage::{StageFault, chain, delay, settled};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::{self, Metrics};
 
-/// How much of a refused reply is kept. What is larger may be larger than a message of ours, and would come back
-/// until the broker itself parks it, in clear and without a cause.
+/// A refused reply is parked up to this length. A longer one may exceed the limit of a message, and would be delivered
+/// again until the broker itself parks it, unsealed and without a cause.
 const PARKED_MAX: usize = 1024 * 1024;
 
-/// The stage.
 pub struct ResolveStage {
-    /// What was asked.
     pub ledger: Ledger,
-    /// Seals the ID.
     pub sealer: Arc<Sealer>,
-    /// Where an answered attempt goes on, and how one is asked again.
     pub next: NextHop,
-    /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The ledger's breaker.
     pub breaker: Breaker,
@@ -44,7 +39,7 @@ impl Handler for ResolveStage {
         let reply = match Reply::read(&message.body, self.max_bytes) {
             Ok(reply) => reply,
             Err(malformed) => {
-                tracing::warn!(error = %malformed, bytes = message.body.len(), "a reply is not what its schema says");
+                tracing::warn!(error = %malformed, bytes = message.body.len(), "a reply does not match its schema");
                 return self.park(&message, Cause::Malformed);
             }
         };
@@ -58,7 +53,7 @@ impl Handler for ResolveStage {
 }
 
 impl ResolveStage {
-    /// `Some(cause)`: the reply concerns nothing that the ledger has, and goes to the parked queue.
+    /// `Some(cause)`: the reply belongs to nothing in the ledger and must be parked.
     async fn resolve(&self, reply: Reply) -> Result<Option<Cause>, StageFault> {
         let Some((request, record)) = self.asked(reply.request).await? else {
             return Ok(Some(Cause::UnknownRequest));
@@ -68,9 +63,9 @@ impl ResolveStage {
             Status::Issued(_) | Status::Recorded | Status::Rejected(_) | Status::Pending => None,
         };
         let status = reply.status.label();
-        let reply_in = self.vendor_reply(&record, reply.status)?;
-        let resolution = self.ledger.resolve(&record, reply.submission, &reply_in).await?;
-        tracing::info!(record.id = %record, request.id = %request, status, resolution = ?resolution, "reply taken in");
+        let vendor_reply = self.vendor_reply(&record, reply.status)?;
+        let resolution = self.ledger.resolve(&record, reply.submission, &vendor_reply).await?;
+        tracing::info!(record.id = %record, request.id = %request, status, resolution = ?resolution, "reply handled");
         match resolution {
             Resolution::Answered(attempt) => {
                 if let Some(case) = self.ledger.case(attempt).await? {
@@ -112,7 +107,7 @@ impl ResolveStage {
         tracing::error!(record.id = %record, cause = cause.as_str(), "a reply was refused");
     }
 
-    /// Parks the reply sealed: it may hold a person's data, whoever wrote it.
+    /// Parks the reply sealed: it may hold personal data.
     fn park(&self, message: &Incoming, cause: Cause) -> Settlement {
         let owner = message.id.as_deref().unwrap_or("reply");
         let kept = message.body.get(..PARKED_MAX).unwrap_or(&message.body);
@@ -120,13 +115,13 @@ impl ResolveStage {
             Ok(sealed) => Settlement::Park { cause: cause.into(), body: Some(sealed.into_bytes()) },
             Err(fault) => {
                 tracing::error!(error = %chain(&fault), "a refused reply could not be sealed");
-                crate::pipeline::stage::delay(Cause::Internal)
+                delay(Cause::Internal)
             }
         }
     }
 }
 
-/// Goes on with the trace that the request went out in: an ID system need not know what a trace is.
+/// A span that continues the trace in which the request was sent; the ID system need not pass traces on.
 fn span(case: &Case) -> Span {
     let span = tracing::info_span!("answer", record.id = %case.record.id, attempt.id = %case.attempt.id);
     if let Some(trace) = &case.attempt.trace {

@@ -1,7 +1,7 @@
-//! Stage *send*: the request of an attempt goes to the ID system.
+//! Stage *send*: sends the request of an attempt to the ID system.
 //!
-//! Invariant: the ledger says *requested* before the request can be seen by the ID system, so that an answer never
-//! finds nothing to answer; a request that is sent twice is the same text twice.
+//! Invariant: the ledger says *requested* before the ID system can see the request, so that every reply finds its request
+//! in the ledger. A request that is sent twice is the same text twice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,21 +19,16 @@ use crate::pipeline::{Message as _, RequestMessage, targets};
 use crate::seal::Sealer;
 use crate::telemetry::{self, Metrics};
 
-/// The stage.
 pub struct SendStage {
-    /// What was recorded.
     pub ledger: Ledger,
-    /// Opens the view.
     pub sealer: Arc<Sealer>,
     /// Publishes to the ID system's vhost.
     pub nid: Publisher,
-    /// Where an attempt goes on whose record has its answer already.
     pub next: NextHop,
-    /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The ledger's breaker.
     pub breaker: Breaker,
-    /// The ID system's.
+    /// The ID system's breaker.
     pub id_system: Breaker,
     pub requests: RequestSettings,
 }
@@ -49,14 +44,14 @@ impl Handler for SendStage {
 impl SendStage {
     async fn send(&self, body: &[u8]) -> Result<Settlement, StageFault> {
         let message = RequestMessage::read(body).map_err(StageFault::Message)?;
-        match self.turn(message.attempt).await {
-            // The attempt moved on between our reading and our writing, by an earlier copy of this message perhaps.
-            Err(StageFault::Ledger(LedgerError::Conflict(_))) => self.turn(message.attempt).await,
+        match self.handle_attempt(message.attempt).await {
+            // The attempt changed between the read and the write, perhaps by an earlier copy of this message.
+            Err(StageFault::Ledger(LedgerError::Conflict(_))) => self.handle_attempt(message.attempt).await,
             result => result,
         }
     }
 
-    async fn turn(&self, attempt: AttemptId) -> Result<Settlement, StageFault> {
+    async fn handle_attempt(&self, attempt: AttemptId) -> Result<Settlement, StageFault> {
         let case = self.ledger.case(attempt).await?.ok_or(StageFault::Message(Cause::UnknownRequest))?;
         match case.attempt.state {
             State::Received | State::Requested if case.is_newest() => self.ask(case).await,
@@ -81,14 +76,14 @@ impl SendStage {
         };
         let request = match ask_about(&case, &view, &self.requests) {
             Some(Ask::Request(request)) => request,
-            // It stopped before *record* could decide, and an operator has let it go on.
+            // The attempt was parked before *record* could decide, and an operator resumed it.
             Some(Ask::Nothing) if case.attempt.state == State::Received => {
                 return self.answer(&case, None).await;
             }
             Some(Ask::Unfit(reason)) if case.attempt.state == State::Received => {
                 return self.answer(&case, Some(&reason)).await;
             }
-            // *record* sends only what can be asked; the release or the mapping has changed since.
+            // *record* passes on only what can be asked: the release or the mapping has changed since.
             Some(Ask::Nothing | Ask::Unfit(_)) => return self.park(&case, Cause::Malformed).await,
             None => return self.park(&case, Cause::NumberTaken).await,
         };
@@ -101,15 +96,15 @@ impl SendStage {
             record.id = %case.record.id, attempt.id = %case.attempt.id, submission = case.attempt.submission,
             "request sent to the ID system"
         );
-        // An ID that is known belongs to this attempt as well; the ID system still gets the corrected data.
+        // The answer of the record is this attempt's as well; the ID system was only given the corrected data.
         if case.record.usable_answer().is_some() {
             return self.answer(&case, None).await;
         }
         Ok(Settlement::Done)
     }
 
-    async fn answer(&self, case: &Case, otherwise: Option<&Reason>) -> Result<Settlement, StageFault> {
-        self.ledger.answer(case, otherwise).await?;
+    async fn answer(&self, case: &Case, rejection: Option<&Reason>) -> Result<Settlement, StageFault> {
+        self.ledger.answer(case, rejection).await?;
         if let Some(answered) = self.ledger.case(case.attempt.id).await? {
             self.next.drive(&answered).await?;
         }
