@@ -94,7 +94,7 @@ impl ParkingWatcher {
         match now.cmp(&reported) {
             Ordering::Less => match before {
                 Some(before) => {
-                    self.ledger.report_parked(queue, (reported, now.max(before)), &[]).await?;
+                    self.ledger.report_parked(queue, reported, now.max(before), &[]).await?;
                 }
                 // Perhaps somebody looks into the queue and hides messages from us: a second look decides.
                 None => {
@@ -121,7 +121,7 @@ impl ParkingWatcher {
             return Ok(());
         }
         let parked = newest_of_each_cause(read, reported);
-        if self.ledger.report_parked(queue, (reported, now), &parked).await? {
+        if self.ledger.report_parked(queue, reported, now, &parked).await? {
             let causes: Vec<_> = parked.iter().map(|one| one.cause.as_str()).collect();
             tracing::error!(
                 stage = Self::NAME,

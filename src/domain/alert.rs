@@ -5,10 +5,10 @@
 
 use super::attempt::{Cause, State};
 
-/// The cause of the alert that a history entry raises; `None` if it raises none. `what` is the
-/// entry's event: the name of a state, or any other.
-pub fn alert_cause(what: &str, cause: Option<Cause>) -> Option<Cause> {
-    match State::parse(what) {
+/// The cause of the alert that a history entry raises; `None` if it raises none. `moved`: the state that the attempt went
+/// to, if the entry is about that.
+pub fn alert_cause(moved: Option<State>, cause: Option<Cause>) -> Option<Cause> {
+    match moved {
         Some(State::Parked | State::Held | State::Expired) => {
             Some(cause.unwrap_or(Cause::Internal)).filter(|cause| cause.is_alarm())
         }
@@ -32,21 +32,21 @@ mod tests {
 
     #[test]
     fn what_stops_or_is_about_to_calls_and_nothing_else() {
-        for (what, cause, expected) in [
-            ("parked", Some(Cause::TokenRefused), Some(Cause::TokenRefused)),
-            ("held", Some(Cause::RejectedByIdSystem), Some(Cause::RejectedByIdSystem)),
-            ("expired", Some(Cause::TokenRefused), Some(Cause::TokenRefused)),
-            ("expired", None, Some(Cause::Internal)),
-            ("token_expiring", Some(Cause::TokenExpiring), Some(Cause::TokenExpiring)),
-            ("token_orphaned", Some(Cause::TokenOrphaned), Some(Cause::TokenOrphaned)),
-            ("withdrawn", Some(Cause::OrphanId), Some(Cause::OrphanId)),
-            ("reply_refused", Some(Cause::OrphanId), Some(Cause::OrphanId)),
-            ("not_written", Some(Cause::GatewayUnavailable), None),
-            ("reply_refused", Some(Cause::WrongSubmission), None),
-            ("withdrawn", Some(Cause::MovedOn), None),
-            ("confirmed", None, None),
+        for (moved, cause, expected) in [
+            (Some(State::Parked), Some(Cause::TokenRefused), Some(Cause::TokenRefused)),
+            (Some(State::Held), Some(Cause::RejectedByIdSystem), Some(Cause::RejectedByIdSystem)),
+            (Some(State::Expired), Some(Cause::TokenRefused), Some(Cause::TokenRefused)),
+            (Some(State::Expired), None, Some(Cause::Internal)),
+            (None, Some(Cause::TokenExpiring), Some(Cause::TokenExpiring)),
+            (None, Some(Cause::TokenOrphaned), Some(Cause::TokenOrphaned)),
+            (Some(State::Withdrawn), Some(Cause::OrphanId), Some(Cause::OrphanId)),
+            (None, Some(Cause::OrphanId), Some(Cause::OrphanId)),
+            (None, Some(Cause::GatewayUnavailable), None),
+            (None, Some(Cause::WrongSubmission), None),
+            (Some(State::Withdrawn), Some(Cause::MovedOn), None),
+            (Some(State::Confirmed), None, None),
         ] {
-            assert_eq!(alert_cause(what, cause), expected, "{what} {cause:?}");
+            assert_eq!(alert_cause(moved, cause), expected, "{moved:?} {cause:?}");
         }
     }
 }

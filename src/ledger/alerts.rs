@@ -1,8 +1,8 @@
-//! The outbox of alerts: what an operator is called for, until his webhook has taken it.
+//! The outbox of alerts: each waits here until the operators' webhook has accepted it.
 //!
-//! Invariant: an alert is there exactly if what it tells of is on record, a history entry or the
-//! count of a parking place (`parking`), since one transaction writes both; it keeps its id for
-//! ever; one process at a time has it, until a lease by the ledger's clock ends.
+//! Invariant: an alert exists exactly if what it reports is on record, a history entry or the count of a parking queue,
+//! since one transaction writes both. Its id never changes. One process at a time works on it, under a lease by the
+//! ledger's clock.
 
 use std::time::Duration;
 
@@ -11,64 +11,55 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 use uuid::Uuid;
 
-use super::confirm::millis;
-use super::history::Note;
-use super::rows::{optional, required, timestamp};
+use super::columns::{millis, optional, optional_timestamp, record_id, required, timestamp};
+use super::history::NewEntry;
 use super::{Ledger, LedgerError};
 use crate::domain::{AttemptId, Cause, RecordId, State, TrackingId, alert_cause};
 
-/// An alert that this process has for the time of its lease.
+/// An alert that this process has claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
-    /// The same however often it is sent.
+    /// The idempotency key: the same however often the alert is sent.
     pub id: String,
-    /// What it is about.
     pub about: About,
-    /// Why.
     pub cause: Cause,
-    /// Where that stands.
+    /// The state of the attempt; *parked* for a parking queue.
     pub state: State,
-    /// When, by the ledger's clock.
     pub at: Timestamp,
-    /// How often it was tried before.
+    /// How often sending it was tried before.
     pub tries: u32,
 }
 
 /// What an alert is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum About {
-    /// A registration.
     Record {
-        /// The record.
         record: RecordId,
-        /// The family's code.
         tracking_id: TrackingId,
-        /// The attempt, where it concerns one.
+        /// The attempt, if the alert concerns one.
         attempt: Option<AttemptId>,
-        /// When the attempt's token dies.
         token_expires_at: Option<Timestamp>,
     },
-    /// A parking place on the broker: what is there could not even be recorded.
+    /// A parking queue on the broker: its messages could not even be recorded.
     Parking {
-        /// The queue.
         queue: String,
-        /// The newest message of this cause, if its id is one of ours.
+        /// The id of the newest message of this cause, if it is one of ours.
         message: Option<String>,
-        /// How many messages are there, of any cause.
+        /// Number of messages in the queue, of any cause.
         messages: u64,
     },
 }
 
 impl Ledger {
-    /// Puts the alert of an entry into the outbox, if it is one that calls an operator.
-    pub(super) async fn raise(
+    /// Adds the alert that a history entry calls for, if it calls for one.
+    pub(super) async fn raise_alert(
         &self,
         tx: &mut Transaction<'static, Any>,
-        entry: Uuid,
-        note: &Note<'_>,
+        id: Uuid,
+        entry: &NewEntry<'_>,
     ) -> Result<(), LedgerError> {
-        let Some(cause) = alert_cause(note.what, note.cause) else { return Ok(()) };
-        let attempt = note.attempt.map(|id| id.to_string());
+        let Some(cause) = alert_cause(entry.what.state(), entry.cause) else { return Ok(()) };
+        let attempt = entry.attempt.map(|id| id.to_string());
         sqlx::query(
             "INSERT INTO alert (alert_id, record_id, attempt_id, tracking_id, cause, state, at, token_expires_at, \
              next_at) \
@@ -76,8 +67,8 @@ impl Ledger {
              FROM clock c, record r JOIN attempt a ON a.attempt_id = COALESCE($3, r.newest_attempt) \
              WHERE r.record_id = $2 ON CONFLICT DO NOTHING",
         )
-        .bind(name(entry, note, cause))
-        .bind(note.record.to_owned())
+        .bind(alert_id(id, entry, cause))
+        .bind(entry.record.to_owned())
         .bind(attempt)
         .bind(cause.as_str())
         .execute(&mut **tx)
@@ -86,16 +77,15 @@ impl Ledger {
         Ok(())
     }
 
-    /// Waits until a transaction of this process has written an alert; it may be about to commit
-    /// only.
+    /// Waits until a transaction of this process has written an alert, which may not be committed yet.
     pub async fn alert_raised(&self) {
         self.alerted.notified().await;
     }
 
-    /// Takes alerts that are due for `ttl`, the oldest first; none that is older than `most_old`.
+    /// Claims alerts that are due, for `ttl`, the oldest first, and none that is older than `most_old`.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`]; what was taken already comes back when its time is up.
+    /// [`LedgerError::Unavailable`]; alerts that were claimed already are due again when their lease ends.
     pub async fn claim_alerts(
         &self,
         most: u32,
@@ -112,7 +102,7 @@ impl Ledger {
         .bind(i64::from(most))
         .fetch_all(&self.pool)
         .await?;
-        let mut taken = Vec::new();
+        let mut claimed_alerts = Vec::new();
         for row in &due {
             let alert = read(row)?;
             let claimed = sqlx::query(
@@ -126,16 +116,16 @@ impl Ledger {
             .execute(&self.pool)
             .await?;
             if claimed.rows_affected() == 1 {
-                taken.push(alert);
+                claimed_alerts.push(alert);
             }
         }
-        Ok(taken)
+        Ok(claimed_alerts)
     }
 
-    /// The webhook has taken it.
+    /// Records that the webhook has accepted the alert.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`]; it is sent once more then.
+    /// [`LedgerError::Unavailable`]; the alert is then sent again.
     pub async fn alert_delivered(&self, id: &str) -> Result<(), LedgerError> {
         sqlx::query("UPDATE alert SET done_at = (SELECT now_ms FROM clock) WHERE alert_id = $1")
             .bind(id.to_owned())
@@ -144,10 +134,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// The webhook has not taken it: it is due again after a pause.
+    /// Records that the webhook has not accepted the alert, which is due again after `pause`.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`]; it is due again when the lease ends.
+    /// [`LedgerError::Unavailable`]; the alert is due again when its lease ends.
     pub async fn alert_failed(&self, id: &str, pause: Duration) -> Result<(), LedgerError> {
         sqlx::query(
             "UPDATE alert SET claimed_until = 0, next_at = (SELECT now_ms FROM clock) + $3 \
@@ -161,22 +151,22 @@ impl Ledger {
         Ok(())
     }
 
-    /// Gives up those that are older than `most_old`; says how many that were.
+    /// Gives up alerts that are older than `most_old`. Returns how many.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn abandon_alerts(&self, most_old: Duration) -> Result<u64, LedgerError> {
-        let given_up = sqlx::query(
+        let abandoned = sqlx::query(
             "UPDATE alert SET done_at = (SELECT now_ms FROM clock) \
              WHERE done_at IS NULL AND at <= (SELECT now_ms FROM clock) - $1",
         )
         .bind(millis(most_old))
         .execute(&self.pool)
         .await?;
-        Ok(given_up.rows_affected())
+        Ok(abandoned.rows_affected())
     }
 
-    /// Forgets alerts that are older than `keep`; the history keeps what they told.
+    /// Deletes alerts that are older than `keep`; the history keeps what they reported.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -189,14 +179,15 @@ impl Ledger {
     }
 }
 
-/// Named after its entry; an ID that is issued again and again for nobody calls once.
-fn name(entry: Uuid, note: &Note<'_>, cause: Cause) -> String {
-    if cause == Cause::OrphanId && State::parse(note.what).is_none() {
-        let attempt = note.attempt.map(|id| id.to_string()).unwrap_or_default();
-        let told = format!("alert|{}|{attempt}|{}|{}", note.record, note.what, cause.as_str());
-        return Uuid::new_v5(&Uuid::NAMESPACE_OID, told.as_bytes()).to_string();
+/// The id of an alert: that of its history entry. An ID that is issued repeatedly for a record that is not registered
+/// gets the same id each time, so that it alerts once.
+fn alert_id(id: Uuid, entry: &NewEntry<'_>, cause: Cause) -> String {
+    if cause == Cause::OrphanId && entry.what.state().is_none() {
+        let attempt = entry.attempt.map(|id| id.to_string()).unwrap_or_default();
+        let name = format!("alert|{}|{attempt}|{}|{}", entry.record, entry.what.as_str(), cause.as_str());
+        return Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string();
     }
-    entry.to_string()
+    id.to_string()
 }
 
 fn read(row: &AnyRow) -> Result<Alert, LedgerError> {
@@ -218,9 +209,9 @@ fn about(row: &AnyRow) -> Result<About, LedgerError> {
         return Ok(About::Parking { queue, message: row.try_get("message_id")?, messages });
     }
     Ok(About::Record {
-        record: required(row, "record_id", |text| RecordId::parse(text).ok())?,
+        record: record_id(row)?,
         tracking_id: required(row, "tracking_id", |text| TrackingId::parse(text).ok())?,
         attempt: optional(row, "attempt_id", |text| AttemptId::parse(text).ok())?,
-        token_expires_at: row.try_get::<Option<i64>, _>("token_expires_at")?.map(timestamp).transpose()?,
+        token_expires_at: optional_timestamp(row, "token_expires_at")?,
     })
 }

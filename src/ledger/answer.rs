@@ -1,61 +1,61 @@
-//! Answering: what each reply of the ID system, or none, means for the record.
+//! Applies replies of the ID system, and answers attempts for which no reply is awaited.
 //!
-//! Invariant: what a reply means is decided in [`domain::resolve`](crate::domain::resolve) and
-//! written in the same transaction that read what it was decided by.
+//! Invariant: what a reply means is decided by [`domain::resolve`](crate::domain::resolve), and is written in the same
+//! transaction that read what the decision depends on.
 
-use sqlx::{Any, Row as _, Transaction};
+mod statements;
+
+use sqlx::{Any, Transaction};
+
+use statements::{AddressedCases, addressed_cases, reply_kind, write_answer, write_record_answer};
 
 use super::asking::with_id_system;
-use super::history::Note;
+use super::history::{NewEntry, What};
 use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
-use crate::domain::resolve::{
-    FollowUp, Owner, Plan, RecordStatus, ReplyKind, Which, answer_without_asking, resolve,
-};
-use crate::domain::{AnswerKind, AttemptId, Cause, Event, Reason, RecordAnswer, RecordId, State};
+use crate::domain::resolve::{FollowUp, Plan, RecordStatus, Which, answer_without_asking, resolve};
+use crate::domain::{AnswerKind, AttemptId, Cause, Event, Reason, RecordId, State};
 
 /// An issued ID, ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedId {
-    /// The ID, sealed for its record.
     pub sealed: String,
     /// [`Ledger::fingerprint`] of it.
     pub fingerprint: String,
 }
 
-/// A reply of an ID system that has passed its schema.
+/// A reply of an ID system that meets its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VendorReply {
-    /// An ID was issued.
     Issued(SealedId),
     /// The death is recorded.
     Recorded,
     /// This submission is rejected.
     Rejected(Reason),
-    /// Ask again later.
+    /// The ID system wants to be asked again later.
     Retry,
     /// The ID system is still working on it.
     Pending,
 }
 
-/// What a reply came to.
+/// What to do after a reply has been applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
-    /// The attempt has its answer (now, or had it and is not confirmed yet): tell the confirmer.
+    /// Publish the outcome of this attempt: it has its answer and is not confirmed yet.
     Answered(AttemptId),
-    /// Ask again later.
+    /// Ask about this attempt again later.
     AskAgain(AttemptId),
-    /// Nothing more to do: a progress notice, a repeat, or an answer that no attempt waits for.
+    /// Nothing: a progress notice, a repeat, or an answer for which no attempt waits.
     Noted,
-    /// It cannot be applied; the record's history says so.
+    /// The reply was refused; the record's history says so.
     Refused(Cause),
-    /// No request has this id.
+    /// The ledger does not have the record.
     Unknown,
 }
 
 impl Ledger {
-    /// Answers an attempt without a reply: what the record already has, or else `otherwise`.
-    /// Does nothing to an attempt that has its answer.
+    /// Answers an attempt for which no reply is awaited: with the record's answer if there is one, else with the rejection
+    /// `otherwise`, else with *not asked*. Does nothing to an attempt that is answered.
     ///
     /// # Errors
     /// [`LedgerError::Conflict`] when the attempt has ended.
@@ -66,13 +66,13 @@ impl Ledger {
         if now.attempt.state == State::Answered {
             return Ok(tx.rollback().await?);
         }
-        let label = answer_without_asking(now.record.usable_answer(), otherwise.is_some());
-        let reason = otherwise.filter(|_| label == AnswerKind::Rejected);
-        self.give(&mut tx, &now, label, reason, Stage::Record).await?;
+        let kind = answer_without_asking(now.record.usable_answer(), otherwise.is_some());
+        let reason = otherwise.filter(|_| kind == AnswerKind::Rejected);
+        self.give(&mut tx, &now, kind, reason, Stage::Record).await?;
         Ok(tx.commit().await?)
     }
 
-    /// Takes a reply to a submission of a record in.
+    /// Applies a reply to a submission of a record.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
@@ -85,14 +85,15 @@ impl Ledger {
         let Some(mut tx) = self.on_record(record.as_str()).await? else {
             return Ok(Resolution::Unknown);
         };
-        let Some((addressed, newest)) = addressed(&mut tx, record, submission).await? else {
+        let Some(cases) = addressed_cases(&mut tx, record, submission).await? else {
             let cause = Cause::WrongSubmission;
-            self.tell_of(&mut tx, record, None, "reply_refused", Some(cause)).await?;
+            self.add_resolve_entry(&mut tx, record, None, "reply_refused", Some(cause)).await?;
             tx.commit().await?;
             return Ok(Resolution::Refused(cause));
         };
+        let AddressedCases { addressed, newest } = &cases;
         let plan = resolve(
-            kind_of(&mut tx, &addressed, reply).await?,
+            reply_kind(&mut tx, addressed, reply).await?,
             &RecordStatus {
                 kind: &addressed.record.kind,
                 answer: addressed.record.answer,
@@ -101,24 +102,25 @@ impl Ledger {
                 newest: newest.status(),
             },
         );
-        let resolution = self.carry_out(&mut tx, plan, reply, (&addressed, &newest)).await?;
+        let resolution = self.apply_plan(&mut tx, plan, reply, &cases).await?;
         if let Resolution::Refused(cause) = resolution {
             let of = Some(addressed.attempt.id);
-            self.tell_of(&mut tx, record, of, "reply_refused", Some(cause)).await?;
+            self.add_resolve_entry(&mut tx, record, of, "reply_refused", Some(cause)).await?;
         }
         tx.commit().await?;
         Ok(resolution)
     }
 
-    /// Does what the rules say, within the transaction.
-    async fn carry_out(
+    /// Writes the plan within the transaction.
+    async fn apply_plan(
         &self,
         tx: &mut Transaction<'static, Any>,
         plan: Plan,
         reply: &VendorReply,
-        (addressed, newest): (&Case, &Case),
+        cases: &AddressedCases,
     ) -> Result<Resolution, LedgerError> {
-        let who = |who: Which| match who {
+        let AddressedCases { addressed, newest } = cases;
+        let case_of = |which: Which| match which {
             Which::Addressed => addressed,
             Which::Newest => newest,
         };
@@ -132,24 +134,30 @@ impl Ledger {
         if *reply == VendorReply::Pending && addressed.attempt.state == State::Requested {
             with_id_system(tx, addressed.attempt.id).await?;
         }
-        if let Some(known) = plan.learn {
-            learn(tx, &addressed.record.id, known, reply).await?;
+        if let Some(answer) = plan.learn {
+            write_record_answer(tx, &addressed.record.id, answer, reply).await?;
         }
-        if let Some(label) = plan.archive {
-            write_answer(tx, addressed, label, reason).await?;
+        if let Some(kind) = plan.archive {
+            write_answer(tx, addressed, kind, reason).await?;
         }
         if plan.archive == Some(AnswerKind::Rejected) {
-            self.tell_of(tx, &addressed.record.id, Some(addressed.attempt.id), "rejected_too_late", None)
-                .await?;
+            self.add_resolve_entry(
+                tx,
+                &addressed.record.id,
+                Some(addressed.attempt.id),
+                "rejected_too_late",
+                None,
+            )
+            .await?;
         }
-        if let Some((to, label)) = plan.give {
-            self.give(tx, who(to), label, reason, Stage::Resolve).await?;
+        if let Some((to, kind)) = plan.give {
+            self.give(tx, case_of(to), kind, reason, Stage::Resolve).await?;
         }
         if let Some(cause) = plan.park {
-            self.shift(tx, newest.attempt.id, Event::Park, Stage::Resolve, Some(cause)).await?;
+            self.move_attempt(tx, newest.attempt.id, Event::Park, Stage::Resolve, Some(cause)).await?;
         }
         Ok(match plan.follow_up {
-            FollowUp::NotifyConfirmer(to) => Resolution::Answered(who(to).attempt.id),
+            FollowUp::NotifyConfirmer(to) => Resolution::Answered(case_of(to).attempt.id),
             FollowUp::AskAgain => Resolution::AskAgain(newest.attempt.id),
             FollowUp::Nothing => Resolution::Noted,
             FollowUp::Refuse(cause) => Resolution::Refused(cause),
@@ -161,16 +169,16 @@ impl Ledger {
         &self,
         tx: &mut Transaction<'static, Any>,
         case: &Case,
-        label: AnswerKind,
+        kind: AnswerKind,
         reason: Option<&Reason>,
         stage: Stage,
     ) -> Result<(), LedgerError> {
-        write_answer(tx, case, label, reason).await?;
-        self.shift(tx, case.attempt.id, Event::Answer, stage, None).await?;
+        write_answer(tx, case, kind, reason).await?;
+        self.move_attempt(tx, case.attempt.id, Event::Answer, stage, None).await?;
         Ok(())
     }
 
-    async fn tell_of(
+    async fn add_resolve_entry(
         &self,
         tx: &mut Transaction<'static, Any>,
         record: &RecordId,
@@ -178,90 +186,13 @@ impl Ledger {
         what: &'static str,
         cause: Option<Cause>,
     ) -> Result<(), LedgerError> {
-        let note = Note { record: record.as_str(), attempt, stage: Stage::Resolve, what, cause };
-        self.note(tx, note).await
+        let entry = NewEntry {
+            record: record.as_str(),
+            attempt,
+            stage: Stage::Resolve,
+            what: What::Event(what),
+            cause,
+        };
+        self.add_entry(tx, entry).await
     }
-}
-
-async fn write_answer(
-    tx: &mut Transaction<'static, Any>,
-    case: &Case,
-    label: AnswerKind,
-    reason: Option<&Reason>,
-) -> Result<(), LedgerError> {
-    let text = reason.map(serde_json::to_string).transpose();
-    sqlx::query("UPDATE attempt SET answer = $2, reason = $3 WHERE attempt_id = $1")
-        .bind(case.attempt.id.to_string())
-        .bind(label.as_str())
-        .bind(text.map_err(|_| LedgerError::Unreadable("reason"))?)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
-/// The reply as the rules see it; whose an issued ID is, only the ledger can tell.
-async fn kind_of(
-    tx: &mut Transaction<'static, Any>,
-    addressed: &Case,
-    reply: &VendorReply,
-) -> Result<ReplyKind, LedgerError> {
-    Ok(match reply {
-        VendorReply::Issued(id) => {
-            let row = sqlx::query("SELECT record_id FROM record WHERE id_fingerprint = $1")
-                .bind(id.fingerprint.as_str())
-                .fetch_optional(&mut **tx)
-                .await?;
-            let owner: Option<String> = row.map(|row| row.try_get("record_id")).transpose()?;
-            ReplyKind::Issued(match owner {
-                None => Owner::Nobody,
-                Some(owner) if owner == addressed.record.id.as_str() => Owner::ThisRecord,
-                Some(_) => Owner::AnotherRecord,
-            })
-        }
-        VendorReply::Recorded => ReplyKind::Recorded,
-        VendorReply::Rejected(_) => ReplyKind::Rejected,
-        VendorReply::Retry => ReplyKind::Retry,
-        VendorReply::Pending => ReplyKind::Pending,
-    })
-}
-
-async fn learn(
-    tx: &mut Transaction<'static, Any>,
-    record: &RecordId,
-    known: RecordAnswer,
-    reply: &VendorReply,
-) -> Result<(), LedgerError> {
-    sqlx::query("UPDATE record SET known = $2 WHERE record_id = $1")
-        .bind(record.as_str())
-        .bind(known.kind().as_str())
-        .execute(&mut **tx)
-        .await?;
-    let VendorReply::Issued(id) = reply else { return Ok(()) };
-    sqlx::query("UPDATE record SET sealed_id = $2, id_fingerprint = $3 WHERE record_id = $1")
-        .bind(record.as_str())
-        .bind(id.sealed.as_str())
-        .bind(id.fingerprint.as_str())
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
-/// The attempt that a reply addresses and the record's newest.
-async fn addressed(
-    tx: &mut Transaction<'static, Any>,
-    record: &RecordId,
-    submission: u32,
-) -> Result<Option<(Case, Case)>, LedgerError> {
-    let row = sqlx::query(
-        "SELECT attempt_id FROM attempt WHERE record_id = $1 AND submission = $2 AND submission > 0",
-    )
-    .bind(record.as_str())
-    .bind(i64::from(submission))
-    .fetch_optional(&mut **tx)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let id = rows::required(&row, "attempt_id", |text| AttemptId::parse(text).ok())?;
-    let Some(addressed) = rows::case_in(tx, id).await? else { return Ok(None) };
-    let newest = rows::case_in(tx, addressed.record.newest).await?;
-    Ok(newest.map(|newest| (addressed, newest)))
 }

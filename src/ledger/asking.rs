@@ -1,11 +1,11 @@
-//! Asking: what was sent to the ID system, and when.
+//! Records what was sent to the ID system, and when.
 //!
-//! Invariant: the ledger says *requested* before the request can be seen; the first ID system of a
-//! record stays its ID system.
+//! Invariant: an attempt is *requested* in the ledger before its request can be seen by the ID system.
 
 use sqlx::{Any, Transaction};
 
-use super::rows::{self, Case};
+use super::columns::record_id;
+use super::rows::Case;
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::{AttemptId, Event, RecordId, RequestId};
 
@@ -19,20 +19,17 @@ impl Ledger {
             .bind(request.to_string())
             .fetch_optional(&self.pool)
             .await?;
-        row.as_ref()
-            .map(|row| rows::required(row, "record_id", |text| RecordId::parse(text).ok()))
-            .transpose()
+        row.as_ref().map(record_id).transpose()
     }
 
-    /// Notes that the attempt's request is about to go to an ID system, and in which trace; which
-    /// system it is sticks to the record.
+    /// Records that the attempt's request is about to go to the ID system, and in which trace.
     ///
     /// # Errors
-    /// [`LedgerError::Conflict`] when the attempt is not one to be sent.
+    /// [`LedgerError::Conflict`] if the attempt is not to be sent.
     pub async fn requested(&self, case: &Case, trace: Option<&str>) -> Result<(), LedgerError> {
         let record = case.record.id.as_str();
         let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
-        self.shift(&mut tx, case.attempt.id, Event::Request, Stage::Send, None).await?;
+        self.move_attempt(&mut tx, case.attempt.id, Event::Request, Stage::Send, None).await?;
         sqlx::query(
             "UPDATE attempt SET asked_at = (SELECT now_ms FROM clock), trace = COALESCE($2, trace) \
              WHERE attempt_id = $1",
@@ -44,7 +41,7 @@ impl Ledger {
         Ok(tx.commit().await?)
     }
 
-    /// Notes that the next hop has the attempt.
+    /// Records that the attempt's next hop was published.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -56,7 +53,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Notes that the ID system's queue has the attempt's request.
+    /// Records that the ID system's queue has the attempt's request.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -66,10 +63,9 @@ impl Ledger {
     }
 }
 
-/// Both times are one reading of the clock: `sent_at` before `published_at` would say that it is to
-/// be asked again. It is one statement, too: PostgreSQL checks the reference to the record on the
-/// second change that a transaction makes to a row, and would wait there for a reply that is being
-/// taken in and waits for this row.
+/// Both times come from one reading of the clock, since `sent_at` before `published_at` means that the ID system is to be
+/// asked again. It is also one statement, since PostgreSQL checks the reference to the record when a transaction changes
+/// a row for the second time: it would wait for the transaction of a reply, which in turn waits for this row.
 const WITH_ID_SYSTEM: &str =
     "UPDATE attempt SET published_at = now_ms, sent_at = now_ms FROM clock WHERE attempt_id = $1";
 

@@ -1,4 +1,4 @@
-//! What can go wrong with the ledger, and whether to try again.
+//! Errors of the ledger, and whether trying again may help.
 
 use sqlx::error::ErrorKind;
 use sqlx::migrate::MigrateError;
@@ -6,37 +6,30 @@ use sqlx::migrate::MigrateError;
 use crate::domain::Conflict;
 use crate::seal::SealError;
 
-/// A fault of the ledger.
+/// An error of the ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// `LEDGER_URL` names a database that is not supported.
     #[error("LEDGER_URL must start with sqlite: or postgres:")]
     Scheme,
-    /// `LEDGER_URL` cannot be read.
     #[error("LEDGER_URL cannot be read: check user, host and database")]
     Url(#[source] sqlx::Error),
-    /// The schema could not be brought up to this release.
     #[error("the ledger's schema could not be brought up to this release")]
     Migrate(#[source] MigrateError),
-    /// The database did not answer, or refused; the transaction is not committed as far as we know.
+    /// The database did not answer or refused; as far as we know the transaction was not committed.
     #[error("the ledger is not available")]
     Unavailable(#[from] sqlx::Error),
-    /// A row holds what this release cannot read.
     #[error("the ledger holds a {0} that this release cannot read")]
     Unreadable(&'static str),
-    /// The ledger's own key does not open.
     #[error("the ledger's key does not open with SEAL_KEYS: add the key that this ledger was made with")]
     Key(#[source] SealError),
-    /// The step is not legal for the attempt as it stands.
+    /// The step is not legal in the attempt's state.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// The attempt was moved by another process between read and write.
+    /// Another process moved the attempt between our read and our write.
     #[error("another process moved the attempt at the same moment")]
     Raced,
-    /// Another confirmer has taken the lease over.
     #[error("another confirmer has taken the record over")]
     LeaseLost,
-    /// The row is gone.
     #[error("the ledger does not have this {0}")]
     Missing(&'static str),
 }
@@ -56,10 +49,10 @@ impl LedgerError {
         }
     }
 
-    /// Whether the database itself is out of order, so that any other step would fail as well.
+    /// Whether the database itself fails, so that any other step would fail as well.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Unavailable(cause) => says_of_all(cause),
+            Self::Unavailable(cause) => is_of_database(cause),
             Self::Raced
             | Self::LeaseLost
             | Self::Scheme
@@ -73,14 +66,13 @@ impl LedgerError {
     }
 }
 
-/// A database that goes away in the middle of its migration is away, and may be there when it is
-/// tried again.
+/// A database that goes away during its migration is unavailable; the migration may succeed when it is tried again.
 impl From<MigrateError> for LedgerError {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are all of the schema")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others all concern the schema")]
     fn from(fault: MigrateError) -> Self {
         match fault {
             MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)
-                if says_of_all(&cause) =>
+                if is_of_database(&cause) =>
             {
                 Self::Unavailable(cause)
             }
@@ -89,14 +81,16 @@ impl From<MigrateError> for LedgerError {
     }
 }
 
-/// A database that refuses one statement for its data, or for another that ran beside it, works.
-fn says_of_all(cause: &sqlx::Error) -> bool {
+/// Whether the error concerns the whole database. One that refuses a single statement, because of its data or because of
+/// a concurrent transaction, works.
+fn is_of_database(cause: &sqlx::Error) -> bool {
     if let sqlx::Error::Database(refusal) = cause {
         let code = refusal.code().unwrap_or_default();
         // PostgreSQL's classes: data exception, integrity, transaction rollback. SQLite's codes are
         // shorter.
-        let of_this_one = code.len() == 5 && ["22", "23", "40"].iter().any(|class| code.starts_with(class));
-        return matches!(refusal.kind(), ErrorKind::Other) && !of_this_one;
+        let of_one_statement =
+            code.len() == 5 && ["22", "23", "40"].iter().any(|class| code.starts_with(class));
+        return matches!(refusal.kind(), ErrorKind::Other) && !of_one_statement;
     }
     matches!(
         cause,

@@ -1,33 +1,74 @@
-//! The end of an attempt whose token died before OpenCRVS could be told.
+//! Expires attempts whose token died before OpenCRVS could be told.
 //!
-//! Invariant: it is ended only while its token is dead, in the transaction that looks; an ID that
-//! was issued for it is told of at the same moment, since nothing else will.
+//! Invariant: an attempt expires only in the transaction that finds its token dead, and never during a write to OpenCRVS
+//! that is under way or may still arrive. If an ID was issued for it, the same transaction alerts an operator.
+
+use std::time::Duration;
 
 use sqlx::{Any, Transaction};
 
-use super::confirm::lease_state;
-use super::history::Note;
+use super::columns::{attempt_ids, limit, millis};
+use super::history::{NewEntry, What};
+use super::record_lease::lease_state;
 use super::rows::{self, Case};
 use super::{Lease, Ledger, LedgerError, Stage};
 use crate::domain::RecordAnswer;
-use crate::domain::lease::may_finish;
+use crate::domain::lease::{may_expire, may_finish};
 use crate::domain::{AttemptId, Cause, Event};
 
-/// What came of an attempt whose token is dead.
+/// What became of an attempt whose token is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
-    /// It has ended.
-    Ended {
-        /// The ID system has issued an ID for the record, which is not registered now.
-        orphan: bool,
-    },
-    /// A confirmer is at it, it has another token, or it has moved on by itself.
+    /// It expired. `orphan`: the ID system has issued an ID for the record, which will not be registered.
+    Ended { orphan: bool },
+    /// Nothing was changed: a confirmer works on it, it has another token, or it is not open any more.
     LeftAlone,
 }
 
 impl Ledger {
-    /// Ends the attempt of a lease, if its token is dead by the ledger's clock; the confirmer has
-    /// seen to it that no write of it may still arrive.
+    /// Open attempts whose token is dead, whose record is not leased, and whose last intent is past its `quarantine`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn expirable(&self, quarantine: Duration, most: usize) -> Result<Vec<AttemptId>, LedgerError> {
+        let found = sqlx::query(
+            "SELECT a.attempt_id FROM attempt a JOIN record r ON r.record_id = a.record_id \
+             WHERE a.ended_at IS NULL AND a.state IN ('received', 'requested', 'answered') \
+             AND a.token_expires_at <= (SELECT now_ms FROM clock) AND r.lease_until <= (SELECT now_ms FROM clock) \
+             AND COALESCE(r.intent_at, 0) <= (SELECT now_ms FROM clock) - $1 \
+             ORDER BY a.token_expires_at LIMIT $2",
+        )
+        .bind(millis(quarantine))
+        .bind(limit(most))
+        .fetch_all(&self.pool)
+        .await?;
+        attempt_ids(&found)
+    }
+
+    /// Expires an attempt that [`Ledger::expirable`] found, unless its situation has changed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn expire(&self, attempt: AttemptId, quarantine: Duration) -> Result<Expiry, LedgerError> {
+        let Some(case) = self.case(attempt).await? else { return Ok(Expiry::LeftAlone) };
+        let record = case.record.id.as_str();
+        let Some(mut tx) = self.on_record(record).await? else { return Ok(Expiry::LeftAlone) };
+        // The transaction has locked the record: no lease and no intent can come in between.
+        let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
+        let (state, now) = lease_state(&mut tx, case.record.id.as_str()).await?;
+        let intended = case.record.intent.map(|intent| intent.at);
+        let may = may_expire(&state, intended, now, quarantine) && case.attempt.state.is_open();
+        if !may || case.attempt.token_expires_at > now {
+            tx.rollback().await?;
+            return Ok(Expiry::LeftAlone);
+        }
+        let ended = self.end_expired(&mut tx, &case, Stage::Sweep).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+
+    /// Expires the attempt of a lease, if its token is dead by the ledger's clock. The confirmer has made sure that no
+    /// write of the attempt may still arrive.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
@@ -55,7 +96,7 @@ impl Ledger {
         Ok(ended)
     }
 
-    /// Ends an attempt that is open, within a transaction that has found its token dead.
+    /// Expires an open attempt within a transaction that has found its token dead.
     pub(super) async fn end_expired(
         &self,
         tx: &mut Transaction<'static, Any>,
@@ -63,17 +104,17 @@ impl Ledger {
         stage: Stage,
     ) -> Result<Expiry, LedgerError> {
         let attempt: AttemptId = case.attempt.id;
-        self.shift(tx, attempt, Event::Expire, stage, Some(Cause::TokenRefused)).await?;
+        self.move_attempt(tx, attempt, Event::Expire, stage, Some(Cause::TokenRefused)).await?;
         let orphan = case.is_newest() && case.record.answer == Some(RecordAnswer::Issued);
         if orphan {
-            let note = Note {
+            let entry = NewEntry {
                 record: case.record.id.as_str(),
                 attempt: Some(attempt),
                 stage,
-                what: "id_without_registration",
+                what: What::Event("id_without_registration"),
                 cause: Some(Cause::OrphanId),
             };
-            self.note(tx, note).await?;
+            self.add_entry(tx, entry).await?;
         }
         Ok(Expiry::Ended { orphan })
     }

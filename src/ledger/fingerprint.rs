@@ -1,8 +1,6 @@
-//! Keyed fingerprints of issued IDs, so that one ID on two records is seen even after the IDs
-//! themselves are erased.
+//! Keyed fingerprints of issued IDs, so that one ID on two records is noticed even after the IDs have been erased.
 //!
-//! Invariant: the key is the ledger's own, made once, sealed at rest, and survives the rotation of
-//! `SEAL_KEYS`.
+//! Invariant: the key belongs to the ledger: it is made once, stored sealed, and survives the rotation of `SEAL_KEYS`.
 
 use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;

@@ -1,33 +1,39 @@
-//! What happened to a record, in order, for ever: the operator's evidence.
+//! The history of a record: what happened, in order, for good. It is the operator's evidence.
 //!
-//! Invariant: no personal data; entries are added within the transaction that they tell of.
+//! Invariant: no personal data; an entry is added in the transaction that makes the change it describes; entries are
+//! neither changed nor removed.
 
+use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, rows};
-use crate::domain::{AttemptId, Cause, RecordId};
+use super::columns::{optional, timestamp};
+use super::{Ledger, LedgerError, Recorded};
+use crate::domain::{AttemptId, Cause, RecordId, State};
 
 /// The stage that an entry comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// The registration is put on record.
+    /// Puts a registration on record.
     Record,
-    /// The request goes to the ID system.
+    /// Sends the request to the ID system.
     Send,
-    /// The ID system's reply is taken in.
+    /// Applies a reply of the ID system.
     Resolve,
-    /// OpenCRVS is told.
+    /// Writes the answer to OpenCRVS.
     Confirm,
-    /// What is silent is looked after.
+    /// Looks after attempts that have stopped moving.
     Sweep,
-    /// Tokens are kept alive.
+    /// Renews tokens.
     Tokens,
-    /// An operator steps in.
+    /// An operator's command.
     Operate,
 }
 
 impl Stage {
+    pub(super) const ALL: [Self; 7] =
+        [Self::Record, Self::Send, Self::Resolve, Self::Confirm, Self::Sweep, Self::Tokens, Self::Operate];
+
     /// The name in the ledger and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,77 +46,86 @@ impl Stage {
             Self::Operate => "operate",
         }
     }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.as_str() == text)
+    }
 }
 
-/// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryEntry {
-    /// When, by the ledger's clock.
-    pub at: jiff::Timestamp,
-    /// The attempt, where it concerns one.
+    pub at: Timestamp,
+    /// The attempt, if the entry concerns one.
     pub attempt: Option<AttemptId>,
-    /// The stage's name.
-    pub stage: String,
-    /// What happened.
+    pub stage: Recorded<Stage>,
+    /// What happened: the name of the state that the attempt went to, or of another event.
     pub what: String,
-    /// Why, where there is a cause.
-    pub cause: Option<String>,
-    /// Which process, or which operator.
+    pub cause: Option<Recorded<Cause>>,
+    /// The process or the operator.
     pub who: String,
-    /// What the operator says of it.
+    /// The reason that an operator gave.
     pub why: Option<String>,
 }
 
-/// An entry to be written.
-pub(super) struct Note<'a> {
+/// What an entry says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// The attempt went to this state.
+    Moved(State),
+    /// Something else happened.
+    Event(&'static str),
+}
+
+impl What {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Moved(state) => state.as_str(),
+            Self::Event(name) => name,
+        }
+    }
+
+    pub(super) fn state(self) -> Option<State> {
+        match self {
+            Self::Moved(state) => Some(state),
+            Self::Event(_) => None,
+        }
+    }
+}
+
+/// An entry to be added.
+pub(super) struct NewEntry<'a> {
     pub(super) record: &'a str,
     pub(super) attempt: Option<AttemptId>,
     pub(super) stage: Stage,
-    pub(super) what: &'a str,
+    pub(super) what: What,
     pub(super) cause: Option<Cause>,
 }
 
 impl Ledger {
-    pub(super) async fn note(
+    /// Adds an entry, and the alert that it calls for.
+    pub(super) async fn add_entry(
         &self,
         tx: &mut Transaction<'static, Any>,
-        note: Note<'_>,
+        entry: NewEntry<'_>,
     ) -> Result<(), LedgerError> {
-        let entry = Uuid::now_v7();
+        let id = Uuid::now_v7();
         sqlx::query(
             "INSERT INTO history (entry_id, record_id, attempt_id, at, stage, what, cause, who) \
              VALUES ($1, $2, $3, (SELECT now_ms FROM clock), $4, $5, $6, $7)",
         )
-        .bind(entry.to_string())
-        .bind(note.record.to_owned())
-        .bind(note.attempt.map(|id| id.to_string()))
-        .bind(note.stage.as_str())
-        .bind(note.what.to_owned())
-        .bind(note.cause.map(Cause::as_str))
+        .bind(id.to_string())
+        .bind(entry.record.to_owned())
+        .bind(entry.attempt.map(|id| id.to_string()))
+        .bind(entry.stage.as_str())
+        .bind(entry.what.as_str())
+        .bind(entry.cause.map(Cause::as_str))
         .bind(self.who.to_string())
         .execute(&mut **tx)
         .await?;
-        self.raise(tx, entry, &note).await
+        self.raise_alert(tx, id, &entry).await
     }
 
-    /// Adds an entry that goes with no change of state, such as a reply that was refused.
-    ///
-    /// # Errors
-    /// [`LedgerError::Missing`] for an unknown record, else [`LedgerError::Unavailable`].
-    pub async fn remark(
-        &self,
-        record: &RecordId,
-        stage: Stage,
-        what: &str,
-        cause: Cause,
-    ) -> Result<(), LedgerError> {
-        let mut tx = self.on_record(record.as_str()).await?.ok_or(LedgerError::Missing("record"))?;
-        let note = Note { record: record.as_str(), attempt: None, stage, what, cause: Some(cause) };
-        self.note(&mut tx, note).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// The history of a record, oldest first.
+    /// The history of a record, oldest entry first.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
@@ -126,11 +141,11 @@ impl Ledger {
             .iter()
             .map(|row| {
                 Ok(HistoryEntry {
-                    at: rows::timestamp(row.try_get("at")?)?,
-                    attempt: rows::optional(row, "attempt_id", |text| AttemptId::parse(text).ok())?,
-                    stage: row.try_get("stage")?,
+                    at: timestamp(row.try_get("at")?)?,
+                    attempt: optional(row, "attempt_id", |text| AttemptId::parse(text).ok())?,
+                    stage: Recorded::stage(row.try_get("stage")?),
                     what: row.try_get("what")?,
-                    cause: row.try_get("cause")?,
+                    cause: row.try_get::<Option<String>, _>("cause")?.map(Recorded::cause),
                     who: row.try_get("who")?,
                     why: row.try_get("why")?,
                 })

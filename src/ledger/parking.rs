@@ -1,7 +1,7 @@
-//! Parking places on the broker: of how many messages in each an operator was told.
+//! Parking queues on the broker: about how many messages of each the operators have been alerted.
 //!
-//! Invariant: the count and the alerts that bring it there are written in one transaction, by
-//! compare-and-set: growth that two processes have seen calls once.
+//! Invariant: the count and its alerts are written in one transaction, by compare-and-set, so that growth that two
+//! processes have seen alerts once.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -9,17 +9,16 @@ use uuid::Uuid;
 use super::{Ledger, LedgerError};
 use crate::domain::{Cause, State};
 
-/// What has come into a parking place, by one cause.
+/// Messages of one cause that have come into a parking queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {
-    /// Why.
     pub cause: Cause,
-    /// The newest message, if its id is one of ours.
+    /// The id of the newest message, if it is one of ours.
     pub message: Option<String>,
 }
 
 impl Ledger {
-    /// How many messages of a parking place an operator was told of.
+    /// About how many messages of a parking queue the operators have been alerted.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -32,15 +31,16 @@ impl Ledger {
         Ok(u64::try_from(told).unwrap_or_default())
     }
 
-    /// A parking place has `now` messages, of which an operator was told of `before`; `parked` are
-    /// what he is called for. Says whether it was still `before`; if not, nothing is changed.
+    /// Raises an alert for each of `parked`, and sets the count of a parking queue from `before` to `now` messages. Returns
+    /// `false`, and changes nothing, if the count is not `before` any more.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
     pub async fn report_parked(
         &self,
         queue: &str,
-        (before, now): (u64, u64),
+        before: u64,
+        now: u64,
         parked: &[Parked],
     ) -> Result<bool, LedgerError> {
         let count = |messages: u64| i64::try_from(messages).unwrap_or(i64::MAX);

@@ -1,23 +1,21 @@
-//! Taking a registration in: the record, its number, its attempt, and what a newer attempt does to
-//! the older ones.
+//! Receives a registration: creates its record, number and attempt, and supersedes older attempts.
 //!
-//! Invariant: one number per record, allocated once; one submission number per attempt that will be
-//! sent; a repeat of the same attempt changes nothing.
+//! Invariant: a record has one number, allocated once; each attempt that is sent has its own submission number; receiving
+//! the same attempt again changes nothing.
 
 use sqlx::{Any, Row as _, Transaction};
 
-use super::history::Note;
-use super::rows::{self, Case, cause_text, required};
+use super::columns::{attempt_id, required, timestamp};
+use super::history::{NewEntry, What};
+use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::lease::supersedes;
-use crate::domain::{AttemptId, Cause, Event, Registration, RegistrationNumber, RequestId, State, next};
+use crate::domain::{Cause, Event, Registration, RegistrationNumber, RequestId, State, next};
 
-/// What came of taking a registration in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// The attempt as it stands.
     pub case: Case,
-    /// Whether this call put it there; a repeat finds it.
+    /// Whether this call created the attempt; `false` for a repeat.
     pub fresh: bool,
 }
 
@@ -46,7 +44,8 @@ impl Ledger {
         let numbered = allocate(&mut tx, registration, number).await?;
         let newest = self.insert_attempt(&mut tx, registration, sealed_view, sealed_token).await?;
         if newest && !numbered {
-            self.shift(&mut tx, key.id(), Event::Park, Stage::Record, Some(Cause::NumberTaken)).await?;
+            self.move_attempt(&mut tx, key.id(), Event::Park, Stage::Record, Some(Cause::NumberTaken))
+                .await?;
         }
         let case = rows::case_in(&mut tx, key.id()).await?.ok_or(LedgerError::Missing("attempt"))?;
         tx.commit().await?;
@@ -77,7 +76,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Inserts the attempt and says whether it is the newest of its record.
+    /// Inserts the attempt. Returns whether it is the newest of its record.
     async fn insert_attempt(
         &self,
         tx: &mut Transaction<'static, Any>,
@@ -94,7 +93,7 @@ impl Ledger {
         let (submissions, stamp): (i64, Option<i64>) =
             (row.try_get("submissions")?, row.try_get("newest_stamp")?);
         let ours = key.stamp.as_millisecond();
-        let newest = supersedes(rows::timestamp(ours)?, stamp.map(rows::timestamp).transpose()?);
+        let newest = supersedes(timestamp(ours)?, stamp.map(timestamp).transpose()?);
         let state = if newest { State::Received } else { State::Superseded };
         if newest {
             self.supersede_older(tx, registration).await?;
@@ -125,14 +124,14 @@ impl Ledger {
         .bind(i64::try_from(registration.wait.as_millis()).unwrap_or(i64::MAX))
         .execute(&mut **tx)
         .await?;
-        let note = Note {
+        let entry = NewEntry {
             record: key.record.as_str(),
             attempt: Some(id),
             stage: Stage::Record,
-            what: state.as_str(),
+            what: What::Moved(state),
             cause: None,
         };
-        self.note(tx, note).await?;
+        self.add_entry(tx, entry).await?;
         Ok(newest)
     }
 
@@ -146,55 +145,17 @@ impl Ledger {
             .fetch_all(&mut **tx)
             .await?;
         for row in &older {
-            let id = required(row, "attempt_id", |text| AttemptId::parse(text).ok())?;
+            let id = attempt_id(row)?;
             let state = required(row, "state", State::parse)?;
             if next(state, Event::Supersede).is_ok() {
-                self.shift(tx, id, Event::Supersede, Stage::Record, None).await?;
+                self.move_attempt(tx, id, Event::Supersede, Stage::Record, None).await?;
             }
         }
         Ok(())
     }
-
-    /// Moves an attempt along [`next`] by compare-and-set and writes its history, within a
-    /// transaction.
-    pub(super) async fn shift(
-        &self,
-        tx: &mut Transaction<'static, Any>,
-        attempt: AttemptId,
-        event: Event,
-        stage: Stage,
-        cause: Option<Cause>,
-    ) -> Result<State, LedgerError> {
-        let row = sqlx::query("SELECT record_id, state FROM attempt WHERE attempt_id = $1")
-            .bind(attempt.to_string())
-            .fetch_optional(&mut **tx)
-            .await?
-            .ok_or(LedgerError::Missing("attempt"))?;
-        let from = required(&row, "state", State::parse)?;
-        let to = next(from, event)?;
-        let moved = sqlx::query(
-            "UPDATE attempt SET state = $3, cause = $4, \
-             ended_at = CASE WHEN $5 = 1 THEN NULL ELSE (SELECT now_ms FROM clock) END \
-             WHERE attempt_id = $1 AND state = $2",
-        )
-        .bind(attempt.to_string())
-        .bind(from.as_str())
-        .bind(to.as_str())
-        .bind(cause_text(cause))
-        .bind(i64::from(to.is_open() || to == State::Parked))
-        .execute(&mut **tx)
-        .await?;
-        if moved.rows_affected() != 1 {
-            return Err(LedgerError::Raced);
-        }
-        let record: String = row.try_get("record_id")?;
-        let note = Note { record: &record, attempt: Some(attempt), stage, what: to.as_str(), cause };
-        self.note(tx, note).await?;
-        Ok(to)
-    }
 }
 
-/// Gives the record its number unless it has one; says whether it has one now.
+/// Gives the record its number unless it has one or another record has that number. Returns whether it has one now.
 pub(super) async fn allocate(
     tx: &mut Transaction<'static, Any>,
     registration: &Registration,

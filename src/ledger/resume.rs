@@ -1,8 +1,7 @@
-//! An operator lets a parked attempt go on.
+//! Resumes a parked attempt for an operator.
 //!
-//! Invariant: it goes on where it stopped, along `domain::next` and by compare-and-set; the
-//! record's lease, write intent and quarantine are left as they are; who did it and why is in the
-//! history.
+//! Invariant: the attempt goes on where it stopped; the record's lease, intent and quarantine stay as they are; the
+//! history says who resumed it and why.
 
 use sqlx::{Any, Row as _, Transaction};
 use uuid::Uuid;
@@ -10,25 +9,25 @@ use uuid::Uuid;
 use super::receive::allocate;
 use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
-use crate::domain::{AttemptId, AttemptKey, Cause, Event, NumberTemplate, Registration, State, next};
+use crate::domain::{AttemptId, AttemptKey, Event, NumberTemplate, Registration, State, next};
 
-/// What came of it.
+/// What became of an attempt that was to be resumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resumed {
-    /// It goes on; its next hop is to be published.
+    /// The attempt goes on; the caller publishes its next hop.
     Open(Box<Case>),
-    /// It does not stand where it could go on from.
+    /// The attempt is in another state.
     NotParked(State),
-    /// Its token is dead: whatever came of it, OpenCRVS could not be told.
+    /// The token is dead: OpenCRVS could not be told the answer.
     TokenDead,
-    /// Another record has the number that it would get.
+    /// Another record has the number that this record would get.
     NumberTaken,
     /// The ledger has no such attempt.
     Unknown,
 }
 
 impl Ledger {
-    /// Says what [`Ledger::resume`] would do, and does nothing.
+    /// Returns what [`Ledger::resume`] would return, and changes nothing. It does not see that a number is taken.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -45,8 +44,7 @@ impl Ledger {
         })
     }
 
-    /// Lets a parked attempt go on where it stopped. A record that could not be given a number gets
-    /// one by `numbers`.
+    /// Resumes a parked attempt. A record that has no number yet gets one by `numbers`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
@@ -56,11 +54,11 @@ impl Ledger {
         numbers: &NumberTemplate,
         why: &str,
     ) -> Result<Resumed, LedgerError> {
-        let would = self.check_resume(attempt).await?;
-        let Resumed::Open(case) = would else { return Ok(would) };
+        let check = self.check_resume(attempt).await?;
+        let Resumed::Open(case) = check else { return Ok(check) };
         let mut tx = self.on_record(case.record.id.as_str()).await?.ok_or(LedgerError::Missing("record"))?;
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
-        let asked = asked(&mut tx, attempt).await?;
+        let asked = was_asked(&mut tx, attempt).await?;
         let event = Event::Resume { asked, answered: case.attempt.answer.is_some() };
         if next(case.attempt.state, event).is_err() {
             tx.rollback().await?;
@@ -74,14 +72,14 @@ impl Ledger {
                 return Ok(Resumed::NumberTaken);
             }
         }
-        self.tell_why(&mut tx, &case, why).await?;
-        self.shift(&mut tx, attempt, event, Stage::Operate, None).await?;
+        self.add_resumed_entry(&mut tx, &case, why).await?;
+        self.move_attempt(&mut tx, attempt, event, Stage::Operate, None).await?;
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
         tx.commit().await?;
         Ok(Resumed::Open(Box::new(case)))
     }
 
-    async fn tell_why(
+    async fn add_resumed_entry(
         &self,
         tx: &mut Transaction<'static, Any>,
         case: &Case,
@@ -95,7 +93,7 @@ impl Ledger {
         .bind(case.record.id.to_string())
         .bind(case.attempt.id.to_string())
         .bind(Stage::Operate.as_str())
-        .bind(case.attempt.cause.as_deref().and_then(Cause::parse).map(Cause::as_str))
+        .bind(case.attempt.cause.as_ref().map(|cause| cause.as_str().to_owned()))
         .bind(self.who.to_string())
         .bind(why.to_owned())
         .execute(&mut **tx)
@@ -104,7 +102,8 @@ impl Ledger {
     }
 }
 
-pub(super) async fn asked(
+/// Whether the ID system was ever asked about the attempt.
+pub(super) async fn was_asked(
     tx: &mut Transaction<'static, Any>,
     attempt: AttemptId,
 ) -> Result<bool, LedgerError> {
@@ -115,7 +114,7 @@ pub(super) async fn asked(
     Ok(row.try_get::<Option<i64>, _>("asked_at")?.is_some())
 }
 
-/// What of the registration a number is made from.
+/// The registration as far as a number is made from it.
 fn registration(case: &Case) -> Registration {
     let Case { record, attempt } = case;
     Registration {

@@ -1,8 +1,7 @@
-//! Sealing anew what the ledger holds, so that an old key can go.
+//! Reseals the values of the ledger with the first key, so that an old key can be removed.
 //!
-//! Invariant: a value is replaced only by the same plain text under the first key, and only while
-//! it is still the value that was opened (compare-and-set); what no key opens is left as it is, and
-//! counted.
+//! Invariant: a value is replaced only by the same plain text under the first key, and only if it is still the value that
+//! was opened (compare-and-set). A value that no key opens is left as it is, and counted.
 
 use std::collections::BTreeMap;
 
@@ -12,37 +11,32 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::{Ledger, LedgerError};
 use crate::seal::{Field, SealError, Sealer};
 
-/// Where something sealed rests.
+/// A column of sealed values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SealedColumn {
-    /// The view of an attempt.
     View,
-    /// The record token of an attempt.
     Token,
-    /// The issued ID of a record.
     Id,
-    /// The ledger's own key.
     LedgerKey,
 }
 
-/// A part of the rotation.
+/// The result of resealing one batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rotated {
-    /// Where to go on; nothing at the end.
+    /// The key column of the last value, after which the next batch starts; `None` at the end.
     pub last: Option<String>,
-    /// Values that rest under the first key now.
+    /// Values that are sealed with the first key now.
     pub resealed: u64,
     /// Values that were changed or erased by another process meanwhile.
     pub moved: u64,
-    /// Values that could not be opened, by the reason.
+    /// Values that could not be opened, by the error.
     pub unopened: BTreeMap<String, u64>,
 }
 
 impl SealedColumn {
-    /// All of them.
     pub const ALL: [Self; 4] = [Self::View, Self::Token, Self::Id, Self::LedgerKey];
 
-    /// What rests there, for operators.
+    /// The name that operators see.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::View => "view",
@@ -61,7 +55,7 @@ impl SealedColumn {
         }
     }
 
-    /// Table, key column, column of whom it belongs to, sealed column.
+    /// Table, key column, column of the owner that is bound into the seal, sealed column.
     fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
             Self::View => ("attempt", "attempt_id", "record_id", "sealed_view"),
@@ -79,21 +73,21 @@ struct Value {
 }
 
 impl Ledger {
-    /// How many values rest under which key, one place after the other.
+    /// How many values of a column are sealed with which key. The empty key stands for values that are no sealed text.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn sealed_counts(&self, place: SealedColumn) -> Result<BTreeMap<String, u64>, LedgerError> {
-        let (table, _, _, column) = place.names();
+    pub async fn sealed_counts(&self, sealed: SealedColumn) -> Result<BTreeMap<String, u64>, LedgerError> {
+        let (table, _, _, column) = sealed.names();
         let mut counts = BTreeMap::new();
         let mut rest = format!("FROM {table} WHERE {column} IS NOT NULL");
-        // Key by key: the two databases spell what would take a text apart differently.
+        // One query per key: the two databases spell the functions that would split a text differently.
         loop {
             let sql = AssertSqlSafe(format!("SELECT {column} AS sealed {rest} LIMIT 1"));
             let Some(row) = sqlx::query(sql).fetch_optional(&self.pool).await? else { return Ok(counts) };
-            let sealed: String = row.try_get("sealed")?;
-            let key = Sealer::key_of(&sealed).filter(|key| is_key(key));
-            let (count, known) = match key {
+            let text: String = row.try_get("sealed")?;
+            let key = Sealer::key_of(&text).filter(|key| is_key(key));
+            let (count, rest_without) = match key {
                 Some(key) => {
                     let prefix = Sealer::prefix_of(key);
                     let beginning = format!("substr({column}, 1, {})", prefix.len());
@@ -102,29 +96,28 @@ impl Ledger {
                         format!(" AND {beginning} <> '{prefix}'"),
                     )
                 }
-                // What is no sealed text at all is counted together with all that is left.
+                // A value that is no sealed text is counted together with all that are left.
                 None => (rest.clone(), " AND 1 = 0".to_owned()),
             };
             let sql = AssertSqlSafe(format!("SELECT COUNT(*) AS n {count}"));
             let count: i64 = sqlx::query(sql).fetch_one(&self.pool).await?.try_get("n")?;
             counts.insert(key.unwrap_or_default().to_owned(), count.unsigned_abs());
-            rest.push_str(&known);
+            rest.push_str(&rest_without);
         }
     }
 
-    /// Seals a batch of a place anew with the first key, those values whose key column comes after
-    /// `after`.
+    /// Reseals a batch of a column with the first key: values whose key column comes after `after`.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`]; what was sealed anew before stays so.
+    /// [`LedgerError::Unavailable`]; values that were resealed before stay so.
     pub async fn reseal(
         &self,
         sealer: &Sealer,
-        place: SealedColumn,
+        sealed: SealedColumn,
         after: Option<&str>,
         most: usize,
     ) -> Result<Rotated, LedgerError> {
-        let (table, id, owner, column) = place.names();
+        let (table, id, owner, column) = sealed.names();
         let prefix = sealer.first_key().map(Sealer::prefix_of).ok_or(LedgerError::Key(SealError::Cipher))?;
         let sql = format!(
             "SELECT {id} AS id, {owner} AS owner, {column} AS sealed FROM {table} WHERE {column} IS NOT NULL \
@@ -140,9 +133,9 @@ impl Ledger {
         let mut rotated = Rotated::default();
         for row in &found {
             let value = value(row)?;
-            match anew(sealer, place.field(), &value) {
+            match reseal(sealer, sealed.field(), &value) {
                 Ok(fresh) => {
-                    let replaced = self.replace(place, &value, fresh).await?;
+                    let replaced = self.replace(sealed, &value, fresh).await?;
                     *(if replaced { &mut rotated.resealed } else { &mut rotated.moved }) += 1;
                 }
                 Err(why) => *rotated.unopened.entry(why.to_string()).or_default() += 1,
@@ -152,9 +145,9 @@ impl Ledger {
         Ok(rotated)
     }
 
-    async fn replace(&self, place: SealedColumn, value: &Value, fresh: String) -> Result<bool, LedgerError> {
-        let (table, id, _, column) = place.names();
-        let mut tx = match place {
+    async fn replace(&self, sealed: SealedColumn, value: &Value, fresh: String) -> Result<bool, LedgerError> {
+        let (table, id, _, column) = sealed.names();
+        let mut tx = match sealed {
             SealedColumn::View | SealedColumn::Token | SealedColumn::Id => {
                 match self.on_record(&value.owner).await? {
                     Some(tx) => tx,
@@ -175,12 +168,12 @@ impl Ledger {
     }
 }
 
-/// What may stand in a statement as it is.
+/// Whether a key id may stand in a statement as it is.
 fn is_key(id: &str) -> bool {
     !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-fn anew(sealer: &Sealer, field: Field, value: &Value) -> Result<String, SealError> {
+fn reseal(sealer: &Sealer, field: Field, value: &Value) -> Result<String, SealError> {
     let plain = sealer.open_as(&value.owner, field, &value.sealed)?;
     sealer.seal_as(&value.owner, field, &plain)
 }

@@ -1,21 +1,21 @@
-//! How the registrations stand, counted.
+//! Counts attempts by state, and lists the newest of each record.
+//!
+//! Invariant: reads only.
 
 use std::collections::BTreeMap;
 
 use sqlx::Row as _;
 
-use super::{Ledger, LedgerError, rows};
-use crate::domain::{RecordId, State};
+use super::columns::{record_id, required};
+use super::{Ledger, LedgerError, Recorded};
+use crate::domain::{Cause, RecordId, State};
 
-/// Where one record's newest attempt stands.
+/// The newest attempt of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptSummary {
-    /// The record.
     pub record: RecordId,
-    /// The newest attempt's state.
     pub state: State,
-    /// Its cause, where there is one.
-    pub cause: Option<String>,
+    pub cause: Option<Recorded<Cause>>,
 }
 
 impl Ledger {
@@ -31,7 +31,7 @@ impl Ledger {
             .iter()
             .map(|row| {
                 let n: i64 = row.try_get("n")?;
-                Ok((rows::required(row, "state", State::parse)?.as_str(), n.unsigned_abs()))
+                Ok((required(row, "state", State::parse)?.as_str(), n.unsigned_abs()))
             })
             .collect()
     }
@@ -50,9 +50,9 @@ impl Ledger {
             .iter()
             .map(|row| {
                 Ok(AttemptSummary {
-                    record: rows::required(row, "record_id", |text| RecordId::parse(text).ok())?,
-                    state: rows::required(row, "state", State::parse)?,
-                    cause: row.try_get("cause")?,
+                    record: record_id(row)?,
+                    state: required(row, "state", State::parse)?,
+                    cause: row.try_get::<Option<String>, _>("cause")?.map(Recorded::cause),
                 })
             })
             .collect()

@@ -1,7 +1,6 @@
-//! What an operator's commands read of the ledger: which attempts stand where, why, and for how
-//! long still.
+//! Lists attempts for an operator's commands: their states, causes, and how long their tokens live.
 //!
-//! Invariant: only reading, and nothing that is sealed.
+//! Invariant: reads only, and nothing that is sealed.
 
 use jiff::Timestamp;
 use sqlx::Row as _;
@@ -9,54 +8,42 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
 
-use super::rows::{Case, attempt_id, limit, required, timestamp};
-use super::{Ledger, LedgerError};
-use crate::domain::{AttemptId, Cause, RecordId, State, TrackingId};
+use super::columns::{attempt_id, limit, record_id, required, timestamp};
+use super::rows::Case;
+use super::{Ledger, LedgerError, Recorded};
+use crate::domain::{AttemptId, Cause, EventKind, RecordId, State, TrackingId};
 
-/// Which attempts are meant.
+/// Which attempts to list.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// Those that stand so.
     pub states: Vec<State>,
-    /// Those of this cause alone.
+    /// `None`: of any cause.
     pub cause: Option<Cause>,
-    /// Those of this office alone, by its code.
+    /// The code of a registration office; `None`: of any office.
     pub office: Option<String>,
-    /// Those whose token is dead by then.
+    /// Only attempts whose token dies by then.
     pub expiring_by: Option<Timestamp>,
 }
 
-/// One attempt of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedAttempt {
-    /// The attempt.
     pub attempt: AttemptId,
-    /// Its record.
     pub record: RecordId,
-    /// The family's code.
     pub tracking_id: TrackingId,
-    /// `birth`, `death`, …
-    pub kind: String,
-    /// The office's code.
+    pub kind: EventKind,
+    /// The code of the registration office.
     pub office: Option<String>,
-    /// Where it stands.
     pub state: State,
-    /// Why.
-    pub cause: Option<String>,
-    /// When the front took it.
+    pub cause: Option<Recorded<Cause>>,
     pub accepted_at: Timestamp,
-    /// When its token dies.
     pub token_expires_at: Timestamp,
 }
 
-/// Attempts that stand in the same state for the same cause.
+/// Attempts in the same state with the same cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptGroup {
-    /// Where they stand.
     pub state: State,
-    /// Why.
-    pub cause: Option<String>,
-    /// How many.
+    pub cause: Option<Recorded<Cause>>,
     pub count: u64,
     /// When the oldest of them was accepted.
     pub oldest: Timestamp,
@@ -64,13 +51,13 @@ pub struct AttemptGroup {
     pub first_expiry: Timestamp,
 }
 
-/// States are compared within `,a,b,`, which both databases do alike.
+/// The states are bound as one text `,a,b,`, which both databases compare in the same way.
 const SELECTED: &str = "FROM attempt a JOIN record r ON r.record_id = a.record_id \
      WHERE $1 LIKE '%,' || a.state || ',%' AND ($2 = '' OR a.cause = $2) AND ($3 = '' OR r.office = $3) \
      AND a.token_expires_at <= $4";
 
 impl Ledger {
-    /// The attempts of a selection, those whose token dies first coming first.
+    /// The attempts of a selection, first the one whose token dies first.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
@@ -85,10 +72,10 @@ impl Ledger {
         );
         let query = selection.bound(sqlx::query(AssertSqlSafe(sql)));
         let found = query.bind(limit(most)).fetch_all(&self.pool).await?;
-        found.iter().map(listed).collect()
+        found.iter().map(listed_attempt).collect()
     }
 
-    /// The same, counted by state and cause; the group whose first token dies first comes first.
+    /// The attempts of a selection, counted by state and cause; first the group in which a token dies first.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
@@ -102,7 +89,7 @@ impl Ledger {
         found.iter().map(group).collect()
     }
 
-    /// The records that an operator may mean by a record id, a tracking id or an attempt id.
+    /// The records with this record id or tracking id, and the record of the attempt with this id.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
@@ -115,10 +102,10 @@ impl Ledger {
         .bind(name.to_ascii_lowercase())
         .fetch_all(&self.pool)
         .await?;
-        found.iter().map(|row| required(row, "record_id", |text| RecordId::parse(text).ok())).collect()
+        found.iter().map(record_id).collect()
     }
 
-    /// The attempts of a record, in the order in which they were submitted.
+    /// The attempts of a record in the order of their submission.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
@@ -135,8 +122,8 @@ impl Ledger {
         Ok(cases)
     }
 
-    /// The newest attempts that wait for anything, be it a stage or an operator (parked, held), in
-    /// the order of their ids, those after `after`.
+    /// The newest attempts of their records that are open, parked or held, in the order of their ids, from the first after
+    /// `after`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -168,15 +155,15 @@ impl Selection {
     }
 }
 
-fn listed(row: &AnyRow) -> Result<ListedAttempt, LedgerError> {
+fn listed_attempt(row: &AnyRow) -> Result<ListedAttempt, LedgerError> {
     Ok(ListedAttempt {
         attempt: attempt_id(row)?,
-        record: required(row, "record_id", |text| RecordId::parse(text).ok())?,
+        record: record_id(row)?,
         tracking_id: required(row, "tracking_id", |text| TrackingId::parse(text).ok())?,
-        kind: row.try_get("kind")?,
+        kind: required(row, "kind", |text| Some(EventKind::from_name(text)))?,
         office: row.try_get("office")?,
         state: required(row, "state", State::parse)?,
-        cause: row.try_get("cause")?,
+        cause: row.try_get::<Option<String>, _>("cause")?.map(Recorded::cause),
         accepted_at: timestamp(row.try_get("accepted_at")?)?,
         token_expires_at: timestamp(row.try_get("token_expires_at")?)?,
     })
@@ -186,7 +173,7 @@ fn group(row: &AnyRow) -> Result<AttemptGroup, LedgerError> {
     let count: i64 = row.try_get("n")?;
     Ok(AttemptGroup {
         state: required(row, "state", State::parse)?,
-        cause: row.try_get("cause")?,
+        cause: row.try_get::<Option<String>, _>("cause")?.map(Recorded::cause),
         count: count.unsigned_abs(),
         oldest: timestamp(row.try_get("oldest")?)?,
         first_expiry: timestamp(row.try_get("first_expiry")?)?,

@@ -1,23 +1,20 @@
-//! What the sweeper and `nidbridge recover` ask of the ledger.
+//! What the sweeper and `nidbridge recover` need: open attempts that have stopped moving, and tokens that die soon.
 //!
-//! Invariant: an attempt is looked at only where it is the newest of its record; its end by expiry
-//! never falls into a write to OpenCRVS that is under way or may still arrive; erasing keeps
-//! everything that is not sealed.
+//! Invariant: only the newest attempt of a record is ever published again; an operator is warned once of each token's end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::{Any, Row as _, Transaction};
 
-use super::confirm::{lease_state, millis};
-use super::history::Note;
-use super::rows::{self, Case, attempts, limit, required};
-use super::{Expiry, Ledger, LedgerError, Stage};
-use crate::domain::lease::may_expire;
-use crate::domain::{AttemptId, Cause, Lane, RecordId, State};
+use super::columns::{attempt_ids, limit, millis};
+use super::history::{NewEntry, What};
+use super::rows::Case;
+use super::{Ledger, LedgerError, Stage};
+use crate::domain::{AttemptId, Cause, Lane, State};
 
 impl Ledger {
-    /// Attempts of a lane that were not heard of for `silence`, the most silent first.
+    /// Attempts of a lane without activity for `silence`, the longest silent first.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -42,7 +39,7 @@ impl Ledger {
         .bind(limit(most))
         .fetch_all(&self.pool)
         .await?;
-        attempts(&found)
+        attempt_ids(&found)
     }
 
     /// How many attempts of a lane are open.
@@ -64,7 +61,7 @@ impl Ledger {
         Ok(row.try_get::<i64, _>("n")?.unsigned_abs())
     }
 
-    /// The open attempts in the order of their ids, those after `after`.
+    /// Open attempts in the order of their ids, from the first after `after`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -94,64 +91,22 @@ impl Ledger {
         Ok(counts)
     }
 
-    /// Writes into the history that the attempt's next hop was published again.
+    /// Adds to the history that the attempt's next hop was published again.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn republished(&self, case: &Case) -> Result<(), LedgerError> {
         let record = case.record.id.as_str();
         let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
-        self.note(&mut tx, swept(record, Some(case.attempt.id), "republished", None)).await?;
+        self.add_entry(&mut tx, entry(record, Some(case.attempt.id), "republished", None)).await?;
         Ok(tx.commit().await?)
     }
 
-    /// Open attempts whose token is dead and that no confirmer is at. A write whose end is not
-    /// known is waited for as long as `quarantine`.
+    /// Finds the open attempts whose token dies within `notice`, warns an operator of each, and returns those that were
+    /// not warned of before.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`].
-    pub async fn expirable(&self, quarantine: Duration, most: usize) -> Result<Vec<AttemptId>, LedgerError> {
-        let found = sqlx::query(
-            "SELECT a.attempt_id FROM attempt a JOIN record r ON r.record_id = a.record_id \
-             WHERE a.ended_at IS NULL AND a.state IN ('received', 'requested', 'answered') \
-             AND a.token_expires_at <= (SELECT now_ms FROM clock) AND r.lease_until <= (SELECT now_ms FROM clock) \
-             AND COALESCE(r.intent_at, 0) <= (SELECT now_ms FROM clock) - $1 \
-             ORDER BY a.token_expires_at LIMIT $2",
-        )
-        .bind(millis(quarantine))
-        .bind(limit(most))
-        .fetch_all(&self.pool)
-        .await?;
-        attempts(&found)
-    }
-
-    /// Ends an attempt of [`Ledger::expirable`], unless that has changed.
-    ///
-    /// # Errors
-    /// [`LedgerError::Unavailable`].
-    pub async fn expire(&self, attempt: AttemptId, quarantine: Duration) -> Result<Expiry, LedgerError> {
-        let Some(case) = self.case(attempt).await? else { return Ok(Expiry::LeftAlone) };
-        let record = case.record.id.as_str();
-        let Some(mut tx) = self.on_record(record).await? else { return Ok(Expiry::LeftAlone) };
-        // The record's row is ours now: no lease and no intent can come in between.
-        let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
-        let (state, now) = lease_state(&mut tx, case.record.id.as_str()).await?;
-        let intended = case.record.intent.map(|intent| intent.at);
-        let may = may_expire(&state, intended, now, quarantine) && case.attempt.state.is_open();
-        if !may || case.attempt.token_expires_at > now {
-            tx.rollback().await?;
-            return Ok(Expiry::LeftAlone);
-        }
-        let ended = self.end_expired(&mut tx, &case, Stage::Sweep).await?;
-        tx.commit().await?;
-        Ok(ended)
-    }
-
-    /// Marks the open attempts whose token dies within `notice`, once for each token's end, and
-    /// returns them.
-    ///
-    /// # Errors
-    /// [`LedgerError::Unavailable`]; those that were returned before stay marked.
+    /// [`LedgerError::Unavailable`]; the warnings that were written before stay.
     pub async fn warn_expiring(&self, notice: Duration, most: usize) -> Result<Vec<Case>, LedgerError> {
         let found = sqlx::query(
             "SELECT a.attempt_id FROM attempt a WHERE a.ended_at IS NULL \
@@ -164,75 +119,22 @@ impl Ledger {
         .fetch_all(&self.pool)
         .await?;
         let mut warned = Vec::new();
-        for attempt in attempts(&found)? {
+        for attempt in attempt_ids(&found)? {
             let Some(case) = self.case(attempt).await? else { continue };
             let Some(mut tx) = self.on_record(case.record.id.as_str()).await? else { continue };
             if mark_warned(&mut tx, attempt).await? {
-                let note = swept(
+                let entry = entry(
                     case.record.id.as_str(),
                     Some(attempt),
                     "token_expiring",
                     Some(Cause::TokenExpiring),
                 );
-                self.note(&mut tx, note).await?;
+                self.add_entry(&mut tx, entry).await?;
                 tx.commit().await?;
                 warned.push(case);
             }
         }
         Ok(warned)
-    }
-
-    /// Records of which something sealed is still kept that ended longer than `keep` ago.
-    ///
-    /// # Errors
-    /// [`LedgerError::Unavailable`].
-    pub async fn erasable(&self, keep: Duration, most: usize) -> Result<Vec<RecordId>, LedgerError> {
-        let found = sqlx::query(
-            "SELECT a.record_id FROM attempt a WHERE a.ended_at <= (SELECT now_ms FROM clock) - $1 \
-             AND (a.sealed_view IS NOT NULL OR a.sealed_token IS NOT NULL) \
-             UNION \
-             SELECT r.record_id FROM record r JOIN attempt a ON a.attempt_id = r.newest_attempt \
-             WHERE r.sealed_id IS NOT NULL AND a.ended_at <= (SELECT now_ms FROM clock) - $1 LIMIT $2",
-        )
-        .bind(millis(keep))
-        .bind(limit(most))
-        .fetch_all(&self.pool)
-        .await?;
-        found.iter().map(|row| required(row, "record_id", |text| RecordId::parse(text).ok())).collect()
-    }
-
-    /// Erases what is sealed of a record and ended longer than `keep` ago; the ID's fingerprint
-    /// stays. Says whether there was anything.
-    ///
-    /// # Errors
-    /// [`LedgerError::Unavailable`]; nothing is erased then.
-    pub async fn erase(&self, record: &RecordId, keep: Duration) -> Result<bool, LedgerError> {
-        let Some(mut tx) = self.on_record(record.as_str()).await? else { return Ok(false) };
-        let of_attempts = sqlx::query(
-            "UPDATE attempt SET sealed_view = NULL, sealed_token = NULL WHERE record_id = $1 \
-             AND ended_at <= (SELECT now_ms FROM clock) - $2 \
-             AND (sealed_view IS NOT NULL OR sealed_token IS NOT NULL)",
-        )
-        .bind(record.as_str())
-        .bind(millis(keep))
-        .execute(&mut *tx)
-        .await?;
-        // An open attempt still needs the ID.
-        let of_record = sqlx::query(
-            "UPDATE record SET sealed_id = NULL WHERE record_id = $1 AND sealed_id IS NOT NULL \
-             AND EXISTS (SELECT 1 FROM attempt a WHERE a.attempt_id = record.newest_attempt \
-             AND a.ended_at <= (SELECT now_ms FROM clock) - $2)",
-        )
-        .bind(record.as_str())
-        .bind(millis(keep))
-        .execute(&mut *tx)
-        .await?;
-        let erased = of_attempts.rows_affected() + of_record.rows_affected() > 0;
-        if erased {
-            self.note(&mut tx, swept(record.as_str(), None, "erased", None)).await?;
-        }
-        tx.commit().await?;
-        Ok(erased)
     }
 }
 
@@ -247,6 +149,11 @@ async fn mark_warned(tx: &mut Transaction<'static, Any>, attempt: AttemptId) -> 
     Ok(marked.rows_affected() == 1)
 }
 
-fn swept<'a>(record: &'a str, attempt: Option<AttemptId>, what: &'a str, cause: Option<Cause>) -> Note<'a> {
-    Note { record, attempt, stage: Stage::Sweep, what, cause }
+fn entry<'a>(
+    record: &'a str,
+    attempt: Option<AttemptId>,
+    what: &'static str,
+    cause: Option<Cause>,
+) -> NewEntry<'a> {
+    NewEntry { record, attempt, stage: Stage::Sweep, what: What::Event(what), cause }
 }

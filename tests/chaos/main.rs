@@ -222,8 +222,14 @@ async fn tell(stage: &Stage, accounts: &Accounts) {
         }
         let Ok(known) = nidbridge::domain::RecordId::parse(id) else { continue };
         for entry in stage.ledger.history(&known).await.unwrap_or_default() {
-            let cause = entry.cause.unwrap_or_default();
-            eprintln!("    ledger {} {} {} {cause} by {}", entry.at, entry.stage, entry.what, entry.who);
+            let cause = entry.cause.as_ref().map(|cause| cause.as_str()).unwrap_or_default();
+            eprintln!(
+                "    ledger {} {} {} {cause} by {}",
+                entry.at,
+                entry.stage.as_str(),
+                entry.what,
+                entry.who
+            );
         }
     }
 }

@@ -46,5 +46,6 @@ pub async fn writes_begun(world: &World, record: &str) -> usize {
 /// The causes of the intents that were retracted.
 pub async fn not_written(world: &World, record: &str) -> Vec<String> {
     let history = world.history(record).await;
-    history.into_iter().filter(|entry| entry.what == "not_written").filter_map(|entry| entry.cause).collect()
+    let not_written = history.into_iter().filter(|entry| entry.what == "not_written");
+    not_written.filter_map(|entry| entry.cause.map(|cause| cause.as_str().to_owned())).collect()
 }

@@ -8,7 +8,9 @@ use nidbridge::domain::{
     AttemptKey, Cause, Dialect, Event, EventKind, NationalId, Reason, ReasonCode, RecordId, Registration,
     RegistrationNumber, State, TrackingId,
 };
-use nidbridge::ledger::{Case, LeaseRefusal, Ledger, LedgerError, Resolution, SealedId, Stage, VendorReply};
+use nidbridge::ledger::{
+    Case, LeaseRefusal, Ledger, LedgerError, Recorded, Resolution, SealedId, Stage, VendorReply,
+};
 
 use crate::harness::ledgers::{Engine, OpenLedger, SEAL_KEYS, both, fresh_url, ledger};
 
@@ -103,7 +105,7 @@ async fn a_number_that_another_record_has_parks_the_registration() {
         receive_as(ledger, "one", 0, EventKind::Birth, "2026A").await;
         let second = receive_as(ledger, "two", 0, EventKind::Birth, "2026A").await;
         assert_eq!(second.attempt.state, State::Parked);
-        assert_eq!(second.attempt.cause.as_deref(), Some(Cause::NumberTaken.as_str()));
+        assert_eq!(second.attempt.cause, Some(Cause::NumberTaken.into()));
         assert_eq!(second.record.number, None);
     }
 }
@@ -188,7 +190,7 @@ async fn a_reply_to_a_submission_that_was_never_made_is_in_the_history() {
         assert_eq!(reply(ledger, &case, 7, &issued(ledger, "1111111111")).await, refused);
         assert_eq!(state(ledger, &case).await, State::Requested);
         let last = ledger.history(&case.record.id).await.unwrap().pop().unwrap();
-        assert_eq!(last.cause.as_deref(), Some("wrong_submission"));
+        assert_eq!(last.cause, Some(Cause::WrongSubmission.into()));
     }
 }
 
@@ -390,5 +392,46 @@ async fn processes_that_start_at_once_find_one_ledger() {
         }
         prints.dedup();
         assert_eq!(prints.len(), 1, "{engine:?}");
+    }
+}
+
+/// Takes a ledger back to the schema of the release before `0008_unread.sql`, with values in the columns that go.
+const BEFORE_0008: [&str; 5] = [
+    "ALTER TABLE record ADD COLUMN route TEXT",
+    "ALTER TABLE record ADD COLUMN id_kind TEXT",
+    "ALTER TABLE record ADD COLUMN reference TEXT",
+    "UPDATE record SET route = 'amqp', id_kind = 'uin', reference = 'a text of the vendor'",
+    "DELETE FROM _sqlx_migrations WHERE version = 8",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_of_an_older_release_is_upgraded_and_loses_only_what_was_never_read() {
+    for open in &both().await {
+        let case = requested(&open.ledger, "r", 0).await;
+        reply(&open.ledger, &case, 1, &issued(&open.ledger, "1111111111")).await;
+        let before = open.ledger.case(case.attempt.id).await.unwrap().unwrap();
+        for sql in BEFORE_0008 {
+            open.execute(sql).await.unwrap();
+        }
+        let upgraded = open.reopen(&open.seal_keys).await.unwrap();
+        assert_eq!(upgraded.case(case.attempt.id).await.unwrap().unwrap(), before);
+        for sql in ["SELECT route FROM record", "SELECT id_kind FROM record", "SELECT reference FROM record"]
+        {
+            assert!(open.execute(sql).await.is_err(), "{sql} still finds the column");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cause_of_another_release_is_read_as_it_is_and_stops_nothing() {
+    for open in &both().await {
+        let case = requested(&open.ledger, "r", 0).await;
+        open.execute("UPDATE attempt SET cause = 'of_a_newer_release'").await.unwrap();
+        let read = open.ledger.case(case.attempt.id).await.unwrap().unwrap();
+        assert_eq!(read.attempt.cause, Some(Recorded::Unknown("of_a_newer_release".into())));
+        let summaries = open.ledger.summaries().await.unwrap();
+        assert_eq!(summaries[0].cause, read.attempt.cause);
+        let resolution = reply(&open.ledger, &case, 1, &issued(&open.ledger, "1111111111")).await;
+        assert_eq!(resolution, Resolution::Answered(case.attempt.id));
     }
 }

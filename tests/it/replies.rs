@@ -95,7 +95,7 @@ pub async fn refused(world: &World, record: &str, cause: &str) {
     eventually(SOON, &format!("a reply about {record} is refused: {cause}"), async || {
         let history = world.history(record).await;
         let found = |entry: &&nidbridge::ledger::HistoryEntry| {
-            entry.what == "reply_refused" && entry.cause.as_deref() == Some(cause)
+            entry.what == "reply_refused" && entry.cause.as_ref().is_some_and(|found| found.as_str() == cause)
         };
         history.iter().find(found).map(|_| ())
     })

@@ -5,7 +5,7 @@
 
 mod ledger;
 
-use nidbridge::domain::{RecordId, State};
+use nidbridge::domain::{Cause, RecordId, State};
 use nidbridge::ledger::{Case, HistoryEntry};
 use nidbridge::pipeline::names::{NID_REPLIES, OUTCOMES_WORK};
 use nidbridge::sandbox::nid::Final;
@@ -191,7 +191,7 @@ async fn a_token_that_dies_is_told_before_and_ends_the_attempt(engine: Engine) {
     alarmed(&world, "token_expiring", 2.0).await;
     for record in &records {
         stands_as(&world, record, "expired").await;
-        assert_eq!(case(&world, record).await.attempt.cause.as_deref(), Some("token_refused"));
+        assert_eq!(case(&world, record).await.attempt.cause, Some(Cause::TokenRefused.into()));
         assert_eq!(told(&world, record, "token_expiring").await, 1);
     }
     alarmed(&world, "token_refused", 2.0).await;
@@ -244,7 +244,7 @@ async fn what_is_sealed_is_erased_and_the_same_id_still_alarms(engine: Engine) {
     assert_eq!(told(&world, &first, "erased").await, 1);
     let second = submit(&world, &declarations[1..]).await.remove(0);
     stands_as(&world, &second, "parked").await;
-    assert_eq!(case(&world, &second).await.attempt.cause.as_deref(), Some("id_of_another_record"));
+    assert_eq!(case(&world, &second).await.attempt.cause, Some(Cause::IdOfAnotherRecord.into()));
     alarmed(&world, "id_of_another_record", 1.0).await;
     assert_eq!(case(&world, &first).await.attempt.state, State::Confirmed);
     assert!(case(&world, &second).await.attempt.sealed_view.is_some(), "parked is no end");

@@ -4,7 +4,7 @@
 
 mod ledger;
 
-use nidbridge::domain::RecordId;
+use nidbridge::domain::{Cause, RecordId};
 use nidbridge::ledger::Case;
 use nidbridge::sandbox::opencrvs::{Calls, Claims, Fault, OpencrvsSettings, Status, SubmitOptions};
 use nidbridge::sandbox::population::Kind;
@@ -127,7 +127,7 @@ async fn after_a_change_of_auths_key_each_token_is_alarmed_once_and_fresh_ones_b
     ends_as(&world, &records[0], Status::Registered).await;
     for record in records[1..].iter().chain([&later]) {
         stands_as(&world, record, "parked").await;
-        assert_eq!(case(&world, record).await.attempt.cause.as_deref(), Some("token_refused"));
+        assert_eq!(case(&world, record).await.attempt.cause, Some(Cause::TokenRefused.into()));
     }
     let dead = user_token(&world, -5);
     assert_eq!(run(replace(dead, vec!["--all-orphaned"]), &[]).await.0, Some(1));

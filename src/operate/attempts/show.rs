@@ -129,7 +129,7 @@ impl ShownAttempt {
             attempt: attempt.id.to_string(),
             submission: attempt.submission,
             state: attempt.state.as_str(),
-            cause: attempt.cause.clone(),
+            cause: attempt.cause.as_ref().map(|cause| cause.as_str().to_owned()),
             answer: attempt.answer.map(AnswerKind::as_str),
             reason: attempt.reason.clone(),
             accepted_at: attempt.accepted_at,
@@ -167,9 +167,9 @@ impl ShownEntry {
         Self {
             at: entry.at,
             attempt: entry.attempt.map(|id| id.to_string()),
-            stage: entry.stage,
+            stage: entry.stage.as_str().to_owned(),
             what: entry.what,
-            cause: entry.cause,
+            cause: entry.cause.map(|cause| cause.as_str().to_owned()),
             who: entry.who,
             why: entry.why,
         }

@@ -102,7 +102,7 @@ impl Ours {
         Self {
             attempt: case.attempt.id.to_string(),
             state: case.attempt.state.as_str(),
-            cause: case.attempt.cause.clone(),
+            cause: case.attempt.cause.as_ref().map(|cause| cause.as_str().to_owned()),
             accepted_at: case.attempt.accepted_at,
             token_hours_left: output::hours(left),
         }

@@ -1,5 +1,6 @@
 //! Records that OpenCRVS changed meanwhile, registrars who left, and negative answers.
 
+use nidbridge::domain::Cause;
 use nidbridge::sandbox::nid::Final;
 use nidbridge::sandbox::opencrvs::Status;
 use nidbridge::sandbox::population::Kind;
@@ -20,7 +21,7 @@ async fn a_registrar_who_left_meanwhile_stops_the_registration_with_its_cause() 
     world.opencrvs.faults().deactivate(&registrar, true);
     world.nid.resume_replies();
     let standing = standing(&world, &birth.record, "parked", "a registrar who left").await;
-    assert_eq!(standing.cause.as_deref(), Some("registrar_inactive"));
+    assert_eq!(standing.cause, Some(Cause::RegistrarInactive.into()));
     assert_eq!((confirms(&world, &birth.record), writes_begun(&world, &birth.record).await), (0, 0));
     alarmed(&world, "confirmer", "registrar_inactive", 1.0).await;
     world.assert_all_run();
@@ -33,7 +34,7 @@ async fn a_key_that_auth_changed_meanwhile_makes_the_token_worthless() {
     world.opencrvs.rotate_key().unwrap();
     world.nid.resume_replies();
     let standing = standing(&world, &birth.record, "parked", "a changed key").await;
-    assert_eq!(standing.cause.as_deref(), Some("token_refused"));
+    assert_eq!(standing.cause, Some(Cause::TokenRefused.into()));
     assert_eq!(confirms(&world, &birth.record), 0);
     world.assert_all_run();
 }
@@ -57,10 +58,10 @@ async fn a_record_that_opencrvs_moved_on_is_withdrawn_and_not_written() {
     for (birth, status) in births.iter().zip(moved) {
         let what = format!("{status:?}");
         let standing = standing(&world, &birth.record, "withdrawn", &what).await;
-        assert_eq!(standing.cause.as_deref(), Some("orphan_id"), "{what}");
+        assert_eq!(standing.cause, Some(Cause::OrphanId.into()), "{what}");
     }
     let standing = standing(&world, &rejected.record, "withdrawn", "rejected and archived").await;
-    assert_eq!(standing.cause.as_deref(), Some("moved_on"));
+    assert_eq!(standing.cause, Some(Cause::MovedOn.into()));
     births.push(rejected);
     for birth in &births {
         assert_eq!((confirms(&world, &birth.record), writes_begun(&world, &birth.record).await), (0, 0));
@@ -78,7 +79,7 @@ async fn a_record_that_is_registered_under_another_number_is_left_to_an_operator
     }
     world.nid.resume_replies();
     let other = standing(&world, &births[0].record, "parked", "another number").await;
-    assert_eq!(other.cause.as_deref(), Some("other_number"));
+    assert_eq!(other.cause, Some(Cause::OtherNumber.into()));
     standing(&world, &births[1].record, "confirmed", "our number").await;
     for birth in &births {
         assert_eq!((confirms(&world, &birth.record), writes_begun(&world, &birth.record).await), (1, 0));

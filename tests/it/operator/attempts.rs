@@ -1,5 +1,6 @@
 //! `nidbridge attempts`: a parked attempt is listed, explained, and resumed once, where it stopped.
 
+use nidbridge::domain::Cause;
 use nidbridge::ledger::HistoryEntry;
 use nidbridge::sandbox::nid::Final;
 use nidbridge::sandbox::opencrvs::Status;
@@ -88,7 +89,7 @@ async fn what_is_parked_is_found_explained_and_goes_on_once(engine: Engine) {
         let told = resumed(&world, &declaration.record).await;
         assert_eq!((told.len(), told[0].why.as_deref()), (1, Some("is back")));
         assert!(told[0].who.starts_with("operator ada "), "{}", told[0].who);
-        assert_eq!(told[0].cause.as_deref(), Some("registrar_inactive"));
+        assert_eq!(told[0].cause, Some(Cause::RegistrarInactive.into()));
     }
     let (code, _) = world.run(&[&["attempts", "resume", &one][..], &why].concat(), &[]).await;
     assert_eq!(code, Some(1), "what has ended does not go on");
@@ -107,7 +108,7 @@ async fn a_resumed_attempt_goes_on_from_every_stage(engine: Engine) {
     for declaration in &sealed {
         submitted(&world, declaration).await;
         let standing = standing(&world, &declaration.record, "parked", "another key").await;
-        assert_eq!(standing.cause.as_deref(), Some("unsealable"));
+        assert_eq!(standing.cause, Some(Cause::Unsealable.into()));
     }
     let both = format!("{SEAL_KEYS},{OTHER_KEY}");
     world.set("SEAL_KEYS", &both);
@@ -143,7 +144,7 @@ async fn a_resumed_attempt_goes_on_from_every_stage(engine: Engine) {
     clash.tracking_id.clone_from(&sealed[0].tracking_id);
     submitted(&world, &clash).await;
     let standing = standing(&world, &clash.record, "parked", "no number").await;
-    assert_eq!(standing.cause.as_deref(), Some("number_taken"));
+    assert_eq!(standing.cause, Some(Cause::NumberTaken.into()));
     let numbered = [&resume[..], &["number_taken"]].concat();
     assert_eq!(world.run(&numbered, &[]).await.0, Some(1), "the template makes the same number again");
     let (code, _) = world.run(&numbered, &[("NUMBER_TEMPLATE", "{year}-2-{tracking_id}")]).await;

@@ -1,5 +1,6 @@
 //! `nidbridge seal rotate`, and what happens with a wrong or missing key.
 
+use nidbridge::domain::Cause;
 use nidbridge::sandbox::opencrvs::Status;
 use nidbridge::sandbox::population::Kind;
 use serde_json::{Value, json};
@@ -88,7 +89,7 @@ async fn sealed_data_without_a_key_is_reported_and_left_as_it_is(engine: Engine)
     let lost = people(Kind::Marriage, 1, 84).remove(0);
     submitted(&world, &lost).await;
     let parked = standing(&world, &lost.record, "parked", "a front with a key of its own").await;
-    assert_eq!(parked.cause.as_deref(), Some("unsealable"));
+    assert_eq!(parked.cause, Some(Cause::Unsealable.into()));
     let without = format!("{NEW},{SEAL_KEYS}");
     let told = ended(&world, &ROTATE, &[("SEAL_KEYS", &without)]).await;
     let report: Value = serde_json::from_str(&told.stdout).unwrap();
@@ -115,7 +116,7 @@ async fn sealed_data_without_a_key_is_reported_and_left_as_it_is(engine: Engine)
     let half = people(Kind::Marriage, 1, 85).remove(0);
     submitted(&world, &half).await;
     let parked = standing(&world, &half.record, "parked", "a confirmer without the front's key").await;
-    assert_eq!(parked.cause.as_deref(), Some("unsealable"));
+    assert_eq!(parked.cause, Some(Cause::Unsealable.into()));
     world.kill9("confirmer");
     world.set_for("confirmer", "SEAL_KEYS", &all);
     world.start("confirmer");

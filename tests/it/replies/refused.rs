@@ -161,7 +161,7 @@ async fn an_id_for_a_record_that_opencrvs_took_back_is_an_orphan_that_is_told() 
     for birth in &births {
         stands_as(&world, &birth.record, "withdrawn").await;
         let cause = world.history(&birth.record).await.pop().unwrap().cause;
-        assert_eq!(cause.as_deref(), Some("orphan_id"));
+        assert_eq!(cause, Some(Cause::OrphanId.into()));
         let request = request_of(&birth.record, "birth");
         let Final::Issued(id) = world.nid.state().finals[&request].clone() else { panic!("issued") };
         vendor.replies(&issued(&request, 1, &id)).await;

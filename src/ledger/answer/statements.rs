@@ -1,0 +1,99 @@
+//! What a reply reads and writes, statement by statement, within the transaction on its record.
+
+use sqlx::{Any, Row as _, Transaction};
+
+use super::VendorReply;
+use crate::domain::resolve::{Owner, ReplyKind};
+use crate::domain::{AnswerKind, Reason, RecordAnswer, RecordId};
+use crate::ledger::LedgerError;
+use crate::ledger::columns::attempt_id;
+use crate::ledger::rows::{self, Case};
+
+pub(super) async fn write_answer(
+    tx: &mut Transaction<'static, Any>,
+    case: &Case,
+    kind: AnswerKind,
+    reason: Option<&Reason>,
+) -> Result<(), LedgerError> {
+    let text = reason.map(serde_json::to_string).transpose();
+    sqlx::query("UPDATE attempt SET answer = $2, reason = $3 WHERE attempt_id = $1")
+        .bind(case.attempt.id.to_string())
+        .bind(kind.as_str())
+        .bind(text.map_err(|_| LedgerError::Unreadable("reason"))?)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The reply as the rules see it. Which record has an issued ID is read by the fingerprint of the ID.
+pub(super) async fn reply_kind(
+    tx: &mut Transaction<'static, Any>,
+    addressed: &Case,
+    reply: &VendorReply,
+) -> Result<ReplyKind, LedgerError> {
+    Ok(match reply {
+        VendorReply::Issued(id) => {
+            let row = sqlx::query("SELECT record_id FROM record WHERE id_fingerprint = $1")
+                .bind(id.fingerprint.as_str())
+                .fetch_optional(&mut **tx)
+                .await?;
+            let owner: Option<String> = row.map(|row| row.try_get("record_id")).transpose()?;
+            ReplyKind::Issued(match owner {
+                None => Owner::Nobody,
+                Some(owner) if owner == addressed.record.id.as_str() => Owner::ThisRecord,
+                Some(_) => Owner::AnotherRecord,
+            })
+        }
+        VendorReply::Recorded => ReplyKind::Recorded,
+        VendorReply::Rejected(_) => ReplyKind::Rejected,
+        VendorReply::Retry => ReplyKind::Retry,
+        VendorReply::Pending => ReplyKind::Pending,
+    })
+}
+
+pub(super) async fn write_record_answer(
+    tx: &mut Transaction<'static, Any>,
+    record: &RecordId,
+    answer: RecordAnswer,
+    reply: &VendorReply,
+) -> Result<(), LedgerError> {
+    sqlx::query("UPDATE record SET known = $2 WHERE record_id = $1")
+        .bind(record.as_str())
+        .bind(answer.kind().as_str())
+        .execute(&mut **tx)
+        .await?;
+    let VendorReply::Issued(id) = reply else { return Ok(()) };
+    sqlx::query("UPDATE record SET sealed_id = $2, id_fingerprint = $3 WHERE record_id = $1")
+        .bind(record.as_str())
+        .bind(id.sealed.as_str())
+        .bind(id.fingerprint.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The two attempts that a reply concerns, which may be the same.
+pub(super) struct AddressedCases {
+    pub(super) addressed: Case,
+    /// The record's newest attempt.
+    pub(super) newest: Case,
+}
+
+pub(super) async fn addressed_cases(
+    tx: &mut Transaction<'static, Any>,
+    record: &RecordId,
+    submission: u32,
+) -> Result<Option<AddressedCases>, LedgerError> {
+    let row = sqlx::query(
+        "SELECT attempt_id FROM attempt WHERE record_id = $1 AND submission = $2 AND submission > 0",
+    )
+    .bind(record.as_str())
+    .bind(i64::from(submission))
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let id = attempt_id(&row)?;
+    let Some(addressed) = rows::case_in(tx, id).await? else { return Ok(None) };
+    let newest = rows::case_in(tx, addressed.record.newest).await?;
+    Ok(newest.map(|newest| AddressedCases { addressed, newest }))
+}
