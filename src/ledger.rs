@@ -1,11 +1,13 @@
-//! The ledger: what was accepted, the state of each attempt, and what OpenCRVS was told. The only home of SQL.
+//! The ledger: what was accepted, the state of each attempt, and what OpenCRVS was told. The only
+//! home of SQL.
 //!
-//! PostgreSQL, or SQLite inside one machine, with one set of SQL for both. A transaction on a record starts with a write
-//! to the record's row, which serialises the transactions of one record in either database.
+//! PostgreSQL, or SQLite inside one machine, with one set of SQL for both. A transaction on a
+//! record starts with a write to the record's row, which serialises the transactions of one record
+//! in either database.
 //!
 //! Invariant: a commit is durable before the next step begins; an attempt moves only along
-//! [`domain::next`](crate::domain::next) and by compare-and-set; what goes into a sealed column is sealed; history is only
-//! ever added to.
+//! [`domain::next`](crate::domain::next) and by compare-and-set; what goes into a sealed column is
+//! sealed; history is only ever added to.
 
 mod alerts;
 mod answer;
@@ -72,8 +74,8 @@ pub struct LedgerSettings {
     pub timeout: Duration,
     /// The name of this process, in leases and in history.
     pub who: String,
-    /// Whether a SQLite file is created if there is none. A command that only reads must not create it: it would take the
-    /// empty ledger for the one that it was to read.
+    /// Whether a SQLite file is created if there is none. A command that only reads must not create
+    /// it: it would take the empty ledger for the one that it was to read.
     pub create: bool,
 }
 
@@ -149,8 +151,8 @@ impl Ledger {
         self.pool.close().await;
     }
 
-    /// Begins a transaction on a record, serialised with every other on the same record. Returns `None` if the ledger does
-    /// not have the record.
+    /// Begins a transaction on a record, serialised with every other on the same record. Returns
+    /// `None` if the ledger does not have the record.
     async fn on_record(&self, record: &str) -> Result<Option<Transaction<'static, Any>>, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let touched = sqlx::query("UPDATE record SET touched = touched + 1 WHERE record_id = $1")

@@ -1,12 +1,12 @@
-//! Sealing: tokens and personal data are readable only with a key of `SEAL_KEYS`, wherever they
-//! rest.
+//! Sealing: encrypts tokens and personal data, wherever they are stored or queued, with the keys of
+//! `SEAL_KEYS`.
 //!
-//! AES-256-GCM-SIV with a random nonce; the associated data names the record and the field, so that
-//! a sealed text that is moved to another record or column does not open. Sealed text is `v1.<key
-//! id>.<base64url>`.
+//! AES-256-GCM-SIV with a random nonce. The associated data names the record and the field, so that
+//! a sealed text that was moved to another record or column does not open. A sealed text is
+//! `v1.<key id>.<base64url>`.
 //!
-//! Invariant: the first key seals, every key opens; nothing of a plain text or a key is in an error
-//! or in `Debug`.
+//! Invariant: the first key seals, every key opens; neither an error nor `Debug` shows anything of
+//! a plain text or a key.
 
 use std::fmt;
 
@@ -22,18 +22,17 @@ use crate::domain::RecordId;
 const VERSION: &str = "v1";
 const KEY_BYTES: usize = 32;
 
-/// What a sealed text is: bound into the seal.
+/// What a sealed text contains; it is bound into the seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
-    /// The view of an attempt.
     View,
     /// The record token of an attempt.
     Token,
     /// The ID that was issued for a record.
     NationalId,
-    /// The body of a message that could not be recorded.
+    /// The body of a message that could not be recorded and was parked.
     ParkedBody,
-    /// A key of the ledger's own.
+    /// The ledger's own key, with which it makes fingerprints.
     LedgerKey,
 }
 
@@ -55,18 +54,19 @@ pub enum SealError {
     /// The key list cannot be used.
     #[error("{0}")]
     Keys(String),
-    /// The text is not one that this release wrote.
+    /// The text does not have the form of this version.
     #[error("not a sealed text of version v1")]
     Malformed,
     /// The key is not configured.
     #[error("sealed with key `{0}`, which is not in SEAL_KEYS: add it behind the others")]
     UnknownKey(String),
-    /// Another key of that name, another record or field, or a changed text.
+    /// The key under that id is another one, the text belongs to another record or field, or it was
+    /// changed.
     #[error(
         "the seal does not open: wrong key under that id, or the text belongs to another record or field"
     )]
     DoesNotOpen,
-    /// The machine has no randomness, or the cipher refused.
+    /// The system gave no random numbers, or the cipher failed.
     #[error("the cipher failed")]
     Cipher,
 }
@@ -76,7 +76,7 @@ struct Key {
     key: LessSafeKey,
 }
 
-/// Seals with the first key and opens with any.
+/// The configured keys: the first one seals, and each opens.
 pub struct Sealer {
     keys: Vec<Key>,
 }
@@ -109,12 +109,13 @@ impl Sealer {
         Ok(Self { keys: parsed })
     }
 
-    /// The id of the key that seals.
+    /// The id of the key that seals; `None` only if there are no keys.
     pub fn first_key(&self) -> Option<&str> {
         self.keys.first().map(|key| key.id.as_str())
     }
 
-    /// The id of the key that a sealed text says it was sealed with.
+    /// The id of the key with which a text was sealed, read from the text; `None` if it is no
+    /// sealed text.
     pub fn key_of(sealed: &str) -> Option<&str> {
         let mut parts = sealed.splitn(3, '.');
         match (parts.next(), parts.next(), parts.next()) {
@@ -123,7 +124,7 @@ impl Sealer {
         }
     }
 
-    /// What every text begins with that is sealed with this key.
+    /// The first characters of every text that is sealed with this key.
     pub fn prefix_of(key: &str) -> String {
         format!("{VERSION}.{key}.")
     }
@@ -131,7 +132,7 @@ impl Sealer {
     /// Seals a text for a record and a field.
     ///
     /// # Errors
-    /// [`SealError::Cipher`] when the machine has no randomness.
+    /// [`SealError::Cipher`] if the system gives no random numbers.
     pub fn seal(&self, record: &RecordId, field: Field, plain: &[u8]) -> Result<String, SealError> {
         self.seal_as(record.as_str(), field, plain)
     }
@@ -139,7 +140,7 @@ impl Sealer {
     /// Opens what [`Sealer::seal`] made for the same record and field.
     ///
     /// # Errors
-    /// [`SealError`] says whether the key is missing or the text is not what it should be.
+    /// [`SealError`] tells a missing key from a text that is not valid.
     pub fn open(
         &self,
         record: &RecordId,
@@ -149,7 +150,7 @@ impl Sealer {
         self.open_as(record.as_str(), field, sealed)
     }
 
-    /// Seals something that belongs to no record, under a name of its own.
+    /// Seals a value that belongs to no record, under a name of its own.
     ///
     /// # Errors
     /// As [`Sealer::seal`].

@@ -5,8 +5,8 @@
 
 use super::attempt::{Cause, State};
 
-/// The cause of the alert that a history entry raises; `None` if it raises none. `moved`: the state that the attempt went
-/// to, if the entry is about that.
+/// The cause of the alert that a history entry raises; `None` if it raises none. `moved`: the state
+/// that the attempt went to, if the entry is about that.
 pub fn alert_cause(moved: Option<State>, cause: Option<Cause>) -> Option<Cause> {
     match moved {
         Some(State::Parked | State::Held | State::Expired) => {

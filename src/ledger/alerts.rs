@@ -1,8 +1,8 @@
 //! The outbox of alerts: each waits here until the operators' webhook has accepted it.
 //!
-//! Invariant: an alert exists exactly if what it reports is on record, a history entry or the count of a parking queue,
-//! since one transaction writes both. Its id never changes. One process at a time works on it, under a lease by the
-//! ledger's clock.
+//! Invariant: an alert exists exactly if what it reports is on record, a history entry or the count
+//! of a parking queue, since one transaction writes both. Its id never changes. One process at a
+//! time works on it, under a lease by the ledger's clock.
 
 use std::time::Duration;
 
@@ -77,15 +77,18 @@ impl Ledger {
         Ok(())
     }
 
-    /// Waits until a transaction of this process has written an alert, which may not be committed yet.
+    /// Waits until a transaction of this process has written an alert, which may not be committed
+    /// yet.
     pub async fn alert_raised(&self) {
         self.alerted.notified().await;
     }
 
-    /// Claims alerts that are due, for `ttl`, the oldest first, and none that is older than `most_old`.
+    /// Claims alerts that are due, for `ttl`, the oldest first, and none that is older than
+    /// `most_old`.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`]; alerts that were claimed already are due again when their lease ends.
+    /// [`LedgerError::Unavailable`]; alerts that were claimed already are due again when their
+    /// lease ends.
     pub async fn claim_alerts(
         &self,
         most: u32,
@@ -179,8 +182,8 @@ impl Ledger {
     }
 }
 
-/// The id of an alert: that of its history entry. An ID that is issued repeatedly for a record that is not registered
-/// gets the same id each time, so that it alerts once.
+/// The id of an alert: that of its history entry. An ID that is issued repeatedly for a record that
+/// is not registered gets the same id each time, so that it alerts once.
 fn alert_id(id: Uuid, entry: &NewEntry<'_>, cause: Cause) -> String {
     if cause == Cause::OrphanId && entry.what.state().is_none() {
         let attempt = entry.attempt.map(|id| id.to_string()).unwrap_or_default();

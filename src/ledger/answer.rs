@@ -1,7 +1,7 @@
 //! Applies replies of the ID system, and answers attempts for which no reply is awaited.
 //!
-//! Invariant: what a reply means is decided by [`domain::resolve`](crate::domain::resolve), and is written in the same
-//! transaction that read what the decision depends on.
+//! Invariant: what a reply means is decided by [`domain::resolve`](crate::domain::resolve), and is
+//! written in the same transaction that read what the decision depends on.
 
 mod statements;
 
@@ -54,8 +54,9 @@ pub enum Resolution {
 }
 
 impl Ledger {
-    /// Answers an attempt for which no reply is awaited: with the record's answer if there is one, else with the rejection
-    /// `otherwise`, else with *not asked*. Does nothing to an attempt that is answered.
+    /// Answers an attempt for which no reply is awaited: with the record's answer if there is one,
+    /// else with the rejection `otherwise`, else with *not asked*. Does nothing to an attempt that
+    /// is answered.
     ///
     /// # Errors
     /// [`LedgerError::Conflict`] when the attempt has ended.

@@ -1,6 +1,7 @@
 //! Records what was sent to the ID system, and when.
 //!
-//! Invariant: an attempt is *requested* in the ledger before its request can be seen by the ID system.
+//! Invariant: an attempt is *requested* in the ledger before its request can be seen by the ID
+//! system.
 
 use sqlx::{Any, Transaction};
 
@@ -63,9 +64,10 @@ impl Ledger {
     }
 }
 
-/// Both times come from one reading of the clock, since `sent_at` before `published_at` means that the ID system is to be
-/// asked again. It is also one statement, since PostgreSQL checks the reference to the record when a transaction changes
-/// a row for the second time: it would wait for the transaction of a reply, which in turn waits for this row.
+/// Both times come from one reading of the clock, since `sent_at` before `published_at` means that
+/// the ID system is to be asked again. It is also one statement, since PostgreSQL checks the
+/// reference to the record when a transaction changes a row for the second time: it would wait for
+/// the transaction of a reply, which in turn waits for this row.
 const WITH_ID_SYSTEM: &str =
     "UPDATE attempt SET published_at = now_ms, sent_at = now_ms FROM clock WHERE attempt_id = $1";
 

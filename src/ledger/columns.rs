@@ -62,8 +62,8 @@ pub(super) fn limit(most: usize) -> i64 {
 }
 
 impl Ledger {
-    /// Runs a query that takes an attempt id as `$1` and a limit as `$2`, and finds attempts after that id in the order
-    /// of their ids.
+    /// Runs a query that takes an attempt id as `$1` and a limit as `$2`, and finds attempts after
+    /// that id in the order of their ids.
     pub(super) async fn page(
         &self,
         query: &'static str,

@@ -1,7 +1,7 @@
 //! Erases sealed values some time after a record has ended.
 //!
-//! Invariant: everything that is not sealed is kept, among it the fingerprint of an issued ID, so that one ID on two records
-//! is noticed for good.
+//! Invariant: everything that is not sealed is kept, among it the fingerprint of an issued ID, so
+//! that one ID on two records is noticed for good.
 
 use std::time::Duration;
 
@@ -30,7 +30,8 @@ impl Ledger {
         found.iter().map(record_id).collect()
     }
 
-    /// Erases the sealed values of a record's attempts that ended longer than `keep` ago. Returns whether there were any.
+    /// Erases the sealed values of a record's attempts that ended longer than `keep` ago. Returns
+    /// whether there were any.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is erased then.

@@ -66,7 +66,8 @@ impl LedgerError {
     }
 }
 
-/// A database that goes away during its migration is unavailable; the migration may succeed when it is tried again.
+/// A database that goes away during its migration is unavailable; the migration may succeed when it
+/// is tried again.
 impl From<MigrateError> for LedgerError {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others all concern the schema")]
     fn from(fault: MigrateError) -> Self {
@@ -81,8 +82,8 @@ impl From<MigrateError> for LedgerError {
     }
 }
 
-/// Whether the error concerns the whole database. One that refuses a single statement, because of its data or because of
-/// a concurrent transaction, works.
+/// Whether the error concerns the whole database. One that refuses a single statement, because of
+/// its data or because of a concurrent transaction, works.
 fn is_of_database(cause: &sqlx::Error) -> bool {
     if let sqlx::Error::Database(refusal) = cause {
         let code = refusal.code().unwrap_or_default();

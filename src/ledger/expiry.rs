@@ -1,7 +1,8 @@
 //! Expires attempts whose token died before OpenCRVS could be told.
 //!
-//! Invariant: an attempt expires only in the transaction that finds its token dead, and never during a write to OpenCRVS
-//! that is under way or may still arrive. If an ID was issued for it, the same transaction alerts an operator.
+//! Invariant: an attempt expires only in the transaction that finds its token dead, and never
+//! during a write to OpenCRVS that is under way or may still arrive. If an ID was issued for it,
+//! the same transaction alerts an operator.
 
 use std::time::Duration;
 
@@ -19,14 +20,17 @@ use crate::domain::{AttemptId, Cause, Event};
 /// What became of an attempt whose token is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
-    /// It expired. `orphan`: the ID system has issued an ID for the record, which will not be registered.
+    /// It expired. `orphan`: the ID system has issued an ID for the record, which will not be
+    /// registered.
     Ended { orphan: bool },
-    /// Nothing was changed: a confirmer works on it, it has another token, or it is not open any more.
+    /// Nothing was changed: a confirmer works on it, it has another token, or it is not open any
+    /// more.
     LeftAlone,
 }
 
 impl Ledger {
-    /// Open attempts whose token is dead, whose record is not leased, and whose last intent is past its `quarantine`.
+    /// Open attempts whose token is dead, whose record is not leased, and whose last intent is past
+    /// its `quarantine`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -67,8 +71,8 @@ impl Ledger {
         Ok(ended)
     }
 
-    /// Expires the attempt of a lease, if its token is dead by the ledger's clock. The confirmer has made sure that no
-    /// write of the attempt may still arrive.
+    /// Expires the attempt of a lease, if its token is dead by the ledger's clock. The confirmer
+    /// has made sure that no write of the attempt may still arrive.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.

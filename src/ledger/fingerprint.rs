@@ -1,6 +1,8 @@
-//! Keyed fingerprints of issued IDs, so that one ID on two records is noticed even after the IDs have been erased.
+//! Keyed fingerprints of issued IDs, so that one ID on two records is noticed even after the IDs
+//! have been erased.
 //!
-//! Invariant: the key belongs to the ledger: it is made once, stored sealed, and survives the rotation of `SEAL_KEYS`.
+//! Invariant: the key belongs to the ledger: it is made once, stored sealed, and survives the
+//! rotation of `SEAL_KEYS`.
 
 use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;

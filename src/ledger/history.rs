@@ -1,7 +1,7 @@
 //! The history of a record: what happened, in order, for good. It is the operator's evidence.
 //!
-//! Invariant: no personal data; an entry is added in the transaction that makes the change it describes; entries are
-//! neither changed nor removed.
+//! Invariant: no personal data; an entry is added in the transaction that makes the change it
+//! describes; entries are neither changed nor removed.
 
 use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};

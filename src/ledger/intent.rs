@@ -1,6 +1,7 @@
 //! The write intent: the note that a write to OpenCRVS begins, and how the write ended.
 //!
-//! Invariant: an intent is committed before the write, and is cleared only by a process that knows how the write ended.
+//! Invariant: an intent is committed before the write, and is cleared only by a process that knows
+//! how the write ended.
 
 use std::time::Duration;
 
@@ -13,8 +14,9 @@ use crate::domain::lease::{IntentCheck, may_finish, may_intend};
 use crate::domain::{Cause, Event, State};
 
 impl Ledger {
-    /// Commits the intent to write the attempt and renews the lease for `ttl`. Returns `false` if the lease is lost, or
-    /// the attempt is not the newest any more or not *answered*; nothing may be written then.
+    /// Commits the intent to write the attempt and renews the lease for `ttl`. Returns `false` if
+    /// the lease is lost, or the attempt is not the newest any more or not *answered*; nothing may
+    /// be written then.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing may be written then.
@@ -54,8 +56,8 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Clears the intent, because the write certainly did not take place. Does nothing if another confirmer has leased
-    /// the record since: the intent may be its.
+    /// Clears the intent, because the write certainly did not take place. Does nothing if another
+    /// confirmer has leased the record since: the intent may be its.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; the record is then not written before the quarantine is over.
@@ -87,12 +89,13 @@ impl Ledger {
         Ok(tx.commit().await?)
     }
 
-    /// Ends or parks the attempt of a lease and clears its intent, because it is known how the write ended.
+    /// Ends or parks the attempt of a lease and clears its intent, because it is known how the
+    /// write ended.
     ///
     /// # Errors
-    /// [`LedgerError::LeaseLost`] if another confirmer has leased the record since and `event` may be out of date
-    /// ([`may_finish`]); nothing is changed then. [`LedgerError::Conflict`] if the event is not legal in the attempt's
-    /// state; the intent is cleared all the same.
+    /// [`LedgerError::LeaseLost`] if another confirmer has leased the record since and `event` may
+    /// be out of date ([`may_finish`]); nothing is changed then. [`LedgerError::Conflict`] if the
+    /// event is not legal in the attempt's state; the intent is cleared all the same.
     pub async fn finish(
         &self,
         lease: Lease,
@@ -108,7 +111,8 @@ impl Ledger {
             tx.rollback().await?;
             return Err(LedgerError::LeaseLost);
         }
-        // A conflict is found before anything is written, and how the write ended is known all the same.
+        // A conflict is found before anything is written, and how the write ended is known all the
+        // same.
         let moved = match self.move_attempt(&mut tx, attempt, event, Stage::Confirm, cause).await {
             Ok(state) => Ok(state),
             Err(LedgerError::Conflict(conflict)) => Err(LedgerError::Conflict(conflict)),

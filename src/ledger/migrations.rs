@@ -39,8 +39,9 @@ impl Backend {
     }
 }
 
-/// Brings the schema up to this release. SQLite has no lock around migrations: of two processes that start at once, one
-/// finds the tables of the other in its way, changes nothing, and finds the work done when it tries again.
+/// Brings the schema up to this release. SQLite has no lock around migrations: of two processes
+/// that start at once, one finds the tables of the other in its way, changes nothing, and finds the
+/// work done when it tries again.
 pub(super) async fn migrate(backend: Backend, pool: &AnyPool) -> Result<(), LedgerError> {
     let mut retries = RACE_RETRIES;
     loop {

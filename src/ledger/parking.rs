@@ -1,7 +1,7 @@
 //! Parking queues on the broker: about how many messages of each the operators have been alerted.
 //!
-//! Invariant: the count and its alerts are written in one transaction, by compare-and-set, so that growth that two
-//! processes have seen alerts once.
+//! Invariant: the count and its alerts are written in one transaction, by compare-and-set, so that
+//! growth that two processes have seen alerts once.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -31,8 +31,8 @@ impl Ledger {
         Ok(u64::try_from(told).unwrap_or_default())
     }
 
-    /// Raises an alert for each of `parked`, and sets the count of a parking queue from `before` to `now` messages. Returns
-    /// `false`, and changes nothing, if the count is not `before` any more.
+    /// Raises an alert for each of `parked`, and sets the count of a parking queue from `before` to
+    /// `now` messages. Returns `false`, and changes nothing, if the count is not `before` any more.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.

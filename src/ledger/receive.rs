@@ -1,7 +1,7 @@
 //! Receives a registration: creates its record, number and attempt, and supersedes older attempts.
 //!
-//! Invariant: a record has one number, allocated once; each attempt that is sent has its own submission number; receiving
-//! the same attempt again changes nothing.
+//! Invariant: a record has one number, allocated once; each attempt that is sent has its own
+//! submission number; receiving the same attempt again changes nothing.
 
 use sqlx::{Any, Row as _, Transaction};
 
@@ -155,7 +155,8 @@ impl Ledger {
     }
 }
 
-/// Gives the record its number unless it has one or another record has that number. Returns whether it has one now.
+/// Gives the record its number unless it has one or another record has that number. Returns whether
+/// it has one now.
 pub(super) async fn allocate(
     tx: &mut Transaction<'static, Any>,
     registration: &Registration,

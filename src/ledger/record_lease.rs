@@ -1,6 +1,7 @@
 //! The lease on a record: the exclusive right to write it to OpenCRVS.
 //!
-//! Invariant: by the ledger's clock at most one lease on a record is active, and each has a higher fence than the one before.
+//! Invariant: by the ledger's clock at most one lease on a record is active, and each has a higher
+//! fence than the one before.
 
 use std::time::Duration;
 

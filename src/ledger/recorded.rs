@@ -1,7 +1,8 @@
 //! Names in the ledger that are shown or grouped by, but on which no step depends.
 //!
-//! Invariant: a name that this release does not know, for example because a newer release wrote it, is read as it is.
-//! An error would stop an attempt for the sake of a label, and a stand-in such as `internal` would lie to the operator.
+//! Invariant: a name that this release does not know, for example because a newer release wrote it,
+//! is read as it is. An error would stop an attempt for the sake of a label, and a stand-in such as
+//! `internal` would lie to the operator.
 
 use super::Stage;
 use crate::domain::Cause;

@@ -1,7 +1,7 @@
 //! Resumes a parked attempt for an operator.
 //!
-//! Invariant: the attempt goes on where it stopped; the record's lease, intent and quarantine stay as they are; the
-//! history says who resumed it and why.
+//! Invariant: the attempt goes on where it stopped; the record's lease, intent and quarantine stay
+//! as they are; the history says who resumed it and why.
 
 use sqlx::{Any, Row as _, Transaction};
 use uuid::Uuid;
@@ -27,7 +27,8 @@ pub enum Resumed {
 }
 
 impl Ledger {
-    /// Returns what [`Ledger::resume`] would return, and changes nothing. It does not see that a number is taken.
+    /// Returns what [`Ledger::resume`] would return, and changes nothing. It does not see that a
+    /// number is taken.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].

@@ -1,7 +1,8 @@
 //! Reseals the values of the ledger with the first key, so that an old key can be removed.
 //!
-//! Invariant: a value is replaced only by the same plain text under the first key, and only if it is still the value that
-//! was opened (compare-and-set). A value that no key opens is left as it is, and counted.
+//! Invariant: a value is replaced only by the same plain text under the first key, and only if it
+//! is still the value that was opened (compare-and-set). A value that no key opens is left as it
+//! is, and counted.
 
 use std::collections::BTreeMap;
 
@@ -73,7 +74,8 @@ struct Value {
 }
 
 impl Ledger {
-    /// How many values of a column are sealed with which key. The empty key stands for values that are no sealed text.
+    /// How many values of a column are sealed with which key. The empty key stands for values that
+    /// are no sealed text.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -81,7 +83,8 @@ impl Ledger {
         let (table, _, _, column) = sealed.names();
         let mut counts = BTreeMap::new();
         let mut rest = format!("FROM {table} WHERE {column} IS NOT NULL");
-        // One query per key: the two databases spell the functions that would split a text differently.
+        // One query per key: the two databases spell the functions that would split a text
+        // differently.
         loop {
             let sql = AssertSqlSafe(format!("SELECT {column} AS sealed {rest} LIMIT 1"));
             let Some(row) = sqlx::query(sql).fetch_optional(&self.pool).await? else { return Ok(counts) };

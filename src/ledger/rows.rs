@@ -69,7 +69,8 @@ pub struct AttemptRow {
     pub recorded_at: Timestamp,
     /// When its next hop was last published.
     pub published_at: Option<Timestamp>,
-    /// When the ID system's queue last took its request, or the ID system last said that it is working on it.
+    /// When the ID system's queue last took its request, or the ID system last said that it is
+    /// working on it.
     pub sent_at: Option<Timestamp>,
 }
 
@@ -81,15 +82,16 @@ pub struct Case {
 }
 
 impl RecordRow {
-    /// The record's answer if it can be given to an attempt: not if its ID was erased and has to be asked for again.
+    /// The record's answer if it can be given to an attempt: not if its ID was erased and has to be
+    /// asked for again.
     pub fn usable_answer(&self) -> Option<RecordAnswer> {
         self.answer.filter(|answer| *answer != RecordAnswer::Issued || self.sealed_id.is_some())
     }
 }
 
 impl AttemptRow {
-    /// How long after its acceptance OpenCRVS may be written to; `confirm_after` is that time for an attempt for which
-    /// nobody waits.
+    /// How long after its acceptance OpenCRVS may be written to; `confirm_after` is that time for
+    /// an attempt for which nobody waits.
     pub fn earliest_write(&self, confirm_after: Duration) -> Duration {
         self.wait.saturating_add(confirm_after)
     }

@@ -75,7 +75,8 @@ impl Ledger {
         found.iter().map(listed_attempt).collect()
     }
 
-    /// The attempts of a selection, counted by state and cause; first the group in which a token dies first.
+    /// The attempts of a selection, counted by state and cause; first the group in which a token
+    /// dies first.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
@@ -122,8 +123,8 @@ impl Ledger {
         Ok(cases)
     }
 
-    /// The newest attempts of their records that are open, parked or held, in the order of their ids, from the first after
-    /// `after`.
+    /// The newest attempts of their records that are open, parked or held, in the order of their
+    /// ids, from the first after `after`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].

@@ -1,6 +1,8 @@
-//! What the sweeper and `nidbridge recover` need: open attempts that have stopped moving, and tokens that die soon.
+//! What the sweeper and `nidbridge recover` need: open attempts that have stopped moving, and
+//! tokens that die soon.
 //!
-//! Invariant: only the newest attempt of a record is ever published again; an operator is warned once of each token's end.
+//! Invariant: only the newest attempt of a record is ever published again; an operator is warned
+//! once of each token's end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -102,8 +104,8 @@ impl Ledger {
         Ok(tx.commit().await?)
     }
 
-    /// Finds the open attempts whose token dies within `notice`, warns an operator of each, and returns those that were
-    /// not warned of before.
+    /// Finds the open attempts whose token dies within `notice`, warns an operator of each, and
+    /// returns those that were not warned of before.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; the warnings that were written before stay.

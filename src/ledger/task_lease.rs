@@ -1,7 +1,7 @@
 //! Leases on tasks that only one process of the whole installation may work on at a time.
 //!
-//! Invariant: by the ledger's clock a task has at most one owner at any time; if the owner dies, another process can take
-//! the lease when it ends.
+//! Invariant: by the ledger's clock a task has at most one owner at any time; if the owner dies,
+//! another process can take the lease when it ends.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use super::columns::millis;
 use super::{Ledger, LedgerError};
 
 impl Ledger {
-    /// Takes the lease on a task for `ttl`, or renews it. Returns whether this process has the lease now.
+    /// Takes the lease on a task for `ttl`, or renews it. Returns whether this process has the
+    /// lease now.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; it is not known then which process has the lease.

@@ -1,4 +1,5 @@
-//! The tokens of open attempts: which are due for renewal, and which auth's key does not verify any more.
+//! The tokens of open attempts: which are due for renewal, and which auth's key does not verify any
+//! more.
 //!
 //! Invariant: an operator is alerted once for each token that auth's key stops verifying.
 
@@ -82,7 +83,8 @@ impl Ledger {
         attempt_ids(&found)
     }
 
-    /// Attempts that need another token: their own is orphaned or dies soon, or they are parked because of it.
+    /// Attempts that need another token: their own is orphaned or dies soon, or they are parked
+    /// because of it.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].

@@ -1,6 +1,7 @@
 //! Moves an attempt from state to state.
 //!
-//! Invariant: an attempt moves only along [`next`], by compare-and-set, and with a history entry in the same transaction.
+//! Invariant: an attempt moves only along [`next`], by compare-and-set, and with a history entry in
+//! the same transaction.
 
 use sqlx::{Any, Row as _, Transaction};
 

@@ -25,7 +25,8 @@ pub(super) async fn write_answer(
     Ok(())
 }
 
-/// The reply as the rules see it. Which record has an issued ID is read by the fingerprint of the ID.
+/// The reply as the rules see it. Which record has an issued ID is read by the fingerprint of the
+/// ID.
 pub(super) async fn reply_kind(
     tx: &mut Transaction<'static, Any>,
     addressed: &Case,

@@ -1,7 +1,7 @@
 //! Puts a new token in the place of an old one.
 //!
-//! Invariant: a token is replaced only if it is still the one that was read (compare-and-set on its sealed text), so that an
-//! older token never takes the place of a newer one.
+//! Invariant: a token is replaced only if it is still the one that was read (compare-and-set on its
+//! sealed text), so that an older token never takes the place of a newer one.
 
 use std::time::Duration;
 
@@ -45,8 +45,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Stores a renewed token in the place of the one that the case was read with, if it lives longer. Returns whether it
-    /// was stored.
+    /// Stores a renewed token in the place of the one that the case was read with, if it lives
+    /// longer. Returns whether it was stored.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; the old token stays then.
@@ -70,8 +70,8 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Stores an operator's token in the place of the one that the case was read with. An attempt that is parked because
-    /// of its token is resumed; an intent and its quarantine stay.
+    /// Stores an operator's token in the place of the one that the case was read with. An attempt
+    /// that is parked because of its token is resumed; an intent and its quarantine stay.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
