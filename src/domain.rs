@@ -67,6 +67,7 @@
 mod alert;
 mod answer;
 mod attempt;
+mod cause;
 mod decide;
 mod decide_action;
 mod ids;
@@ -80,7 +81,8 @@ mod view;
 
 pub use alert::alert_cause;
 pub use answer::{Answer, AnswerKind, Reason, ReasonCode, RecordAnswer};
-pub use attempt::{Cause, Conflict, Event, State, next};
+pub use attempt::{Conflict, Event, State, next};
+pub use cause::Cause;
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide, withdrawal};
 pub use decide_action::{ActionCourse, IdField, decide_action};
 pub use ids::{

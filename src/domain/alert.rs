@@ -3,7 +3,8 @@
 //! Invariant: an attempt that is parked, held or expired always does, unless the cause is one that
 //! needs nobody.
 
-use super::attempt::{Cause, State};
+use super::attempt::State;
+use super::cause::Cause;
 
 /// The cause of the alert that a history entry raises; `None` if it raises none. `moved`: the state
 /// that the attempt went to, if the entry is about that.

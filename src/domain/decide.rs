@@ -11,7 +11,8 @@
 use jiff::Timestamp;
 
 use super::answer::Answer;
-use super::attempt::{Cause, Event};
+use super::attempt::Event;
+use super::cause::Cause;
 use super::ids::RegistrationNumber;
 
 /// The status of a record in OpenCRVS (`RegStatus` of the gateway, 1.7–1.9), as far as the decision

@@ -8,7 +8,7 @@
 //! record whose ID is to be written is not accepted.
 
 use super::answer::Answer;
-use super::attempt::Cause;
+use super::cause::Cause;
 
 /// Whether there is a field for the ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,8 @@
 //! that alerts an operator.
 
 use super::answer::{AnswerKind, RecordAnswer};
-use super::attempt::{Cause, Event, State, next};
+use super::attempt::{Event, State, next};
+use super::cause::Cause;
 use super::registration::EventKind;
 
 /// Which record already has the ID that a reply brings.

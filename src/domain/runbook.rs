@@ -2,7 +2,7 @@
 //!
 //! Invariant: every cause has a line, or this does not compile.
 
-use super::attempt::Cause;
+use super::cause::Cause;
 
 /// A line of the runbook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

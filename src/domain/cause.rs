@@ -1,0 +1,128 @@
+//! Causes: why an attempt, a message or a reply stopped or was refused.
+//!
+//! Invariant: the set is bounded, so that operators can group and alert by cause. `runbook` says what each means.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A message or reply that does not meet its schema.
+    Malformed,
+    /// A message of a version that this release does not read.
+    UnknownVersion,
+    /// A sealed text whose key is not configured, or that was changed or erased.
+    Unsealable,
+    /// Another record has the registration number.
+    NumberTaken,
+    /// A reply to a request that was never made.
+    UnknownRequest,
+    /// A reply to a submission that was never made.
+    WrongSubmission,
+    /// A second, different final answer to the same submission.
+    ContradictoryAnswer,
+    /// The ID system gave an ID that another record has.
+    IdOfAnotherRecord,
+    /// An ID issued for a record that is not registered.
+    OrphanId,
+    /// The ID system rejected the registration, and this OpenCRVS cannot be told.
+    RejectedByIdSystem,
+    /// OpenCRVS refuses the token: it has died, or its signing key was replaced.
+    TokenRefused,
+    /// The token dies soon, and OpenCRVS has not been told an answer yet.
+    TokenExpiring,
+    /// The token is signed with a key that OpenCRVS's auth service does not use any more.
+    TokenOrphaned,
+    /// The registrar's account is not active any more.
+    RegistrarInactive,
+    /// OpenCRVS does not know the record, or does not accept the token for it.
+    RecordRefused,
+    /// OpenCRVS has registered the record under another number.
+    OtherNumber,
+    /// The gateway's answer is not what this release understands.
+    GatewayContract,
+    /// The gateway cannot be reached or fails.
+    GatewayUnavailable,
+    /// The country's forms do not define the field into which the ID is to be written.
+    FieldUndefined,
+    /// The country's configuration service cannot be reached.
+    CountryConfigUnavailable,
+    /// The ID system cannot be reached, or its queue is full.
+    IdSystemUnavailable,
+    /// The ledger cannot be reached.
+    LedgerUnavailable,
+    /// The broker cannot be reached.
+    BrokerUnavailable,
+    /// Another confirmer has the lease on the record.
+    Leased,
+    /// An earlier write, whose end is not known, may still arrive.
+    Quarantined,
+    /// It is too early to write to OpenCRVS.
+    TooEarly,
+    /// OpenCRVS does not show the attempt yet.
+    NotYetVisible,
+    /// The ID system wants to be asked again later.
+    AskedToRetry,
+    /// The front's spool has reached its bound.
+    SpoolFull,
+    /// The disk of the front's spool is full, broken or does not answer.
+    SpoolUnwritable,
+    /// A spooled registration that cannot be read.
+    SpoolCorrupt,
+    /// The broker has delivered the message too often without its being settled, and parked it.
+    DeliveryLimit,
+    /// A published message that no queue takes.
+    Unrouted,
+    /// OpenCRVS moved the record on by itself.
+    MovedOn,
+    /// A fault in the bridge itself.
+    Internal,
+}
+
+impl Cause {
+    /// The name in the ledger, in metrics and in `x-cause` headers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnknownVersion => "unknown_version",
+            Self::Unsealable => "unsealable",
+            Self::NumberTaken => "number_taken",
+            Self::UnknownRequest => "unknown_request",
+            Self::WrongSubmission => "wrong_submission",
+            Self::ContradictoryAnswer => "contradictory_answer",
+            Self::IdOfAnotherRecord => "id_of_another_record",
+            Self::OrphanId => "orphan_id",
+            Self::RejectedByIdSystem => "rejected_by_id_system",
+            Self::TokenRefused => "token_refused",
+            Self::TokenExpiring => "token_expiring",
+            Self::TokenOrphaned => "token_orphaned",
+            Self::RegistrarInactive => "registrar_inactive",
+            Self::RecordRefused => "record_refused",
+            Self::OtherNumber => "other_number",
+            Self::GatewayContract => "gateway_contract",
+            Self::GatewayUnavailable => "gateway_unavailable",
+            Self::FieldUndefined => "field_undefined",
+            Self::CountryConfigUnavailable => "country_config_unavailable",
+            Self::IdSystemUnavailable => "id_system_unavailable",
+            Self::LedgerUnavailable => "ledger_unavailable",
+            Self::BrokerUnavailable => "broker_unavailable",
+            Self::Leased => "leased",
+            Self::Quarantined => "quarantined",
+            Self::TooEarly => "too_early",
+            Self::NotYetVisible => "not_yet_visible",
+            Self::AskedToRetry => "asked_to_retry",
+            Self::SpoolFull => "spool_full",
+            Self::SpoolUnwritable => "spool_unwritable",
+            Self::SpoolCorrupt => "spool_corrupt",
+            Self::DeliveryLimit => "delivery_limit",
+            Self::Unrouted => "unrouted",
+            Self::MovedOn => "moved_on",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Whether an attempt that stops for this cause needs an operator.
+    pub fn is_alarm(self) -> bool {
+        self != Self::MovedOn
+    }
+}
