@@ -1,11 +1,12 @@
-//! Everything AMQP: what passes between the stages, and how it survives a broker that goes away.
+//! An AMQP engine for RabbitMQ: publishing, consuming and declaring that survive a broker that goes away.
 //!
-//! A [`Link`] keeps a pair of connections to one vhost alive: one publishes through [`Publisher`], one feeds
-//! [`consume`], the only consumer loop. [`Topology`] is the one description of exchanges and queues; [`WorkQueue`]
-//! knows the delay queues and the parking place of a queue.
+//! A [`Link`] keeps a pair of connections to one vhost open: one publishes through [`Publisher`], the other feeds
+//! [`consume`], the only consumer loop. A [`Topology`] describes exchanges and queues once, for declaring, comparing and
+//! printing. A [`WorkQueue`] has delay queues and a parking queue beside it. The engine knows nothing of what it carries
+//! and imports nothing of the crate: what it counts goes to an [`Observer`].
 //!
-//! Invariant: a message leaves our hands only when another durable place has confirmed it. Publishing succeeds on
-//! the broker's plain confirm alone, and a delivery is acknowledged only after whatever follows from it was confirmed.
+//! Invariant: a message leaves our hands only when another durable place has confirmed it. Publishing succeeds only with
+//! the broker's confirm, and a delivery is acknowledged only after whatever follows from it was confirmed.
 
 mod backoff;
 mod breaker;
@@ -16,6 +17,7 @@ mod definitions;
 mod delivery;
 mod error;
 mod fanout;
+mod frames;
 pub mod headers;
 #[cfg(feature = "inlets")]
 pub mod inlet;
@@ -29,7 +31,6 @@ mod queue;
 mod replay;
 mod settle;
 mod short;
-mod sieve;
 mod topology;
 mod transport;
 mod unsettled;
@@ -48,7 +49,7 @@ pub use observer::{Observer, Unobserved};
 pub use probe::Reached;
 pub use publisher::Publisher;
 pub use queue::{Delay, WorkQueue, parking_queue, work_queue_of};
-pub use replay::{Back, Pick, Replay, ReplayFault, Replayed};
+pub use replay::{Pick, Replay, ReplayFault, ReplayTo, Replayed};
 pub use settle::{Cause, Settlement};
 pub use short::TooLong;
 pub use topology::{Difference, ExchangeKind, QueueLimits, Topology};

@@ -113,7 +113,7 @@ impl ParkingWatcher {
             cause: parked_for(&message, queue),
             message: own_id(&message).map(str::to_owned),
         };
-        let read = link.look(queue, usize::try_from(MAX_READ).unwrap_or(usize::MAX), read_one).await?;
+        let read = link.peek_with(queue, usize::try_from(MAX_READ).unwrap_or(usize::MAX), read_one).await?;
         let length = u64::try_from(read.len()).unwrap_or(u64::MAX);
         let now = now.max(length);
         // Somebody else holds some of the messages: a later look finds all of them.

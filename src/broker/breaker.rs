@@ -1,9 +1,9 @@
-//! A circuit breaker of something that stages depend on, and what it means for their consumers.
+//! Circuit breakers: one for each dependency of a process.
 //!
-//! A stage tells the breaker how it fared; the [consumer loop](super::consume) holds its consumer back while one of its
-//! breakers is open, so that a backlog waits in its queue instead of turning over.
+//! Stages report each success and failure of a dependency. The [consumer loop](super::consume) pauses while a breaker of
+//! its stage is open, so that a backlog waits in its queue instead of being delivered and delayed again and again.
 //!
-//! Invariant: while a breaker is open nothing is asked but its probe, and never more than one of these at a time.
+//! Invariant: while a breaker is open, the dependency gets no call but the probe, and one probe at a time.
 
 mod state;
 
@@ -22,81 +22,78 @@ pub use state::{BreakerRules, BreakerState};
 
 use super::observer::Observer;
 
-/// A probe that is not answered by then has failed; a connection that died in silence answers never.
+/// Time limit of a probe: a connection that died silently never answers.
 const PROBING: Duration = Duration::from_secs(30);
 
-/// The breaker of one dependency in one process; clones are the same.
+/// The circuit breaker of one dependency in one process. Clones share it.
 #[derive(Clone)]
 pub struct Breaker(Arc<Inner>);
 
 struct Inner {
     dependency: &'static str,
     rules: BreakerRules,
-    position: watch::Sender<BreakerState>,
-    /// Whether somebody probes for it already.
-    kept: AtomicBool,
+    state: watch::Sender<BreakerState>,
+    /// Whether a task probes already.
+    probed: AtomicBool,
     observer: Arc<dyn Observer>,
 }
 
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let position = *self.0.position.borrow();
-        f.debug_tuple("Breaker").field(&self.0.dependency).field(&position).finish()
+        let state = *self.0.state.borrow();
+        f.debug_tuple("Breaker").field(&self.0.dependency).field(&state).finish()
     }
 }
 
 impl Breaker {
-    /// A closed one.
     pub fn new(
         dependency: &'static str,
         rules: BreakerRules,
         observer: Arc<impl Observer + 'static>,
     ) -> Self {
-        let (position, kept) = (watch::Sender::new(BreakerState::CLOSED), AtomicBool::new(false));
-        Self(Arc::new(Inner { dependency, rules, position, kept, observer }))
+        let (state, probed) = (watch::Sender::new(BreakerState::CLOSED), AtomicBool::new(false));
+        Self(Arc::new(Inner { dependency, rules, state, probed, observer }))
     }
 
-    /// What it is the breaker of.
     pub fn dependency(&self) -> &'static str {
         self.0.dependency
     }
 
-    /// It did what it was asked, or refused that one thing for good.
+    /// Reports that the dependency did what it was asked, or refused that one call for good.
     pub fn worked(&self) {
-        self.tell(BreakerEvent::Succeeded);
+        self.report(BreakerEvent::Succeeded);
     }
 
-    /// It could not be reached, or failed.
+    /// Reports that the dependency could not be reached, or failed.
     pub fn failed(&self) {
-        self.tell(BreakerEvent::Failed);
+        self.report(BreakerEvent::Failed);
     }
 
-    /// It asks to be left alone for so long.
+    /// Reports that the dependency asked for a pause of this length.
     pub fn throttled(&self, after: Duration) {
-        self.tell(BreakerEvent::Throttled(after));
+        self.report(BreakerEvent::Throttled(after));
     }
 
-    /// Whether it is left alone.
     pub fn is_open(&self) -> bool {
-        matches!(*self.0.position.borrow(), BreakerState::Open { .. })
+        matches!(*self.0.state.borrow(), BreakerState::Open { .. })
     }
 
-    /// Probes whenever a pause is over, until `stop`; returns at once where another role of the process does.
+    /// Probes after each pause, until `stop`. Returns at once if another role of the process probes already.
     pub async fn keep<P, F>(self, probe: P, stop: CancellationToken)
     where
         P: Fn() -> F,
         F: Future<Output = bool>,
     {
-        if self.0.kept.swap(true, Ordering::AcqRel) {
+        if self.0.probed.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.0.observer.breaker(self.0.dependency, *self.0.position.borrow());
-        let mut position = self.0.position.subscribe();
+        self.0.observer.breaker(self.0.dependency, *self.0.state.borrow());
+        let mut state = self.0.state.subscribe();
         let probing = async {
-            while let Some(until) = opened(&mut position).await {
+            while let Some(until) = opened(&mut state).await {
                 tokio::time::sleep_until(until.into()).await;
                 let answered = matches!(tokio::time::timeout(PROBING, probe()).await, Ok(true));
-                self.tell(if answered { BreakerEvent::ProbeSucceeded } else { BreakerEvent::ProbeFailed });
+                self.report(if answered { BreakerEvent::ProbeSucceeded } else { BreakerEvent::ProbeFailed });
             }
         };
         tokio::select! {
@@ -105,86 +102,86 @@ impl Breaker {
         }
     }
 
-    fn tell(&self, sign: BreakerEvent) {
+    fn report(&self, event: BreakerEvent) {
         let inner = &*self.0;
-        inner.position.send_if_modified(|position| {
-            let before = *position;
-            *position = before.after(sign, Instant::now(), &inner.rules, fastrand::f64());
-            if std::mem::discriminant(&before) != std::mem::discriminant(position) {
-                // Told under the lock, so that the last word is of the last move.
-                self.moved(*position);
+        inner.state.send_if_modified(|state| {
+            let before = *state;
+            *state = before.after(event, Instant::now(), &inner.rules, fastrand::f64());
+            if std::mem::discriminant(&before) != std::mem::discriminant(state) {
+                // Under the lock, so that the last report is that of the last change.
+                self.changed(*state);
             }
-            before != *position
+            before != *state
         });
     }
 
-    fn moved(&self, position: BreakerState) {
+    fn changed(&self, state: BreakerState) {
         let dependency = self.0.dependency;
-        self.0.observer.breaker(dependency, position);
-        match position {
+        self.0.observer.breaker(dependency, state);
+        match state {
             BreakerState::Open { pause, .. } => {
-                tracing::warn!(dependency, ?pause, "is out of order: its consumers pause");
+                tracing::warn!(dependency, ?pause, "the breaker is open: consumers pause");
             }
             BreakerState::HalfOpen { .. } => {
-                tracing::info!(dependency, "answers again: one message tries it")
+                tracing::info!(dependency, "the breaker is half-open: one message tries the dependency")
             }
-            BreakerState::Closed { .. } => tracing::info!(dependency, "works again: its consumers go on"),
+            BreakerState::Closed { .. } => {
+                tracing::info!(dependency, "the breaker is closed: consumers go on")
+            }
         }
     }
 }
 
-/// Waits until it is open; says until when.
-async fn opened(position: &mut watch::Receiver<BreakerState>) -> Option<Instant> {
-    match *position.wait_for(|now| matches!(now, BreakerState::Open { .. })).await.ok()? {
+/// Waits until the breaker is open. Returns when the pause ends.
+async fn opened(state: &mut watch::Receiver<BreakerState>) -> Option<Instant> {
+    match *state.wait_for(|now| matches!(now, BreakerState::Open { .. })).await.ok()? {
         BreakerState::Open { until, .. } => Some(until),
         BreakerState::Closed { .. } | BreakerState::HalfOpen { .. } => None,
     }
 }
 
-/// How wide a consumer may be open.
+/// How many messages a consumer may take at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Width {
-    /// Not at all.
-    Shut,
-    /// One message at a time.
-    Trial,
-    /// As many as its prefetch says.
-    Full,
+pub(super) enum Allowed {
+    Nothing,
+    OneAtATime,
+    /// As many as its prefetch.
+    Everything,
 }
 
-/// The breakers of one consumer, watched.
-pub(super) struct Gates(Vec<watch::Receiver<BreakerState>>);
+/// Watches the breakers of one consumer.
+pub(super) struct BreakerWatch(Vec<watch::Receiver<BreakerState>>);
 
-impl Gates {
+impl BreakerWatch {
     pub(super) fn of(breakers: &[Breaker]) -> Self {
-        Self(breakers.iter().map(|breaker| breaker.0.position.subscribe()).collect())
+        Self(breakers.iter().map(|breaker| breaker.0.state.subscribe()).collect())
     }
 
-    /// What the worst of them allows.
-    pub(super) fn width(&self) -> Width {
-        let widths = self.0.iter().map(|position| match *position.borrow() {
-            BreakerState::Open { .. } => Width::Shut,
-            BreakerState::HalfOpen { .. } => Width::Trial,
-            BreakerState::Closed { .. } => Width::Full,
+    /// What the worst of the breakers allows.
+    pub(super) fn allowed(&self) -> Allowed {
+        let all = self.0.iter().map(|state| match *state.borrow() {
+            BreakerState::Open { .. } => Allowed::Nothing,
+            BreakerState::HalfOpen { .. } => Allowed::OneAtATime,
+            BreakerState::Closed { .. } => Allowed::Everything,
         });
-        widths.fold(Width::Full, |least, width| match (least, width) {
-            (Width::Shut, _) | (_, Width::Shut) => Width::Shut,
-            (Width::Trial, _) | (_, Width::Trial) => Width::Trial,
-            (Width::Full, Width::Full) => Width::Full,
+        all.fold(Allowed::Everything, |least, allowed| match (least, allowed) {
+            (Allowed::Nothing, _) | (_, Allowed::Nothing) => Allowed::Nothing,
+            (Allowed::OneAtATime, _) | (_, Allowed::OneAtATime) => Allowed::OneAtATime,
+            (Allowed::Everything, Allowed::Everything) => Allowed::Everything,
         })
     }
 
-    /// Waits until it is not what it was.
-    pub(super) async fn other_than(&mut self, width: Width) -> Width {
+    /// Waits until the breakers allow something else.
+    pub(super) async fn changed_from(&mut self, allowed: Allowed) -> Allowed {
         loop {
-            let now = self.width();
-            if now != width {
+            let now = self.allowed();
+            if now != allowed {
                 return now;
             }
             if self.0.is_empty() {
                 std::future::pending::<()>().await;
             }
-            drop(select_all(self.0.iter_mut().map(|position| Box::pin(position.changed()))).await);
+            drop(select_all(self.0.iter_mut().map(|state| Box::pin(state.changed()))).await);
         }
     }
 }
@@ -202,24 +199,24 @@ mod tests {
     #[tokio::test]
     async fn a_consumer_is_as_wide_open_as_its_worst_dependency_allows() {
         let (one, other) = (breaker("one"), breaker("other"));
-        let mut gates = Gates::of(&[one.clone(), other.clone()]);
-        assert_eq!(gates.width(), Width::Full);
+        let mut breakers = BreakerWatch::of(&[one.clone(), other.clone()]);
+        assert_eq!(breakers.allowed(), Allowed::Everything);
         one.failed();
-        assert_eq!(gates.width(), Width::Full, "one failure is no outage");
+        assert_eq!(breakers.allowed(), Allowed::Everything, "one failure is no outage");
         one.failed();
-        assert_eq!(gates.other_than(Width::Full).await, Width::Shut);
+        assert_eq!(breakers.changed_from(Allowed::Everything).await, Allowed::Nothing);
         let stop = CancellationToken::new();
         drop(tokio::spawn(one.clone().keep(async || true, stop.clone())));
-        assert_eq!(gates.other_than(Width::Shut).await, Width::Trial);
+        assert_eq!(breakers.changed_from(Allowed::Nothing).await, Allowed::OneAtATime);
         one.worked();
-        assert_eq!(gates.other_than(Width::Trial).await, Width::Full);
+        assert_eq!(breakers.changed_from(Allowed::OneAtATime).await, Allowed::Everything);
         stop.cancel();
     }
 
     #[tokio::test]
     async fn it_is_probed_until_it_answers() {
         let one = breaker("one");
-        let mut gates = Gates::of(std::slice::from_ref(&one));
+        let mut breakers = BreakerWatch::of(std::slice::from_ref(&one));
         one.failed();
         one.failed();
         let asked = watch::Sender::new(0);
@@ -230,7 +227,7 @@ mod tests {
         };
         let stop = CancellationToken::new();
         let answered = async {
-            assert_eq!(gates.other_than(Width::Shut).await, Width::Trial);
+            assert_eq!(breakers.changed_from(Allowed::Nothing).await, Allowed::OneAtATime);
             stop.cancel();
         };
         tokio::join!(one.clone().keep(probe, stop.clone()), answered);

@@ -1,9 +1,9 @@
-//! One connection that is kept alive by one task, for ever.
+//! One connection that a task supervises: it connects again after every loss.
 //!
-//! lapin's own recovery leaves consumers that never speak again and confirms that fail late, so it is off: a lost
-//! connection fails everything on it at once, and this task makes a new one.
+//! lapin's own recovery is off, because it leaves consumers that never deliver again and confirms that fail late. A
+//! lost connection fails everything on it at once, and the task opens a new one.
 //!
-//! Invariant: whoever uses a connection takes it from [`Phase`] each time and keeps no copy over a failure.
+//! Invariant: users take the connection from [`ConnectionState`] each time and keep no copy over a failure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,67 +20,81 @@ use super::error::{BrokerError, chain};
 use super::topology::Topology;
 use super::transport;
 
-/// A connection that was made, with a number that tells its channels from those of another.
-pub(super) struct Wire {
+/// An open connection.
+pub(super) struct OpenConnection {
     pub(super) connection: Connection,
+    /// Tells the channels of this connection from those of an earlier one.
     pub(super) number: u64,
+    /// The user that the connection was opened with.
     pub(super) user: String,
 }
 
-/// Where a line stands.
+/// The state of a supervised connection.
+///
+/// The cause of a loss is text, with everything that led to it: the state is cloned for every user of the connection,
+/// and the error itself was logged when it happened.
 #[derive(Clone)]
-pub(super) enum Phase {
+pub(super) enum ConnectionState {
     Away(String),
-    Ready(Arc<Wire>),
-    Blocked(Arc<Wire>, String),
+    Ready(Arc<OpenConnection>),
+    Blocked(Arc<OpenConnection>, String),
 }
 
-impl Phase {
-    pub(super) fn is_on(&self, wire: &Wire) -> bool {
+impl ConnectionState {
+    /// Whether this is still the same connection.
+    pub(super) fn is_on(&self, conn: &OpenConnection) -> bool {
         match self {
-            Self::Ready(current) | Self::Blocked(current, _) => current.number == wire.number,
+            Self::Ready(current) | Self::Blocked(current, _) => current.number == conn.number,
             Self::Away(_) => false,
         }
     }
 }
 
-/// What a line needs to be made, again and again.
-pub(super) struct LineSettings {
+/// How to open the connection.
+pub(super) struct ConnectionSettings {
+    /// `None` if the configured URL cannot be parsed.
     pub(super) uri: Option<AMQPUri>,
+    /// The name of the connection on the broker and in logs.
     pub(super) name: String,
+    /// The longest pause between two attempts to connect.
     pub(super) reconnect_max: Duration,
+    /// Time limit of opening the connection.
     pub(super) handshake: Duration,
     pub(super) on_connect: OnConnect,
 }
 
-/// What happens on a new connection before anybody gets it.
+/// What is done on a new connection before it is used.
 pub(super) enum OnConnect {
     Nothing,
     Declare(Topology),
     Check(Topology),
 }
 
-/// Cleanly closing a connection waits for the broker no longer than this.
+/// Time limit of closing a connection.
 const CLOSING: Duration = Duration::from_secs(2);
-/// lapin does not always fail what it waits for when the connection goes, so nothing is awaited without a limit.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// lapin tells of a loss by an event; should it ever not, the state is looked at this often.
-const LOOK: Duration = Duration::from_secs(1);
+/// Time limit of any other answer of the broker. lapin does not always fail its futures when the connection is lost.
+const ANSWER: Duration = Duration::from_secs(60);
+/// Interval of checking the connection, in case lapin sends no event for its loss.
+const CHECK: Duration = Duration::from_secs(1);
 
-/// The task; ends when `stop` is cancelled and the connection is closed.
-pub(super) async fn supervise(settings: LineSettings, phase: watch::Sender<Phase>, stop: CancellationToken) {
+/// Keeps the connection open until `stop` is cancelled, then closes it.
+pub(super) async fn supervise(
+    settings: ConnectionSettings,
+    state: watch::Sender<ConnectionState>,
+    stop: CancellationToken,
+) {
     let mut backoff = Backoff::new(settings.reconnect_max);
     let mut number = 0_u64;
     while !stop.is_cancelled() {
         number = number.wrapping_add(1);
-        let made = tokio::select! {
+        let opened = tokio::select! {
             () = stop.cancelled() => break,
-            made = connect(&settings, number) => made,
+            opened = connect(&settings, number) => opened,
         };
-        let cause = match made {
-            Ok(wire) => {
+        let cause = match opened {
+            Ok(conn) => {
                 backoff.reset();
-                hold(&settings.name, &Arc::new(wire), &phase, &stop).await
+                serve(&settings.name, &Arc::new(conn), &state, &stop).await
             }
             Err(cause) => chain(&cause),
         };
@@ -89,16 +103,16 @@ pub(super) async fn supervise(settings: LineSettings, phase: watch::Sender<Phase
         }
         let wait = backoff.next(fastrand::f64());
         report_away(&settings.name, &cause, wait);
-        phase.send_replace(Phase::Away(cause));
+        state.send_replace(ConnectionState::Away(cause));
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(wait) => {}
         }
     }
-    phase.send_replace(Phase::Away("closed".to_owned()));
+    state.send_replace(ConnectionState::Away("closed".to_owned()));
 }
 
-async fn connect(settings: &LineSettings, number: u64) -> Result<Wire, BrokerError> {
+async fn connect(settings: &ConnectionSettings, number: u64) -> Result<OpenConnection, BrokerError> {
     let uri = settings.uri.clone().ok_or(BrokerError::Url)?;
     let user = uri.authority.userinfo.username.clone();
     let properties =
@@ -107,7 +121,7 @@ async fn connect(settings: &LineSettings, number: u64) -> Result<Wire, BrokerErr
         .await
         .map_err(|_| BrokerError::Slow(settings.handshake))??;
     within(prepare(&connection, &settings.on_connect)).await?;
-    Ok(Wire { connection, number, user })
+    Ok(OpenConnection { connection, number, user })
 }
 
 async fn prepare(connection: &Connection, on_connect: &OnConnect) -> Result<(), BrokerError> {
@@ -121,36 +135,36 @@ async fn prepare(connection: &Connection, on_connect: &OnConnect) -> Result<(), 
     }
 }
 
-/// What the broker answers, if it does in time.
+/// Waits for an answer of the broker, within the time limit.
 pub(super) async fn within<T>(
     answer: impl Future<Output = Result<T, BrokerError>>,
 ) -> Result<T, BrokerError> {
-    tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(BrokerError::Slow(PATIENCE)))
+    tokio::time::timeout(ANSWER, answer).await.unwrap_or(Err(BrokerError::Slow(ANSWER)))
 }
 
-fn report_away(line: &str, cause: &str, wait: Duration) {
-    tracing::warn!(line, cause, wait_ms = wait.as_millis(), "no connection to the broker");
+fn report_away(connection: &str, cause: &str, wait: Duration) {
+    tracing::warn!(connection, cause, wait_ms = wait.as_millis(), "no connection to the broker");
 }
 
-/// Publishes the connection until it is lost or no longer wanted; says why it ended.
-async fn hold(
-    line: &str,
-    wire: &Arc<Wire>,
-    phase: &watch::Sender<Phase>,
+/// Offers the connection to its users until it is lost or `stop` is cancelled. Returns why it ended.
+async fn serve(
+    name: &str,
+    conn: &Arc<OpenConnection>,
+    state: &watch::Sender<ConnectionState>,
     stop: &CancellationToken,
 ) -> String {
-    let mut events = Box::pin(wire.connection.events_listener());
-    let mut look = tokio::time::interval(LOOK);
-    move_to(line, phase, Phase::Ready(Arc::clone(wire)));
+    let mut events = Box::pin(conn.connection.events_listener());
+    let mut check = tokio::time::interval(CHECK);
+    set(name, state, ConnectionState::Ready(Arc::clone(conn)));
     loop {
         let event = tokio::select! {
             () = stop.cancelled() => {
-                close(&wire.connection).await;
+                close(&conn.connection).await;
                 return "closed".to_owned();
             }
             event = events.next() => event,
-            _ = look.tick() => {
-                if wire.connection.status().connected() {
+            _ = check.tick() => {
+                if conn.connection.status().connected() {
                     continue;
                 }
                 return "the connection ended".to_owned();
@@ -158,23 +172,23 @@ async fn hold(
         };
         match event {
             Some(Event::ConnectionBlocked(why)) => {
-                move_to(line, phase, Phase::Blocked(Arc::clone(wire), why));
+                set(name, state, ConnectionState::Blocked(Arc::clone(conn), why));
             }
-            Some(Event::ConnectionUnblocked) => move_to(line, phase, Phase::Ready(Arc::clone(wire))),
-            Some(Event::Error(cause)) if !wire.connection.status().connected() => return chain(&cause),
+            Some(Event::ConnectionUnblocked) => set(name, state, ConnectionState::Ready(Arc::clone(conn))),
+            Some(Event::Error(cause)) if !conn.connection.status().connected() => return chain(&cause),
             Some(_) => {}
             None => return "the connection ended".to_owned(),
         }
     }
 }
 
-fn move_to(line: &str, phase: &watch::Sender<Phase>, to: Phase) {
+fn set(connection: &str, state: &watch::Sender<ConnectionState>, to: ConnectionState) {
     match &to {
-        Phase::Ready(_) => tracing::info!(line, "the broker takes and gives messages"),
-        Phase::Blocked(_, why) => tracing::warn!(line, why, "the broker blocks publishers"),
-        Phase::Away(_) => {}
+        ConnectionState::Ready(_) => tracing::info!(connection, "connected to the broker"),
+        ConnectionState::Blocked(_, why) => tracing::warn!(connection, why, "the broker blocks publishers"),
+        ConnectionState::Away(_) => {}
     }
-    phase.send_replace(to);
+    state.send_replace(to);
 }
 
 async fn close(connection: &Connection) {

@@ -1,7 +1,9 @@
-//! The only consumer loop.
+//! The consumer loop, the only one.
 //!
-//! Invariant: every delivery is settled exactly once, by an acknowledgement that follows the confirm of whatever
-//! took its place; what cannot be settled goes back to its queue by the end of its channel, never by a `nack`.
+//! Invariant: every delivery is settled exactly once, by an acknowledgement after the confirm of whatever takes its place.
+//! One that cannot be settled returns to its queue when its channel is closed, never by a `nack`.
+
+mod settings;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -13,65 +15,26 @@ use lapin::message::Delivery;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use settings::ConsumerSettings;
+
 use super::backoff::Backoff;
-use super::breaker::{Breaker, Gates, Width};
+use super::breaker::{Allowed, BreakerWatch};
 use super::delivery::Handler;
 use super::error::{BrokerError, chain};
 use super::link::{Link, LinkState};
 use super::queue::WorkQueue;
-use super::unsettled::{Session, Stage, process};
+use super::unsettled::{Session, StageContext, process};
 
-/// The broker's answer to the end of a consumer or channel is awaited no longer than this.
+/// Time limit of closing a channel.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// How a queue is consumed.
-#[derive(Debug, Clone)]
-pub struct ConsumerSettings {
-    /// How many messages are handled at once.
-    pub prefetch: u16,
-    /// How long what is held may take to finish after the stop.
-    pub drain: Duration,
-    /// How long the handler may take; a database that is silent for good would hold the message for ever.
-    pub handling: Duration,
-    /// How long a message is held whose follow-up the broker does not take, before it goes back.
-    pub patience: Duration,
-    /// The longest pause before a lost consumer is made again.
-    pub reopen_max: Duration,
-    /// How long nothing may come before the queue is asked whether there is nothing. A consumer whose queue
-    /// is deleted and made again is not always told.
-    pub look: Duration,
-    /// How long the broker may take to make a consumer. lapin does not always fail what it waits for when the
-    /// connection goes, so nothing is awaited without a limit.
-    pub opening: Duration,
-    /// What the stage depends on: while one of these is open, nothing is consumed.
-    pub breakers: Vec<Breaker>,
-    /// The other links that the stage publishes to: without them nothing is begun, for it could not be handed on.
-    pub onward: Vec<watch::Receiver<LinkState>>,
-}
-
-impl Default for ConsumerSettings {
-    fn default() -> Self {
-        Self {
-            prefetch: 32,
-            drain: Duration::from_secs(25),
-            handling: Duration::from_secs(180),
-            patience: Duration::from_secs(60),
-            reopen_max: Duration::from_secs(5),
-            look: Duration::from_secs(30),
-            opening: Duration::from_secs(10),
-            breakers: Vec::new(),
-            onward: Vec::new(),
-        }
-    }
-}
-
-/// Consumes a queue until `stop` is cancelled; returns when everything held is settled, or the drain time is over.
+/// Consumes a queue until `stop` is cancelled. Returns when all deliveries are settled, or the drain time is over.
 pub async fn consume<H: Handler>(
     link: &Link,
     queue: &WorkQueue,
@@ -81,7 +44,7 @@ pub async fn consume<H: Handler>(
 ) {
     let mut backoff = Backoff::new(settings.reopen_max);
     let permits = Arc::new(Semaphore::new(usize::from(settings.prefetch.max(1))));
-    let stage = Stage {
+    let stage = StageContext {
         handler,
         publisher: link.publisher(),
         queue: queue.clone(),
@@ -89,16 +52,16 @@ pub async fn consume<H: Handler>(
         handling: settings.handling,
         patience: settings.patience,
         observer: link.observer(),
-        held: AtomicUsize::new(0),
+        in_flight: AtomicUsize::new(0),
     };
-    let gates = Gates::of(&settings.breakers);
-    let mut work = Work { stage: Arc::new(stage), settings, permits, gates, tasks: JoinSet::new(), stop };
+    let breakers = BreakerWatch::of(&settings.breakers);
+    let mut work = Work { stage: Arc::new(stage), settings, permits, breakers, tasks: JoinSet::new(), stop };
     while work.link_is_there(link).await {
-        let Some(width) = work.allowed().await else { break };
+        let Some(allowed) = work.wait_for_breakers().await else { break };
         let opened = Instant::now();
-        let cause = match work.session(link, width).await {
+        let cause = match work.session(link, allowed).await {
             Ok(End::Stopped) => break,
-            Ok(End::Narrowed) => continue,
+            Ok(End::BreakersChanged) => continue,
             Ok(End::Stuck(cause)) => cause.to_owned(),
             Ok(End::Gone(cause)) => cause,
             Err(cause) => chain(&cause),
@@ -123,28 +86,28 @@ fn report_lost(stage: &str, queue: &str, cause: &str) {
 
 /// Why a session ended.
 enum End {
-    /// The consumer is to stop.
+    /// `stop` was cancelled.
     Stopped,
-    /// A breaker wants it narrower or wider, or not at all.
-    Narrowed,
-    /// The channel is there, but it does not serve any more.
+    /// The breakers allow more or less than before.
+    BreakersChanged,
+    /// The channel is open but of no use any more.
     Stuck(&'static str),
-    /// The channel is not there any more.
+    /// The channel is gone.
     Gone(String),
 }
 
 struct Work<H> {
-    stage: Arc<Stage<H>>,
+    stage: Arc<StageContext<H>>,
     settings: ConsumerSettings,
-    /// Over all sessions: what a lost session still handles counts against what the next one may.
+    /// Shared by all sessions: deliveries of a lost session that are still being handled count in the next one.
     permits: Arc<Semaphore>,
-    gates: Gates,
+    breakers: BreakerWatch,
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
 
 impl<H: Handler> Work<H> {
-    /// Waits for the link; false when the consumer is to stop.
+    /// Waits until the links are connected. Returns false when the consumer must stop.
     async fn link_is_there(&self, link: &Link) -> bool {
         let mut state = link.state();
         let all = async {
@@ -160,49 +123,49 @@ impl<H: Handler> Work<H> {
         }
     }
 
-    /// Waits until the breakers let anything pass, and says how much; `None` when the consumer is to stop.
-    async fn allowed(&mut self) -> Option<Width> {
-        let width = self.gates.width();
-        if width != Width::Shut {
-            return Some(width);
+    /// Waits until the breakers allow something. `None` when the consumer must stop.
+    async fn wait_for_breakers(&mut self) -> Option<Allowed> {
+        let allowed = self.breakers.allowed();
+        if allowed != Allowed::Nothing {
+            return Some(allowed);
         }
         tracing::info!(stage = H::NAME, queue = self.stage.queue.name(), "the consumer pauses");
         tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
-            width = self.gates.other_than(Width::Shut) => Some(width),
+            allowed = self.breakers.changed_from(Allowed::Nothing) => Some(allowed),
         }
     }
 
-    /// One consumer on one channel, until it is lost or no longer wanted.
-    async fn session(&mut self, link: &Link, width: Width) -> Result<End, BrokerError> {
-        let wire = link.wire()?;
-        let prefetch = if width == Width::Full { self.settings.prefetch.max(1) } else { 1 };
-        let (channel, mut consumer) = self.open(&wire.connection, prefetch).await?;
+    /// One consumer on one channel, until the channel is lost or must be closed.
+    async fn session(&mut self, link: &Link, allowed: Allowed) -> Result<End, BrokerError> {
+        let conn = link.consuming()?;
+        let prefetch = if allowed == Allowed::Everything { self.settings.prefetch.max(1) } else { 1 };
+        let (channel, mut consumer) = self.open(&conn.connection, prefetch).await?;
         let session = Session::default();
         let end = loop {
-            let quiet = tokio::time::sleep(self.settings.look);
+            let quiet = tokio::time::sleep(self.settings.idle);
             let (delivery, permit) = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break End::Stopped,
                 () = session.stuck.cancelled() => break End::Stuck("a delivery could not be settled"),
-                _ = self.gates.other_than(width) => break End::Narrowed,
-                () = link.lost(&wire) => break End::Gone("the connection is lost".to_owned()),
+                _ = self.breakers.changed_from(allowed) => break End::BreakersChanged,
+                () = link.lost(&conn) => break End::Gone("the connection is lost".to_owned()),
                 next = next(&mut consumer, &self.permits) => match next {
                     Ok(next) => next,
                     Err(cause) => break End::Gone(cause),
                 },
-                () = quiet => match timeout(self.settings.opening, self.is_forgotten(&channel)).await {
+                () = quiet => match timeout(self.settings.opening, self.is_overdue(&channel)).await {
                     Ok(Ok(false)) => continue,
-                    Ok(Ok(true)) => break End::Stuck("the queue has messages, and none comes"),
+                    Ok(Ok(true)) => break End::Stuck("the queue has messages, but delivers none"),
                     Ok(Err(cause)) => break End::Gone(chain(&cause)),
                     Err(_) => break End::Gone("the broker does not answer".to_owned()),
                 },
             };
-            self.begin(delivery, permit, &wire.user, &session);
+            self.begin(delivery, permit, &conn.user, &session);
         };
         match end {
-            End::Narrowed => self.let_finish(&channel).await,
+            End::BreakersChanged => self.let_finish(&channel).await,
             End::Stopped | End::Stuck(_) => self.give_back(&channel).await,
             End::Gone(_) => {}
         }
@@ -219,9 +182,9 @@ impl<H: Handler> Work<H> {
             Ok(Err(refused)) => refused,
             Err(elapsed) => slow(elapsed),
         };
-        // A queue that has no leader for a while consents later. Nobody would read what such a consumer is given, and
-        // while the connection lasts the broker would give it to nobody else.
-        courteous(channel.close(200, ShortString::default())).await;
+        // A queue without a leader may accept the consumer later. Nobody would read its deliveries, and the broker would
+        // give them to nobody else while the channel is open.
+        close_or_give_up(channel.close(200, ShortString::default())).await;
         Err(failed)
     }
 
@@ -234,8 +197,8 @@ impl<H: Handler> Work<H> {
         });
     }
 
-    /// Whether there are messages that we could handle and do not get.
-    async fn is_forgotten(&self, channel: &Channel) -> Result<bool, BrokerError> {
+    /// Whether the queue has messages that we could handle but does not deliver, or has lost its consumer.
+    async fn is_overdue(&self, channel: &Channel) -> Result<bool, BrokerError> {
         if self.permits.available_permits() == 0 {
             return Ok(false);
         }
@@ -261,27 +224,27 @@ impl<H: Handler> Work<H> {
         Ok(consumer)
     }
 
-    /// Begins nothing more, lets what is held finish within the drain time, and ends the channel, by which everything
-    /// that is not settled goes back to the queue. The consumer is not cancelled first: what a cancelled consumer of a
-    /// quorum queue still holds when its node is killed, the queue keeps for it for ever (3.10.8).
+    /// Lets the deliveries in flight finish within the drain time and closes the channel, which returns all others to the
+    /// queue. The consumer is not cancelled first: if the node of a cancelled consumer is killed, its quorum queue
+    /// keeps the unacknowledged messages for that consumer for ever (3.10.8).
     async fn give_back(&mut self, channel: &Channel) {
         self.finish().await;
-        courteous(channel.close(200, ShortString::default())).await;
+        close_or_give_up(channel.close(200, ShortString::default())).await;
     }
 
-    /// The same without haste. What is held when a breaker opens may be a write that is slow and succeeds; to cut it off
-    /// would leave it in doubt.
+    /// The same with more time: when a breaker opens, a delivery in flight may be a slow write that succeeds, and aborting
+    /// it would leave that in doubt.
     async fn let_finish(&mut self, channel: &Channel) {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         tokio::select! {
             () = all => {}
             () = self.stop.cancelled() => self.finish().await,
             () = tokio::time::sleep(self.settings.patience) => {
-                tracing::warn!(stage = H::NAME, held = self.tasks.len(), "never finished: the messages go back");
+                tracing::warn!(stage = H::NAME, held = self.tasks.len(), "not finished: the messages return to their queue");
                 self.tasks.shutdown().await;
             }
         }
-        courteous(channel.close(200, ShortString::default())).await;
+        close_or_give_up(channel.close(200, ShortString::default())).await;
     }
 
     async fn finish(&mut self) {
@@ -290,21 +253,21 @@ impl<H: Handler> Work<H> {
             tracing::warn!(
                 stage = H::NAME,
                 held = self.tasks.len(),
-                "not finished within the drain time: the messages go back"
+                "not finished within the drain time: the messages return to their queue"
             );
             self.tasks.shutdown().await;
         }
     }
 }
 
-/// A broker that is gone does not answer to an end, and it is one all the same.
-async fn courteous(end: impl Future<Output = lapin::Result<()>>) {
-    if !matches!(timeout(CLOSING, end).await, Ok(Ok(()))) {
-        tracing::debug!("the broker did not answer to the end of a consumer");
+/// Closes a channel. A broker that is gone does not answer, which closes it as well.
+async fn close_or_give_up(close: impl Future<Output = lapin::Result<()>>) {
+    if !matches!(timeout(CLOSING, close).await, Ok(Ok(()))) {
+        tracing::debug!("the broker did not answer to the close of a consuming channel");
     }
 }
 
-/// The next delivery and the right to handle it; an error says why there will be none.
+/// The next delivery with its permit. The error says why there will be none.
 async fn next(
     consumer: &mut Consumer,
     permits: &Arc<Semaphore>,

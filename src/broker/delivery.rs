@@ -1,7 +1,7 @@
-//! What a stage is given, and what a stage is.
+//! Deliveries, and the handlers that get them.
 //!
-//! Invariant: nothing in a delivery is trusted further than the broker vouches for it. A header that says who
-//! published counts only on a message that we published ourselves.
+//! Invariant: nothing in a delivery is trusted that the broker does not verify. The headers about the original message
+//! count only on a message that we published ourselves.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,14 +15,14 @@ use lapin::types::{AMQPValue, FieldTable};
 use super::headers;
 use super::settle::Settlement;
 
-/// What headers may take together, in bytes: whoever puts a message off has to get them into one frame with ours, and
-/// a frame that is too large costs the connection.
+/// Bytes of all headers together. When a message is delayed they must fit into one frame with ours; a frame that is too
+/// large costs the connection.
 const MOST_HEADERS: usize = 16 * 1024;
-/// What one header may take; a trace's state, the longest that anybody needs, has half of it.
+/// Bytes of one header. The longest useful one, `tracestate`, may have half of that.
 const LONGEST_HEADER: usize = 1024;
 const TRACE: [&str; 2] = ["traceparent", "tracestate"];
 
-/// A message as a stage gets it.
+/// A message as a handler gets it.
 #[derive(Clone)]
 pub struct Incoming {
     /// AMQP `message_id`.
@@ -33,21 +33,21 @@ pub struct Incoming {
     pub content_type: Option<String>,
     /// AMQP `correlation_id`.
     pub correlation_id: Option<String>,
-    /// The user that published it, as the broker verified; kept through delays.
+    /// The user that published the message, as the broker verified. It is kept through delays.
     pub user_id: Option<String>,
-    /// The headers that are a text, a number or a boolean; of what is too long or too much, ours and the trace's.
+    /// The headers with a text, a number or a boolean as value. Where there are too many, ours and the trace's come first;
+    /// one that is too long is left out.
     pub headers: BTreeMap<String, String>,
-    /// How often it was tried before.
+    /// How often the message was delayed before.
     pub attempt: u32,
-    /// When it was received first.
+    /// When the message was first received.
     pub first_seen: Timestamp,
-    /// Whether the broker has delivered it before.
+    /// Whether the broker delivered it before without getting an acknowledgement.
     pub redelivered: bool,
-    /// The exchange that it came by first.
+    /// The exchange that it was first published to.
     pub exchange: String,
-    /// The routing key that it came by first.
+    /// The routing key that it was first published with.
     pub routing_key: String,
-    /// The message itself.
     pub body: Bytes,
 }
 
@@ -62,17 +62,17 @@ impl fmt::Debug for Incoming {
     }
 }
 
-/// What a stage does with a message.
+/// Handles the messages of a queue.
 pub trait Handler: Send + Sync + 'static {
-    /// The name of the stage in spans and metrics: `record`, `send`, …
+    /// The name of the stage in spans, logs and metrics.
     const NAME: &'static str;
 
-    /// Handles one message; may be called for the same message more than once.
+    /// Handles one message. The same message may come more than once.
     fn handle(&self, message: Incoming) -> impl Future<Output = Settlement> + Send;
 }
 
 impl Incoming {
-    /// Takes the content out of a delivery, which keeps only what settles it. `us` is the user of this connection.
+    /// Takes the content out of a delivery and leaves what is needed to settle it. `us` is the user of this connection.
     pub(super) fn read(delivery: &mut Delivery, us: &str, now: Timestamp) -> Self {
         let properties = &delivery.properties;
         let headers = properties.headers().as_ref().map(readable).unwrap_or_default();

@@ -1,33 +1,28 @@
-//! What can go wrong with the broker, by what it means for the message.
+//! Errors of the broker, by what they mean for the message.
 //!
-//! Invariant: only [`PublishError::NotSent`] says that a message is certainly not stored because it never left;
+//! Invariant: only [`PublishError::NotSent`] says that a message was never sent;
 //! after [`PublishError::Unknown`] it may be, and sending it again may make a duplicate.
 
 use super::short::TooLong;
 
-/// Why a message never left.
+/// Why a message was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum NotSent {
-    /// No connection.
     #[error("the broker cannot be reached ({0})")]
     Away(String),
-    /// The broker takes nothing from publishers at the moment.
+    /// The broker accepts nothing from publishers at the moment, usually for lack of memory or disk.
     #[error("the broker blocks publishers ({0}): see to its memory and disk")]
     Blocked(String),
-    /// Every channel was in use for the whole of the time limit.
+    /// All channels were in use for the whole time limit.
     #[error("no publishing channel became free in time")]
     NoChannel,
-    /// The broker gave no channel.
     #[error("the broker gave no publishing channel")]
     Channel(#[source] Box<lapin::Error>),
     #[error(transparent)]
     TooLong(#[from] TooLong),
     /// The user of the connection may not publish there.
     #[error("the user may not write to exchange `{exchange}`: grant it write permission")]
-    Denied {
-        /// The exchange.
-        exchange: String,
-    },
+    Denied { exchange: String },
 }
 
 /// Why it is not known whether a message is stored.
@@ -50,7 +45,7 @@ pub enum Unconfirmed {
 /// Why a message is not known to be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// Certainly not stored: it never left.
+    /// Certainly not stored.
     #[error("not sent: {0}")]
     NotSent(#[source] NotSent),
     /// Certainly not stored: no queue takes it.
@@ -89,7 +84,7 @@ impl PublishError {
         }
     }
 
-    /// The outcome's name in metrics.
+    /// The value of the label `outcome` in metrics.
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::NotSent(_) => "not_sent",
@@ -101,34 +96,26 @@ impl PublishError {
     }
 }
 
-/// Why something else than publishing failed.
+/// Why anything other than publishing failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// The URL cannot be used; it is not shown, because it may hold a password.
+    /// The URL is not shown, because it may hold a password.
     #[error("the broker's URL cannot be used: write it as amqp://user:password@host:5672/vhost")]
     Url,
-    /// No connection.
     #[error("the broker cannot be reached ({0})")]
     Away(String),
-    /// No answer in time.
     #[error("the broker did not answer within {0:?}")]
     Slow(std::time::Duration),
-    /// What is on the broker is not what this release needs.
     #[error("the broker differs from the topology: {}", texts(.0))]
     Topology(Vec<super::Difference>),
     #[error(transparent)]
     TooLong(#[from] TooLong),
-    /// The broker refused.
     #[error("the broker refused")]
     Refused(#[source] Box<lapin::Error>),
-    /// A queue or exchange could not be declared.
     #[error("`{name}` cannot be declared: {fix}")]
     Declare {
-        /// Which one.
         name: String,
-        /// What to do about it.
         fix: String,
-        /// What the broker said.
         #[source]
         cause: Box<lapin::Error>,
     },

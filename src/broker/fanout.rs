@@ -78,17 +78,17 @@ async fn session(
     listener: &dyn Listener,
     backoff: &mut Backoff,
 ) -> Result<(), BrokerError> {
-    let wire = link.wire()?;
+    let conn = link.consuming()?;
     let slow = |_| BrokerError::Slow(OPENING);
     // Dropping the channel would close it.
     let (_channel, mut consumer) =
-        timeout(OPENING, open(&wire.connection, subscription)).await.map_err(slow)??;
+        timeout(OPENING, open(&conn.connection, subscription)).await.map_err(slow)??;
     backoff.reset();
     listener.listening(true);
     tracing::info!(exchange = subscription.exchange, "listening");
     loop {
         let next = tokio::select! {
-            () = link.lost(&wire) => return Ok(()),
+            () = link.lost(&conn) => return Ok(()),
             next = consumer.next() => next,
         };
         match next {

@@ -8,9 +8,9 @@ use lapin::types::ShortString;
 
 use super::delivery::Incoming;
 use super::error::NotSent;
+use super::frames::FrameFilter;
 use super::queue::WorkQueue;
 use super::settle::{self, Settlement};
-use super::sieve::Sieve;
 
 /// Length of what precedes the properties in a header frame: type, channel and size (7), class,
 /// weight, body size (12).
@@ -22,7 +22,7 @@ pub fn read(properties: &[u8], body: &[u8], us: &str, now: Timestamp) -> Option<
     let frame =
         [&[2, 0, 1][..], &length, &[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], properties, &[0xCE]].concat();
     let mut passed = Vec::new();
-    Sieve::default().feed(&frame, &mut passed);
+    FrameFilter::default().feed(&frame, &mut passed);
     let (_, properties) = parse_properties(passed.get(BEFORE..passed.len().checked_sub(1)?)?).ok()?;
     Some(deliver(properties, body, us, now))
 }
@@ -40,8 +40,8 @@ pub fn settle(
     now: Timestamp,
 ) -> Result<Option<Incoming>, NotSent> {
     let context = settle::Context { queue, version: env!("CARGO_PKG_VERSION"), now };
-    let Some((_, letter)) = settle::follow_up(message, settlement, &context) else { return Ok(None) };
-    Ok(Some(deliver(letter.properties(env!("CARGO_PKG_NAME"), Some(us), now)?, &letter.body, us, now)))
+    let Some((_, raw)) = settle::follow_up(message, settlement, &context) else { return Ok(None) };
+    Ok(Some(deliver(raw.properties(env!("CARGO_PKG_NAME"), Some(us), now)?, &raw.body, us, now)))
 }
 
 fn deliver(properties: BasicProperties, body: &[u8], us: &str, now: Timestamp) -> Incoming {

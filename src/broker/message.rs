@@ -1,6 +1,6 @@
-//! What is published, and where to.
+//! Messages to publish, and where to.
 //!
-//! Invariant: everything is persistent and mandatory; a message without either would be acknowledged and lost.
+//! Invariant: every message is persistent and mandatory; without either, the broker could confirm it and lose it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,22 +15,20 @@ use super::short::short;
 
 const PERSISTENT: u8 = 2;
 
-/// Where a message goes.
+/// Where a message is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The exchange; empty is the default exchange, whose routing key is a queue.
+    /// Empty for the default exchange, whose routing key is the name of a queue.
     pub exchange: String,
-    /// The routing key.
     pub routing_key: String,
 }
 
 impl Target {
-    /// An exchange and a key.
     pub fn new(exchange: impl Into<String>, routing_key: impl Into<String>) -> Self {
         Self { exchange: exchange.into(), routing_key: routing_key.into() }
     }
 
-    /// Straight to a queue, through the default exchange.
+    /// To a queue by its name, through the default exchange.
     pub fn queue(queue: impl Into<String>) -> Self {
         Self::new("", queue)
     }
@@ -39,17 +37,16 @@ impl Target {
 /// A message to publish.
 #[derive(Clone)]
 pub struct Outgoing {
-    /// AMQP `message_id`: the same for a repeat of the same message.
+    /// AMQP `message_id`. A repeat of a message has the same.
     pub id: String,
-    /// AMQP `type`, with its version: `registration.v1`.
+    /// AMQP `type`.
     pub kind: &'static str,
-    /// `application/json` or `application/cloudevents+json`.
+    /// AMQP `content_type`.
     pub content_type: &'static str,
     /// AMQP `correlation_id`.
     pub correlation_id: Option<String>,
-    /// Further headers; the trace context is added when publishing.
+    /// Further headers. Publishing adds the trace context.
     pub headers: BTreeMap<String, String>,
-    /// The message itself.
     pub body: Vec<u8>,
 }
 
@@ -63,9 +60,9 @@ impl fmt::Debug for Outgoing {
     }
 }
 
-/// A message as it goes to the socket.
+/// A message as AMQP has it: a new one, or a delivery that is published again.
 #[derive(Clone)]
-pub(super) struct Letter {
+pub(super) struct RawMessage {
     pub(super) id: Option<String>,
     pub(super) kind: Option<String>,
     pub(super) content_type: Option<String>,
@@ -74,7 +71,7 @@ pub(super) struct Letter {
     pub(super) body: Bytes,
 }
 
-impl From<Outgoing> for Letter {
+impl From<Outgoing> for RawMessage {
     fn from(message: Outgoing) -> Self {
         Self {
             id: Some(message.id),
@@ -87,7 +84,7 @@ impl From<Outgoing> for Letter {
     }
 }
 
-impl Letter {
+impl RawMessage {
     /// `user` is the user of the connection: the broker refuses any other.
     pub(super) fn properties(
         &self,

@@ -1,10 +1,10 @@
-//! Publishing channels, each used by one publish at a time.
+//! A pool of publishing channels, each used by one publish at a time.
 //!
-//! lapin gives a returned message to whichever confirm of the channel completes next, and two tasks on a channel can
-//! swap their confirms; with one publish in flight per channel neither can happen.
+//! lapin gives a returned message to the next confirm of the channel, whichever it is, and two tasks on one channel can
+//! get each other's confirms. With one publish in flight per channel neither can happen.
 //!
-//! Invariant: a channel goes back to the pool only when nothing on it is outstanding. After a timeout or an error it
-//! is closed instead.
+//! Invariant: a channel returns to the pool only when nothing on it is outstanding. After a timeout or an error it is
+//! closed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,25 +16,26 @@ use lapin::{BasicProperties, Channel, Confirmation, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::{Phase, Wire};
+use super::connection::{ConnectionState, OpenConnection};
 use super::error::{NotSent, PublishError, Unconfirmed};
 use super::link::LinkSettings;
-use super::message::{Letter, Target};
+use super::message::{RawMessage, Target};
 use super::short::short;
 
-/// A broken channel waits no longer than this for the broker to let it go.
+/// Time limit of closing a broken channel.
 const CLOSING: Duration = Duration::from_secs(5);
 const NOT_FOUND: u16 = 404;
 const ACCESS_REFUSED: u16 = 403;
 
-/// A channel on which confirms are on, and the connection that it belongs to.
+/// A channel in confirm mode.
 struct ConfirmChannel {
     channel: Channel,
-    wire: u64,
+    /// The number of its connection.
+    connection: u64,
 }
 
 pub(super) struct Pool {
-    line: watch::Receiver<Phase>,
+    state: watch::Receiver<ConnectionState>,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<ConfirmChannel>>,
     application: &'static str,
@@ -43,9 +44,9 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(line: watch::Receiver<Phase>, settings: &LinkSettings) -> Arc<Self> {
+    pub(super) fn new(state: watch::Receiver<ConnectionState>, settings: &LinkSettings) -> Arc<Self> {
         Arc::new(Self {
-            line,
+            state,
             permits: Arc::new(Semaphore::new(usize::from(settings.channels.max(1)))),
             idle: Mutex::new(Vec::new()),
             application: settings.application.name,
@@ -54,22 +55,22 @@ impl Pool {
         })
     }
 
-    pub(super) fn line(&self) -> watch::Receiver<Phase> {
-        self.line.clone()
+    pub(super) fn state(&self) -> watch::Receiver<ConnectionState> {
+        self.state.clone()
     }
 
-    /// Publishes one message and waits for its confirm, both within the time limit. Must run to its end: whoever
-    /// calls it does so in a task of its own.
-    pub(super) async fn publish(&self, to: &Target, letter: &Letter) -> Result<(), PublishError> {
-        if letter.body.len() > self.max_message {
+    /// Publishes one message and waits for its confirm, within the time limit. It must run to its end: call it in a task
+    /// of its own.
+    pub(super) async fn publish(&self, to: &Target, raw: &RawMessage) -> Result<(), PublishError> {
+        if raw.body.len() > self.max_message {
             return Err(PublishError::TooLarge);
         }
         let deadline = Instant::now() + self.publish_timeout;
         let _permit = self.permit(deadline).await.map_err(PublishError::NotSent)?;
-        let wire = self.wire().map_err(PublishError::NotSent)?;
-        let address = Address::of(to, letter, self.application, &wire.user).map_err(PublishError::NotSent)?;
-        let channel = self.checkout(&wire, deadline).await.map_err(PublishError::NotSent)?;
-        let outcome = exchange(&channel.channel, to, address, letter, deadline).await;
+        let conn = self.conn().map_err(PublishError::NotSent)?;
+        let envelope = Envelope::of(to, raw, self.application, &conn.user).map_err(PublishError::NotSent)?;
+        let channel = self.checkout(&conn, deadline).await.map_err(PublishError::NotSent)?;
+        let outcome = write_and_confirm(&channel.channel, to, envelope, raw, deadline).await;
         match &outcome {
             Ok(()) | Err(PublishError::Refused) => self.put_back(channel),
             Err(PublishError::Unroutable) if channel.channel.status().connected() => self.put_back(channel),
@@ -85,33 +86,33 @@ impl Pool {
         }
     }
 
-    fn wire(&self) -> Result<Arc<Wire>, NotSent> {
-        match &*self.line.borrow() {
-            Phase::Ready(wire) => Ok(Arc::clone(wire)),
-            Phase::Blocked(_, why) => Err(NotSent::Blocked(why.clone())),
-            Phase::Away(cause) => Err(NotSent::Away(cause.clone())),
+    fn conn(&self) -> Result<Arc<OpenConnection>, NotSent> {
+        match &*self.state.borrow() {
+            ConnectionState::Ready(conn) => Ok(Arc::clone(conn)),
+            ConnectionState::Blocked(_, why) => Err(NotSent::Blocked(why.clone())),
+            ConnectionState::Away(cause) => Err(NotSent::Away(cause.clone())),
         }
     }
 
-    async fn checkout(&self, wire: &Wire, deadline: Instant) -> Result<ConfirmChannel, NotSent> {
-        if let Some(channel) = self.idle_on(wire.number) {
+    async fn checkout(&self, conn: &OpenConnection, deadline: Instant) -> Result<ConfirmChannel, NotSent> {
+        if let Some(channel) = self.idle_on(conn.number) {
             return Ok(channel);
         }
         let open = async {
-            let channel = wire.connection.create_channel().await?;
+            let channel = conn.connection.create_channel().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             Ok(channel)
         };
         let channel = timeout_at(deadline, open).await.map_err(|_| NotSent::NoChannel)?;
         channel
-            .map(|channel| ConfirmChannel { channel, wire: wire.number })
+            .map(|channel| ConfirmChannel { channel, connection: conn.number })
             .map_err(|cause| NotSent::Channel(Box::new(cause)))
     }
 
-    /// An idle channel of this connection; those of earlier ones are dropped on the way.
-    fn idle_on(&self, wire: u64) -> Option<ConfirmChannel> {
+    /// An idle channel of this connection. Channels of earlier connections are dropped.
+    fn idle_on(&self, connection: u64) -> Option<ConfirmChannel> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|channel| channel.wire == wire && channel.channel.status().connected());
+        idle.retain(|channel| channel.connection == connection && channel.channel.status().connected());
         idle.pop()
     }
 
@@ -120,38 +121,38 @@ impl Pool {
     }
 }
 
-/// What of a message can be too long for AMQP, checked before anything is sent.
-struct Address {
+/// The parts of a message that can be too long for AMQP, checked before anything is sent.
+struct Envelope {
     exchange: ShortString,
     routing_key: ShortString,
     properties: BasicProperties,
 }
 
-impl Address {
-    fn of(to: &Target, letter: &Letter, app: &str, user: &str) -> Result<Self, NotSent> {
+impl Envelope {
+    fn of(to: &Target, raw: &RawMessage, app: &str, user: &str) -> Result<Self, NotSent> {
         Ok(Self {
             exchange: short(&to.exchange, "the exchange's name")?,
             routing_key: short(&to.routing_key, "the routing key")?,
-            properties: letter.properties(app, Some(user), Timestamp::now())?,
+            properties: raw.properties(app, Some(user), Timestamp::now())?,
         })
     }
 }
 
-/// The write and the confirm: from here on an error may mean that the message is stored all the same.
-async fn exchange(
+/// Writes the message and waits for the confirm. After an error the message may be stored nevertheless.
+async fn write_and_confirm(
     channel: &Channel,
     to: &Target,
-    address: Address,
-    letter: &Letter,
+    envelope: Envelope,
+    raw: &RawMessage,
     deadline: Instant,
 ) -> Result<(), PublishError> {
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let written = channel.basic_publish(
-        address.exchange,
-        address.routing_key,
+        envelope.exchange,
+        envelope.routing_key,
         options,
-        &letter.body,
-        address.properties,
+        &raw.body,
+        envelope.properties,
     );
     let confirm = match timeout_at(deadline, written).await {
         Ok(Ok(confirm)) => confirm,
@@ -168,7 +169,7 @@ async fn exchange(
     }
 }
 
-/// The broker's own refusals are certain; any other error leaves open what became of the message.
+/// A refusal by the broker is certain; after any other error the message may be stored.
 fn failed(to: &Target, cause: lapin::Error) -> PublishError {
     if let ErrorKind::ProtocolError(answer) = cause.kind() {
         match answer.get_id() {
@@ -182,12 +183,12 @@ fn failed(to: &Target, cause: lapin::Error) -> PublishError {
     PublishError::Unknown(Unconfirmed::Connection(Box::new(cause)))
 }
 
-/// Closes a channel in the background: on a blocked connection the close hangs as well.
+/// Closes a channel in the background: on a blocked connection closing hangs as well.
 fn discard(channel: ConfirmChannel) {
     drop(tokio::spawn(async move {
         let closed = channel.channel.close(200, ShortString::default());
         if tokio::time::timeout(CLOSING, closed).await.is_err() {
-            tracing::debug!("a publishing channel was given up without the broker's answer");
+            tracing::debug!("the broker did not answer to the close of a publishing channel");
         }
     }));
 }

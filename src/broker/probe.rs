@@ -1,6 +1,7 @@
-//! One try to connect, for a command that would rather end than wait: is it the broker that is away, or are we refused?
+//! A single attempt to connect, which tells a broker that is away from one that refuses us: for commands that would
+//! rather end than wait.
 //!
-//! Invariant: a password is in no answer.
+//! Invariant: no result contains a password.
 
 use std::time::Duration;
 
@@ -10,25 +11,25 @@ use lapin::{Connection, ConnectionProperties, ErrorKind};
 use super::error::{BrokerError, chain};
 use super::link::LinkSettings;
 
-/// RabbitMQ's answer to a wrong user or password.
+/// RabbitMQ's reply code for a wrong user or password.
 const ACCESS_REFUSED: u16 = 403;
-/// Its answer to a vhost that is not there or that the user may not use.
+/// RabbitMQ's reply code for a vhost that does not exist or that the user may not use.
 const NOT_ALLOWED: u16 = 530;
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// What a try came to.
+/// The result of an attempt to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reached {
-    /// The broker lets us in.
+    /// The broker accepted the connection.
     Yes,
-    /// It does not, and will not until somebody changes something.
+    /// The broker refused, and will until somebody changes something.
     Refused(String),
-    /// It cannot be reached at the moment.
+    /// The broker cannot be reached at the moment.
     Away(String),
 }
 
 impl LinkSettings {
-    /// The vhost of the URL; `None` for one that cannot be read.
+    /// The vhost of the URL. `None` if the URL cannot be parsed.
     pub fn vhost(&self) -> Option<String> {
         self.uri().map(|uri| uri.vhost)
     }
@@ -43,7 +44,7 @@ impl LinkSettings {
         let patience = self.heartbeat.max(Duration::from_secs(2));
         match tokio::time::timeout(patience, Connection::connect_uri(uri, properties)).await {
             Ok(Ok(connection)) => {
-                // Whether the close is answered says nothing about the next connection.
+                // Connecting has succeeded, whether the close is answered or not.
                 drop(tokio::time::timeout(CLOSING, connection.close(200, ShortString::default())).await);
                 Reached::Yes
             }

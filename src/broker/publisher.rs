@@ -1,6 +1,6 @@
-//! Publishing that is true: `Ok` means that the message is on the disks of the broker.
+//! Publishing with confirms: `Ok` means that the broker has stored the message.
 //!
-//! Invariant: a publish once begun runs to its end in a task of its own. A caller that goes away leaves neither a
+//! Invariant: a publish that has begun runs to its end in a task of its own. A caller that is dropped leaves neither a
 //! half-written message nor a channel with a confirm outstanding.
 
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::connection::Phase;
+use super::connection::ConnectionState;
 use super::error::{PublishError, Unconfirmed};
-use super::message::{Letter, Outgoing, Target};
+use super::message::{Outgoing, RawMessage, Target};
 use super::observer::Observer;
 use super::pool::Pool;
 
-/// Publishes on the link that it came from.
+/// Publishes on one link. Clones share it.
 #[derive(Clone)]
 pub struct Publisher {
     pool: Arc<Pool>,
@@ -27,35 +27,35 @@ impl Publisher {
         Self { pool, observer }
     }
 
-    /// Publishes a message, persistent and mandatory, and waits for the broker's confirm.
+    /// Publishes a message as persistent and mandatory, and waits for the broker's confirm.
     ///
     /// # Errors
-    /// [`PublishError`] says whether the message may be stored all the same.
+    /// [`PublishError`] says whether the message may be stored nevertheless.
     pub async fn publish(&self, to: &Target, message: Outgoing) -> Result<(), PublishError> {
         self.send(to.clone(), message.into()).await
     }
 
-    /// Waits until the broker takes messages; says whether it did within the time.
+    /// Waits until the broker accepts messages. Returns false if it does not within the time.
     pub async fn available(&self, within: Duration) -> bool {
-        let mut line = self.pool.line();
-        let wait = line.wait_for(|phase| matches!(phase, Phase::Ready(_)));
+        let mut state = self.pool.state();
+        let wait = state.wait_for(|state| matches!(state, ConnectionState::Ready(_)));
         matches!(tokio::time::timeout(within, wait).await, Ok(Ok(_)))
     }
 
-    pub(super) async fn send(&self, to: Target, mut letter: Letter) -> Result<(), PublishError> {
+    pub(super) async fn send(&self, to: Target, mut raw: RawMessage) -> Result<(), PublishError> {
         let span = tracing::info_span!(
             "publish",
             otel.kind = "producer",
             messaging.system = "rabbitmq",
             messaging.destination.name = to.exchange,
             messaging.rabbitmq.destination.routing_key = to.routing_key,
-            messaging.message.id = letter.id.as_deref().unwrap_or_default(),
+            messaging.message.id = raw.id.as_deref().unwrap_or_default(),
         );
-        letter.headers.extend(self.observer.inject(&span));
+        raw.headers.extend(self.observer.inject(&span));
         let (pool, observer) = (Arc::clone(&self.pool), Arc::clone(&self.observer));
         let publish = async move {
             let begun = Instant::now();
-            let outcome = pool.publish(&to, &letter).await;
+            let outcome = pool.publish(&to, &raw).await;
             let label = outcome.as_ref().map_or_else(PublishError::outcome, |()| "confirmed");
             observer.published(&to.exchange, label, begun.elapsed());
             outcome

@@ -1,8 +1,7 @@
-//! Parked messages go back to work, when an operator says so.
+//! Sends parked messages back to work, on an operator's order.
 //!
-//! Invariant: a message is taken out of its parking place only when the broker has confirmed it in a queue; a
-//! process that dies in between leaves it in both, and every stage takes a duplicate for what it is. Who sent it back
-//! and why travels with it.
+//! Invariant: a message leaves its parking queue only after the broker has confirmed it in another queue. A process that
+//! dies in between leaves it in both, so handlers must recognise duplicates. The message says who sent it back and why.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -16,76 +15,72 @@ use super::delivery::Incoming;
 use super::error::{BrokerError, PublishError};
 use super::headers;
 use super::link::Link;
-use super::message::{Letter, Target};
-use super::settle::is_the_brokers;
+use super::message::{RawMessage, Target};
+use super::settle::is_broker_header;
 use super::short::short;
 
-/// Headers that say how a message was parked, and not what it is.
-const OF_THE_PARKING: [&str; 4] =
+/// Headers that describe the parking, not the message.
+const PARKING_HEADERS: [&str; 4] =
     [headers::CAUSE, headers::PARKED_AT, headers::WORKER_VERSION, headers::ORIGINAL_QUEUE];
 
-/// From where to where, how many, and in whose name.
+/// What to send back, and on whose order.
 #[derive(Debug, Clone)]
 pub struct Replay {
-    /// The parking place.
+    /// The parking queue.
     pub from: String,
-    /// Where to.
-    pub to: Back,
+    pub to: ReplayTo,
     /// Messages that are looked at, at most.
     pub look: usize,
-    /// Messages that go back, at most.
+    /// Messages that are sent back, at most.
     pub most: usize,
-    /// Who sends them back.
+    /// The operator.
     pub by: String,
-    /// Why.
     pub reason: String,
 }
 
-/// The way back to work.
+/// Where parked messages go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Back {
-    /// Straight to this work queue.
+pub enum ReplayTo {
+    /// To this work queue.
     Queue(String),
-    /// To the exchange and the routing key that it was published with: an alternate exchange passes on both.
+    /// To the exchange and with the routing key that they were published with. An alternate exchange keeps both.
     AsPublished,
 }
 
-/// What is to become of a parked message.
+/// What to do with a parked message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pick {
-    /// It goes back to work, with this body.
+    /// Send it back with this body.
     Replay(Bytes),
-    /// It stays where it is.
+    /// Leave it in the parking queue.
     Leave,
 }
 
-/// What came of it.
+/// The result of a replay.
 #[derive(Debug, Default)]
 pub struct Replayed {
-    /// Messages that went back to work.
+    /// Messages that were sent back to work.
     pub moved: usize,
     /// Messages that were looked at.
     pub seen: usize,
-    /// Messages that no queue has taken this time either; they are where they were, and not counted as moved.
+    /// Messages that again no queue took. They are in the same queue as before and do not count as moved.
     pub returned: usize,
-    /// Why it ended before its time.
+    /// Why it ended early.
     pub stopped: Option<PublishError>,
 }
 
-/// Why nothing (more) could be sent back.
+/// A replay that broke off.
 #[derive(Debug, thiserror::Error)]
-#[error("{moved} went back to work before it broke off")]
+#[error("{moved} messages were sent back before it broke off")]
 pub struct ReplayFault {
-    /// Messages that went back to work until then.
     pub moved: usize,
-    /// What broke off.
     #[source]
     pub cause: BrokerError,
 }
 
 impl Link {
-    /// Moves what is picked from the front of a parking place back to work. What stays is put back as it was, when
-    /// all is done; each look counts as a delivery.
+    /// Moves the messages that `pick` chooses from the front of a parking queue back to work. The others return to the
+    /// queue at the end, unchanged; looking at one counts as a delivery.
     ///
     /// # Errors
     /// [`ReplayFault`] when the broker is away or has no such queue.
@@ -96,9 +91,9 @@ impl Link {
         mut pick: impl FnMut(&Incoming) -> Pick,
     ) -> Result<Replayed, ReplayFault> {
         let (mut done, begun) = (Replayed::default(), Timestamp::now());
-        match self.turn(replay, stop, &mut pick, &mut done).await {
+        match self.move_messages(replay, stop, &mut pick, &mut done).await {
             Ok(()) => {
-                if replay.to == Back::AsPublished && done.moved > 0 {
+                if replay.to == ReplayTo::AsPublished && done.moved > 0 {
                     done.returned = self.returned(replay, begun, done.moved).await;
                     done.moved -= done.returned;
                 }
@@ -108,48 +103,49 @@ impl Link {
         }
     }
 
-    /// An alternate exchange takes what no queue takes, so that the broker's confirm does not tell the one from the other.
+    /// Counts the messages that came back: a confirm says only that some queue took them, and the alternate exchange's
+    /// queue is one.
     async fn returned(&self, replay: &Replay, begun: Timestamp, most: usize) -> usize {
         let since = |message: Incoming| {
             let at = message.headers.get(headers::REPLAYED_AT).and_then(|at| at.parse::<Timestamp>().ok());
             at.is_some_and(|at| at >= begun)
         };
-        match self.look(&replay.from, replay.look, since).await {
+        match self.peek_with(&replay.from, replay.look, since).await {
             Ok(there) => there.into_iter().filter(|since| *since).count().min(most),
             Err(fault) => {
-                tracing::warn!(error = %fault, "it is not known whether queues have taken what was sent back");
+                tracing::warn!(error = %fault, "it is not known whether the work queues took the messages");
                 0
             }
         }
     }
 
-    async fn turn(
+    async fn move_messages(
         &self,
         replay: &Replay,
         stop: &CancellationToken,
         pick: &mut impl FnMut(&Incoming) -> Pick,
         done: &mut Replayed,
     ) -> Result<(), BrokerError> {
-        // What is parked again meanwhile, perhaps one of these, is not for this turn.
+        // Messages that are parked meanwhile, perhaps again, are not part of this run.
         let there = usize::try_from(self.depth(&replay.from).await?.ready).unwrap_or(usize::MAX);
-        let wire = self.wire()?;
-        let channel = within(async { Ok(wire.connection.create_channel().await?) }).await?;
+        let conn = self.consuming()?;
+        let channel = within(async { Ok(conn.connection.create_channel().await?) }).await?;
         let from = short(&replay.from, "the queue's name")?;
         while done.seen < there.min(replay.look) && done.moved < replay.most && !stop.is_cancelled() {
             let get = channel.basic_get(from.clone(), BasicGetOptions::default());
             let Some(mut got) = within(async { Ok(get.await?) }).await? else { break };
-            let message = Incoming::read(&mut got.delivery, &wire.user, Timestamp::now());
+            let message = Incoming::read(&mut got.delivery, &conn.user, Timestamp::now());
             done.seen += 1;
-            // Held until the channel is closed, which puts it back.
+            // It stays unacknowledged until the channel is closed, which returns it to the queue.
             let Pick::Replay(body) = pick(&message) else { continue };
             let to = match &replay.to {
-                Back::Queue(queue) => Target::queue(queue),
-                Back::AsPublished => {
+                ReplayTo::Queue(queue) => Target::queue(queue),
+                ReplayTo::AsPublished => {
                     Target::new(got.delivery.exchange.as_str(), got.delivery.routing_key.as_str())
                 }
             };
-            let letter = again(message, body, replay, Timestamp::now());
-            if let Err(fault) = self.publisher().send(to, letter).await {
+            let raw = replayed(message, body, replay, Timestamp::now());
+            if let Err(fault) = self.publisher().send(to, raw).await {
                 done.stopped = Some(fault);
                 break;
             }
@@ -165,14 +161,14 @@ async fn acknowledge(delivery: &Delivery) -> Result<(), BrokerError> {
     if acked {
         Ok(())
     } else {
-        Err(BrokerError::Away("the channel ended before a message was taken out".to_owned()))
+        Err(BrokerError::Away("the channel was closed before a message was removed".to_owned()))
     }
 }
 
-/// The same message, tried anew from the first delay step, with a trace of who sent it back.
-fn again(message: Incoming, body: Bytes, replay: &Replay, now: Timestamp) -> Letter {
+/// The same message, to be retried from the first delay step, with the operator's name and reason.
+fn replayed(message: Incoming, body: Bytes, replay: &Replay, now: Timestamp) -> RawMessage {
     let mut headers = message.headers;
-    headers.retain(|name, _| !is_the_brokers(name) && !OF_THE_PARKING.contains(&name.as_str()));
+    headers.retain(|name, _| !is_broker_header(name) && !PARKING_HEADERS.contains(&name.as_str()));
     let mut note = |name: &str, value: String| headers.insert(name.to_owned(), value);
     note(headers::ATTEMPT, "0".to_owned());
     note(headers::FIRST_SEEN, message.first_seen.to_string());
@@ -184,7 +180,7 @@ fn again(message: Incoming, body: Bytes, replay: &Replay, now: Timestamp) -> Let
     if let Some(user) = message.user_id {
         note(headers::ORIGINAL_USER, user);
     }
-    Letter {
+    RawMessage {
         id: message.id,
         kind: message.kind,
         content_type: message.content_type,
@@ -224,13 +220,13 @@ mod tests {
         };
         let replay = Replay {
             from: "q.parked".into(),
-            to: Back::Queue("q".into()),
+            to: ReplayTo::Queue("q".into()),
             look: 1,
             most: 1,
             by: "ada".into(),
             reason: "mended".into(),
         };
-        let letter = again(message, Bytes::from_static(b"body"), &replay, Timestamp::UNIX_EPOCH);
+        let raw = replayed(message, Bytes::from_static(b"body"), &replay, Timestamp::UNIX_EPOCH);
         let expected = BTreeMap::from([
             header("traceparent", "t"),
             header(headers::ATTEMPT, "0"),
@@ -242,6 +238,6 @@ mod tests {
             header(headers::REPLAYED_BY, "ada"),
             header(headers::REPLAY_REASON, "mended"),
         ]);
-        assert_eq!((letter.headers, &letter.body[..]), (expected, &b"body"[..]));
+        assert_eq!((raw.headers, &raw.body[..]), (expected, &b"body"[..]));
     }
 }

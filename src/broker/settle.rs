@@ -1,7 +1,7 @@
-//! What becomes of a delivery, decided without touching the broker.
+//! Settlements: what is done with a delivery, decided without calling the broker.
 //!
-//! Invariant: every settlement ends in an acknowledgement that comes after the confirm of whatever took the
-//! message's place; nothing is ever put back by a negative acknowledgement.
+//! Invariant: every settlement ends with an acknowledgement, after the confirm of the message that takes the place of
+//! the delivery. Nothing is returned to its queue by a negative acknowledgement.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::delivery::Incoming;
 use super::headers;
-use super::message::{Letter, Target};
+use super::message::{RawMessage, Target};
 use super::queue::{Delay, WorkQueue};
 
 /// Why a message was delayed or parked: one of a bounded set of labels, for the `x-cause` header and for metrics.
@@ -31,29 +31,23 @@ impl Cause {
     }
 }
 
-/// What a stage wants done with the message it was given.
+/// What a handler wants done with a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
-    /// It is done, and what follows from it is stored elsewhere.
+    /// Acknowledge it: whatever follows from it is stored elsewhere.
     Done,
-    /// Try again later.
-    Delay {
-        /// How much later.
-        step: Delay,
-        /// Why.
-        cause: Cause,
-    },
-    /// Only an operator can help.
+    /// Deliver it again later.
+    Delay { step: Delay, cause: Cause },
+    /// Move it to the parking queue: only an operator can help.
     Park {
-        /// Why.
         cause: Cause,
-        /// Takes the place of the body, for one that must not rest in clear.
+        /// Replaces the body, where the original must not be stored in clear.
         body: Option<Vec<u8>>,
     },
 }
 
 impl Settlement {
-    /// The outcome's name in metrics.
+    /// The value of the label `outcome` in metrics.
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -62,7 +56,6 @@ impl Settlement {
         }
     }
 
-    /// Why it is not done.
     pub fn cause(&self) -> Option<Cause> {
         match self {
             Self::Done => None,
@@ -71,7 +64,7 @@ impl Settlement {
     }
 }
 
-/// What a settlement is made with, besides the message.
+/// What a settlement needs besides the message.
 pub(super) struct Context<'a> {
     pub(super) queue: &'a WorkQueue,
     /// The release of the application.
@@ -79,12 +72,12 @@ pub(super) struct Context<'a> {
     pub(super) now: Timestamp,
 }
 
-/// What is published, and where to, before the delivery is acknowledged.
+/// The message to publish before the delivery is acknowledged, and where to.
 pub(super) fn follow_up(
     message: Incoming,
     settlement: Settlement,
     context: &Context<'_>,
-) -> Option<(Target, Letter)> {
+) -> Option<(Target, RawMessage)> {
     let queue = context.queue;
     match settlement {
         Settlement::Done => None,
@@ -93,7 +86,7 @@ pub(super) fn follow_up(
                 return Some((Target::queue(queue.parked()), parked(message, cause, None, context)));
             };
             let attempt = message.attempt.saturating_add(1);
-            Some((Target::queue(waiting), letter(message, attempt, cause)))
+            Some((Target::queue(waiting), republished(message, attempt, cause)))
         }
         Settlement::Park { cause, body } => {
             Some((Target::queue(queue.parked()), parked(message, cause, body, context)))
@@ -101,23 +94,23 @@ pub(super) fn follow_up(
     }
 }
 
-fn parked(message: Incoming, cause: Cause, body: Option<Vec<u8>>, context: &Context<'_>) -> Letter {
+fn parked(message: Incoming, cause: Cause, body: Option<Vec<u8>>, context: &Context<'_>) -> RawMessage {
     let attempt = message.attempt;
-    let mut letter = letter(message, attempt, cause);
-    let mut note = |name: &str, value: String| letter.headers.insert(name.to_owned(), value);
+    let mut raw = republished(message, attempt, cause);
+    let mut note = |name: &str, value: String| raw.headers.insert(name.to_owned(), value);
     note(headers::PARKED_AT, context.now.to_string());
     note(headers::WORKER_VERSION, context.version.to_owned());
     note(headers::ORIGINAL_QUEUE, context.queue.name().to_owned());
     if let Some(body) = body {
-        letter.body = Bytes::from(body);
+        raw.body = Bytes::from(body);
     }
-    letter
+    raw
 }
 
-/// The same message under our own user, so the one the broker vouched for goes into a header.
-fn letter(message: Incoming, attempt: u32, cause: Cause) -> Letter {
+/// The same message to be published under our own user; the original user, which the broker verified, goes into a header.
+fn republished(message: Incoming, attempt: u32, cause: Cause) -> RawMessage {
     let mut headers: BTreeMap<String, String> =
-        message.headers.into_iter().filter(|(name, _)| !is_the_brokers(name)).collect();
+        message.headers.into_iter().filter(|(name, _)| !is_broker_header(name)).collect();
     headers.remove(headers::ORIGINAL_USER);
     let mut note = |name: &str, value: String| headers.insert(name.to_owned(), value);
     note(headers::ATTEMPT, attempt.to_string());
@@ -128,7 +121,7 @@ fn letter(message: Incoming, attempt: u32, cause: Cause) -> Letter {
     if let Some(user) = message.user_id {
         note(headers::ORIGINAL_USER, user);
     }
-    Letter {
+    RawMessage {
         id: message.id,
         kind: message.kind,
         content_type: message.content_type,
@@ -138,8 +131,8 @@ fn letter(message: Incoming, attempt: u32, cause: Cause) -> Letter {
     }
 }
 
-/// Headers in which the broker counts, or by which a publisher asks it for further copies.
-pub(super) fn is_the_brokers(name: &str) -> bool {
+/// Whether the header belongs to the broker: its counters, and the requests for further copies (`CC`, `BCC`).
+pub(super) fn is_broker_header(name: &str) -> bool {
     name == "CC"
         || name == "BCC"
         || ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count"]
@@ -180,11 +173,11 @@ mod tests {
         }
     }
 
-    fn settle(attempt: u32, settlement: Settlement) -> Option<(String, Letter)> {
+    fn settle(attempt: u32, settlement: Settlement) -> Option<(String, RawMessage)> {
         let queue = queue();
         let context = Context { queue: &queue, version: "1.2.3", now: Timestamp::UNIX_EPOCH };
         follow_up(message(attempt), settlement, &context)
-            .map(|(to, letter)| (format!("{}/{}", to.exchange, to.routing_key), letter))
+            .map(|(to, raw)| (format!("{}/{}", to.exchange, to.routing_key), raw))
     }
 
     #[test]
@@ -198,16 +191,16 @@ mod tests {
             (u32::MAX, delay(Delay::Next), "/q.wait.30s", "4294967295"),
             (7, park, "/q.parked", "7"),
         ] {
-            let (to, letter) = settle(attempt, settlement.clone()).unwrap();
+            let (to, raw) = settle(attempt, settlement.clone()).unwrap();
             assert_eq!(to, place, "{settlement:?}");
-            assert_eq!(letter.headers[headers::ATTEMPT], attempts, "{settlement:?}");
+            assert_eq!(raw.headers[headers::ATTEMPT], attempts, "{settlement:?}");
         }
         assert!(settle(0, Settlement::Done).is_none());
     }
 
     #[test]
     fn what_follows_says_where_it_came_from_and_asks_the_broker_for_nothing() {
-        let (_, letter) = settle(0, Settlement::Park { cause: Cause::new("malformed"), body: None }).unwrap();
+        let (_, raw) = settle(0, Settlement::Park { cause: Cause::new("malformed"), body: None }).unwrap();
         for (name, value) in [
             (headers::CAUSE, "malformed"),
             (headers::ORIGINAL_EXCHANGE, "e"),
@@ -217,11 +210,11 @@ mod tests {
             (headers::FIRST_SEEN, "1970-01-01T00:00:00Z"),
             ("traceparent", "t"),
         ] {
-            assert_eq!(letter.headers.get(name).map(String::as_str), Some(value), "{name}");
+            assert_eq!(raw.headers.get(name).map(String::as_str), Some(value), "{name}");
         }
-        assert!(!letter.headers.contains_key("CC"));
-        assert!(!letter.headers.contains_key("x-delivery-count"));
-        assert_eq!(&letter.body[..], b"body");
+        assert!(!raw.headers.contains_key("CC"));
+        assert!(!raw.headers.contains_key("x-delivery-count"));
+        assert_eq!(&raw.body[..], b"body");
     }
 
     #[test]

@@ -1,11 +1,9 @@
-//! The exchanges, queues and bindings of one vhost as one value.
+//! The exchanges, queues and bindings of one vhost as one value, for declaring, comparing and printing.
 //!
-//! Declaring, checking and printing all start from here. Every queue is a quorum queue with a length limit that
-//! refuses rather than drops, and a delivery limit that is a guard against poison only: attempts are counted in a
-//! header of our own. In our vhost what no binding takes goes to the `unrouted` queue; in the vendor's vhost it is
-//! an error of the publisher's.
+//! Every queue is a quorum queue. Its length limit refuses new messages instead of dropping old ones. Its delivery limit
+//! guards against messages that crash their consumer; retries are counted in a header of our own.
 //!
-//! Invariant: nothing that a stage can be given is dropped: dead letters go at-least-once to a queue of this value.
+//! Invariant: no message is dropped: dead letters go at-least-once to another queue of this value.
 
 mod apply;
 
@@ -14,7 +12,7 @@ use std::time::Duration;
 
 use super::queue::WorkQueue;
 
-/// Looking into a parking place counts as a delivery, and the broker drops what has had too many.
+/// Delivery limit of a parking queue: looking counts as a delivery, and beyond the limit the broker drops the message.
 const LOOKS: i64 = 1_000_000;
 
 /// The limits of every queue of a topology.
@@ -52,7 +50,7 @@ pub(super) struct Exchange {
     pub(super) alternate: Option<String>,
 }
 
-/// An argument's value, as both AMQP and JSON can hold it.
+/// The value of a queue argument, in AMQP as in JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Argument {
     Text(String),
@@ -72,7 +70,7 @@ pub(super) struct Binding {
     pub(super) key: String,
 }
 
-/// Everything that is to be in one vhost.
+/// Everything that is declared in one vhost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
     pub(super) vhost: String,
@@ -81,12 +79,11 @@ pub struct Topology {
     pub(super) bindings: Vec<Binding>,
 }
 
-/// One thing on the broker that is not as it should be.
+/// An exchange or a queue on the broker that differs from the topology.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The exchange or queue.
     pub name: String,
-    /// What is wrong and what to do.
+    /// What differs and what to do.
     pub fix: String,
 }
 
@@ -174,12 +171,12 @@ fn common(limits: &QueueLimits) -> Vec<(&'static str, Argument)> {
     ]
 }
 
-/// The broker drops dead letters unless told otherwise; at-least-once also needs `reject-publish`.
+/// The default strategy may lose dead letters. At-least-once also needs `reject-publish`.
 fn dead_letters_to(queue: &str) -> [(&'static str, Argument); 3] {
     [
-        ("x-dead-letter-exchange", Argument::Text(String::new())),
-        ("x-dead-letter-routing-key", Argument::Text(queue.to_owned())),
-        ("x-dead-letter-strategy", Argument::Text("at-least-once".to_owned())),
+        ("x-dead-raw-exchange", Argument::Text(String::new())),
+        ("x-dead-raw-routing-key", Argument::Text(queue.to_owned())),
+        ("x-dead-raw-strategy", Argument::Text("at-least-once".to_owned())),
     ]
 }
 
@@ -221,10 +218,10 @@ mod tests {
         for queue in &topology.queues {
             assert_eq!(argument(queue, "x-queue-type"), Some(&Argument::Text("quorum".into())));
             assert_eq!(argument(queue, "x-overflow"), Some(&Argument::Text("reject-publish".into())));
-            match argument(queue, "x-dead-letter-routing-key") {
+            match argument(queue, "x-dead-raw-routing-key") {
                 Some(Argument::Text(then)) => {
                     assert!(topology.queue_names().any(|name| name == then), "{then}");
-                    let strategy = argument(queue, "x-dead-letter-strategy");
+                    let strategy = argument(queue, "x-dead-raw-strategy");
                     assert_eq!(strategy, Some(&Argument::Text("at-least-once".into())));
                 }
                 _ => assert_eq!(argument(queue, "x-delivery-limit"), Some(&Argument::Number(LOOKS))),

@@ -1,8 +1,8 @@
-//! The connection to the broker as lapin has it: what comes in goes through the [`Sieve`].
+//! Connects lapin to the broker through the [`FrameFilter`].
 //!
-//! lapin takes a stream of its runtime's own type, so there is a runtime here that is tokio in everything but that type.
+//! lapin takes only streams of its runtime's own type, so this module has a runtime that is tokio except for that type.
 //!
-//! Invariant: there is no other way to connect; TLS is inside, so that the sieve sees what lapin will see.
+//! Invariant: every connection that consumes is opened here. TLS ends before the filter, which sees what lapin sees.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -19,41 +19,47 @@ use lapin::tcp::{AMQPUriTcpExt as _, AsyncTcpStream, OwnedTLSConfig};
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 
-use super::sieve::Sieve;
+use super::frames::FrameFilter;
 
 const CHUNK: usize = 64 * 1024;
 
 /// Opens a connection.
 pub(super) async fn connect(uri: AMQPUri, properties: ConnectionProperties) -> lapin::Result<Connection> {
-    let kit = Kit(Tokio::current());
+    let kit = FilteredRuntime(Tokio::current());
     let tokio = Runtime::new(kit.0.clone());
-    let connect = async move |uri: AMQPUri, _: Runtime<Kit>| {
+    let connect = async move |uri: AMQPUri, _: Runtime<FilteredRuntime>| {
         let config = OwnedTLSConfig::default();
         let stream = uri.connect_with_config_async(config.as_ref(), &tokio).await?;
-        Ok(AsyncTcpStream::Plain(Sifted::new(stream)))
+        Ok(AsyncTcpStream::Plain(FilteredStream::new(stream)))
     };
     Connection::connector(uri, Runtime::new(kit), connect, properties).await
 }
 
 type Socket = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 
-/// A stream whose reader gets what the sieve lets through.
-struct Sifted {
+/// A stream whose reader gets what the filter lets through.
+struct FilteredStream {
     socket: Socket,
-    sieve: Sieve,
+    filter: FrameFilter,
     chunk: Box<[u8]>,
     ready: Vec<u8>,
-    /// How much of `ready` was read.
+    /// Bytes of `ready` that were read.
     read: usize,
 }
 
-impl Sifted {
+impl FilteredStream {
     fn new(socket: Socket) -> Self {
-        Self { socket, sieve: Sieve::default(), chunk: vec![0; CHUNK].into(), ready: Vec::new(), read: 0 }
+        Self {
+            socket,
+            filter: FrameFilter::default(),
+            chunk: vec![0; CHUNK].into(),
+            ready: Vec::new(),
+            read: 0,
+        }
     }
 }
 
-impl AsyncRead for Sifted {
+impl AsyncRead for FilteredStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         loop {
@@ -69,12 +75,12 @@ impl AsyncRead for Sifted {
             if came == 0 {
                 return Poll::Ready(Ok(0));
             }
-            this.sieve.feed(this.chunk.get(..came).unwrap_or_default(), &mut this.ready);
+            this.filter.feed(this.chunk.get(..came).unwrap_or_default(), &mut this.ready);
         }
     }
 }
 
-impl AsyncWrite for Sifted {
+impl AsyncWrite for FilteredStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().socket).poll_write(cx, buf)
     }
@@ -96,13 +102,13 @@ impl AsyncWrite for Sifted {
     }
 }
 
-/// tokio, with another stream.
+/// tokio with another stream type.
 #[derive(Debug, Clone)]
-struct Kit(Tokio);
+struct FilteredRuntime(Tokio);
 
-impl RuntimeKit for Kit {}
+impl RuntimeKit for FilteredRuntime {}
 
-impl Executor for Kit {
+impl Executor for FilteredRuntime {
     type Task<T: Send + 'static> = <Tokio as Executor>::Task<T>;
 
     fn block_on<T, F: Future<Output = T>>(&self, future: F) -> T {
@@ -124,16 +130,16 @@ impl Executor for Kit {
     }
 }
 
-impl Reactor for Kit {
-    type TcpStream = Sifted;
+impl Reactor for FilteredRuntime {
+    type TcpStream = FilteredStream;
     type Sleep = <Tokio as Reactor>::Sleep;
 
-    /// Nobody registers anything: lapin connects by [`connect`] alone.
+    /// Never called: lapin connects by [`connect`] alone.
     fn register<H: Read + Write + Send + 'static>(
         &self,
         _: H,
     ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
-        Err::<Sifted, _>(io::ErrorKind::Unsupported.into())
+        Err::<FilteredStream, _>(io::ErrorKind::Unsupported.into())
     }
 
     fn sleep(&self, duration: Duration) -> Self::Sleep {
@@ -149,6 +155,6 @@ impl Reactor for Kit {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let connecting = self.0.tcp_connect_addr(address);
-        async move { Ok(Sifted::new(AsyncTcpStream::Plain(connecting.await?))) }
+        async move { Ok(FilteredStream::new(AsyncTcpStream::Plain(connecting.await?))) }
     }
 }

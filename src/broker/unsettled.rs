@@ -1,7 +1,7 @@
-//! One delivery from the socket to its acknowledgement.
+//! One delivery, from the socket to its acknowledgement.
 //!
-//! Invariant: a delivery leaves this module acknowledged after the confirm of its follow-up, or unacknowledged with
-//! the session told that it is stuck; a handler that panics or never ends is a transient fault like any other.
+//! Invariant: a delivery leaves this module either acknowledged, after the confirm of its follow-up, or unacknowledged,
+//! with its session marked as stuck. A handler that panics or does not finish is a transient fault.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -20,17 +20,17 @@ use super::backoff::Backoff;
 use super::delivery::{Handler, Incoming};
 use super::error::{PublishError, chain};
 use super::link::Application;
-use super::message::{Letter, Target};
+use super::message::{RawMessage, Target};
 use super::observer::Observer;
 use super::publisher::Publisher;
 use super::queue::{Delay, WorkQueue};
 use super::settle::{Cause, Context, Settlement, follow_up};
 
-/// The longest pause between two tries to publish a follow-up.
+/// The longest pause between two attempts to publish a follow-up.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// What handles the deliveries of one queue.
-pub(super) struct Stage<H> {
+/// What the deliveries of one queue share.
+pub(super) struct StageContext<H> {
     pub(super) handler: Arc<H>,
     pub(super) publisher: Publisher,
     pub(super) queue: WorkQueue,
@@ -38,26 +38,26 @@ pub(super) struct Stage<H> {
     pub(super) handling: Duration,
     pub(super) patience: Duration,
     pub(super) observer: Arc<dyn Observer>,
-    pub(super) held: AtomicUsize,
+    pub(super) in_flight: AtomicUsize,
 }
 
-/// What a delivery shares with the consumer that it came from.
+/// What a delivery shares with the channel that it came by.
 #[derive(Clone, Default)]
 pub(super) struct Session {
-    /// Cancelled where a delivery could not be settled.
+    /// Cancelled when a delivery could not be settled.
     pub(super) stuck: CancellationToken,
-    /// Cancelled when the channel is gone: no acknowledgement gets through any more, and lapin may never say so.
+    /// Cancelled when the channel is gone: an acknowledgement cannot get through, and lapin may never say so.
     pub(super) gone: CancellationToken,
 }
 
 /// Handles and settles one delivery.
 pub(super) async fn process<H: Handler>(
-    stage: &Stage<H>,
+    stage: &StageContext<H>,
     mut delivery: Delivery,
     us: &str,
     session: &Session,
 ) {
-    let _held = Held::new(stage);
+    let _in_flight = InFlight::new(stage);
     let message = Incoming::read(&mut delivery, us, Timestamp::now());
     let span = span(stage, &message);
     async {
@@ -65,7 +65,11 @@ pub(super) async fn process<H: Handler>(
         let settlement = handle(stage, message.clone()).await;
         count::<H>(&*stage.observer, &settlement, begun.elapsed());
         if let Err(cause) = settle(stage, &delivery, session, message, settlement).await {
-            tracing::error!(stage = H::NAME, cause = chain(&cause), "not settled: the message goes back");
+            tracing::error!(
+                stage = H::NAME,
+                cause = chain(&cause),
+                "not settled: the message returns to its queue"
+            );
             stage.observer.unsettled(H::NAME);
             session.stuck.cancel();
         }
@@ -74,25 +78,25 @@ pub(super) async fn process<H: Handler>(
     .await;
 }
 
-/// Counts a delivery for as long as it is held, however that ends.
-struct Held<'a, H: Handler>(&'a Stage<H>);
+/// Counts a delivery while it is being handled, however that ends.
+struct InFlight<'a, H: Handler>(&'a StageContext<H>);
 
-impl<'a, H: Handler> Held<'a, H> {
-    fn new(stage: &'a Stage<H>) -> Self {
-        let before = stage.held.fetch_add(1, Ordering::Relaxed);
+impl<'a, H: Handler> InFlight<'a, H> {
+    fn new(stage: &'a StageContext<H>) -> Self {
+        let before = stage.in_flight.fetch_add(1, Ordering::Relaxed);
         stage.observer.in_flight(H::NAME, before.saturating_add(1));
         Self(stage)
     }
 }
 
-impl<H: Handler> Drop for Held<'_, H> {
+impl<H: Handler> Drop for InFlight<'_, H> {
     fn drop(&mut self) {
-        let before = self.0.held.fetch_sub(1, Ordering::Relaxed);
+        let before = self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.0.observer.in_flight(H::NAME, before.saturating_sub(1));
     }
 }
 
-fn span<H: Handler>(stage: &Stage<H>, message: &Incoming) -> Span {
+fn span<H: Handler>(stage: &StageContext<H>, message: &Incoming) -> Span {
     let span = tracing::info_span!(
         "process",
         otel.name = format!("process {}", stage.queue.name()),
@@ -107,7 +111,7 @@ fn span<H: Handler>(stage: &Stage<H>, message: &Incoming) -> Span {
     span
 }
 
-async fn handle<H: Handler>(stage: &Stage<H>, message: Incoming) -> Settlement {
+async fn handle<H: Handler>(stage: &StageContext<H>, message: Incoming) -> Settlement {
     let handled = AssertUnwindSafe(async { stage.handler.handle(message).await }).catch_unwind();
     let what = match tokio::time::timeout(stage.handling, handled).await {
         Ok(Ok(settlement)) => return settlement,
@@ -119,7 +123,7 @@ async fn handle<H: Handler>(stage: &Stage<H>, message: Incoming) -> Settlement {
 }
 
 async fn settle<H: Handler>(
-    stage: &Stage<H>,
+    stage: &StageContext<H>,
     delivery: &Delivery,
     session: &Session,
     message: Incoming,
@@ -127,8 +131,8 @@ async fn settle<H: Handler>(
 ) -> Result<(), PublishError> {
     log::<H>(&message, &settlement);
     let context = Context { queue: &stage.queue, version: stage.application.version, now: Timestamp::now() };
-    if let Some((to, letter)) = follow_up(message, settlement, &context) {
-        publish(stage, delivery, to, letter).await?;
+    if let Some((to, raw)) = follow_up(message, settlement, &context) {
+        publish(stage, delivery, to, raw).await?;
     }
     if !acknowledge(H::NAME, delivery, session).await {
         stage.observer.unsettled(H::NAME);
@@ -136,7 +140,7 @@ async fn settle<H: Handler>(
     Ok(())
 }
 
-/// Says whether the acknowledgement went out.
+/// Returns whether the acknowledgement went out.
 async fn acknowledge(stage: &str, delivery: &Delivery, session: &Session) -> bool {
     let acked = tokio::select! {
         biased;
@@ -145,30 +149,37 @@ async fn acknowledge(stage: &str, delivery: &Delivery, session: &Session) -> boo
     };
     match &acked {
         Ok(true) => {}
-        // Not an error, and not an acknowledgement: the channel is gone, and the broker delivers again.
-        Ok(false) => tracing::warn!(stage, "too late to acknowledge: the message comes again"),
-        Err(cause) => tracing::warn!(stage, %cause, "not acknowledged: the message comes again"),
+        // The channel is gone: nothing was acknowledged, and the broker delivers the message again.
+        Ok(false) => tracing::warn!(stage, "too late to acknowledge: the broker delivers the message again"),
+        Err(cause) => {
+            tracing::warn!(stage, %cause, "not acknowledged: the broker delivers the message again")
+        }
     }
     matches!(acked, Ok(true))
 }
 
-/// Tries until the broker has the follow-up, the delivery is lost to us anyway, or patience is at its end. Going
-/// back at once instead would use up the delivery limit while the broker is merely full.
+/// Tries until the broker has the follow-up, the delivery's channel is gone, or patience is used up. Returning the message
+/// at once would use up its delivery limit while the broker is merely full.
 async fn publish<H: Handler>(
-    stage: &Stage<H>,
+    stage: &StageContext<H>,
     delivery: &Delivery,
     to: Target,
-    letter: Letter,
+    raw: RawMessage,
 ) -> Result<(), PublishError> {
     let mut backoff = Backoff::new(PAUSE);
     let begun = Instant::now();
     while delivery.acker.usable() {
-        let Err(cause) = stage.publisher.send(to.clone(), letter.clone()).await else { break };
+        let Err(cause) = stage.publisher.send(to.clone(), raw.clone()).await else { break };
         let wait = backoff.next(fastrand::f64());
         if !cause.is_transient() || begun.elapsed() + wait > stage.patience {
             return Err(cause);
         }
-        tracing::warn!(stage = H::NAME, queue = to.routing_key, cause = chain(&cause), "not moved yet");
+        tracing::warn!(
+            stage = H::NAME,
+            queue = to.routing_key,
+            cause = chain(&cause),
+            "the follow-up is not published yet"
+        );
         tokio::time::sleep(wait).await;
     }
     Ok(())

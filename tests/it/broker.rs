@@ -89,7 +89,7 @@ pub fn consumer() -> ConsumerSettings {
         drain: Duration::from_secs(10),
         patience: Duration::from_secs(10),
         reopen_max: Duration::from_millis(300),
-        look: Duration::from_millis(500),
+        idle: Duration::from_millis(500),
         ..ConsumerSettings::default()
     }
 }

@@ -1,7 +1,7 @@
 //! The state machine of a circuit breaker, without a clock, tasks or locks of its own.
 //!
 //! Invariant: while an outage lasts, calls become fewer, never more; after it, one message goes through before the
-//! consumers work at full width again.
+//! consumers work at full allowed again.
 
 use std::time::{Duration, Instant};
 

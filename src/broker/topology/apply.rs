@@ -16,7 +16,7 @@ const ACCESS_REFUSED: u16 = 403;
 const PRECONDITION_FAILED: u16 = 406;
 
 impl Topology {
-    /// Declares everything that is missing.
+    /// Declares what is missing.
     pub(in crate::broker) async fn declare(&self, connection: &Connection) -> Result<(), BrokerError> {
         let channel = connection.create_channel().await?;
         for exchange in &self.exchanges {
@@ -42,8 +42,8 @@ impl Topology {
         Ok(channel.close(200, ShortString::default()).await?)
     }
 
-    /// Compares without changing anything: what is missing, and what has other arguments. Bindings cannot be read
-    /// over AMQP; what they miss shows as unroutable.
+    /// Finds what is missing or has other arguments, without changing anything. Bindings cannot be read over AMQP; a
+    /// missing one shows as an unroutable message.
     pub(in crate::broker) async fn check(
         &self,
         connection: &Connection,
@@ -59,8 +59,8 @@ impl Topology {
     }
 }
 
-/// A passive declaration says whether it is there and compares no arguments; an active one compares and, as it is
-/// there, creates nothing.
+/// A passive declaration tells whether something exists, but compares no arguments. An active one compares them, and
+/// creates nothing because it exists.
 async fn compare(connection: &Connection, item: Item<'_>) -> Result<Option<String>, BrokerError> {
     let name = short(item.name(), "a name")?;
     for passive in [true, false] {

@@ -58,7 +58,7 @@ struct ParkedMessage {
 
 async fn list_messages(session: &mut Session, queue: &str, args: &ListMessagesArgs) -> Result<(), Failure> {
     let link = link_to(session, queue).await?;
-    let messages = link.look(queue, args.limit, |message| ParkedMessage::of(queue, &message)).await;
+    let messages = link.peek_with(queue, args.limit, |message| ParkedMessage::of(queue, &message)).await;
     let depth = link.depth(queue).await;
     let (messages, depth) = (messages.context("the broker")?, depth.context("the broker")?);
     if args.json {

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use bytes::Bytes;
 
 use super::{ReplayArgs, link_to};
-use crate::broker::{Back, Incoming, Link, Pick, Replay, Replayed};
+use crate::broker::{Incoming, Link, Pick, Replay, ReplayTo, Replayed};
 use crate::operate::change::Mode;
 use crate::operate::output;
 use crate::operate::session::Session;
@@ -45,10 +45,10 @@ pub(super) async fn run(session: &mut Session, args: &ReplayArgs) -> Result<(), 
     tally.verdict(|_, count| format!("{count} stay where they are: no key of SEAL_KEYS opens them"))
 }
 
-fn target(queue: &str) -> Result<Back, Failure> {
+fn target(queue: &str) -> Result<ReplayTo, Failure> {
     match names::work_queue_of(queue) {
-        Some(work) => Ok(Back::Queue(work.to_owned())),
-        None if queue == names::UNROUTED => Ok(Back::AsPublished),
+        Some(work) => Ok(ReplayTo::Queue(work.to_owned())),
+        None if queue == names::UNROUTED => Ok(ReplayTo::AsPublished),
         None => Err(Failure::Failed(anyhow!(
             "only messages in a queue …{} or in `{}` can be sent back to work",
             names::parking_queue(""),
@@ -64,7 +64,7 @@ async fn rehearse(link: &Link, args: &ReplayArgs, sealer: &Sealer, tally: &mut T
             picked += usize::from(pick(&message, sealer, tally) != Pick::Leave);
         }
     };
-    link.look(&args.queue, LOOK, count).await.map_err(|fault| Failure::Unavailable(fault.into()))?;
+    link.peek_with(&args.queue, LOOK, count).await.map_err(|fault| Failure::Unavailable(fault.into()))?;
     output::line(&format!("would go back to work: {picked}"))
 }
 

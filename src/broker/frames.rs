@@ -1,27 +1,27 @@
-//! What the broker sends, before lapin reads it.
+//! A filter for the frames that the broker sends, before lapin parses them.
 //!
-//! A publisher may write texts that are no UTF-8 and tables within tables without end, and the broker hands both on.
-//! lapin gives the connection up over the one and runs out of stack over the other, which ends the process; either
-//! way the message comes again, and again.
+//! A publisher may write texts that are not UTF-8, and tables nested without limit; the broker passes both on. lapin
+//! closes the connection over the former and overflows the stack over the latter, which ends the process. Either way
+//! the broker delivers the message again, and again.
 //!
-//! Invariant: every byte passes in its order and unchanged, save those of such a message's envelope: in its routing key
-//! there is `?` for what is no text, and its properties are left out. Nothing is held but the frame that is looked at.
+//! Invariant: all bytes pass in order and unchanged, except in such a message: bytes of its routing key that are not text
+//! become `?`, and its properties are removed. At most one frame is buffered.
 
 const METHOD: u8 = 1;
 const HEADER: u8 = 2;
 const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
 const END: u8 = 0xCE;
-/// Kind, channel and length before the payload.
+/// Bytes before the payload of a frame: kind, channel and length.
 const OPENING: usize = 7;
-/// Class, weight and length of the body before the properties' flags.
+/// Bytes before the flags of the properties: class, weight and length of the body.
 const PREFIX: usize = 12;
-/// Methods and properties have one frame, which is never this long: RabbitMQ's has 128 KiB.
+/// Longest frame of a method or of properties that is looked at. RabbitMQ's frames have 128 KiB at most.
 const LONGEST: usize = 4 * 1024 * 1024;
-/// Nobody who means well nests deeper; the broker's own `x-death` has two levels.
+/// Deepest nesting of tables that passes. The broker's own `x-death` has two levels.
 const DEEPEST: usize = 16;
 
-/// The properties in their order: the bit in the flags, and what it is.
+/// The properties in the order of the wire: the bit in the flags, and the type.
 const PROPERTIES: [(u16, Property); 14] = [
     (15, Property::Text),
     (14, Property::Text),
@@ -46,28 +46,28 @@ enum Property {
     Bytes(usize),
 }
 
-/// Where in the stream of frames we are.
+/// Filters a stream of frames, which may be cut anywhere.
 #[derive(Debug, Default)]
-pub(super) struct Sieve {
-    held: Vec<u8>,
-    /// Bytes that pass without being looked at.
-    through: usize,
+pub(super) struct FrameFilter {
+    buffer: Vec<u8>,
+    /// Bytes left of the frame that passes as it is.
+    passing: usize,
 }
 
-impl Sieve {
-    /// Takes what came, and puts what lapin may read behind `out`.
+impl FrameFilter {
+    /// Filters `came`, and appends to `out` what lapin may parse.
     pub(super) fn feed(&mut self, came: &[u8], out: &mut Vec<u8>) {
-        self.held.extend_from_slice(came);
+        self.buffer.extend_from_slice(came);
         let mut at = 0;
-        while let Some(rest) = self.held.get(at..).filter(|rest| !rest.is_empty()) {
-            if self.through > 0 {
-                let (passes, _) = rest.split_at_checked(self.through).unwrap_or((rest, &[]));
+        while let Some(rest) = self.buffer.get(at..).filter(|rest| !rest.is_empty()) {
+            if self.passing > 0 {
+                let (passes, _) = rest.split_at_checked(self.passing).unwrap_or((rest, &[]));
                 out.extend_from_slice(passes);
-                self.through -= passes.len();
+                self.passing -= passes.len();
                 at += passes.len();
                 continue;
             }
-            let Some(length) = whole(rest) else { break };
+            let Some(length) = frame_length(rest) else { break };
             match (rest.first(), rest.get(..length)) {
                 (Some(&METHOD), Some(frame)) if length <= LONGEST => {
                     out.extend(method(frame));
@@ -77,17 +77,17 @@ impl Sieve {
                     out.extend(header(frame));
                     at += length;
                 }
-                // More of it is to come.
+                // The frame is not complete yet.
                 (Some(&(METHOD | HEADER)), None) if length <= LONGEST => break,
-                _ => self.through = length,
+                _ => self.passing = length,
             }
         }
-        self.held.drain(..at);
+        self.buffer.drain(..at);
     }
 }
 
-/// The length of the frame that begins here; all there ever is of what is no frame.
-fn whole(bytes: &[u8]) -> Option<usize> {
+/// The length of the frame that begins here: `None` if its header is incomplete, `usize::MAX` if it is no frame at all.
+fn frame_length(bytes: &[u8]) -> Option<usize> {
     match *bytes {
         [METHOD | HEADER | BODY | HEARTBEAT, _, _, a, b, c, d, ..] => {
             let payload = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
@@ -98,11 +98,11 @@ fn whole(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Of the methods that bring a message, those texts that its publisher chose.
+/// Cleans the texts that a publisher chose, in the methods that bring a message.
 fn method(frame: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();
     let payload = frame.get(OPENING..OPENING + 4);
-    // How many bytes lie before the texts, after how many texts how many bytes follow.
+    // Bytes before the texts; number of texts; after how many of them how many other bytes follow.
     let (mut at, texts, gap) = match payload {
         // deliver: consumer tag, (delivery tag, redelivered), exchange, routing key
         Some([0, 60, 0, 60]) => (OPENING + 4, 3, Some((1, 9))),
@@ -129,10 +129,11 @@ fn method(frame: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// Removes properties that lapin cannot parse.
 fn header(frame: &[u8]) -> Vec<u8> {
     let payload = frame.get(OPENING..frame.len().saturating_sub(1)).unwrap_or_default();
-    // One that has no room for flags is not the work of a publisher.
-    if payload.len() < PREFIX + 2 || sound(payload.get(PREFIX..).unwrap_or_default()) {
+    // A frame without flags is not what a publisher can cause.
+    if payload.len() < PREFIX + 2 || is_safe(payload.get(PREFIX..).unwrap_or_default()) {
         return frame.to_vec();
     }
     let length = u32::try_from(PREFIX + 2).unwrap_or_default();
@@ -140,8 +141,8 @@ fn header(frame: &[u8]) -> Vec<u8> {
     [opening, &length.to_be_bytes(), prefix, &[0, 0], &[END]].concat()
 }
 
-/// Whether lapin can read these properties, and whoever has them drop them again.
-fn sound(properties: &[u8]) -> bool {
+/// Whether lapin can parse these properties, and drop them without overflowing the stack.
+fn is_safe(properties: &[u8]) -> bool {
     let Some((flags, mut rest)) = properties.split_first_chunk::<2>() else { return false };
     let flags = u16::from_be_bytes(*flags);
     for (_, property) in PROPERTIES.into_iter().filter(|(bit, _)| flags & (1 << bit) != 0) {
@@ -156,20 +157,20 @@ fn sound(properties: &[u8]) -> bool {
     rest.is_empty() && flags & 0b11 == 0
 }
 
-/// Goes past a short text.
+/// Skips a short text; returns what follows.
 fn text(bytes: &[u8]) -> Option<&[u8]> {
     let (length, rest) = bytes.split_first()?;
     let (text, rest) = rest.split_at_checked(usize::from(*length))?;
     std::str::from_utf8(text).is_ok().then_some(rest)
 }
 
-/// Takes what is under a length of four bytes.
+/// Splits off what a length of four bytes covers.
 fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
 }
 
-/// Whether a table (its fields have names) or a list is whole, and nested no deeper than is allowed.
+/// Whether a table (whose fields have names) or a list is well-formed, and nested no deeper than is allowed.
 fn fields(bytes: &[u8], named: bool, depth: usize) -> bool {
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -180,7 +181,7 @@ fn fields(bytes: &[u8], named: bool, depth: usize) -> bool {
     depth <= DEEPEST
 }
 
-/// Goes past a value with its type.
+/// Skips a value with its type; returns what follows.
 fn field(bytes: &[u8], depth: usize) -> Option<&[u8]> {
     let (kind, rest) = bytes.split_first()?;
     match kind {

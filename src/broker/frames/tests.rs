@@ -33,9 +33,9 @@ fn nested(kind: u8, levels: usize) -> Vec<u8> {
     if kind == b'F' { inner } else { [&b"\x01a"[..], &inner].concat() }
 }
 
-fn sifted(bytes: &[u8]) -> Vec<u8> {
+fn filtered(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    Sieve::default().feed(bytes, &mut out);
+    FrameFilter::default().feed(bytes, &mut out);
     out
 }
 
@@ -51,15 +51,15 @@ fn what_is_sound_passes_unchanged_wherever_it_is_cut() {
         header_of(&[0x80, 0, 1, b'j']),
     ]
     .concat();
-    assert_eq!(sifted(&stream), stream);
+    assert_eq!(filtered(&stream), stream);
     for at in 0..stream.len() {
-        let (mut sieve, mut out) = (Sieve::default(), Vec::new());
-        sieve.feed(&stream[..at], &mut out);
-        sieve.feed(&stream[at..], &mut out);
+        let (mut filter, mut out) = (FrameFilter::default(), Vec::new());
+        filter.feed(&stream[..at], &mut out);
+        filter.feed(&stream[at..], &mut out);
         assert_eq!(out, stream, "cut at {at}");
     }
-    let (mut sieve, mut out) = (Sieve::default(), Vec::new());
-    stream.iter().for_each(|byte| sieve.feed(&[*byte], &mut out));
+    let (mut filter, mut out) = (FrameFilter::default(), Vec::new());
+    stream.iter().for_each(|byte| filter.feed(&[*byte], &mut out));
     assert_eq!(out, stream);
 }
 
@@ -78,30 +78,33 @@ fn properties_that_lapin_cannot_read_are_left_out_and_the_message_is_kept() {
         vec![0, 1],
         vec![0, 0, 0],
     ] {
-        assert_eq!(sifted(&[header_of(&odd), rest.clone()].concat()), [none.clone(), rest.clone()].concat());
+        assert_eq!(
+            filtered(&[header_of(&odd), rest.clone()].concat()),
+            [none.clone(), rest.clone()].concat()
+        );
     }
     let deep = header_of(&headers(&nested(b'F', DEEPEST - 1)));
-    assert_eq!(sifted(&deep), deep);
+    assert_eq!(filtered(&deep), deep);
 }
 
 #[test]
 fn a_routing_key_that_is_no_text_becomes_one_of_the_same_length() {
-    assert_eq!(sifted(&deliver(b"e\xff", b"reply.\xc3\xa9\xff")), deliver(b"e?", b"reply.???"));
-    assert_eq!(sifted(&deliver("é".as_bytes(), b"k")), deliver("é".as_bytes(), b"k"));
+    assert_eq!(filtered(&deliver(b"e\xff", b"reply.\xc3\xa9\xff")), deliver(b"e?", b"reply.???"));
+    assert_eq!(filtered(&deliver("é".as_bytes(), b"k")), deliver("é".as_bytes(), b"k"));
     let get_ok = |key: &[u8]| {
         frame(METHOD, &[&[0, 60, 0, 71, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1][..], key, &[0; 4]].concat())
     };
-    assert_eq!(sifted(&get_ok(b"\xff")), get_ok(b"?"));
+    assert_eq!(filtered(&get_ok(b"\xff")), get_ok(b"?"));
     // Cut short, they are lapin's to refuse.
     for short in [frame(METHOD, &[0, 60, 0, 60, 200]), frame(HEADER, &[0, 60, 0])] {
-        assert_eq!(sifted(&short), short);
+        assert_eq!(filtered(&short), short);
     }
 }
 
 #[test]
 fn what_is_no_frame_passes() {
     for other in [&b"AMQP\x00\x00\x09\x01"[..], b"HTTP/1.1 400 Bad Request\r\n", b"\x09\x00"] {
-        assert_eq!(sifted(other), other);
+        assert_eq!(filtered(other), other);
     }
 }
 
@@ -111,7 +114,7 @@ proptest! {
         flags in any::<u16>(), bytes in proptest::collection::vec(prop_oneof![0_u8..4, any::<u8>(), Just(b'F'), Just(b'S')], 0..80),
     ) {
         let properties = [&flags.to_be_bytes()[..], &bytes].concat();
-        let whole = sifted(&header_of(&properties));
+        let whole = filtered(&header_of(&properties));
         let passed = &whole[OPENING + PREFIX..whole.len() - 1];
         let (rest, _) = parse_properties(passed).unwrap();
         prop_assert!(rest.is_empty());
@@ -121,10 +124,10 @@ proptest! {
     #[test]
     fn no_bytes_are_lost_or_made_up(stream in proptest::collection::vec(any::<u8>(), 0..400), at in any::<prop::sample::Index>()) {
         let at = at.index(stream.len() + 1);
-        let (mut sieve, mut out) = (Sieve::default(), Vec::new());
-        sieve.feed(&stream[..at], &mut out);
-        sieve.feed(&stream[at..], &mut out);
-        prop_assert_eq!(&out, &sifted(&stream));
+        let (mut filter, mut out) = (FrameFilter::default(), Vec::new());
+        filter.feed(&stream[..at], &mut out);
+        filter.feed(&stream[at..], &mut out);
+        prop_assert_eq!(&out, &filtered(&stream));
         prop_assert!(out.len() <= stream.len());
     }
 }
