@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::nid::NidState;
-use super::opencrvs::{Book, Record};
+use super::opencrvs::{Record, Records};
 use crate::domain::{EventKind, RecordId, RequestId};
 
 /// The counts, and why any of them is not as it should be.
@@ -34,10 +34,10 @@ pub struct Totals {
 
 impl Totals {
     /// Sums up. The submissions of the record `prepared`, which was there before the run, are not counted.
-    pub fn of(book: &Book, nid: &NidState, prepared: Option<&str>) -> Self {
+    pub fn of(records: &Records, nid: &NidState, prepared: Option<&str>) -> Self {
         let mut totals = Self { ids_doubled: nid.ids_doubled + nid.persons_doubled, ..Self::default() };
         let (mut numbers, mut ids) = (HashMap::new(), HashMap::new());
-        for (id, record) in book.records() {
+        for (id, record) in records.all() {
             if prepared != Some(id) {
                 totals.add(record);
             }

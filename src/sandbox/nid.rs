@@ -7,12 +7,12 @@
 
 mod args;
 mod garbage;
-mod manner;
 mod reply;
 mod request;
 mod service;
 mod settings;
 mod state;
+mod treatment;
 mod vendor;
 mod verdict;
 

@@ -8,7 +8,6 @@
 
 mod args;
 mod auth;
-mod book;
 mod caller;
 mod core;
 mod errors;
@@ -20,8 +19,9 @@ mod graphql;
 mod keys;
 mod load;
 mod record;
+mod records;
 mod search;
-mod seat;
+mod server;
 mod submit;
 mod tally;
 mod wire;
@@ -35,7 +35,6 @@ use jiff::Timestamp;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use args::{OpencrvsArgs, run};
-pub use book::{Book, Exchanged};
 pub use errors::ErrorRow;
 pub use events::{EventFile, EventsTally};
 pub use fault::{Calls, Effect, Failure, Fault, Share};
@@ -43,11 +42,12 @@ pub use faults::Faults;
 pub use keys::{Claims, ISSUER, TokenHash};
 pub use load::{Generations, RunOptions};
 pub use record::{Attempt, Confirmed, Record, Status, Step, Wire};
+pub use records::{Exchanged, Records};
 pub use submit::{SubmitOptions, SubmitOutcome};
 pub use tally::{Counts, Tally};
 
 use self::core::Core;
-use self::seat::Seat;
+use self::server::Server;
 
 /// Why a simulated OpenCRVS does not run.
 #[derive(Debug, thiserror::Error)]
@@ -108,9 +108,9 @@ pub enum Service {
 #[derive(Clone)]
 pub struct OpencrvsSim {
     core: Arc<Core>,
-    auth: Arc<Seat>,
-    gateway: Arc<Seat>,
-    country_config: Arc<Seat>,
+    auth: Arc<Server>,
+    gateway: Arc<Server>,
+    country_config: Arc<Server>,
     correlation: Arc<AtomicU64>,
     _until_dropped: Arc<DropGuard>,
 }
@@ -123,10 +123,11 @@ impl OpencrvsSim {
     pub async fn start(settings: OpencrvsSettings) -> Result<Self, SimulateError> {
         let core = Arc::new(Core::new(settings.token_lifetime_s)?);
         let stop = CancellationToken::new();
-        let auth = Seat::take(settings.auth, auth::router(Arc::clone(&core)), stop.clone()).await?;
-        let gateway = Seat::take(settings.gateway, gateway::router(Arc::clone(&core)), stop.clone()).await?;
+        let auth = Server::bind(settings.auth, auth::router(Arc::clone(&core)), stop.clone()).await?;
+        let gateway =
+            Server::bind(settings.gateway, gateway::router(Arc::clone(&core)), stop.clone()).await?;
         let country = events::country_config(Arc::clone(&core));
-        let country_config = Arc::new(Seat::take(settings.country_config, country, stop.clone()).await?);
+        let country_config = Arc::new(Server::bind(settings.country_config, country, stop.clone()).await?);
         let (auth, gateway) = (Arc::new(auth), Arc::new(gateway));
         let correlation = Arc::new(AtomicU64::new(1));
         Ok(Self {
@@ -167,7 +168,7 @@ impl OpencrvsSim {
     /// Kills a service: its connections break and nobody listens, until [`OpencrvsSim::restart`]. What was under way
     /// behind it goes on, and nothing that OpenCRVS knows is lost.
     pub async fn kill(&self, service: Service) {
-        self.seat(service).kill().await;
+        self.server(service).kill().await;
     }
 
     /// Starts a service that was killed again, at the same address.
@@ -175,10 +176,10 @@ impl OpencrvsSim {
     /// # Errors
     /// [`SimulateError::Listen`] when somebody has taken the address.
     pub async fn restart(&self, service: Service) -> Result<(), SimulateError> {
-        self.seat(service).restart().await
+        self.server(service).restart().await
     }
 
-    fn seat(&self, service: Service) -> &Seat {
+    fn server(&self, service: Service) -> &Server {
         match service {
             Service::Auth => &self.auth,
             Service::Gateway => &self.gateway,
@@ -191,16 +192,16 @@ impl OpencrvsSim {
         &self.core.faults
     }
 
-    pub fn inspect<T>(&self, read: impl FnOnce(&Book) -> T) -> T {
-        self.core.with_book(|book| read(book))
+    pub fn inspect<T>(&self, read: impl FnOnce(&Records) -> T) -> T {
+        self.core.with_records(|records| read(records))
     }
 
     pub fn record(&self, id: &str) -> Option<Record> {
-        self.inspect(|book| book.record(id).cloned())
+        self.inspect(|records| records.record(id).cloned())
     }
 
-    pub fn state(&self) -> Book {
-        self.inspect(Book::clone)
+    pub fn state(&self) -> Records {
+        self.inspect(Records::clone)
     }
 
     /// The sum of what was seen so far.
@@ -220,15 +221,15 @@ impl OpencrvsSim {
 
     /// The records in a state.
     pub fn in_status(&self, status: Status) -> Vec<String> {
-        self.inspect(|book| {
-            let found = book.records().filter(|(_, record)| record.status() == status);
+        self.inspect(|records| {
+            let found = records.all().filter(|(_, record)| record.status() == status);
             found.map(|(id, _)| id.to_owned()).collect()
         })
     }
 
     /// Changes a record's state as a user may: certified, archived, rejected. False if there is no such record.
     pub fn set_status(&self, record: &str, status: Status) -> bool {
-        self.core.with_book(|book| book.set_status(record, status, Timestamp::now()))
+        self.core.with_records(|records| records.set_status(record, status, Timestamp::now()))
     }
 
     /// Replaces auth's key, as a redeploy may: every token of before is worthless.
@@ -245,13 +246,13 @@ impl OpencrvsSim {
 
     /// The claims of the token that a record's submission would carry.
     pub fn record_claims(&self, record: &str) -> Claims {
-        let registrar = self.inspect(|book| book.record(record).map(|record| record.registrar.clone()));
+        let registrar = self.inspect(|records| records.record(record).map(|record| record.registrar.clone()));
         self.core.record_claims(&registrar.unwrap_or_else(|| format!("5f{:022x}", 0)), record)
     }
 
     /// The claims of the token that a trigger for this action of this event would carry.
     pub fn action_claims(&self, event: &str, action: &str) -> Claims {
-        let registrar = self.inspect(|book| book.record(event).map(|record| record.registrar.clone()));
+        let registrar = self.inspect(|records| records.record(event).map(|record| record.registrar.clone()));
         self.core.action_claims(&registrar.unwrap_or_else(|| format!("5f{:022x}", 0)), event, action)
     }
 

@@ -10,7 +10,7 @@ use nidbridge::domain::State;
 use nidbridge::ledger::AttemptSummary;
 use nidbridge::sandbox::accounts::{Totals, request_id};
 use nidbridge::sandbox::nid::{Asked, Final, NidState, VendorSettings};
-use nidbridge::sandbox::opencrvs::{Book, Confirmed, Effect, Fault, Record, Status};
+use nidbridge::sandbox::opencrvs::{Confirmed, Effect, Fault, Record, Records, Status};
 use nidbridge::sandbox::population::{Declaration, Kind};
 use serde::Serialize;
 
@@ -79,7 +79,7 @@ pub struct Accounts {
 
 /// What the accounts are made of.
 pub struct Evidence<'a> {
-    pub book: &'a Book,
+    pub records: &'a Records,
     pub nid: &'a NidState,
     pub summaries: &'a HashMap<String, AttemptSummary>,
     /// Who was registered.
@@ -94,9 +94,9 @@ pub struct Evidence<'a> {
 
 impl Accounts {
     pub fn of(evidence: &Evidence<'_>) -> Self {
-        let totals = Totals::of(evidence.book, evidence.nid, Some(evidence.somebody));
+        let totals = Totals::of(evidence.records, evidence.nid, Some(evidence.somebody));
         let mut accounts = Self { bad: totals.shared.iter().cloned().collect(), totals, ..Self::default() };
-        for (id, record) in evidence.book.records().filter(|(id, _)| *id != evidence.somebody) {
+        for (id, record) in evidence.records.all().filter(|(id, _)| *id != evidence.somebody) {
             accounts.overwritten += u64::from(record.overwritten);
             accounts.judge(id, record, evidence);
         }
@@ -118,7 +118,7 @@ impl Accounts {
             self.confirmed_twice += 1;
             self.bad.insert(id.to_owned(), format!("confirmed {} times", record.confirms.len()));
         }
-        if overtaken(id, record, evidence.book) {
+        if overtaken(id, record, evidence.records) {
             self.wrong(id, "an older answer over a newer attempt");
         }
         if let Some(file) = &record.event {
@@ -233,12 +233,12 @@ impl Expected {
 }
 
 /// Whether an answer to an older attempt was written over a newer one, other than by a late mutation.
-fn overtaken(id: &str, record: &Record, book: &Book) -> bool {
+fn overtaken(id: &str, record: &Record, records: &Records) -> bool {
     let late = |fault: Option<Fault>| matches!(fault.map(Fault::effect), Some(Effect::Late(_)));
     // Two submissions within one second carry the same token, so tokens are compared and not attempts.
     let token = |attempt: usize| record.attempts.get(attempt).map(|attempt| &attempt.token);
     let other = |one: &Confirmed| {
-        book.attempt_of(id, &one.token).is_some_and(|meant| token(meant) != token(one.attempt))
+        records.attempt_of(id, &one.token).is_some_and(|meant| token(meant) != token(one.attempt))
     };
     record.confirms.iter().any(|one| !late(one.fault) && other(one))
 }

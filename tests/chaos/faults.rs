@@ -15,18 +15,18 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::nodes;
 use super::outage;
 use super::plan::Planned;
+use super::proxy::{Mode, Proxy};
 use super::settings::GATEWAY_TIMEOUT;
 use super::stage::{Role, Stage};
 use super::what::{Kind, What};
-use super::wire::{Mode, Wire};
 
 /// How much longer a fault may last that has met nothing yet.
 const OVERTIME: Duration = Duration::from_secs(6);
 
-/// How many times a kind comes once more that has not bitten at all.
+/// How many times a kind comes once more that has not disturbed at all.
 const AGAIN: usize = 3;
 
-/// How often each kind of fault has bitten, and a log of them.
+/// How often each kind of fault has disturbed, and a log of them.
 #[derive(Debug)]
 pub struct Bites {
     bites: Mutex<BTreeMap<String, u64>>,
@@ -59,10 +59,10 @@ pub async fn carry_out(stage: &Stage, schedule: &[Planned], bites: &Bites) {
         bites.count(&planned.what.name(), 0);
         sleep_until(begun + planned.at).await;
         let from = begun.elapsed().as_secs_f64();
-        let bitten = play(stage, planned).await;
+        let disturbed = play(stage, planned).await;
         let to = begun.elapsed().as_secs_f64();
-        bites.tell(&format!("{from:>6.1} s to {to:>6.1} s  bit {bitten:>3}  {:?}", planned.what));
-        bites.count(&planned.what.name(), bitten);
+        bites.tell(&format!("{from:>6.1} s to {to:>6.1} s  bit {disturbed:>3}  {:?}", planned.what));
+        bites.count(&planned.what.name(), disturbed);
     };
     join_all(schedule.iter().map(|planned| one(*planned))).await;
     // What another fault kept from biting each time, such as a process that was frozen just then, comes once more.
@@ -145,28 +145,28 @@ async fn freeze_long(role: &Role, lasts: Duration) -> u64 {
     if let Some(gateway) = &role.gateway {
         gateway.set(Mode::Cut);
     }
-    let bitten = freeze(role, lasts).await;
+    let disturbed = freeze(role, lasts).await;
     if let Some(gateway) = &role.gateway {
         // As long as a call that was about to be made may take.
         sleep(GATEWAY_TIMEOUT * 2).await;
         gateway.set(Mode::Open);
     }
-    bitten
+    disturbed
 }
 
-async fn broken(wire: &Wire, mode: Mode, lasts: Duration) -> u64 {
-    let before = wire.bitten();
+async fn broken(wire: &Proxy, mode: Mode, lasts: Duration) -> u64 {
+    let before = wire.disturbed();
     wire.set(mode);
     sleep(lasts).await;
-    until_bitten(|| wire.bitten() > before).await;
+    until_bitten(|| wire.disturbed() > before).await;
     wire.set(Mode::Open);
-    wire.bitten() - before
+    wire.disturbed() - before
 }
 
 /// Some moments have nothing that a fault could meet: then it lasts longer, but never near the quarantine.
-async fn until_bitten(bitten: impl Fn() -> bool) {
+async fn until_bitten(disturbed: impl Fn() -> bool) {
     let patience = Instant::now() + OVERTIME;
-    while !bitten() && Instant::now() < patience {
+    while !disturbed() && Instant::now() < patience {
         sleep(Duration::from_millis(50)).await;
     }
 }
@@ -175,17 +175,17 @@ async fn until_bitten(bitten: impl Fn() -> bool) {
 async fn calls(stage: &Stage, faults: [Fault; 2], lasts: Duration) -> u64 {
     let plan = stage.opencrvs.faults();
     let of = [(Calls::Fetch, faults[0]), (Calls::Confirm, faults[1]), (Calls::Action, faults[1])];
-    let bitten = || of.iter().map(|(calls, fault)| plan.times_met(*calls, *fault)).sum::<u64>();
-    let before = bitten();
+    let disturbed = || of.iter().map(|(calls, fault)| plan.times_met(*calls, *fault)).sum::<u64>();
+    let before = disturbed();
     for (calls, fault) in of {
         plan.always(calls, fault);
     }
     sleep(lasts).await;
-    until_bitten(|| bitten() > before).await;
+    until_bitten(|| disturbed() > before).await;
     for (calls, _) in of {
         plan.stop(calls);
     }
-    bitten() - before
+    disturbed() - before
 }
 
 async fn vendor_kill(stage: &Stage, lasts: Duration) -> u64 {
@@ -224,7 +224,7 @@ async fn consumer_timeout(stage: &Stage, lasts: Duration) -> u64 {
         worker.broker.set(Mode::Open);
     }
     sleep(Duration::from_millis(1_000)).await;
-    let ledgers: Vec<&Wire> = workers.iter().filter_map(|worker| worker.ledger.as_ref()).collect();
+    let ledgers: Vec<&Proxy> = workers.iter().filter_map(|worker| worker.ledger.as_ref()).collect();
     for ledger in &ledgers {
         ledger.set(Mode::Blackhole);
     }

@@ -25,13 +25,13 @@ mod options;
 mod outage;
 mod plan;
 mod process;
+mod proxy;
 mod report;
 mod settings;
 mod settle;
 mod somebody;
 mod stage;
 mod what;
-mod wire;
 mod wiring;
 
 use std::path::{Path, PathBuf};

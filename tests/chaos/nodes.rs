@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use nidbridge::sandbox::rabbitmq::{Cluster, Control, Frozen};
 use tokio::time::{sleep, timeout};
 
+use super::proxy::Mode;
 use super::stage::Stage;
-use super::wire::Mode;
 
 /// How long `rabbitmqctl` may take on a busy machine.
 const CONTROL: Duration = Duration::from_secs(40);

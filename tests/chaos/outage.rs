@@ -51,7 +51,7 @@ pub async fn nginx_killed(stage: &Stage, lasts: Duration) -> u64 {
     stage.outages.note(from, until);
     sleep(Duration::try_from(AFTERMATH).unwrap_or_default()).await;
     let hit = |record: &Record| record.attempts.iter().filter(|one| met(one, (from, until))).count();
-    let hits = stage.opencrvs.inspect(|book| book.records().map(|(_, record)| hit(record)).sum::<usize>());
+    let hits = stage.opencrvs.inspect(|records| records.all().map(|(_, record)| hit(record)).sum::<usize>());
     u64::try_from(hits).unwrap_or(u64::MAX)
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use nidbridge::sandbox::opencrvs::{Calls, Fault, Generations, Share};
 
+use super::proxy::Mode;
 use super::what::{Kind, What};
-use super::wire::Mode;
 
 /// A minute by twenty: how late a mutation is that comes late.
 const LATE_MS: u64 = 3_000;

@@ -87,12 +87,12 @@ async fn look(stage: &Stage) -> (Accounts, Option<UnderWay>) {
         .into_iter()
         .map(|summary| (summary.record.to_string(), summary))
         .collect();
-    let (book, nid) = (stage.opencrvs.state(), stage.nid.state());
+    let (records, nid) = (stage.opencrvs.state(), stage.nid.state());
     let (people, vendor) = (&stage.people, &stage.nid.settings());
     let somebody = stage.somebody.as_str();
     let outages = &stage.outages;
     let evidence =
-        Evidence { book: &book, nid: &nid, summaries: &summaries, people, vendor, somebody, outages };
+        Evidence { records: &records, nid: &nid, summaries: &summaries, people, vendor, somebody, outages };
     let accounts = Accounts::of(&evidence);
     let open = summaries.iter().filter(|(_, one)| one.state.is_open()).map(|(id, _)| id.clone()).collect();
     let parked = summaries.values().filter(|one| one.state == State::Parked).count();

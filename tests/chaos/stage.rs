@@ -24,8 +24,8 @@ use super::nginx::Nginx;
 use super::options::Options;
 use super::outage::Outages;
 use super::process::Process;
+use super::proxy::Proxy;
 use super::settings::{ADVANCED, SEAL_KEYS, TOKEN_LIFETIME, vendor};
-use super::wire::Wire;
 use super::wiring::{PortRange, Wiring};
 
 /// How long what is not disturbed may take.
@@ -34,9 +34,9 @@ pub const SOON: Duration = Duration::from_secs(120);
 /// A process and its wires.
 pub struct Role {
     pub process: Process,
-    pub broker: Wire,
-    pub ledger: Option<Wire>,
-    pub gateway: Option<Wire>,
+    pub broker: Proxy,
+    pub ledger: Option<Proxy>,
+    pub gateway: Option<Proxy>,
 }
 
 /// Everything.
@@ -49,7 +49,7 @@ pub struct Stage {
     pub postgres: Mutex<Postgres>,
     pub opencrvs: OpencrvsSim,
     pub nid: NidSim,
-    pub vendor_wire: Wire,
+    pub vendor_wire: Proxy,
     pub ledger: Ledger,
     pub ledger_url: String,
     pub people: HashMap<String, Declaration>,
@@ -89,7 +89,7 @@ impl Stage {
         let roles = wiring.all(&cluster).await;
         let nginx = Nginx::start(dir, wiring.ports.next(), &wiring.fronts, 10);
         let front = Url::parse(&format!("http://127.0.0.1:{}/", nginx.port)).expect("a URL");
-        let vendor_wire = Wire::before(cluster.amqp_ports(), 1).await.expect("a wire");
+        let vendor_wire = Proxy::before(cluster.amqp_ports(), 1).await.expect("a wire");
         let (vendor, nid) = vendor_side(&cluster, &vendor_wire, options.seed);
         let (user, password) = cluster.operator();
         let operator = (user.to_owned(), password.expose_secret().to_owned());
@@ -218,7 +218,7 @@ async fn ledger(url: &str) -> Ledger {
     Ledger::open(&settings, &sealer).await.expect("the ledger")
 }
 
-fn vendor_side(cluster: &Cluster, wire: &Wire, seed: u64) -> (Link, NidSim) {
+fn vendor_side(cluster: &Cluster, wire: &Proxy, seed: u64) -> (Link, NidSim) {
     let url = cluster.vendor_url_by(wire.port(), names::NID_VHOST);
     let settings = LinkSettings {
         apply_topology: false,

@@ -1,6 +1,6 @@
 //! The kinds of fault.
 
-use super::wire::Mode;
+use super::proxy::Mode;
 
 /// One fault. Numbers are those of processes of a kind, or of nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use secrecy::ExposeSecret as _;
 
 use super::harness::postgres;
 use super::process::{Process, Recipe};
+use super::proxy::Proxy;
 use super::settings::{events, shared};
 use super::stage::Role;
-use super::wire::Wire;
 
 /// Starts processes with a proxy before each of their dependencies.
 pub struct Wiring {
@@ -42,7 +42,7 @@ impl Wiring {
     async fn role(&mut self, role: &'static str, number: usize, cluster: &Cluster) -> Role {
         let name = format!("{role}{number}");
         let admin = self.ports.next();
-        let wire = async |servers: Vec<u16>| Wire::before(servers, number).await.expect("a wire");
+        let wire = async |servers: Vec<u16>| Proxy::before(servers, number).await.expect("a wire");
         let broker = wire(self.nodes.clone()).await;
         let ledger = if role == "front" { None } else { Some(wire(vec![self.postgres]).await) };
         let gateway = if role == "confirmer" { Some(wire(vec![port(&self.gateway)]).await) } else { None };

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::sandbox::accounts::{Totals, request_id};
 use crate::sandbox::nid::NidState;
-use crate::sandbox::opencrvs::{Attempt, Book, EventsTally, Record, Status, Tally};
+use crate::sandbox::opencrvs::{Attempt, EventsTally, Record, Records, Status, Tally};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(super) struct Accounts {
@@ -45,9 +45,9 @@ pub(super) struct Accounts {
     pub duplicate_replies: u64,
     /// Seconds since the first submission.
     pub seconds: f64,
-    /// From a record's newest submission to its confirm: the median.
+    /// Median time from a record's newest submission to its confirm.
     pub p50_ms: u64,
-    /// The same, of the slowest hundredth.
+    /// 99th percentile of the same.
     pub p99_ms: u64,
     /// Submissions that are still under way.
     #[serde(rename = "under_way")]
@@ -56,11 +56,16 @@ pub(super) struct Accounts {
 
 impl Accounts {
     /// Draws up the accounts. `parked`: the records of which the ledger says that an operator was told.
-    pub(super) fn of(book: &Book, nid: &NidState, parked: &BTreeSet<String>, elapsed: Duration) -> Self {
-        let (tally, events) = (Tally::of(book), EventsTally::of(book));
+    pub(super) fn of(
+        records: &Records,
+        nid: &NidState,
+        parked: &BTreeSet<String>,
+        elapsed: Duration,
+    ) -> Self {
+        let (tally, events) = (Tally::of(records), EventsTally::of(records));
         let rejected: BTreeSet<&str> = nid.rejected().collect();
         let mut accounts = Self {
-            totals: Totals::of(book, nid, None),
+            totals: Totals::of(records, nid, None),
             confirmed_twice: tally.confirmed_twice,
             duplicate_replies: nid.duplicates_sent,
             seconds: elapsed.as_secs_f64(),
@@ -74,7 +79,7 @@ impl Accounts {
             stranded: events.stranded,
             ..Self::default()
         };
-        for (id, record) in book.records() {
+        for (id, record) in records.all() {
             let no = request_id(id, record).is_some_and(|request| rejected.contains(request.as_str()));
             accounts.add(record, no, parked.contains(id));
         }

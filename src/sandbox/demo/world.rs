@@ -111,7 +111,7 @@ impl DemoWorld {
         let parked: BTreeSet<String> =
             attempts.into_iter().filter(|one| told(one.state)).map(|one| one.record.to_string()).collect();
         let nid = self.nid.state();
-        Ok(self.opencrvs.inspect(|book| Accounts::of(book, &nid, &parked, elapsed)))
+        Ok(self.opencrvs.inspect(|records| Accounts::of(records, &nid, &parked, elapsed)))
     }
 
     /// Why the bridge has ended by itself, if it has.

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::garbage::{Circumstances, Garbage};
-use super::manner::Manner;
 use super::reply::{Final, Planned, data, event};
 use super::request::Request;
 use super::settings::VendorSettings;
 use super::state::NidState;
+use super::treatment::Treatment;
 use super::verdict::{Mistake, Verdict};
 use crate::sandbox::json::with;
 use crate::sandbox::spread::digest;
@@ -82,29 +82,34 @@ impl Vendor {
         };
         self.meet(&request);
         let mut chance = self.settings.chance(&request.id, request.submission);
-        let manner = Manner::draw(&self.settings, &mut chance);
+        let treatment = Treatment::draw(&self.settings, &mut chance);
         let verdict = self.settings.verdict(&request.id, request.submission, request.asked);
         let person = self.people.entry(request.id.clone()).or_default();
         let submission = person.submissions.entry(request.submission).or_default();
         let first_time = submission.answer.is_none();
-        if first_time && manner.retry && !submission.asked_to_retry {
+        if first_time && treatment.retry && !submission.asked_to_retry {
             submission.asked_to_retry = true;
             self.state.retries_sent += 1;
             let after = self.settings.retry_after_s;
-            return vec![plan(&request, manner.latency, &self.progress(&request, "retry", Some(after)), now)];
+            return vec![plan(
+                &request,
+                treatment.latency,
+                &self.progress(&request, "retry", Some(after)),
+                now,
+            )];
         }
         let answer = match submission.answer.clone() {
             Some(answer) => answer,
             None => self.decide(&request, &verdict),
         };
-        let mut planned = self.genuine(&request, &answer, &manner, first_time, now);
-        if first_time && let Some(garbage) = manner.garbage {
-            planned.push(self.garbage(&request, &answer, garbage, &manner, now));
+        let mut planned = self.genuine(&request, &answer, &treatment, first_time, now);
+        if first_time && let Some(garbage) = treatment.garbage {
+            planned.push(self.garbage(&request, &answer, garbage, &treatment, now));
         }
         // what was known or scripted is not what the verdict says, and what contradicts that is no contradiction
         if let Some(other) = verdict.contradiction.filter(|_| first_time && answer == verdict.answer) {
             self.state.contradictions_sent += 1;
-            planned.push(self.second(&request, &other, &manner, now));
+            planned.push(self.second(&request, &other, &treatment, now));
         }
         if first_time && let (Some(turn), Some(taken)) = (verdict.mistake, self.settings.taken_id.clone()) {
             self.state.mistakes_sent += 1;
@@ -112,9 +117,9 @@ impl Vendor {
             match turn {
                 Mistake::Before => {
                     let said = data(&request.id, request.submission, &taken);
-                    planned.insert(0, plan(&request, manner.latency / 2, &said, now));
+                    planned.insert(0, plan(&request, treatment.latency / 2, &said, now));
                 }
-                Mistake::After => planned.push(self.second(&request, &taken, &manner, now)),
+                Mistake::After => planned.push(self.second(&request, &taken, &treatment, now)),
             }
         }
         planned.sort_by_key(|message| message.after);
@@ -122,10 +127,10 @@ impl Vendor {
     }
 
     /// Another final answer, well after the first one.
-    fn second(&self, request: &Request, answer: &Final, manner: &Manner, now: Timestamp) -> Planned {
+    fn second(&self, request: &Request, answer: &Final, treatment: &Treatment, now: Timestamp) -> Planned {
         let said = data(&request.id, request.submission, answer);
         let apart = self.settings.contradict_after;
-        Planned { apart, ..plan(request, manner.answered() + manner.latency + apart, &said, now) }
+        Planned { apart, ..plan(request, treatment.answered() + treatment.latency + apart, &said, now) }
     }
 
     /// Remembers the request, and counts what the bridge must not do.
@@ -198,22 +203,22 @@ impl Vendor {
         &mut self,
         request: &Request,
         answer: &Final,
-        manner: &Manner,
+        treatment: &Treatment,
         first_time: bool,
         now: Timestamp,
     ) -> Vec<Planned> {
         let said = || data(&request.id, request.submission, answer);
-        let mut planned = vec![plan(request, manner.answered(), &said(), now)];
+        let mut planned = vec![plan(request, treatment.answered(), &said(), now)];
         if !first_time {
             return planned;
         }
-        self.state.late_sent += u64::from(manner.late.is_some());
-        self.state.at_once_sent += u64::from(manner.at_once);
-        if manner.duplicate {
+        self.state.late_sent += u64::from(treatment.late.is_some());
+        self.state.at_once_sent += u64::from(treatment.at_once);
+        if treatment.duplicate {
             self.state.duplicates_sent += 1;
-            planned.push(plan(request, manner.answered() + manner.latency, &said(), now));
+            planned.push(plan(request, treatment.answered() + treatment.latency, &said(), now));
         }
-        if manner.pending {
+        if treatment.pending {
             self.state.pending_sent += 1;
             planned.push(plan(request, Duration::ZERO, &self.progress(request, "pending", None), now));
         }
@@ -236,7 +241,7 @@ impl Vendor {
         request: &Request,
         answer: &Final,
         garbage: Garbage,
-        manner: &Manner,
+        treatment: &Treatment,
         now: Timestamp,
     ) -> Planned {
         let anothers = self.ids.iter().find(|(_, owner)| **owner != request.id).map(|(id, _)| id.as_str());
@@ -244,9 +249,9 @@ impl Vendor {
         let (message_id, body) = Circumstances { request, answer, anothers, huge, now }.make(garbage);
         *self.state.garbage_sent.entry(garbage.name()).or_default() += 1;
         let after = if garbage.comes_after() {
-            manner.answered() + manner.latency + self.settings.contradict_after
+            treatment.answered() + treatment.latency + self.settings.contradict_after
         } else {
-            manner.latency / 2
+            treatment.latency / 2
         };
         let apart = if garbage.comes_after() { self.settings.contradict_after } else { Duration::ZERO };
         Planned { apart, ..posted(request, after, message_id, body) }

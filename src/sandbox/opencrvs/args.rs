@@ -33,7 +33,7 @@ pub struct OpencrvsArgs {
     /// How many registrations a second; 0 is as fast as the bridge answers.
     #[arg(long, default_value_t = 2.0, value_name = "PER SECOND")]
     pub rate: f64,
-    /// How many calls of the front at once.
+    /// Concurrent calls of the front.
     #[arg(long, default_value_t = 16, value_name = "COUNT")]
     pub in_flight: usize,
     /// The same seed makes the same families and the same faults.
@@ -60,8 +60,8 @@ pub struct OpencrvsArgs {
     /// A share of the calls of auth and gateway that go wrong, such as `confirm:cut_after=0.02` or
     /// `fetch:http/503=0.1`; may be given more than once.
     ///
-    /// CALLS is confirm, action, fetch, search, exchange or key. The faults `http` and `http_after` take a status; `delay`, `hang_late`
-    /// and `cut_late` take milliseconds. A wrong name gets the list of all.
+    /// CALLS is confirm, action, fetch, search, exchange or key. The faults `http` and `http_after` take a status;
+    /// `delay`, `hang_late` and `cut_late` take milliseconds. A wrong name prints the list of all.
     #[arg(long = "fault", value_name = "CALLS:FAULT=SHARE")]
     pub faults: Vec<Share>,
     /// How long a record token lives.
@@ -102,7 +102,7 @@ impl OpencrvsArgs {
     }
 }
 
-/// Runs until stopped, and says now and then what was seen; returns what was seen in all.
+/// Runs until stopped, and logs every ten seconds what was seen. Returns the final figures.
 ///
 /// # Errors
 /// [`SimulateError`] when an address is taken or an argument makes no sense.

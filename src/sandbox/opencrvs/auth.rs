@@ -1,4 +1,4 @@
-//! The auth service: its public key, the token exchange, and the token that anybody may have.
+//! The auth service: its public key, the token exchange, and the anonymous token.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::book::Exchanged;
 use super::core::Core;
 use super::fault::{Calls, Effect, Fault};
 use super::keys::{Claims, TokenHash};
+use super::records::Exchanged;
 use super::wire::Scissors;
 
 const EXCHANGE: &str = "urn:opencrvs:oauth:grant-type:token-exchange";
@@ -58,7 +58,7 @@ async fn exchange(
     disturbed(fault, done, &scissors).await
 }
 
-/// Auth checks that the token is one of its own, for itself and not expired; neither scope, record nor registrar.
+/// Checks signature, audience and expiry of the token, as auth does, but neither scope nor record nor registrar.
 fn exchanged<'a>(core: &Core, text: impl Fn(&str) -> &'a str) -> Response {
     if text("grant_type") != EXCHANGE {
         return refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type");
@@ -81,8 +81,8 @@ fn exchanged<'a>(core: &Core, text: impl Fn(&str) -> &'a str) -> Response {
     let Ok(token) = core.mint(&claims) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    core.with_book(|book| {
-        book.exchange(Exchanged {
+    core.with_records(|records| {
+        records.exchange(Exchanged {
             at: Timestamp::now(),
             record: record_of(&text).to_owned(),
             from: TokenHash::of(text("subject_token")),
@@ -104,7 +104,7 @@ fn record_of<'a>(text: &impl Fn(&str) -> &'a str) -> &'a str {
     }
 }
 
-/// Auth says of itself only that it does not accept a token; every other error is a 500.
+/// The only error of auth's own is a refused token; every other error of OpenCRVS becomes a 500.
 async fn disturbed(fault: Option<Fault>, answer: Response, scissors: &Scissors) -> Response {
     match fault {
         None => answer,
@@ -112,7 +112,7 @@ async fn disturbed(fault: Option<Fault>, answer: Response, scissors: &Scissors) 
             refusal(StatusCode::UNAUTHORIZED, "unauthorized_client")
         }
         Some(Fault::Says { .. }) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Some(Fault::Wire { how, .. }) => how.befall(answer, scissors).await,
+        Some(Fault::Wire { how, .. }) => how.apply(answer, scissors).await,
     }
 }
 

@@ -7,15 +7,15 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 
 use super::SimulateError;
-use super::book::Book;
 use super::events::IDENTIFIER;
 use super::faults::Faults;
 use super::keys::{Claims, SigningKey};
+use super::records::Records;
 use super::tally::{Counts, count};
 
 pub(super) struct Core {
     key: Mutex<SigningKey>,
-    book: Mutex<Book>,
+    records: Mutex<Records>,
     pub(super) faults: Faults,
     pub(super) exchange_refused: AtomicU64,
     pub(super) downloaded: AtomicU64,
@@ -28,7 +28,7 @@ impl Core {
     pub(super) fn new(token_lifetime_s: i64) -> Result<Self, SimulateError> {
         Ok(Self {
             key: Mutex::new(SigningKey::generate()?),
-            book: Mutex::new(Book::default()),
+            records: Mutex::new(Records::default()),
             faults: Faults::default(),
             exchange_refused: AtomicU64::new(0),
             downloaded: AtomicU64::new(0),
@@ -49,14 +49,14 @@ impl Core {
         Ok(())
     }
 
-    pub(super) fn with_book<T>(&self, change: impl FnOnce(&mut Book) -> T) -> T {
-        change(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn with_records<T>(&self, change: impl FnOnce(&mut Records) -> T) -> T {
+        change(&mut self.records.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn counts(&self) -> Counts {
-        let (exchanged, unseen) = self.with_book(|book| {
-            let confirms = book.records().flat_map(|(_, record)| &record.confirms);
-            (book.exchanged().len(), confirms.filter(|confirm| confirm.fault.is_some()).count())
+        let (exchanged, unseen) = self.with_records(|records| {
+            let confirms = records.all().flat_map(|(_, record)| &record.confirms);
+            (records.exchanged().len(), confirms.filter(|confirm| confirm.fault.is_some()).count())
         });
         Counts {
             calls: self.faults.calls(),

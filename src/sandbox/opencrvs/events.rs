@@ -1,9 +1,9 @@
 //! The events generation (1.9 and 2.0) of the simulated OpenCRVS: records are rows of actions, the bridge is triggered,
 //! and answers come by tRPC.
 //!
-//! It is the strictest of all its releases at once. A request stays whatever the trigger answered; whoever retries is
-//! told that all is well, and nobody is called again. A 200 with a member that is not expected is a fault. What core
-//! does not check is not checked here either, and what then breaks is counted.
+//! It is the strictest of all its releases at once. A request stays whatever the trigger answered; a client
+//! that retries is answered as if it had succeeded, without another trigger. A 200 with an unexpected member is a fault.
+//! What core does not check is not checked here either; the damage is counted.
 //!
 //! Invariant: nothing that core would have broken is repaired here.
 
@@ -16,8 +16,8 @@ mod submit;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::book::Book;
 use super::record::Status;
+use super::records::Records;
 
 pub(super) use actions::IDENTIFIER;
 pub(super) use country::router as country_config;
@@ -28,25 +28,25 @@ pub(super) use procedures::router as procedures;
 pub struct EventFile {
     /// The actions as core stores them, oldest first.
     pub actions: Vec<Value>,
-    /// The trigger of the newest request was answered with what core takes for a failure.
+    /// The trigger of the newest request failed, as core sees it.
     pub failed: bool,
-    /// How often the client's own retry was told that all is well although nobody was called.
+    /// How often a client's retry was answered as a success without a trigger.
     pub hollow_retries: u32,
-    /// Fields that no form defines, which were written all the same: the record is broken for good.
+    /// Fields that were written although no form defines them. They break the record permanently.
     pub undefined: Vec<String>,
     /// The index shows the record as requested although it is answered: the answer overtook our 202.
     pub stale_index: bool,
-    /// How often an answer was repeated, which does nothing.
+    /// How often an answer was repeated. A repetition has no effect.
     pub repeats: u32,
     /// A write that was dropped because its transaction id is that of another one.
     pub dropped: u32,
     /// Answers that came after the other answer; core refuses them.
     pub contradicted: u32,
-    /// Our 400 came after the acceptance: core notes both, and shows what is registered as rejected.
+    /// Our 400 came after the acceptance: core stores both, and shows the registered record as rejected.
     pub crossed: bool,
-    /// The bridge rejected the newest request after it had taken it over.
+    /// The bridge rejected the newest request after it had accepted it.
     pub rejected: bool,
-    /// The reason, if it was told.
+    /// The reason of the rejection, if it was given.
     pub reason: Option<String>,
 }
 
@@ -57,11 +57,11 @@ pub struct EventsTally {
     pub records: u64,
     /// Records that are registered.
     pub registered: u64,
-    /// Records that the bridge rejected, after it had taken them over.
+    /// Records that the bridge rejected after it had accepted them.
     pub rejected: u64,
     /// Records whose request is still open.
     pub requested: u64,
-    /// Of these, records whose trigger failed: nobody but an operator gets them out, unless the bridge has them.
+    /// Of these, records whose trigger failed. Unless the bridge has them, they need an operator.
     pub stranded: u64,
     /// Records that a field which no form defines has broken.
     pub poisoned: u64,
@@ -73,14 +73,14 @@ pub struct EventsTally {
     pub contradicted: u64,
     /// Records that are registered and shown as rejected.
     pub crossed: u64,
-    /// Answers that were repeated, which does nothing.
+    /// Repeated answers. They have no effect.
     pub repeats: u64,
 }
 
 impl EventsTally {
-    pub fn of(book: &Book) -> Self {
+    pub fn of(records: &Records) -> Self {
         let mut sum = Self::default();
-        for (_, record) in book.records() {
+        for (_, record) in records.all() {
             let Some(file) = &record.event else { continue };
             sum.records += 1;
             sum.poisoned += u64::from(!file.undefined.is_empty());

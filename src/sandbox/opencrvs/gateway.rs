@@ -13,13 +13,13 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::book::Confirmation;
 use super::core::Core;
 use super::errors::ErrorRow;
 use super::events::{EventsTally, procedures};
 use super::fault::{Calls, Effect, Fault};
 use super::graphql::Operation;
 use super::keys::{Claims, TokenHash};
+use super::records::Confirmation;
 use super::search::Search;
 use super::tally::{Counts, Tally, count};
 use super::wire::Scissors;
@@ -38,7 +38,7 @@ pub(super) fn router(core: Arc<Core>) -> Router {
 
 /// Not part of OpenCRVS: what it saw so far, for whoever runs the sandbox.
 async fn tally(State(core): State<Arc<Core>>) -> Json<Tally> {
-    Json(core.with_book(|book| Tally::of(book)))
+    Json(core.with_records(|records| Tally::of(records)))
 }
 
 /// Not part of OpenCRVS: which calls there were, and which faults they met.
@@ -48,7 +48,7 @@ async fn counts(State(core): State<Arc<Core>>) -> Json<Counts> {
 
 /// Not part of OpenCRVS: what a core of the events generation would have broken.
 async fn events(State(core): State<Arc<Core>>) -> Json<EventsTally> {
-    Json(core.with_book(|book| EventsTally::of(book)))
+    Json(core.with_records(|records| EventsTally::of(records)))
 }
 
 async fn version(request: Request, next: Next) -> Response {
@@ -134,7 +134,7 @@ impl Call {
         let core = Arc::clone(&self.core);
         drop(tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            core.with_book(|book| book.confirm(&id, details, Timestamp::now()));
+            core.with_records(|records| records.confirm(&id, details, Timestamp::now()));
         }));
     }
 
@@ -147,7 +147,7 @@ impl Call {
             Fault::Says { error, .. } => self.error(*error),
             Fault::Wire { how, .. } => {
                 let answer = done.unwrap_or_else(|| self.error(ErrorRow::CONFIRM_FAILED));
-                how.befall(answer, scissors).await
+                how.apply(answer, scissors).await
             }
         }
     }
@@ -161,7 +161,7 @@ impl Call {
             Operation::Search => self.search(&self.caller()?),
             Operation::Confirm => {
                 let (id, details) = self.to_confirm(fault)?;
-                let task = self.core.with_book(|book| book.confirm(&id, details, Timestamp::now()));
+                let task = self.core.with_records(|records| records.confirm(&id, details, Timestamp::now()));
                 task.map(Value::from).ok_or(ErrorRow::CONFIRM_FAILED)
             }
             Operation::Reject => {
@@ -171,7 +171,7 @@ impl Call {
         }
     }
 
-    /// What is to be confirmed, if the caller may.
+    /// The record and the details to confirm, if the caller is allowed to.
     fn to_confirm(&self, fault: Option<Fault>) -> Result<(String, Confirmation), ErrorRow> {
         let (claims, id) = (self.caller()?, self.id()?);
         self.allowed(&claims, "record.confirm-registration", id)?;
@@ -238,15 +238,15 @@ impl Call {
             variables: &self.variables,
             indexed: Timestamp::now().saturating_sub(behind).unwrap_or_default(),
         };
-        let (page, downloaded) = self.core.with_book(|book| search.run(book))?;
+        let (page, downloaded) = self.core.with_records(|records| search.run(records))?;
         self.core.downloaded.fetch_add(count(downloaded), Ordering::Relaxed);
         Ok(page)
     }
 
     /// As in core, neither the scope nor the record of the token is checked.
     fn fetch(&self, id: &str) -> Result<Value, ErrorRow> {
-        self.core.with_book(|book| {
-            let record = book.record(id).ok_or(ErrorRow::FETCH_FAILED)?;
+        self.core.with_records(|records| {
+            let record = records.record(id).ok_or(ErrorRow::FETCH_FAILED)?;
             let status: Vec<Value> = record
                 .history
                 .iter()

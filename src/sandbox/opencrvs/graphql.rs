@@ -1,4 +1,4 @@
-//! Enough of GraphQL to tell what a caller asks for.
+//! The operation that a GraphQL document asks for.
 
 use super::errors::ErrorRow;
 

@@ -56,7 +56,7 @@ pub struct Claims {
     pub scope: Vec<String>,
     /// Issued at, in seconds.
     pub iat: i64,
-    /// Good until, in seconds.
+    /// Expiry, in seconds.
     pub exp: i64,
     /// The record that it is for.
     #[serde(rename = "recordId", default, skip_serializing_if = "Option::is_none")]
@@ -109,7 +109,7 @@ impl Claims {
         Self { scope, record_id: None, ..Self::record(user, "", now, 7 * 24 * 3_600) }
     }
 
-    /// The claims of the token that anybody may fetch.
+    /// The claims of the anonymous token.
     pub fn anonymous(now: Timestamp) -> Self {
         Self {
             iss: ISSUER.to_owned(),

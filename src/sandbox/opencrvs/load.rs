@@ -22,7 +22,7 @@ pub enum Generations {
     Fhir,
     /// 1.9 and 2.x: an event document, tRPC.
     Events,
-    /// Both, in turn: 1.9 while it is being moved.
+    /// Both, alternating: 1.9 during its migration.
     Mixed,
 }
 
@@ -36,19 +36,19 @@ pub struct RunOptions {
     pub registrations: Option<u64>,
     /// How many a second; 0 is as many as `in_flight` allows.
     pub rate: f64,
-    /// How many calls at once.
+    /// Concurrent calls of the front.
     pub in_flight: usize,
     /// Who is registered.
     pub mix: Mix,
     /// The share of first submissions whose answer is lost on the way.
     pub lost_answers: f64,
-    /// Whether a refusal that is to be lost is lost as well, and not only what was accepted.
+    /// Whether lost answers include refusals.
     pub lost_refusals: bool,
-    /// The share of records that came back which the registrar corrects and submits again.
+    /// The share of rejected records that the registrar corrects and submits again.
     pub resubmit: f64,
     /// How long a registrar takes for that.
     pub resubmit_after: Duration,
-    /// How often at most a record is submitted.
+    /// The maximum number of submissions of a record.
     pub attempts: usize,
     /// The seed of everything.
     pub seed: u64,

@@ -53,7 +53,7 @@ pub struct Step {
 pub enum Wire {
     /// With this HTTP status.
     Status(u16),
-    /// Not at all: no connection, it broke, or the caller lost its patience.
+    /// No answer: the connection failed or broke, or the caller stopped waiting.
     Broken(String),
 }
 
@@ -71,7 +71,7 @@ pub struct Attempt {
     pub stamp: String,
     /// When it was posted.
     pub posted: Instant,
-    /// The same by the clock.
+    /// The same as wall-clock time.
     pub at: Timestamp,
     /// The token that it carried.
     pub token: TokenHash,
@@ -88,12 +88,12 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Whether the bridge took it over: it answered with a 2xx, whether or not that arrived.
+    /// Whether the bridge accepted it: it answered with a 2xx, whether or not the answer arrived.
     pub fn is_accepted(&self) -> bool {
         self.wire.as_ref().is_some_and(Wire::is_success)
     }
 
-    /// Whether the bridge may have taken it over although nobody was told: the connection broke before an answer.
+    /// Whether the bridge may have accepted it without anybody knowing: the connection broke before an answer.
     pub fn is_doubtful(&self) -> bool {
         matches!(self.wire, Some(Wire::Broken(_)) | None)
     }
@@ -106,17 +106,17 @@ pub struct Confirmed {
     /// The identifiers that came with it, applied or not.
     pub identifiers: Vec<(String, String)>,
     pub comment: Option<String>,
-    /// The state that it met.
+    /// The record's state before it.
     pub over: Status,
     /// `Task.lastModified` of that state.
     pub since: String,
     /// Which of the record's attempts was its newest then.
     pub attempt: usize,
-    /// When it came into force.
+    /// When it took effect.
     pub at: Timestamp,
     /// The token that it came with.
     pub token: TokenHash,
-    /// What went wrong with the call, so that the caller was told something else or nothing.
+    /// The fault of the call, so that the caller got another answer or none.
     pub fault: Option<Fault>,
 }
 
@@ -124,7 +124,7 @@ pub struct Confirmed {
 pub struct Record {
     /// What happened.
     pub kind: Kind,
-    /// The family's code.
+    /// The code that the family was given.
     pub tracking_id: String,
     /// The id of its Task.
     pub task: String,
@@ -132,11 +132,11 @@ pub struct Record {
     pub registrar: String,
     /// Its states, oldest first.
     pub history: Vec<Step>,
-    /// The numbers on its Task; readers take the first, and more than one is harm.
+    /// The numbers on its Task. Readers take the first; more than one is damage.
     pub numbers: Vec<String>,
     /// The identifiers of the child.
     pub identifiers: BTreeMap<String, String>,
-    /// How often the family was told.
+    /// How often the family was notified.
     pub notified: u32,
     /// Every confirm that was applied.
     pub confirms: Vec<Confirmed>,
@@ -144,13 +144,13 @@ pub struct Record {
     pub overwritten: u32,
     /// Its submissions, oldest first.
     pub attempts: Vec<Attempt>,
-    /// What only the events generation knows of it; without it, it is of the FHIR generation.
+    /// What only the events generation keeps. `None`: the record is of the FHIR generation.
     pub event: Option<EventFile>,
     pub(super) last: Timestamp,
 }
 
 impl Record {
-    /// The state of now.
+    /// The current state.
     pub fn status(&self) -> Status {
         self.history.last().map_or(Status::Declared, |step| step.status)
     }

@@ -6,16 +6,16 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::book::Book;
 use super::errors::ErrorRow;
+use super::records::Records;
 
 use super::keys::Claims;
 use super::record::{Record, Status, Step, iso};
 use crate::sandbox::population::Kind;
 
-/// What the resolver gives when nobody says how many.
+/// The resolver's default number of results.
 const DEFAULT_COUNT: usize = 10;
-/// What the index gives at most (`max_result_window`).
+/// The index's maximum number of results (`max_result_window`).
 const WINDOW: usize = 10_000;
 /// The scope of a system client, for which everything that it lists is marked as downloaded.
 const SYSTEM_CLIENT: &str = "recordsearch";
@@ -30,7 +30,7 @@ pub(super) struct Search<'a> {
 
 impl Search<'_> {
     /// The page that is asked for, and how many records on it were marked as downloaded.
-    pub(super) fn run(&self, book: &Book) -> Result<(Value, usize), ErrorRow> {
+    pub(super) fn run(&self, records: &Records) -> Result<(Value, usize), ErrorRow> {
         let statuses = self.statuses().ok_or(ErrorRow::NOTHING_TO_SEARCH)?;
         let (skip, count) = (self.number("skip").unwrap_or_default(), self.number("count"));
         let count = count.filter(|count| *count > 0).unwrap_or(DEFAULT_COUNT);
@@ -44,7 +44,7 @@ impl Search<'_> {
                 .then_some(step.status)
         };
         let mut found: Vec<(&str, &Record, Status)> =
-            book.records().filter_map(|(id, record)| Some((id, record, listed(record)?))).collect();
+            records.all().filter_map(|(id, record)| Some((id, record, listed(record)?))).collect();
         found.sort_by_key(|(id, record, _)| (record.history.first().map(|Step { at, .. }| at), *id));
         if !self.document.contains("\"asc\"") {
             found.reverse();

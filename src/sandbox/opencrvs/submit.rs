@@ -1,6 +1,6 @@
 //! One submission: the record waits for validation, the bridge is called, and what it answers decides.
 //!
-//! Invariant: a call is made once. Whoever wants it again is a registrar who submits the record again.
+//! Invariant: a call is made once. Only a registrar who submits the record again repeats it.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::book::Subject;
 use super::keys::TokenHash;
 use super::record::{Status, Wire};
+use super::records::Subject;
 use super::{OpencrvsSim, SimulateError, caller};
 use crate::sandbox::population::{AttemptFacts, Declaration, Kind, correct_name};
 
@@ -77,7 +77,7 @@ impl OpencrvsSim {
         self.send(&subject, front, options, |facts| declaration.bundle(facts)).await
     }
 
-    /// Submits any document as the record that it is of, with the time of the attempt in its Task.
+    /// Submits any document for the record that it names, with the time of the attempt in its Task.
     ///
     /// # Errors
     /// [`SimulateError::Document`] when it names no record, Task, tracking id or kind.
@@ -98,7 +98,7 @@ impl OpencrvsSim {
         options: SubmitOptions,
         document: impl FnOnce(&AttemptFacts) -> Value,
     ) -> Result<SubmitOutcome, SimulateError> {
-        let opened = self.core.with_book(|book| book.open(subject, options.at, Timestamp::now()));
+        let opened = self.core.with_records(|records| records.open(subject, options.at, Timestamp::now()));
         let facts = AttemptFacts { last_modified: opened.stamp.clone(), earlier: opened.earlier.clone() };
         let mut bundle = document(&facts);
         if let Some(name) = &options.corrected {
@@ -108,8 +108,8 @@ impl OpencrvsSim {
             Some(token) => token.clone(),
             None => self.core.mint(&self.core.record_claims(&opened.registrar, &subject.record))?,
         };
-        self.core.with_book(|book| {
-            book.carry(&subject.record, &opened, TokenHash::of(&token), options.corrected.clone());
+        self.core.with_records(|records| {
+            records.carry(&subject.record, &opened, TokenHash::of(&token), options.corrected.clone());
         });
         let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
         let call = caller::post(front, &token, correlation, &bundle);
@@ -120,9 +120,9 @@ impl OpencrvsSim {
             None => call.await,
         };
         let lost = options.loses(&wire);
-        let status = self.core.with_book(|book| {
-            book.close(&subject.record, &opened, wire.clone(), lost, Timestamp::now());
-            book.record(&subject.record).map_or(Status::Rejected, super::Record::status)
+        let status = self.core.with_records(|records| {
+            records.close(&subject.record, &opened, wire.clone(), lost, Timestamp::now());
+            records.record(&subject.record).map_or(Status::Rejected, super::Record::status)
         });
         Ok(SubmitOutcome {
             record: subject.record.clone(),

@@ -1,12 +1,12 @@
-//! The sum of a run, from what OpenCRVS saw and from nothing else.
+//! The figures of a run, only from what OpenCRVS saw.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::book::Book;
 use super::record::{Record, Status};
+use super::records::Records;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
@@ -16,7 +16,7 @@ pub struct Tally {
     pub submitted: u64,
     /// Submissions that were answered with a 2xx, whether or not the answer arrived.
     pub accepted: u64,
-    /// Submissions that were refused or met nobody.
+    /// Submissions that were refused, or that reached nobody.
     pub refused: u64,
     /// Submissions whose 2xx was lost on the way.
     pub answers_lost: u64,
@@ -30,22 +30,22 @@ pub struct Tally {
     pub waiting: u64,
     /// Records that were confirmed more than once.
     pub confirmed_twice: u64,
-    /// Families that were told more than once.
+    /// Families that were notified more than once.
     pub notified_twice: u64,
     /// Confirms of a record that did not wait for one.
     pub confirmed_out_of_place: u64,
     /// Records where a failed submission overwrote a registration.
     pub overwritten: u64,
-    /// From the newest submission to the confirm: the median.
+    /// Median time from the newest submission to the confirm.
     pub p50_ms: u64,
-    /// The same, of the slowest hundredth.
+    /// 99th percentile of the same.
     pub p99_ms: u64,
 }
 
 /// Which calls there were, and what went wrong with them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Calls by kind, good and bad.
+    /// Calls by kind, with or without a fault.
     pub calls: BTreeMap<&'static str, u64>,
     /// Faults by kind of call and fault: `confirm.cut_after`.
     pub faults: BTreeMap<String, u64>,
@@ -57,15 +57,15 @@ pub struct Counts {
     pub downloaded: u64,
     /// How often auth's key was replaced.
     pub keys_rotated: u64,
-    /// Confirms that came into force although their caller was told something else or nothing.
+    /// Confirms that took effect although their caller got another answer or none.
     pub confirmed_unseen: u64,
 }
 
 impl Tally {
-    pub fn of(book: &Book) -> Self {
+    pub fn of(records: &Records) -> Self {
         let mut sum = Self::default();
         let mut latencies = Vec::new();
-        for (_, record) in book.records() {
+        for (_, record) in records.all() {
             sum.add(record);
             latencies.extend(record.latency());
         }

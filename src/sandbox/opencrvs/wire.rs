@@ -36,7 +36,7 @@ impl Scissors {
     }
 }
 
-/// A listener of connections that can be cut, and that break when its life ends.
+/// A listener whose connections can be cut, and break when `life` is cancelled.
 pub(super) struct CuttableListener {
     pub(super) listener: TcpListener,
     pub(super) life: CancellationToken,
@@ -74,7 +74,7 @@ impl Cuttable {
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let dead = self.death.as_mut().poll(cx).is_ready();
         if dead || self.scissors.cut.load(Ordering::Acquire) {
-            // a reset, not an end: whatever was not read is lost
+            // A reset instead of an orderly close: what was not read is lost.
             drop(self.stream.set_zero_linger());
             return Err(io::Error::from(io::ErrorKind::ConnectionReset));
         }
@@ -109,8 +109,8 @@ impl AsyncWrite for Cuttable {
 }
 
 impl Failure {
-    /// Does to an answer what happens to it on its way.
-    pub(super) async fn befall(self, answer: Response, scissors: &Scissors) -> Response {
+    /// Applies the failure to an answer.
+    pub(super) async fn apply(self, answer: Response, scissors: &Scissors) -> Response {
         match self {
             Self::Http(status) => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);

@@ -50,7 +50,7 @@ impl Canaries {
 
     /// Adds the issued IDs.
     pub fn issued(&mut self, world: &World) {
-        for (_, record) in world.opencrvs.state().records() {
+        for (_, record) in world.opencrvs.state().all() {
             if let Some(id) = record.identifiers.get("NATIONAL_ID") {
                 self.keep(id, "an issued ID");
             }

@@ -43,9 +43,10 @@ async fn five_hundred_end_as_the_id_system_said_whatever_became_of_their_http_an
     world.opencrvs.run(load, CancellationToken::new()).await.unwrap();
     all_ended(&world).await;
     let mut ends = Ends::default();
-    for (id, record) in world.opencrvs.inspect(|book| {
-        book.records().map(|(id, record)| (id.to_owned(), record.clone())).collect::<Vec<_>>()
-    }) {
+    for (id, record) in world
+        .opencrvs
+        .inspect(|book| book.all().map(|(id, record)| (id.to_owned(), record.clone())).collect::<Vec<_>>())
+    {
         ends.add(&world, &id, &record);
     }
     world.assert_all_run();

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::EventFile;
 use crate::sandbox::json::with;
-use crate::sandbox::opencrvs::book::{Book, Confirmation, Opened, Subject};
 use crate::sandbox::opencrvs::record::{Record, Status, Wire, iso};
+use crate::sandbox::opencrvs::records::{Confirmation, Opened, Records, Subject};
 
 /// The form field of this country that takes the ID of a child.
 pub(in crate::sandbox::opencrvs) const IDENTIFIER: &str = "child.nid";
@@ -48,7 +48,7 @@ impl Refused {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: "Internal server error" };
 }
 
-impl Book {
+impl Records {
     /// Declares a record, if it is new, and requests its registration. `None`: core answers 409, because a request is
     /// open.
     pub(super) fn request(
@@ -105,7 +105,7 @@ impl Book {
         let registrar = record.registrar.clone();
         let Some(file) = record.event.as_mut() else { return };
         match (status, read) {
-            // The document as it was before the trigger is indexed now, whatever has come since.
+            // Core now indexes the document as it was before the trigger.
             (Some(202), _) => file.stale_index = answered,
             (Some(200), Some(inline)) if !answered => {
                 let more = json!({
@@ -122,14 +122,14 @@ impl Book {
             }
             (Some(400), _) => file.crossed = file.answer_to(&requested.action) == Some("Accepted"),
             (Some(_) | None, _) => {
-                // The client asks again with the same transaction, and is told that it is done.
+                // The client retries with the same transaction and gets a success.
                 file.failed = true;
                 file.hollow_retries += 1;
             }
         }
     }
 
-    /// `register.accept`. What the declaration holds is stored as it is, and the index chokes on it afterwards.
+    /// `register.accept`. The declaration is stored unchecked; an undefined field makes indexing fail afterwards.
     pub(super) fn accept(
         &mut self,
         call: &ActionCall,
@@ -213,21 +213,19 @@ impl Book {
         Some(document(id, record))
     }
 
-    /// Whether a write of this transaction is there already, of another action: then core drops this one.
+    /// Whether another action has a write with this transaction id, in which case core drops this one.
     fn is_taken(&self, transaction: &str, action: &str, status: &str) -> bool {
         let is = |row: &Value, name: &str, text: &str| row.get(name).and_then(Value::as_str) == Some(text);
-        self.records().filter_map(|(_, record)| record.event.as_ref()).flat_map(|file| &file.actions).any(
-            |row| {
-                is(row, "transactionId", transaction)
-                    && is(row, "status", status)
-                    && is(row, "type", "REGISTER")
-                    && !is(row, "originalActionId", action)
-            },
-        )
+        self.all().filter_map(|(_, record)| record.event.as_ref()).flat_map(|file| &file.actions).any(|row| {
+            is(row, "transactionId", transaction)
+                && is(row, "status", status)
+                && is(row, "type", "REGISTER")
+                && !is(row, "originalActionId", action)
+        })
     }
 }
 
-/// What a trigger was answered that is accepted within its request.
+/// The body of a 200: the registration is accepted within the trigger's request.
 pub(super) struct Inline {
     pub(super) confirmation: Confirmation,
     pub(super) declaration: Map<String, Value>,

@@ -1,4 +1,4 @@
-//! The country's configuration service, as far as the bridge asks it: which fields the forms have.
+//! The country's configuration service, reduced to what the bridge reads: the fields of the forms.
 
 use std::sync::Arc;
 

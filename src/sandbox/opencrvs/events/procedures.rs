@@ -1,4 +1,4 @@
-//! The gateway's `/events/…`: tRPC with superjson, as far as an action is answered by it.
+//! The gateway's `/events/…`: tRPC with superjson, reduced to the procedures that answer an action.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::actions::{ActionCall, IDENTIFIER, Refused};
-use crate::sandbox::opencrvs::book::Confirmation;
 use crate::sandbox::opencrvs::core::Core;
 use crate::sandbox::opencrvs::fault::{Calls, Effect, Fault};
 use crate::sandbox::opencrvs::keys::{Claims, TokenHash};
+use crate::sandbox::opencrvs::records::Confirmation;
 use crate::sandbox::opencrvs::wire::Scissors;
 
 const CONFIRM: &str = "record.confirm-registration";
@@ -40,7 +40,7 @@ async fn read(
     let input: Value =
         query.get("input").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let id = input.pointer("/json/eventId").and_then(Value::as_str).unwrap_or_default();
-    answer(core.with_book(|book| book.event(id)).ok_or(Refused::NO_EVENT), "event.get")
+    answer(core.with_records(|records| records.event(id)).ok_or(Refused::NO_EVENT), "event.get")
 }
 
 async fn call(
@@ -86,7 +86,7 @@ struct Called {
 }
 
 impl Called {
-    /// The order is core's: the envelope and its contents before anything is asked about the token.
+    /// Checks in core's order: envelope and contents before the token.
     fn run(&self, input: &Value, fault: Option<Fault>) -> Response {
         let Some(claims) = caller(&self.core, &self.headers) else { return unauthorized() };
         let json =
@@ -123,8 +123,8 @@ impl Called {
         }
         let defined = self.core.defined();
         let now = Timestamp::now();
-        let done = self.core.with_book(|book| {
-            if accepts { book.accept(&call, &defined, now) } else { book.reject(&call, now) }
+        let done = self.core.with_records(|records| {
+            if accepts { records.accept(&call, &defined, now) } else { records.reject(&call, now) }
         });
         answer(done, &self.procedure)
     }
@@ -156,7 +156,7 @@ impl Called {
         if !claims.has("record.reject") {
             return self.refuse(StatusCode::FORBIDDEN, "FORBIDDEN");
         }
-        answer(self.core.with_book(|book| book.explain(id, reason)), &self.procedure)
+        answer(self.core.with_records(|records| records.explain(id, reason)), &self.procedure)
     }
 
     fn required(&self, name: &str) -> Response {
@@ -183,7 +183,7 @@ fn caller(core: &Core, headers: &HeaderMap) -> Option<Claims> {
     (!core.faults.is_deactivated(&claims.sub)).then_some(claims)
 }
 
-/// The gateway's own, which is not tRPC's.
+/// The gateway's own error, which does not have tRPC's form.
 fn unauthorized() -> Response {
     let body = json!({ "statusCode": 401, "error": "Unauthorized", "message": "Missing authentication" });
     (StatusCode::UNAUTHORIZED, Json(body)).into_response()
@@ -214,6 +214,6 @@ async fn disturbed(fault: Fault, done: Response, scissors: &Scissors) -> Respons
     match fault {
         Fault::Says { error: row, .. } if row.trpc.0 == StatusCode::UNAUTHORIZED => unauthorized(),
         Fault::Says { error: row, .. } => error(row.trpc.0, row.trpc.1, ""),
-        Fault::Wire { how, .. } => how.befall(done, scissors).await,
+        Fault::Wire { how, .. } => how.apply(done, scissors).await,
     }
 }

@@ -7,15 +7,15 @@ use url::Url;
 
 use super::actions::{IDENTIFIER, Inline};
 use super::document;
-use crate::sandbox::opencrvs::book::{Confirmation, Subject};
 use crate::sandbox::opencrvs::keys::TokenHash;
 use crate::sandbox::opencrvs::record::{Record, Status, Wire};
+use crate::sandbox::opencrvs::records::{Confirmation, Subject};
 use crate::sandbox::opencrvs::{OpencrvsSim, SimulateError, SubmitOptions, SubmitOutcome, caller};
 use crate::sandbox::population::Declaration;
 
 impl OpencrvsSim {
     /// Registers a declaration in the events generation, for the first time or again. While a request is open core
-    /// answers 409, which is in the outcome as its wire.
+    /// answers 409, which the outcome has as its `wire`.
     ///
     /// # Errors
     /// [`SimulateError`] when no token can be signed; whatever the bridge does is in the outcome.
@@ -34,8 +34,9 @@ impl OpencrvsSim {
         let declaration = document::declaration(family);
         let correction = document::correction(family.kind, options.corrected.as_deref());
         let id = &family.record;
-        let requested =
-            self.core.with_book(|book| book.request(&subject, &declaration, &correction, Timestamp::now()));
+        let requested = self
+            .core
+            .with_records(|records| records.request(&subject, &declaration, &correction, Timestamp::now()));
         let Some(requested) = requested else {
             return Ok(self.outcome(id, String::new(), Wire::Status(409), true));
         };
@@ -46,8 +47,8 @@ impl OpencrvsSim {
                 self.core.mint(&claims)?
             }
         };
-        self.core.with_book(|book| {
-            book.carry(id, &requested.opened, TokenHash::of(&token), options.corrected.clone());
+        self.core.with_records(|records| {
+            records.carry(id, &requested.opened, TokenHash::of(&token), options.corrected.clone());
         });
         let call = caller::trigger(front, family.kind.name(), &token, &requested.event);
         let (wire, body) = match options.patience {
@@ -58,8 +59,8 @@ impl OpencrvsSim {
         };
         let lost = options.loses(&wire);
         let read = self.inline(&body);
-        self.core.with_book(|book| {
-            book.triggered(id, &requested, (wire.clone(), read), lost, Timestamp::now());
+        self.core.with_records(|records| {
+            records.triggered(id, &requested, (wire.clone(), read), lost, Timestamp::now());
         });
         Ok(self.outcome(id, requested.opened.stamp, wire, !lost))
     }

@@ -166,8 +166,8 @@ async fn an_answer_that_overtakes_our_answer_leaves_core_with_both() {
         });
         let (mut caller, _) =
             tokio::time::timeout(Duration::from_secs(5), listener.accept()).await.unwrap().unwrap();
-        let action = sim.inspect(|book| {
-            let rows = &book.record(&family.record).unwrap().event.as_ref().unwrap().actions;
+        let action = sim.inspect(|records| {
+            let rows = &records.record(&family.record).unwrap().event.as_ref().unwrap().actions;
             rows.last().unwrap()["id"].as_str().unwrap().to_owned()
         });
         let token = sim.mint(&sim.action_claims(&family.record, &action)).unwrap();

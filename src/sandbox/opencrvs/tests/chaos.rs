@@ -82,7 +82,7 @@ async fn a_late_confirm_comes_into_force_over_whatever_is_there_by_then() {
     assert_eq!((late.over, late.since, late.attempt), (Status::WaitingValidation, second.stamp, 1));
     assert_eq!((late.fault, record.status()), (Some(Fault::hang_late(2_500)), Status::Registered));
     assert_eq!(record.attempts[1].corrected.as_deref(), Some("Corrected"));
-    let whose = ground.sim.inspect(|book| book.attempt_of(&ground.declaration.record, &late.token));
+    let whose = ground.sim.inspect(|records| records.attempt_of(&ground.declaration.record, &late.token));
     assert_eq!(whose, Some(0), "it came with the token of the older attempt");
     assert!(!ground.confirm().await);
     until("the second late confirm", || ground.confirms() == 2).await;
@@ -259,7 +259,7 @@ async fn a_users_token_is_exchanged_for_record_tokens_and_the_trail_is_kept() {
         answer["access_token"].as_str().map(str::to_owned)
     };
     let second = exchange(&exchange(&ground.token).await.unwrap()).await.unwrap();
-    let whose = |token: &str| sim.inspect(|book| book.attempt_of(record, &TokenHash::of(token)));
+    let whose = |token: &str| sim.inspect(|records| records.attempt_of(record, &TokenHash::of(token)));
     assert_eq!((whose(&second), whose("another")), (Some(0), None));
     assert_ne!(second, ground.token);
     let stale = sim.record_claims(record);

@@ -11,7 +11,7 @@ use super::garbage::Garbage;
 use super::settings::VendorSettings;
 
 /// How one submission is treated.
-pub(super) struct Manner {
+pub(super) struct Treatment {
     pub(super) latency: Duration,
     pub(super) late: Option<Duration>,
     pub(super) retry: bool,
@@ -21,7 +21,7 @@ pub(super) struct Manner {
     pub(super) at_once: bool,
 }
 
-impl Manner {
+impl Treatment {
     pub(super) fn draw(settings: &VendorSettings, chance: &mut Rng) -> Self {
         let span = settings.latency_max.saturating_sub(settings.latency_min);
         let latency = settings.latency_min + span.mul_f64(chance.f64());

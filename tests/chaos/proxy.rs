@@ -58,23 +58,23 @@ impl Mode {
 
 /// A wire to one of these ports. Clones are the same one.
 #[derive(Clone)]
-pub struct Wire {
+pub struct Proxy {
     port: u16,
     mode: Arc<watch::Sender<Mode>>,
-    bitten: Arc<AtomicU64>,
+    disturbed: Arc<AtomicU64>,
 }
 
-impl Wire {
+impl Proxy {
     /// Listens; the first connection goes to the server number `first`, each further one to the next that is there.
     pub async fn before(servers: Vec<u16>, first: usize) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         let (mode, seen) = watch::channel(Mode::Open);
-        let bitten = Arc::new(AtomicU64::new(0));
+        let disturbed = Arc::new(AtomicU64::new(0));
         let serving =
-            Serving { servers, next: AtomicUsize::new(first), mode: seen, bitten: Arc::clone(&bitten) };
+            Serving { servers, next: AtomicUsize::new(first), mode: seen, disturbed: Arc::clone(&disturbed) };
         drop(tokio::spawn(serving.run(listener)));
-        Ok(Self { port, mode: Arc::new(mode), bitten })
+        Ok(Self { port, mode: Arc::new(mode), disturbed })
     }
 
     /// The port to connect to.
@@ -88,8 +88,8 @@ impl Wire {
     }
 
     /// How many connections were broken or blocked.
-    pub fn bitten(&self) -> u64 {
-        self.bitten.load(Ordering::Relaxed)
+    pub fn disturbed(&self) -> u64 {
+        self.disturbed.load(Ordering::Relaxed)
     }
 }
 
@@ -97,14 +97,14 @@ struct Serving {
     servers: Vec<u16>,
     next: AtomicUsize,
     mode: watch::Receiver<Mode>,
-    bitten: Arc<AtomicU64>,
+    disturbed: Arc<AtomicU64>,
 }
 
 impl Serving {
     async fn run(self, listener: TcpListener) {
         while let Ok((client, _)) = listener.accept().await {
             if *self.mode.borrow() == Mode::Cut {
-                self.bitten.fetch_add(1, Ordering::Relaxed);
+                self.disturbed.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             let Some(server) = self.connect().await else { continue };
@@ -115,7 +115,7 @@ impl Serving {
             for (way, from, to) in
                 [(Way::ToServer, from_client, to_server), (Way::ToClient, from_server, to_client)]
             {
-                let pump = Pump { way, mode: self.mode.clone(), bitten: Arc::clone(&self.bitten) };
+                let pump = Pump { way, mode: self.mode.clone(), disturbed: Arc::clone(&self.disturbed) };
                 drop(tokio::spawn(pump.run(from, to)));
             }
         }
@@ -137,7 +137,7 @@ impl Serving {
 struct Pump {
     way: Way,
     mode: watch::Receiver<Mode>,
-    bitten: Arc<AtomicU64>,
+    disturbed: Arc<AtomicU64>,
 }
 
 impl Pump {
@@ -146,11 +146,11 @@ impl Pump {
         loop {
             let mode = *self.mode.borrow_and_update();
             if mode == Mode::Cut {
-                self.bitten.fetch_add(1, Ordering::Relaxed);
+                self.disturbed.fetch_add(1, Ordering::Relaxed);
                 return;
             }
             if mode.holds(self.way) {
-                self.bitten.fetch_add(1, Ordering::Relaxed);
+                self.disturbed.fetch_add(1, Ordering::Relaxed);
                 if self.mode.changed().await.is_err() {
                     return;
                 }

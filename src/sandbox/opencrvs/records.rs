@@ -1,7 +1,7 @@
 //! The records as OpenCRVS holds them, with everything that was done to them.
 //!
-//! Invariant: a confirm asks for no state and is never refused for one, as in core; the harm that this does
-//! (a second number, a second message to the family, a record back from REJECTED) is done here too, and counted.
+//! Invariant: as in core, a confirm is never refused for the record's state. The damage that this does (a second
+//! number, a second message to the family, a record back from REJECTED) is done here too, and counted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::sandbox::population::{Earlier, Kind};
 /// How many registrars share the work.
 const REGISTRARS: usize = 7;
 
-/// A submission that is to be sent: the record in the memory of the service that sends it.
+/// A submission that is to be sent, with the copy of the record that the sending service keeps in memory.
 #[derive(Debug, Clone)]
 pub(super) struct Opened {
     pub(super) attempt: usize,
@@ -48,12 +48,12 @@ pub struct Exchanged {
 }
 
 #[derive(Debug, Default, Clone)]
-pub struct Book {
+pub struct Records {
     records: HashMap<String, Record>,
     exchanged: Vec<Exchanged>,
 }
 
-impl Book {
+impl Records {
     pub fn record(&self, id: &str) -> Option<&Record> {
         self.records.get(id)
     }
@@ -63,7 +63,7 @@ impl Book {
     }
 
     /// All records with their ids, in no order.
-    pub fn records(&self) -> impl Iterator<Item = (&str, &Record)> {
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Record)> {
         self.records.iter().map(|(id, record)| (id.as_str(), record))
     }
 
@@ -72,11 +72,11 @@ impl Book {
         &self.exchanged
     }
 
-    /// The attempt whose token this is, or is a successor of.
+    /// The attempt whose token this is, directly or by exchange.
     pub fn attempt_of(&self, record: &str, token: &TokenHash) -> Option<usize> {
         let attempts = &self.records.get(record)?.attempts;
         let mut token = token;
-        // an exchange within the same second gives the same token again
+        // An exchange within the same second gives the same token again.
         for _ in 0..=self.exchanged.len() {
             if let Some(found) = attempts.iter().position(|attempt| attempt.token == *token) {
                 return Some(found);
@@ -133,7 +133,7 @@ impl Book {
         }
     }
 
-    /// Notes what a submission carries.
+    /// Notes token and correction of a submission.
     pub(super) fn carry(
         &mut self,
         record: &str,
@@ -148,7 +148,7 @@ impl Book {
         }
     }
 
-    /// Takes the answer to a submission, and does to the record what core does.
+    /// Applies the answer to a submission to the record, as core does.
     pub(super) fn close(&mut self, record: &str, opened: &Opened, wire: Wire, lost: bool, now: Timestamp) {
         let Some(record) = self.records.get_mut(record) else { return };
         let refused = lost || !wire.is_success();

@@ -13,25 +13,25 @@ use tokio_util::sync::CancellationToken;
 use super::SimulateError;
 use super::wire::{CuttableListener, Scissors};
 
-pub(super) struct Seat {
+pub(super) struct Server {
     address: SocketAddr,
     router: Router,
     stop: CancellationToken,
     running: Mutex<Option<(CancellationToken, JoinHandle<()>)>>,
 }
 
-impl Seat {
+impl Server {
     /// Binds an address and serves there until killed or stopped.
-    pub(super) async fn take(
+    pub(super) async fn bind(
         address: SocketAddr,
         router: Router,
         stop: CancellationToken,
     ) -> Result<Self, SimulateError> {
         let listener = bound(address).await?;
         let address = listener.local_addr().map_err(|source| SimulateError::Listen { address, source })?;
-        let seat = Self { address, router, stop, running: Mutex::new(None) };
-        seat.serve(listener);
-        Ok(seat)
+        let server = Self { address, router, stop, running: Mutex::new(None) };
+        server.serve(listener);
+        Ok(server)
     }
 
     pub(super) fn address(&self) -> SocketAddr {
