@@ -43,17 +43,21 @@ async fn a_connection_that_was_idle_for_long_is_not_used_again() {
     .unwrap();
     let token = world.opencrvs.mint(&world.opencrvs.record_claims(&declaration.record)).unwrap();
     let (token, record) = (SecretString::from(token), RecordId::parse(&declaration.record).unwrap());
-    gateway.read(&token, &record).await.unwrap();
-    gateway.read(&token, &record).await.unwrap();
-    assert_eq!(lines.lock().unwrap().len(), 1, "a connection that is in use is used again");
-    eventually(SOON, "the connection is idle for long", async || {
-        (lines.lock().unwrap()[0].last.elapsed() > TOO_LONG).then_some(())
+    // A connection is free a moment after its response was read, so a read may still miss it.
+    let open = eventually(SOON, "a connection that was just used is used again", async || {
+        let before = lines.lock().unwrap().len();
+        gateway.read(&token, &record).await.unwrap();
+        (before > 0 && lines.lock().unwrap().len() == before).then_some(before)
+    })
+    .await;
+    eventually(SOON, "the connections are idle for long", async || {
+        lines.lock().unwrap().iter().all(|line| line.last.elapsed() > TOO_LONG).then_some(())
     })
     .await;
     gateway.read(&token, &record).await.unwrap();
     let lines = lines.lock().unwrap();
     let longest = lines.iter().map(|line| line.longest).max().unwrap();
-    assert_eq!(lines.len(), 2, "the old connection was used after a pause of {longest:?}");
+    assert_eq!(lines.len(), open + 1, "an old connection was used after a pause of {longest:?}");
 }
 
 /// Forwards to the gateway and measures the pauses.
