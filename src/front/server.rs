@@ -1,4 +1,4 @@
-//! The listener: routes, connections, and the end of both.
+//! Serves the HTTP connections of the front until it is told to stop.
 //!
 //! Invariant: a front that is told to stop finishes the requests that it has, within
 //! [`Limits::drain`](super::Limits).
@@ -24,7 +24,8 @@ pub(super) struct Shared {
     pub(super) memory: Arc<Semaphore>,
 }
 
-/// Serves until `stop`, then finishes the requests that it has; a caller that is silent is cut off.
+/// Serves until `stop`. Requests that are not finished within [`Limits::drain`](super::Limits)
+/// after that are cut off.
 ///
 /// # Errors
 /// When the listener fails.
