@@ -64,7 +64,7 @@ pub(crate) fn moment(at: Timestamp) -> String {
 
 /// How long a token is still valid, or since when it has expired.
 pub(crate) fn left(until: Timestamp, now: Timestamp) -> String {
-    if until <= now { format!("dead for {}", span(until, now)) } else { span(now, until) }
+    if until <= now { format!("expired {} ago", span(until, now)) } else { span(now, until) }
 }
 
 /// A duration in its two largest units: `3d 4h`, `5m 12s`; negative if `to` is before `from`.
