@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::ShowArgs;
 use crate::domain::{AnswerKind, Cause, Reason, RecordId};
-use crate::ledger::{Case, HistoryEntry};
+use crate::ledger::{Case, HistoryEntry, Recorded};
 use crate::operate::output;
 use crate::operate::session::Session;
 use crate::roles::Failure;
@@ -47,6 +47,9 @@ struct ShownRecord {
     writing_since: Option<Timestamp>,
     attempts: Vec<ShownAttempt>,
     history: Vec<ShownEntry>,
+    /// Cause of the newest attempt, if this release knows it. Its advice is printed.
+    #[serde(skip)]
+    newest_cause: Option<Cause>,
 }
 
 #[derive(Serialize)]
@@ -78,7 +81,8 @@ struct ShownEntry {
 impl ShownRecord {
     /// Returns `None` for a record without attempts.
     fn of(record: &RecordId, attempts: &[Case], history: Vec<HistoryEntry>, now: Timestamp) -> Option<Self> {
-        let row = &attempts.first()?.record;
+        let newest = attempts.last()?;
+        let row = &newest.record;
         Some(Self {
             record: record.to_string(),
             tracking_id: row.tracking_id.to_string(),
@@ -89,6 +93,7 @@ impl ShownRecord {
             writing_since: row.intent.map(|intent| intent.at),
             attempts: attempts.iter().map(|case| ShownAttempt::of(case, now)).collect(),
             history: history.into_iter().map(ShownEntry::of).collect(),
+            newest_cause: newest.attempt.cause.as_ref().and_then(Recorded::known),
         })
     }
 
@@ -113,10 +118,8 @@ impl ShownRecord {
         self.print_advice()
     }
 
-    /// Prints what to do about the cause of the newest attempt.
     fn print_advice(&self) -> Result<(), Failure> {
-        let newest = self.attempts.last().and_then(|attempt| Cause::parse(attempt.cause.as_deref()?));
-        let Some(cause) = newest else { return Ok(()) };
+        let Some(cause) = self.newest_cause else { return Ok(()) };
         let advice = cause.advice();
         output::line(&format!("\n{}: {}\n{}", cause.as_str(), advice.means, advice.action))
     }
