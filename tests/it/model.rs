@@ -2,9 +2,10 @@
 //! two confirmers, an ID system that repeats and contradicts itself, OpenCRVS as it is, tokens that
 //! expire at any moment, and processes that stop at any step.
 //!
-//! The model owns no rule: it runs [`next`](nidbridge::domain::next), [`decide`](nidbridge::domain::decide),
-//! [`hold`](nidbridge::domain::lease) and [`resolve`](nidbridge::domain::resolve()), which production runs. Time is
-//! only an order: the lease ends, the quarantine passes.
+//! The model has no rules of its own: it runs [`next`](nidbridge::domain::next),
+//! [`decide`](nidbridge::domain::decide), [`lease`](nidbridge::domain::lease) and
+//! [`resolve`](nidbridge::domain::resolve()), as production does. Time is only an order of events:
+//! the lease ends, the quarantine passes.
 
 mod confirmer;
 mod explore;

@@ -1,6 +1,7 @@
 //! The shape of `src`: which room may import which, and how long a file may be.
 //!
-//! Invariant: no import runs from a lower room to a higher one, so there is no circle between rooms.
+//! Invariant: no import runs from a lower room to a higher one, so there is no circle between
+//! rooms.
 
 mod source;
 
@@ -8,7 +9,8 @@ use std::collections::BTreeSet;
 
 use self::source::source_files;
 
-/// Each room with the rooms that it may import, from the ground up: all of them are on earlier lines.
+/// Each room with the rooms that it may import, from the ground up: all of them are on earlier
+/// lines.
 const ALLOWED: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("seal", &["domain"]),

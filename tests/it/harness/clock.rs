@@ -21,8 +21,9 @@ pub fn variables() -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Prepares a command that becomes another user before it runs its program; returns the words to put before the
-/// program. The library is loaded only after the change of user, because it cannot share memory across users.
+/// Prepares a command that becomes another user before it runs its program; returns the words to
+/// put before the program. The library is loaded only after the change of user, because it cannot
+/// share memory across users.
 pub fn across_users(command: &mut Command) -> Vec<String> {
     command.env_remove(LIBRARY).env_remove(SHARED);
     let library = variables().find(|(name, _)| name == LIBRARY);

@@ -1,6 +1,7 @@
-//! HTTP requests of the harness: to the management API of the private node and to the admin listeners of the roles.
+//! HTTP requests of the harness: to the management API of the private node and to the admin
+//! listeners of the roles.
 //!
-//! They block, because a value that is dropped cannot await and a condition that is polled need not.
+//! They block, because `Drop` cannot await.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::LazyLock;
@@ -43,7 +44,8 @@ impl Api {
     }
 }
 
-/// Status and body of a path on a port of this machine; `None` if there is no complete answer within 5 s.
+/// Status and body of a path on a port of this machine; `None` if there is no complete answer
+/// within 5 s.
 pub fn get(port: u16, path: &str) -> Option<(u16, String)> {
     send(CLIENT.get(format!("http://127.0.0.1:{port}{path}")).timeout(Duration::from_secs(5))).ok()
 }
@@ -61,8 +63,8 @@ fn send(request: RequestBuilder) -> reqwest::Result<(u16, String)> {
     std::thread::scope(|scope| scope.spawn(run).join().expect("a thread"))
 }
 
-/// Ports below the range from which the system picks at random, so that nothing else is given one between this call
-/// and the start of the process that listens on it.
+/// Ports below the range from which the system picks at random, so that nothing else gets one
+/// between this call and the start of the process that listens on it.
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 
 /// A free port. Each test process begins in a block of 30 ports of its own.

@@ -1,4 +1,5 @@
-//! The whole bridge with both of its sides: real processes, real sockets, a private broker and a private database.
+//! The whole bridge with both of its sides: real processes, real sockets, a private broker and a
+//! private database.
 //!
 //! The processes are the product's own binary, so that a test can end one of them with `kill -9`.
 
@@ -53,7 +54,8 @@ pub struct World {
 }
 
 impl World {
-    /// Starts all roles with short delays and a well-behaved ID system, and waits until they are ready.
+    /// Starts all roles with short delays and a well-behaved ID system, and waits until they are
+    /// ready.
     pub async fn new(engine: Engine) -> Self {
         Self::with(engine, &[]).await
     }

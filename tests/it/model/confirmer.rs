@@ -1,4 +1,5 @@
-//! The turn of a confirmer, step by step; between any two of them it may stop, or be withdrawal by the other one.
+//! The work of a confirmer, step by step. Between any two steps it may stop, or be overtaken by the
+//! other confirmer.
 
 use std::sync::LazyLock;
 use std::time::Duration;

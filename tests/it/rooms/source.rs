@@ -69,7 +69,8 @@ impl SourceFile {
     }
 }
 
-/// The first names of a path or of a group of paths: `a` of `a::b`, and `a`, `c` of `{a::b, c::{d, e}}`.
+/// The first names of a path or of a group of paths: `a` of `a::b`, and `a`, `c` of `{a::b, c::{d,
+/// e}}`.
 fn first_names(path: &str) -> Vec<String> {
     let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };

@@ -105,7 +105,8 @@ fn port_of(url: &str) -> u16 {
     Url::parse(url).expect("a URL").port().expect("a port")
 }
 
-/// A vendor that waits long for the broker's confirm, so that a slow confirm does not make it reply twice.
+/// A vendor that waits long for the broker's confirm, so that a slow confirm does not make it reply
+/// twice.
 pub(super) fn vendor_settings(url: SecretString) -> LinkSettings {
     LinkSettings {
         apply_topology: false,

@@ -31,8 +31,8 @@ impl World {
         self.ledger.history(&RecordId::parse(record).unwrap()).await.expect("the history")
     }
 
-    /// The registration number of a record: the year (UTC) in which the first attempt was accepted, then
-    /// the tracking id.
+    /// The registration number of a record: the year (UTC) in which the first attempt was accepted,
+    /// then the tracking id.
     pub async fn number_of(&self, declaration: &Declaration) -> String {
         let record = RecordId::parse(&declaration.record).unwrap();
         let attempts = self.ledger.attempts_of(&record).await.expect("the attempts");

@@ -1,4 +1,5 @@
-//! The roles as processes: starting, configuring and ending them, and running the operator's commands.
+//! The roles as processes: starting, configuring and ending them, and running the operator's
+//! commands.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -50,8 +51,8 @@ impl World {
         self.roles.insert(name, Role { child, _guardian: guardian });
     }
 
-    /// Starts a role under another command, such as `unshare`, from its next start on. The command gets the
-    /// role's own command line as its last arguments.
+    /// Makes a role start under another command, such as `unshare`, from its next start on. The
+    /// command gets the command line of the role as its last arguments.
     pub fn start_under(&mut self, role: &'static str, words: &[&str]) {
         self.wrappers.insert(role, words.iter().map(|word| (*word).to_owned()).collect());
     }
@@ -82,8 +83,8 @@ impl World {
         command
     }
 
-    /// Runs a command of the product to its end, with these settings over those of the roles; returns the exit
-    /// code and stdout.
+    /// Runs a command of the product to its end, with these settings over those of the roles;
+    /// returns the exit code and stdout.
     pub async fn run(&self, args: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String) {
         let mut command = self.command("", args);
         command.envs(settings.iter().copied()).stdin(Stdio::null());
