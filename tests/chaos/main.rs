@@ -222,7 +222,7 @@ async fn tell(stage: &Stage, accounts: &Accounts) {
         }
         let Ok(known) = nidbridge::domain::RecordId::parse(id) else { continue };
         for entry in stage.ledger.history(&known).await.unwrap_or_default() {
-            let cause = entry.cause.as_ref().map(|cause| cause.as_str()).unwrap_or_default();
+            let cause = entry.cause.as_ref().map_or("", |cause| cause.as_str());
             eprintln!(
                 "    ledger {} {} {} {cause} by {}",
                 entry.at,

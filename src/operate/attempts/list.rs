@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::ListAttemptsArgs;
-use crate::ledger::{AttemptGroup, ListedAttempt, Selection};
+use crate::domain::Cause;
+use crate::ledger::{AttemptGroup, ListedAttempt, Recorded, Selection};
 use crate::operate::output;
 use crate::operate::session::Session;
 use crate::roles::Failure;
@@ -59,7 +60,7 @@ fn print_list(found: &[ListedAttempt], more: bool, json: bool, now: Timestamp) -
             kind: one.kind.as_str(),
             office: one.office.as_deref(),
             state: one.state.as_str(),
-            cause: one.cause.as_ref().map(|cause| cause.as_str()),
+            cause: one.cause.as_ref().map(Recorded::<Cause>::as_str),
             accepted_at: one.accepted_at,
             token_hours_left: output::hours(one.token_expires_at.duration_since(now)),
         });
@@ -71,7 +72,7 @@ fn print_list(found: &[ListedAttempt], more: bool, json: bool, now: Timestamp) -
             vec![
                 output::left(one.token_expires_at, now),
                 one.state.as_str().to_owned(),
-                output::or_dash(one.cause.as_ref().map(|cause| cause.as_str())),
+                output::or_dash(one.cause.as_ref().map(Recorded::<Cause>::as_str)),
                 output::span(one.accepted_at, now),
                 one.tracking_id.to_string(),
                 one.kind.as_str().to_owned(),
@@ -98,7 +99,7 @@ fn print_groups(groups: &[AttemptGroup], json: bool, now: Timestamp) -> Result<(
     if json {
         let counted = groups.iter().map(|group| CountedGroup {
             state: group.state.as_str(),
-            cause: group.cause.as_ref().map(|cause| cause.as_str()),
+            cause: group.cause.as_ref().map(Recorded::<Cause>::as_str),
             count: group.count,
             oldest: group.oldest,
             least_token_hours_left: output::hours(group.first_expiry.duration_since(now)),
@@ -111,7 +112,7 @@ fn print_groups(groups: &[AttemptGroup], json: bool, now: Timestamp) -> Result<(
             vec![
                 group.count.to_string(),
                 group.state.as_str().to_owned(),
-                output::or_dash(group.cause.as_ref().map(|cause| cause.as_str())),
+                output::or_dash(group.cause.as_ref().map(Recorded::<Cause>::as_str)),
                 output::left(group.first_expiry, now),
                 output::span(group.oldest, now),
             ]
