@@ -1,6 +1,7 @@
 //! What every run counts in the same way: submissions, and numbers and IDs that nobody may share.
 //!
-//! Invariant: the counts are made of what the simulated OpenCRVS and ID system saw. The bridge is not asked.
+//! Invariant: the counts are made of what the simulated OpenCRVS and ID system saw. The bridge is
+//! not asked.
 
 use std::collections::HashMap;
 
@@ -25,7 +26,8 @@ pub struct Totals {
     pub superseded: u64,
     /// Registration numbers that two records have, and records with a number twice.
     pub numbers_doubled: u64,
-    /// IDs that two records have, requests that two IDs were issued for, and persons that are two to the ID system.
+    /// IDs that two records have, requests that two IDs were issued for, and persons that are two
+    /// to the ID system.
     pub ids_doubled: u64,
     /// The records that share a number or an ID with another one, and how.
     #[serde(skip)]
@@ -33,7 +35,8 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Sums up. The submissions of the record `prepared`, which was there before the run, are not counted.
+    /// Sums up. The submissions of the record `prepared`, which was there before the run, are not
+    /// counted.
     pub fn of(records: &Records, nid: &NidState, prepared: Option<&str>) -> Self {
         let mut totals = Self { ids_doubled: nid.ids_doubled + nid.persons_doubled, ..Self::default() };
         let (mut numbers, mut ids) = (HashMap::new(), HashMap::new());

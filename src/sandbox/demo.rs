@@ -1,10 +1,11 @@
 //! `nidbridge demo`: the whole bridge on one machine, with both of its sides simulated.
 //!
-//! A private RabbitMQ node in a directory of its own, SQLite, all roles, a simulated OpenCRVS that loses answers and
-//! submits again, a simulated ID system that rejects, repeats itself and asks to be asked later.
+//! A private RabbitMQ node in a directory of its own, SQLite, all roles, a simulated OpenCRVS that
+//! loses answers and submits again, a simulated ID system that rejects, repeats itself and asks to
+//! be asked later.
 //!
-//! Invariant: the accounts are made of what the simulated OpenCRVS and ID system saw. The ledger is asked only which
-//! records an operator was told of (parked). What nobody can explain is lost.
+//! Invariant: the accounts are made of what the simulated OpenCRVS and ID system saw. The ledger is
+//! asked only which records an operator was told of (parked). What nobody can explain is lost.
 
 mod accounts;
 mod world;
@@ -108,7 +109,8 @@ async fn play(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<Accoun
     accounts
 }
 
-/// Watches until every registration has ended, nothing changes any more, or the user stops the demo.
+/// Watches until every registration has ended, nothing changes any more, or the user stops the
+/// demo.
 async fn watch(
     world: &DemoWorld,
     submitted: tokio::task::JoinHandle<Result<(), SimulateError>>,

@@ -1,7 +1,7 @@
 //! Ends helper processes when ours ends, even if it is killed.
 //!
-//! A shell reads from a pipe whose other end only we have. When our process ends, the pipe closes, and the shell ends
-//! the processes that it was given and removes the directory.
+//! A shell reads from a pipe whose other end only we have. When our process ends, the pipe closes,
+//! and the shell ends the processes that it was given and removes the directory.
 //!
 //! Invariant: nothing that a guardian watches outlives us by more than ten seconds.
 
@@ -10,8 +10,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A line on the pipe means that there is nothing to do any more; the end of the pipe means that we are gone. The
-/// first argument is the directory to remove, or empty; the others are the processes.
+/// A line on the pipe means that there is nothing to do any more; the end of the pipe means that we
+/// are gone. The first argument is the directory to remove, or empty; the others are the processes.
 const SCRIPT: &str = r#"
 trap '' INT HUP TERM
 read -r line && exit 0

@@ -1,10 +1,13 @@
-//! A simulated OpenCRVS 1.7 to 2.0 on real sockets: auth, gateway, the country's configuration service, and the services
-//! that call the bridge, of the FHIR generation and of the events generation (`events`) at once.
+//! A simulated OpenCRVS 1.7 to 2.0 on real sockets: auth, gateway, the country's configuration
+//! service, and the services that call the bridge, of the FHIR generation and of the events
+//! generation (`events`) at once.
 //!
-//! It is as unforgiving as the real one: errors come with HTTP 200, a second confirm succeeds and does harm, a
-//! rejection by API is refused, and any answer but 2xx puts the record back to REJECTED, even over REGISTERED.
+//! It is as unforgiving as the real one: errors come with HTTP 200, a second confirm succeeds and
+//! does harm, a rejection by API is refused, and any answer but 2xx puts the record back to
+//! REJECTED, even over REGISTERED.
 //!
-//! Invariant: the listeners are of this process only and end with the [`OpencrvsSim`] that started them.
+//! Invariant: the listeners are of this process only and end with the [`OpencrvsSim`] that started
+//! them.
 
 mod args;
 mod auth;
@@ -165,8 +168,8 @@ impl OpencrvsSim {
         self.inspect(EventsTally::of)
     }
 
-    /// Kills a service: its connections break and nobody listens, until [`OpencrvsSim::restart`]. What was under way
-    /// behind it goes on, and nothing that OpenCRVS knows is lost.
+    /// Kills a service: its connections break and nobody listens, until [`OpencrvsSim::restart`].
+    /// What was under way behind it goes on, and nothing that OpenCRVS knows is lost.
     pub async fn kill(&self, service: Service) {
         self.server(service).kill().await;
     }
@@ -227,7 +230,8 @@ impl OpencrvsSim {
         })
     }
 
-    /// Changes a record's state as a user may: certified, archived, rejected. False if there is no such record.
+    /// Changes a record's state as a user may: certified, archived, rejected. False if there is no
+    /// such record.
     pub fn set_status(&self, record: &str, status: Status) -> bool {
         self.core.with_records(|records| records.set_status(record, status, Timestamp::now()))
     }

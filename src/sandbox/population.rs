@@ -1,7 +1,8 @@
-//! The people of the simulated country: an endless, seeded sequence of births, deaths and marriages, no two alike.
+//! The people of the simulated country: an endless, seeded sequence of births, deaths and
+//! marriages, no two alike.
 //!
-//! Invariant: the same seed and index make the same declaration. The document of an attempt differs from that of
-//! another attempt only by its time, its history and what the registrar corrected.
+//! Invariant: the same seed and index make the same declaration. The document of an attempt differs
+//! from that of another attempt only by its time, its history and what the registrar corrected.
 
 mod bundle;
 mod history;
@@ -57,7 +58,8 @@ impl Kind {
 pub enum Shape {
     /// Declared by somebody who may register: the document as the client sent it.
     Create,
-    /// Declared earlier, registered now: read back from the database, with histories and internal keys.
+    /// Declared earlier, registered now: read back from the database, with histories and internal
+    /// keys.
     Register,
 }
 

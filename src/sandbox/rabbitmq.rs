@@ -1,8 +1,9 @@
 //! A private RabbitMQ broker in a directory of its own: for the demo, the sandbox and the tests.
 //!
-//! It uses the system's package and nothing else of the system's: own ports on the loopback interface, own cookie,
-//! own port mapper, own data. The system's node, if there is one, is not touched. With `NIDBRIDGE_RABBITMQ` set it
-//! uses another system's package (see `installation`). [`Cluster`] is one or more nodes; [`Node`] is a cluster of one.
+//! It uses the system's package and nothing else of the system's: own ports on the loopback
+//! interface, own cookie, own port mapper, own data. The system's node, if there is one, is not
+//! touched. With `NIDBRIDGE_RABBITMQ` set it uses another system's package (see `installation`).
+//! [`Cluster`] is one or more nodes; [`Node`] is a cluster of one.
 //!
 //! Invariant: nothing is left running when we end, however we end (see [`Guardian`]).
 

@@ -1,7 +1,8 @@
-//! Shares that hold for small numbers too: each share is spread evenly over a run instead of being drawn at random.
+//! Shares that hold for small numbers too: each share is spread evenly over a run instead of being
+//! drawn at random.
 //!
-//! A share of 0.1 falls on 10 of any 100 neighbours, give or take one. Each lot (kind of event, lost answers, …) is
-//! spread by an irrational step of its own, so that lots do not fall together.
+//! A share of 0.1 falls on 10 of any 100 neighbours, give or take one. Each lot (kind of event,
+//! lost answers, …) is spread by an irrational step of its own, so that lots do not fall together.
 
 /// What a share is of; each has its own step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,8 @@ impl Lot {
     }
 }
 
-/// A number for a text: the same on every machine and in every release, unlike the standard library's hashes.
+/// A number for a text: the same on every machine and in every release, unlike the standard
+/// library's hashes.
 pub(super) fn digest(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

@@ -1,8 +1,9 @@
 //! The latency that the front adds to a proxied request, with 1,000 busy connections.
 //!
-//! Each connection sends a request once a second, at a time of its own. The time of a request counts from the moment at
-//! which it was due, so that queueing is included. The baseline is the same load on the country's service itself, in
-//! alternating rounds of the same run. Caller, front and service share the machine.
+//! Each connection sends a request once a second, at a time of its own. The time of a request
+//! counts from the moment at which it was due, so that queueing is included. The baseline is the
+//! same load on the country's service itself, in alternating rounds of the same run. Caller, front
+//! and service share the machine.
 //!
 //! `cargo bench --bench passthrough -- --help`
 

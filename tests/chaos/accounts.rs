@@ -1,8 +1,9 @@
-//! The accounts: how each record should have ended, from what its caller was answered and what the ID system decided,
-//! against how it ended in OpenCRVS.
+//! The accounts: how each record should have ended, from what its caller was answered and what the
+//! ID system decided, against how it ended in OpenCRVS.
 //!
-//! Invariant: the ledger is asked only whether an operator was told of what must wait for one. What did not end as
-//! expected is in `unexplained` or `lost`, never in a count of things that are all right.
+//! Invariant: the ledger is asked only whether an operator was told of what must wait for one. What
+//! did not end as expected is in `unexplained` or `lost`, never in a count of things that are all
+//! right.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,12 +25,14 @@ pub enum Expected {
     Confirmed(Option<String>),
     /// Waiting, and an operator was told that the ID system said no.
     Held,
-    /// With the registrar: the ID system said no, and OpenCRVS was told, which the events generation can be.
+    /// With the registrar: the ID system said no, and OpenCRVS was told, which the events
+    /// generation can be.
     Rejected,
-    /// Either of the two: the ID system contradicts itself, and the answer that is processed first holds. Two workers
-    /// may process the two answers in either order.
+    /// Either of the two: the ID system contradicts itself, and the answer that is processed first
+    /// holds. Two workers may process the two answers in either order.
     Either(Box<Expected>, Box<Expected>),
-    /// With the registrar, who did not submit it again: its last submission failed, as far as core knows.
+    /// With the registrar, who did not submit it again: its last submission failed, as far as core
+    /// knows.
     Returned,
 }
 
@@ -41,13 +44,15 @@ pub struct Accounts {
     pub confirmed: u64,
     /// Records that should be.
     pub confirmed_expected: u64,
-    /// Records that the ID system rejected and whose rejection OpenCRVS was told, which the events generation can be.
+    /// Records that the ID system rejected and whose rejection OpenCRVS was told, which the events
+    /// generation can be.
     pub rejected: u64,
-    /// Records that the ID system rejected and that wait, as they must, for an operator, who was told.
+    /// Records that the ID system rejected and that wait, as they must, for an operator, who was
+    /// told.
     pub held: u64,
-    /// Records that wait for an operator because of the schedule: none, for what needs one is followed by what an
-    /// operator does then: a change of auth's key by a fresh token for every registration, an ID that somebody else has
-    /// by asking again.
+    /// Records that wait for an operator because of the schedule: none, for what needs one is
+    /// followed by what an operator does then: a change of auth's key by a fresh token for every
+    /// registration, an ID that somebody else has by asking again.
     pub parked: u64,
     /// Records whose last submission core took for failed and that nobody submitted again.
     pub withdrawn: u64,
@@ -57,17 +62,21 @@ pub struct Accounts {
     pub confirmed_twice: u64,
     /// Anything else that is not as expected.
     pub unexplained: u64,
-    /// Records of the events generation that are requested for ever: their trigger failed, and nobody has them.
+    /// Records of the events generation that are requested for ever: their trigger failed, and
+    /// nobody has them.
     pub stranded: u64,
     /// Records of the events generation that core would have damaged.
     pub broken: u64,
-    /// Records of the events generation that the index shows as requested until somebody opens them: our 202 came too
-    /// late, by a front that was stopped before it could say what it had stored.
+    /// Records of the events generation that the index shows as requested until somebody opens
+    /// them: our 202 came too late, by a front that was stopped before it could say what it had
+    /// stored.
     pub late_index: u64,
-    /// Records of the events generation that are requested for ever because their trigger met no nginx, or one that was
-    /// killed with it in its hands: core leaves them so, and nothing behind nginx ever heard of them.
+    /// Records of the events generation that are requested for ever because their trigger met no
+    /// nginx, or one that was killed with it in its hands: core leaves them so, and nothing behind
+    /// nginx ever heard of them.
     pub unheard: u64,
-    /// Registrations that a failed submission overwrote in core: its 2xx came too late, or not at all.
+    /// Registrations that a failed submission overwrote in core: its 2xx came too late, or not at
+    /// all.
     pub overwritten: u64,
     /// The records in `unheard`.
     #[serde(skip)]
@@ -188,8 +197,8 @@ impl Accounts {
     }
 }
 
-/// How a record should end. Core of the FHIR generation rejects whatever was not answered 2xx, or whose answer did not
-/// arrive; that of the events generation waits on.
+/// How a record should end. Core of the FHIR generation rejects whatever was not answered 2xx, or
+/// whose answer did not arrive; that of the events generation waits on.
 fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
     let came_back = match &record.event {
         Some(_) => events::came_back(record),
@@ -232,10 +241,12 @@ impl Expected {
     }
 }
 
-/// Whether an answer to an older attempt was written over a newer one, other than by a late mutation.
+/// Whether an answer to an older attempt was written over a newer one, other than by a late
+/// mutation.
 fn overtaken(id: &str, record: &Record, records: &Records) -> bool {
     let late = |fault: Option<Fault>| matches!(fault.map(Fault::effect), Some(Effect::Late(_)));
-    // Two submissions within one second carry the same token, so tokens are compared and not attempts.
+    // Two submissions within one second carry the same token, so tokens are compared and not
+    // attempts.
     let token = |attempt: usize| record.attempts.get(attempt).map(|attempt| &attempt.token);
     let other = |one: &Confirmed| {
         records.attempt_of(id, &one.token).is_some_and(|meant| token(meant) != token(one.attempt))

@@ -65,7 +65,8 @@ pub async fn carry_out(stage: &Stage, schedule: &[Planned], bites: &Bites) {
         bites.count(&planned.what.name(), disturbed);
     };
     join_all(schedule.iter().map(|planned| one(*planned))).await;
-    // What another fault kept from biting each time, such as a process that was frozen just then, comes once more.
+    // What another fault kept from biting each time, such as a process that was frozen just then,
+    // comes once more.
     for _ in 0..AGAIN {
         let harmless: Vec<String> =
             bites.all().into_iter().filter_map(|(name, times)| (times == 0).then_some(name)).collect();
@@ -163,7 +164,8 @@ async fn broken(wire: &Proxy, mode: Mode, lasts: Duration) -> u64 {
     wire.disturbed() - before
 }
 
-/// Some moments have nothing that a fault could meet: then it lasts longer, but never near the quarantine.
+/// Some moments have nothing that a fault could meet: then it lasts longer, but never near the
+/// quarantine.
 async fn until_bitten(disturbed: impl Fn() -> bool) {
     let patience = Instant::now() + OVERTIME;
     while !disturbed() && Instant::now() < patience {

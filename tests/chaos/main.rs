@@ -1,7 +1,8 @@
-//! The chaos test: the whole bridge under a seeded schedule of faults, and accounts of how every registration ended.
+//! The chaos test: the whole bridge under a seeded schedule of faults, and accounts of how every
+//! registration ended.
 //!
-//! `deploy/chaos` builds and runs it. It has no test harness. Without `--registrations` it does nothing, so that
-//! `cargo test` skips it.
+//! `deploy/chaos` builds and runs it. It has no test harness. Without `--registrations` it does
+//! nothing, so that `cargo test` skips it.
 
 #![allow(unreachable_pub, reason = "nothing outside of this program sees its items")]
 #![expect(

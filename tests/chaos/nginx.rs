@@ -17,8 +17,9 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it before two fronts, with every time divided by `faster`. A front that is starved by its neighbours on two
-    /// cores is not one that hangs: half as much as everything else is divided by.
+    /// Starts it before two fronts, with every time divided by `faster`. A front that is starved by
+    /// its neighbours on two cores is not one that hangs: half as much as everything else is
+    /// divided by.
     pub fn start(dir: &Path, port: u16, fronts: &[u16], faster: u32) -> Self {
         let dir = dir.join("nginx");
         std::fs::create_dir_all(&dir).expect("a directory for nginx");
@@ -46,7 +47,8 @@ impl Nginx {
         (child, guardian)
     }
 
-    /// Kills all of it, as a container's end does: connections break, and nobody listens until [`Nginx::restart`].
+    /// Kills all of it, as a container's end does: connections break, and nobody listens until
+    /// [`Nginx::restart`].
     pub fn kill(&mut self) {
         let workers = children(self.child.id());
         self.child.kill().unwrap_or_default();

@@ -8,8 +8,8 @@ use tokio::process::Command;
 
 use super::stage::Stage;
 
-/// Gives every registration whose token is worthless a fresh one, out of the token of an active user, as
-/// `token_orphaned` asks for.
+/// Gives every registration whose token is worthless a fresh one, out of the token of an active
+/// user, as `token_orphaned` asks for.
 pub async fn replace_tokens(stage: &Stage) {
     let claims = stage.opencrvs.record_claims("no-record");
     let claims = Claims { record_id: None, scope: vec!["register".to_owned()], ..claims };

@@ -1,8 +1,9 @@
 //! nginx itself killed: who met it, and what that comes to.
 //!
-//! A caller of the FHIR generation takes that for a rejection, as it does every failure. A trigger of the events
-//! generation that nobody heard leaves its record requested for ever: that is between core and whatever is in front of
-//! us, so it is excused, but only where no front has taken the registration.
+//! A caller of the FHIR generation takes that for a rejection, as it does every failure. A trigger
+//! of the events generation that nobody heard leaves its record requested for ever: that is between
+//! core and whatever is in front of us, so it is excused, but only where no front has taken the
+//! registration.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -1,10 +1,13 @@
-//! The schedule: which fault comes when, and for how long. A function of the seed and the length of the run.
+//! The schedule: which fault comes when, and for how long. A function of the seed and the length of
+//! the run.
 //!
-//! Each lane is a row of faults one after the other, and all lanes run at the same time, so that faults meet. What
-//! must not meet is in one lane: no two nodes of the broker are away at once, for two of three are a majority.
+//! Each lane is a row of faults one after the other, and all lanes run at the same time, so that
+//! faults meet. What must not meet is in one lane: no two nodes of the broker are away at once, for
+//! two of three are a majority.
 //!
-//! Invariant: nothing is scheduled that the protocol cannot rule out. That is a mutation that OpenCRVS applies later than
-//! the quarantine after its intent, in whatever way it comes about; see [`What::FreezeLong`] and [`What::span`].
+//! Invariant: nothing is scheduled that the protocol cannot rule out. That is a mutation that
+//! OpenCRVS applies later than the quarantine after its intent, in whatever way it comes about; see
+//! [`What::FreezeLong`] and [`What::span`].
 
 use std::time::Duration;
 
@@ -101,8 +104,8 @@ fn gateway_deck(chance: &mut Rng) -> Vec<What> {
     deck
 }
 
-/// What single calls of the gateway meet by chance, whatever else goes on: before the mutation was applied, after it,
-/// and while it is.
+/// What single calls of the gateway meet by chance, whatever else goes on: before the mutation was
+/// applied, after it, and while it is.
 pub fn shares(generations: Generations) -> Vec<Share> {
     let write = [
         Fault::http(503),
@@ -123,7 +126,8 @@ pub fn shares(generations: Generations) -> Vec<Share> {
     ];
     let fetch = [Fault::http(503), Fault::HANG, Fault::CUT_BEFORE, Fault::TRUNCATED_BEFORE];
     let key = [Fault::http(503), Fault::NOT_JSON, Fault::TRUNCATED_BEFORE];
-    // Either generation has half the calls where there are both, and each kind is to be met all the same.
+    // Either generation has half the calls where there are both, and each kind is to be met all the
+    // same.
     let of_writes = if generations == Generations::Mixed { 0.02 } else { 0.012 };
     let share = |calls, of: f64| move |fault: &Fault| Share::of(calls, *fault, of);
     let fhir =
@@ -144,7 +148,8 @@ struct Plan {
 }
 
 impl Plan {
-    /// Fills a lane with one deck after the other until the time is over, with so many seconds between two faults.
+    /// Fills a lane with one deck after the other until the time is over, with so many seconds
+    /// between two faults.
     fn lane(&mut self, pause_s: std::ops::Range<u64>, mut deck: impl FnMut(&mut Rng) -> Vec<What>) {
         let mut chance = self.chance.fork();
         let mut at = Duration::from_millis(chance.u64(500..500 + pause_s.end * 500));
@@ -169,8 +174,8 @@ impl Plan {
         self.all.push(Planned { at: self.length.mul_f64(share), lasts: Duration::ZERO, what });
     }
 
-    /// A process that is frozen for long is left alone, so that it is the one that goes on: the other one of its kind
-    /// gets what was meant for it.
+    /// A process that is frozen for long is left alone, so that it is the one that goes on: the
+    /// other one of its kind gets what was meant for it.
     fn in_order(mut self) -> Vec<Planned> {
         let long: Vec<Planned> =
             self.all.iter().filter(|planned| matches!(planned.what, What::FreezeLong(..))).copied().collect();

@@ -1,7 +1,7 @@
 //! A TCP connection that can be broken in either direction, before one of several ports.
 //!
-//! What is swallowed is not lost but late, as on a real network: it arrives when the direction is whole again, if the
-//! sender's end of the connection was not reset by then.
+//! What is swallowed is not lost but late, as on a real network: it arrives when the direction is
+//! whole again, if the sender's end of the connection was not reset by then.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -65,7 +65,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens; the first connection goes to the server number `first`, each further one to the next that is there.
+    /// Listens; the first connection goes to the server number `first`, each further one to the
+    /// next that is there.
     pub async fn before(servers: Vec<u16>, first: usize) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();

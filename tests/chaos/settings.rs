@@ -1,7 +1,8 @@
 //! What the bridge and its neighbours are told: every duration of the product divided by twenty.
 //!
-//! Where a floor stands instead, two cores carry three brokers, a database and the bridge at once, and what is measured
-//! in tens of milliseconds there is starved now and then, which is no fault that anybody planned.
+//! Where a floor stands instead, two cores carry three brokers, a database and the bridge at once,
+//! and what is measured in tens of milliseconds there is starved now and then, which is no fault
+//! that anybody planned.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,8 +16,9 @@ pub const TOKEN_LIFETIME: i64 = 30_240;
 /// `OPENCRVS_TIMEOUT`.
 pub const GATEWAY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// How long a delay queue waits for the confirm of the queue that it gives a message to, before it tries again: 180 s.
-/// After the loss of a leader everything that was under way there is as late as that.
+/// How long a delay queue waits for the confirm of the queue that it gives a message to, before it
+/// tries again: 180 s. After the loss of a leader everything that was under way there is as late as
+/// that.
 pub const ADVANCED: &str = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 9000}]}].\n";
 
 /// The settings that all processes share.
@@ -98,8 +100,8 @@ pub fn vendor() -> VendorSettings {
         late: 0.04,
         late_by: Duration::from_secs(4),
         garbage: 0.1,
-        // Well formed and final, these count where they are taken in first; they come by the two shares above, of which
-        // it is known beforehand whom they fall on.
+        // Well formed and final, these count where they are taken in first; they come by the two
+        // shares above, of which it is known beforehand whom they fall on.
         garbage_kinds: Garbage::ALL
             .into_iter()
             .filter(|kind| !matches!(kind, Garbage::Contradiction | Garbage::IdOfAnother))

@@ -42,7 +42,8 @@ pub async fn settled(stage: &Stage, patience: Duration) -> (bool, Accounts) {
         if last.as_ref() != Some(&accounts) {
             (last, since) = (Some(accounts.clone()), Instant::now());
         }
-        // What the gateway does by chance ends when most is done, so that it falls on many and ends before the end.
+        // What the gateway does by chance ends when most is done, so that it falls on many and ends
+        // before the end.
         if accounts.confirmed * 10 > accounts.confirmed_expected * 8 || begun.elapsed() > patience / 3 {
             stage.opencrvs.faults().clear();
         }

@@ -1,6 +1,8 @@
-//! Somebody who is registered before the curtain rises, and for whom the ID system takes others later.
+//! Somebody who is registered before the curtain rises, and for whom the ID system takes others
+//! later.
 //!
-//! Invariant: their ID is theirs alone, and the bridge knows that before anybody else could be given it.
+//! Invariant: their ID is theirs alone, and the bridge knows that before anybody else could be
+//! given it.
 
 use nidbridge::domain::{EventKind, RecordId, RequestId};
 use nidbridge::sandbox::nid::Final;

@@ -1,5 +1,5 @@
-//! The stage: broker, ledger, both simulated sides, and the bridge between them with a breakable wire before each
-//! thing that it talks to.
+//! The stage: broker, ledger, both simulated sides, and the bridge between them with a breakable
+//! wire before each thing that it talks to.
 
 use nidbridge::pipeline::names;
 use std::collections::HashMap;
@@ -188,7 +188,8 @@ fn people(options: &Options) -> HashMap<String, Declaration> {
     people.map(|declaration| (declaration.record.clone(), declaration)).collect()
 }
 
-/// Users and vhosts only: the roles declare the queues once all nodes are there, so that each has a member on each.
+/// Users and vhosts only: the roles declare the queues once all nodes are there, so that each has a
+/// member on each.
 async fn broker(options: &Options, dir: &Path) -> Cluster {
     let vhosts = [names::BRIDGE_VHOST, names::NID_VHOST].map(Topology::empty);
     let started = Cluster::start(&dir.join("rabbitmq"), usize::from(options.nodes), &vhosts, ADVANCED).await;

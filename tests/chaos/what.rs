@@ -13,8 +13,9 @@ pub enum What {
     NginxKill,
     /// Longer than a lease, much shorter than the quarantine.
     Freeze(Kind, usize),
-    /// Longer than lease and quarantine together. A confirmer's connections to the gateway are dead when it goes on, as
-    /// they are in the field after so long; else a write that it was about to send would come later than the quarantine.
+    /// Longer than lease and quarantine together. A confirmer's connections to the gateway are dead
+    /// when it goes on, as they are in the field after so long; else a write that it was about to
+    /// send would come later than the quarantine.
     FreezeLong(Kind, usize),
     NodeKill(usize),
     NodeTerminate(usize),
@@ -103,8 +104,9 @@ impl What {
         }
     }
 
-    /// Between how many milliseconds it lasts. What holds a write up must be over well before the quarantine is (30 s):
-    /// a mutation that is applied later than that is what the protocol cannot rule out.
+    /// Between how many milliseconds it lasts. What holds a write up must be over well before the
+    /// quarantine is (30 s): a mutation that is applied later than that is what the protocol cannot
+    /// rule out.
     pub fn span(self) -> (u64, u64) {
         match self {
             Self::Kill(..) | Self::FrontsKill | Self::Terminate(..) | Self::KeyRotation => (0, 0),

@@ -1,4 +1,5 @@
-//! Starts each process with its ports, its spool, and a proxy that can be broken before each of its dependencies.
+//! Starts each process with its ports, its spool, and a proxy that can be broken before each of its
+//! dependencies.
 
 use nidbridge::pipeline::names;
 use std::collections::BTreeMap;
@@ -79,7 +80,8 @@ fn port(url: &str) -> u16 {
     url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
 }
 
-/// Ports below what the system gives away by itself, so that nobody gets one while its process is down.
+/// Ports below what the system gives away by itself, so that nobody gets one while its process is
+/// down.
 pub struct PortRange(u16);
 
 impl PortRange {

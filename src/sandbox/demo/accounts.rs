@@ -1,7 +1,7 @@
 //! The accounts of a run: what became of every submission that was answered 202.
 //!
-//! Invariant: every accepted submission is in exactly one of confirmed, rejected, held, superseded, withdrawn, parked
-//! and open; `open` becomes `lost` when nothing moves any more.
+//! Invariant: every accepted submission is in exactly one of confirmed, rejected, held, superseded,
+//! withdrawn, parked and open; `open` becomes `lost` when nothing moves any more.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,10 +32,11 @@ pub(super) struct Accounts {
     pub lost: u64,
     /// Records that were confirmed more than once.
     pub confirmed_twice: u64,
-    /// Records that a core of the events generation would have broken: by an unknown field, a stale index, a dropped or a
-    /// contradictory answer.
+    /// Records that a core of the events generation would have broken: by an unknown field, a stale
+    /// index, a dropped or a contradictory answer.
     pub broken: u64,
-    /// Records of the events generation that are requested, after a trigger that failed, and known to nobody.
+    /// Records of the events generation that are requested, after a trigger that failed, and known
+    /// to nobody.
     pub stranded: u64,
     /// Marriages among the records.
     pub marriages: u64,
@@ -55,7 +56,8 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    /// Draws up the accounts. `parked`: the records of which the ledger says that an operator was told.
+    /// Draws up the accounts. `parked`: the records of which the ledger says that an operator was
+    /// told.
     pub(super) fn of(
         records: &Records,
         nid: &NidState,

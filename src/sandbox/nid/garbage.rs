@@ -1,7 +1,7 @@
 //! Useless replies that a faulty vendor sends beside the genuine answer.
 //!
-//! Invariant: none of it may change how a registration ends. What contradicts an answer is sent well after it,
-//! because the first final answer is the one that holds.
+//! Invariant: none of it may change how a registration ends. What contradicts an answer is sent
+//! well after it, because the first final answer is the one that holds.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

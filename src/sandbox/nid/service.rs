@@ -1,8 +1,8 @@
 //! The vendor at its queues.
 //!
-//! Invariant: a request is acknowledged after what is due soon was published and confirmed. What is due later waits
-//! outside of the delivery, as the contract tells vendors to do. What the vendor knows and still has to say outlives a
-//! vendor that is killed, as its database would.
+//! Invariant: a request is acknowledged after what is due soon was published and confirmed. What is
+//! due later waits outside of the delivery, as the contract tells vendors to do. What the vendor
+//! knows and still has to say outlives a vendor that is killed, as its database would.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,8 +79,9 @@ impl NidSim {
         self.desk.unsent().chains.values().map(|chain| chain.due.len()).sum()
     }
 
-    /// Kills the vendor in the middle of whatever it does. The requests in its hands come again, and what it still has
-    /// to say is said after [`NidSim::restart`]. Its link is the caller's to close.
+    /// Kills the vendor in the middle of whatever it does. The requests in its hands come again,
+    /// and what it still has to say is said after [`NidSim::restart`]. Its link is the caller's to
+    /// close.
     pub async fn kill(&self) {
         let shift = self.shift().take();
         if let Some(shift) = shift {

@@ -1,4 +1,5 @@
-//! How a simulated ID system behaves: on the command line of `nidbridge simulate nid`, and in tests.
+//! How a simulated ID system behaves: on the command line of `nidbridge simulate nid`, and in
+//! tests.
 
 use std::time::Duration;
 
@@ -23,15 +24,15 @@ pub struct VendorSettings {
     /// Whether a rejection applies to one submission or to all submissions of a person.
     #[arg(skip)]
     pub rejects: Rejects,
-    /// The share of submissions that are answered without any latency: perhaps before the bridge has committed that it
-    /// asked.
+    /// The share of submissions that are answered without any latency: perhaps before the bridge
+    /// has committed that it asked.
     #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
     pub at_once: f64,
     /// The share of submissions that are answered twice, differently.
     #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
     pub contradict: f64,
-    /// The share of submissions of births that are also answered with [`VendorSettings::taken_id`], before their answer
-    /// or after it.
+    /// The share of submissions of births that are also answered with [`VendorSettings::taken_id`],
+    /// before their answer or after it.
     #[arg(skip)]
     pub mistake: f64,
     /// An ID that somebody else has, whom the bridge knows.

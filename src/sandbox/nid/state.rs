@@ -46,7 +46,8 @@ pub struct NidState {
 }
 
 impl NidState {
-    /// How often the vendor did each thing that it should not do: `late`, `duplicate`, `garbage.huge`, …
+    /// How often the vendor did each thing that it should not do: `late`, `duplicate`,
+    /// `garbage.huge`, …
     pub fn misbehaved(&self) -> BTreeMap<String, u64> {
         let garbage = self.garbage_sent.iter().map(|(kind, times)| (format!("garbage.{kind}"), *times));
         [

@@ -1,7 +1,7 @@
 //! How the vendor treats a submission, drawn at random from the seed.
 //!
-//! Invariant: all values are drawn every time, so that a change of one share does not change which submissions
-//! another share applies to.
+//! Invariant: all values are drawn every time, so that a change of one share does not change which
+//! submissions another share applies to.
 
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
-//! Decides what is answered to a request, and when. It has no clock, no broker and no randomness but the seed's.
+//! Decides what is answered to a request, and when. It has no clock, no broker and no randomness
+//! but the seed's.
 //!
-//! Invariant: see [`nid`](super); the state says so by counting every breach, its own and the bridge's.
+//! Invariant: see [`nid`](super); the state says so by counting every breach, its own and the
+//! bridge's.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -68,7 +70,8 @@ impl Vendor {
         &mut self.settings
     }
 
-    /// Fixes the answer to the submissions of a request that have none yet. An ID once issued stays.
+    /// Fixes the answer to the submissions of a request that have none yet. An ID once issued
+    /// stays.
     pub fn will_answer(&mut self, request_id: &str, answer: Final) {
         self.scripted.insert(request_id.to_owned(), answer);
     }
@@ -106,7 +109,8 @@ impl Vendor {
         if first_time && let Some(garbage) = treatment.garbage {
             planned.push(self.garbage(&request, &answer, garbage, &treatment, now));
         }
-        // what was known or scripted is not what the verdict says, and what contradicts that is no contradiction
+        // what was known or scripted is not what the verdict says, and what contradicts that is no
+        // contradiction
         if let Some(other) = verdict.contradiction.filter(|_| first_time && answer == verdict.answer) {
             self.state.contradictions_sent += 1;
             planned.push(self.second(&request, &other, &treatment, now));

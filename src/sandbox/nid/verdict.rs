@@ -1,8 +1,10 @@
-//! How the vendor ends a submission, known before anybody asks: a pure function of its settings and the request.
+//! How the vendor ends a submission, known before anybody asks: a pure function of its settings and
+//! the request.
 //!
-//! Invariant: the vendor itself answers by this function and by nothing else, as long as what is asked is complete
-//! and nobody has scripted the answer. It depends on the seed, on [`VendorSettings::reject`],
-//! [`VendorSettings::rejects`], [`VendorSettings::contradict`] and [`VendorSettings::mistake`], and on no other setting.
+//! Invariant: the vendor itself answers by this function and by nothing else, as long as what is
+//! asked is complete and nobody has scripted the answer. It depends on the seed, on
+//! [`VendorSettings::reject`], [`VendorSettings::rejects`], [`VendorSettings::contradict`] and
+//! [`VendorSettings::mistake`], and on no other setting.
 
 use fastrand::Rng;
 
@@ -23,7 +25,8 @@ pub enum Asked {
 }
 
 impl Asked {
-    /// What is asked about a declaration. Nothing about a marriage, or about a deceased without an ID.
+    /// What is asked about a declaration. Nothing about a marriage, or about a deceased without an
+    /// ID.
     pub fn of(declaration: &Declaration) -> Option<Self> {
         match declaration.kind {
             Kind::Birth => Some(Self::Birth),
@@ -46,8 +49,8 @@ pub enum Rejects {
     /// Each submission has its own chance, so that a corrected one may pass.
     #[default]
     EachSubmission,
-    /// A person who is rejected is rejected with every submission, so that the end does not depend on which of them
-    /// the ID system gets to see.
+    /// A person who is rejected is rejected with every submission, so that the end does not depend
+    /// on which of them the ID system gets to see.
     EveryTime,
 }
 
@@ -72,9 +75,11 @@ pub enum Mistake {
 }
 
 impl VendorSettings {
-    /// How a submission ends, for a person to whom no earlier one brought an ID or a record of death.
+    /// How a submission ends, for a person to whom no earlier one brought an ID or a record of
+    /// death.
     ///
-    /// The ID is right unless it was issued to somebody else before: once in ten thousand runs of a thousand births.
+    /// The ID is right unless it was issued to somebody else before: once in ten thousand runs of a
+    /// thousand births.
     pub fn verdict(&self, request_id: &str, submission: u64, asked: Asked) -> Verdict {
         let salt = match self.rejects {
             Rejects::EachSubmission => submission,
@@ -99,7 +104,8 @@ impl VendorSettings {
         Verdict { answer, contradiction: contradicts.then_some(other), mistake: mistakes.then_some(turn) }
     }
 
-    /// How a person ends whose submissions the vendor gets to see in this order: what was issued or recorded stays.
+    /// How a person ends whose submissions the vendor gets to see in this order: what was issued or
+    /// recorded stays.
     pub fn ending(&self, request_id: &str, asked: Asked, submissions: &[u64]) -> Option<Final> {
         let answers =
             submissions.iter().map(|submission| self.verdict(request_id, *submission, asked).answer);

@@ -60,8 +60,9 @@ pub struct OpencrvsArgs {
     /// A share of the calls of auth and gateway that go wrong, such as `confirm:cut_after=0.02` or
     /// `fetch:http/503=0.1`; may be given more than once.
     ///
-    /// CALLS is confirm, action, fetch, search, exchange or key. The faults `http` and `http_after` take a status;
-    /// `delay`, `hang_late` and `cut_late` take milliseconds. A wrong name prints the list of all.
+    /// CALLS is confirm, action, fetch, search, exchange or key. The faults `http` and `http_after`
+    /// take a status; `delay`, `hang_late` and `cut_late` take milliseconds. A wrong name prints
+    /// the list of all.
     #[arg(long = "fault", value_name = "CALLS:FAULT=SHARE")]
     pub faults: Vec<Share>,
     /// How long a record token lives.

@@ -58,7 +58,8 @@ async fn exchange(
     disturbed(fault, done, &scissors).await
 }
 
-/// Checks signature, audience and expiry of the token, as auth does, but neither scope nor record nor registrar.
+/// Checks signature, audience and expiry of the token, as auth does, but neither scope nor record
+/// nor registrar.
 fn exchanged<'a>(core: &Core, text: impl Fn(&str) -> &'a str) -> Response {
     if text("grant_type") != EXCHANGE {
         return refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type");

@@ -1,5 +1,5 @@
-//! The calls of the bridge, with the headers of node-fetch: the workflow service's of `POST /event-registration`,
-//! and the events service's of a trigger.
+//! The calls of the bridge, with the headers of node-fetch: the workflow service's of `POST
+//! /event-registration`, and the events service's of a trigger.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};

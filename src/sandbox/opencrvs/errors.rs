@@ -1,7 +1,7 @@
 //! The errors of OpenCRVS in its own words, one row for each.
 //!
-//! GraphQL answers HTTP 200 with the error in the body, for all but a document that cannot be run. tRPC and auth answer
-//! with an HTTP status.
+//! GraphQL answers HTTP 200 with the error in the body, for all but a document that cannot be run.
+//! tRPC and auth answer with an HTTP status.
 
 use axum::Json;
 use axum::http::StatusCode;

@@ -1,9 +1,10 @@
-//! The events generation (1.9 and 2.0) of the simulated OpenCRVS: records are rows of actions, the bridge is triggered,
-//! and answers come by tRPC.
+//! The events generation (1.9 and 2.0) of the simulated OpenCRVS: records are rows of actions, the
+//! bridge is triggered, and answers come by tRPC.
 //!
-//! It is the strictest of all its releases at once. A request stays whatever the trigger answered; a client
-//! that retries is answered as if it had succeeded, without another trigger. A 200 with an unexpected member is a fault.
-//! What core does not check is not checked here either; the damage is counted.
+//! It is the strictest of all its releases at once. A request stays whatever the trigger answered;
+//! a client that retries is answered as if it had succeeded, without another trigger. A 200 with an
+//! unexpected member is a fault. What core does not check is not checked here either; the damage is
+//! counted.
 //!
 //! Invariant: nothing that core would have broken is repaired here.
 
@@ -34,7 +35,8 @@ pub struct EventFile {
     pub hollow_retries: u32,
     /// Fields that were written although no form defines them. They break the record permanently.
     pub undefined: Vec<String>,
-    /// The index shows the record as requested although it is answered: the answer overtook our 202.
+    /// The index shows the record as requested although it is answered: the answer overtook our
+    /// 202.
     pub stale_index: bool,
     /// How often an answer was repeated. A repetition has no effect.
     pub repeats: u32,
@@ -42,7 +44,8 @@ pub struct EventFile {
     pub dropped: u32,
     /// Answers that came after the other answer; core refuses them.
     pub contradicted: u32,
-    /// Our 400 came after the acceptance: core stores both, and shows the registered record as rejected.
+    /// Our 400 came after the acceptance: core stores both, and shows the registered record as
+    /// rejected.
     pub crossed: bool,
     /// The bridge rejected the newest request after it had accepted it.
     pub rejected: bool,

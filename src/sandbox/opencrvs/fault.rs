@@ -1,4 +1,5 @@
-//! The ways in which a call can go wrong: OpenCRVS answers with an error, or the wire between it and the caller fails.
+//! The ways in which a call can go wrong: OpenCRVS answers with an error, or the wire between it
+//! and the caller fails.
 
 use std::str::FromStr;
 
@@ -173,7 +174,8 @@ impl FromStr for Fault {
 pub enum Calls {
     /// `confirmRegistration`.
     Confirm,
-    /// What answers an action of the events generation: `register.accept`, `register.reject`, `reject.request`.
+    /// What answers an action of the events generation: `register.accept`, `register.reject`,
+    /// `reject.request`.
     Action,
     /// `fetchRegistration`.
     Fetch,

@@ -1,7 +1,9 @@
-//! The switches of what goes wrong at the gateway and at auth while they run: by command, or by share and seed.
+//! The switches of what goes wrong at the gateway and at auth while they run: by command, or by
+//! share and seed.
 //!
-//! Invariant: by share, the nth call for a record meets the same fault in every run with the same seed, in whatever
-//! order the calls of different records come. Every fault that a call meets is counted.
+//! Invariant: by share, the nth call for a record meets the same fault in every run with the same
+//! seed, in whatever order the calls of different records come. Every fault that a call meets is
+//! counted.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -95,8 +97,8 @@ impl Faults {
         self.with(|of| of.latency = latency);
     }
 
-    /// Pauses the next call of this kind until [`Faults::resume`]. Then it continues, whether or not its caller still
-    /// waits, and may meet the next fault.
+    /// Pauses the next call of this kind until [`Faults::resume`]. Then it continues, whether or
+    /// not its caller still waits, and may meet the next fault.
     pub fn pause_next(&self, calls: Calls) {
         self.with(|of| of.to_pause.push(calls));
     }
@@ -174,7 +176,8 @@ impl Faults {
     }
 }
 
-/// The fault that a lot from 0 to 1 falls on: the shares of one kind of calls lie side by side on that line.
+/// The fault that a lot from 0 to 1 falls on: the shares of one kind of calls lie side by side on
+/// that line.
 fn drawn(shares: &[Share], calls: Calls, lot: f64) -> Option<Fault> {
     let mut until = 0.0;
     shares.iter().filter(|share| share.calls == calls).find_map(|share| {

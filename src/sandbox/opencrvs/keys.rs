@@ -85,7 +85,8 @@ impl Claims {
         }
     }
 
-    /// The claims of an action's token, as the token exchange of 2.0 makes them for a registrar who may also reject.
+    /// The claims of an action's token, as the token exchange of 2.0 makes them for a registrar who
+    /// may also reject.
     pub fn action(registrar: &str, (event, action): (&str, &str), now: Timestamp, lifetime_s: i64) -> Self {
         let scope =
             ["record.confirm-registration", "record.reject-registration", "record.reject", "record.read"];

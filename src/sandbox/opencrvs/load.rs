@@ -75,7 +75,8 @@ impl RunOptions {
 }
 
 impl OpencrvsSim {
-    /// Submits a load; returns when all of it was submitted, the second submissions too, or after `stop`.
+    /// Submits a load; returns when all of it was submitted, the second submissions too, or after
+    /// `stop`.
     ///
     /// # Errors
     /// [`SimulateError`] when no token can be signed. What the bridge answers is in the tally.

@@ -93,7 +93,8 @@ impl Attempt {
         self.wire.as_ref().is_some_and(Wire::is_success)
     }
 
-    /// Whether the bridge may have accepted it without anybody knowing: the connection broke before an answer.
+    /// Whether the bridge may have accepted it without anybody knowing: the connection broke before
+    /// an answer.
     pub fn is_doubtful(&self) -> bool {
         matches!(self.wire, Some(Wire::Broken(_)) | None)
     }

@@ -1,7 +1,8 @@
 //! The records as OpenCRVS holds them, with everything that was done to them.
 //!
-//! Invariant: as in core, a confirm is never refused for the record's state. The damage that this does (a second
-//! number, a second message to the family, a record back from REJECTED) is done here too, and counted.
+//! Invariant: as in core, a confirm is never refused for the record's state. The damage that this
+//! does (a second number, a second message to the family, a record back from REJECTED) is done here
+//! too, and counted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -16,7 +17,8 @@ use crate::sandbox::population::{Earlier, Kind};
 /// How many registrars share the work.
 const REGISTRARS: usize = 7;
 
-/// A submission that is to be sent, with the copy of the record that the sending service keeps in memory.
+/// A submission that is to be sent, with the copy of the record that the sending service keeps in
+/// memory.
 #[derive(Debug, Clone)]
 pub(super) struct Opened {
     pub(super) attempt: usize,

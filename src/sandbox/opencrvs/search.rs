@@ -1,7 +1,7 @@
 //! `searchEvents`: the list of records as a user of OpenCRVS may ask for it.
 //!
-//! Invariant: as in core, a token without a search scope gets an empty list and no error, and the list is as old as
-//! the search index is behind.
+//! Invariant: as in core, a token without a search scope gets an empty list and no error, and the
+//! list is as old as the search index is behind.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! A service at its address. It can be killed with all its connections, and started again at the same address.
+//! A service at its address. It can be killed with all its connections, and started again at the
+//! same address.
 //!
 //! Invariant: the state of a service lives elsewhere, so that it survives a restart.
 

@@ -1,4 +1,5 @@
-//! One submission: the record waits for validation, the bridge is called, and what it answers decides.
+//! One submission: the record waits for validation, the bridge is called, and what it answers
+//! decides.
 //!
 //! Invariant: a call is made once. Only a registrar who submits the record again repeats it.
 

@@ -1,5 +1,5 @@
-//! Connections that a handler can break before a byte of the answer is written. All of them break when the service is
-//! killed.
+//! Connections that a handler can break before a byte of the answer is written. All of them break
+//! when the service is killed.
 
 use std::io;
 use std::net::SocketAddr;

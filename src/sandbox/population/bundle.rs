@@ -233,7 +233,8 @@ fn section(title: &str, code: &str, reference: &str) -> Value {
     })
 }
 
-/// Corrects the given name of whom a document is about (child, deceased, groom); false if it names nobody.
+/// Corrects the given name of whom a document is about (child, deceased, groom); false if it names
+/// nobody.
 pub fn correct_name(bundle: &mut Value, given: &str) -> bool {
     let subjects = ["child-details", "deceased-details", "groom-details"];
     let Some(entries) = bundle.get_mut("entry").and_then(Value::as_array_mut) else { return false };

@@ -1,5 +1,5 @@
-//! A document as it is read back from OpenCRVS's database: with pseudo-resources for the history of the Task and of the
-//! registrar's role, and with the database's own keys.
+//! A document as it is read back from OpenCRVS's database: with pseudo-resources for the history of
+//! the Task and of the registrar's role, and with the database's own keys.
 
 use serde_json::{Value, json};
 

@@ -160,7 +160,8 @@ impl Declaration {
         })
     }
 
-    /// The national ID of one of the people: ten digits, nobody else's, never one that the simulated ID system issues.
+    /// The national ID of one of the people: ten digits, nobody else's, never one that the
+    /// simulated ID system issues.
     fn national_id(&self, role: FamilyRole) -> String {
         let span = 3_900_000_000_u64;
         let slot = self.index.wrapping_mul(10).wrapping_add(role as u64);

@@ -1,4 +1,5 @@
-//! Locations: two levels of administration, an office and a health facility, each part of the one above.
+//! Locations: two levels of administration, an office and a health facility, each part of the one
+//! above.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,9 +1,10 @@
 //! Private nodes that form one cluster.
 //!
-//! Nodes of a cluster share a port mapper and a cookie; each has a directory, ports and a process of its own.
+//! Nodes of a cluster share a port mapper and a cookie; each has a directory, ports and a process
+//! of its own.
 //!
-//! Invariant: nothing is left running when we end. One guardian knows all current processes by their numbers, so it is
-//! replaced whenever one is started.
+//! Invariant: nothing is left running when we end. One guardian knows all current processes by
+//! their numbers, so it is replaced whenever one is started.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ use crate::broker::Topology;
 use crate::sandbox::guardian::Guardian;
 
 const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
-/// A full queue gets what it refused again after 5 s instead of three minutes, because a private node is short-lived.
+/// A full queue gets what it refused again after 5 s instead of three minutes, because a private
+/// node is short-lived.
 const ADVANCED: &str = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n";
 /// Nodes of a cluster wait for each other.
 const START_TIMEOUT: Duration = Duration::from_secs(180);
@@ -75,9 +77,9 @@ struct Setup<'a> {
 }
 
 impl Cluster {
-    /// Starts so many nodes at once, and waits until all of them can be used. The first one brings users, vhosts and
-    /// queues. A queue that is declared before the others have joined has one member only, so give it none. `advanced`
-    /// is the `advanced.config` of all nodes.
+    /// Starts so many nodes at once, and waits until all of them can be used. The first one brings
+    /// users, vhosts and queues. A queue that is declared before the others have joined has one
+    /// member only, so give it none. `advanced` is the `advanced.config` of all nodes.
     ///
     /// # Errors
     /// [`NodeError`] says what is missing, or shows the end of a log.

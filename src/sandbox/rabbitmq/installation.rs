@@ -1,10 +1,11 @@
 //! Where RabbitMQ is installed: in this system, or in a root file system of another one.
 //!
-//! `NIDBRIDGE_RABBITMQ` names the other root, such as a Debian release with a newer broker in a directory. A node
-//! then runs inside it, with its own directory at the same path as outside, and on the same loopback interface.
+//! `NIDBRIDGE_RABBITMQ` names the other root, such as a Debian release with a newer broker in a
+//! directory. A node then runs inside it, with its own directory at the same path as outside, and
+//! on the same loopback interface.
 //!
-//! Invariant: the mounts are the process's own and end with it, however it ends; nothing is written into the root
-//! but empty directories to mount on.
+//! Invariant: the mounts are the process's own and end with it, however it ends; nothing is written
+//! into the root but empty directories to mount on.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,9 @@ use crate::config::Sources;
 
 const VARIABLE: &str = "NIDBRIDGE_RABBITMQ";
 
-/// Each word of it becomes the next, so that the process that is started is the program itself. The directory that
-/// the node's own lies in is hidden in there, so that nothing has to be made for it on disk.
+/// Each word of it becomes the next, so that the process that is started is the program itself. The
+/// directory that the node's own lies in is hidden in there, so that nothing has to be made for it
+/// on disk.
 const ENTER: &str = r#"
 set -e
 root=$1

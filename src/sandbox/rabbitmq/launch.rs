@@ -1,7 +1,7 @@
 //! The files, ports and processes of a private node.
 //!
-//! Invariant: every listener is on the loopback interface, on a port that nobody used; nothing outside the node's
-//! directory is written.
+//! Invariant: every listener is on the loopback interface, on a port that nobody used; nothing
+//! outside the node's directory is written.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -21,7 +21,8 @@ use crate::pipeline::Users;
 
 /// The start script itself: the one in `/usr/sbin` changes the user and drops the environment.
 pub(super) const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
-/// Below what the system gives to outgoing connections, so that a port is still free after a restart.
+/// Below what the system gives to outgoing connections, so that a port is still free after a
+/// restart.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// The ports of a system's node that lie in that range.
 const NOT_OURS: [u16; 1] = [25_672];
@@ -46,7 +47,8 @@ pub(super) struct NodePlace {
     pub(super) cookie: String,
 }
 
-/// Ports for so many nodes that share a port mapper, all of which nobody listens on, held until all are found.
+/// Ports for so many nodes that share a port mapper, all of which nobody listens on, held until all
+/// are found.
 pub(super) fn free_ports(nodes: usize) -> io::Result<Vec<Ports>> {
     let mut held: Vec<(u16, TcpListener)> = Vec::new();
     for _ in 0..1_000 {
@@ -98,7 +100,8 @@ pub(super) fn furnish(
     Ok(())
 }
 
-/// Every listener is named with its address, because plugins listen on all interfaces unless told otherwise.
+/// Every listener is named with its address, because plugins listen on all interfaces unless told
+/// otherwise.
 fn configuration(place: &NodePlace) -> String {
     let (amqp, management) = (place.ports.amqp, place.ports.management);
     let definitions = place.dir.join("definitions.json");
@@ -142,7 +145,8 @@ pub(super) fn start_epmd(dir: &Path, ports: Ports) -> io::Result<Child> {
         .spawn()
 }
 
-/// Waits for the port mapper. If it were late, the node would start one of its own, which would outlive us.
+/// Waits for the port mapper. If it were late, the node would start one of its own, which would
+/// outlive us.
 pub(super) async fn await_epmd(ports: Ports) {
     let deadline = Instant::now() + Duration::from_secs(5);
     while TcpStream::connect((Ipv4Addr::LOCALHOST, ports.epmd)).is_err() && Instant::now() < deadline {
@@ -150,7 +154,8 @@ pub(super) async fn await_epmd(ports: Ports) {
     }
 }
 
-/// With `RUNNING_UNDER_SYSTEMD` the script becomes the node, so that a signal to the process reaches it.
+/// With `RUNNING_UNDER_SYSTEMD` the script becomes the node, so that a signal to the process
+/// reaches it.
 pub(super) fn start_server(place: &NodePlace) -> io::Result<Child> {
     let (dir, ports) = (place.dir.as_path(), place.ports);
     let log = OpenOptions::new().create(true).append(true).open(dir.join("start.log"))?;

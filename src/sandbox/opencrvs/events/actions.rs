@@ -49,8 +49,8 @@ impl Refused {
 }
 
 impl Records {
-    /// Declares a record, if it is new, and requests its registration. `None`: core answers 409, because a request is
-    /// open.
+    /// Declares a record, if it is new, and requests its registration. `None`: core answers 409,
+    /// because a request is open.
     pub(super) fn request(
         &mut self,
         subject: &Subject,
@@ -129,7 +129,8 @@ impl Records {
         }
     }
 
-    /// `register.accept`. The declaration is stored unchecked; an undefined field makes indexing fail afterwards.
+    /// `register.accept`. The declaration is stored unchecked; an undefined field makes indexing
+    /// fail afterwards.
     pub(super) fn accept(
         &mut self,
         call: &ActionCall,
@@ -213,7 +214,8 @@ impl Records {
         Some(document(id, record))
     }
 
-    /// Whether another action has a write with this transaction id, in which case core drops this one.
+    /// Whether another action has a write with this transaction id, in which case core drops this
+    /// one.
     fn is_taken(&self, transaction: &str, action: &str, status: &str) -> bool {
         let is = |row: &Value, name: &str, text: &str| row.get(name).and_then(Value::as_str) == Some(text);
         self.all().filter_map(|(_, record)| record.event.as_ref()).flat_map(|file| &file.actions).any(|row| {

@@ -1,9 +1,10 @@
-//! What a family declares, in the fields of this generation's forms: the same people as in the other generation.
+//! What a family declares, in the fields of this generation's forms: the same people as in the
+//! other generation.
 //!
 //! Wire source: `opencrvs-events.md` §5 (fields of farajaland 1.9.11).
 //!
-//! Invariant: the fields come from the population's facts. Nothing of the bridge takes part, so that an error in the
-//! bridge's mapping cannot hide itself.
+//! Invariant: the fields come from the population's facts. Nothing of the bridge takes part, so
+//! that an error in the bridge's mapping cannot hide itself.
 
 use serde_json::{Map, Value, json};
 

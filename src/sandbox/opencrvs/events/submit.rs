@@ -1,5 +1,5 @@
-//! One registration of the events generation: the action is requested, the bridge is triggered, and the status of its
-//! answer decides.
+//! One registration of the events generation: the action is requested, the bridge is triggered, and
+//! the status of its answer decides.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -14,8 +14,8 @@ use crate::sandbox::opencrvs::{OpencrvsSim, SimulateError, SubmitOptions, Submit
 use crate::sandbox::population::Declaration;
 
 impl OpencrvsSim {
-    /// Registers a declaration in the events generation, for the first time or again. While a request is open core
-    /// answers 409, which the outcome has as its `wire`.
+    /// Registers a declaration in the events generation, for the first time or again. While a
+    /// request is open core answers 409, which the outcome has as its `wire`.
     ///
     /// # Errors
     /// [`SimulateError`] when no token can be signed; whatever the bridge does is in the outcome.
