@@ -1,7 +1,7 @@
 //! The admin listener of every process: `/metrics`, `/livez` and `/readyz`.
 //!
-//! Invariant: `/livez` depends on the process alone, so that no process is killed because the broker is away. Nothing
-//! here names a person or a secret.
+//! Invariant: `/livez` depends on the process alone, so that no process is killed because the
+//! broker is away. Nothing here names a person or a secret.
 
 mod readiness;
 
@@ -23,7 +23,8 @@ pub use readiness::{Condition, Readiness};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Serves until `stop` is cancelled. Cancel it after the process has drained, so that `/readyz` shows the draining.
+/// Serves until `stop` is cancelled. Cancel it after the process has drained, so that `/readyz`
+/// shows the draining.
 ///
 /// # Errors
 /// When the listener fails.

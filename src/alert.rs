@@ -2,8 +2,9 @@
 //!
 //! Every worker and every confirmer runs one sender.
 //!
-//! Invariant: an alert is sent until the webhook accepts it or it is too old to be of use, each time under the same id. A slow
-//! or dead webhook delays nothing else. Its URL and its secret are in no log line and in no error.
+//! Invariant: an alert is sent until the webhook accepts it or it is too old to be of use, each
+//! time under the same id. A slow or dead webhook delays nothing else. Its URL and its secret are
+//! in no log line and in no error.
 
 mod body;
 mod parking;
@@ -27,15 +28,16 @@ use crate::telemetry::Metrics;
 const MAX_CALLS: u32 = 8;
 /// A process keeps its claim on an alert for the call's timeout and this much longer.
 const CLAIM_SLACK: Duration = Duration::from_secs(5);
-/// An alert that was refused is due again after this, then after twice as long each time …
+/// Pause after the first refusal of an alert; it doubles with each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// … up to this.
+/// Longest pause between two calls for one alert.
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// Longest pause of the sender while the webhook accepts nothing at all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// The notice of a new alert comes just before its transaction commits, so the outbox is read this often,
+/// Reads of the outbox after a notice of a new alert, which comes just before its transaction
+/// commits.
 const READS_AFTER_NOTICE: u32 = 4;
-/// with this pause between two reads.
+/// Pause between two of these reads.
 const READ_PAUSE: Duration = Duration::from_millis(50);
 /// Time between two deletions of old alerts.
 const TIDY_INTERVAL: Duration = Duration::from_secs(600);
@@ -156,7 +158,8 @@ impl Alerts {
         sent.is_ok()
     }
 
-    /// Gives up the alerts that are too old to be sent, and deletes those that were kept long enough.
+    /// Gives up the alerts that are too old to be sent, and deletes those that were kept long
+    /// enough.
     async fn tidy(&self) -> Result<(), LedgerError> {
         let AlertRules { give_up_after, keep, .. } = self.rules;
         if self.webhook.is_some() {

@@ -59,13 +59,15 @@ impl Readiness {
         self.lock().conditions.insert(name, Status::Link(state));
     }
 
-    /// Adds breakers whose state is shown. While one is open the process stays ready: a restart would not help.
+    /// Adds breakers whose state is shown. While one is open the process stays ready: a restart
+    /// would not help.
     pub fn add_breakers(&self, breakers: &[&Breaker]) {
         let of = breakers.iter().map(|breaker| (breaker.dependency(), (*breaker).clone()));
         self.lock().breakers.extend(of);
     }
 
-    /// From now on the process is not ready: it finishes the work that it has and begins nothing new.
+    /// From now on the process is not ready: it finishes the work that it has and begins nothing
+    /// new.
     pub fn drain(&self) {
         self.lock().draining = true;
     }

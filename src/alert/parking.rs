@@ -1,13 +1,16 @@
 //! Watches the parking queues and raises an alert for each message that could not even be recorded.
 //!
-//! A message that has a row in the ledger is parked in the ledger, and its alert is written with it. A message without a row is
-//! parked on the broker: by a stage, or by the broker itself (delivery limit, no queue for it), which tells no process. So
-//! the watcher polls the parking queues. A parked message stays until an operator takes it away: a process that dies
-//! between parking and alerting loses nothing, and no settlement waits for a webhook. Each look raises at most one alert
-//! per queue and cause, however much a vendor gets wrong. The alerts go through the same outbox as all others.
+//! A message that has a row in the ledger is parked in the ledger, and its alert is written with
+//! it. A message without a row is parked on the broker: by a stage, or by the broker itself
+//! (delivery limit, no queue for it), which tells no process. So the watcher polls the parking
+//! queues. A parked message stays until an operator takes it away: a process that dies between
+//! parking and alerting loses nothing, and no settlement waits for a webhook. Each look raises at
+//! most one alert per queue and cause, however much a vendor gets wrong. The alerts go through the
+//! same outbox as all others.
 //!
-//! Invariant: growth of a queue is reported at the next look that sees all of the queue, and is never reported twice,
-//! not even when an operator looks into the queue, which hides its messages for a moment. Nothing is taken out.
+//! Invariant: growth of a queue is reported at the next look that sees all of the queue, and is
+//! never reported twice, not even when an operator looks into the queue, which hides its messages
+//! for a moment. Nothing is taken out.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -26,7 +29,8 @@ use crate::pipeline::{own_id, parked_for};
 const LEASE: &str = "parking";
 /// The lease lasts this long in addition to two intervals: one look takes less.
 const LEASE_FLOOR: Duration = Duration::from_secs(5);
-/// Messages that are read, from the front. In a longer queue the alert has the cause of the last one read.
+/// Messages that are read, from the front. In a longer queue the alert has the cause of the last
+/// one read.
 const MAX_READ: u32 = 200;
 
 /// The parking queues of a vhost.
@@ -46,7 +50,7 @@ pub struct ParkingWatcher {
 /// Queues that had fewer messages at the last look than were reported, with that number.
 type Shrunk = BTreeMap<String, u64>;
 
-/// The looks of one process.
+/// The turns of one process.
 struct Looks<'a> {
     watcher: &'a ParkingWatcher,
     shrunk: Shrunk,
@@ -96,7 +100,8 @@ impl ParkingWatcher {
                 Some(before) => {
                     self.ledger.report_parked(queue, reported, now.max(before), &[]).await?;
                 }
-                // Perhaps somebody looks into the queue and hides messages from us: a second look decides.
+                // Perhaps somebody looks into the queue and hides messages from us: a second look
+                // decides.
                 None => {
                     shrunk.insert(queue.to_owned(), now);
                 }
@@ -136,7 +141,8 @@ impl ParkingWatcher {
     }
 }
 
-/// Of the messages after the `reported` first ones the newest of each cause; at least of the last message.
+/// The newest message of each cause, without the first `reported` messages. The last message is
+/// always among them.
 fn newest_of_each_cause(read: Vec<Parked>, reported: u64) -> Vec<Parked> {
     let old = usize::try_from(reported).unwrap_or(usize::MAX).min(read.len().saturating_sub(1));
     let newest: BTreeMap<_, _> = read.into_iter().skip(old).map(|one| (one.cause.as_str(), one)).collect();

@@ -1,6 +1,7 @@
 //! The operator's webhook: one POST per alert, signed if there is a secret.
 //!
-//! Invariant: a fault holds neither the URL, which may be a secret itself, nor the body of the webhook's answer.
+//! Invariant: a fault holds neither the URL, which may be a secret itself, nor the body of the
+//! webhook's answer.
 
 use std::time::Duration;
 

@@ -1,9 +1,11 @@
-//! The loop of a task that one process of the whole installation runs: leader election by a task lease in the ledger.
+//! The loop of a task that one process of the whole installation runs: leader election by a task
+//! lease in the ledger.
 //!
-//! Every process that could do the task runs the loop; in each turn only the process that holds the lease works.
+//! Every process that could do the task runs the loop; in each turn only the process that holds the
+//! lease works.
 //!
-//! Invariant: a turn goes on only while this process holds the lease; a process that stops gives the lease back, and the
-//! lease of one that died expires.
+//! Invariant: a turn goes on only while this process holds the lease; a process that stops gives
+//! the lease back, and the lease of one that died expires.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -52,7 +54,7 @@ pub(crate) enum OnStop {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Report {
     EachFailure,
-    /// Of several failures in a row the first, for a task with many turns.
+    /// The first of several failures in a row, for a task with many turns.
     FirstFailure,
 }
 

@@ -1,6 +1,7 @@
 //! The next hop of an attempt: which message its state asks for, and where it is published.
 //!
-//! Invariant: publishing a next hop again does no harm; every stage checks the ledger before it acts.
+//! Invariant: publishing a next hop again does no harm; every stage checks the ledger before it
+//! acts.
 
 use std::time::Duration;
 
@@ -40,13 +41,15 @@ impl Queues {
 }
 
 impl NextHop {
-    /// An outcome that comes before the first write is allowed ([`TopologySettings::confirm_after`] after the acceptance,
-    /// and after the caller's wait) goes to a delay queue of at least that length.
+    /// An outcome that comes before the first write is allowed ([`TopologySettings::confirm_after`]
+    /// after the acceptance, and after the caller's wait) goes to a delay queue of at least that
+    /// length.
     pub fn new(ledger: Ledger, publisher: Publisher, settings: &TopologySettings) -> Self {
         Self { ledger, publisher, confirm_after: settings.confirm_after, queues: Queues::new(settings) }
     }
 
-    /// Asks for the attempt's request to be sent again after at least `after`, or after the shortest delay without it.
+    /// Asks for the attempt's request to be sent again after at least `after`, or after the
+    /// shortest delay without it.
     pub(crate) async fn ask_again(&self, case: &Case, after: Option<Duration>) -> Result<(), StageFault> {
         let to = delayed(&self.queues.requests, after.unwrap_or_default(), targets::requests(AMQP_SYSTEM));
         self.publish(case, &to, &request_message(case)).await
@@ -82,7 +85,8 @@ impl NextHop {
         let to = if left.is_zero() {
             targets::outcomes()
         } else {
-            // At least the time that is left: an outcome that comes too early would be delayed again.
+            // At least the time that is left: an outcome that comes too early would be delayed
+            // again.
             delayed(&self.queues.outcomes, left.max(self.confirm_after), targets::outcomes())
         };
         // Concurrently: the copy may be lost and must not delay the outcome.
@@ -90,7 +94,8 @@ impl NextHop {
         published
     }
 
-    /// Sends a copy of the answer to the front whose caller still waits for it. Nothing depends on the copy.
+    /// Sends a copy of the answer to the front whose caller still waits for it. Nothing depends on
+    /// the copy.
     async fn copy_to_front(&self, case: &Case) {
         if case.attempt.age(Timestamp::now()) >= case.attempt.wait {
             return;

@@ -47,8 +47,8 @@ impl Breakers {
         self.ledger.keep(probe, stop).await;
     }
 
-    /// Probes the ID system by its request queues: they exist and are at most half full. With room for just one more
-    /// message the breaker of a slow vendor would close and open all the time.
+    /// Probes the ID system by its request queues: they exist and are at most half full. With room
+    /// for just one more message the breaker of a slow vendor would close and open all the time.
     pub(crate) async fn probe_id_system(self, nid: Link, max_length: u64, stop: CancellationToken) {
         let probe = || async {
             for kind in NID_KINDS {

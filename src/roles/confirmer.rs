@@ -51,11 +51,9 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let alerts = parts::alerts(config, &ledger, &metrics)?;
 
     let mut runner = Runner::new(&config.broker, stop);
-    runner.consume(&link, queues::outcomes(&topology), config.confirm.prefetch, Arc::new(confirmer)).needs([
-        &breakers.ledger,
-        &breakers.gateway,
-        &breakers.auth,
-    ]);
+    let outcomes = queues::outcomes(&topology);
+    let confirm = runner.consume(&link, outcomes, config.confirm.prefetch, Arc::new(confirmer));
+    confirm.needs([&breakers.ledger, &breakers.gateway, &breakers.auth]);
     runner.background(|stop| async move { keeper.run(&stop).await });
     runner.background(|stop| async move { alerts.run(&stop).await });
     runner.background(|stop| breakers.clone().probe_ledger(ledger.clone(), stop));
@@ -79,8 +77,8 @@ fn rules(config: &Config, topology: &TopologySettings) -> Rules {
     }
 }
 
-/// Checks the ID's form field: the role does not start if no form of the country has it. While the country's
-/// configuration service cannot be asked, the check is left to the first write.
+/// Checks the form field for the ID: the role does not start if no form of the country has it.
+/// While the country's configuration service cannot be asked, the check is left to the first write.
 async fn events(config: &Config) -> Result<EventsSide, Failure> {
     let client = EventsClient::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the events service's client")?;

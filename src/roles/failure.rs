@@ -17,7 +17,8 @@ pub enum Failure {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] Faults),
-    /// The configuration is wrong for the broker or the ledger that it names, which shows only there.
+    /// The configuration is wrong for the broker or the ledger that it names, which shows only
+    /// there.
     #[error("{0:#}")]
     Misconfigured(#[source] anyhow::Error),
     /// What was compared differs.

@@ -42,7 +42,8 @@ pub(crate) async fn listen(process: &Process) -> Result<TcpListener, Failure> {
 pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<(), Failure> {
     let Process { config, metrics, readiness, stop, .. } = process;
     let config = &*config;
-    // No condition for the broker: while it is away a front has its spool, and a caller is better off with an answer.
+    // No condition for the broker: while it is away a front has its spool, and a caller is better
+    // off with an answer.
     let open = readiness.condition("front");
     let (sealer, keys) = (parts::sealer(config)?, keys(config)?);
     let spool = match &config.front.spool {
@@ -137,7 +138,8 @@ fn passthrough(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Passthr
     Ok(Some(passthrough.context("COUNTRY_CONFIG_URL (opencrvs.country_config_url)")?))
 }
 
-/// Raises the limit of open files. A proxied request needs two; with too few, registrations are refused, too.
+/// Raises the limit of open files. A proxied request needs two. Without files left, registrations
+/// would be refused, too.
 fn allow_open_files(requests: u32) {
     let needed = u64::from(requests) * 2 + OTHER_FILES;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

@@ -1,4 +1,5 @@
-//! The parts that more than one process is put together from, each made from its section of the configuration.
+//! The parts that more than one process is put together from, each made from its section of the
+//! configuration.
 //!
 //! Invariant: the same settings give the same part in every process.
 

@@ -1,7 +1,7 @@
 //! Runs the consumers and background tasks of a role until all of them have ended.
 //!
-//! Invariant: when the process is to stop every task is waited for; a task that fails stops the others, which still
-//! finish what they hold.
+//! Invariant: when the process is to stop every task is waited for; a task that fails stops the
+//! others, which still finish the work that they have.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ impl Runner {
         let mut first = Ok(());
         while let Some(ended) = running.join_next().await {
             let ended =
-                ended.unwrap_or_else(|cause| Err(Failure::Failed(anyhow!("a task broke off: {cause}"))));
+                ended.unwrap_or_else(|cause| Err(Failure::Failed(anyhow!("a task ended by a panic: {cause}"))));
             if ended.is_err() && first.is_ok() {
                 self.stop.cancel();
                 first = ended;

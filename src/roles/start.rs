@@ -1,7 +1,8 @@
-//! What every process does before its own work and after it: configuration, logs, signals, admin listener.
+//! What every process does before its own work and after it: configuration, logs, signals, admin
+//! listener.
 //!
-//! Invariant: a role runs only with a valid configuration, logs, an admin listener and signal handlers. The admin
-//! listener closes last.
+//! Invariant: a role runs only with a valid configuration, logs, an admin listener and signal
+//! handlers. The admin listener closes last.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -24,7 +25,8 @@ pub struct Process {
     pub metrics: Arc<Metrics>,
     pub breakers: Breakers,
     pub readiness: Readiness,
-    /// Cancelled when the process is to stop: it then begins nothing new and finishes the work that it has.
+    /// Cancelled when the process is to stop: it then begins nothing new and finishes the work that
+    /// it has.
     pub stop: CancellationToken,
 }
 

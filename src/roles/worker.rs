@@ -16,13 +16,13 @@ use crate::worker::{RecordStage, RequestSettings, ResolveStage, SendStage, Sweep
 /// A stage that a worker can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum WorkerStage {
-    /// Put registrations on record.
+    /// Write registrations to the ledger.
     Record,
     /// Ask the ID system.
     Send,
-    /// Take in the ID system's replies.
+    /// Handle the ID system's replies.
     Resolve,
-    /// Publish again what got lost, expire what is too late, erase what is old; one worker of all does.
+    /// Look after stuck and expired attempts; one worker of the whole installation does.
     Sweep,
 }
 

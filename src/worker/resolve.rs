@@ -1,7 +1,9 @@
-//! Stage *resolve*: checks a reply of the ID system against its schema and the ledger, and publishes the outcome.
+//! Stage *resolve*: checks a reply of the ID system against its schema and the ledger, and
+//! publishes the outcome.
 //!
-//! Invariant: a reply that cannot be applied stays visible: in the history of the record that it names, or else sealed in
-//! the parking queue with its cause. It never changes an answer that is already known.
+//! Invariant: a reply that cannot be applied stays visible: in the history of the record that it
+//! names, or else sealed in the parking queue with its cause. It never changes an answer that is
+//! already known.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +19,8 @@ use crate::pipeline::stage::{StageFault, chain, delay, settled};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::{self, Metrics};
 
-/// A refused reply is parked up to this length. A longer one may exceed the limit of a message, and would be delivered
-/// again until the broker itself parks it, unsealed and without a cause.
+/// A refused reply is parked up to this length. A longer one may exceed the limit of a message, and
+/// would be delivered again until the broker itself parks it, unsealed and without a cause.
 const PARKED_MAX: usize = 1024 * 1024;
 
 pub struct ResolveStage {
@@ -121,7 +123,8 @@ impl ResolveStage {
     }
 }
 
-/// A span that continues the trace in which the request was sent; the ID system need not pass traces on.
+/// A span that continues the trace in which the request was sent; the ID system need not pass
+/// traces on.
 fn span(case: &Case) -> Span {
     let span = tracing::info_span!("answer", record.id = %case.record.id, attempt.id = %case.attempt.id);
     if let Some(trace) = &case.attempt.trace {

@@ -1,10 +1,12 @@
-//! Stage *sweep*: looks after attempts of which nothing was heard for too long, and after what has outlived its time.
+//! Stage *sweep*: looks after attempts that are stuck or expired, and erases old sealed values.
 //!
-//! One worker of the whole installation sweeps. In each turn it expires attempts whose token died, warns of tokens that die
-//! soon, erases sealed values that were kept long enough, and publishes again what was lost on the way.
+//! One worker of the whole installation sweeps. In each turn it expires attempts whose token died,
+//! warns of tokens that die soon, erases sealed values that were kept long enough, and publishes
+//! again what was lost on the way.
 //!
-//! Invariant: sweeping cannot make an outage worse. It publishes one message at a time and stops at the first failure; it
-//! publishes for an attempt at most once per longest delay, and no more messages than the queues lack.
+//! Invariant: sweeping cannot make an outage worse. It publishes one message at a time and stops at
+//! the first failure; it publishes for an attempt at most once per longest delay, and no more
+//! messages than the queues lack.
 
 mod erase;
 mod expire;
@@ -36,7 +38,7 @@ pub struct SweepRules {
     pub interval: Duration,
     /// The most attempts or records that each step of a turn handles.
     pub batch: usize,
-    /// How long nothing may be heard of an attempt.
+    /// How long an attempt may show no activity before it is published again.
     pub patience: Patience,
     /// An operator is warned this long before a token dies.
     pub expiring: Duration,
@@ -46,7 +48,6 @@ pub struct SweepRules {
     pub keep_sealed: Duration,
 }
 
-/// The stage.
 pub struct Sweeper {
     pub ledger: Ledger,
     pub next: NextHop,

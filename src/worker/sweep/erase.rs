@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::Sweeper;
 use crate::pipeline::elected::{Halt, Leadership};
 
-/// Time between two looks for something to erase, or a hundredth of the retention if that is shorter.
+/// Time between two looks for something to erase, or a hundredth of the retention if that is
+/// shorter.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// Whether to look for something to erase; `all_erased` is when nothing was left.

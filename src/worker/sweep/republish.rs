@@ -68,7 +68,8 @@ impl Sweeper {
         match self.next.drive(&case).await {
             Ok(()) => {}
             Err(StageFault::Publish(fault)) => {
-                // The message may have arrived: note it, so that the next turn does not publish a second one.
+                // The message may have arrived: note it, so that the next turn does not publish a
+                // second one.
                 if fault.may_be_stored() {
                     self.ledger.published(attempt).await?;
                 }
