@@ -73,7 +73,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     if let Some(waiting) = waiting {
         let link = link.clone();
         runner.background(|stop| async move {
-            broker::listen(&link, queues::answers(), waiting.as_ref(), &stop).await
+            broker::listen(&link, queues::answers(), waiting.as_ref(), &stop).await;
         });
     }
     runner.task(|stop| async move {

@@ -89,8 +89,8 @@ impl Runner {
         }
         let mut first = Ok(());
         while let Some(ended) = running.join_next().await {
-            let ended =
-                ended.unwrap_or_else(|cause| Err(Failure::Failed(anyhow!("a task ended by a panic: {cause}"))));
+            let ended = ended
+                .unwrap_or_else(|cause| Err(Failure::Failed(anyhow!("a task ended by a panic: {cause}"))));
             if ended.is_err() && first.is_ok() {
                 self.stop.cancel();
                 first = ended;
