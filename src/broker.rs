@@ -1,12 +1,15 @@
-//! An AMQP engine for RabbitMQ: publishing, consuming and declaring that survive a broker that goes away.
+//! An AMQP engine for RabbitMQ: publishing, consuming and declaring that survive a broker that goes
+//! away.
 //!
-//! A [`Link`] keeps a pair of connections to one vhost open: one publishes through [`Publisher`], the other feeds
-//! [`consume`], the only consumer loop. A [`Topology`] describes exchanges and queues once, for declaring, comparing and
-//! printing. A [`WorkQueue`] has delay queues and a parking queue beside it. The engine knows nothing of what it carries
-//! and imports nothing of the crate: what it counts goes to an [`Observer`].
+//! A [`Link`] keeps a pair of connections to one vhost open: one publishes through [`Publisher`],
+//! the other feeds [`consume`], the only consumer loop. A [`Topology`] describes exchanges and
+//! queues once, for declaring, comparing and printing. A [`WorkQueue`] has delay queues and a
+//! parking queue beside it. The engine knows nothing of what it carries and imports nothing of the
+//! crate: what it counts goes to an [`Observer`].
 //!
-//! Invariant: a message leaves our hands only when another durable place has confirmed it. Publishing succeeds only with
-//! the broker's confirm, and a delivery is acknowledged only after whatever follows from it was confirmed.
+//! Invariant: a message leaves our hands only when another durable place has confirmed it.
+//! Publishing succeeds only with the broker's confirm, and a delivery is acknowledged only after
+//! whatever follows from it was confirmed.
 
 mod backoff;
 mod breaker;

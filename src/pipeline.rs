@@ -1,7 +1,8 @@
-//! What flows from role to role: queues, messages, where they go next, and what a fault means for a delivery.
+//! What flows from role to role: queues, messages, where they go next, and what a fault means for a
+//! delivery.
 //!
-//! Invariant: what one role publishes is described here, where both ends of a queue find it; the engine that carries it
-//! ([`broker`](crate::broker)) knows none of it.
+//! Invariant: what one role publishes is described here, where both ends of a queue find it; the
+//! engine that carries it ([`broker`](crate::broker)) knows none of it.
 
 pub(crate) mod elected;
 mod message;

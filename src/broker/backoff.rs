@@ -1,6 +1,7 @@
 //! Exponential back-off: pauses that double up to a limit, with jitter.
 //!
-//! Invariant: a pause is never shorter than half of its step and never longer than the limit, whatever the jitter.
+//! Invariant: a pause is never shorter than half of its step and never longer than the limit,
+//! whatever the jitter.
 
 use std::time::Duration;
 
@@ -32,8 +33,8 @@ impl Backoff {
         self.step = self.first;
     }
 
-    /// `jitter` is from 0 to 1, usually a random number: half of the step is fixed, the other half is multiplied by it.
-    /// With 1 the pauses are exactly the steps.
+    /// `jitter` is from 0 to 1, usually a random number: half of the step is fixed, the other half
+    /// is multiplied by it. With 1 the pauses are exactly the steps.
     pub fn next(&mut self, jitter: f64) -> Duration {
         let wait = self.step.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
         self.step = Self::step_after(self.step, 1, self.limit);

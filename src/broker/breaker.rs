@@ -1,9 +1,11 @@
 //! Circuit breakers: one for each dependency of a process.
 //!
-//! Stages report each success and failure of a dependency. The [consumer loop](super::consume) pauses while a breaker of
-//! its stage is open, so that a backlog waits in its queue instead of being delivered and delayed again and again.
+//! Stages report each success and failure of a dependency. The [consumer loop](super::consume)
+//! pauses while a breaker of its stage is open, so that a backlog waits in its queue instead of
+//! being delivered and delayed again and again.
 //!
-//! Invariant: while a breaker is open, the dependency gets no call but the probe, and one probe at a time.
+//! Invariant: while a breaker is open, the dependency gets no call but the probe, and one probe at
+//! a time.
 
 mod state;
 
@@ -78,7 +80,8 @@ impl Breaker {
         matches!(*self.0.state.borrow(), BreakerState::Open { .. })
     }
 
-    /// Probes after each pause, until `stop`. Returns at once if another role of the process probes already.
+    /// Probes after each pause, until `stop`. Returns at once if another role of the process probes
+    /// already.
     pub async fn keep<P, F>(self, probe: P, stop: CancellationToken)
     where
         P: Fn() -> F,

@@ -48,7 +48,8 @@ impl Link {
         self.peek_with(queue, most, |message| message).await
     }
 
-    /// As [`Link::peek`], but keeps only what `keep` returns, so that large messages are not in memory together.
+    /// As [`Link::peek`], but keeps only what `keep` returns, so that large messages are not in
+    /// memory together.
     ///
     /// # Errors
     /// As [`Link::depth`].
@@ -61,7 +62,8 @@ impl Link {
         let conn = self.consuming()?;
         let channel = within(async { Ok(conn.connection.create_channel().await?) }).await?;
         let mut seen = Vec::new();
-        // Each answer has a time limit of its own: the total time depends on the number of messages.
+        // Each answer has a time limit of its own: the total time depends on the number of
+        // messages.
         while seen.len() < most {
             let get = async {
                 Ok(channel.basic_get(short(queue, "the queue's name")?, BasicGetOptions::default()).await?)

@@ -1,9 +1,10 @@
 //! One connection that a task supervises: it connects again after every loss.
 //!
-//! lapin's own recovery is off, because it leaves consumers that never deliver again and confirms that fail late. A
-//! lost connection fails everything on it at once, and the task opens a new one.
+//! lapin's own recovery is off, because it leaves consumers that never deliver again and confirms
+//! that fail late. A lost connection fails everything on it at once, and the task opens a new one.
 //!
-//! Invariant: users take the connection from [`ConnectionState`] each time and keep no copy over a failure.
+//! Invariant: users take the connection from [`ConnectionState`] each time and keep no copy over a
+//! failure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +32,8 @@ pub(super) struct OpenConnection {
 
 /// The state of a supervised connection.
 ///
-/// The cause of a loss is text, with everything that led to it: the state is cloned for every user of the connection,
-/// and the error itself was logged when it happened.
+/// The cause of a loss is text, with everything that led to it: the state is cloned for every user
+/// of the connection, and the error itself was logged when it happened.
 #[derive(Clone)]
 pub(super) enum ConnectionState {
     Away(String),
@@ -72,7 +73,8 @@ pub(super) enum OnConnect {
 
 /// Time limit of closing a connection.
 const CLOSING: Duration = Duration::from_secs(2);
-/// Time limit of any other answer of the broker. lapin does not always fail its futures when the connection is lost.
+/// Time limit of any other answer of the broker. lapin does not always fail its futures when the
+/// connection is lost.
 const ANSWER: Duration = Duration::from_secs(60);
 /// Interval of checking the connection, in case lapin sends no event for its loss.
 const CHECK: Duration = Duration::from_secs(1);
@@ -146,7 +148,8 @@ fn report_away(connection: &str, cause: &str, wait: Duration) {
     tracing::warn!(connection, cause, wait_ms = wait.as_millis(), "no connection to the broker");
 }
 
-/// Offers the connection to its users until it is lost or `stop` is cancelled. Returns why it ended.
+/// Offers the connection to its users until it is lost or `stop` is cancelled. Returns why it
+/// ended.
 async fn serve(
     name: &str,
     conn: &Arc<OpenConnection>,

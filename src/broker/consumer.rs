@@ -1,7 +1,8 @@
 //! The consumer loop, the only one.
 //!
-//! Invariant: every delivery is settled exactly once, by an acknowledgement after the confirm of whatever takes its place.
-//! One that cannot be settled returns to its queue when its channel is closed, never by a `nack`.
+//! Invariant: every delivery is settled exactly once, by an acknowledgement after the confirm of
+//! whatever takes its place. One that cannot be settled returns to its queue when its channel is
+//! closed, never by a `nack`.
 
 mod settings;
 
@@ -34,7 +35,8 @@ use super::unsettled::{Session, StageContext, process};
 /// Time limit of closing a channel.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// Consumes a queue until `stop` is cancelled. Returns when all deliveries are settled, or the drain time is over.
+/// Consumes a queue until `stop` is cancelled. Returns when all deliveries are settled, or the
+/// drain time is over.
 pub async fn consume<H: Handler>(
     link: &Link,
     queue: &WorkQueue,
@@ -99,7 +101,8 @@ enum End {
 struct Work<H> {
     stage: Arc<StageContext<H>>,
     settings: ConsumerSettings,
-    /// Shared by all sessions: deliveries of a lost session that are still being handled count in the next one.
+    /// Shared by all sessions: deliveries of a lost session that are still being handled count in
+    /// the next one.
     permits: Arc<Semaphore>,
     breakers: BreakerWatch,
     tasks: JoinSet<()>,
@@ -182,8 +185,8 @@ impl<H: Handler> Work<H> {
             Ok(Err(refused)) => refused,
             Err(elapsed) => slow(elapsed),
         };
-        // A queue without a leader may accept the consumer later. Nobody would read its deliveries, and the broker would
-        // give them to nobody else while the channel is open.
+        // A queue without a leader may accept the consumer later. Nobody would read its deliveries,
+        // and the broker would give them to nobody else while the channel is open.
         close_or_give_up(channel.close(200, ShortString::default())).await;
         Err(failed)
     }
@@ -197,7 +200,8 @@ impl<H: Handler> Work<H> {
         });
     }
 
-    /// Whether the queue has messages that we could handle but does not deliver, or has lost its consumer.
+    /// Whether the queue has messages that we could handle but does not deliver, or has lost its
+    /// consumer.
     async fn is_overdue(&self, channel: &Channel) -> Result<bool, BrokerError> {
         if self.permits.available_permits() == 0 {
             return Ok(false);
@@ -224,16 +228,17 @@ impl<H: Handler> Work<H> {
         Ok(consumer)
     }
 
-    /// Lets the deliveries in flight finish within the drain time and closes the channel, which returns all others to the
-    /// queue. The consumer is not cancelled first: if the node of a cancelled consumer is killed, its quorum queue
-    /// keeps the unacknowledged messages for that consumer for ever (3.10.8).
+    /// Lets the deliveries in flight finish within the drain time and closes the channel, which
+    /// returns all others to the queue. The consumer is not cancelled first: if the node of a
+    /// cancelled consumer is killed, its quorum queue keeps the unacknowledged messages for that
+    /// consumer for ever (3.10.8).
     async fn give_back(&mut self, channel: &Channel) {
         self.finish().await;
         close_or_give_up(channel.close(200, ShortString::default())).await;
     }
 
-    /// The same with more time: when a breaker opens, a delivery in flight may be a slow write that succeeds, and aborting
-    /// it would leave that in doubt.
+    /// The same with more time: when a breaker opens, a delivery in flight may be a slow write that
+    /// succeeds, and aborting it would leave that in doubt.
     async fn let_finish(&mut self, channel: &Channel) {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         tokio::select! {

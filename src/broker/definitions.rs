@@ -66,7 +66,8 @@ pub struct Access {
     pub topic_permissions: Vec<TopicPermission>,
 }
 
-/// The definitions of all these vhosts. `None` if the machine has no randomness for the salt of a password.
+/// The definitions of all these vhosts. `None` if the machine has no randomness for the salt of a
+/// password.
 pub fn definitions(topologies: &[Topology], access: &Access) -> Option<Value> {
     let mut users = Vec::new();
     for user in &access.users {

@@ -1,7 +1,7 @@
 //! Deliveries, and the handlers that get them.
 //!
-//! Invariant: nothing in a delivery is trusted that the broker does not verify. The headers about the original message
-//! count only on a message that we published ourselves.
+//! Invariant: nothing in a delivery is trusted that the broker does not verify. The headers about
+//! the original message count only on a message that we published ourselves.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,8 +15,8 @@ use lapin::types::{AMQPValue, FieldTable};
 use super::headers;
 use super::settle::Settlement;
 
-/// Bytes of all headers together. When a message is delayed they must fit into one frame with ours; a frame that is too
-/// large costs the connection.
+/// Bytes of all headers together. When a message is delayed they must fit into one frame with ours;
+/// a frame that is too large costs the connection.
 const MOST_HEADERS: usize = 16 * 1024;
 /// Bytes of one header. The longest useful one, `tracestate`, may have half of that.
 const LONGEST_HEADER: usize = 1024;
@@ -35,8 +35,8 @@ pub struct Incoming {
     pub correlation_id: Option<String>,
     /// The user that published the message, as the broker verified. It is kept through delays.
     pub user_id: Option<String>,
-    /// The headers with a text, a number or a boolean as value. Where there are too many, ours and the trace's come first;
-    /// one that is too long is left out.
+    /// The headers with a text, a number or a boolean as value. Where there are too many, ours and
+    /// the trace's come first; one that is too long is left out.
     pub headers: BTreeMap<String, String>,
     /// How often the message was delayed before.
     pub attempt: u32,
@@ -72,7 +72,8 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 impl Incoming {
-    /// Takes the content out of a delivery and leaves what is needed to settle it. `us` is the user of this connection.
+    /// Takes the content out of a delivery and leaves what is needed to settle it. `us` is the user
+    /// of this connection.
     pub(super) fn read(delivery: &mut Delivery, us: &str, now: Timestamp) -> Self {
         let properties = &delivery.properties;
         let headers = properties.headers().as_ref().map(readable).unwrap_or_default();

@@ -10,7 +10,8 @@ use super::short::TooLong;
 pub enum NotSent {
     #[error("the broker cannot be reached ({0})")]
     Away(String),
-    /// The broker accepts nothing from publishers at the moment, usually for lack of memory or disk.
+    /// The broker accepts nothing from publishers at the moment, usually for lack of memory or
+    /// disk.
     #[error("the broker blocks publishers ({0}): see to its memory and disk")]
     Blocked(String),
     /// All channels were in use for the whole time limit.
@@ -131,7 +132,8 @@ fn texts(differences: &[super::Difference]) -> String {
     differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// An error with everything that caused it, in one line. A cause whose text its error repeats is left out.
+/// An error with everything that caused it, in one line. A cause whose text its error repeats is
+/// left out.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,7 +1,8 @@
-//! Listening to a fanout exchange: each listener has a queue of its own, which the broker deletes with the connection.
+//! Listening to a fanout exchange: each listener has a queue of its own, which the broker deletes
+//! with the connection.
 //!
-//! Invariant: for copies only. Nothing is acknowledged, and messages are lost with the connection or when the queue
-//! is full, so whoever publishes keeps the original elsewhere.
+//! Invariant: for copies only. Nothing is acknowledged, and messages are lost with the connection
+//! or when the queue is full, so whoever publishes keeps the original elsewhere.
 
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
 //! A filter for the frames that the broker sends, before lapin parses them.
 //!
-//! A publisher may write texts that are not UTF-8, and tables nested without limit; the broker passes both on. lapin
-//! closes the connection over the former and overflows the stack over the latter, which ends the process. Either way
-//! the broker delivers the message again, and again.
+//! A publisher may write texts that are not UTF-8, and tables nested without limit; the broker
+//! passes both on. lapin closes the connection over the former and overflows the stack over the
+//! latter, which ends the process. Either way the broker delivers the message again, and again.
 //!
-//! Invariant: all bytes pass in order and unchanged, except in such a message: bytes of its routing key that are not text
-//! become `?`, and its properties are removed. At most one frame is buffered.
+//! Invariant: all bytes pass in order and unchanged, except in such a message: bytes of its routing
+//! key that are not text become `?`, and its properties are removed. At most one frame is buffered.
 
 const METHOD: u8 = 1;
 const HEADER: u8 = 2;
@@ -16,7 +16,8 @@ const END: u8 = 0xCE;
 const OPENING: usize = 7;
 /// Bytes before the flags of the properties: class, weight and length of the body.
 const PREFIX: usize = 12;
-/// Longest frame of a method or of properties that is looked at. RabbitMQ's frames have 128 KiB at most.
+/// Longest frame of a method or of properties that is looked at. RabbitMQ's frames have 128 KiB at
+/// most.
 const LONGEST: usize = 4 * 1024 * 1024;
 /// Deepest nesting of tables that passes. The broker's own `x-death` has two levels.
 const DEEPEST: usize = 16;
@@ -86,7 +87,8 @@ impl FrameFilter {
     }
 }
 
-/// The length of the frame that begins here: `None` if its header is incomplete, `usize::MAX` if it is no frame at all.
+/// The length of the frame that begins here: `None` if its header is incomplete, `usize::MAX` if it
+/// is no frame at all.
 fn frame_length(bytes: &[u8]) -> Option<usize> {
     match *bytes {
         [METHOD | HEADER | BODY | HEARTBEAT, _, _, a, b, c, d, ..] => {
@@ -170,7 +172,8 @@ fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
 }
 
-/// Whether a table (whose fields have names) or a list is well-formed, and nested no deeper than is allowed.
+/// Whether a table (whose fields have names) or a list is well-formed, and nested no deeper than is
+/// allowed.
 fn fields(bytes: &[u8], named: bool, depth: usize) -> bool {
     let mut rest = bytes;
     while !rest.is_empty() {

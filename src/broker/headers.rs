@@ -1,6 +1,7 @@
 //! The headers that the engine writes and reads.
 //!
-//! Invariant: a header's name is part of the contract with messages that wait in queues, so it never changes.
+//! Invariant: a header's name is part of the contract with messages that wait in queues, so it
+//! never changes.
 
 /// How often the message was tried before; absent is 0.
 pub const ATTEMPT: &str = "x-attempt";
@@ -18,7 +19,8 @@ pub const ORIGINAL_EXCHANGE: &str = "x-original-exchange";
 pub const ORIGINAL_KEY: &str = "x-original-routing-key";
 /// The queue that a parked message was consumed from.
 pub const ORIGINAL_QUEUE: &str = "x-original-queue";
-/// The user that first published the message, as the broker verified. Valid only on what we published ourselves.
+/// The user that first published the message, as the broker verified. Valid only on what we
+/// published ourselves.
 pub const ORIGINAL_USER: &str = "x-original-user";
 /// When an operator sent the parked message back to work.
 pub const REPLAYED_AT: &str = "x-replayed-at";

@@ -1,9 +1,10 @@
 //! A pair of supervised connections to one vhost: one publishes, one consumes.
 //!
-//! They are two because a broker that is short of memory stops reading from connections that publish: acknowledgements
-//! on the same connection would hang.
+//! They are two because a broker that is short of memory stops reading from connections that
+//! publish: acknowledgements on the same connection would hang.
 //!
-//! Invariant: opening a link never fails and does not wait. What is wrong with the broker is in [`LinkState`].
+//! Invariant: opening a link never fails and does not wait. What is wrong with the broker is in
+//! [`LinkState`].
 
 mod settings;
 mod state;
@@ -26,7 +27,8 @@ use super::pool::Pool;
 use super::publisher::Publisher;
 use super::topology::{Difference, Topology};
 
-/// A supervised pair of connections to one vhost. Clones share it; the connections close with the last clone.
+/// A supervised pair of connections to one vhost. Clones share it; the connections close with the
+/// last clone.
 #[derive(Clone)]
 pub struct Link {
     inner: Arc<Inner>,

@@ -1,6 +1,7 @@
 //! Messages to publish, and where to.
 //!
-//! Invariant: every message is persistent and mandatory; without either, the broker could confirm it and lose it.
+//! Invariant: every message is persistent and mandatory; without either, the broker could confirm
+//! it and lose it.
 
 use std::collections::BTreeMap;
 use std::fmt;

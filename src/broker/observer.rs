@@ -1,4 +1,5 @@
-//! What the engine reports: the hooks by which a program counts messages and carries its trace context in headers.
+//! What the engine reports: the hooks by which a program counts messages and carries its trace
+//! context in headers.
 //!
 //! Invariant: an observer only listens; nothing that it does changes what happens to a message.
 
@@ -12,7 +13,8 @@ use super::settle::Cause;
 
 /// Receives what the engine reports. Every method does nothing unless it is implemented.
 ///
-/// `link` is [`LinkSettings::name`](super::LinkSettings::name); `stage` is [`Handler::NAME`](super::Handler::NAME).
+/// `link` is [`LinkSettings::name`](super::LinkSettings::name); `stage` is
+/// [`Handler::NAME`](super::Handler::NAME).
 pub trait Observer: Send + Sync {
     /// A link is connected or not. Called after each change, and again when nothing has changed.
     fn connected(&self, link: &'static str, connected: bool) {
@@ -24,7 +26,8 @@ pub trait Observer: Send + Sync {
         let _ = link;
     }
 
-    /// One try to publish ended. `outcome` is `confirmed` or [`PublishError::outcome`](super::PublishError::outcome).
+    /// One try to publish ended. `outcome` is `confirmed` or
+    /// [`PublishError::outcome`](super::PublishError::outcome).
     fn published(&self, exchange: &str, outcome: &'static str, took: Duration) {
         let _ = (exchange, outcome, took);
     }
@@ -34,7 +37,8 @@ pub trait Observer: Send + Sync {
         let _ = (stage, count);
     }
 
-    /// A handler decided on a delivery. `outcome` is [`Settlement::outcome`](super::Settlement::outcome).
+    /// A handler decided on a delivery. `outcome` is
+    /// [`Settlement::outcome`](super::Settlement::outcome).
     fn handled(&self, stage: &'static str, outcome: &'static str, took: Duration) {
         let _ = (stage, outcome, took);
     }

@@ -1,10 +1,11 @@
 //! A pool of publishing channels, each used by one publish at a time.
 //!
-//! lapin gives a returned message to the next confirm of the channel, whichever it is, and two tasks on one channel can
-//! get each other's confirms. With one publish in flight per channel neither can happen.
+//! lapin gives a returned message to the next confirm of the channel, whichever it is, and two
+//! tasks on one channel can get each other's confirms. With one publish in flight per channel
+//! neither can happen.
 //!
-//! Invariant: a channel returns to the pool only when nothing on it is outstanding. After a timeout or an error it is
-//! closed.
+//! Invariant: a channel returns to the pool only when nothing on it is outstanding. After a timeout
+//! or an error it is closed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -59,8 +60,8 @@ impl Pool {
         self.state.clone()
     }
 
-    /// Publishes one message and waits for its confirm, within the time limit. It must run to its end: call it in a task
-    /// of its own.
+    /// Publishes one message and waits for its confirm, within the time limit. It must run to its
+    /// end: call it in a task of its own.
     pub(super) async fn publish(&self, to: &Target, raw: &RawMessage) -> Result<(), PublishError> {
         if raw.body.len() > self.max_message {
             return Err(PublishError::TooLarge);
@@ -138,7 +139,8 @@ impl Envelope {
     }
 }
 
-/// Writes the message and waits for the confirm. After an error the message may be stored nevertheless.
+/// Writes the message and waits for the confirm. After an error the message may be stored
+/// nevertheless.
 async fn write_and_confirm(
     channel: &Channel,
     to: &Target,

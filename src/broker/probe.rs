@@ -1,5 +1,5 @@
-//! A single attempt to connect, which tells a broker that is away from one that refuses us: for commands that would
-//! rather end than wait.
+//! A single attempt to connect, which tells a broker that is away from one that refuses us: for
+//! commands that would rather end than wait.
 //!
 //! Invariant: no result contains a password.
 

@@ -1,7 +1,7 @@
 //! Publishing with confirms: `Ok` means that the broker has stored the message.
 //!
-//! Invariant: a publish that has begun runs to its end in a task of its own. A caller that is dropped leaves neither a
-//! half-written message nor a channel with a confirm outstanding.
+//! Invariant: a publish that has begun runs to its end in a task of its own. A caller that is
+//! dropped leaves neither a half-written message nor a channel with a confirm outstanding.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! A work queue with the queues beside it: one delay queue for each delay, and one parking queue.
 //!
-//! Invariant: the delay queue is a function of the wanted delay and the attempt count alone. Its name holds its
-//! duration, so that a changed delay is a new queue and never a redeclared one.
+//! Invariant: the delay queue is a function of the wanted delay and the attempt count alone. Its
+//! name holds its duration, so that a changed delay is a new queue and never a redeclared one.
 
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub struct WorkQueue {
 }
 
 impl WorkQueue {
-    /// A queue whose messages are retried after `retry_steps`, in that order. The delays in `extra` are used by
-    /// [`Delay::AtLeast`] only.
+    /// A queue whose messages are retried after `retry_steps`, in that order. The delays in `extra`
+    /// are used by [`Delay::AtLeast`] only.
     pub fn new(name: impl Into<String>, retry_steps: &[Duration], extra: &[Duration]) -> Self {
         let mut all_steps: Vec<Duration> = retry_steps.iter().chain(extra).copied().collect();
         all_steps.sort_unstable();

@@ -1,7 +1,8 @@
 //! Sends parked messages back to work, on an operator's order.
 //!
-//! Invariant: a message leaves its parking queue only after the broker has confirmed it in another queue. A process that
-//! dies in between leaves it in both, so handlers must recognise duplicates. The message says who sent it back and why.
+//! Invariant: a message leaves its parking queue only after the broker has confirmed it in another
+//! queue. A process that dies in between leaves it in both, so handlers must recognise duplicates.
+//! The message says who sent it back and why.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -43,7 +44,8 @@ pub struct Replay {
 pub enum ReplayTo {
     /// To this work queue.
     Queue(String),
-    /// To the exchange and with the routing key that they were published with. An alternate exchange keeps both.
+    /// To the exchange and with the routing key that they were published with. An alternate
+    /// exchange keeps both.
     AsPublished,
 }
 
@@ -63,7 +65,8 @@ pub struct Replayed {
     pub moved: usize,
     /// Messages that were looked at.
     pub seen: usize,
-    /// Messages that again no queue took. They are in the same queue as before and do not count as moved.
+    /// Messages that again no queue took. They are in the same queue as before and do not count as
+    /// moved.
     pub returned: usize,
     /// Why it ended early.
     pub stopped: Option<PublishError>,
@@ -79,8 +82,8 @@ pub struct ReplayFault {
 }
 
 impl Link {
-    /// Moves the messages that `pick` chooses from the front of a parking queue back to work. The others return to the
-    /// queue at the end, unchanged; looking at one counts as a delivery.
+    /// Moves the messages that `pick` chooses from the front of a parking queue back to work. The
+    /// others return to the queue at the end, unchanged; looking at one counts as a delivery.
     ///
     /// # Errors
     /// [`ReplayFault`] when the broker is away or has no such queue.
@@ -103,8 +106,8 @@ impl Link {
         }
     }
 
-    /// Counts the messages that came back: a confirm says only that some queue took them, and the alternate exchange's
-    /// queue is one.
+    /// Counts the messages that came back: a confirm says only that some queue took them, and the
+    /// alternate exchange's queue is one.
     async fn returned(&self, replay: &Replay, begun: Timestamp, most: usize) -> usize {
         let since = |message: Incoming| {
             let at = message.headers.get(headers::REPLAYED_AT).and_then(|at| at.parse::<Timestamp>().ok());

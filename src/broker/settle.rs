@@ -1,7 +1,7 @@
 //! Settlements: what is done with a delivery, decided without calling the broker.
 //!
-//! Invariant: every settlement ends with an acknowledgement, after the confirm of the message that takes the place of
-//! the delivery. Nothing is returned to its queue by a negative acknowledgement.
+//! Invariant: every settlement ends with an acknowledgement, after the confirm of the message that
+//! takes the place of the delivery. Nothing is returned to its queue by a negative acknowledgement.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,8 @@ use super::headers;
 use super::message::{RawMessage, Target};
 use super::queue::{Delay, WorkQueue};
 
-/// Why a message was delayed or parked: one of a bounded set of labels, for the `x-cause` header and for metrics.
+/// Why a message was delayed or parked: one of a bounded set of labels, for the `x-cause` header
+/// and for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cause(&'static str);
 
@@ -107,7 +108,8 @@ fn parked(message: Incoming, cause: Cause, body: Option<Vec<u8>>, context: &Cont
     raw
 }
 
-/// The same message to be published under our own user; the original user, which the broker verified, goes into a header.
+/// The same message to be published under our own user; the original user, which the broker
+/// verified, goes into a header.
 fn republished(message: Incoming, attempt: u32, cause: Cause) -> RawMessage {
     let mut headers: BTreeMap<String, String> =
         message.headers.into_iter().filter(|(name, _)| !is_broker_header(name)).collect();
@@ -131,7 +133,8 @@ fn republished(message: Incoming, attempt: u32, cause: Cause) -> RawMessage {
     }
 }
 
-/// Whether the header belongs to the broker: its counters, and the requests for further copies (`CC`, `BCC`).
+/// Whether the header belongs to the broker: its counters, and the requests for further copies
+/// (`CC`, `BCC`).
 pub(super) fn is_broker_header(name: &str) -> bool {
     name == "CC"
         || name == "BCC"

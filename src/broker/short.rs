@@ -1,6 +1,7 @@
 //! AMQP's short strings, which hold at most 255 bytes.
 //!
-//! Invariant: a text that is too long is an error and not a panic, which lapin's own conversions are.
+//! Invariant: a text that is too long is an error and not a panic, which lapin's own conversions
+//! are.
 
 use lapin::types::ShortString;
 

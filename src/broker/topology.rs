@@ -1,7 +1,9 @@
-//! The exchanges, queues and bindings of one vhost as one value, for declaring, comparing and printing.
+//! The exchanges, queues and bindings of one vhost as one value, for declaring, comparing and
+//! printing.
 //!
-//! Every queue is a quorum queue. Its length limit refuses new messages instead of dropping old ones. Its delivery limit
-//! guards against messages that crash their consumer; retries are counted in a header of our own.
+//! Every queue is a quorum queue. Its length limit refuses new messages instead of dropping old
+//! ones. Its delivery limit guards against messages that crash their consumer; retries are counted
+//! in a header of our own.
 //!
 //! Invariant: no message is dropped: dead letters go at-least-once to another queue of this value.
 
@@ -12,7 +14,8 @@ use std::time::Duration;
 
 use super::queue::WorkQueue;
 
-/// Delivery limit of a parking queue: looking counts as a delivery, and beyond the limit the broker drops the message.
+/// Delivery limit of a parking queue: looking counts as a delivery, and beyond the limit the broker
+/// drops the message.
 const LOOKS: i64 = 1_000_000;
 
 /// The limits of every queue of a topology.

@@ -1,8 +1,10 @@
 //! Connects lapin to the broker through the [`FrameFilter`].
 //!
-//! lapin takes only streams of its runtime's own type, so this module has a runtime that is tokio except for that type.
+//! lapin takes only streams of its runtime's own type, so this module has a runtime that is tokio
+//! except for that type.
 //!
-//! Invariant: every connection that consumes is opened here. TLS ends before the filter, which sees what lapin sees.
+//! Invariant: every connection that consumes is opened here. TLS ends before the filter, which sees
+//! what lapin sees.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;

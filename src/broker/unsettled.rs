@@ -1,7 +1,8 @@
 //! One delivery, from the socket to its acknowledgement.
 //!
-//! Invariant: a delivery leaves this module either acknowledged, after the confirm of its follow-up, or unacknowledged,
-//! with its session marked as stuck. A handler that panics or does not finish is a transient fault.
+//! Invariant: a delivery leaves this module either acknowledged, after the confirm of its
+//! follow-up, or unacknowledged, with its session marked as stuck. A handler that panics or does
+//! not finish is a transient fault.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -46,7 +47,8 @@ pub(super) struct StageContext<H> {
 pub(super) struct Session {
     /// Cancelled when a delivery could not be settled.
     pub(super) stuck: CancellationToken,
-    /// Cancelled when the channel is gone: an acknowledgement cannot get through, and lapin may never say so.
+    /// Cancelled when the channel is gone: an acknowledgement cannot get through, and lapin may
+    /// never say so.
     pub(super) gone: CancellationToken,
 }
 
@@ -158,8 +160,9 @@ async fn acknowledge(stage: &str, delivery: &Delivery, session: &Session) -> boo
     matches!(acked, Ok(true))
 }
 
-/// Tries until the broker has the follow-up, the delivery's channel is gone, or patience is used up. Returning the message
-/// at once would use up its delivery limit while the broker is merely full.
+/// Tries until the broker has the follow-up, the delivery's channel is gone, or patience is used
+/// up. Returning the message at once would use up its delivery limit while the broker is merely
+/// full.
 async fn publish<H: Handler>(
     stage: &StageContext<H>,
     delivery: &Delivery,

@@ -1,7 +1,7 @@
 //! The messages that the stages send one another over the broker.
 //!
-//! Invariant: a message holds ids and sealed text, never personal data in clear and never a token after the first
-//! hop. A message of an unknown version is parked, not guessed at.
+//! Invariant: a message holds ids and sealed text, never personal data in clear and never a token
+//! after the first hop. A message of an unknown version is parked, not guessed at.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,8 @@ impl Message for RegistrationMessage {
         self.v
     }
 
-    /// Reads the version before the rest: the message of a newer release may have another shape, and is not malformed.
+    /// Reads the version before the rest: the message of a newer release may have another shape,
+    /// and is not malformed.
     fn read(body: &[u8]) -> Result<Self, Cause> {
         let value: serde_json::Value = serde_json::from_slice(body).map_err(|_| Cause::Malformed)?;
         if value.get("v").and_then(serde_json::Value::as_u64) != Some(u64::from(MESSAGE_VERSION)) {

@@ -1,7 +1,7 @@
 //! The names on the broker, in one place: vhosts, exchanges, queues and routing keys.
 //!
-//! Invariant: a name is part of the contract with running brokers and with the vendor. A queue whose arguments
-//! change gets a new name, because a broker refuses to redeclare it.
+//! Invariant: a name is part of the contract with running brokers and with the vendor. A queue
+//! whose arguments change gets a new name, because a broker refuses to redeclare it.
 
 pub use crate::broker::{parking_queue, work_queue_of};
 
@@ -18,7 +18,8 @@ pub const REQUESTS: &str = "requests";
 pub const REPLIES: &str = "replies";
 /// Exchange: resolve stage → confirmer.
 pub const OUTCOMES: &str = "outcomes";
-/// Exchange: resolve stage → every front, for callers that wait. A lost message costs time only: it is a copy.
+/// Exchange: resolve stage → every front, for callers that wait. A lost message costs time only: it
+/// is a copy.
 pub const ANSWERS: &str = "answers";
 /// Exchange and queue of messages that no binding of ours takes.
 pub const UNROUTED: &str = "unrouted";

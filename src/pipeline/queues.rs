@@ -1,7 +1,7 @@
 //! The work queues of the stages, with their delay queues.
 //!
-//! Invariant: the same settings give the same queues in every process; a role that reads a queue and a role that
-//! publishes to one of its delay queues both take it from here.
+//! Invariant: the same settings give the same queues in every process; a role that reads a queue
+//! and a role that publishes to one of its delay queues both take it from here.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ const ANSWER_COPIES: u32 = 10_000;
 pub struct TopologySettings {
     /// The delays of the first, second, … retry; the last one repeats.
     pub retry_steps: Vec<Duration>,
-    /// The earliest write to OpenCRVS after the registration was accepted: publish timeout + confirm delay.
+    /// The earliest write to OpenCRVS after the registration was accepted: publish timeout +
+    /// confirm delay.
     pub confirm_after: Duration,
     /// How long callers may wait for a `SyncAnswer`, one length for each event kind that has one.
     pub waits: Vec<Duration>,
@@ -50,7 +51,8 @@ pub fn replies(settings: &TopologySettings) -> WorkQueue {
     WorkQueue::new(names::REPLIES_WORK, &settings.retry_steps, &[])
 }
 
-/// resolve stage → confirmer. Its further delays hold an outcome back until the first write is allowed.
+/// resolve stage → confirmer. Its further delays hold an outcome back until the first write is
+/// allowed.
 pub fn outcomes(settings: &TopologySettings) -> WorkQueue {
     let early = settings.waits.iter().map(|wait| wait.saturating_add(settings.confirm_after));
     let early: Vec<Duration> = early.chain([settings.confirm_after]).collect();

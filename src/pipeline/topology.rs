@@ -1,7 +1,7 @@
 //! What is declared in our vhost and in the vendor's.
 //!
-//! In our vhost, messages that no binding takes go to the queue `unrouted`; in the vendor's vhost, publishing such a
-//! message is an error of the publisher.
+//! In our vhost, messages that no binding takes go to the queue `unrouted`; in the vendor's vhost,
+//! publishing such a message is an error of the publisher.
 //!
 //! Invariant: every queue that a stage reads or publishes to is declared here.
 

@@ -1,7 +1,7 @@
 //! The users of the broker and their permissions.
 //!
-//! Invariant: the bridge's user may do everything in both vhosts; the vendor's user may read requests and publish
-//! replies, and nothing else.
+//! Invariant: the bridge's user may do everything in both vhosts; the vendor's user may read
+//! requests and publish replies, and nothing else.
 
 use serde_json::Value;
 
@@ -18,7 +18,8 @@ pub struct Users {
 }
 
 impl Users {
-    /// Topologies and users as the JSON that RabbitMQ imports. `None` if the machine has no randomness for a salt.
+    /// Topologies and users as the JSON that RabbitMQ imports. `None` if the machine has no
+    /// randomness for a salt.
     pub fn definitions(self, topologies: &[Topology]) -> Option<Value> {
         broker::definitions(topologies, &self.access(topologies))
     }

@@ -1,7 +1,7 @@
 //! The state machine of a circuit breaker, without a clock, tasks or locks of its own.
 //!
-//! Invariant: while an outage lasts, calls become fewer, never more; after it, one message goes through before the
-//! consumers work at full allowed again.
+//! Invariant: while an outage lasts, calls become fewer, never more; after it, one message goes
+//! through before the consumers work at full allowed again.
 
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,8 @@ impl BreakerState {
     /// The state of a new breaker.
     pub const CLOSED: Self = Self::Closed { failures: 0 };
 
-    /// The state after an event. `jitter` is a random number from 0 to 1: it spreads the probes of many processes.
+    /// The state after an event. `jitter` is a random number from 0 to 1: it spreads the probes of
+    /// many processes.
     #[must_use]
     pub(super) fn after(self, event: BreakerEvent, now: Instant, rules: &BreakerRules, jitter: f64) -> Self {
         match (self, event) {
@@ -73,7 +74,8 @@ impl BreakerState {
                 Self::Open { until: now + after, pause: rules.pause }
             }
             (Self::Open { pause, .. }, BreakerEvent::ProbeSucceeded) => Self::HalfOpen { pause },
-            // A call that was under way when the breaker opened says nothing new; probes are made in `Open` only.
+            // A call that was under way when the breaker opened says nothing new; probes are made
+            // in `Open` only.
             (
                 Self::Open { .. },
                 BreakerEvent::Succeeded | BreakerEvent::Failed | BreakerEvent::Throttled(_),

@@ -17,14 +17,17 @@ pub struct ConsumerSettings {
     pub drain: Duration,
     /// Time limit of the handler: a database that never answers must not keep the message for ever.
     pub handling: Duration,
-    /// How long a follow-up is tried that the broker does not accept, before the message returns to its queue.
+    /// How long a follow-up is tried that the broker does not accept, before the message returns to
+    /// its queue.
     pub patience: Duration,
     /// The longest pause before a lost consumer is opened again.
     pub reopen_max: Duration,
-    /// Idle time after which the consumer checks that its queue still exists and that no message is overdue. The broker
-    /// does not always tell a consumer that its queue was deleted and declared anew.
+    /// Idle time after which the consumer checks that its queue still exists and that no message is
+    /// overdue. The broker does not always tell a consumer that its queue was deleted and declared
+    /// anew.
     pub idle: Duration,
-    /// Time limit of opening a consumer. lapin does not always fail its futures when the connection is lost.
+    /// Time limit of opening a consumer. lapin does not always fail its futures when the connection
+    /// is lost.
     pub opening: Duration,
     /// The breakers of what the stage depends on: while one is open, nothing is consumed.
     pub breakers: Vec<Breaker>,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 
-/// The program that uses this engine: part of each connection's name, of AMQP `app_id` and of the headers of parked
-/// messages.
+/// The program that uses this engine: part of each connection's name, of AMQP `app_id` and of the
+/// headers of parked messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Application {
     pub name: &'static str,
@@ -25,7 +25,8 @@ impl Default for Application {
 #[derive(Debug, Clone)]
 pub struct LinkSettings {
     pub application: Application,
-    /// Names the connections on the broker and the link in metrics. Each link of a process needs a name of its own.
+    /// Names the connections on the broker and the link in metrics. Each link of a process needs a
+    /// name of its own.
     pub name: &'static str,
     /// `amqp://` or `amqps://`, with user, password and vhost.
     pub url: SecretString,
@@ -37,7 +38,8 @@ pub struct LinkSettings {
     pub channels: u16,
     /// The longest pause between two attempts to connect.
     pub reconnect_max: Duration,
-    /// Whether connecting declares the topology. Otherwise it is compared, and a difference keeps the link away.
+    /// Whether connecting declares the topology. Otherwise it is compared, and a difference keeps
+    /// the link away.
     pub apply_topology: bool,
     /// Bytes of the largest body that is published.
     pub max_message: usize,

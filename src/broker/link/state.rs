@@ -1,6 +1,7 @@
 //! The state of a link: both of its connections as one.
 //!
-//! Invariant: a link is connected only while both connections are; every change reaches the observer.
+//! Invariant: a link is connected only while both connections are; every change reaches the
+//! observer.
 
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use crate::broker::observer::Observer;
 
 /// The state of a link.
 ///
-/// The causes are text, with everything that led to them: states are cloned, compared and shown, and the errors
-/// themselves were logged when they happened.
+/// The causes are text, with everything that led to them: states are cloned, compared and shown,
+/// and the errors themselves were logged when they happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkState {
     /// Both connections are open and the topology is as it should be.

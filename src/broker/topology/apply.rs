@@ -1,7 +1,8 @@
 //! Declares a topology on a broker, or compares the broker with it.
 //!
-//! Invariant: declaring is idempotent and never deletes; what differs is named with what to do about it. The broker
-//! closes the channel on every refusal, so each step that can be refused has a channel of its own.
+//! Invariant: declaring is idempotent and never deletes; what differs is named with what to do
+//! about it. The broker closes the channel on every refusal, so each step that can be refused has a
+//! channel of its own.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -42,8 +43,8 @@ impl Topology {
         Ok(channel.close(200, ShortString::default()).await?)
     }
 
-    /// Finds what is missing or has other arguments, without changing anything. Bindings cannot be read over AMQP; a
-    /// missing one shows as an unroutable message.
+    /// Finds what is missing or has other arguments, without changing anything. Bindings cannot be
+    /// read over AMQP; a missing one shows as an unroutable message.
     pub(in crate::broker) async fn check(
         &self,
         connection: &Connection,
@@ -59,8 +60,8 @@ impl Topology {
     }
 }
 
-/// A passive declaration tells whether something exists, but compares no arguments. An active one compares them, and
-/// creates nothing because it exists.
+/// A passive declaration tells whether something exists, but compares no arguments. An active one
+/// compares them, and creates nothing because it exists.
 async fn compare(connection: &Connection, item: Item<'_>) -> Result<Option<String>, BrokerError> {
     let name = short(item.name(), "a name")?;
     for passive in [true, false] {
