@@ -64,17 +64,24 @@ impl Confirmer {
         after: AfterFault,
     ) -> Result<Settlement, StageFault> {
         let (lease, cause) = (case.leased.lease, fault.cause());
+        let is_read = after.intent == IntentAfter::NotCommitted;
+        let may_be_good =
+            async || *fault == OpencrvsFault::Unauthorized && self.may_be_good(&case.token, case.tries).await;
+        // During an outage of auth every read is refused, and the warning would blame the token.
+        if is_read && may_be_good().await {
+            return Ok(delay(Cause::GatewayUnavailable));
+        }
         tracing::warn!(
             record.id = %case.record(), attempt.id = %case.leased.case.attempt.id, error = %fault,
             "{}", after.message
         );
-        if after.intent != IntentAfter::NotCommitted {
+        if !is_read {
             self.metrics.confirmed(cause.as_str());
         }
         if after.intent == IntentAfter::Retracted {
             self.ledger.retract(lease, cause).await?;
         }
-        if *fault == OpencrvsFault::Unauthorized && self.may_be_good(&case.token, case.tries).await {
+        if !is_read && may_be_good().await {
             return Ok(delay(Cause::GatewayUnavailable));
         }
         match after.next {
