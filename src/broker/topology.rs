@@ -177,9 +177,9 @@ fn common(limits: &QueueLimits) -> Vec<(&'static str, Argument)> {
 /// The default strategy may lose dead letters. At-least-once also needs `reject-publish`.
 fn dead_letters_to(queue: &str) -> [(&'static str, Argument); 3] {
     [
-        ("x-dead-raw-exchange", Argument::Text(String::new())),
-        ("x-dead-raw-routing-key", Argument::Text(queue.to_owned())),
-        ("x-dead-raw-strategy", Argument::Text("at-least-once".to_owned())),
+        ("x-dead-letter-exchange", Argument::Text(String::new())),
+        ("x-dead-letter-routing-key", Argument::Text(queue.to_owned())),
+        ("x-dead-letter-strategy", Argument::Text("at-least-once".to_owned())),
     ]
 }
 
@@ -221,10 +221,10 @@ mod tests {
         for queue in &topology.queues {
             assert_eq!(argument(queue, "x-queue-type"), Some(&Argument::Text("quorum".into())));
             assert_eq!(argument(queue, "x-overflow"), Some(&Argument::Text("reject-publish".into())));
-            match argument(queue, "x-dead-raw-routing-key") {
+            match argument(queue, "x-dead-letter-routing-key") {
                 Some(Argument::Text(then)) => {
                     assert!(topology.queue_names().any(|name| name == then), "{then}");
-                    let strategy = argument(queue, "x-dead-raw-strategy");
+                    let strategy = argument(queue, "x-dead-letter-strategy");
                     assert_eq!(strategy, Some(&Argument::Text("at-least-once".into())));
                 }
                 _ => assert_eq!(argument(queue, "x-delivery-limit"), Some(&Argument::Number(LOOKS))),
