@@ -15,13 +15,14 @@ use super::short::short;
 /// The size of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depth {
-    /// Messages that are not delivered to anybody at the moment.
+    /// Messages that wait for a consumer, without those that are delivered and not yet
+    /// acknowledged.
     pub ready: u32,
     pub consumers: u32,
 }
 
 impl Link {
-    /// The numbers of messages and consumers of a queue.
+    /// Counts the messages and consumers of a queue.
     ///
     /// # Errors
     /// [`BrokerError`] when the broker is away or has no such queue.
@@ -38,14 +39,14 @@ impl Link {
         .await
     }
 
-    /// Reads up to `most` messages from the front of a queue and leaves them there.
+    /// Reads up to `limit` messages from the front of a queue and leaves them there.
     ///
     /// Reading counts as a delivery: use it on parking queues, not on queues that have a consumer.
     ///
     /// # Errors
     /// As [`Link::depth`].
-    pub async fn peek(&self, queue: &str, most: usize) -> Result<Vec<Incoming>, BrokerError> {
-        self.peek_with(queue, most, |message| message).await
+    pub async fn peek(&self, queue: &str, limit: usize) -> Result<Vec<Incoming>, BrokerError> {
+        self.peek_with(queue, limit, |message| message).await
     }
 
     /// As [`Link::peek`], but keeps only what `keep` returns, so that large messages are not in
@@ -56,7 +57,7 @@ impl Link {
     pub async fn peek_with<T>(
         &self,
         queue: &str,
-        most: usize,
+        limit: usize,
         mut keep: impl FnMut(Incoming) -> T,
     ) -> Result<Vec<T>, BrokerError> {
         let conn = self.consuming()?;
@@ -64,13 +65,14 @@ impl Link {
         let mut seen = Vec::new();
         // Each answer has a time limit of its own: the total time depends on the number of
         // messages.
-        while seen.len() < most {
+        while seen.len() < limit {
             let get = async {
                 Ok(channel.basic_get(short(queue, "the queue's name")?, BasicGetOptions::default()).await?)
             };
             let Some(mut got) = within(get).await? else { break };
             seen.push(keep(Incoming::read(&mut got.delivery, &conn.user, Timestamp::now())));
         }
+        // Closing the channel returns the messages, which are not acknowledged, to the queue.
         within(async { Ok(channel.close(200, ShortString::default()).await?) }).await?;
         Ok(seen)
     }

@@ -16,7 +16,7 @@ use super::queue::WorkQueue;
 
 /// Delivery limit of a parking queue: looking counts as a delivery, and beyond the limit the broker
 /// drops the message.
-const LOOKS: i64 = 1_000_000;
+const PARKED_DELIVERY_LIMIT: i64 = 1_000_000;
 
 /// The limits of every queue of a topology.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +128,7 @@ impl Topology {
         }
     }
 
-    /// Adds a queue that only operators read.
+    /// Adds a queue that no stage consumes.
     pub fn add_parking_queue(&mut self, name: &str, limits: &QueueLimits) {
         self.queues.push(parking_queue(name, limits));
     }
@@ -141,7 +141,7 @@ impl Topology {
         });
     }
 
-    /// The same in another vhost.
+    /// The same topology in another vhost.
     #[must_use]
     pub fn in_vhost(mut self, vhost: impl Into<String>) -> Self {
         self.vhost = vhost.into();
@@ -160,13 +160,13 @@ impl Topology {
         self.queues.iter().map(|queue| queue.name.as_str())
     }
 
-    /// The bindings: each with the names of its exchange and its queue.
+    /// The names of the exchange and the queue of each binding.
     pub fn bound(&self) -> impl Iterator<Item = (&str, &str)> {
         self.bindings.iter().map(|binding| (binding.exchange.as_str(), binding.queue.as_str()))
     }
 }
 
-fn common(limits: &QueueLimits) -> Vec<(&'static str, Argument)> {
+fn common_arguments(limits: &QueueLimits) -> Vec<(&'static str, Argument)> {
     vec![
         ("x-queue-type", Argument::Text("quorum".to_owned())),
         ("x-max-length", Argument::Number(i64::try_from(limits.max_length).unwrap_or(i64::MAX))),
@@ -174,7 +174,8 @@ fn common(limits: &QueueLimits) -> Vec<(&'static str, Argument)> {
     ]
 }
 
-/// The default strategy may lose dead letters. At-least-once also needs `reject-publish`.
+/// The default strategy may lose dead letters. At-least-once also needs the overflow
+/// `reject-publish`.
 fn dead_letters_to(queue: &str) -> [(&'static str, Argument); 3] {
     [
         ("x-dead-letter-exchange", Argument::Text(String::new())),
@@ -184,22 +185,22 @@ fn dead_letters_to(queue: &str) -> [(&'static str, Argument); 3] {
 }
 
 fn work_queue(queue: &WorkQueue, limits: &QueueLimits) -> Queue {
-    let mut arguments = common(limits);
+    let mut arguments = common_arguments(limits);
     arguments.push(("x-delivery-limit", Argument::Number(i64::from(limits.delivery_limit))));
     arguments.extend(dead_letters_to(&queue.parked()));
     Queue { name: queue.name().to_owned(), arguments }
 }
 
 fn delay_queue(name: &str, step: Duration, then: &str, limits: &QueueLimits) -> Queue {
-    let mut arguments = common(limits);
+    let mut arguments = common_arguments(limits);
     arguments.push(("x-message-ttl", Argument::Number(i64::try_from(step.as_millis()).unwrap_or(i64::MAX))));
     arguments.extend(dead_letters_to(then));
     Queue { name: name.to_owned(), arguments }
 }
 
 fn parking_queue(name: &str, limits: &QueueLimits) -> Queue {
-    let mut arguments = common(limits);
-    arguments.push(("x-delivery-limit", Argument::Number(LOOKS)));
+    let mut arguments = common_arguments(limits);
+    arguments.push(("x-delivery-limit", Argument::Number(PARKED_DELIVERY_LIMIT)));
     Queue { name: name.to_owned(), arguments }
 }
 
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn every_dead_letter_goes_to_a_queue_of_the_same_value_and_none_is_dropped() {
+    fn every_dead_letter_goes_to_a_queue_of_the_same_topology_and_none_is_dropped() {
         let limits = QueueLimits { max_length: 1_000, delivery_limit: 50 };
         let steps = [Duration::from_secs(5), Duration::from_secs(600)];
         let queues = [WorkQueue::new("one", &steps, &[]), WorkQueue::new("other", &[], &steps)];
@@ -227,7 +228,10 @@ mod tests {
                     let strategy = argument(queue, "x-dead-letter-strategy");
                     assert_eq!(strategy, Some(&Argument::Text("at-least-once".into())));
                 }
-                _ => assert_eq!(argument(queue, "x-delivery-limit"), Some(&Argument::Number(LOOKS))),
+                _ => assert_eq!(
+                    argument(queue, "x-delivery-limit"),
+                    Some(&Argument::Number(PARKED_DELIVERY_LIMIT))
+                ),
             }
         }
     }

@@ -1,13 +1,13 @@
-//! Names in the ledger that are shown or grouped by, but on which no step depends.
+//! Names in the ledger that operators see and group by; no step of the pipeline depends on them.
 //!
 //! Invariant: a name that this release does not know, for example because a newer release wrote it,
 //! is read as it is. An error would stop an attempt for the sake of a label, and a stand-in such as
-//! `internal` would lie to the operator.
+//! `internal` would mislead the operator.
 
 use super::Stage;
 use crate::domain::Cause;
 
-/// A name as a row has it.
+/// A name that this release knows, or the text of one that it does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded<T> {
     Known(T),

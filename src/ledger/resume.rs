@@ -27,14 +27,15 @@ pub enum Resumed {
 }
 
 impl Ledger {
-    /// Returns what [`Ledger::resume`] would return, and changes nothing. It does not see that a
-    /// number is taken.
+    /// Returns what [`Ledger::resume`] would return, and changes nothing. It does not find out
+    /// whether the number is taken.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn check_resume(&self, attempt: AttemptId) -> Result<Resumed, LedgerError> {
         let Some(case) = self.case(attempt).await? else { return Ok(Resumed::Unknown) };
         let now = self.now().await?;
+        // `asked` decides only which state comes next, not whether the event is legal.
         let event = Event::Resume { asked: false, answered: case.attempt.answer.is_some() };
         Ok(if next(case.attempt.state, event).is_err() {
             Resumed::NotParked(case.attempt.state)
@@ -45,7 +46,7 @@ impl Ledger {
         })
     }
 
-    /// Resumes a parked attempt. A record that has no number yet gets one by `numbers`.
+    /// Resumes a parked attempt. A record that has no number yet gets one from `numbers`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
@@ -61,6 +62,7 @@ impl Ledger {
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
         let asked = was_asked(&mut tx, attempt).await?;
         let event = Event::Resume { asked, answered: case.attempt.answer.is_some() };
+        // The attempt may have moved between the check and this transaction.
         if next(case.attempt.state, event).is_err() {
             tx.rollback().await?;
             return Ok(Resumed::NotParked(case.attempt.state));
@@ -115,7 +117,7 @@ pub(super) async fn was_asked(
     Ok(row.try_get::<Option<i64>, _>("asked_at")?.is_some())
 }
 
-/// The registration as far as a number is made from it.
+/// The registration with what its number is made from; its mark is left empty.
 fn registration(case: &Case) -> Registration {
     let Case { record, attempt } = case;
     Registration {

@@ -1,9 +1,9 @@
 //! Auth's public key: raw PEM at `{AUTH_URL}/.well-known` (not JWKS; the same in OpenCRVS 1.3 to
 //! 2.0).
 //!
-//! Invariant: at most one fetch at a time and one per `refetch`; a token whose signature does not
-//! match the known key waits for the next permitted fetch before it is refused, since a
-//! redeployment may have changed the key; the last good key survives a restart while auth is
+//! Invariant: at most one fetch at a time and one per `refetch`. A token whose signature does not
+//! match the known key is refused only after the next permitted fetch: a redeployment may have
+//! changed the key. With a cache file, the last good key survives a restart while auth is
 //! unavailable.
 
 use std::path::{Path, PathBuf};
@@ -86,10 +86,11 @@ impl KeyStore {
         self.known.read().await.is_some()
     }
 
-    /// Verifies a token.
+    /// Verifies a token. Asks auth first if no key is known, or if the known one does not match the
+    /// signature.
     ///
     /// # Errors
-    /// [`TokenFault`]; [`TokenFault::NoKey`] when auth has never been reached.
+    /// [`TokenFault`]; [`TokenFault::NoKey`] while no key is known.
     pub async fn verify(&self, token: &str) -> Result<RecordToken, TokenFault> {
         plausible(token)?;
         let arrived = Instant::now();
@@ -109,15 +110,15 @@ impl KeyStore {
         self.known_key().await.map_or(Err(TokenFault::NoKey), |known| verify(token, &known.key))
     }
 
-    /// Fetches auth's key as soon as that is permitted, and names it. `None`: auth gave no key; the
-    /// known one stays valid.
+    /// Fetches auth's key as soon as that is permitted and returns its name. `None` if auth gave no
+    /// key; the known one stays valid.
     pub async fn fetch_key(&self) -> Option<KeyId> {
         let mut last_fetch = self.last_fetch.lock().await;
         if self.refresh(&mut last_fetch).await { Some(self.known_key().await?.id.clone()) } else { None }
     }
 
-    /// Verifies a token with the key of this name, without a call to auth. `None`: another key is
-    /// known by now.
+    /// Verifies a token with the key of this name, without a call to auth. `None` if the known
+    /// key is another one by now.
     pub async fn verify_with(&self, token: &str, key: &KeyId) -> Option<Result<RecordToken, TokenFault>> {
         let known = self.known_key().await.filter(|known| known.id == *key)?;
         Some(plausible(token).and_then(|()| verify(token, &known.key)))
@@ -146,8 +147,8 @@ impl KeyStore {
                 self.write_cache(&pem);
                 true
             }
-            Err(cause) => {
-                tracing::warn!(cause, "auth's public key could not be fetched");
+            Err(fault) => {
+                tracing::warn!(error = fault, "auth's public key could not be fetched");
                 false
             }
         }

@@ -55,7 +55,7 @@ async fn reconcile(session: &mut Session, args: &ReconcileArgs) -> Result<(), Fa
     let sealer = session.sealer()?;
     let gateway =
         Gateway::new(&parts::client_settings(&session.config, &session.config.opencrvs.gateway_url))
-            .context("the gateway's client")?;
+            .context("the HTTP client for the gateway cannot be made")?;
     let ledger = session.ledger("reconcile").await?;
     let comparison = Comparison {
         ledger: &ledger,

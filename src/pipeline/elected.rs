@@ -22,7 +22,7 @@ pub(crate) trait ElectedTask: Send {
     /// One turn. It calls [`Leadership::check`] between its steps.
     fn turn(&mut self, leadership: &mut Leadership<'_>) -> impl Future<Output = Result<(), Halt>> + Send;
 
-    /// Told after each turn how it ended.
+    /// Called after each turn, unless the turn was abandoned.
     fn ended(&mut self, _end: TurnEnd) {}
 }
 
@@ -33,7 +33,8 @@ pub(crate) struct Election {
     pub(crate) stage: &'static str,
     /// The lease's name in the ledger.
     pub(crate) lease: &'static str,
-    /// The lease expires after this. Longer than the longest time between two checks.
+    /// Time after which a lease that is not renewed expires; longer than the time between any two
+    /// checks.
     pub(crate) ttl: Duration,
     /// Time between two turns.
     pub(crate) interval: Duration,
@@ -46,7 +47,7 @@ pub(crate) struct Election {
 pub(crate) enum OnStop {
     /// The step at hand is finished; the turn ends at the next check.
     FinishStep,
-    /// The turn is dropped wherever it stands: half a turn must do no harm.
+    /// The turn is dropped wherever it stands: only for a task to which half a turn does no harm.
     Abandon,
 }
 
@@ -164,7 +165,7 @@ pub(crate) async fn run_elected(
             && end == TurnEnd::Failed
             && (report == Report::EachFailure || last != TurnEnd::Failed)
         {
-            tracing::warn!(stage, error = %chain(halt), "the turn ended early");
+            tracing::warn!(stage, error = %chain(halt), "the turn failed");
         }
         task.ended(end);
         last = end;

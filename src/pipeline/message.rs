@@ -9,10 +9,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::broker::Outgoing;
-use crate::domain::AnswerKind;
-use crate::domain::{AttemptId, Cause, Reason, RecordId, Registration, RegistrationNumber};
+use crate::domain::{AnswerKind, AttemptId, Cause, Reason, RecordId, Registration, RegistrationNumber};
 
-/// The version that is written, and the only one that is read.
+/// The version that this release writes, and the only one that it reads.
 pub const MESSAGE_VERSION: u16 = 1;
 
 /// A message between stages: JSON with its version in `v`.
@@ -23,7 +22,7 @@ pub trait Message: Serialize + DeserializeOwned {
     /// The version that the message was written with.
     fn version(&self) -> u16;
 
-    /// The attempt's id is the message id, so that a repeat of a message is known by it.
+    /// The message to publish. Its id is that of the attempt, so that a repeat is recognised.
     ///
     /// # Errors
     /// When the message cannot be written as JSON.
@@ -38,55 +37,13 @@ pub trait Message: Serialize + DeserializeOwned {
         })
     }
 
-    /// Reads a message of the version that is written.
+    /// Reads a message of [`MESSAGE_VERSION`].
     ///
     /// # Errors
     /// The cause to park the message for: [`Cause::Malformed`] or [`Cause::UnknownVersion`].
     fn read(body: &[u8]) -> Result<Self, Cause> {
         let message: Self = serde_json::from_slice(body).map_err(|_| Cause::Malformed)?;
         if message.version() == MESSAGE_VERSION { Ok(message) } else { Err(Cause::UnknownVersion) }
-    }
-}
-
-impl Message for RegistrationMessage {
-    const KIND: &'static str = "registration.v1";
-
-    fn version(&self) -> u16 {
-        self.v
-    }
-
-    /// Reads the version before the rest: the message of a newer release may have another shape,
-    /// and is not malformed.
-    fn read(body: &[u8]) -> Result<Self, Cause> {
-        let value: serde_json::Value = serde_json::from_slice(body).map_err(|_| Cause::Malformed)?;
-        if value.get("v").and_then(serde_json::Value::as_u64) != Some(u64::from(MESSAGE_VERSION)) {
-            return Err(Cause::UnknownVersion);
-        }
-        serde_json::from_value(value).map_err(|_| Cause::Malformed)
-    }
-}
-
-impl Message for RequestMessage {
-    const KIND: &'static str = "request.v1";
-
-    fn version(&self) -> u16 {
-        self.v
-    }
-}
-
-impl Message for OutcomeMessage {
-    const KIND: &'static str = "outcome.v1";
-
-    fn version(&self) -> u16 {
-        self.v
-    }
-}
-
-impl Message for AnswerMessage {
-    const KIND: &'static str = "answer.v1";
-
-    fn version(&self) -> u16 {
-        self.v
     }
 }
 
@@ -133,6 +90,48 @@ pub struct AnswerMessage {
     pub sealed_id: Option<String>,
 }
 
+impl Message for RegistrationMessage {
+    const KIND: &'static str = "registration.v1";
+
+    fn version(&self) -> u16 {
+        self.v
+    }
+
+    /// Reads the version before the rest: the message of a newer release may have another shape,
+    /// and is not malformed.
+    fn read(body: &[u8]) -> Result<Self, Cause> {
+        let value: serde_json::Value = serde_json::from_slice(body).map_err(|_| Cause::Malformed)?;
+        if value.get("v").and_then(serde_json::Value::as_u64) != Some(u64::from(MESSAGE_VERSION)) {
+            return Err(Cause::UnknownVersion);
+        }
+        serde_json::from_value(value).map_err(|_| Cause::Malformed)
+    }
+}
+
+impl Message for RequestMessage {
+    const KIND: &'static str = "request.v1";
+
+    fn version(&self) -> u16 {
+        self.v
+    }
+}
+
+impl Message for OutcomeMessage {
+    const KIND: &'static str = "outcome.v1";
+
+    fn version(&self) -> u16 {
+        self.v
+    }
+}
+
+impl Message for AnswerMessage {
+    const KIND: &'static str = "answer.v1";
+
+    fn version(&self) -> u16 {
+        self.v
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +144,7 @@ mod tests {
         {
             assert_eq!(OutcomeMessage::read(body), Err(cause));
         }
-        // A registration is told by its version alone.
+        // A newer registration is recognised by its version alone, whatever its shape.
         assert_eq!(RegistrationMessage::read(br#"{"v":2}"#), Err(Cause::UnknownVersion));
         assert_eq!(RegistrationMessage::read(br#"{"v":1}"#), Err(Cause::Malformed));
     }

@@ -17,7 +17,7 @@ pub(crate) enum StageFault {
     Publish(#[from] PublishError),
     #[error("the ID system's queue did not take the request")]
     IdSystem(#[source] PublishError),
-    #[error("the message is not what this stage reads")]
+    #[error("the stage cannot read the message")]
     Message(Cause),
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -88,8 +88,8 @@ mod tests {
         let pause = Duration::from_secs(1);
         let rules = BreakerRules { failures: 1, pause, pause_max: pause };
         let ledger = Breaker::new("ledger", rules, Arc::new(Unobserved));
-        for of_one in [LedgerError::LeaseLost, LedgerError::Raced, LedgerError::Missing("attempt")] {
-            observe::<()>(&ledger, &Err(of_one.into()));
+        for fault in [LedgerError::LeaseLost, LedgerError::Raced, LedgerError::Missing("attempt")] {
+            observe::<()>(&ledger, &Err(fault.into()));
             assert!(!ledger.is_open());
         }
     }

@@ -19,16 +19,16 @@ use crate::telemetry::Metrics;
 pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let Process { config, metrics, breakers, readiness, stop } = process;
     let config = &*config;
-    // Set only once the link is watched, too: a process without conditions would count as ready.
-    let opened = readiness.condition("confirmer_ledger");
+    // Added first and met last: without an unmet condition the process would count as ready.
+    let ledger_opened = readiness.condition("confirmer_ledger");
     let sealer = parts::sealer(config)?;
     let ledger = parts::ledger(config, "confirmer", &sealer).await?;
     let gateway = Gateway::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
-        .context("the gateway's client")?;
+        .context("the HTTP client for the gateway cannot be made")?;
     let link = parts::bridge_link(config, "confirmer", &metrics);
     readiness.add_link("confirmer_broker", link.state());
     readiness.add_breakers(&[&breakers.ledger, &breakers.gateway, &breakers.auth]);
-    opened.set(true);
+    ledger_opened.set(true);
 
     let (keys, _) = parts::auth(config)?;
     let keys = Arc::new(keys);
@@ -77,11 +77,12 @@ fn rules(config: &Config, topology: &TopologySettings) -> Rules {
     }
 }
 
-/// Checks the form field for the ID: the role does not start if no form of the country has it.
-/// While the country's configuration service cannot be asked, the check is left to the first write.
+/// Makes the side that answers events, and checks the form field for the ID: the role does not start
+/// if no form of the country has it. While the country's configuration service cannot be asked, the
+/// check is left to the first write.
 async fn events(config: &Config) -> Result<EventsSide, Failure> {
     let client = EventsClient::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
-        .context("the events service's client")?;
+        .context("the HTTP client for the events service cannot be made")?;
     let field = parts::identifier_field(config)?;
     if let Some(field) = &field {
         match field.fetch().await {

@@ -1,4 +1,4 @@
-//! SIGTERM and Ctrl-C: the first signal drains the process, the second one ends it at once.
+//! SIGTERM and Ctrl-C: the first signal drains the process, the second ends it at once.
 //!
 //! Invariant: a process that drains begins nothing new and finishes the work that it has.
 
@@ -19,18 +19,19 @@ const SIGTERM_CODE: i32 = 143;
 pub(crate) fn on_signal() -> io::Result<CancellationToken> {
     let (mut interrupt, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stop = CancellationToken::new();
-    let on_signal = stop.clone();
+    let stopping = stop.clone();
     tokio::spawn(async move {
-        next(&mut interrupt, &mut term).await;
-        tracing::info!("told to stop: finishing what is held; a second signal ends at once");
-        on_signal.cancel();
-        let code = next(&mut interrupt, &mut term).await;
+        next_signal(&mut interrupt, &mut term).await;
+        tracing::info!("told to stop: finishing the work in hand; a second signal ends the process at once");
+        stopping.cancel();
+        let code = next_signal(&mut interrupt, &mut term).await;
         std::process::exit(code);
     });
     Ok(stop)
 }
 
-async fn next(interrupt: &mut Signal, term: &mut Signal) -> i32 {
+/// Waits for a signal and returns the exit code of a process that it ends.
+async fn next_signal(interrupt: &mut Signal, term: &mut Signal) -> i32 {
     tokio::select! {
         _ = interrupt.recv() => SIGINT_CODE,
         _ = term.recv() => SIGTERM_CODE,

@@ -1,7 +1,7 @@
 //! Why a request could not be proxied, and the response that says so.
 //!
-//! Invariant: each names the cause and the fix; none holds a path, a query or a header of the
-//! request.
+//! Invariant: each response names the cause and the fix; none holds a path, a query or a header of
+//! the request.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use hyper_util::client::legacy::Error;
 use super::proxied::Outcome;
 use crate::front::refusal::boom;
 
-/// A `String` is the upstream URL.
+/// A `String` is the upstream URL, a `Duration` the idle timeout.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProxyFault {
     #[error(

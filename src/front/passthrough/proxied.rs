@@ -1,6 +1,6 @@
-//! One proxied request, from the moment when it gets a permit until both sides have finished.
+//! One proxied request, from its permit until both sides have finished.
 //!
-//! Invariant: each is counted once, by its outcome, and then returns its permit.
+//! Invariant: each request is counted once, by its outcome, and then returns its permit.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ pub(super) enum Outcome {
     Left,
     /// There was no permit.
     Busy,
-    /// We had proxied it before.
+    /// The bridge had proxied the request before: the upstream leads back to it.
     Loop,
-    /// Its target is not a path.
+    /// The request target is not a path.
     Target,
 }
 
@@ -47,7 +47,7 @@ impl Outcome {
     }
 }
 
-/// A request that is being proxied. Dropped before [`Proxied::end`]: the caller hung up.
+/// A request that is being proxied. If it is dropped before [`Proxied::end`], the caller hung up.
 pub(super) struct Proxied {
     metrics: Arc<Metrics>,
     outcome: Option<Outcome>,

@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use crate::domain::{EventKind, IdField};
 use crate::opencrvs::call::{CallFault, ClientSettings, HttpClient, send};
 
-/// Time between two requests while the field is not known to be defined; `recheck` if that is
-/// shorter.
+/// Shortest time between two requests while the field is not known to be defined. A shorter
+/// `recheck` takes its place.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Why the country's configuration is not known.
@@ -110,9 +110,9 @@ impl IdentifierField {
     /// response is fresh.
     pub async fn defined(&self, kind: &EventKind) -> IdField {
         let mut last = self.last.lock().await;
-        let is_fresh = last.as_ref().is_some_and(|last| {
-            let limit = if last.defines(kind) { self.recheck } else { PAUSE.min(self.recheck) };
-            last.at.elapsed() < limit
+        let is_fresh = last.as_ref().is_some_and(|fetch| {
+            let limit = if fetch.defines(kind) { self.recheck } else { PAUSE.min(self.recheck) };
+            fetch.at.elapsed() < limit
         });
         if !is_fresh {
             let kinds = self.fetch().await;
@@ -122,7 +122,7 @@ impl IdentifierField {
             *last = Some(LastFetch { at: Instant::now(), kinds });
         }
         match last.as_ref() {
-            Some(last) if last.defines(kind) => IdField::Defined,
+            Some(fetch) if fetch.defines(kind) => IdField::Defined,
             Some(LastFetch { kinds: Ok(_), .. }) => IdField::Undefined,
             Some(LastFetch { kinds: Err(_), .. }) | None => IdField::Unknown,
         }

@@ -32,5 +32,5 @@ pub(crate) fn identifier_field(config: &Config) -> Result<Option<IdentifierField
     };
     let country = client_settings(config, url);
     let field = IdentifierField::new(&country, name.clone(), config.confirm.field_recheck);
-    Ok(Some(field.context("the country configuration's client")?))
+    Ok(Some(field.context("the HTTP client for the country's configuration service cannot be made")?))
 }
