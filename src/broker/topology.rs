@@ -80,6 +80,8 @@ pub struct Topology {
     pub(super) exchanges: Vec<Exchange>,
     pub(super) queues: Vec<Queue>,
     pub(super) bindings: Vec<Binding>,
+    /// Names the operator's way to apply the topology, in error texts.
+    pub(super) how_to_apply: &'static str,
 }
 
 /// An exchange or a queue on the broker that differs from the topology.
@@ -99,7 +101,19 @@ impl fmt::Display for Difference {
 impl Topology {
     /// A vhost in which nothing is declared.
     pub fn empty(vhost: impl Into<String>) -> Self {
-        Self { vhost: vhost.into(), exchanges: Vec::new(), queues: Vec::new(), bindings: Vec::new() }
+        Self {
+            vhost: vhost.into(),
+            exchanges: Vec::new(),
+            queues: Vec::new(),
+            bindings: Vec::new(),
+            how_to_apply: "apply the topology",
+        }
+    }
+
+    /// Sets how error texts tell an operator to apply this topology, such as ``run `x topology apply` ``.
+    #[must_use]
+    pub fn applied_by(self, how_to_apply: &'static str) -> Self {
+        Self { how_to_apply, ..self }
     }
 
     /// A vhost with work queues only, which are published to by name.

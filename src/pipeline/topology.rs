@@ -9,9 +9,11 @@ use super::names;
 use super::queues::{self, TopologySettings};
 use crate::broker::{ExchangeKind, Topology, WorkQueue};
 
+const HOW_TO_APPLY: &str = "run `nidbridge topology apply`";
+
 /// Our own vhost; `systems` are the ID systems, each with a queue of requests.
 pub fn bridge(settings: &TopologySettings, systems: &[&str]) -> Topology {
-    let mut topology = Topology::empty(names::BRIDGE_VHOST);
+    let mut topology = Topology::empty(names::BRIDGE_VHOST).applied_by(HOW_TO_APPLY);
     topology.add_exchange(names::UNROUTED, ExchangeKind::Fanout, None);
     topology.add_parking_queue(names::UNROUTED, &settings.limits);
     topology.bind(names::UNROUTED, names::UNROUTED, "");
@@ -35,7 +37,7 @@ pub fn bridge(settings: &TopologySettings, systems: &[&str]) -> Topology {
 
 /// The vendor's vhost: what the queue contract promises.
 pub fn national_id(settings: &TopologySettings) -> Topology {
-    let mut topology = Topology::empty(names::NID_VHOST);
+    let mut topology = Topology::empty(names::NID_VHOST).applied_by(HOW_TO_APPLY);
     topology.add_exchange(names::NID_REQUESTS, ExchangeKind::Direct, None);
     topology.add_exchange(names::NID_REPLIES, ExchangeKind::Topic, None);
     for kind in names::NID_KINDS {

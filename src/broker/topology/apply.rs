@@ -24,11 +24,13 @@ impl Topology {
             let name = short(&exchange.name, "an exchange's name")?;
             declare_exchange(&channel, name, exchange, false)
                 .await
-                .map_err(|cause| refusal(&exchange.name, cause))?;
+                .map_err(|cause| self.refusal(&exchange.name, cause))?;
         }
         for queue in &self.queues {
             let name = short(&queue.name, "a queue's name")?;
-            declare_queue(&channel, name, queue, false).await.map_err(|cause| refusal(&queue.name, cause))?;
+            declare_queue(&channel, name, queue, false)
+                .await
+                .map_err(|cause| self.refusal(&queue.name, cause))?;
         }
         for binding in &self.bindings {
             let bound = channel.queue_bind(
@@ -38,7 +40,7 @@ impl Topology {
                 QueueBindOptions::default(),
                 FieldTable::default(),
             );
-            bound.await.map_err(|cause| refusal(&binding.queue, cause))?;
+            bound.await.map_err(|cause| self.refusal(&binding.queue, cause))?;
         }
         Ok(channel.close(200, ShortString::default()).await?)
     }
@@ -52,28 +54,35 @@ impl Topology {
         let mut differences = Vec::new();
         let exchanges = self.exchanges.iter().map(Item::Exchange);
         for item in exchanges.chain(self.queues.iter().map(Item::Queue)) {
-            if let Some(fix) = compare(connection, item).await? {
+            if let Some(fix) = self.compare(connection, item).await? {
                 differences.push(Difference { name: item.name().to_owned(), fix });
             }
         }
         Ok(differences)
     }
-}
 
-/// A passive declaration tells whether something exists, but compares no arguments. An active one
-/// compares them, and creates nothing because it exists.
-async fn compare(connection: &Connection, item: Item<'_>) -> Result<Option<String>, BrokerError> {
-    let name = short(item.name(), "a name")?;
-    for passive in [true, false] {
-        let channel = connection.create_channel().await?;
-        match item.declare(&channel, name.clone(), passive).await {
-            Ok(()) => channel.close(200, ShortString::default()).await?,
-            Err(cause) => {
-                return fix(&cause).map_or(Err(cause.into()), |fix| Ok(Some(fix)));
+    /// A passive declaration tells whether something exists, but compares no arguments. An active
+    /// one compares them, and creates nothing because it exists.
+    async fn compare(&self, connection: &Connection, item: Item<'_>) -> Result<Option<String>, BrokerError> {
+        let name = short(item.name(), "a name")?;
+        for passive in [true, false] {
+            let channel = connection.create_channel().await?;
+            match item.declare(&channel, name.clone(), passive).await {
+                Ok(()) => channel.close(200, ShortString::default()).await?,
+                Err(cause) => {
+                    return fix(&cause, self.how_to_apply).map_or(Err(cause.into()), |fix| Ok(Some(fix)));
+                }
             }
         }
+        Ok(None)
     }
-    Ok(None)
+
+    fn refusal(&self, name: &str, cause: lapin::Error) -> BrokerError {
+        match fix(&cause, self.how_to_apply) {
+            Some(fix) => BrokerError::Declare { name: name.to_owned(), fix, cause: Box::new(cause) },
+            None => cause.into(),
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -135,23 +144,16 @@ async fn declare_queue(
     channel.queue_declare(name, options, arguments).await.map(drop)
 }
 
-fn refusal(name: &str, cause: lapin::Error) -> BrokerError {
-    match fix(&cause) {
-        Some(fix) => BrokerError::Declare { name: name.to_owned(), fix, cause: Box::new(cause) },
-        None => cause.into(),
-    }
-}
-
-fn fix(cause: &lapin::Error) -> Option<String> {
+fn fix(cause: &lapin::Error, how_to_apply: &str) -> Option<String> {
     let ErrorKind::ProtocolError(answer) = cause.kind() else { return None };
     match answer.get_id() {
-        NOT_FOUND => Some("is missing: apply the topology".to_owned()),
+        NOT_FOUND => Some(format!("is missing: {how_to_apply}")),
         ACCESS_REFUSED => {
             Some("may not be touched by this user: grant it configure, write and read".to_owned())
         }
         PRECONDITION_FAILED => Some(format!(
-            "is there with other arguments ({}): empty and delete it and apply the topology anew, or \
-             configure what it has",
+            "is there with other arguments ({}): empty and delete it, then {how_to_apply}, or set what \
+             it has in the configuration",
             answer.get_message()
         )),
         _ => None,
