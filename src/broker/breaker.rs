@@ -126,10 +126,10 @@ impl Breaker {
                 tracing::warn!(dependency, ?pause, "the breaker is open: consumers pause");
             }
             BreakerState::HalfOpen { .. } => {
-                tracing::info!(dependency, "the breaker is half-open: one message tries the dependency")
+                tracing::info!(dependency, "the breaker is half-open: one message tries the dependency");
             }
             BreakerState::Closed { .. } => {
-                tracing::info!(dependency, "the breaker is closed: consumers go on")
+                tracing::info!(dependency, "the breaker is closed: consumers go on");
             }
         }
     }

@@ -154,7 +154,7 @@ async fn acknowledge(stage: &str, delivery: &Delivery, session: &Session) -> boo
         // The channel is gone: nothing was acknowledged, and the broker delivers the message again.
         Ok(false) => tracing::warn!(stage, "too late to acknowledge: the broker delivers the message again"),
         Err(cause) => {
-            tracing::warn!(stage, %cause, "not acknowledged: the broker delivers the message again")
+            tracing::warn!(stage, %cause, "not acknowledged: the broker delivers the message again");
         }
     }
     matches!(acked, Ok(true))
