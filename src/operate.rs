@@ -1,8 +1,8 @@
 //! The operator's commands: look at registrations and resume them, look after queues, keys, spools
 //! and tokens.
 //!
-//! [`session`] opens and closes what a command works with; [`change`] has the flags of commands
-//! that change something; [`tally`] counts what was done and derives the exit code; [`output`]
+//! `session` opens and closes what a command works with; `change` has the flags of commands
+//! that change something; `tally` counts what was done and derives the exit code; `output`
 //! prints.
 //!
 //! Invariant: results go to stdout and everything else to stderr; every change of a registration

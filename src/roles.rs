@@ -1,7 +1,7 @@
 //! How each process is put together: front, worker, confirmer, or all of them in one.
 //!
 //! Each role is one straight function: open what it needs, build its parts, register them on a
-//! [`runner`], run, close. [`parts`] makes what more than one process needs; [`start`] is what
+//! `runner`, run, close. `parts` makes what more than one process needs; `start` is what
 //! every process does around its role.
 //!
 //! Invariant: below this room nothing reads the configuration as a whole. Each part is given its

@@ -5,7 +5,7 @@
 //! touched. With `NIDBRIDGE_RABBITMQ` set it uses another system's package (see `installation`).
 //! [`Cluster`] is one or more nodes; [`Node`] is a cluster of one.
 //!
-//! Invariant: nothing is left running when we end, however we end (see [`Guardian`]).
+//! Invariant: nothing is left running when we end, however we end (see [`guardian`](super::guardian)).
 
 mod cluster;
 mod installation;
