@@ -147,7 +147,7 @@ impl Alerts {
                 self.metrics.alert("refused");
                 tracing::warn!(
                     stage = Self::NAME, alert.id = %alert.id, cause = alert.cause.as_str(), error = %fault,
-                    tries = alert.tries + 1, "the alert was not accepted"
+                    tries = alert.tries + 1, "the webhook did not accept the alert: it is sent again"
                 );
                 self.ledger
                     .alert_failed(&alert.id, Backoff::step_after(FIRST_RETRY, alert.tries, LONGEST_RETRY))
@@ -169,7 +169,7 @@ impl Alerts {
                 tracing::error!(
                     stage = Self::NAME,
                     alerts = given_up,
-                    "alerts were given up, the webhook never accepted them: check ALERT_WEBHOOK"
+                    "alerts were given up, because the webhook did not accept them: check ALERT_WEBHOOK"
                 );
             }
         }
@@ -178,5 +178,5 @@ impl Alerts {
 }
 
 fn log_unavailable(fault: &LedgerError) {
-    tracing::warn!(stage = Alerts::NAME, error = %chain(fault), "the outbox of alerts cannot be used");
+    tracing::warn!(stage = Alerts::NAME, error = %chain(fault), "alerts cannot be read from the ledger: trying again");
 }

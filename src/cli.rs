@@ -56,12 +56,12 @@ pub enum Command {
     Attempts(attempts::AttemptsCommand),
     /// Explain each cause and what to do about it (the runbook).
     Causes(causes::CausesArgs),
-    /// Compare what is open here with what waits in OpenCRVS; change nothing.
+    /// Compare the registrations that have not ended with what waits in OpenCRVS; change nothing.
     Reconcile(reconcile::ReconcileArgs),
     /// List and replay messages that could not be recorded (parking queues).
     #[command(subcommand)]
     Queue(queue::QueueCommand),
-    /// Rotate the key that seals the ledger.
+    /// Encrypt the ledger with a new key.
     #[command(subcommand)]
     Seal(seal::SealCommand),
     /// Declare, check or print the exchanges and queues of the broker.
@@ -70,13 +70,13 @@ pub enum Command {
     /// Publish what a front stored on disk while the broker was away.
     #[command(subcommand)]
     Spool(spool::SpoolCommand),
-    /// Replace record tokens that have expired or lost their key.
+    /// Replace record tokens that have expired or whose key auth has changed.
     #[command(subcommand)]
     Tokens(tokens::TokensCommand),
     /// Show, list or check the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Ask the process in this container, on its admin listener, whether it is alive.
+    /// Check that the process in this container answers on `ADMIN_LISTEN`, for container probes.
     Healthcheck,
     /// Print the version.
     Version,

@@ -96,7 +96,7 @@ impl Confirmer {
                 // A lease that cannot be released expires by itself; the result of the turn is what
                 // counts.
                 if let Err(fault) = self.ledger.release_record(lease).await {
-                    tracing::warn!(error = %fault, "a lease could not be released");
+                    tracing::warn!(error = %fault, "a lease could not be released: it expires by itself");
                 }
                 result
             }

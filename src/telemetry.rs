@@ -48,7 +48,7 @@ impl Guard {
         // The exporter blocks, which must not happen on a thread of the runtime.
         let flushed = tokio::task::spawn_blocking(move || provider.shutdown()).await;
         if !matches!(flushed, Ok(Ok(()))) {
-            tracing::warn!("the last spans could not be sent");
+            tracing::warn!("the last spans could not be sent: check OTEL_EXPORTER_OTLP_ENDPOINT");
         }
     }
 }

@@ -134,7 +134,7 @@ impl ParkingWatcher {
                 messages = now,
                 new = now - reported,
                 ?causes,
-                "messages are parked"
+                "messages are parked: see `nidbridge queue list`"
             );
         }
         Ok(())

@@ -21,7 +21,7 @@ pub enum WebhookFault {
     #[error("the webhook did not answer: check ALERT_WEBHOOK and that it is up")]
     Away,
     /// An answer other than 2xx.
-    #[error("the webhook answered with HTTP {0}")]
+    #[error("the webhook answered with HTTP {0}: it must answer with 2xx")]
     Status(u16),
 }
 

@@ -188,7 +188,9 @@ async fn serve(
 fn set(connection: &str, state: &watch::Sender<ConnectionState>, to: ConnectionState) {
     match &to {
         ConnectionState::Ready(_) => tracing::info!(connection, "connected to the broker"),
-        ConnectionState::Blocked(_, why) => tracing::warn!(connection, why, "the broker blocks publishers"),
+        ConnectionState::Blocked(_, why) => {
+            tracing::warn!(connection, why, "the broker blocks publishers: see to its memory and disk");
+        }
         ConnectionState::Away(_) => {}
     }
     state.send_replace(to);

@@ -83,7 +83,7 @@ pub async fn consume<H: Handler>(
 }
 
 fn report_lost(stage: &str, queue: &str, cause: &str) {
-    tracing::warn!(stage, queue, cause, "the consumer is opened again");
+    tracing::warn!(stage, queue, cause, "the consumer ended and is opened again");
 }
 
 /// Why a session ended.
@@ -132,7 +132,11 @@ impl<H: Handler> Work<H> {
         if allowed != Allowed::Nothing {
             return Some(allowed);
         }
-        tracing::info!(stage = H::NAME, queue = self.stage.queue.name(), "the consumer pauses");
+        tracing::info!(
+            stage = H::NAME,
+            queue = self.stage.queue.name(),
+            "the consumer pauses: a breaker is open"
+        );
         tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
@@ -160,7 +164,7 @@ impl<H: Handler> Work<H> {
                 },
                 () = quiet => match timeout(self.settings.opening, self.is_overdue(&channel)).await {
                     Ok(Ok(false)) => continue,
-                    Ok(Ok(true)) => break End::Stuck("the queue has messages, but delivers none"),
+                    Ok(Ok(true)) => break End::Stuck("the queue has messages, but the broker delivers none"),
                     Ok(Err(cause)) => break End::Gone(chain(&cause)),
                     Err(_) => break End::Gone("the broker does not answer".to_owned()),
                 },

@@ -15,9 +15,9 @@ pub enum NotSent {
     #[error("the broker blocks publishers ({0}): see to its memory and disk")]
     Blocked(String),
     /// All channels were in use for the whole time limit.
-    #[error("no publishing channel became free in time")]
+    #[error("no channel became free in time: the broker is slow, or this process has too few channels")]
     NoChannel,
-    #[error("the broker gave no publishing channel")]
+    #[error("the broker opened no channel for publishing")]
     Channel(#[source] Box<lapin::Error>),
     #[error(transparent)]
     TooLong(#[from] TooLong),
@@ -50,16 +50,16 @@ pub enum PublishError {
     #[error("not sent: {0}")]
     NotSent(#[source] NotSent),
     /// Certainly not stored: no queue takes it.
-    #[error("no queue takes it: compare the broker with the topology")]
+    #[error("no queue takes it: a queue or a binding is missing, so apply the topology")]
     Unroutable,
     /// Certainly not stored: the queue is full.
-    #[error("the queue refuses it: it is full")]
+    #[error("the queue refuses it, because it is full: see why nobody consumes it")]
     Refused,
     /// Perhaps stored: no answer in time, or the connection went away with the message under way.
     #[error("it may or may not be stored: {0}")]
     Unknown(#[source] Unconfirmed),
     /// Certainly not stored: larger than a message may be.
-    #[error("the message is larger than the broker takes")]
+    #[error("the message is larger than the broker accepts: raise `max_message_size` of RabbitMQ")]
     TooLarge,
 }
 
@@ -111,7 +111,7 @@ pub enum BrokerError {
     Topology(Vec<super::Difference>),
     #[error(transparent)]
     TooLong(#[from] TooLong),
-    #[error("the broker refused")]
+    #[error("the broker refused an operation")]
     Refused(#[source] Box<lapin::Error>),
     #[error("`{name}` cannot be declared: {fix}")]
     Declare {

@@ -61,7 +61,11 @@ pub async fn listen(
                 Err(cause) => chain(&cause),
             };
             listener.listening(false);
-            tracing::warn!(exchange = subscription.exchange, cause, "listening again after a pause");
+            tracing::warn!(
+                exchange = subscription.exchange,
+                cause,
+                "the subscription was lost and is opened again"
+            );
             sleep(backoff.next(fastrand::f64())).await;
         }
     };
@@ -86,7 +90,7 @@ async fn session(
         timeout(OPENING, open(&conn.connection, subscription)).await.map_err(slow)??;
     backoff.reset();
     listener.listening(true);
-    tracing::info!(exchange = subscription.exchange, "listening");
+    tracing::info!(exchange = subscription.exchange, "subscribed");
     loop {
         let next = tokio::select! {
             () = link.lost(&conn) => return Ok(()),

@@ -58,10 +58,10 @@ fn refusal(cause: &lapin::Error, user: &str, vhost: &str) -> Reached {
     let ErrorKind::ProtocolError(answer) = cause.kind() else { return Reached::Away(chain(cause)) };
     match answer.get_id() {
         ACCESS_REFUSED => Reached::Refused(format!(
-            "RabbitMQ does not take the user `{user}` with this password: put them right"
+            "RabbitMQ does not accept the user `{user}` with this password: correct user or password"
         )),
         NOT_ALLOWED => Reached::Refused(format!(
-            "RabbitMQ has no vhost `{vhost}`, or the user `{user}` may not use it: make it and grant it, or name another"
+            "RabbitMQ has no vhost `{vhost}`, or the user `{user}` may not use it: create it and grant access, or name another"
         )),
         _ => Reached::Away(chain(cause)),
     }

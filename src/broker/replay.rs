@@ -74,7 +74,7 @@ pub struct Replayed {
 
 /// A replay that broke off.
 #[derive(Debug, thiserror::Error)]
-#[error("{moved} messages were sent back before it broke off")]
+#[error("the replay broke off after {moved} messages")]
 pub struct ReplayFault {
     pub moved: usize,
     #[source]
@@ -116,7 +116,7 @@ impl Link {
         match self.peek_with(&replay.from, replay.look, since).await {
             Ok(there) => there.into_iter().filter(|since| *since).count().min(most),
             Err(fault) => {
-                tracing::warn!(error = %fault, "it is not known whether the work queues took the messages");
+                tracing::warn!(error = %fault, "whether the messages found a queue is not known: list the queue again");
                 0
             }
         }

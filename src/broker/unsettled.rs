@@ -181,7 +181,7 @@ async fn publish<H: Handler>(
             stage = H::NAME,
             queue = to.routing_key,
             cause = chain(&cause),
-            "the follow-up is not published yet"
+            "the next message could not be published: trying again"
         );
         tokio::time::sleep(wait).await;
     }

@@ -185,7 +185,7 @@ impl Keeper {
             }
             Err(fault) => {
                 tracing::warn!(
-                    stage = Self::NAME, record.id = %case.record.id, error = %chain(&fault), "the token could not be renewed"
+                    stage = Self::NAME, record.id = %case.record.id, error = %chain(&fault), "the token could not be renewed: it is tried again later"
                 );
                 self.postpone(case).await?;
                 return Ok("refused");

@@ -137,7 +137,7 @@ impl Confirmer {
             tracing::error!(
                 cause = cause.as_str(),
                 attempt.state = State::Expired.as_str(),
-                "an operator is needed"
+                "an operator is needed: see `nidbridge causes`"
             );
         }
         Ok(Settlement::Done)
@@ -157,7 +157,7 @@ impl Confirmer {
                     self.metrics.alarm(cause);
                     tracing::error!(
                         record.id = %record, attempt.id = %attempt, attempt.state = state.as_str(),
-                        cause = cause.as_str(), "an operator is needed"
+                        cause = cause.as_str(), "an operator is needed: see `nidbridge causes`"
                     );
                 }
                 None => tracing::info!(

@@ -26,7 +26,7 @@ pub enum State {
     /// End: the answer is negative and this OpenCRVS cannot be told; an operator is alerted
     /// instead.
     Held,
-    /// End: the token died before the answer could be written.
+    /// End: the token expired before the answer could be written.
     Expired,
     /// Stopped with a cause until an operator resumes it.
     Parked,

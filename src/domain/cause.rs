@@ -27,9 +27,9 @@ pub enum Cause {
     OrphanId,
     /// The ID system rejected the registration, and this OpenCRVS cannot be told.
     RejectedByIdSystem,
-    /// OpenCRVS refuses the token: it has died, or its signing key was replaced.
+    /// OpenCRVS refuses the token: it has expired, or its signing key was replaced.
     TokenRefused,
-    /// The token dies soon, and OpenCRVS has not been told an answer yet.
+    /// The token expires soon, and OpenCRVS has not been told an answer yet.
     TokenExpiring,
     /// The token is signed with a key that OpenCRVS's auth service does not use any more.
     TokenOrphaned,

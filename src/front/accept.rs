@@ -63,7 +63,7 @@ pub(super) async fn accept(
     });
     message.registration.wait = waiting.as_ref().map(|(_, wait)| *wait).unwrap_or_default();
     let stored = hand_over(front, message).await?;
-    tracing::info!(event.kind = kind.as_str(), record.id = %record, attempt.id = %attempt, "accepted");
+    tracing::info!(event.kind = kind.as_str(), record.id = %record, attempt.id = %attempt, "registration accepted");
     let caller = match (waiting, stored) {
         (Some((caller, wait)), StoredBy::Broker(since)) => Some((caller, since + wait)),
         (Some(_) | None, StoredBy::Broker(_) | StoredBy::Spool) => None,

@@ -74,7 +74,7 @@ async fn publish_until_confirmed(
             Err(HandoverFault::Broker(fault)) => fault,
             Err(fault @ HandoverFault::Json(_)) => return Err(fault),
         };
-        tracing::warn!(error = %fault, "the broker did not confirm");
+        tracing::warn!(error = %fault, "publishing the registration failed");
         match &fault {
             PublishError::NotSent(
                 NotSent::Away(_) | NotSent::Blocked(_) | NotSent::NoChannel | NotSent::Channel(_),

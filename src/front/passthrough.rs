@@ -153,7 +153,7 @@ impl Passthrough {
         traffic.discard_rest();
         proxied.end(fault.outcome());
         let (label, cause) = (fault.outcome().label(), &fault as &dyn std::error::Error);
-        tracing::warn!(fault = label, error = cause, "not proxied");
+        tracing::warn!(fault = label, error = cause, "request not proxied");
         fault.into_response()
     }
 

@@ -120,7 +120,9 @@ impl Shared {
         let (kind, outcome) = match &result {
             Ok(accepted) => (accepted.kind.label(), "accepted"),
             Err(refusal) => {
-                span.in_scope(|| tracing::warn!(fault = refusal.label(), error = %refusal, "refused"));
+                span.in_scope(
+                    || tracing::warn!(fault = refusal.label(), error = %refusal, "registration refused"),
+                );
                 ("unknown", refusal.label())
             }
         };

@@ -185,7 +185,7 @@ fn report(directory: &Directory, scan: &Scan) {
     let path = directory.path().display();
     tracing::info!(spool = %path, spooled, half_written = scan.cleared, "the spool is open");
     if corrupt > 0 {
-        tracing::warn!(spool = %path, corrupt, "the spool has *.corrupt files: look into them");
+        tracing::warn!(spool = %path, corrupt, "the spool has *.corrupt files: see `nidbridge causes spool_corrupt`");
     }
 }
 

@@ -125,7 +125,7 @@ fn open(sealer: &Sealer, message: AnswerMessage) -> Option<Opened> {
     let answer = Answer::of(answer, reason, || {
         let opened = sealer.open(&record, Field::NationalId, sealed_id.as_deref().ok_or(())?);
         let plain = opened
-            .map_err(|fault| tracing::warn!(error = %fault, "the copy of an answer cannot be opened"))?;
+            .map_err(|fault| tracing::warn!(error = %fault, "a sync answer cannot be unsealed: do all processes have the same SEAL_KEYS?"))?;
         let id = NationalId::parse(std::str::from_utf8(&plain).map_err(drop)?).map_err(drop)?;
         Ok::<_, ()>(id)
     });

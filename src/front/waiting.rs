@@ -94,7 +94,7 @@ impl Listener for WaitingCallers {
 
     fn received(&self, body: &[u8]) {
         let Ok(message) = AnswerMessage::read(body) else {
-            return tracing::warn!("a copy of an answer cannot be read: are all processes of one release?");
+            return tracing::warn!("a sync answer cannot be read: are all processes of one release?");
         };
         let waiting = self.lock().by_attempt.remove(&message.attempt).unwrap_or_default();
         for (_, caller) in waiting {

@@ -13,7 +13,7 @@ pub enum LedgerError {
     Scheme,
     #[error("LEDGER_URL cannot be read: check user, host and database")]
     Url(#[source] sqlx::Error),
-    #[error("the ledger's schema could not be brought up to this release")]
+    #[error("the ledger could not be migrated to this release, or is of a newer one")]
     Migrate(#[source] MigrateError),
     /// The database did not answer or refused; as far as we know the transaction was not committed.
     #[error("the ledger is not available")]

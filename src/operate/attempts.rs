@@ -23,11 +23,11 @@ const SHOW: &str =
     "The timeline is the record's whole history: what was done, when, why, by which stage and by whom.";
 
 const RESUME: &str = "\
-A resumed attempt continues where it stopped: the ID system is asked again, or OpenCRVS is told the answer, after reading what \
-OpenCRVS has. Remove the cause first (`nidbridge causes`). You may run this again: an attempt that is under way already is \
-left alone.\n\n\
-Exit codes: 0 all of them were resumed or are under way; 1 some could not be resumed, and it says which and why; 69 ledger or \
-broker cannot be reached (a worker's sweep publishes what was resumed before that); 75 stopped before the end, run it again.";
+A resumed attempt continues where it stopped: the ID system is asked again, or the answer is written to OpenCRVS, after \
+reading what OpenCRVS has. Remove the cause first (`nidbridge causes`). You may run this again: an attempt that is under \
+way already is left alone.\n\n\
+Exit codes: 0 all of them were resumed or are under way; 1 some could not be resumed, and it says which and why; 69 ledger \
+or broker cannot be reached (what was resumed before that goes on by itself); 75 stopped before the end, run it again.";
 
 /// `nidbridge attempts …`
 #[derive(Debug, Subcommand)]

@@ -15,7 +15,7 @@ pub enum ConfigCommand {
     Show,
     /// Print a reference of all settings, as a table in Markdown.
     Reference,
-    /// Check every setting for itself. Nothing is contacted.
+    /// Check the settings of all roles, without contacting anything.
     Check,
 }
 

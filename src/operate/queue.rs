@@ -23,18 +23,18 @@ use crate::roles::{Failure, parts};
 const REPLAY: &str = "\
 Remove the cause first (`nidbridge causes`). Each message is confirmed in its work queue before it is taken out of the \
 parking queue. If this is stopped, even by kill -9, at most one message is in both queues, and every stage recognizes a \
-duplicate. A reply that was parked sealed is opened for its work queue. A message whose cause is still there is parked again: \
-replay a few with --limit, then look. Messages in `unrouted` are published again with the exchange and routing key that they had \
-at first: run `nidbridge topology apply` before.\n\n\
-Exit codes: 0 done; 1 some stay, because no key of SEAL_KEYS opens them or still no queue takes them; 69 the broker cannot be \
-reached; 75 stopped before the end, run it again.";
+duplicate. A reply that the bridge parked is sealed, and is unsealed on its way back. A message whose cause is still there \
+is parked again: replay a few with --limit, then look. Messages in `unrouted` are published again with their first \
+exchange and routing key: run `nidbridge topology apply` before.\n\n\
+Exit codes: 0 done; 1 some stay, because no key of SEAL_KEYS opens them or still no queue takes them; 69 the broker cannot \
+be reached; 75 stopped before the end, run it again.";
 
 /// `nidbridge queue …`
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
     /// List the parking queues, or the messages in one of them.
     List(ListMessagesArgs),
-    /// Move messages from a parking queue back to its work queue.
+    /// Move messages from a parking queue (or `unrouted`) back to work.
     #[command(after_help = REPLAY)]
     Replay(ReplayArgs),
 }
@@ -56,7 +56,7 @@ pub struct ListMessagesArgs {
 /// `nidbridge queue replay`
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// The parking queue.
+    /// The parking queue, or `unrouted`.
     #[arg(value_name = "QUEUE.parked")]
     pub queue: String,
     /// Only messages that were parked with this cause.

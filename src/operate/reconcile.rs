@@ -24,9 +24,9 @@ use crate::roles::{Failure, parts};
 use compare::Comparison;
 
 const REMARKS: &str = "\
-Without --token-file only records that are open here are compared, and it says so. The file holds the token of a user of \
-OpenCRVS who may search (a registrar); it is read once and stored nowhere. A record that waits in OpenCRVS and is not \
-known here may still be in the queue registrations.work or in the spool of a front.\n\n\
+Without --token-file only records that are open here are compared. The file holds the token of a user of OpenCRVS who may \
+search (a registrar); it is read once and stored nowhere. A record that waits in OpenCRVS and is not known here may still \
+be in the queue registrations.work or in the spool of a front.\n\n\
 Exit codes: 0 both sides agree on all that could be compared; 1 some could not be compared, and the rest agrees; 3 they \
 differ; 69 ledger or gateway cannot be reached; 75 stopped before the end, run it again; 78 the configuration is wrong.";
 
@@ -37,8 +37,8 @@ pub struct ReconcileArgs {
     /// A file with the token of a user of OpenCRVS who may search.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// A change that is younger than this counts as under way. Choose more than
-    /// `CONFIRM_QUARANTINE`: for that time a record waits for a write whose end is not known.
+    /// Do not report a difference that is younger than this. Choose more than `CONFIRM_QUARANTINE`:
+    /// for that time a record is not written again after a write whose result is unknown.
     #[arg(long, default_value = "15m", value_name = "DURATION", value_parser = config::duration)]
     pub grace: Duration,
     /// Print one line of JSON.

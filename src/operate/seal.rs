@@ -35,7 +35,7 @@ were sealed with another key meanwhile; 78 SEAL_KEYS does not open this ledger."
 /// `nidbridge seal …`
 #[derive(Debug, Subcommand)]
 pub enum SealCommand {
-    /// Seal everything in the ledger again with the first key, and say which keys can go.
+    /// Encrypt the ledger with the first of `SEAL_KEYS`, and say which keys can be removed.
     #[command(after_help = ROTATE)]
     Rotate(RotateArgs),
 }

@@ -65,7 +65,7 @@ fn report(drained: &Drained) -> Result<(), Failure> {
     match drained.set_aside {
         0 => Ok(()),
         files => Err(Failure::Failed(anyhow!(
-            "{} could not be relayed and stay as *.corrupt: look into them",
+            "{} could not be relayed and stay as *.corrupt: see `nidbridge causes spool_corrupt`",
             registrations(files)
         ))),
     }

@@ -1,5 +1,5 @@
 //! `nidbridge tokens replace`: exchanges a user's token for new record tokens, where the old ones
-//! expired or lost their key.
+//! expired or auth changed its key.
 //!
 //! Invariant: the user's token is read from a file, exchanged and forgotten; it is neither stored
 //! nor shown. What is known of a write to OpenCRVS that began stays as it is.

@@ -36,7 +36,8 @@ pub struct PrintArgs {
     /// Name of the user for the vendor of the National ID system.
     #[arg(long, default_value = "vendor", value_name = "NAME")]
     pub vendor_user: String,
-    /// Name of a user who may do everything, also over HTTP. Without this there is no such user.
+    /// Name of a user with all permissions and access to RabbitMQ's management interface. Without
+    /// this option there is none.
     #[arg(long, value_name = "NAME")]
     pub administrator: Option<String>,
     /// Also create the users, with the passwords in this directory: one file for each user, named
@@ -60,7 +61,7 @@ async fn apply(session: &mut Session) -> Result<(), Failure> {
     for (topology, endpoint) in vhosts(&session.config) {
         let link = connect(session, &topology, &endpoint).await?;
         link.apply(&topology).await.with_context(|| in_vhost(&topology))?;
-        tracing::info!(vhost = topology.vhost(), "declared");
+        tracing::info!(vhost = topology.vhost(), "exchanges and queues declared");
     }
     Ok(())
 }
@@ -74,7 +75,7 @@ async fn check(session: &mut Session) -> Result<(), Failure> {
         }
     }
     tally.verdict(|_, count| {
-        format!("{count} differences: `nidbridge topology apply` declares what is missing")
+        format!("{count} differences: `nidbridge topology apply` declares what is missing, and changes nothing that exists")
     })?;
     output::line("both vhosts are as they must be")
 }
@@ -107,8 +108,9 @@ fn print(config: &Config, args: &PrintArgs) -> Result<String, Failure> {
         vendor: user(&args.vendor_user)?,
         administrator: args.administrator.as_deref().map(user).transpose()?,
     };
-    let definitions =
-        users.definitions(&parts::topologies(config)).context("this machine has no randomness")?;
+    let definitions = users
+        .definitions(&parts::topologies(config))
+        .context("the random number generator of this machine failed")?;
     Ok(serde_json::to_string_pretty(&definitions).context("definitions")?)
 }
 

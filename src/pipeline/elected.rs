@@ -165,12 +165,12 @@ pub(crate) async fn run_elected(
             && end == TurnEnd::Failed
             && (report == Report::EachFailure || last != TurnEnd::Failed)
         {
-            tracing::warn!(stage, error = %chain(halt), "the turn failed");
+            tracing::warn!(stage, error = %chain(halt), "the task failed: it is tried again at its next interval");
         }
         task.ended(end);
         last = end;
     }
     if let Err(fault) = ledger.release_task_lease(lease).await {
-        tracing::warn!(stage, error = %chain(&fault), "the lease was not given back: it expires by itself");
+        tracing::warn!(stage, error = %chain(&fault), "a lease could not be released: it expires by itself");
     }
 }

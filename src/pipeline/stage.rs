@@ -70,7 +70,7 @@ pub(crate) fn settled(
     observe(ledger, &result);
     result.unwrap_or_else(|fault| {
         let settlement = fault.settlement();
-        tracing::warn!(stage, error = %chain(&fault), "the delivery could not be finished");
+        tracing::warn!(stage, error = %chain(&fault), "the message could not be handled");
         settlement
     })
 }

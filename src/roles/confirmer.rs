@@ -93,7 +93,9 @@ async fn events(config: &Config) -> Result<EventsSide, Failure> {
                     field.name()
                 )));
             }
-            Ok(kinds) => tracing::info!(field = field.name(), ?kinds, "forms with the field for the ID"),
+            Ok(kinds) => {
+                tracing::info!(field = field.name(), ?kinds, "these forms define the field for the ID");
+            }
             Err(fault) => {
                 tracing::warn!(error = %fault, "the field for the ID is checked later, before it is written");
             }

@@ -31,7 +31,7 @@ pub struct DemoArgs {
     /// How many registrations; without it, until Ctrl-C.
     #[arg(long, value_name = "COUNT")]
     pub registrations: Option<u64>,
-    /// Print the accounts as one line of JSON on stdout at the end.
+    /// Print the summary as one line of JSON on stdout at the end.
     #[arg(long)]
     pub json: bool,
     /// How many registrations a second; 0 is as fast as the bridge answers.
@@ -43,7 +43,7 @@ pub struct DemoArgs {
     /// The generation of OpenCRVS that the records belong to.
     #[arg(long, value_enum, default_value_t)]
     pub opencrvs: Generations,
-    /// Hold OpenCRVS for the answer, as `FRONT_WAIT` does: 3s, or birth=3s,death=1s.
+    /// Keep OpenCRVS waiting for the answer, as `FRONT_WAIT` does: 3s, or birth=3s,death=1s.
     #[arg(long, value_name = "WAIT", default_value = "", hide_default_value = true)]
     pub wait: String,
     /// After so many seconds without any change, what is still open counts as lost.
@@ -72,7 +72,9 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
             args.registrations.unwrap_or_default(),
             accounts.open
         ))),
-        (true | false, _) => Err(Failure::Failed(anyhow::anyhow!("the accounts do not hold up"))),
+        (true | false, _) => Err(Failure::Failed(anyhow::anyhow!(
+            "the bridge broke its promise, or the summary does not add up: see it above"
+        ))),
     }
 }
 

@@ -57,12 +57,13 @@ macro_rules! metrics {
 metrics! {
     /// The running release; always 1.
     build_info: Gauges<1>, labelled(["version"]), "nidbridge_build_info";
-    /// Registrations that OpenCRVS sent, by event kind and by how the front answered.
+    /// Requests that OpenCRVS sent to the front, by kind of event and outcome: accepted, passed (an
+    /// action that needs no answer), or why it was refused.
     received: Counters<2>, labelled(["event", "outcome"]), "nidbridge_received_total";
-    /// Time from a registration's request until it is safe or refused; a wait for the sync answer
-    /// is not included.
+    /// Time from a registration's request until it is stored or refused, without a wait for the
+    /// sync answer.
     http_duration: Histogram, histogram(HOP), "nidbridge_http_request_duration_seconds";
-    /// Messages that a stage settled, by outcome.
+    /// Messages that a stage settled, by outcome: done, delayed or parked.
     processed: Counters<2>, labelled(["stage", "outcome"]), "nidbridge_stage_processed_total";
     /// Time that a stage worked on one message.
     stage_duration: Histograms<1>, histograms(HOP, ["stage"]), "nidbridge_stage_duration_seconds";
@@ -72,11 +73,11 @@ metrics! {
     dead_lettered: Counters<2>, labelled(["stage", "cause"]), "nidbridge_dead_lettered_total";
     /// Messages that a stage is working on now.
     in_flight: Gauges<1>, labelled(["stage"]), "nidbridge_inflight";
-    /// Messages published to the broker, by outcome.
+    /// Messages published to the broker, by outcome: confirmed, or why not.
     published: Counters<2>, labelled(["exchange", "outcome"]), "nidbridge_published_total";
     /// Time from publishing a message until the broker's confirm, or until it failed.
     publish_confirm: Histograms<1>, histograms(HOP, ["exchange"]), "nidbridge_publish_confirm_seconds";
-    /// Answers that the confirmer brought to an end or could not, by outcome.
+    /// Answers that the confirmer wrote to OpenCRVS, by outcome, and writes that failed, by cause.
     confirm: Counters<1>, labelled(["outcome"]), "nidbridge_confirm_total";
     /// Time from the front's 202 to the end of the registration in OpenCRVS.
     end_to_end: Histogram, histogram(LIFE), "nidbridge_end_to_end_seconds";
@@ -94,19 +95,23 @@ metrics! {
     requested: Counters<1>, labelled(["event"]), "nidbridge_requests_total";
     /// Replies of the ID system, by status.
     replies: Counters<1>, labelled(["status"]), "nidbridge_replies_total";
-    /// Runs of the sweeper, by outcome.
+    /// Runs of the sweeper, by outcome: done, elsewhere (another worker sweeps), told (the process
+    /// stops) or stopped (by a failure).
     sweeps: Counters<1>, labelled(["outcome"]), "nidbridge_sweeps_total";
     /// Attempts whose next message the sweeper published again, by state.
     swept: Counters<1>, labelled(["state"]), "nidbridge_swept_total";
-    /// Record tokens that were renewed or checked, by outcome.
+    /// Record tokens, by outcome: judged (checked), orphaned, renewed, refused, away (auth does not
+    /// answer) or `no_longer` (the token needs no renewal any more).
     tokens: Counters<1>, labelled(["outcome"]), "nidbridge_tokens_total";
-    /// Records whose sealed values were erased.
+    /// Records whose token, personal data and ID were erased.
     erased: Counter, Counter::default(), "nidbridge_erased_total";
-    /// Requests proxied to the country's configuration service, by outcome.
+    /// Requests proxied to the country's configuration service, by outcome: answered, left (the
+    /// caller hung up), or why not.
     passed: Counters<1>, labelled(["outcome"]), "nidbridge_passed_total";
     /// Requests that are being proxied now.
     passing: Gauge, Gauge::default(), "nidbridge_passing";
-    /// Callers that were to get a sync answer, by outcome.
+    /// Callers that were to get a sync answer, by outcome: answered, late, stopped (the front
+    /// stops), full (`FRONT_WAITERS`) or unheard (no answers reach the front).
     waited: Counters<1>, labelled(["outcome"]), "nidbridge_waited_total";
     /// Callers that wait for their sync answer now.
     waiting: Gauge, Gauge::default(), "nidbridge_waiting";
@@ -116,9 +121,9 @@ metrics! {
     spool_files: Gauge, Gauge::default(), "nidbridge_spool_files";
     /// Bytes of the registrations in the front's spool.
     spool_bytes: Gauge, Gauge::default(), "nidbridge_spool_bytes";
-    /// Events that an operator must look at, by cause.
+    /// Events that an operator must look at, by cause (`nidbridge causes` explains each).
     alarms: Counters<1>, labelled(["cause"]), "nidbridge_alarms_total";
-    /// Alerts for the webhook, by outcome.
+    /// Calls of the webhook, by outcome: taken or refused; and alerts that were `given_up`.
     alerts: Counters<1>, labelled(["outcome"]), "nidbridge_alerts_total";
 }
 

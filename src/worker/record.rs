@@ -89,7 +89,7 @@ impl RecordStage {
         };
         self.ledger.park(&case, Stage::Record, cause).await?;
         self.metrics.alarm(cause);
-        tracing::error!(record.id = %case.record.id, cause = cause.as_str(), "registration parked");
+        tracing::error!(record.id = %case.record.id, cause = cause.as_str(), "registration parked: see `nidbridge causes`");
         case.attempt.state = State::Parked;
         Ok(case)
     }

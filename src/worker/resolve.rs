@@ -106,7 +106,7 @@ impl ResolveStage {
 
     fn alarm(&self, record: &RecordId, cause: Cause) {
         self.metrics.alarm(cause);
-        tracing::error!(record.id = %record, cause = cause.as_str(), "a reply was refused");
+        tracing::error!(record.id = %record, cause = cause.as_str(), "a reply was refused: see `nidbridge causes`");
     }
 
     /// Parks the reply sealed: it may hold personal data.

@@ -137,7 +137,7 @@ impl SendStage {
     async fn park(&self, case: &Case, cause: Cause) -> Result<Settlement, StageFault> {
         self.ledger.park(case, Stage::Send, cause).await?;
         self.metrics.alarm(cause);
-        tracing::error!(record.id = %case.record.id, cause = cause.as_str(), "registration parked");
+        tracing::error!(record.id = %case.record.id, cause = cause.as_str(), "registration parked: see `nidbridge causes`");
         Ok(Settlement::Done)
     }
 }

@@ -1,8 +1,8 @@
 //! Stage *sweep*: looks after attempts that are stuck or expired, and erases old sealed values.
 //!
-//! One worker of the whole installation sweeps. In each turn it expires attempts whose token died,
-//! warns of tokens that die soon, erases sealed values that were kept long enough, and publishes
-//! again what was lost on the way.
+//! One worker of the whole installation sweeps. In each turn it expires attempts whose token has
+//! expired, warns of tokens that expire soon, erases sealed values that were kept long enough, and
+//! publishes again what was lost on the way.
 //!
 //! Invariant: sweeping cannot make an outage worse. It publishes one message at a time and stops at
 //! the first failure; it publishes for an attempt at most once per longest delay, and no more

@@ -37,7 +37,7 @@ pub(super) async fn world(engine: Engine, wait: &str, settings: &[(&str, &str)])
 /// wait.
 pub async fn listens(world: &World) {
     eventually(SOON, "the front listens for answers", async || {
-        world.log_text("front").contains("\"message\":\"listening\"").then_some(())
+        world.log_text("front").contains("\"message\":\"subscribed\"").then_some(())
     })
     .await;
 }

@@ -32,9 +32,9 @@ export async function forward({ to, path, headers, body, number }) {
       const answer = await post(url, onward, body)
       if (understood(answer.statusCode)) return answer
       answer.resume()
-      console.warn(`nidbridge: HTTP ${answer.statusCode}`)
+      console.warn(`NID Bridge (${url}) answered HTTP ${answer.statusCode}`)
     } catch (error) {
-      console.warn(`nidbridge: ${error.message}`)
+      console.warn(`NID Bridge (${url}): ${error.message}`)
     }
   }
   // Either makes OpenCRVS reject the record; the registrar may submit it again.

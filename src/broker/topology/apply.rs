@@ -149,7 +149,7 @@ fn fix(cause: &lapin::Error, how_to_apply: &str) -> Option<String> {
     match answer.get_id() {
         NOT_FOUND => Some(format!("is missing: {how_to_apply}")),
         ACCESS_REFUSED => {
-            Some("may not be touched by this user: grant it configure, write and read".to_owned())
+            Some("is not accessible to this user: grant it configure, write and read".to_owned())
         }
         PRECONDITION_FAILED => Some(format!(
             "is there with other arguments ({}): empty and delete it, then {how_to_apply}, or set what \

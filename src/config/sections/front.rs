@@ -33,9 +33,9 @@ settings! {
         /// Whether the front accepts registrations of the events generation (OpenCRVS 1.9 and 2.x).
         /// Needs the spool.
         events: bool, Switch, "false", ["FRONT_EVENTS"];
-        /// Time for which OpenCRVS waits for a sync answer, which is given inside its own request.
-        /// If the answer comes later, or if this is not set, OpenCRVS gets 202. Set the same value
-        /// for worker and confirmer.
+        /// Time for which the front keeps a request of OpenCRVS open, to give the answer inside it
+        /// (sync answer). If the answer comes later, or if this is not set, OpenCRVS gets 202. Set
+        /// the same value for worker and confirmer.
         wait: Waits, Waits, "", ["FRONT_WAIT"];
         /// Maximum number of callers that wait for a sync answer. Further ones get 202 at once.
         waiters: u32, Positive<u32>, "1000", ["FRONT_WAITERS"];
@@ -53,9 +53,9 @@ settings! {
 settings! {
     /// OpenCRVS.
     pub struct OpencrvsConfig in "opencrvs" {
-        /// URL of the auth service.
+        /// URL of OpenCRVS's auth service.
         auth_url: Url, HttpUrl, "http://auth:4040", ["AUTH_URL", "OPENCRVS_AUTH_URL"];
-        /// URL of the gateway.
+        /// URL of OpenCRVS's gateway.
         gateway_url: Url, HttpUrl, "http://gateway:7070", ["GATEWAY_URL", "OPENCRVS_GATEWAY_URL"];
         /// URL of the country's configuration service. The front proxies every other request to it;
         /// the confirmer reads the country's forms from it.

@@ -9,11 +9,12 @@ use crate::domain::{NegativePolicy, NumberTemplate};
 settings! {
     /// The National ID system.
     pub struct NidConfig in "nid" {
-        /// Value of `source` in every request: who asks the ID system.
+        /// Value of `source` in every request to the ID system; it names this bridge.
         source: String, Text, "/nidbridge", ["NID_SOURCE"];
         /// Maximum size of a reply.
         reply_max_bytes: usize, Size, "64KiB", ["NID_REPLY_MAX_BYTES"];
-        /// Time from the acceptance of a registration until it expires without an answer.
+        /// Time that the ID system has for its answer, from the acceptance of the registration:
+        /// `expires_at` of a request, unless the record token expires earlier.
         deadline: Duration, Span, "7d", ["NID_DEADLINE"];
         /// Time without any reply after which a request is sent again. `pending` counts as a reply.
         resend_after: Duration, Span, "24h", ["NID_RESEND_AFTER"];
@@ -33,10 +34,10 @@ settings! {
 settings! {
     /// The confirmer: what is written to OpenCRVS, and when.
     pub struct ConfirmConfig in "confirm" {
-        /// Pause before the first write to OpenCRVS. It starts at the front's 202, plus the publish
-        /// timeout.
+        /// Time from the front's 202 to the first write to OpenCRVS; the publish timeout is added.
         delay: Duration, Span, "2s", ["CONFIRM_DELAY"];
-        /// Time after a write without a known result during which nobody writes that record.
+        /// Time after a write to OpenCRVS whose result is unknown during which the record is not
+        /// written again.
         quarantine: Duration, Span, "10m", ["CONFIRM_QUARANTINE"];
         /// Duration of a lease: the exclusive right of one confirmer to write a record.
         lease: Duration, Span, "60s", ["CONFIRM_LEASE"];
@@ -81,7 +82,7 @@ settings! {
         batch: u32, Positive<u32>, "500", ["SWEEP_BATCH"];
         /// Time, on top of the longest delay of a queue, after which a message counts as overdue.
         margin: Duration, Span, "5m", ["SWEEP_MARGIN"];
-        /// Time before a record token expires at which an operator is warned.
+        /// How long before a record token expires an operator is warned.
         expiring: Duration, Span, "24h", ["SWEEP_EXPIRING"];
     }
 }

@@ -59,7 +59,7 @@ impl Spool {
                 RelayResult::Published | RelayResult::SetAside => backoff.reset(),
                 RelayResult::Failed(fault) => {
                     let (waiting, wait) = (self.files(), backoff.next(1.0));
-                    tracing::warn!(error = %fault, waiting, wait_ms = wait.as_millis(), "not relayed yet");
+                    tracing::warn!(error = %fault, waiting, wait_ms = wait.as_millis(), "the spool cannot be relayed yet: trying again");
                     tokio::select! {
                         () = stop.cancelled() => return,
                         () = tokio::time::sleep(wait) => {}

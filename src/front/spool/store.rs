@@ -30,7 +30,7 @@ impl Spool {
         if let Err(fault) = &stored {
             self.shared.alarm(fault.cause());
             let key = &message.registration.key;
-            tracing::error!(record.id = %key.record, attempt.id = %key.id(), error = %fault, "not spooled");
+            tracing::error!(record.id = %key.record, attempt.id = %key.id(), error = %fault, "the registration could not be spooled");
         }
         stored
     }

@@ -117,7 +117,7 @@ impl IdentifierField {
         if !is_fresh {
             let kinds = self.fetch().await;
             if let Err(fault) = &kinds {
-                tracing::warn!(error = %fault, "it is not known whether the ID's field is defined");
+                tracing::warn!(error = %fault, "whether the forms define the field for the ID is not known");
             }
             *last = Some(LastFetch { at: Instant::now(), kinds });
         }

@@ -34,7 +34,7 @@ pub(super) async fn run(session: &mut Session, args: &ResumeArgs) -> Result<(), 
             done?;
         }
     }
-    tally.verdict(|_, count| format!("{count} of them do not go on"))
+    tally.verdict(|_, count| format!("{count} could not be resumed, for the reasons above"))
 }
 
 async fn selected(args: &ResumeArgs, ledger: &Ledger) -> Result<Vec<AttemptId>, Failure> {

@@ -1,4 +1,4 @@
-//! What calls an operator.
+//! What alerts an operator.
 
 use std::sync::Arc;
 
@@ -18,13 +18,13 @@ pub(crate) fn alerts(config: &Config, ledger: &Ledger, metrics: &Arc<Metrics>) -
     let webhook = webhook.map(|url| Webhook::new(url, secret, timeout)).transpose();
     Ok(Alerts {
         ledger: ledger.clone(),
-        webhook: webhook.context("the client of the webhook")?,
+        webhook: webhook.context("the HTTP client for the webhook cannot be made")?,
         metrics: Arc::clone(metrics),
         rules: AlertRules { interval, timeout, give_up_after, keep: config.retention.sealed },
     })
 }
 
-/// Watches the parking queues of both vhosts. `None` without a webhook: there is nobody to call.
+/// Watches the parking queues of both vhosts. `None` without a webhook: nobody would be alerted.
 pub(crate) fn parking_watcher(
     config: &Config,
     ledger: &Ledger,

@@ -48,7 +48,7 @@ async fn open(config: &Config, who: &str, sealer: &Sealer, create: bool) -> Resu
         let why = if create {
             "LEDGER_URL (ledger.url): the ledger cannot be opened"
         } else {
-            "LEDGER_URL (ledger.url): there is no ledger that can be opened; name the one that the roles have"
+            "LEDGER_URL (ledger.url): there is no ledger that can be opened; name the one that the roles use"
         };
         let fault = anyhow::Error::new(fault).context(why);
         if transient { Failure::Unavailable(fault) } else { Failure::Failed(fault) }

@@ -19,7 +19,7 @@ pub(crate) fn client_settings(config: &Config, url: &Url) -> ClientSettings {
 /// Auth's public key and its token exchange, for what renews or replaces tokens.
 pub(crate) fn auth(config: &Config) -> Result<(KeyStore, TokenExchange), Failure> {
     let auth = client_settings(config, &config.opencrvs.auth_url);
-    let exchange = TokenExchange::new(&auth).context("the client of auth's token exchange")?;
+    let exchange = TokenExchange::new(&auth).context("the HTTP client for auth cannot be made")?;
     let keys = KeyStoreSettings { auth, refetch: config.opencrvs.key_refetch, cache: None };
     Ok((KeyStore::new(keys).context("the client of auth")?, exchange))
 }

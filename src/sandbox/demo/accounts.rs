@@ -153,9 +153,9 @@ impl Accounts {
 
     pub(super) fn summary(&self) -> String {
         let verdict = match (self.hold_up(), self.open) {
-            (false, _) => "THE ACCOUNTS DO NOT HOLD UP.",
+            (false, _) => "THE BRIDGE BROKE ITS PROMISE, OR THESE NUMBERS DO NOT ADD UP.",
             (true, 0) => "Every accepted registration is accounted for.",
-            (true, _) => "Stopped early: what was under way has no end yet, and this run says nothing of it.",
+            (true, _) => "Stopped early: this run says nothing about what was still under way.",
         };
         format!(
             "What OpenCRVS and the ID system saw in {:.0} s:\n\

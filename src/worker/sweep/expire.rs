@@ -1,4 +1,4 @@
-//! Expires attempts whose token died, and warns of tokens that die soon.
+//! Expires attempts whose token has expired, and warns of tokens that expire soon.
 
 use super::Sweeper;
 use crate::domain::{AttemptId, Cause};
@@ -6,14 +6,14 @@ use crate::ledger::{Case, Expiry};
 use crate::pipeline::elected::{Halt, Leadership};
 
 impl Sweeper {
-    /// Expires the attempts whose token died.
+    /// Expires the attempts whose token has expired.
     pub(super) async fn expire(&self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
         for attempt in self.ledger.expirable(self.rules.quarantine, self.rules.batch).await? {
             leadership.check().await?;
             let Expiry::Ended { orphan } = self.ledger.expire(attempt, self.rules.quarantine).await? else {
                 continue;
             };
-            self.alarm(attempt, Cause::TokenRefused, "the token died before OpenCRVS could be told");
+            self.alarm(attempt, Cause::TokenRefused, "the token expired before OpenCRVS could be told");
             if orphan {
                 self.alarm(attempt, Cause::OrphanId, "an ID was issued for a record that is not registered");
             }
@@ -21,10 +21,10 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Warns of tokens that die soon, once for each.
+    /// Warns of tokens that expire soon, once for each.
     pub(super) async fn warn(&self) -> Result<(), Halt> {
         for Case { attempt, .. } in self.ledger.warn_expiring(self.rules.expiring, self.rules.batch).await? {
-            self.alarm(attempt.id, Cause::TokenExpiring, "the token dies soon");
+            self.alarm(attempt.id, Cause::TokenExpiring, "the token expires soon");
         }
         Ok(())
     }

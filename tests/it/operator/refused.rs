@@ -27,7 +27,7 @@ async fn a_command_that_the_broker_refuses_ends_at_once_and_names_the_setting() 
         &resume,
     ] {
         for (wrong, why) in
-            [(&wrong_password, "does not take the user"), (&wrong_vhost, "has no vhost `nowhere`")]
+            [(&wrong_password, "does not accept the user"), (&wrong_vhost, "has no vhost `nowhere`")]
         {
             let told = ended(&world, command, &[("AMQP_URL", wrong), LOGS]).await;
             assert_eq!(told.code, Some(78), "{command:?}: {}", told.stderr);
