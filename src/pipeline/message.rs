@@ -19,9 +19,6 @@ pub trait Message: Serialize + DeserializeOwned {
     /// AMQP `type`.
     const KIND: &'static str;
 
-    /// The version that the message was written with.
-    fn version(&self) -> u16;
-
     /// The message to publish. Its id is that of the attempt, so that a repeat is recognised.
     ///
     /// # Errors
@@ -37,14 +34,23 @@ pub trait Message: Serialize + DeserializeOwned {
         })
     }
 
-    /// Reads a message of [`MESSAGE_VERSION`].
+    /// Reads a message of [`MESSAGE_VERSION`]. The version is read before the rest: the message of a
+    /// newer release may have another shape, and is not malformed.
     ///
     /// # Errors
     /// The cause to park the message for: [`Cause::Malformed`] or [`Cause::UnknownVersion`].
     fn read(body: &[u8]) -> Result<Self, Cause> {
-        let message: Self = serde_json::from_slice(body).map_err(|_| Cause::Malformed)?;
-        if message.version() == MESSAGE_VERSION { Ok(message) } else { Err(Cause::UnknownVersion) }
+        let Version { v } = serde_json::from_slice(body).map_err(|_| Cause::Malformed)?;
+        if v != MESSAGE_VERSION {
+            return Err(Cause::UnknownVersion);
+        }
+        serde_json::from_slice(body).map_err(|_| Cause::Malformed)
     }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    v: u16,
 }
 
 /// front → record stage: a registration that was accepted.
@@ -92,44 +98,18 @@ pub struct AnswerMessage {
 
 impl Message for RegistrationMessage {
     const KIND: &'static str = "registration.v1";
-
-    fn version(&self) -> u16 {
-        self.v
-    }
-
-    /// Reads the version before the rest: the message of a newer release may have another shape,
-    /// and is not malformed.
-    fn read(body: &[u8]) -> Result<Self, Cause> {
-        let value: serde_json::Value = serde_json::from_slice(body).map_err(|_| Cause::Malformed)?;
-        if value.get("v").and_then(serde_json::Value::as_u64) != Some(u64::from(MESSAGE_VERSION)) {
-            return Err(Cause::UnknownVersion);
-        }
-        serde_json::from_value(value).map_err(|_| Cause::Malformed)
-    }
 }
 
 impl Message for RequestMessage {
     const KIND: &'static str = "request.v1";
-
-    fn version(&self) -> u16 {
-        self.v
-    }
 }
 
 impl Message for OutcomeMessage {
     const KIND: &'static str = "outcome.v1";
-
-    fn version(&self) -> u16 {
-        self.v
-    }
 }
 
 impl Message for AnswerMessage {
     const KIND: &'static str = "answer.v1";
-
-    fn version(&self) -> u16 {
-        self.v
-    }
 }
 
 #[cfg(test)]

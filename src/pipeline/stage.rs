@@ -17,7 +17,7 @@ pub(crate) enum StageFault {
     Publish(#[from] PublishError),
     #[error("the ID system's queue did not take the request")]
     IdSystem(#[source] PublishError),
-    #[error("the stage cannot read the message")]
+    #[error("the stage cannot use the message ({})", .0.as_str())]
     Message(Cause),
     #[error(transparent)]
     Seal(#[from] SealError),
