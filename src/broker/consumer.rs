@@ -249,7 +249,7 @@ impl<H: Handler> Work<H> {
             () = all => {}
             () = self.stop.cancelled() => self.finish().await,
             () = tokio::time::sleep(self.settings.patience) => {
-                tracing::warn!(stage = H::NAME, held = self.tasks.len(), "not finished: the messages return to their queue");
+                tracing::warn!(stage = H::NAME, in_flight = self.tasks.len(), "not finished: the messages return to their queue");
                 self.tasks.shutdown().await;
             }
         }
@@ -261,7 +261,7 @@ impl<H: Handler> Work<H> {
         if timeout(self.settings.drain, all).await.is_err() {
             tracing::warn!(
                 stage = H::NAME,
-                held = self.tasks.len(),
+                in_flight = self.tasks.len(),
                 "not finished within the drain time: the messages return to their queue"
             );
             self.tasks.shutdown().await;
