@@ -1,7 +1,7 @@
 //! The admin listener of every process: `/metrics`, `/livez` and `/readyz`.
 //!
 //! Invariant: `/livez` depends on the process alone, so that no process is killed because the
-//! broker is away. Nothing here names a person or a secret.
+//! broker is away. No response contains personal data or a secret.
 
 mod readiness;
 

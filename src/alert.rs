@@ -2,9 +2,9 @@
 //!
 //! Every worker and every confirmer runs one sender.
 //!
-//! Invariant: an alert is sent until the webhook accepts it or it is too old to be of use, each
-//! time under the same id. A slow or dead webhook delays nothing else. Its URL and its secret are
-//! in no log line and in no error.
+//! Invariant: an alert is sent again under the same id until the webhook accepts it, or until the
+//! alert is too old to be of use. A slow or dead webhook delays nothing else. No log line and no
+//! error contains the webhook's URL or secret.
 
 mod body;
 mod parking;
@@ -24,38 +24,37 @@ use crate::ledger::{Alert, Ledger, LedgerError};
 use crate::pipeline::stage::chain;
 use crate::telemetry::Metrics;
 
-/// Calls that are made at the same time.
+/// Limit of concurrent calls to the webhook.
 const MAX_CALLS: u32 = 8;
 /// A process keeps its claim on an alert for the call's timeout and this much longer.
 const CLAIM_SLACK: Duration = Duration::from_secs(5);
-/// Pause after the first refusal of an alert; it doubles with each further one.
+/// Back-off after the first refusal of an alert. It doubles with each further refusal.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// Longest pause between two calls for one alert.
+/// Longest back-off between two calls for one alert.
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
-/// Longest pause of the sender while the webhook accepts nothing at all.
+/// Longest back-off of the sender while the webhook refuses every alert.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// Reads of the outbox after a notice of a new alert, which comes just before its transaction
-/// commits.
+/// Reads of the outbox after a notice of a new alert. One read is not enough, because the notice
+/// comes just before the alert's transaction commits.
 const READS_AFTER_NOTICE: u32 = 4;
 /// Pause between two of these reads.
 const READ_PAUSE: Duration = Duration::from_millis(50);
 /// Time between two deletions of old alerts.
 const TIDY_INTERVAL: Duration = Duration::from_secs(600);
 
-/// How alerts are sent.
 #[derive(Debug, Clone, Copy)]
 pub struct AlertRules {
-    /// Time between two looks for the alerts of other processes.
+    /// Time between two reads of the outbox for the alerts of other processes.
     pub interval: Duration,
     /// Timeout of one call to the webhook.
     pub timeout: Duration,
-    /// An alert that is older is no longer sent.
+    /// Age after which an alert is no longer sent.
     pub give_up_after: Duration,
     /// How long alerts are kept in the ledger.
     pub keep: Duration,
 }
 
-/// Sends alerts.
+/// Sends the alerts in the outbox to the webhook.
 pub struct Alerts {
     pub ledger: Ledger,
     /// Without a webhook, old alerts are deleted and nobody is called.
@@ -64,7 +63,7 @@ pub struct Alerts {
     pub rules: AlertRules,
 }
 
-/// The result of sending what is due.
+/// The result of sending the alerts that are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Round {
     /// Nothing was due.
@@ -76,10 +75,11 @@ enum Round {
 }
 
 impl Alerts {
-    /// Its name in logs.
+    /// Name in logs.
     pub const NAME: &'static str = "alert";
 
-    /// Sends until `stop` is cancelled. A call that is cut off then is repeated by another process.
+    /// Sends until `stop` is cancelled. A call that is interrupted then is repeated by another
+    /// process.
     pub async fn run(&self, stop: &CancellationToken) {
         tokio::select! {
             () = self.send_for_ever() => {}
@@ -135,7 +135,7 @@ impl Alerts {
         Ok(if accepted.contains(&true) { Round::Accepted } else { Round::Refused })
     }
 
-    /// Says whether the webhook accepted the alert.
+    /// Sends one alert. Returns whether the webhook accepted it.
     async fn send(&self, webhook: &Webhook, alert: Alert) -> bool {
         let sent = webhook.call(&body::of(&alert, jiff::Timestamp::now()), &alert.id).await;
         let recorded = match &sent {

@@ -1,15 +1,16 @@
-//! An AMQP engine for RabbitMQ: publishing, consuming and declaring that survive a broker that goes
-//! away.
+//! An AMQP engine for RabbitMQ: it publishes, consumes and declares, and reconnects when the broker
+//! comes back after an outage.
 //!
 //! A [`Link`] keeps a pair of connections to one vhost open: one publishes through [`Publisher`],
 //! the other feeds [`consume`], the only consumer loop. A [`Topology`] describes exchanges and
-//! queues once, for declaring, comparing and printing. A [`WorkQueue`] has delay queues and a
-//! parking queue beside it. The engine knows nothing of what it carries and imports nothing of the
-//! crate: what it counts goes to an [`Observer`].
+//! queues in one value, which can be declared, compared with a broker and printed. A [`WorkQueue`]
+//! has delay queues and a parking queue beside it. The engine knows nothing about the messages that
+//! it carries and imports nothing else from this crate. It reports what it counts to an
+//! [`Observer`].
 //!
-//! Invariant: a message leaves our hands only when another durable place has confirmed it.
-//! Publishing succeeds only with the broker's confirm, and a delivery is acknowledged only after
-//! whatever follows from it was confirmed.
+//! Invariant: the engine gives up a message only after another durable place has confirmed it. A
+//! publish succeeds only with the broker's publisher confirm, and a delivery is acknowledged only
+//! after everything that follows from it is confirmed.
 
 mod backoff;
 mod breaker;

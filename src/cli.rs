@@ -16,7 +16,7 @@ use crate::operate::{
 use crate::roles::{Failure, all, confirmer, front, start, worker};
 use crate::sandbox::{demo, simulate};
 
-/// How long background tasks may delay the end of a process.
+/// Time limit for background tasks to end when the process ends.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(1);
 
 /// Carries civil registrations from OpenCRVS to a National ID system and the answers back.
@@ -70,7 +70,8 @@ pub enum Command {
     /// Publish what a front stored on disk while the broker was away.
     #[command(subcommand)]
     Spool(spool::SpoolCommand),
-    /// Replace record tokens that have expired or whose key auth has changed.
+    /// Replace record tokens that have expired, or that were signed with a key that auth no longer
+    /// uses.
     #[command(subcommand)]
     Tokens(tokens::TokensCommand),
     /// Show, list or check the settings.

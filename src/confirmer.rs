@@ -1,13 +1,14 @@
 //! The confirmer: answers registrations in OpenCRVS. No other role writes there.
 //!
-//! For each outcome it takes the record's lease, reads what OpenCRVS has, decides
+//! For each outcome, the confirmer takes the record's lease, reads the record in OpenCRVS, decides
 //! ([`domain::decide`](crate::domain::decide)), commits the intent, writes with the record's own
-//! token, and records the end. In the events generation nothing is read first
-//! ([`domain::decide_action`](crate::domain::decide_action)).
+//! token, and stores the result in the ledger. In the events generation it does not read the record
+//! first ([`domain::decide_action`](crate::domain::decide_action)).
 //!
-//! Invariant: nothing is written before `confirm_after` has passed since the acceptance, without
-//! the lease, without a committed intent, or (FHIR generation) while an earlier write may still
-//! arrive (`quarantine`); no older answer is written over a newer attempt.
+//! Invariant: nothing is written before `confirm_after` has passed since the acceptance; nothing is
+//! written without the lease and a committed intent; in the FHIR generation, nothing is written
+//! while an earlier write may still arrive (`quarantine`); no older answer is written over a newer
+//! attempt.
 
 mod events;
 mod fhir;
@@ -40,16 +41,17 @@ use turn::LeasedCase;
 pub struct Rules {
     /// Shortest time between the acceptance and the write.
     pub confirm_after: Duration,
-    /// How long a lease lasts; longer than any request to the gateway.
+    /// Duration of a lease. It is longer than any request to the gateway.
     pub lease: Duration,
-    /// How long a write whose end is unknown may still arrive (FHIR generation).
+    /// Time during which a write whose result is unknown may still arrive (FHIR generation).
     pub quarantine: Duration,
-    /// What to do with a rejection by the ID system (FHIR generation, which cannot be told of one).
+    /// What to do with a rejection by the ID system (FHIR generation, where no call can reject a
+    /// record).
     pub negative: NegativePolicy,
     /// The identifier type under which OpenCRVS gets the ID (FHIR generation).
     pub identifier_type: String,
-    /// The comment of a confirmation after a rejection; in the events generation, the start of the
-    /// reason.
+    /// Text before the code of the ID system's reason: in the comment of a confirmation after a
+    /// rejection (FHIR generation), or in the reason of a rejection (events generation).
     pub comment: String,
 }
 
@@ -68,7 +70,7 @@ pub struct Confirmer {
 pub struct ConfirmerBreakers {
     pub ledger: Breaker,
     pub gateway: Breaker,
-    /// The gateway may ask auth about each token.
+    /// Auth is a dependency, because the gateway may ask it about each token.
     pub auth: Breaker,
 }
 
@@ -93,8 +95,8 @@ impl Confirmer {
             Err(LeaseRefusal::Taken) => Ok(delay(Cause::Leased)),
             Ok((lease, case)) => {
                 let result = self.take_turn(LeasedCase { lease, case }, incoming.attempt).await;
-                // A lease that cannot be released expires by itself; the result of the turn is what
-                // counts.
+                // A lease that cannot be released expires by itself, so the result of the turn is
+                // returned all the same.
                 if let Err(fault) = self.ledger.release_record(lease).await {
                     tracing::warn!(error = %fault, "a lease could not be released: it expires by itself");
                 }
@@ -103,7 +105,8 @@ impl Confirmer {
         }
     }
 
-    /// How to settle the delivery if the attempt has ended, or if it is too early to write.
+    /// How to settle the delivery if the attempt is no longer *answered*, or if it is too early to
+    /// write. `None` if the answer is to be written now.
     fn nothing_to_do_yet(&self, case: &Case) -> Option<Settlement> {
         if case.attempt.state != State::Answered {
             return Some(Settlement::Done);

@@ -1,19 +1,20 @@
 //! Carries a civil registration from OpenCRVS to a National ID system, and the answer back.
 //!
-//! # The way of one registration
+//! # The path of one registration
 //! 1. OpenCRVS calls the [`front`], which seals the registration, publishes it and answers 202.
 //! 2. The [`worker`] records it in the [`ledger`] and sends the ID system a request ([`nid`]).
 //! 3. The ID system replies. The [`worker`] records the answer and publishes an outcome.
 //! 4. The [`confirmer`] leases the record, reads it and writes the answer to [`opencrvs`].
-//! 5. What cannot be answered is parked, and an [`alert`] calls an operator.
+//! 5. A registration that cannot be answered is parked, and an [`alert`] notifies an operator.
 //!
-//! [`pipeline`] defines the queues and messages between these steps, [`broker`] carries them. The
-//! decisions are in [`domain`], which is pure: no clock, no socket, no randomness.
+//! [`pipeline`] defines the queues and messages between these steps, and [`broker`] carries the
+//! messages. The decisions are made in [`domain`], which is pure: it uses no clock, no socket and
+//! no random numbers.
 //!
 //! Invariant: every accepted registration is answered in OpenCRVS exactly once, or an operator is
 //! told why not.
 
-// The rooms, from the ground up: none imports from a room below it in this list.
+// The modules, lowest layer first: no module imports from a module below it in this list.
 
 // decisions and types, pure
 pub mod domain;
@@ -23,20 +24,20 @@ pub mod config;
 pub mod seal;
 pub mod telemetry;
 
-// the AMQP engine, which knows none of our queues
+// the AMQP engine, which knows nothing about our queues
 pub mod broker;
 
 // the database
 pub mod ledger;
 
-// the wire formats of either side
+// the wire formats of the ID system and of OpenCRVS
 pub mod nid;
 pub mod opencrvs;
 
 // our queues and messages, and what all stages share
 pub mod pipeline;
 
-// the work
+// the work of the processes
 pub mod admin;
 pub mod alert;
 pub mod confirmer;
@@ -55,6 +56,6 @@ pub mod sandbox;
 // the command line
 pub mod cli;
 
-// for property tests and fuzzers
+// entry points for property tests and fuzzers
 #[cfg(feature = "inlets")]
 pub mod inlets;

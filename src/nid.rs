@@ -1,10 +1,10 @@
 //! The National ID side: what an ID system is asked, and what it answers.
 //!
-//! The one adapter so far speaks the queue contract: CloudEvents JSON, `contract/request.v1.json`
-//! and `reply.v1.json`.
+//! The only adapter so far uses the queue contract: CloudEvents in JSON that match
+//! `contract/request.v1.json` and `contract/reply.v1.json`.
 //!
-//! Invariant: only fields that the mapping names leave the bridge; neither the record token nor the
-//! document comes here.
+//! Invariant: only fields that the mapping names leave the bridge; this module gets neither the
+//! record token nor the document.
 
 mod kind;
 mod person;

@@ -1,12 +1,12 @@
 //! OpenCRVS on the wire: the documents that it sends, the tokens that it issues, and the calls that
 //! answer it.
 //!
-//! FHIR generation (1.7–1.9): a bundle comes in, a GraphQL mutation goes out ([`fhir`]). Events
-//! generation (1.9–2.x): an event document comes in, a tRPC call goes out ([`events`]). Both make
-//! their calls in one way and fail with one [`OpencrvsFault`].
+//! The FHIR generation (1.7–1.9) sends a bundle and is answered by a GraphQL mutation ([`fhir`]).
+//! The events generation (1.9–2.x) sends an event document and is answered by a tRPC call
+//! ([`events`]). Both modules use the same HTTP client and the same error type, [`OpencrvsFault`].
 //!
-//! Invariant: a token is in no error, in no log line and in no URL that is logged; an error in an
-//! HTTP 200 is an error.
+//! Invariant: no error, no log line and no logged URL contains a token; an error in an HTTP 200
+//! response counts as an error.
 
 mod call;
 mod document;

@@ -1,12 +1,12 @@
-//! The operator's commands: look at registrations and resume them, look after queues, keys, spools
+//! The operator's commands, which show and resume registrations, and manage queues, keys, spools
 //! and tokens.
 //!
-//! `session` opens and closes what a command works with; `change` has the flags of commands
-//! that change something; `tally` counts what was done and derives the exit code; `output`
-//! prints.
+//! `session` opens and closes the ledger and the broker links of a command; `change` has the flags
+//! of commands that change something; `tally` counts what was done and derives the exit code;
+//! `output` prints results.
 //!
-//! Invariant: results go to stdout and everything else to stderr; every change of a registration
-//! names who did it.
+//! Invariant: results go to stdout and everything else to stderr; every change of a registration is
+//! recorded with the name of who made it.
 
 pub(crate) mod attempts;
 pub(crate) mod causes;

@@ -1,8 +1,8 @@
-//! What flows from role to role: queues, messages, where they go next, and what a fault means for a
-//! delivery.
+//! What the roles share: the queues and messages between them, the next hop of an attempt, and what
+//! a fault means for a delivery.
 //!
-//! Invariant: what one role publishes is described here, where both ends of a queue find it; the
-//! engine that carries it ([`broker`](crate::broker)) knows none of it.
+//! Invariant: everything that one role publishes for another is defined here, once for both ends of
+//! a queue. The engine that carries it ([`broker`](crate::broker)) knows nothing about it.
 
 pub(crate) mod elected;
 mod message;

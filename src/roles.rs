@@ -1,11 +1,11 @@
 //! How each process is put together: front, worker, confirmer, or all of them in one.
 //!
 //! Each role is one straight function: open what it needs, build its parts, register them on a
-//! `runner`, run, close. `parts` makes what more than one process needs; `start` is what
-//! every process does around its role.
+//! `runner`, run, close. `parts` makes the parts that more than one process needs; `start` does
+//! what every process does before and after its role.
 //!
-//! Invariant: below this room nothing reads the configuration as a whole. Each part is given its
-//! own settings.
+//! Invariant: the modules of lower layers never read the configuration as a whole. Each part is
+//! given its own settings.
 
 pub(crate) mod all;
 mod breakers;

@@ -1,12 +1,12 @@
 //! Sealing: encrypts tokens and personal data, wherever they are stored or queued, with the keys of
 //! `SEAL_KEYS`.
 //!
-//! AES-256-GCM-SIV with a random nonce. The associated data names the record and the field, so that
-//! a sealed text that was moved to another record or column does not open. A sealed text is
-//! `v1.<key id>.<base64url>`.
+//! The cipher is AES-256-GCM-SIV with a random nonce. The associated data names the record and the
+//! field, so a sealed text that was moved to another record or column does not open. A sealed text
+//! has the form `v1.<key id>.<base64url>`.
 //!
-//! Invariant: the first key seals, every key opens; neither an error nor `Debug` shows anything of
-//! a plain text or a key.
+//! Invariant: the first key seals, every key opens; no error and no `Debug` output shows any part
+//! of a plain text or a key.
 
 use std::fmt;
 
@@ -22,7 +22,8 @@ use crate::domain::RecordId;
 const VERSION: &str = "v1";
 const KEY_BYTES: usize = 32;
 
-/// What a sealed text contains; it is bound into the seal.
+/// What a sealed text contains. The associated data names it, so the text does not open as another
+/// field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     View,
@@ -32,7 +33,7 @@ pub enum Field {
     NationalId,
     /// The body of a message that could not be recorded and was parked.
     ParkedBody,
-    /// The ledger's own key, with which it makes fingerprints.
+    /// The ledger's own key, which it uses to make fingerprints.
     LedgerKey,
 }
 
@@ -54,14 +55,14 @@ pub enum SealError {
     /// The key list cannot be used.
     #[error("{0}")]
     Keys(String),
-    /// The text does not have the form of this version.
+    /// The text does not have the form of a sealed text.
     #[error("not a sealed text of version v1")]
     Malformed,
     /// The key is not configured.
     #[error("sealed with key `{0}`, which is not in SEAL_KEYS: add it behind the others")]
     UnknownKey(String),
-    /// The key under that id is another one, the text belongs to another record or field, or it was
-    /// changed.
+    /// The key with that id is another key, the text belongs to another record or field, or the
+    /// text was changed.
     #[error(
         "the seal does not open: wrong key under that id, or the text belongs to another record or field"
     )]
@@ -76,7 +77,7 @@ struct Key {
     key: LessSafeKey,
 }
 
-/// The configured keys: the first one seals, and each opens.
+/// The configured keys: the first one seals, and all of them open.
 pub struct Sealer {
     keys: Vec<Key>,
 }
@@ -88,10 +89,11 @@ impl fmt::Debug for Sealer {
 }
 
 impl Sealer {
-    /// Reads `id:base64[,id:base64…]`; each key is 32 bytes, ids are letters, digits, `-` and `_`.
+    /// Reads `id:base64[,id:base64…]`. A key has 32 bytes, and its id consists of letters, digits,
+    /// `-` and `_`.
     ///
     /// # Errors
-    /// [`SealError::Keys`] says which key is wrong and how; it never holds a key.
+    /// [`SealError::Keys`] says which key is wrong and how; it never contains a key.
     pub fn parse(keys: &SecretString) -> Result<Self, SealError> {
         let mut parsed: Vec<Key> = Vec::new();
         for (position, entry) in keys.expose_secret().split(',').map(str::trim).enumerate() {
@@ -109,13 +111,13 @@ impl Sealer {
         Ok(Self { keys: parsed })
     }
 
-    /// The id of the key that seals; `None` only if there are no keys.
+    /// The id of the key that seals, or `None` if there are no keys.
     pub fn first_key(&self) -> Option<&str> {
         self.keys.first().map(|key| key.id.as_str())
     }
 
-    /// The id of the key with which a text was sealed, read from the text; `None` if it is no
-    /// sealed text.
+    /// Reads from a sealed text the id of the key that sealed it. Returns `None` if the text is not
+    /// sealed.
     pub fn key_of(sealed: &str) -> Option<&str> {
         let mut parts = sealed.splitn(3, '.');
         match (parts.next(), parts.next(), parts.next()) {
@@ -140,7 +142,7 @@ impl Sealer {
     /// Opens what [`Sealer::seal`] made for the same record and field.
     ///
     /// # Errors
-    /// [`SealError`] tells a missing key from a text that is not valid.
+    /// [`SealError`], which distinguishes a missing key from a text that is not valid.
     pub fn open(
         &self,
         record: &RecordId,

@@ -1,13 +1,13 @@
-//! The worker: everything on the National ID side, in stages that can also run in processes of
-//! their own.
+//! The worker does everything on the National ID side, in stages that can also run in separate
+//! processes.
 //!
 //! [`RecordStage`] writes a registration to the ledger, [`SendStage`] sends its request to the ID
 //! system, and [`ResolveStage`] handles the replies. Each stage passes its result to the next one
 //! over the broker. [`Sweeper`] looks after attempts that got stuck.
 //!
-//! Invariant: intent in the ledger, then the effect, then its result in the ledger, then the next
-//! hop's publisher confirm, and only then is the delivery settled. A duplicate of an open attempt
-//! publishes the next hop again.
+//! Invariant: a stage first writes to the ledger what it is about to do, then does it, then writes
+//! the result to the ledger, then waits for the publisher confirm of the next hop, and only then
+//! settles the delivery. For a duplicate of an open attempt, it publishes the next hop again.
 
 mod record;
 mod request;

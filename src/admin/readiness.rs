@@ -1,6 +1,6 @@
-//! Whether a process is ready: a set of named conditions.
+//! The readiness of a process: a set of named conditions that must all be met.
 //!
-//! Invariant: a condition is met only after its owner has said so. Draining is never undone.
+//! Invariant: a condition counts as met only after its owner has said so. Draining is never undone.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,7 +43,7 @@ pub struct Condition {
 }
 
 impl Readiness {
-    /// Without conditions: ready.
+    /// Creates a set without conditions, so the process is ready.
     pub fn new() -> Self {
         Self::default()
     }
@@ -59,20 +59,21 @@ impl Readiness {
         self.lock().conditions.insert(name, Status::Link(state));
     }
 
-    /// Adds breakers whose state is shown. While one is open the process stays ready: a restart
-    /// would not help.
+    /// Adds breakers whose state is shown. The process stays ready while a breaker is open, because
+    /// a restart would not help.
     pub fn add_breakers(&self, breakers: &[&Breaker]) {
         let of = breakers.iter().map(|breaker| (breaker.dependency(), (*breaker).clone()));
         self.lock().breakers.extend(of);
     }
 
-    /// From now on the process is not ready: it finishes the work that it has and begins nothing
-    /// new.
+    /// Marks the process as draining and therefore not ready: it finishes the work that it has and
+    /// begins nothing new.
     pub fn drain(&self) {
         self.lock().draining = true;
     }
 
-    /// The conditions that are not met. If there are none, the process is ready.
+    /// The conditions that are not met, and `draining` during a drain. If there are none, the
+    /// process is ready.
     pub fn missing(&self) -> Vec<&'static str> {
         let state = self.lock();
         let missing = state.conditions.iter().filter(|(_, status)| !status.is_met()).map(|(name, _)| *name);
@@ -86,7 +87,8 @@ impl Readiness {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Every change is one assignment: a thread that panicked has left nothing half done.
+        // Every change is a single assignment, so a thread that panicked has left nothing half
+        // done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

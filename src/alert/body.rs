@@ -1,6 +1,7 @@
 //! The JSON body of a call to the webhook.
 //!
-//! Invariant: it holds identifiers, times and fixed sentences; no name, no issued ID, no token.
+//! Invariant: the body contains identifiers, times and fixed sentences, but no name, no issued ID
+//! and no token.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -37,7 +38,7 @@ enum Subject<'a> {
     },
 }
 
-/// The body of a call that is made at `now`.
+/// Makes the body of a call at the time `now`.
 pub(super) fn of(alert: &Alert, now: Timestamp) -> Vec<u8> {
     let hours = |until: Timestamp| {
         let hours = until.duration_since(now).as_secs_f64() / 3_600.0;
@@ -66,6 +67,6 @@ pub(super) fn of(alert: &Alert, now: Timestamp) -> Vec<u8> {
         means: advice.means,
         what_to_do: advice.action,
     };
-    // Texts and numbers only: this cannot fail.
+    // The body has only texts and numbers, so this cannot fail.
     serde_json::to_vec(&body).unwrap_or_default()
 }

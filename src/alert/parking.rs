@@ -1,16 +1,17 @@
-//! Watches the parking queues and raises an alert for each message that could not even be recorded.
+//! Watches the parking queues and raises alerts for messages that were parked because they could
+//! not be recorded.
 //!
-//! A message that has a row in the ledger is parked in the ledger, and its alert is written with
-//! it. A message without a row is parked on the broker: by a stage, or by the broker itself
-//! (delivery limit, no queue for it), which tells no process. So the watcher polls the parking
-//! queues. A parked message stays until an operator takes it away: a process that dies between
-//! parking and alerting loses nothing, and no settlement waits for a webhook. Each look raises at
-//! most one alert per queue and cause, however much a vendor gets wrong. The alerts go through the
-//! same outbox as all others.
+//! An attempt that is in the ledger is parked there, and its alert is written in the same
+//! transaction. A message without an attempt in the ledger is parked on the broker, by a stage or
+//! by the broker itself (delivery limit reached, or no queue for the message). The broker tells no
+//! process about this, so the watcher polls the parking queues. A parked message stays until an
+//! operator removes it, so nothing is lost if a process dies between parking and alerting, and no
+//! settlement waits for a webhook. Each poll raises at most one alert per queue and cause, however
+//! many bad messages a vendor sends. The alerts go through the same outbox as all others.
 //!
-//! Invariant: growth of a queue is reported at the next look that sees all of the queue, and is
-//! never reported twice, not even when an operator looks into the queue, which hides its messages
-//! for a moment. Nothing is taken out.
+//! Invariant: growth of a queue is reported by the next poll that sees the whole queue, and is
+//! never reported twice, not even when an operator browses the queue, which hides its messages for
+//! a moment. The watcher removes no message.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -25,12 +26,12 @@ use crate::pipeline::elected::{
 };
 use crate::pipeline::{own_id, parked_for};
 
-/// The lease of the process that watches.
+/// Name of the lease that elects the watching process.
 const LEASE: &str = "parking";
-/// The lease lasts this long in addition to two intervals: one look takes less.
+/// The lease lasts two intervals and this much longer. One poll takes less time than this.
 const LEASE_FLOOR: Duration = Duration::from_secs(5);
-/// Messages that are read, from the front. In a longer queue the alert has the cause of the last
-/// one read.
+/// Limit of the messages that are read, from the head of a queue. If the queue is longer, the alert
+/// has the cause of the last message that was read.
 const MAX_READ: u32 = 200;
 
 /// The parking queues of a vhost.
@@ -39,18 +40,19 @@ pub struct ParkingQueues {
     pub queues: Vec<String>,
 }
 
-/// Watches parking queues. One of all workers that sweep does.
+/// Watches parking queues. Of all workers that sweep, one at a time does this.
 pub struct ParkingWatcher {
     pub ledger: Ledger,
     pub vhosts: Vec<ParkingQueues>,
-    /// Time between two looks.
+    /// Time between two polls.
     pub interval: Duration,
 }
 
-/// Queues that had fewer messages at the last look than were reported, with that number.
+/// Queues that had fewer messages at the last poll than were reported, with their depth at that
+/// poll.
 type Shrunk = BTreeMap<String, u64>;
 
-/// The turns of one process.
+/// The watcher in one process, with what it remembers from one turn to the next.
 struct Looks<'a> {
     watcher: &'a ParkingWatcher,
     shrunk: Shrunk,
@@ -74,7 +76,7 @@ impl ElectedTask for Looks<'_> {
 }
 
 impl ParkingWatcher {
-    /// Its name in logs.
+    /// Name in logs.
     pub const NAME: &'static str = "parking";
 
     /// Watches until `stop` is cancelled.
@@ -100,8 +102,8 @@ impl ParkingWatcher {
                 Some(before) => {
                     self.ledger.report_parked(queue, reported, now.max(before), &[]).await?;
                 }
-                // Perhaps somebody looks into the queue and hides messages from us: a second look
-                // decides.
+                // Perhaps somebody is browsing the queue and hides messages from this process. A
+                // second poll decides.
                 None => {
                     shrunk.insert(queue.to_owned(), now);
                 }
@@ -112,7 +114,7 @@ impl ParkingWatcher {
         Ok(())
     }
 
-    /// Raises alerts for the messages of a queue beyond the `reported` first ones.
+    /// Raises alerts for the messages of a queue after the first `reported` ones.
     async fn report_new(&self, link: &Link, queue: &str, reported: u64, now: u64) -> Result<(), Halt> {
         let read_one = |message: Incoming| Parked {
             cause: parked_for(&message, queue),
@@ -121,7 +123,7 @@ impl ParkingWatcher {
         let read = link.peek_with(queue, usize::try_from(MAX_READ).unwrap_or(usize::MAX), read_one).await?;
         let length = u64::try_from(read.len()).unwrap_or(u64::MAX);
         let now = now.max(length);
-        // Somebody else holds some of the messages: a later look finds all of them.
+        // Somebody else holds some of the messages. A later poll finds all of them.
         if length < now.min(u64::from(MAX_READ)) {
             return Ok(());
         }
@@ -141,8 +143,8 @@ impl ParkingWatcher {
     }
 }
 
-/// The newest message of each cause, without the first `reported` messages. The last message is
-/// always among them.
+/// The newest message of each cause, ignoring the first `reported` messages. The last message is
+/// never ignored.
 fn newest_of_each_cause(read: Vec<Parked>, reported: u64) -> Vec<Parked> {
     let old = usize::try_from(reported).unwrap_or(usize::MAX).min(read.len().saturating_sub(1));
     let newest: BTreeMap<_, _> = read.into_iter().skip(old).map(|one| (one.cause.as_str(), one)).collect();

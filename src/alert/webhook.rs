@@ -1,6 +1,6 @@
 //! The operator's webhook: one POST per alert, signed if there is a secret.
 //!
-//! Invariant: a fault holds neither the URL, which may be a secret itself, nor the body of the
+//! Invariant: a fault contains neither the URL, which may itself be a secret, nor the body of the
 //! webhook's answer.
 
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub enum WebhookFault {
     Status(u16),
 }
 
-/// A client of the webhook.
+/// HTTP client of the webhook.
 #[derive(Debug, Clone)]
 pub struct Webhook {
     http: reqwest::Client,

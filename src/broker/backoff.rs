@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-/// The next pause after a failure. Each one doubles the step; a success resets it.
+/// Computes the pauses between retries. Each pause doubles the step of the next one; the caller
+/// resets the step after a success.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -14,7 +15,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// A first step of 100 ms.
+    /// Starts with a step of 100 ms.
     pub fn new(limit: Duration) -> Self {
         Self::from(Duration::from_millis(100), limit)
     }
@@ -24,7 +25,8 @@ impl Backoff {
         Self { first, step: first, limit }
     }
 
-    /// The step after so many failures, without jitter: for whoever keeps the count elsewhere.
+    /// The step after this number of failures, without jitter, for callers that keep the count
+    /// themselves.
     pub fn step_after(first: Duration, failures: u32, limit: Duration) -> Duration {
         first.saturating_mul(2_u32.saturating_pow(failures)).min(limit)
     }
@@ -33,8 +35,9 @@ impl Backoff {
         self.step = self.first;
     }
 
-    /// `jitter` is from 0 to 1, usually a random number: half of the step is fixed, the other half
-    /// is multiplied by it. With 1 the pauses are exactly the steps.
+    /// Returns the next pause: one half of the step is fixed, the other half is multiplied by
+    /// `jitter`, usually a random number from 0 to 1. With a jitter of 1, each pause is exactly its
+    /// step.
     pub fn next(&mut self, jitter: f64) -> Duration {
         let wait = self.step.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
         self.step = Self::step_after(self.step, 1, self.limit);

@@ -4,8 +4,8 @@
 //! pauses while a breaker of its stage is open, so that a backlog waits in its queue instead of
 //! being delivered and delayed again and again.
 //!
-//! Invariant: while a breaker is open, the dependency gets no call but the probe, and one probe at
-//! a time.
+//! Invariant: while a breaker is open, the dependency receives no new calls except probes, one at a
+//! time.
 
 mod state;
 
@@ -35,7 +35,7 @@ struct Inner {
     dependency: &'static str,
     rules: BreakerRules,
     state: watch::Sender<BreakerState>,
-    /// Whether a task probes already.
+    /// Whether a task probes the dependency already.
     probed: AtomicBool,
     observer: Arc<dyn Observer>,
 }
@@ -61,7 +61,8 @@ impl Breaker {
         self.0.dependency
     }
 
-    /// Reports that the dependency did what it was asked, or refused that one call for good.
+    /// Reports that the dependency did what it was asked, or that it refused this one call
+    /// permanently, which is not an outage.
     pub fn worked(&self) {
         self.report(BreakerEvent::Succeeded);
     }
@@ -80,8 +81,8 @@ impl Breaker {
         matches!(*self.0.state.borrow(), BreakerState::Open { .. })
     }
 
-    /// Probes after each pause, until `stop`. Returns at once if another role of the process probes
-    /// already.
+    /// Probes the dependency after each pause, until `stop` is cancelled. Returns at once if
+    /// another role of the process already probes it.
     pub async fn keep<P, F>(self, probe: P, stop: CancellationToken)
     where
         P: Fn() -> F,
@@ -111,7 +112,8 @@ impl Breaker {
             let before = *state;
             *state = before.after(event, Instant::now(), &inner.rules, fastrand::f64());
             if std::mem::discriminant(&before) != std::mem::discriminant(state) {
-                // Under the lock, so that the last report is that of the last change.
+                // Called under the lock of the state, so that the observer sees the changes in
+                // their order.
                 self.changed(*state);
             }
             before != *state
@@ -135,7 +137,7 @@ impl Breaker {
     }
 }
 
-/// Waits until the breaker is open. Returns when the pause ends.
+/// Waits until the breaker is open, and returns the time at which its pause ends.
 async fn opened(state: &mut watch::Receiver<BreakerState>) -> Option<Instant> {
     match *state.wait_for(|now| matches!(now, BreakerState::Open { .. })).await.ok()? {
         BreakerState::Open { until, .. } => Some(until),
@@ -160,7 +162,7 @@ impl BreakerWatch {
         Self(breakers.iter().map(|breaker| breaker.0.state.subscribe()).collect())
     }
 
-    /// What the worst of the breakers allows.
+    /// What all breakers allow together: the most restrictive breaker decides.
     pub(super) fn allowed(&self) -> Allowed {
         let all = self.0.iter().map(|state| match *state.borrow() {
             BreakerState::Open { .. } => Allowed::Nothing,
@@ -174,7 +176,7 @@ impl BreakerWatch {
         })
     }
 
-    /// Waits until the breakers allow something else.
+    /// Waits until the breakers allow something other than `allowed`, and returns it.
     pub(super) async fn changed_from(&mut self, allowed: Allowed) -> Allowed {
         loop {
             let now = self.allowed();

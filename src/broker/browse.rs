@@ -1,4 +1,4 @@
-//! Looking into queues, for operators and tests.
+//! Inspects queues, for operators and tests.
 //!
 //! Invariant: only [`Link::take`] removes a message from a queue.
 
@@ -12,11 +12,11 @@ use super::error::BrokerError;
 use super::link::Link;
 use super::short::short;
 
-/// The size of a queue.
+/// The number of messages and consumers of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depth {
-    /// Messages that wait for a consumer, without those that are delivered and not yet
-    /// acknowledged.
+    /// Messages that wait for a consumer. Messages that are delivered and not yet acknowledged are
+    /// not counted.
     pub ready: u32,
     pub consumers: u32,
 }
@@ -41,19 +41,20 @@ impl Link {
 
     /// Reads up to `limit` messages from the front of a queue and leaves them there.
     ///
-    /// Reading counts as a delivery: use it on parking queues, not on queues that have a consumer.
+    /// Each read counts as a delivery of the message, so call this for parking queues and not for
+    /// queues that have a consumer.
     ///
     /// # Errors
-    /// As [`Link::depth`].
+    /// The same as for [`Link::depth`].
     pub async fn peek(&self, queue: &str, limit: usize) -> Result<Vec<Incoming>, BrokerError> {
         self.peek_with(queue, limit, |message| message).await
     }
 
-    /// As [`Link::peek`], but keeps only what `keep` returns, so that large messages are not in
-    /// memory together.
+    /// Like [`Link::peek`], but keeps only what `keep` returns for each message, so that large
+    /// messages are not in memory together.
     ///
     /// # Errors
-    /// As [`Link::depth`].
+    /// The same as for [`Link::depth`].
     pub async fn peek_with<T>(
         &self,
         queue: &str,
@@ -63,7 +64,7 @@ impl Link {
         let conn = self.consuming()?;
         let channel = within(async { Ok(conn.connection.create_channel().await?) }).await?;
         let mut seen = Vec::new();
-        // Each answer has a time limit of its own: the total time depends on the number of
+        // Each answer has its own time limit, because the total time depends on the number of
         // messages.
         while seen.len() < limit {
             let get = async {
@@ -72,7 +73,7 @@ impl Link {
             let Some(mut got) = within(get).await? else { break };
             seen.push(keep(Incoming::read(&mut got.delivery, &conn.user, Timestamp::now())));
         }
-        // Closing the channel returns the messages, which are not acknowledged, to the queue.
+        // Closing the channel returns the unacknowledged messages to the queue.
         within(async { Ok(channel.close(200, ShortString::default()).await?) }).await?;
         Ok(seen)
     }
@@ -80,7 +81,7 @@ impl Link {
     /// Removes the first message from a queue and returns it.
     ///
     /// # Errors
-    /// As [`Link::depth`].
+    /// The same as for [`Link::depth`].
     pub async fn take(&self, queue: &str) -> Result<Option<Incoming>, BrokerError> {
         within(async {
             let conn = self.consuming()?;

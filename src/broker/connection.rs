@@ -1,10 +1,11 @@
-//! One connection that a task supervises: it connects again after every loss.
+//! A supervised connection: a task opens it and opens it again after every loss.
 //!
-//! lapin's own recovery is off, because it leaves consumers that never deliver again and confirms
-//! that fail late. A lost connection fails everything on it at once, and the task opens a new one.
+//! lapin's own recovery is off, because after it some consumers never deliver again and some
+//! confirms fail late. Without it, everything on a lost connection fails at once, and the task
+//! opens a new connection.
 //!
-//! Invariant: users take the connection from [`ConnectionState`] each time and keep no copy over a
-//! failure.
+//! Invariant: code that uses the connection takes it from [`ConnectionState`] each time and drops
+//! it after a failure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +22,9 @@ use super::error::{BrokerError, chain};
 use super::topology::Topology;
 use super::transport;
 
-/// An open connection.
 pub(super) struct OpenConnection {
     pub(super) connection: Connection,
-    /// Tells the channels of this connection from those of an earlier one.
+    /// Distinguishes the channels of this connection from those of an earlier connection.
     pub(super) number: u64,
     /// The user that the connection was opened with.
     pub(super) user: String,
@@ -32,8 +32,8 @@ pub(super) struct OpenConnection {
 
 /// The state of a supervised connection.
 ///
-/// The cause of a loss is text, with everything that led to it: the state is cloned for every user
-/// of the connection, and the error itself was logged when it happened.
+/// The cause of a loss is a text with the whole chain of errors, because the state is cloned for
+/// every part of the engine that uses the connection. The error itself was logged when it happened.
 #[derive(Clone)]
 pub(super) enum ConnectionState {
     Away(String),
@@ -42,7 +42,7 @@ pub(super) enum ConnectionState {
 }
 
 impl ConnectionState {
-    /// Whether this is still the same connection.
+    /// Whether `conn` is still the connection in use.
     pub(super) fn is_on(&self, conn: &OpenConnection) -> bool {
         match self {
             Self::Ready(current) | Self::Blocked(current, _) => current.number == conn.number,
@@ -51,7 +51,6 @@ impl ConnectionState {
     }
 }
 
-/// How to open the connection.
 pub(super) struct ConnectionSettings {
     /// `None` if the configured URL cannot be parsed.
     pub(super) uri: Option<AMQPUri>,
@@ -76,7 +75,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// Time limit of any other answer of the broker. lapin does not always fail its futures when the
 /// connection is lost.
 const ANSWER: Duration = Duration::from_secs(60);
-/// Interval of checking the connection, in case lapin sends no event for its loss.
+/// Interval at which the connection is checked, in case lapin sends no event when it is lost.
 const CHECK: Duration = Duration::from_secs(1);
 
 /// Keeps the connection open until `stop` is cancelled, then closes it.
@@ -137,7 +136,7 @@ async fn prepare(connection: &Connection, on_connect: &OnConnect) -> Result<(), 
     }
 }
 
-/// Waits for an answer of the broker, within the time limit.
+/// Waits for an answer of the broker, for at most `ANSWER`.
 pub(super) async fn within<T>(
     answer: impl Future<Output = Result<T, BrokerError>>,
 ) -> Result<T, BrokerError> {
@@ -148,8 +147,8 @@ fn report_away(connection: &str, cause: &str, wait: Duration) {
     tracing::warn!(connection, cause, wait_ms = wait.as_millis(), "no connection to the broker");
 }
 
-/// Offers the connection to its users until it is lost or `stop` is cancelled. Returns why it
-/// ended.
+/// Publishes the connection in `state` until it is lost or `stop` is cancelled. Returns why the
+/// connection ended.
 async fn serve(
     name: &str,
     conn: &Arc<OpenConnection>,

@@ -1,8 +1,8 @@
-//! The consumer loop, the only one.
+//! The only consumer loop.
 //!
-//! Invariant: every delivery is settled exactly once, by an acknowledgement after the confirm of
-//! whatever takes its place. One that cannot be settled returns to its queue when its channel is
-//! closed, never by a `nack`.
+//! Invariant: every delivery is settled exactly once: it is acknowledged after the message that
+//! takes its place is confirmed. A delivery that cannot be settled returns to its queue when its
+//! channel is closed, never by a `nack`.
 
 mod settings;
 
@@ -35,8 +35,8 @@ use super::unsettled::{Session, StageContext, process};
 /// Time limit of closing a channel.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// Consumes a queue until `stop` is cancelled. Returns when all deliveries are settled, or the
-/// drain time is over.
+/// Consumes a queue until `stop` is cancelled. Returns when all deliveries in flight are settled or
+/// the drain time is over.
 pub async fn consume<H: Handler>(
     link: &Link,
     queue: &WorkQueue,
@@ -92,7 +92,7 @@ enum End {
     Stopped,
     /// The breakers allow more or less than before.
     BreakersChanged,
-    /// The channel is open but of no use any more.
+    /// The channel is open but can no longer be used.
     Stuck(&'static str),
     /// The channel is gone.
     Gone(String),
@@ -101,8 +101,8 @@ enum End {
 struct Work<H> {
     stage: Arc<StageContext<H>>,
     settings: ConsumerSettings,
-    /// Shared by all sessions: deliveries of a lost session that are still being handled count in
-    /// the next one.
+    /// Shared by all sessions, so that deliveries of a lost session that are still being handled
+    /// count towards the prefetch of the next session.
     permits: Arc<Semaphore>,
     breakers: BreakerWatch,
     tasks: JoinSet<()>,
@@ -126,7 +126,7 @@ impl<H: Handler> Work<H> {
         }
     }
 
-    /// Waits until the breakers allow something. `None` when the consumer must stop.
+    /// Waits until the breakers allow something. Returns `None` when the consumer must stop.
     async fn wait_for_breakers(&mut self) -> Option<Allowed> {
         let allowed = self.breakers.allowed();
         if allowed != Allowed::Nothing {
@@ -144,7 +144,7 @@ impl<H: Handler> Work<H> {
         }
     }
 
-    /// One consumer on one channel, until the channel is lost or must be closed.
+    /// Runs one consumer on one channel until the channel is lost or must be closed.
     async fn session(&mut self, link: &Link, allowed: Allowed) -> Result<End, BrokerError> {
         let conn = link.consuming()?;
         let prefetch = if allowed == Allowed::Everything { self.settings.prefetch.max(1) } else { 1 };
@@ -189,8 +189,9 @@ impl<H: Handler> Work<H> {
             Ok(Err(refused)) => refused,
             Err(elapsed) => slow(elapsed),
         };
-        // A queue without a leader may accept the consumer later. Nobody would read its deliveries,
-        // and the broker would give them to nobody else while the channel is open.
+        // A queue without a leader may still accept the consumer after we have given up. Nobody
+        // would read the deliveries, and the broker would give them to no other consumer while the
+        // channel is open.
         close_or_give_up(channel.close(200, ShortString::default())).await;
         Err(failed)
     }
@@ -204,8 +205,8 @@ impl<H: Handler> Work<H> {
         });
     }
 
-    /// Whether the queue has messages that we could handle but does not deliver, or has lost its
-    /// consumer.
+    /// Whether the broker fails to deliver messages that this process has permits for, or the queue
+    /// has lost its consumer.
     async fn is_overdue(&self, channel: &Channel) -> Result<bool, BrokerError> {
         if self.permits.available_permits() == 0 {
             return Ok(false);
@@ -233,16 +234,17 @@ impl<H: Handler> Work<H> {
     }
 
     /// Lets the deliveries in flight finish within the drain time and closes the channel, which
-    /// returns all others to the queue. The consumer is not cancelled first: if the node of a
-    /// cancelled consumer is killed, its quorum queue keeps the unacknowledged messages for that
-    /// consumer for ever (3.10.8).
+    /// returns all other deliveries to the queue. The consumer is not cancelled first: if the node
+    /// of a cancelled consumer is killed, its quorum queue keeps the unacknowledged messages for
+    /// that consumer for ever (RabbitMQ 3.10.8).
     async fn give_back(&mut self, channel: &Channel) {
         self.finish().await;
         close_or_give_up(channel.close(200, ShortString::default())).await;
     }
 
-    /// The same with more time: when a breaker opens, a delivery in flight may be a slow write that
-    /// succeeds, and aborting it would leave that in doubt.
+    /// Like `give_back`, but lets the deliveries take as long as `patience`: when a breaker opens,
+    /// a delivery in flight may be a slow write that still succeeds, and aborting it would leave
+    /// its result unknown.
     async fn let_finish(&mut self, channel: &Channel) {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         tokio::select! {
@@ -269,14 +271,14 @@ impl<H: Handler> Work<H> {
     }
 }
 
-/// Closes a channel. A broker that is gone does not answer, which closes it as well.
+/// Closes a channel. A broker that is gone does not answer, but then the channel is closed, too.
 async fn close_or_give_up(close: impl Future<Output = lapin::Result<()>>) {
     if !matches!(timeout(CLOSING, close).await, Ok(Ok(()))) {
         tracing::debug!("the broker did not answer to the close of a consuming channel");
     }
 }
 
-/// The next delivery with its permit. The error says why there will be none.
+/// Returns the next delivery with its permit. The error says why no more deliveries will come.
 async fn next(
     consumer: &mut Consumer,
     permits: &Arc<Semaphore>,

@@ -1,6 +1,8 @@
-//! Topologies and users as the JSON that RabbitMQ loads at boot (`load_definitions`) or imports.
+//! Writes topologies and users as the JSON that RabbitMQ loads at boot (`load_definitions`) or
+//! imports.
 //!
-//! Invariant: a password is in the output only as a salted hash, and only where one was given.
+//! Invariant: a password is in the output only as a salted hash, and a user without a password is
+//! left out.
 
 use aws_lc_rs::{digest, rand};
 use base64::Engine as _;
@@ -10,13 +12,12 @@ use serde_json::{Map, Value, json};
 
 use super::topology::{Argument, Binding, Exchange, Queue, Topology};
 
-/// A user of the broker.
 #[derive(Debug, Clone)]
 pub struct User {
     pub name: String,
-    /// Without a password the user is expected to exist and is not part of the definitions.
+    /// A user without a password must already exist and is not part of the definitions.
     pub password: Option<SecretString>,
-    /// `administrator` for the management API; empty for a user of AMQP only.
+    /// `administrator` gives access to the management API. Empty for a user of AMQP only.
     pub tag: &'static str,
 }
 
@@ -31,7 +32,7 @@ impl User {
     }
 }
 
-/// What a user may do in a vhost: regular expressions over the names of exchanges and queues.
+/// What a user may do in a vhost, as regular expressions over the names of exchanges and queues.
 #[derive(Debug, Clone)]
 pub struct Permission {
     pub user: String,
@@ -48,7 +49,7 @@ impl Permission {
     }
 }
 
-/// Which routing keys a user may use on a topic exchange: regular expressions.
+/// Which routing keys a user may use on a topic exchange, as regular expressions.
 #[derive(Debug, Clone)]
 pub struct TopicPermission {
     pub user: String,
@@ -66,8 +67,8 @@ pub struct Access {
     pub topic_permissions: Vec<TopicPermission>,
 }
 
-/// The definitions of all these vhosts. `None` if the machine has no randomness for the salt of a
-/// password.
+/// The definitions of all these vhosts, or `None` if the machine cannot provide random bytes for
+/// the salt of a password.
 pub fn definitions(topologies: &[Topology], access: &Access) -> Option<Value> {
     let mut users = Vec::new();
     for user in &access.users {
@@ -142,7 +143,8 @@ fn binding(vhost: &str, binding: &Binding) -> Value {
     })
 }
 
-/// RabbitMQ's form: base64 of a 4-byte salt and the SHA-256 of salt and password.
+/// Hashes a password in RabbitMQ's format: base64 of a 4-byte salt, followed by the SHA-256 of salt
+/// and password.
 fn hash(password: &SecretString) -> Option<String> {
     let mut salt = [0_u8; 4];
     rand::fill(&mut salt).ok()?;

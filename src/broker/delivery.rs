@@ -1,7 +1,7 @@
 //! Deliveries, and the handlers that get them.
 //!
-//! Invariant: nothing in a delivery is trusted that the broker does not verify. The headers about
-//! the original message count only on a message that we published ourselves.
+//! Invariant: only those parts of a delivery are trusted that the broker verifies. The headers
+//! about the original message are used only if we published the message ourselves.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,10 +15,10 @@ use lapin::types::{AMQPValue, FieldTable};
 use super::headers;
 use super::settle::Settlement;
 
-/// Bytes of all headers together. When a message is delayed they must fit into one frame with ours;
-/// a frame that is too large costs the connection.
+/// Limit of all headers together, in bytes. When a message is delayed, its headers and ours must
+/// fit into one frame, because a frame that is too large closes the connection.
 const MOST_HEADERS: usize = 16 * 1024;
-/// Bytes of one header. The longest useful one, `tracestate`, may have half of that.
+/// Limit of one header, in bytes. The longest useful header, `tracestate`, may have half of that.
 const LONGEST_HEADER: usize = 1024;
 const TRACE: [&str; 2] = ["traceparent", "tracestate"];
 
@@ -33,20 +33,21 @@ pub struct Incoming {
     pub content_type: Option<String>,
     /// AMQP `correlation_id`.
     pub correlation_id: Option<String>,
-    /// The user that published the message, as the broker verified. It is kept through delays.
+    /// The user that published the message, verified by the broker. It stays the same when the
+    /// message is delayed.
     pub user_id: Option<String>,
-    /// The headers with a text, a number or a boolean as value. Where there are too many, ours and
-    /// the trace's come first; one that is too long is left out.
+    /// The headers whose value is a text, an integer, a time or a boolean. A header that is too
+    /// long is left out. If there are too many, ours and those of the trace context are kept first.
     pub headers: BTreeMap<String, String>,
     /// How often the message was delayed before.
     pub attempt: u32,
     /// When the message was first received.
     pub first_seen: Timestamp,
-    /// Whether the broker delivered it before without getting an acknowledgement.
+    /// Whether the broker delivered the message before without getting an acknowledgement.
     pub redelivered: bool,
-    /// The exchange that it was first published to.
+    /// The exchange that the message was first published to.
     pub exchange: String,
-    /// The routing key that it was first published with.
+    /// The routing key that the message was first published with.
     pub routing_key: String,
     pub body: Bytes,
 }

@@ -1,7 +1,8 @@
-//! Errors of the broker, by what they mean for the message.
+//! The errors of this engine, grouped by what they mean for the message.
 //!
-//! Invariant: only [`PublishError::NotSent`] says that a message was never sent;
-//! after [`PublishError::Unknown`] it may be, and sending it again may make a duplicate.
+//! Invariant: only [`PublishError::NotSent`] says that a message was never sent; after
+//! [`PublishError::Unknown`] the message may be stored, and sending it again may create a
+//! duplicate.
 
 use super::short::TooLong;
 
@@ -35,10 +36,10 @@ pub enum Unconfirmed {
     Late,
     #[error("confirms are off on the channel")]
     ConfirmsOff,
-    /// The channel or the connection failed with the message under way.
+    /// The channel or the connection failed while the message was in flight.
     #[error("{0}")]
     Connection(#[source] Box<lapin::Error>),
-    /// The task that published ended early: the runtime shuts down.
+    /// The publishing task ended early, because the runtime shuts down.
     #[error("{0}")]
     Task(#[source] tokio::task::JoinError),
 }
@@ -46,19 +47,20 @@ pub enum Unconfirmed {
 /// Why a message is not known to be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// Certainly not stored.
+    /// The message is certainly not stored.
     #[error("not sent: {0}")]
     NotSent(#[source] NotSent),
-    /// Certainly not stored: no queue takes it.
+    /// The message is certainly not stored: no queue takes it.
     #[error("no queue takes it: a queue or a binding is missing, so apply the topology")]
     Unroutable,
-    /// Certainly not stored: the queue is full.
+    /// The message is certainly not stored: the queue is full.
     #[error("the queue refuses it, because it is full: see why nobody consumes it")]
     Refused,
-    /// Perhaps stored: no answer in time, or the connection went away with the message under way.
+    /// The message may be stored: no answer came in time, or the connection was lost while the
+    /// message was in flight.
     #[error("it may or may not be stored: {0}")]
     Unknown(#[source] Unconfirmed),
-    /// Certainly not stored: larger than a message may be.
+    /// The message is certainly not stored: it is larger than a message may be.
     #[error("the message is larger than the broker accepts: raise `max_message_size` of RabbitMQ")]
     TooLarge,
 }
@@ -97,7 +99,7 @@ impl PublishError {
     }
 }
 
-/// Why anything other than publishing failed.
+/// Why an operation other than publishing failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// The URL is not shown, because it may hold a password.
@@ -132,8 +134,8 @@ fn texts(differences: &[super::Difference]) -> String {
     differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// An error with everything that caused it, in one line. A cause whose text its error repeats is
-/// left out.
+/// The text of an error and of all its causes, in one line. A cause is left out if its text is
+/// already in the line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

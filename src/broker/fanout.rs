@@ -1,8 +1,9 @@
-//! Listening to a fanout exchange: each listener has a queue of its own, which the broker deletes
-//! with the connection.
+//! Listens to a fanout exchange: each listener has its own queue, which the broker deletes when the
+//! connection ends.
 //!
-//! Invariant: for copies only. Nothing is acknowledged, and messages are lost with the connection
-//! or when the queue is full, so whoever publishes keeps the original elsewhere.
+//! Invariant: this module carries only copies of messages. Nothing is acknowledged, and messages
+//! are lost when the connection is lost or the queue is full, so the publisher keeps the originals
+//! elsewhere.
 
 use std::time::Duration;
 
@@ -28,20 +29,21 @@ const REOPEN_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 pub struct Subscription {
     pub exchange: &'static str,
-    /// Messages that wait at most; of more, the broker drops the oldest.
+    /// The most messages that may wait in the queue. When there are more, the broker drops the
+    /// oldest.
     pub max_length: u32,
 }
 
 /// Receives the messages of a fanout exchange.
 pub trait Listener: Send + Sync {
-    /// Messages come from now on, or do not come any more until this is called again.
+    /// Called with `true` when messages begin to arrive, and with `false` when they stop arriving.
     fn listening(&self, active: bool);
 
-    /// A message came.
+    /// Called with the body of each message.
     fn received(&self, body: &[u8]);
 }
 
-/// Listens until `stop` is cancelled, and again after every loss of the connection.
+/// Listens until `stop` is cancelled. Subscribes again after every loss of the connection.
 pub async fn listen(
     link: &Link,
     subscription: Subscription,
@@ -76,7 +78,7 @@ pub async fn listen(
     listener.listening(false);
 }
 
-/// One queue on one channel, until the channel is lost.
+/// Receives messages from one queue on one channel, until the channel is lost.
 async fn session(
     link: &Link,
     subscription: Subscription,
@@ -85,7 +87,7 @@ async fn session(
 ) -> Result<(), BrokerError> {
     let conn = link.consuming()?;
     let slow = |_| BrokerError::Slow(OPENING);
-    // Dropping the channel would close it.
+    // The channel is kept, because dropping it would close it.
     let (_channel, mut consumer) =
         timeout(OPENING, open(&conn.connection, subscription)).await.map_err(slow)??;
     backoff.reset();

@@ -1,11 +1,13 @@
 //! A filter for the frames that the broker sends, before lapin parses them.
 //!
-//! A publisher may write texts that are not UTF-8, and tables nested without limit; the broker
-//! passes both on. lapin closes the connection over the former and overflows the stack over the
-//! latter, which ends the process. Either way the broker delivers the message again, and again.
+//! A publisher may write texts that are not UTF-8 and tables that are nested without limit, and the
+//! broker passes both on. When lapin reads such a text it closes the connection; when it reads such
+//! a table it overflows the stack, which ends the process. In both cases the broker delivers the
+//! message again, and the failure repeats.
 //!
-//! Invariant: all bytes pass in order and unchanged, except in such a message: bytes of its routing
-//! key that are not text become `?`, and its properties are removed. At most one frame is buffered.
+//! Invariant: all bytes pass in order and unchanged, except in such a message: in a text that is
+//! not UTF-8, such as its routing key, the bytes that are not ASCII become `?`, and properties that
+//! lapin cannot parse are removed. At most one frame is buffered.
 
 const METHOD: u8 = 1;
 const HEADER: u8 = 2;
@@ -16,13 +18,13 @@ const END: u8 = 0xCE;
 const OPENING: usize = 7;
 /// Bytes before the flags of the properties: class, weight and length of the body.
 const PREFIX: usize = 12;
-/// Longest frame of a method or of properties that is looked at. RabbitMQ's frames have 128 KiB at
-/// most.
+/// Longest method frame or header frame that is inspected, in bytes. RabbitMQ's frames have at most
+/// 128 KiB.
 const LONGEST: usize = 4 * 1024 * 1024;
 /// Deepest nesting of tables that passes. The broker's own `x-death` has two levels.
 const DEEPEST: usize = 16;
 
-/// The properties in the order of the wire: the bit in the flags, and the type.
+/// The properties in the order of the wire, each with its bit in the flags and its type.
 const PROPERTIES: [(u16, Property); 14] = [
     (15, Property::Text),
     (14, Property::Text),
@@ -47,16 +49,16 @@ enum Property {
     Bytes(usize),
 }
 
-/// Filters a stream of frames, which may be cut anywhere.
+/// Filters a stream of frames, which may arrive in pieces that are cut anywhere.
 #[derive(Debug, Default)]
 pub(super) struct FrameFilter {
     buffer: Vec<u8>,
-    /// Bytes left of the frame that passes as it is.
+    /// Remaining bytes of the frame that passes unchanged.
     passing: usize,
 }
 
 impl FrameFilter {
-    /// Filters `came`, and appends to `out` what lapin may parse.
+    /// Filters the bytes in `came` and appends to `out` what lapin may parse.
     pub(super) fn feed(&mut self, came: &[u8], out: &mut Vec<u8>) {
         self.buffer.extend_from_slice(came);
         let mut at = 0;
@@ -87,8 +89,8 @@ impl FrameFilter {
     }
 }
 
-/// The length of the frame that begins here: `None` if its header is incomplete, `usize::MAX` if it
-/// is no frame at all.
+/// The length of the frame that `bytes` begin with: `None` if the start of the frame is incomplete,
+/// `usize::MAX` if the bytes are no frame at all.
 fn frame_length(bytes: &[u8]) -> Option<usize> {
     match *bytes {
         [METHOD | HEADER | BODY | HEARTBEAT, _, _, a, b, c, d, ..] => {
@@ -100,11 +102,13 @@ fn frame_length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Cleans the texts that a publisher chose, in the methods that bring a message.
+/// Replaces bytes that are not text in the names that a publisher chose, in the methods that carry
+/// a message.
 fn method(frame: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();
     let payload = frame.get(OPENING..OPENING + 4);
-    // Bytes before the texts; number of texts; after how many of them how many other bytes follow.
+    // The position of the first text, the number of texts, and the gap: after how many texts how
+    // many other bytes follow.
     let (mut at, texts, gap) = match payload {
         // deliver: consumer tag, (delivery tag, redelivered), exchange, routing key
         Some([0, 60, 0, 60]) => (OPENING + 4, 3, Some((1, 9))),
@@ -134,7 +138,7 @@ fn method(frame: &[u8]) -> Vec<u8> {
 /// Removes properties that lapin cannot parse.
 fn header(frame: &[u8]) -> Vec<u8> {
     let payload = frame.get(OPENING..frame.len().saturating_sub(1)).unwrap_or_default();
-    // A frame without flags is not what a publisher can cause.
+    // A publisher cannot cause a frame without flags.
     if payload.len() < PREFIX + 2 || is_safe(payload.get(PREFIX..).unwrap_or_default()) {
         return frame.to_vec();
     }
@@ -143,7 +147,7 @@ fn header(frame: &[u8]) -> Vec<u8> {
     [opening, &length.to_be_bytes(), prefix, &[0, 0], &[END]].concat()
 }
 
-/// Whether lapin can parse these properties, and drop them without overflowing the stack.
+/// Whether lapin can parse these properties and drop the result without overflowing the stack.
 fn is_safe(properties: &[u8]) -> bool {
     let Some((flags, mut rest)) = properties.split_first_chunk::<2>() else { return false };
     let flags = u16::from_be_bytes(*flags);
@@ -159,21 +163,23 @@ fn is_safe(properties: &[u8]) -> bool {
     rest.is_empty() && flags & 0b11 == 0
 }
 
-/// Skips a short text; returns what follows.
+/// Skips a short text and returns the bytes after it. Returns `None` if the text is incomplete or
+/// is not UTF-8.
 fn text(bytes: &[u8]) -> Option<&[u8]> {
     let (length, rest) = bytes.split_first()?;
     let (text, rest) = rest.split_at_checked(usize::from(*length))?;
     std::str::from_utf8(text).is_ok().then_some(rest)
 }
 
-/// Splits off what a length of four bytes covers.
+/// Reads a length of four bytes, and splits the bytes after it into those that the length covers
+/// and the rest.
 fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
 }
 
-/// Whether a table (whose fields have names) or a list is well-formed, and nested no deeper than is
-/// allowed.
+/// Whether a table (whose fields have names) or a list is well-formed and nested no deeper than
+/// `DEEPEST`.
 fn fields(bytes: &[u8], named: bool, depth: usize) -> bool {
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -184,7 +190,7 @@ fn fields(bytes: &[u8], named: bool, depth: usize) -> bool {
     depth <= DEEPEST
 }
 
-/// Skips a value with its type; returns what follows.
+/// Skips a value with its type and returns the bytes after it.
 fn field(bytes: &[u8], depth: usize) -> Option<&[u8]> {
     let (kind, rest) = bytes.split_first()?;
     match kind {

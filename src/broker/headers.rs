@@ -3,7 +3,7 @@
 //! Invariant: a header's name is part of the contract with messages that wait in queues, so it
 //! never changes.
 
-/// How often the message was tried before; absent is 0.
+/// How often the message was delayed before. If the header is missing, the count is 0.
 pub const ATTEMPT: &str = "x-attempt";
 /// When the message was first received: RFC 3339, or milliseconds since 1970.
 pub const FIRST_SEEN: &str = "x-first-seen";
@@ -19,17 +19,18 @@ pub const ORIGINAL_EXCHANGE: &str = "x-original-exchange";
 pub const ORIGINAL_KEY: &str = "x-original-routing-key";
 /// The queue that a parked message was consumed from.
 pub const ORIGINAL_QUEUE: &str = "x-original-queue";
-/// The user that first published the message, as the broker verified. Valid only on what we
-/// published ourselves.
+/// The user that first published the message, verified by the broker. Valid only on messages that
+/// we published ourselves.
 pub const ORIGINAL_USER: &str = "x-original-user";
 /// When an operator sent the parked message back to work.
 pub const REPLAYED_AT: &str = "x-replayed-at";
-/// Who sent it back.
+/// The operator who sent the parked message back.
 pub const REPLAYED_BY: &str = "x-replayed-by";
-/// Why it was sent back.
+/// The operator's reason for sending the parked message back.
 pub const REPLAY_REASON: &str = "x-replay-reason";
 
-/// The headers that a delivery keeps even where its publisher wrote more than there is room for.
+/// The headers that a delivery keeps even if its publisher wrote more headers than there is room
+/// for.
 pub(super) const KEPT: [&str; 9] = [
     ATTEMPT,
     FIRST_SEEN,

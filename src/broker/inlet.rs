@@ -1,4 +1,4 @@
-//! Reads and settles a delivery without a broker; for property tests and fuzzers.
+//! Reads and settles a delivery without a broker, for property tests and fuzzers.
 
 use jiff::Timestamp;
 use lapin::BasicProperties;
@@ -12,11 +12,12 @@ use super::frames::FrameFilter;
 use super::queue::WorkQueue;
 use super::settle::{self, Settlement};
 
-/// Length of what precedes the properties in a header frame: type, channel and size (7), class,
-/// weight, body size (12).
+/// Bytes before the properties in a header frame: type, channel and size (7); class, weight and
+/// body size (12).
 const BEFORE: usize = 7 + 12;
 
-/// A delivery with these properties, in their wire encoding; `None` if lapin cannot parse them.
+/// Returns a delivery with these properties, which are given in their wire encoding, or `None` if
+/// lapin cannot parse them.
 pub fn read(properties: &[u8], body: &[u8], us: &str, now: Timestamp) -> Option<Incoming> {
     let length = u32::try_from(properties.len() + 12).ok()?.to_be_bytes();
     let frame =
@@ -27,11 +28,11 @@ pub fn read(properties: &[u8], body: &[u8], us: &str, now: Timestamp) -> Option<
     Some(deliver(properties, body, us, now))
 }
 
-/// The message that a settlement publishes, as it would be delivered to us; `None` if it publishes
-/// nothing.
+/// Returns the message that a settlement publishes, as it would be delivered to us, or `None` if
+/// the settlement publishes nothing.
 ///
 /// # Errors
-/// [`NotSent`] when it could not be published.
+/// [`NotSent`] when the message could not be published.
 pub fn settle(
     message: Incoming,
     settlement: Settlement,

@@ -1,10 +1,10 @@
 //! A pair of supervised connections to one vhost: one publishes, one consumes.
 //!
-//! They are two because a broker that is short of memory stops reading from connections that
-//! publish: acknowledgements on the same connection would hang.
+//! There are two because a broker that is short of memory stops reading from connections that
+//! publish, so acknowledgements on the same connection would hang.
 //!
-//! Invariant: opening a link never fails and does not wait. What is wrong with the broker is in
-//! [`LinkState`].
+//! Invariant: opening a link never fails and does not wait. [`LinkState`] says what is wrong with
+//! the broker.
 
 mod settings;
 mod state;
@@ -27,8 +27,8 @@ use super::pool::Pool;
 use super::publisher::Publisher;
 use super::topology::{Difference, Topology};
 
-/// A supervised pair of connections to one vhost. Clones share it; the connections close with the
-/// last clone.
+/// A supervised pair of connections to one vhost. Clones share the connections, which close with
+/// the last clone.
 #[derive(Clone)]
 pub struct Link {
     inner: Arc<Inner>,
@@ -46,7 +46,7 @@ struct Inner {
 }
 
 impl Link {
-    /// Starts to connect and returns at once. The vhost is that of the URL.
+    /// Starts to connect and returns at once. The URL names the vhost.
     pub fn open(settings: &LinkSettings, topology: Topology, observer: Arc<impl Observer + 'static>) -> Self {
         let observer: Arc<dyn Observer> = observer;
         install_crypto();
@@ -81,21 +81,21 @@ impl Link {
         self.inner.state.clone()
     }
 
-    /// Waits until the link is connected. Returns false if it is not within the time.
+    /// Waits until the link is connected. Returns false if it is not connected within this time.
     pub async fn connected(&self, within: Duration) -> bool {
         let mut state = self.state();
         let wait = state.wait_for(LinkState::is_connected);
         matches!(tokio::time::timeout(within, wait).await, Ok(Ok(_)))
     }
 
-    /// Closes both connections and waits until they are closed. Publishes that are under way fail.
+    /// Closes both connections and waits until they are closed. Publishes in flight fail.
     pub async fn close(self) {
         self.inner.stop.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
     }
 
-    /// Declares a topology, whatever the settings say.
+    /// Declares a topology, even if the settings say that the link only compares it.
     ///
     /// # Errors
     /// [`BrokerError`] names what could not be declared and why.
@@ -119,7 +119,7 @@ impl Link {
         Arc::clone(&self.inner.observer)
     }
 
-    /// Waits until the consuming connection is no longer this one.
+    /// Waits until `conn` is no longer the consuming connection.
     pub(super) async fn lost(&self, conn: &OpenConnection) {
         let mut state = self.inner.consuming.clone();
         drop(state.wait_for(|state| !state.is_on(conn)).await);
@@ -154,7 +154,7 @@ fn start_connection(
     state
 }
 
-/// Installs the TLS provider of the process, unless there is one.
+/// Installs the TLS provider of the process, unless one is installed already.
 pub(super) fn install_crypto() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());

@@ -1,7 +1,7 @@
-//! Messages to publish, and where to.
+//! Messages to publish, and their targets.
 //!
-//! Invariant: every message is persistent and mandatory; without either, the broker could confirm
-//! it and lose it.
+//! Invariant: every message is persistent and mandatory. Without either of the two, the broker
+//! could confirm a message and then lose it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +29,7 @@ impl Target {
         Self { exchange: exchange.into(), routing_key: routing_key.into() }
     }
 
-    /// To a queue by its name, through the default exchange.
+    /// The target for a queue, which the default exchange finds by its name.
     pub fn queue(queue: impl Into<String>) -> Self {
         Self::new("", queue)
     }
@@ -38,7 +38,7 @@ impl Target {
 /// A message to publish.
 #[derive(Clone)]
 pub struct Outgoing {
-    /// AMQP `message_id`. A repeat of a message has the same.
+    /// AMQP `message_id`. A repeat of a message has the same id.
     pub id: String,
     /// AMQP `type`.
     pub kind: &'static str,
@@ -61,7 +61,7 @@ impl fmt::Debug for Outgoing {
     }
 }
 
-/// A message as AMQP has it: a new one, or a delivery that is published again.
+/// A message with the properties of AMQP: a new message, or a delivery that is published again.
 #[derive(Clone)]
 pub(super) struct RawMessage {
     pub(super) id: Option<String>,

@@ -1,5 +1,4 @@
-//! What the engine reports: the hooks by which a program counts messages and carries its trace
-//! context in headers.
+//! The hooks through which a program counts messages and carries its trace context in headers.
 //!
 //! Invariant: an observer only listens; nothing that it does changes what happens to a message.
 
@@ -16,7 +15,8 @@ use super::settle::Cause;
 /// `link` is [`LinkSettings::name`](super::LinkSettings::name); `stage` is
 /// [`Handler::NAME`](super::Handler::NAME).
 pub trait Observer: Send + Sync {
-    /// A link is connected or not. Called after each change, and again when nothing has changed.
+    /// Reports whether a link is connected. Called after each change, and sometimes without a
+    /// change.
     fn connected(&self, link: &'static str, connected: bool) {
         let _ = (link, connected);
     }
@@ -26,7 +26,7 @@ pub trait Observer: Send + Sync {
         let _ = link;
     }
 
-    /// One try to publish ended. `outcome` is `confirmed` or
+    /// One publish ended, with or without success. `outcome` is `confirmed` or
     /// [`PublishError::outcome`](super::PublishError::outcome).
     fn published(&self, exchange: &str, outcome: &'static str, took: Duration) {
         let _ = (exchange, outcome, took);
@@ -37,7 +37,7 @@ pub trait Observer: Send + Sync {
         let _ = (stage, count);
     }
 
-    /// A handler decided on a delivery. `outcome` is
+    /// The settlement of a delivery was decided. `outcome` is
     /// [`Settlement::outcome`](super::Settlement::outcome).
     fn handled(&self, stage: &'static str, outcome: &'static str, took: Duration) {
         let _ = (stage, outcome, took);
@@ -63,13 +63,14 @@ pub trait Observer: Send + Sync {
         let _ = (dependency, state);
     }
 
-    /// The headers that carry the trace context of a span to the consumer.
+    /// Returns the headers that carry the trace context of a span to the consumer.
     fn inject(&self, span: &Span) -> BTreeMap<String, String> {
         let _ = span;
         BTreeMap::new()
     }
 
-    /// Makes a span, not entered yet, part of the trace that the headers of a message carry.
+    /// Makes a span part of the trace whose context is in the headers of a message. The span is not
+    /// entered yet.
     fn set_parent(&self, span: &Span, headers: &BTreeMap<String, String>) {
         let _ = (span, headers);
     }

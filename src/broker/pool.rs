@@ -1,8 +1,8 @@
 //! A pool of publishing channels, each used by one publish at a time.
 //!
-//! lapin gives a returned message to the next confirm of the channel, whichever it is, and two
-//! tasks on one channel can get each other's confirms. With one publish in flight per channel
-//! neither can happen.
+//! lapin attaches a returned message to the next confirm of the channel, even if that confirm is
+//! for another message, and two tasks on one channel can get each other's confirms. With one
+//! publish in flight per channel, neither can happen.
 //!
 //! Invariant: a channel returns to the pool only when nothing on it is outstanding. After a timeout
 //! or an error it is closed.
@@ -31,7 +31,7 @@ const ACCESS_REFUSED: u16 = 403;
 /// A channel in confirm mode.
 struct ConfirmChannel {
     channel: Channel,
-    /// The number of its connection.
+    /// The number of the connection that the channel belongs to.
     connection: u64,
 }
 
@@ -60,8 +60,8 @@ impl Pool {
         self.state.clone()
     }
 
-    /// Publishes one message and waits for its confirm, within the time limit. It must run to its
-    /// end: call it in a task of its own.
+    /// Publishes one message and waits for its confirm, within the time limit. The publish must run
+    /// to its end, so call this in its own task.
     pub(super) async fn publish(&self, to: &Target, raw: &RawMessage) -> Result<(), PublishError> {
         if raw.body.len() > self.max_message {
             return Err(PublishError::TooLarge);
@@ -110,7 +110,7 @@ impl Pool {
             .map_err(|cause| NotSent::Channel(Box::new(cause)))
     }
 
-    /// An idle channel of this connection. Channels of earlier connections are dropped.
+    /// Takes an idle channel of this connection, and drops the channels of earlier connections.
     fn idle_on(&self, connection: u64) -> Option<ConfirmChannel> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|channel| channel.connection == connection && channel.channel.status().connected());
@@ -139,8 +139,7 @@ impl Envelope {
     }
 }
 
-/// Writes the message and waits for the confirm. After an error the message may be stored
-/// nevertheless.
+/// Writes the message and waits for the confirm. Even after an error, the message may be stored.
 async fn write_and_confirm(
     channel: &Channel,
     to: &Target,
@@ -171,7 +170,8 @@ async fn write_and_confirm(
     }
 }
 
-/// A refusal by the broker is certain; after any other error the message may be stored.
+/// Classifies an error: if the exchange is missing or access is refused, the message is certainly
+/// not stored; after any other error it may be stored.
 fn failed(to: &Target, cause: lapin::Error) -> PublishError {
     if let ErrorKind::ProtocolError(answer) = cause.kind() {
         match answer.get_id() {
@@ -185,7 +185,7 @@ fn failed(to: &Target, cause: lapin::Error) -> PublishError {
     PublishError::Unknown(Unconfirmed::Connection(Box::new(cause)))
 }
 
-/// Closes a channel in the background: on a blocked connection closing hangs as well.
+/// Closes a channel in the background, because on a blocked connection closing hangs, too.
 fn discard(channel: ConfirmChannel) {
     drop(tokio::spawn(async move {
         let closed = channel.channel.close(200, ShortString::default());

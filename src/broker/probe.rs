@@ -1,5 +1,5 @@
-//! A single attempt to connect, which tells a broker that is away from one that refuses us: for
-//! commands that would rather end than wait.
+//! Connects once, to tell a broker that is away from a broker that refuses the connection. For
+//! commands that must end instead of waiting.
 //!
 //! Invariant: no result contains a password.
 
@@ -22,7 +22,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 pub enum Reached {
     /// The broker accepted the connection.
     Yes,
-    /// The broker refused, and will until somebody changes something.
+    /// The broker refused the connection, and will refuse it until somebody changes something.
     Refused(String),
     /// The broker cannot be reached at the moment.
     Away(String),
@@ -34,7 +34,7 @@ impl LinkSettings {
         self.uri().map(|uri| uri.vhost)
     }
 
-    /// Connects once and closes again.
+    /// Connects once and closes the connection again.
     pub async fn reach(&self) -> Reached {
         let Some(uri) = self.uri() else { return Reached::Refused(BrokerError::Url.to_string()) };
         super::link::install_crypto();
@@ -44,7 +44,7 @@ impl LinkSettings {
         let patience = self.heartbeat.max(Duration::from_secs(2));
         match tokio::time::timeout(patience, Connection::connect_uri(uri, properties)).await {
             Ok(Ok(connection)) => {
-                // Connecting has succeeded, whether the close is answered or not.
+                // The connection was accepted, whether or not the broker answers to its close.
                 drop(tokio::time::timeout(CLOSING, connection.close(200, ShortString::default())).await);
                 Reached::Yes
             }

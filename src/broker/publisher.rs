@@ -1,7 +1,7 @@
 //! Publishing with confirms: `Ok` means that the broker has stored the message.
 //!
-//! Invariant: a publish that has begun runs to its end in a task of its own. A caller that is
-//! dropped leaves neither a half-written message nor a channel with a confirm outstanding.
+//! Invariant: a publish that has begun runs to its end in its own task. If the caller is dropped,
+//! no half-written message and no channel with an outstanding confirm is left behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::message::{Outgoing, RawMessage, Target};
 use super::observer::Observer;
 use super::pool::Pool;
 
-/// Publishes on one link. Clones share it.
+/// Publishes on one link. Clones share its channels.
 #[derive(Clone)]
 pub struct Publisher {
     pool: Arc<Pool>,
@@ -30,12 +30,12 @@ impl Publisher {
     /// Publishes a message as persistent and mandatory, and waits for the broker's confirm.
     ///
     /// # Errors
-    /// [`PublishError`] says whether the message may be stored nevertheless.
+    /// [`PublishError`] says whether the message may be stored all the same.
     pub async fn publish(&self, to: &Target, message: Outgoing) -> Result<(), PublishError> {
         self.send(to.clone(), message.into()).await
     }
 
-    /// Waits until the broker accepts messages. Returns false if it does not within the time.
+    /// Waits until the broker accepts messages. Returns false if it does not within this time.
     pub async fn available(&self, within: Duration) -> bool {
         let mut state = self.pool.state();
         let wait = state.wait_for(|state| matches!(state, ConnectionState::Ready(_)));

@@ -1,11 +1,12 @@
 //! A work queue with the queues beside it: one delay queue for each delay, and one parking queue.
 //!
-//! Invariant: the delay queue is a function of the wanted delay and the attempt count alone. Its
-//! name holds its duration, so that a changed delay is a new queue and never a redeclared one.
+//! Invariant: the delay queue of a message depends only on the wanted delay and the attempt count.
+//! The name of a delay queue contains its duration, so a changed delay makes a new queue and never
+//! redeclares an old one.
 
 use std::time::Duration;
 
-/// How the name of a parking queue ends.
+/// The suffix of the name of a parking queue.
 const PARKED: &str = ".parked";
 
 /// The parking queue of a work queue.
@@ -21,13 +22,14 @@ pub fn work_queue_of(parking_queue: &str) -> Option<&str> {
 /// How long a message waits before it is delivered again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delay {
-    /// The retry step of this attempt count; the last step repeats.
+    /// The retry step that the attempt count selects. The last step repeats.
     Next,
-    /// The shortest delay that is at least this long; the longest one if all are shorter.
+    /// The shortest configured delay that is at least this long, or the longest one if all are
+    /// shorter.
     AtLeast(Duration),
 }
 
-/// A queue that a consumer works off, with its delay queues and its parking queue.
+/// A queue that has a consumer, with its delay queues and its parking queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkQueue {
     name: String,
@@ -53,12 +55,12 @@ impl WorkQueue {
         parking_queue(&self.name)
     }
 
-    /// The delays from short to long, each with its delay queue.
+    /// The delays from short to long, each with the name of its delay queue.
     pub fn delays(&self) -> impl Iterator<Item = (Duration, String)> + '_ {
         self.all_steps.iter().map(|step| (*step, self.delay_queue(*step)))
     }
 
-    /// The delay queue for a message; `None` only if no delay is configured.
+    /// The name of the delay queue for a message, or `None` if no such delay is configured.
     pub fn pick(&self, delay: Delay, attempt: u32) -> Option<String> {
         let step = match delay {
             Delay::Next => {
@@ -77,7 +79,7 @@ impl WorkQueue {
     }
 }
 
-/// `5s`, `2m`, `1h`, `1500ms`: the largest unit that is exact.
+/// Writes a delay in the largest unit that is exact: `5s`, `2m`, `1h`, `1500ms`.
 fn spell(step: Duration) -> String {
     let millis = step.as_millis();
     let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];

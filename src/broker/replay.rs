@@ -1,8 +1,8 @@
 //! Sends parked messages back to work, on an operator's order.
 //!
 //! Invariant: a message leaves its parking queue only after the broker has confirmed it in another
-//! queue. A process that dies in between leaves it in both, so handlers must recognise duplicates.
-//! The message says who sent it back and why.
+//! queue. A process that dies in between leaves the message in both, so handlers must recognise
+//! duplicates. The message says who sent it back and why.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -30,11 +30,11 @@ pub struct Replay {
     /// The parking queue.
     pub from: String,
     pub to: ReplayTo,
-    /// Messages that are looked at, at most.
+    /// The most messages that are looked at.
     pub look: usize,
-    /// Messages that are sent back, at most.
+    /// The most messages that are sent back.
     pub most: usize,
-    /// The operator.
+    /// The operator who ordered the replay.
     pub by: String,
     pub reason: String,
 }
@@ -44,8 +44,8 @@ pub struct Replay {
 pub enum ReplayTo {
     /// To this work queue.
     Queue(String),
-    /// To the exchange and with the routing key that they were published with. An alternate
-    /// exchange keeps both.
+    /// To the exchange that they were published to, with the same routing key. An alternate
+    /// exchange keeps both values.
     AsPublished,
 }
 
@@ -65,14 +65,14 @@ pub struct Replayed {
     pub moved: usize,
     /// Messages that were looked at.
     pub seen: usize,
-    /// Messages that again no queue took. They are in the same queue as before and do not count as
-    /// moved.
+    /// Messages that no queue took this time either. They are back in the queue that they came from
+    /// and do not count as moved.
     pub returned: usize,
-    /// Why it ended early.
+    /// Why the replay ended early.
     pub stopped: Option<PublishError>,
 }
 
-/// A replay that broke off.
+/// Why a replay broke off, and after how many messages.
 #[derive(Debug, thiserror::Error)]
 #[error("the replay broke off after {moved} messages")]
 pub struct ReplayFault {
@@ -83,7 +83,8 @@ pub struct ReplayFault {
 
 impl Link {
     /// Moves the messages that `pick` chooses from the front of a parking queue back to work. The
-    /// others return to the queue at the end, unchanged; looking at one counts as a delivery.
+    /// other messages return to the queue unchanged when the replay ends; looking at a message
+    /// counts as a delivery.
     ///
     /// # Errors
     /// [`ReplayFault`] when the broker is away or has no such queue.
@@ -106,8 +107,8 @@ impl Link {
         }
     }
 
-    /// Counts the messages that came back: a confirm says only that some queue took them, and the
-    /// alternate exchange's queue is one.
+    /// Counts the messages that came back. A confirm says only that some queue took the message,
+    /// and the queue of the alternate exchange is one of them.
     async fn returned(&self, replay: &Replay, begun: Timestamp, most: usize) -> usize {
         let since = |message: Incoming| {
             let at = message.headers.get(headers::REPLAYED_AT).and_then(|at| at.parse::<Timestamp>().ok());
@@ -129,7 +130,8 @@ impl Link {
         pick: &mut impl FnMut(&Incoming) -> Pick,
         done: &mut Replayed,
     ) -> Result<(), BrokerError> {
-        // Messages that are parked meanwhile, perhaps again, are not part of this run.
+        // Messages that are parked during the replay, perhaps for the second time, are not part of
+        // it.
         let there = usize::try_from(self.depth(&replay.from).await?.ready).unwrap_or(usize::MAX);
         let conn = self.consuming()?;
         let channel = within(async { Ok(conn.connection.create_channel().await?) }).await?;
@@ -139,7 +141,8 @@ impl Link {
             let Some(mut got) = within(async { Ok(get.await?) }).await? else { break };
             let message = Incoming::read(&mut got.delivery, &conn.user, Timestamp::now());
             done.seen += 1;
-            // It stays unacknowledged until the channel is closed, which returns it to the queue.
+            // A message that is left stays unacknowledged until the channel is closed, which
+            // returns it to the queue.
             let Pick::Replay(body) = pick(&message) else { continue };
             let to = match &replay.to {
                 ReplayTo::Queue(queue) => Target::queue(queue),
@@ -168,7 +171,8 @@ async fn acknowledge(delivery: &Delivery) -> Result<(), BrokerError> {
     }
 }
 
-/// The same message, to be retried from the first delay step, with the operator's name and reason.
+/// The same message with the operator's name and reason. Its retries begin again at the first delay
+/// step.
 fn replayed(message: Incoming, body: Bytes, replay: &Replay, now: Timestamp) -> RawMessage {
     let mut headers = message.headers;
     headers.retain(|name, _| !is_broker_header(name) && !PARKING_HEADERS.contains(&name.as_str()));

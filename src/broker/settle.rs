@@ -1,7 +1,7 @@
 //! Settlements: what is done with a delivery, decided without calling the broker.
 //!
-//! Invariant: every settlement ends with an acknowledgement, after the confirm of the message that
-//! takes the place of the delivery. Nothing is returned to its queue by a negative acknowledgement.
+//! Invariant: every settlement ends with an acknowledgement, after the message that takes the place
+//! of the delivery is confirmed. No delivery returns to its queue by a negative acknowledgement.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ impl Cause {
     /// The handler panicked or did not finish in time.
     pub const INTERNAL: Self = Self::new("internal");
 
-    /// A label in lower case: letters, digits and `_`.
+    /// The label consists of lower-case letters, digits and `_`.
     pub const fn new(label: &'static str) -> Self {
         Self(label)
     }
@@ -35,14 +35,14 @@ impl Cause {
 /// What a handler wants done with a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
-    /// Acknowledge it: whatever follows from it is stored elsewhere.
+    /// Acknowledge it, because everything that follows from it is stored elsewhere.
     Done,
     /// Deliver it again later.
     Delay { step: Delay, cause: Cause },
     /// Move it to the parking queue: only an operator can help.
     Park {
         cause: Cause,
-        /// Replaces the body, where the original must not be stored in clear.
+        /// Replaces the body if the original must not be stored in clear.
         body: Option<Vec<u8>>,
     },
 }
@@ -73,7 +73,8 @@ pub(super) struct Context<'a> {
     pub(super) now: Timestamp,
 }
 
-/// The message to publish before the delivery is acknowledged, and where to.
+/// The message to publish before the delivery is acknowledged, and its target. `None` if nothing is
+/// to be published.
 pub(super) fn follow_up(
     message: Incoming,
     settlement: Settlement,
@@ -108,8 +109,8 @@ fn parked(message: Incoming, cause: Cause, body: Option<Vec<u8>>, context: &Cont
     raw
 }
 
-/// The same message to be published under our own user; the original user, which the broker
-/// verified, goes into a header.
+/// The same message, to be published by our own user. The original user, which the broker verified,
+/// goes into a header.
 fn republished(message: Incoming, attempt: u32, cause: Cause) -> RawMessage {
     let mut headers: BTreeMap<String, String> =
         message.headers.into_iter().filter(|(name, _)| !is_broker_header(name)).collect();
@@ -133,8 +134,8 @@ fn republished(message: Incoming, attempt: u32, cause: Cause) -> RawMessage {
     }
 }
 
-/// Whether the header belongs to the broker: its counters, and the requests for further copies
-/// (`CC`, `BCC`).
+/// Whether the header belongs to the broker: its counters, and `CC` and `BCC`, which ask for
+/// further copies.
 pub(super) fn is_broker_header(name: &str) -> bool {
     name == "CC"
         || name == "BCC"

@@ -1,11 +1,10 @@
 //! AMQP's short strings, which hold at most 255 bytes.
 //!
-//! Invariant: a text that is too long is an error and not a panic, which lapin's own conversions
-//! are.
+//! Invariant: a text that is too long is an error. lapin's own conversions panic instead.
 
 use lapin::types::ShortString;
 
-/// A text longer than AMQP has room for.
+/// A text that is too long for a short string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is longer than the 255 bytes that AMQP has for it")]
 pub struct TooLong(pub &'static str);

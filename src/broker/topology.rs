@@ -1,11 +1,12 @@
-//! The exchanges, queues and bindings of one vhost as one value, for declaring, comparing and
-//! printing.
+//! The exchanges, queues and bindings of one vhost as one value, which can be declared, compared
+//! with a broker and printed.
 //!
-//! Every queue is a quorum queue. Its length limit refuses new messages instead of dropping old
-//! ones. Its delivery limit guards against messages that crash their consumer; retries are counted
-//! in a header of our own.
+//! Every queue is a quorum queue. At its length limit, a queue refuses new messages instead of
+//! dropping old ones. The delivery limit guards against messages that crash their consumer; retries
+//! are counted in one of our own headers.
 //!
-//! Invariant: no message is dropped: dead letters go at-least-once to another queue of this value.
+//! Invariant: no message is dropped. Dead letters go at-least-once to another queue of the same
+//! topology.
 
 mod apply;
 
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 use super::queue::WorkQueue;
 
-/// Delivery limit of a parking queue: looking counts as a delivery, and beyond the limit the broker
-/// drops the message.
+/// Delivery limit of a parking queue. It is high because looking at a message counts as a delivery,
+/// and beyond the limit the broker drops the message.
 const PARKED_DELIVERY_LIMIT: i64 = 1_000_000;
 
 /// The limits of every queue of a topology.
@@ -23,7 +24,7 @@ const PARKED_DELIVERY_LIMIT: i64 = 1_000_000;
 pub struct QueueLimits {
     /// Messages that a queue takes before it refuses more.
     pub max_length: u64,
-    /// Deliveries that end without an acknowledgement before the broker parks the message.
+    /// Deliveries without an acknowledgement after which the broker parks the message.
     pub delivery_limit: u32,
 }
 
@@ -49,11 +50,12 @@ impl ExchangeKind {
 pub(super) struct Exchange {
     pub(super) name: String,
     pub(super) kind: ExchangeKind,
-    /// The exchange that gets what no binding takes; without one, publishing such a message fails.
+    /// The exchange that gets the messages that no binding takes. Without it, publishing such a
+    /// message fails.
     pub(super) alternate: Option<String>,
 }
 
-/// The value of a queue argument, in AMQP as in JSON.
+/// The value of a queue argument, for AMQP and for JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Argument {
     Text(String),
@@ -80,7 +82,7 @@ pub struct Topology {
     pub(super) exchanges: Vec<Exchange>,
     pub(super) queues: Vec<Queue>,
     pub(super) bindings: Vec<Binding>,
-    /// Names the operator's way to apply the topology, in error texts.
+    /// Tells an operator how to apply the topology, in error texts.
     pub(super) how_to_apply: &'static str,
 }
 
@@ -110,13 +112,14 @@ impl Topology {
         }
     }
 
-    /// Sets how error texts tell an operator to apply this topology, such as ``run `x topology apply` ``.
+    /// Sets the words with which error texts tell an operator how to apply this topology, such as
+    /// ``run `x topology apply` ``.
     #[must_use]
     pub fn applied_by(self, how_to_apply: &'static str) -> Self {
         Self { how_to_apply, ..self }
     }
 
-    /// A vhost with work queues only, which are published to by name.
+    /// A vhost that has only work queues. Messages are published to them by name.
     pub fn of(vhost: impl Into<String>, queues: &[WorkQueue], limits: &QueueLimits) -> Self {
         let mut topology = Self::empty(vhost);
         for queue in queues {
@@ -188,8 +191,8 @@ fn common_arguments(limits: &QueueLimits) -> Vec<(&'static str, Argument)> {
     ]
 }
 
-/// The default strategy may lose dead letters. At-least-once also needs the overflow
-/// `reject-publish`.
+/// The strategy is at-least-once, because the default strategy may lose dead letters. At-least-once
+/// also needs the overflow `reject-publish`.
 fn dead_letters_to(queue: &str) -> [(&'static str, Argument); 3] {
     [
         ("x-dead-letter-exchange", Argument::Text(String::new())),

@@ -1,10 +1,10 @@
 //! Connects lapin to the broker through the [`FrameFilter`].
 //!
-//! lapin takes only streams of its runtime's own type, so this module has a runtime that is tokio
-//! except for that type.
+//! lapin accepts only streams of its runtime's own type, so this module has a runtime that is tokio
+//! with another stream type.
 //!
-//! Invariant: every connection that consumes is opened here. TLS ends before the filter, which sees
-//! what lapin sees.
+//! Invariant: every connection that consumes is opened here. TLS is decrypted before the filter, so
+//! the filter sees the same bytes as lapin would.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use super::frames::FrameFilter;
 
 const CHUNK: usize = 64 * 1024;
 
-/// Opens a connection.
+/// Opens a connection whose incoming frames are filtered.
 pub(super) async fn connect(uri: AMQPUri, properties: ConnectionProperties) -> lapin::Result<Connection> {
     let kit = FilteredRuntime(Tokio::current());
     let tokio = Runtime::new(kit.0.clone());
@@ -39,13 +39,13 @@ pub(super) async fn connect(uri: AMQPUri, properties: ConnectionProperties) -> l
 
 type Socket = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 
-/// A stream whose reader gets what the filter lets through.
+/// A stream that returns only filtered bytes to its reader.
 struct FilteredStream {
     socket: Socket,
     filter: FrameFilter,
     chunk: Box<[u8]>,
     ready: Vec<u8>,
-    /// Bytes of `ready` that were read.
+    /// Bytes of `ready` that the reader already has.
     read: usize,
 }
 
@@ -104,7 +104,7 @@ impl AsyncWrite for FilteredStream {
     }
 }
 
-/// tokio with another stream type.
+/// tokio with `FilteredStream` as its stream type.
 #[derive(Debug, Clone)]
 struct FilteredRuntime(Tokio);
 
@@ -136,7 +136,7 @@ impl Reactor for FilteredRuntime {
     type TcpStream = FilteredStream;
     type Sleep = <Tokio as Reactor>::Sleep;
 
-    /// Never called: lapin connects by [`connect`] alone.
+    /// Never called, because lapin connects only through [`connect`].
     fn register<H: Read + Write + Send + 'static>(
         &self,
         _: H,

@@ -1,8 +1,8 @@
-//! One delivery, from the socket to its acknowledgement.
+//! Handles one delivery, from its arrival to its acknowledgement.
 //!
 //! Invariant: a delivery leaves this module either acknowledged, after the confirm of its
-//! follow-up, or unacknowledged, with its session marked as stuck. A handler that panics or does
-//! not finish is a transient fault.
+//! follow-up, or unacknowledged, with its session marked as stuck or its channel gone, so that the
+//! broker delivers it again. A handler that panics or does not finish in time is a transient fault.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -42,13 +42,13 @@ pub(super) struct StageContext<H> {
     pub(super) in_flight: AtomicUsize,
 }
 
-/// What a delivery shares with the channel that it came by.
+/// What the deliveries of one channel share.
 #[derive(Clone, Default)]
 pub(super) struct Session {
     /// Cancelled when a delivery could not be settled.
     pub(super) stuck: CancellationToken,
-    /// Cancelled when the channel is gone: an acknowledgement cannot get through, and lapin may
-    /// never say so.
+    /// Cancelled when the channel is gone: an acknowledgement can no longer reach the broker, and
+    /// lapin may never report that.
     pub(super) gone: CancellationToken,
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn process<H: Handler>(
     .await;
 }
 
-/// Counts a delivery while it is being handled, however that ends.
+/// Counts a delivery as in flight while it is being handled, however the handling ends.
 struct InFlight<'a, H: Handler>(&'a StageContext<H>);
 
 impl<'a, H: Handler> InFlight<'a, H> {
@@ -160,9 +160,9 @@ async fn acknowledge(stage: &str, delivery: &Delivery, session: &Session) -> boo
     matches!(acked, Ok(true))
 }
 
-/// Tries until the broker has the follow-up, the delivery's channel is gone, or patience is used
-/// up. Returning the message at once would use up its delivery limit while the broker is merely
-/// full.
+/// Publishes the follow-up message. Retries until the broker has confirmed it, the delivery's
+/// channel is gone, or `patience` has passed. Returning the delivery at once would use up its
+/// delivery limit while a queue is merely full.
 async fn publish<H: Handler>(
     stage: &StageContext<H>,
     delivery: &Delivery,

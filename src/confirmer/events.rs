@@ -1,11 +1,11 @@
 //! Answers an action of the events generation: accepts or rejects it.
 //!
-//! Both are idempotent per action, so nothing is read first and there is no quarantine: a call
-//! whose end is unknown is repeated. A late call does no harm either, because core refuses an
-//! action that it has answered already.
+//! Both calls are idempotent per action, so the record is not read first and there is no
+//! quarantine: a call whose result is unknown is repeated. A call that arrives late does no harm
+//! either, because core refuses an action that it has answered already.
 //!
-//! Invariant: the lease is held and the intent committed all the same, so that an older action is
-//! not answered any more once a newer one is on record.
+//! Invariant: no action is answered without the lease and a committed intent, so that an older
+//! action is not answered any more once the ledger has a newer one.
 
 use super::Confirmer;
 use super::settle::{AfterFault, IntentAfter, Next};
@@ -16,14 +16,13 @@ use crate::opencrvs::events::{Acceptance, ActionState, EventsClient, IdentifierF
 use crate::opencrvs::{FaultClass, OpencrvsFault, may_reject_record};
 use crate::pipeline::stage::{StageFault, delay};
 
-/// How an OpenCRVS of the events generation is answered.
+/// What the confirmer needs to answer OpenCRVS of the events generation.
 #[derive(Debug)]
 pub struct EventsSide {
     pub client: EventsClient,
     /// The field for an issued ID, if one is configured.
     pub field: Option<IdentifierField>,
-    /// Whether a rejection is followed by the action that carries its reason, where the token
-    /// allows that.
+    /// Whether the reason is sent after a rejection, if the token allows it.
     pub reasons: bool,
 }
 
@@ -66,7 +65,7 @@ impl Confirmer {
         let accepted = self.events.client.accept(&case.token, case.record(), action, &acceptance).await;
         self.observe_action(&accepted);
         match accepted {
-            // Somebody else has accepted it before, and that number holds.
+            // Somebody else accepted the action before, and their number stays.
             Ok(ActionState::Accepted(Some(there))) if there != number.as_str() => {
                 self.end(&case.leased, Event::Park, Some(Cause::OtherNumber)).await
             }
@@ -78,7 +77,7 @@ impl Confirmer {
         }
     }
 
-    /// The configured field with the issued ID.
+    /// The configured field and the issued ID, if there are both.
     fn identifier(&self, answer: &Answer) -> Option<(String, NationalId)> {
         match answer {
             Answer::Issued(id) => {
@@ -98,7 +97,8 @@ impl Confirmer {
         self.observe_action(&rejected);
         match rejected {
             Ok(()) => self.rejected(case, action, reason).await,
-            // The answer to an action that is accepted already or unknown, and in an outage.
+            // OpenCRVS responds with 500 if the action is accepted already or unknown, and in an
+            // outage.
             Err(fault @ OpencrvsFault::Status(500)) => {
                 match client.state(&case.token, case.record(), action).await {
                     Ok(ActionState::Accepted(_)) => self.overtaken(case).await,
@@ -139,7 +139,7 @@ impl Confirmer {
     }
 
     /// Reports a call to the breakers, except for an HTTP 500, which need not be an outage:
-    /// rejecting an accepted action is answered with 500 as well.
+    /// OpenCRVS also responds with 500 to the rejection of an accepted action.
     fn observe_action<T>(&self, result: &Result<T, OpencrvsFault>) {
         if !matches!(result, Err(OpencrvsFault::Status(500))) {
             self.observe(result);
@@ -147,9 +147,10 @@ impl Confirmer {
     }
 }
 
-/// Answering is idempotent: unless the fault is permanent, the call is repeated, even if it may
-/// have succeeded. No quarantine lies between two calls, so an earlier one may still arrive after
-/// this one has failed; the intent is therefore kept until the attempt ends.
+/// What to do after a failed answer, which is idempotent. The call is repeated unless the fault is
+/// permanent, even if it may have succeeded. There is no quarantine between two calls, so an
+/// earlier call may still arrive after this one has failed. The intent is therefore kept until the
+/// attempt ends.
 fn after_answer(fault: &OpencrvsFault) -> AfterFault {
     let next = match fault.class() {
         FaultClass::Permanent => Next::Park,

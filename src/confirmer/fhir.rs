@@ -1,7 +1,7 @@
-//! Answers a record of the FHIR generation: reads it, decides, confirms it.
+//! Answers a record of the FHIR generation: reads it in OpenCRVS, decides, and confirms it.
 //!
-//! Invariant: a write whose end is unknown keeps its intent, so that nobody writes this record
-//! again before the quarantine has passed and the record was read.
+//! Invariant: a write whose result is unknown keeps its intent, so that nobody writes this record
+//! again before the quarantine has passed and the record has been read again.
 
 use std::time::Duration;
 
@@ -79,7 +79,8 @@ impl Confirmer {
     }
 }
 
-/// Reading writes nothing: it is repeated unless the fault is permanent.
+/// What to do after a failed read. A read writes nothing, so it is repeated unless the fault is
+/// permanent.
 fn after_read(fault: &OpencrvsFault) -> AfterFault {
     let next = match fault.class() {
         // No call of this generation is answered with `AlreadyRejected`.
@@ -90,9 +91,9 @@ fn after_read(fault: &OpencrvsFault) -> AfterFault {
     AfterFault { message: "the record could not be read", intent: IntentAfter::NotCommitted, next }
 }
 
-/// A confirmation is not idempotent. After an ambiguous fault the record waits out the quarantine
-/// and is read again. The quarantine of every earlier write has passed, so after any other fault no
-/// write can still arrive, and the intent is retracted.
+/// What to do after a failed confirmation, which is not idempotent. After an ambiguous fault, the
+/// record is read again once the quarantine has passed. After any other fault the intent is
+/// retracted: no write can still arrive, because the quarantine of every earlier write has passed.
 fn after_confirm(fault: &OpencrvsFault, quarantine: Duration) -> AfterFault {
     let (intent, next) = match fault.class() {
         // No call of this generation is answered with `AlreadyRejected`.

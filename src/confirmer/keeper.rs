@@ -2,12 +2,12 @@
 //! longer verifies one.
 //!
 //! One confirmer of an installation runs it, elected by a lease in the ledger. Each turn fetches
-//! auth's key, checks every token that was not checked with this key yet, and renews the tokens of
-//! whose lifetime enough has passed.
+//! auth's key, checks every token that was not checked with this key yet, and renews each token
+//! once enough of its lifetime has passed.
 //!
-//! Invariant: a turn ends at the first sign that auth is unavailable; a token is replaced only by
-//! one that is verified, for the same record and longer valid; the keeper never delays a write to
-//! OpenCRVS.
+//! Invariant: a turn ends at the first sign that auth is unavailable; a token is replaced only by a
+//! verified token that is for the same record and valid for longer; the keeper never delays a write
+//! to OpenCRVS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +88,7 @@ impl Keeper {
             lease: LEASE,
             ttl: LEASE_FLOOR + (self.rules.interval + self.rules.call_timeout) * 2,
             interval: self.rules.interval,
-            // A call to auth may take longer than a process has to stop.
+            // A call to auth may take longer than the time that a process has to stop.
             on_stop: OnStop::Abandon,
             report: Report::EachFailure,
         };
@@ -116,7 +116,7 @@ impl Keeper {
             if unverified.is_empty() {
                 continue;
             }
-            // Their key may be newer than the one that was fetched.
+            // These tokens may be signed with a key that is newer than the fetched one.
             let newest = self.fetch_key().await?;
             if newest == key {
                 for case in &unverified {
@@ -128,7 +128,8 @@ impl Keeper {
         }
     }
 
-    /// Records that a token is valid; returns the case if the key does not verify its token.
+    /// Checks one token and records that it is valid. Returns the case if the key does not verify
+    /// its token.
     async fn check(&self, attempt: AttemptId, key: &KeyId) -> Result<Option<Case>, Halt> {
         let Some(case) = self.ledger.case(attempt).await? else { return Ok(None) };
         if let Some(token) = self.unseal(&case)
@@ -206,8 +207,8 @@ impl Keeper {
         Ok("no_longer")
     }
 
-    /// Auth refuses to renew a token that was valid a moment ago: its key was changed just now, or
-    /// it has trouble of its own.
+    /// Handles auth's refusal to renew a token that was valid a moment ago: auth's key was changed
+    /// just now, or auth is in trouble.
     async fn refused(&self, case: &Case, token: &SecretString) -> Result<&'static str, Halt> {
         let key = self.fetch_key().await?;
         if self.is_verified(token, &key).await {
@@ -218,7 +219,7 @@ impl Keeper {
         Ok("refused")
     }
 
-    /// Whether this key matches the token's signature. `false` also if another key is known by now.
+    /// Whether this key matches the token's signature. Also `false` if the known key has changed.
     async fn is_verified(&self, token: &SecretString, key: &KeyId) -> bool {
         match self.keys.verify_with(token.expose_secret(), key).await {
             Some(verdict) => verdict.err() != Some(TokenFault::Signature),

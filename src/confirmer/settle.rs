@@ -1,4 +1,5 @@
-//! How a turn ends: the attempt in the ledger, the delivery, metrics, alarms and breakers.
+//! Ends a turn: stores the result in the ledger, settles the delivery, and reports to metrics,
+//! alarms and breakers.
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -11,14 +12,13 @@ use crate::ledger::{Expiry, Lease, LedgerError};
 use crate::opencrvs::OpencrvsFault;
 use crate::pipeline::stage::{StageFault, delay};
 
-/// How many times a delivery is tried again when its token is refused although auth's key verifies
-/// it.
+/// Limit of the retries of a delivery whose token is refused although auth's key verifies it.
 const MAX_DOUBTS: u32 = 6;
 
-/// What a failed call means for the intent and for the delivery: `after_confirm` in `fhir.rs` and
-/// `after_answer` in `events.rs`, which is all that the generations differ in here.
+/// What a failed call means for the intent and for the delivery. The generations differ only in
+/// this: see `after_read` and `after_confirm` in `fhir.rs`, and `after_answer` in `events.rs`.
 pub(super) struct AfterFault {
-    /// For the log.
+    /// Log message.
     pub(super) message: &'static str,
     pub(super) intent: IntentAfter,
     pub(super) next: Next,
@@ -26,11 +26,13 @@ pub(super) struct AfterFault {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum IntentAfter {
-    /// None was committed: the call only reads.
+    /// No intent was committed, because the call only reads.
     NotCommitted,
-    /// It is retracted at once: neither this write nor an earlier one can still arrive.
+    /// The intent is retracted at once, because neither this write nor an earlier one can still
+    /// arrive.
     Retracted,
-    /// It is kept until the attempt ends: this write or an earlier one may still arrive.
+    /// The intent is kept until the attempt ends, because this write or an earlier one may still
+    /// arrive.
     Kept,
 }
 
@@ -38,7 +40,7 @@ pub(super) enum Next {
     Delay(Delay, Cause),
     /// No further try will help.
     Park,
-    /// OpenCRVS itself has answered the action, in another way.
+    /// The action already has another answer in OpenCRVS.
     Overtaken,
 }
 
@@ -56,7 +58,7 @@ impl Confirmer {
         }
     }
 
-    /// Settles a call that failed.
+    /// Settles the delivery after a failed call.
     pub(super) async fn settle_fault(
         &self,
         case: &UnsealedCase,
@@ -67,7 +69,8 @@ impl Confirmer {
         let is_read = after.intent == IntentAfter::NotCommitted;
         let may_be_good =
             async || *fault == OpencrvsFault::Unauthorized && self.may_be_good(&case.token, case.tries).await;
-        // During an outage of auth every read is refused, and the warning would blame the token.
+        // During an outage of auth every read is refused, and the warning below would wrongly blame
+        // the token.
         if is_read && may_be_good().await {
             return Ok(delay(Cause::GatewayUnavailable));
         }
@@ -96,9 +99,9 @@ impl Confirmer {
         }
     }
 
-    /// Whether a refused token may be good all the same, because the gateway could not ask auth
-    /// about it (`CHECK_INVALID_TOKEN`): auth is unavailable, or it was a moment ago and its key
-    /// still verifies the token.
+    /// Whether a refused token may still be valid, because the gateway could not ask auth about it
+    /// (`CHECK_INVALID_TOKEN`). Auth may be unavailable now. Or it may have been unavailable a
+    /// moment ago: then its key still verifies the token.
     async fn may_be_good(&self, token: &SecretString, tries: u32) -> bool {
         let Some(key) = self.keys.fetch_key().await else {
             self.breakers.auth.failed();
@@ -107,7 +110,7 @@ impl Confirmer {
         tries < MAX_DOUBTS && matches!(self.keys.verify_with(token.expose_secret(), &key).await, Some(Ok(_)))
     }
 
-    /// OpenCRVS has answered the action in another way.
+    /// Ends an attempt whose action already has another answer in OpenCRVS.
     pub(super) async fn overtaken(&self, case: &UnsealedCase) -> Result<Settlement, StageFault> {
         let (event, cause) = withdrawal(&case.answer);
         self.end(&case.leased, event, Some(cause)).await
@@ -164,7 +167,7 @@ impl Confirmer {
                     record.id = %record, attempt.id = %attempt, attempt.state = state.as_str(), "attempt ended"
                 ),
             },
-            // A newer attempt came in between; the ledger has what happened in its history.
+            // A newer attempt came in between. The history in the ledger says what happened.
             Err(LedgerError::Conflict(conflict)) => {
                 tracing::warn!(record.id = %record, %conflict, "the attempt had ended before");
             }

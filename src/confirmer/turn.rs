@@ -1,7 +1,8 @@
-//! One turn at a leased record, as far as both generations share it: checks, unsealing, intent.
+//! One turn with a leased record: the checks, the unsealing and the intent, which both generations
+//! share.
 //!
 //! Invariant: nothing is written without a committed intent, and no slow step comes between the
-//! two.
+//! intent and the write.
 
 use std::time::{Duration, Instant};
 
@@ -65,8 +66,8 @@ impl Confirmer {
         }
     }
 
-    /// How long an earlier write of this record may still arrive. In the events generation a call
-    /// may be repeated, so there is nothing to wait for.
+    /// The rest of the quarantine of an earlier write to this record. Always `None` in the events
+    /// generation, where a write may be repeated at once.
     async fn quarantine_left(&self, case: &Case) -> Result<Option<Duration>, StageFault> {
         match (case.record.dialect, case.record.intent) {
             (Dialect::Fhir, Some(intent)) => {
@@ -76,15 +77,15 @@ impl Confirmer {
         }
     }
 
-    /// Commits the intent to write. `false`: nothing may be written, because the lease or too much
-    /// of its time is gone.
+    /// Commits the intent to write. Returns `false` if nothing may be written, because the lease is
+    /// lost or too little of its time is left.
     pub(super) async fn intended(&self, lease: Lease) -> Result<bool, StageFault> {
         let before = Instant::now();
         if !self.ledger.intend(lease, self.rules.lease).await? {
             return Ok(false);
         }
-        // A process that was suspended meanwhile must not write any more: others may take over the
-        // lease.
+        // A process that was suspended meanwhile must not write any more, because another process
+        // may take the lease.
         if !lease::may_write(before.elapsed(), self.rules.lease) {
             self.ledger.retract(lease, Cause::Leased).await?;
             return Ok(false);

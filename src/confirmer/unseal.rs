@@ -7,7 +7,7 @@ use crate::ledger::Case;
 use crate::pipeline::stage::StageFault;
 use crate::seal::{Field, Sealer};
 
-/// The answer; only an issued ID is sealed.
+/// Reads the answer of an attempt. Only an issued ID is sealed.
 pub(super) fn answer_of(sealer: &Sealer, case: &Case) -> Result<Answer, StageFault> {
     let kind = case.attempt.answer.ok_or(StageFault::Message(Cause::Malformed))?;
     Answer::of(kind, case.attempt.reason.clone(), || {
@@ -17,7 +17,6 @@ pub(super) fn answer_of(sealer: &Sealer, case: &Case) -> Result<Answer, StageFau
     })
 }
 
-/// The record token.
 pub(crate) fn token_of(sealer: &Sealer, case: &Case) -> Result<SecretString, StageFault> {
     let sealed = case.attempt.sealed_token.as_deref();
     open(sealer, case, Field::Token, sealed, |text| Ok(SecretString::from(text)))

@@ -1,9 +1,8 @@
 //! The kinds of events that an ID system is asked about.
 
-/// A kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestKind {
-    /// The routing key of the request, and a part of the reply's.
+    /// The routing key of the request, and the last part of the reply's routing key.
     pub name: &'static str,
     /// The CloudEvents `type` of the request.
     pub event_type: &'static str,

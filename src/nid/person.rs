@@ -29,7 +29,8 @@ pub(super) struct BirthSubject {
     place_of_birth: Vec<String>,
 }
 
-/// The ID is the only strong key of the deceased, so no other detail of the person is sent.
+/// Only the ID identifies the deceased reliably, so apart from the date of death no other detail is
+/// sent.
 #[derive(Serialize)]
 pub(super) struct DeathSubject {
     national_id: String,
@@ -43,7 +44,7 @@ pub(super) struct Parent {
     national_id: String,
 }
 
-/// The fields that keep a request from meeting the contract, by the contract's names.
+/// The fields that are missing or invalid, under their names in the contract.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct FieldFaults {
     pub(super) missing: Vec<String>,

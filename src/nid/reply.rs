@@ -1,4 +1,5 @@
-//! Reads a reply of the queue contract strictly: what does not meet `reply.v1.json` is not a reply.
+//! Reads a reply of the queue contract strictly: a message that does not match `reply.v1.json` is
+//! refused.
 //!
 //! Invariant: the ID system's free text is not kept, since it may name a person. Unknown members
 //! are ignored.
@@ -37,7 +38,7 @@ const FIELD_NAMES: [&str; 21] = [
 /// depends on it.
 const ID_KINDS: [&str; 5] = ["uin", "vid", "psut", "nin", "other"];
 
-/// Why a message is not a reply. Contains nothing of the message.
+/// Why a message is not a reply. Contains no text from the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     #[error("the reply is longer than {max} bytes")]
@@ -48,13 +49,13 @@ pub enum Malformed {
     Member(&'static str),
 }
 
-/// A reply that meets the schema.
+/// A reply that matches the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// The request that it replies to. `None` if the text is not a UUID, so that no request of ours
-    /// can have that id.
+    /// The request that the ID system replies to. `None` if the id is not a UUID, which no request
+    /// of ours can have.
     pub request: Option<RequestId>,
-    /// The submission that it replies to, from 1.
+    /// The submission that the ID system replies to, from 1.
     pub submission: u32,
     pub status: Status,
 }
@@ -67,10 +68,10 @@ pub enum Status {
     Recorded,
     /// Rejected for good.
     Rejected(Reason),
-    /// The ID system wants to be asked again, after so many seconds if it says how many.
+    /// The ID system wants to be asked again later: after this number of seconds, if it gives one.
     Retry(Option<u32>),
-    /// The ID system is still working on it. The reference that it may give (`nid_reference`) is
-    /// not kept: nothing depends on it, and it could be personal data.
+    /// The ID system is still working on the submission. The reference that it may give
+    /// (`nid_reference`) is not kept: nothing depends on it, and it could be personal data.
     Pending,
 }
 
@@ -150,7 +151,8 @@ fn read_data(data: &Value) -> Result<Reply, Malformed> {
     let submission = submission.ok_or(Malformed::Member("submission"))?;
     Ok(Reply {
         request: RequestId::parse(request).ok(),
-        // A number that our counter cannot reach is a wrong submission, not a malformed one.
+        // A number that our counter cannot reach makes the submission wrong, but not the reply
+        // malformed.
         submission: u32::try_from(submission).unwrap_or(u32::MAX),
         status,
     })
@@ -174,15 +176,15 @@ fn reason(value: &Value) -> Option<Reason> {
 }
 
 /// Whether the text is a path into a request, such as `subject.name` or `/data/parents/0`. Any
-/// other text could be a value of the person's, and is not kept.
+/// other text could be personal data, and is not kept.
 fn is_field_path(field: &str) -> bool {
     let mut parts = field.split(['.', '/', '[', ']']).filter(|part| !part.is_empty()).peekable();
     let number = |part: &str| part.len() == 1 && part.chars().all(|c| c.is_ascii_digit());
     parts.peek().is_some() && parts.all(|part| FIELD_NAMES.contains(&part) || number(part))
 }
 
-/// Whether the text is a `date-time` of JSON Schema, which is RFC 3339; jiff alone accepts more of
-/// ISO 8601.
+/// Whether the text is a `date-time` of JSON Schema, which is RFC 3339. Parsing alone does not
+/// tell, because jiff accepts more of ISO 8601.
 fn is_date_time(text: &str) -> bool {
     let shaped = |text: &str, shape: &str| {
         text.len() == shape.len()
@@ -217,7 +219,7 @@ fn text_within(value: &Value, min: usize, max: usize) -> bool {
     value.as_str().is_some_and(|text| (min..=max).contains(&text.chars().count()))
 }
 
-/// Reads an integer as JSON Schema defines it: `1.0` is one.
+/// Reads an integer as JSON Schema defines it: `1.0` is an integer.
 fn integer(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| {
         let number =

@@ -15,10 +15,10 @@ use crate::domain::{EventKind, Reason, ReasonCode, RegistrationNumber, RequestId
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ask {
     Request(Request),
-    /// Nothing: the event, or the person, does not concern the ID system.
+    /// Nothing is asked, because the event, or the person, does not concern the ID system.
     Nothing,
-    /// Nothing: the view lacks what the contract requires, or has it in an invalid form. The reason
-    /// names the fields.
+    /// Nothing is asked, because the view lacks what the contract requires, or has it in an invalid
+    /// form. The reason names the fields.
     Unfit(Reason),
 }
 
@@ -26,14 +26,14 @@ pub enum Ask {
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     pub request: RequestId,
-    /// From 1.
+    /// The number of the submission, from 1.
     pub submission: u32,
     pub kind: &'a EventKind,
     pub number: &'a RegistrationNumber,
     /// The code of the registration office.
     pub office: Option<&'a str>,
     pub accepted_at: Timestamp,
-    /// Until when an answer can still be written to OpenCRVS.
+    /// The time until which an answer can be written to OpenCRVS.
     pub expires_at: Timestamp,
     /// The CloudEvents `source`.
     pub source: &'a str,

@@ -1,19 +1,21 @@
-//! An HTTP call to a service of OpenCRVS: the client, the URL, sending, and the response with a
+//! HTTP calls to the services of OpenCRVS: the client, the URL, sending, and responses with a
 //! bounded body.
 //!
-//! Invariant: no response is read beyond [`LONGEST_BODY`], and no error holds a URL (those of auth
-//! hold a token).
+//! Invariant: no response is read beyond [`LONGEST_BODY`], and no error contains a URL, because the
+//! URLs of auth contain a token.
 
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, StatusCode};
 use url::Url;
 
-/// Longer than any response of these services; the longest is the event configuration of a country.
+/// Limit of a response body, in bytes. The longest response, the event configuration of a country,
+/// is shorter.
 const LONGEST_BODY: usize = 16 * 1024 * 1024;
 
 /// The gateway (Node) closes connections that were idle for 5 s. A request on such a connection is
-/// lost, and nobody can say whether it arrived, so idle connections are dropped well before.
+/// lost, and nobody can say whether it arrived, so the client closes idle connections well before
+/// that.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// How a service of OpenCRVS is reached.
@@ -21,7 +23,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_millis(2_500);
 pub struct ClientSettings {
     /// The base URL of the service. Its path is kept, with or without a slash at its end.
     pub url: Url,
-    /// Limit for a request and its whole response.
+    /// Timeout of a call, from connecting to the end of the response body.
     pub timeout: Duration,
     pub connect_timeout: Duration,
 }
@@ -62,7 +64,7 @@ fn join(base: &Url, path: &str) -> Url {
     url
 }
 
-/// Why a call has no complete response.
+/// Why a call got no complete response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallFault {
     /// The request was not sent.
@@ -71,7 +73,7 @@ pub(super) enum CallFault {
     TimedOut,
     /// The connection ended before the response was complete.
     BrokenOff,
-    /// The body is longer than any response of this service: another service answers there.
+    /// The body is longer than any response of this service, so another service must have answered.
     TooLong,
 }
 
@@ -100,7 +102,7 @@ impl Response {
         self.0.status()
     }
 
-    /// Reads the body. One that is not complete is [`CallFault::BrokenOff`], whatever the reason.
+    /// Reads the body. Any failure before its end is [`CallFault::BrokenOff`], a timeout too.
     pub(super) async fn body(mut self) -> Result<Vec<u8>, CallFault> {
         let mut body = Vec::new();
         while let Some(chunk) = self.0.chunk().await.map_err(|_| CallFault::BrokenOff)? {
@@ -122,7 +124,7 @@ impl Response {
 #[derive(Debug)]
 pub(super) struct CompleteResponse {
     pub(super) status: StatusCode,
-    /// `Retry-After` in seconds; as a date it is ignored.
+    /// `Retry-After` in seconds. A date in this header is ignored.
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
 }

@@ -1,4 +1,4 @@
-//! What the front needs of a document of either generation.
+//! What the front needs from a document, whichever generation sent it.
 
 use jiff::Timestamp;
 
@@ -8,15 +8,15 @@ use crate::domain::{EventKind, RecordId, TrackingId, View};
 pub struct Document {
     /// `Composition.id` (FHIR) or the event's id (events).
     pub record: RecordId,
-    /// Identifies the attempt: `Task.lastModified` as it is written (FHIR), or the id of the
-    /// pending action (events).
+    /// Identifies the attempt: the text of `Task.lastModified` (FHIR), or the id of the pending
+    /// action (events).
     pub mark: String,
     /// Orders the attempts: `Task.lastModified` (FHIR), or `createdAt` of the pending action
     /// (events).
     pub stamp: Timestamp,
     pub kind: EventKind,
     pub tracking_id: TrackingId,
-    /// The registration office: its code (FHIR) or its id (events, which have no codes).
+    /// The registration office: its code (FHIR), or its id (events, where offices have no codes).
     pub office: Option<String>,
     pub view: View,
 }

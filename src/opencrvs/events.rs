@@ -1,17 +1,17 @@
 //! The events generation (OpenCRVS 1.9 and 2.x): reads event documents into the view, and answers
-//! by tRPC ([`EventsClient`]).
+//! through tRPC ([`EventsClient`]).
 //!
-//! A document comes by `POST /trigger/events/{event}/actions/REGISTER`.
+//! OpenCRVS sends a document with `POST /trigger/events/{event}/actions/REGISTER`.
 //!
-//! Each country's own configuration defines the ids of fields, their options and even the kinds of
-//! event; read here are the conventions that all countries share. Values that a form hides are
-//! still in the document, so the fields that say which others count (`dobUnknown`, `idType`,
-//! `detailsNotAvailable`, `addressSameAs`) are read first.
+//! Each country configures the ids of fields, their options and even the kinds of event. This
+//! module reads only the conventions that all countries share. A document also contains values that
+//! the form hides, so this module first reads the fields that say which other fields count
+//! (`dobUnknown`, `idType`, `detailsNotAvailable`, `addressSameAs`).
 //!
 //! Source: `events` of opencrvs-core, v1.9.0–v2.0.0, and the forms of farajaland v1.9.11.
 //!
-//! Invariant: missing or malformed data of a person never causes a refusal; a document is refused
-//! only if it lacks what every answer needs. A refused document has left nothing in the ledger.
+//! Invariant: missing or malformed personal data never causes a refusal; a document is refused only
+//! if it lacks what every answer needs. A refused document leaves nothing in the ledger.
 
 mod action;
 mod client;
@@ -30,12 +30,12 @@ pub use field::{FieldFault, IdentifierField};
 
 use super::document::Document;
 
-/// Bytes of the longest text that is kept; a longer one counts as absent.
+/// Limit of a text, in bytes. A longer text counts as absent.
 const LONGEST: usize = 256;
-/// The same for a kind of event.
+/// Limit of a kind of event, in bytes.
 const LONGEST_MARK: usize = 64;
 
-/// Why a body is not a registration that can be answered. It quotes nothing of the body.
+/// Why a body is not a registration that can be answered. Contains no text from the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDocument {
     #[error("the body is empty: send the event document as JSON")]
@@ -60,7 +60,7 @@ pub enum InvalidDocument {
     NoCreatedAt,
 }
 
-/// Reads an event document. `action` is the action of the token.
+/// Reads an event document. `action` is the action that the token names.
 ///
 /// # Errors
 /// [`InvalidDocument`].
@@ -82,7 +82,7 @@ pub fn read(body: &[u8], action: &ActionId) -> Result<Document, InvalidDocument>
     let declaration = merge::declaration(&event.actions, pending);
     let view = view::of(&declaration, &kind, pending);
     let office = view.office.id.clone();
-    // The action of the token is the one that can be answered, whatever the document says.
+    // Only the action that the token names can be answered, whatever the document says.
     Ok(Document { record, mark: action.as_str().to_owned(), stamp, kind, tracking_id, office, view })
 }
 

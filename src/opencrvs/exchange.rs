@@ -1,13 +1,13 @@
-//! Token exchange: a record token that is still good gets a successor with a full lifetime (auth of
+//! Token exchange: trades a valid token for a new record token with a full lifetime (auth of
 //! 1.7–2.0).
 //!
 //! Auth takes the token in the query string, so the URL of such a request is a secret. An expired
-//! token cannot be exchanged any more.
+//! token cannot be exchanged.
 //!
 //! Source: `auth` of opencrvs-core, v1.7.0–v2.0.0.
 //!
-//! Invariant: a fault holds neither a URL nor anything that auth wrote; a successor is accepted
-//! only once it is verified, and only for the record (and action) that it was asked for.
+//! Invariant: a fault contains neither a URL nor a text from auth; a new token is accepted only
+//! after it is verified, and only if it is for the requested record (and action).
 
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -22,7 +22,7 @@ const GRANT: &str = "urn:opencrvs:oauth:grant-type:token-exchange";
 const SUBJECT: &str = "urn:ietf:params:oauth:token-type:access_token";
 const WANTED: &str = "urn:opencrvs:oauth:token-type:single_record_token";
 
-/// Why a token has no successor.
+/// Why a token could not be exchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RenewalFault {
     #[error("auth did not answer the token exchange: check AUTH_URL and that auth is up")]
@@ -33,13 +33,13 @@ pub enum RenewalFault {
     Unsupported(u16),
     #[error("auth's answer to the token exchange holds no token")]
     Unreadable,
-    /// The new token is not valid, or is for something else.
+    /// The new token is not valid, or is for another record or action.
     #[error("auth's new token cannot be used: {0}")]
     Unusable(#[source] TokenFault),
 }
 
 impl RenewalFault {
-    /// Whether the same token may be renewed later without anybody changing anything.
+    /// Whether a later exchange of the same token may succeed without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable | Self::Unreadable | Self::Unusable(TokenFault::NoKey) => true,
@@ -66,11 +66,11 @@ impl TokenExchange {
         Ok(Self { client: HttpClient::new(auth)? })
     }
 
-    /// Exchanges a token for a fresh one of this record (and of this action, in the events
-    /// generation), and verifies the fresh one.
+    /// Exchanges a token for a new one for this record (and this action, in the events generation),
+    /// and verifies the new one.
     ///
     /// # Errors
-    /// [`RenewalFault`]; the old token is as good as it was before.
+    /// [`RenewalFault`]; the old token is not affected.
     pub async fn renew(
         &self,
         keys: &KeyStore,
@@ -103,7 +103,8 @@ impl TokenExchange {
             None => query.push(("record_id", record.as_str())),
             Some(action) => query.extend([("event_id", record.as_str()), ("action_id", action.as_str())]),
         }
-        // The cause is dropped: errors of the HTTP client quote the URL.
+        // The error of the HTTP client is dropped, because it quotes the URL, which contains the
+        // token.
         let sent = send(self.client.post("token").query(&query)).await;
         let response = sent.map_err(|_| RenewalFault::Unavailable)?;
         match response.status() {

@@ -1,10 +1,10 @@
-//! Why a call to OpenCRVS failed, for both generations, and what that says of a write.
+//! Why a call to OpenCRVS failed, in both generations, and what the failure says about a write.
 //!
-//! The GraphQL of the FHIR generation maps its errors in `fhir/graphql.rs`, the tRPC of the events
-//! generation in `events/trpc.rs`; what a class leads to is decided by the confirmer, for each
-//! generation in one place.
+//! `fhir/graphql.rs` maps the GraphQL errors of the FHIR generation, and `events/trpc.rs` the tRPC
+//! errors of the events generation. The confirmer decides what to do about each class of fault, in
+//! one place per generation.
 //!
-//! Invariant: OpenCRVS's own texts, which may quote anything, are never part of a fault.
+//! Invariant: a fault never contains a text from OpenCRVS, because such a text may quote anything.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::call::{CallFault, CompleteResponse};
 use crate::domain::{Cause, Dialect};
 
-/// What a fault says of the write that was asked for.
+/// What a fault says about the requested write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultClass {
     /// Nothing was written, and repeating the call will not help.
@@ -23,9 +23,10 @@ pub enum FaultClass {
     Transient,
     /// Nothing was written; the call may be repeated after this time.
     Throttled(Duration),
-    /// It may have been written.
+    /// The write may have taken place.
     Ambiguous,
-    /// OpenCRVS has rejected the action before: it cannot be accepted any more (events generation).
+    /// OpenCRVS has rejected the action already, so it cannot be accepted any more (events
+    /// generation).
     AlreadyRejected,
 }
 
@@ -39,12 +40,12 @@ pub enum OpencrvsFault {
     TimedOut,
     #[error("the connection to OpenCRVS broke before its response was complete")]
     BrokenOff,
-    /// A status that tells nothing certain, such as a 5xx of OpenCRVS or of a reverse proxy. In the
-    /// events generation also the response to a rejection of an action that is accepted already or
-    /// unknown.
+    /// A status that does not tell whether the call succeeded, such as a 5xx from OpenCRVS or from
+    /// a reverse proxy. In the events generation, also the status with which OpenCRVS refuses to
+    /// reject an action that is accepted already or unknown.
     #[error("OpenCRVS answered with HTTP {0}")]
     Status(u16),
-    /// Too many requests; with the time of `Retry-After` if there is one.
+    /// Too many requests. Holds the time of `Retry-After`, if the response has one.
     #[error("OpenCRVS asks to send fewer requests")]
     Throttled(Option<Duration>),
     /// The token has expired, is signed with another key or is for another audience.
@@ -58,10 +59,10 @@ pub enum OpencrvsFault {
     /// The token lacks the scope, or is for another record or action.
     #[error("OpenCRVS does not accept this token for this record")]
     RecordRefused,
-    /// No such record, or the search service that knows it is in trouble (FHIR generation).
+    /// OpenCRVS has no such record, or its search service is in trouble (FHIR generation).
     #[error("OpenCRVS could not find the record")]
     RecordNotFound,
-    /// No such event, or no such action in it (events generation).
+    /// OpenCRVS has no such event, or the event has no such action (events generation).
     #[error("OpenCRVS does not know the record or its action")]
     ActionNotFound,
     /// The workflow service answered the gateway with 401 or 403 (FHIR generation).
@@ -76,7 +77,7 @@ pub enum OpencrvsFault {
     /// OpenCRVS does not know the call, or does not take its input.
     #[error("OpenCRVS does not accept the call: is it a version that is supported?")]
     Contract,
-    /// A response that is not what the protocol promises.
+    /// The response does not follow the protocol.
     #[error("the response of OpenCRVS cannot be read")]
     Unreadable,
 }
@@ -102,7 +103,7 @@ impl OpencrvsFault {
         }
     }
 
-    /// Whether OpenCRVS itself is in trouble, whatever the record.
+    /// Whether the fault is an outage of OpenCRVS, independent of the record.
     pub fn is_outage(&self) -> bool {
         self.cause() == Cause::GatewayUnavailable
     }
@@ -127,10 +128,10 @@ impl OpencrvsFault {
         }
     }
 
-    /// A status without an error of the generation's own protocol in the body.
+    /// The fault for a response whose body contains no GraphQL or tRPC error.
     pub(super) fn of_status(dialect: Dialect, status: StatusCode, retry_after: Option<Duration>) -> Self {
         match status.as_u16() {
-            // 402 is how the rate limiter of 1.7–1.9 answers REST calls.
+            // The rate limiter of 1.7–1.9 answers REST calls with 402.
             429 | 402 => Self::Throttled(retry_after),
             401 => Self::Unauthorized,
             403 => match dialect {
@@ -154,8 +155,8 @@ impl From<CallFault> for OpencrvsFault {
     }
 }
 
-/// The JSON of a response. A server error or a throttle is a fault whatever its body says: nothing
-/// in it is certain.
+/// Reads the JSON of a response. A server error or a 429 is a fault whatever its body says, because
+/// such a body proves nothing.
 pub(super) fn json_of<T: DeserializeOwned>(
     dialect: Dialect,
     response: &CompleteResponse,
@@ -167,7 +168,8 @@ pub(super) fn json_of<T: DeserializeOwned>(
     }
     serde_json::from_slice(body).map_err(|_| match *status {
         status if status.is_success() => OpencrvsFault::Unreadable,
-        // A reverse proxy whose backend is not up yet; the gateway's own responses are JSON.
+        // A reverse proxy answers like this while its backend is not up yet. The gateway's own
+        // responses are JSON.
         StatusCode::NOT_FOUND => OpencrvsFault::Unreachable,
         _ => of_status(),
     })
@@ -188,7 +190,7 @@ mod tests {
             let wait = Duration::from_secs(7);
             assert_eq!(of(dialect, 429, Some(wait)).class(), FaultClass::Throttled(wait));
             assert_eq!(of(dialect, 402, None).class(), FaultClass::Throttled(Duration::from_secs(60)));
-            // A redirection is not followed, and what sent it may have passed the request on.
+            // A redirect is not followed, and whoever sent it may have forwarded the request.
             assert_eq!(of(dialect, 307, None).class(), FaultClass::Ambiguous);
         }
     }

@@ -1,14 +1,15 @@
 //! The FHIR generation (OpenCRVS 1.7–1.9): reads the bundle of `POST /event-registration` into the
-//! view, and answers by GraphQL ([`Gateway`]).
+//! view, and answers through GraphQL ([`Gateway`]).
 //!
-//! The bundle is not valid FHIR: it holds pseudo-resources such as `TaskHistory`, internal
-//! `_`-keys, histories with repeated ids, and megabytes of geography. It is therefore read
-//! leniently, by exact `resourceType`, and whatever is not needed is skipped without being built.
+//! The bundle is not valid FHIR: it contains pseudo-resources such as `TaskHistory`, internal keys
+//! that begin with `_`, histories with repeated ids, and megabytes of geography. This module
+//! therefore reads it leniently, by exact `resourceType`, and skips what is not needed without
+//! building it in memory.
 //!
 //! Source: `workflow` of opencrvs-core, v1.7.0–v1.9.15.
 //!
-//! Invariant: missing or malformed data of a person never causes a refusal; a bundle is refused
-//! only if it lacks what every answer needs (record id, attempt time, kind of event, tracking id).
+//! Invariant: missing or malformed personal data never causes a refusal; a bundle is refused only
+//! if it lacks what every answer needs (record id, attempt time, kind of event, tracking id).
 
 mod amend;
 mod bundle;
@@ -30,12 +31,12 @@ pub use amend::{Amendment, amend};
 pub use gateway::{Confirmation, FetchedRecord, Gateway};
 pub use waiting::{UserToken, UserTokenFault, WaitingList, WaitingRecord};
 
-/// Bytes of the longest text that is kept; a longer one counts as absent.
+/// Limit of a text, in bytes. A longer text counts as absent.
 const LONGEST: usize = 256;
-/// The same for a time and for a kind of event.
+/// Limit of a time or of a kind of event, in bytes.
 const LONGEST_MARK: usize = 64;
 
-/// Why a body is not a registration that can be answered. It quotes nothing of the body.
+/// Why a body is not a registration that can be answered. Contains no text from the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBundle {
     #[error("the body is empty: send the FHIR bundle of the record as JSON")]
@@ -88,7 +89,7 @@ fn attempt_time(task: &Value) -> Option<(String, Timestamp)> {
 
 fn kind(task: &Value, composition: &Value) -> Option<EventKind> {
     let by_code = task.get("code").and_then(|code| codes(code).next());
-    // `birth-declaration`, `death-notification`, …
+    // For example `birth-declaration` or `death-notification`.
     let by_type = || codes(composition.get("type")?).find_map(|code| code.split('-').next());
     let usable = |name: &&str| !name.is_empty() && name.len() <= LONGEST_MARK;
     by_code.filter(usable).or_else(|| by_type().filter(usable)).map(EventKind::from_name)
@@ -103,19 +104,20 @@ fn tracking_id(task: &Value, composition: &Value) -> Option<TrackingId> {
         .find_map(|id| TrackingId::parse(id).ok())
 }
 
-/// A trimmed text at this JSON pointer; `None` if it is empty, or longer than any name, date, code
-/// or reference.
+/// Returns the trimmed text at this JSON pointer, or `None` if it is absent, empty, or longer than
+/// any name, date, code or reference.
 fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
     let text = value.pointer(pointer).and_then(Value::as_str).map(str::trim);
     text.filter(|text| !text.is_empty() && text.len() <= LONGEST)
 }
 
-/// A text without control characters, because codes are stored in columns and logged.
+/// Like `text`, but also returns `None` for a text with control characters, because codes are
+/// stored in columns and logged.
 fn code<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
     text(value, pointer).filter(|code| !code.chars().any(char::is_control))
 }
 
-/// The codes of a `CodeableConcept`, of any system.
+/// The codes of a `CodeableConcept`, whatever their coding system.
 fn codes(concept: &Value) -> impl Iterator<Item = &str> {
     concept
         .get("coding")
@@ -125,7 +127,7 @@ fn codes(concept: &Value) -> impl Iterator<Item = &str> {
         .filter_map(|coding| code(coding, "/code"))
 }
 
-/// The extension whose URL has this last segment.
+/// Finds the extension whose URL ends with this path segment.
 fn extension<'v>(value: &'v Value, ends: &str) -> Option<&'v Value> {
     let all = value.get("extension").and_then(Value::as_array)?;
     all.iter().find(|extension| {

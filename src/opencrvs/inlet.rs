@@ -10,7 +10,7 @@ use super::call::CompleteResponse;
 use super::fhir::{self, FetchedRecord};
 use super::{OpencrvsFault, RecordToken, TokenFault, token};
 
-/// A record token as it came in the `Authorization` header.
+/// Verifies a record token from an `Authorization` header, given without the word `Bearer`.
 ///
 /// # Errors
 /// [`TokenFault`].
@@ -19,7 +19,7 @@ pub fn record_token(text: &str, key: &DecodingKey) -> Result<RecordToken, TokenF
     token::verify(text, key)
 }
 
-/// The data of a GraphQL response; `None` for a status that HTTP does not have.
+/// Reads the `data` of a GraphQL response. Returns `None` if `status` is not an HTTP status code.
 pub fn answer(
     status: u16,
     retry_after: Option<Duration>,
@@ -29,7 +29,7 @@ pub fn answer(
     Some(fhir::graphql::data_of(&CompleteResponse { status, retry_after, body: body.to_vec() }))
 }
 
-/// Where a record stands, by the data of such a response.
+/// Reads the state of a record from the `data` of a GraphQL response.
 pub fn seen(data: &Value) -> Option<FetchedRecord> {
     fhir::gateway::fetched_record(data)
 }

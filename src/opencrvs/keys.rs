@@ -1,10 +1,10 @@
-//! Auth's public key: raw PEM at `{AUTH_URL}/.well-known` (not JWKS; the same in OpenCRVS 1.3 to
-//! 2.0).
+//! Auth's public key, which auth serves as raw PEM (not as JWKS) at `{AUTH_URL}/.well-known`
+//! (OpenCRVS 1.3 to 2.0).
 //!
-//! Invariant: at most one fetch at a time and one per `refetch`. A token whose signature does not
-//! match the known key is refused only after the next permitted fetch: a redeployment may have
-//! changed the key. With a cache file, the last good key survives a restart while auth is
-//! unavailable.
+//! Invariant: at most one fetch runs at a time, and at most one begins per `refetch`. A token whose
+//! signature does not match the known key is refused only after another fetch, because a
+//! redeployment may have changed the key. With a cache file, the last good key survives a restart
+//! while auth is unavailable.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use tokio::time::Instant;
 use super::call::{ClientSettings, HttpClient, send};
 use super::token::{RecordToken, TokenFault, plausible, verify};
 
-/// Names a key without showing it: the SHA-256 of its PEM, the same in every process.
+/// Name of a key: the SHA-256 of its PEM, which is the same in every process and does not show the
+/// key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyId(String);
 
@@ -29,7 +30,7 @@ impl KeyId {
         Self(URL_SAFE_NO_PAD.encode(digest.as_ref()))
     }
 
-    /// As the ledger stores it.
+    /// The text that the ledger stores.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -51,7 +52,7 @@ pub struct KeyStoreSettings {
     pub auth: ClientSettings,
     /// Shortest time between two fetches of the key.
     pub refetch: Duration,
-    /// File for the last good key.
+    /// File that caches the last good key.
     pub cache: Option<PathBuf>,
 }
 
@@ -61,12 +62,12 @@ pub struct KeyStore {
     refetch: Duration,
     cache: Option<PathBuf>,
     known: RwLock<Option<Arc<AuthKey>>>,
-    /// Start of the last fetch; locked while one runs.
+    /// Start of the last fetch. Locked while a fetch runs.
     last_fetch: Mutex<Option<Instant>>,
 }
 
 impl KeyStore {
-    /// Loads the cached key, if there is one; auth is asked when the first token comes.
+    /// Loads the cached key, if there is one. Auth is not called before a token needs its key.
     ///
     /// # Errors
     /// When the HTTP client cannot be made.
@@ -86,8 +87,8 @@ impl KeyStore {
         self.known.read().await.is_some()
     }
 
-    /// Verifies a token. Asks auth first if no key is known, or if the known one does not match the
-    /// signature.
+    /// Verifies a token. Fetches auth's key first if no key is known, or if the known key does not
+    /// match the signature.
     ///
     /// # Errors
     /// [`TokenFault`]; [`TokenFault::NoKey`] while no key is known.
@@ -98,7 +99,7 @@ impl KeyStore {
             return verdict;
         }
         let mut last_fetch = self.last_fetch.lock().await;
-        // The fetch that held the lock may have brought the key; another one would only make the
+        // The fetch that held the lock may have brought the key. Another fetch would only make the
         // caller wait.
         if let Some(verdict) = self.verdict(token).await {
             return verdict;
@@ -110,15 +111,15 @@ impl KeyStore {
         self.known_key().await.map_or(Err(TokenFault::NoKey), |known| verify(token, &known.key))
     }
 
-    /// Fetches auth's key as soon as that is permitted and returns its name. `None` if auth gave no
-    /// key; the known one stays valid.
+    /// Fetches auth's key as soon as `refetch` permits, and returns its name. Returns `None` if
+    /// auth gave no key; the known key is then kept.
     pub async fn fetch_key(&self) -> Option<KeyId> {
         let mut last_fetch = self.last_fetch.lock().await;
         if self.refresh(&mut last_fetch).await { Some(self.known_key().await?.id.clone()) } else { None }
     }
 
-    /// Verifies a token with the key of this name, without a call to auth. `None` if the known
-    /// key is another one by now.
+    /// Verifies a token with the key of this name, without a call to auth. Returns `None` if the
+    /// known key has changed.
     pub async fn verify_with(&self, token: &str, key: &KeyId) -> Option<Result<RecordToken, TokenFault>> {
         let known = self.known_key().await.filter(|known| known.id == *key)?;
         Some(plausible(token).and_then(|()| verify(token, &known.key)))
@@ -128,14 +129,14 @@ impl KeyStore {
         self.known.read().await.clone()
     }
 
-    /// The verdict of the known key; `None` if there is no key or if a newer one might accept the
-    /// signature.
+    /// Verifies a token with the known key. Returns `None` if no key is known, or if the signature
+    /// does not match it but may match a newer key.
     async fn verdict(&self, token: &str) -> Option<Result<RecordToken, TokenFault>> {
         let verdict = verify(token, &self.known_key().await?.key);
         (verdict.as_ref().err() != Some(&TokenFault::Signature)).then_some(verdict)
     }
 
-    /// Fetches the key as soon as that is permitted; `false` if auth gave none.
+    /// Fetches the key as soon as `refetch` permits. Returns `false` if auth gave none.
     async fn refresh(&self, last_fetch: &mut Option<Instant>) -> bool {
         if let Some(begun) = *last_fetch {
             tokio::time::sleep_until(begun + self.refetch).await;

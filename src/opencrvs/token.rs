@@ -1,15 +1,15 @@
 //! The record token: the only credential that can answer a registration (auth of 1.7–2.0).
 //!
-//! It is signed with RS256 by auth's one key and valid for seven days by default. It is for one
-//! record (claim `recordId`, FHIR generation) or for one action of one event (claims `eventId` and
-//! `actionId`, events generation); these claims tell how OpenCRVS must be answered. Issuer and
-//! audience alone prove nothing, because the public `GET /anonymous-token` returns a token with
+//! Auth signs it with its only key (RS256); it is valid for seven days by default. A token is for
+//! one record (claim `recordId`, FHIR generation) or for one action of one event (claims `eventId`
+//! and `actionId`, events generation); these claims tell which generation must be answered. Issuer
+//! and audience alone prove nothing, because the public `GET /anonymous-token` returns a token with
 //! both; so scope and record are checked too.
 //!
 //! Source: `auth` of opencrvs-core, v1.7.0–v2.0.0.
 //!
-//! Invariant: a token is accepted for the record that it names and no other; no error and no log
-//! line shows a token.
+//! Invariant: a token is accepted only for the record that it names; no error and no log line shows
+//! a token.
 
 mod claims;
 
@@ -27,7 +27,8 @@ pub(crate) use claims::{action_of, may_reject_record};
 
 const ISSUER: &str = "opencrvs:auth-service";
 const AUDIENCE: &str = "opencrvs:countryconfig-user";
-/// 2.0 writes it as `type=record.confirm-registration`, a query string that may hold more.
+/// In 2.0 a scope is a query string, `type=record.confirm-registration`, which may have more
+/// parameters.
 const SCOPE: &str = "record.confirm-registration";
 
 /// A verified token.
@@ -35,7 +36,7 @@ const SCOPE: &str = "record.confirm-registration";
 pub struct RecordToken {
     /// Claim `recordId` or `eventId`.
     pub record: RecordId,
-    /// Claim `actionId`: only tokens of the events generation have it, and all of them do.
+    /// Claim `actionId`. Every token of the events generation has it, and no other token does.
     pub action: Option<ActionId>,
     /// Claim `exp`.
     pub expires_at: Timestamp,
@@ -76,7 +77,7 @@ pub enum TokenFault {
         "the token lacks the scope record.confirm-registration: send the record token, not a user's or an anonymous one"
     )]
     Scope,
-    /// The claims name no record, or one whose id is not valid.
+    /// The claims name no record, or the id of the record is not valid.
     #[error(
         "the token names no record (claim recordId, or eventId and actionId): OpenCRVS 1.7 or newer is needed"
     )]
@@ -101,12 +102,12 @@ struct Claims {
     subject: Subject,
 }
 
-/// Whether a text can be a record token at all: a cheap check before any key is fetched for it.
+/// Checks cheaply whether a text can be a record token, before a key is fetched to verify it.
 pub(super) fn plausible(token: &str) -> Result<(), TokenFault> {
     match decode_header(token) {
         Ok(header) if header.alg == Algorithm::RS256 => Ok(()),
         Ok(_) => Err(TokenFault::Algorithm),
-        // The library does not know `alg: none` as an algorithm.
+        // The library cannot parse a header with `alg: none`.
         Err(error) if is_algorithm(&error) => Err(TokenFault::Algorithm),
         Err(_) => Err(TokenFault::Garbage),
     }
@@ -119,7 +120,8 @@ fn is_algorithm(error: &jsonwebtoken::errors::Error) -> bool {
     )
 }
 
-/// Verifies signature, expiry, issuer, audience and scope of a token, and reads whom it is for.
+/// Verifies signature, expiry, issuer, audience and scope of a token, and reads which record (and
+/// action) it is for.
 pub(super) fn verify(token: &str, key: &DecodingKey) -> Result<RecordToken, TokenFault> {
     let mut rules = Validation::new(Algorithm::RS256);
     rules.leeway = 0;

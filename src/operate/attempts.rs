@@ -45,7 +45,7 @@ pub enum AttemptsCommand {
 /// `nidbridge attempts list`
 #[derive(Debug, Args)]
 pub struct ListAttemptsArgs {
-    /// Attempts in these states.
+    /// List attempts in these states.
     #[arg(
         long,
         value_name = "STATES",
@@ -54,16 +54,16 @@ pub struct ListAttemptsArgs {
         value_parser = state
     )]
     pub state: Vec<State>,
-    /// Only attempts with this cause.
+    /// List only attempts with this cause.
     #[arg(long, value_name = "CAUSE", value_parser = cause)]
     pub cause: Option<Cause>,
-    /// Only attempts of the office with this code.
+    /// List only attempts of the office with this code.
     #[arg(long, value_name = "CODE")]
     pub office: Option<String>,
-    /// Only attempts whose token has expired or expires within this time.
+    /// List only attempts whose token has expired or expires within this time.
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     pub expiring_within: Option<Duration>,
-    /// List at most this many.
+    /// List at most this many attempts.
     #[arg(long, default_value_t = 50, value_name = "COUNT")]
     pub limit: usize,
     /// Count the attempts by state and cause instead of listing them.
@@ -93,7 +93,7 @@ pub struct ResumeArgs {
     /// Resume all attempts that are parked with this cause.
     #[arg(long, value_name = "CAUSE", value_parser = cause)]
     pub cause: Option<Cause>,
-    /// With --cause: resume at most this many, those whose token expires first.
+    /// With --cause, resume at most this many attempts: those whose token expires first.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     pub limit: usize,
     #[command(flatten)]

@@ -10,7 +10,7 @@ use crate::roles::Failure;
 /// `nidbridge causes`
 #[derive(Debug, Clone, Args)]
 pub struct CausesArgs {
-    /// Only this cause.
+    /// Print only this cause.
     #[arg(value_parser = cause)]
     pub cause: Option<Cause>,
     /// Print one line of JSON.

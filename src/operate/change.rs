@@ -1,5 +1,5 @@
-//! The flags that every command has that changes single registrations or messages: `--reason`,
-//! `--by`, `--dry-run`.
+//! The flags of every command that changes single registrations or messages: `--reason`, `--by`,
+//! `--dry-run`.
 //!
 //! Invariant: nothing is changed without a reason and a name.
 
@@ -7,13 +7,13 @@ use clap::Args;
 
 use crate::config::Sources;
 
-/// Why, who, or only a rehearsal.
+/// Why something is changed and by whom, or that nothing is to be changed.
 #[derive(Debug, Args)]
 pub struct ChangeArgs {
     /// Why you do this, in one line. It is kept with what you change.
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", value_parser = one_line)]
     reason: Option<String>,
-    /// Who you are. Without it: the name of your account.
+    /// Your name. The default is the name of your account.
     #[arg(long, value_name = "NAME", value_parser = one_line)]
     by: Option<String>,
     /// Change nothing: only say what would be done.
@@ -40,7 +40,7 @@ impl ChangeArgs {
     }
 }
 
-/// The name under which a command is run, as far as the environment has it; else the user id.
+/// The account name from the environment, or the user id if the environment has no name.
 pub(super) fn account() -> String {
     let environment = Sources::of_process(None).environment;
     let name = ["USER", "LOGNAME"].into_iter().find_map(|name| environment.get(name).cloned());
@@ -48,7 +48,7 @@ pub(super) fn account() -> String {
     name.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
-/// The history is shown on terminals, so that it takes no control characters.
+/// Refuses control characters, because the history is shown on terminals.
 fn one_line(text: &str) -> Result<String, String> {
     let text = text.trim();
     let usable = !text.is_empty() && text.chars().count() <= 500 && !text.chars().any(char::is_control);

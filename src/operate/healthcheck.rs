@@ -12,7 +12,7 @@ use crate::config::{self, Part, Sources};
 use crate::roles::Failure;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes of the response that are read at most; a status line is much shorter.
+/// Limit of the response that is read, in bytes. A status line is much shorter.
 const MAX_RESPONSE: u64 = 4_096;
 
 pub(crate) fn run(file: Option<PathBuf>) -> Result<(), Failure> {
@@ -25,7 +25,8 @@ pub(crate) fn run(file: Option<PathBuf>) -> Result<(), Failure> {
     }
 }
 
-/// Address at which a listener on all addresses is reached from the same container.
+/// The address at which the same container reaches a listener: loopback for a listener on all
+/// addresses.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

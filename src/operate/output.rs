@@ -1,4 +1,4 @@
-//! Prints results: as lines, tables or JSON on stdout, and progress on stderr.
+//! Prints results as lines, tables or JSON on stdout, and progress on stderr.
 //!
 //! Invariant: stdout carries results and nothing else.
 
@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use crate::roles::Failure;
 
-/// Prints a line.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        // `nidbridge config reference | head` closes the pipe early, which is no failure
+        // In `nidbridge config reference | head`, `head` closes the pipe early, which is not a
+        // failure.
         Err(cause) if cause.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written.context("stdout cannot be written")?),
     }
@@ -47,12 +47,13 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<(), Failur
     Ok(())
 }
 
-/// The text, or `-` where there is none.
+/// The text, or `-` if there is none.
 pub(crate) fn or_dash(text: Option<&str>) -> String {
     text.unwrap_or("-").to_owned()
 }
 
-/// Replaces control characters, which could steer a terminal: codes of offices come from documents.
+/// Replaces control characters, which could control the terminal. Office codes, for example, come
+/// from documents.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
@@ -62,7 +63,7 @@ pub(crate) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// How long a token is still valid, or since when it has expired.
+/// How long a token is still valid, or how long ago it expired.
 pub(crate) fn left(until: Timestamp, now: Timestamp) -> String {
     if until <= now { format!("expired {} ago", span(until, now)) } else { span(now, until) }
 }

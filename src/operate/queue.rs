@@ -1,8 +1,8 @@
 //! `nidbridge queue`: lists the messages in parking queues (`<queue>.parked` and `unrouted`) and
 //! sends them back to work.
 //!
-//! Invariant: a parked message leaves its parking queue only when its work queue has it. No message
-//! body is shown, and no message id that is not one of ours.
+//! Invariant: a parked message leaves its parking queue only after its work queue has it. Message
+//! bodies are never shown, and message ids only if they are ours.
 
 mod list;
 mod replay;
@@ -59,7 +59,7 @@ pub struct ReplayArgs {
     /// The parking queue, or `unrouted`.
     #[arg(value_name = "QUEUE.parked")]
     pub queue: String,
-    /// Only messages that were parked with this cause.
+    /// Move only messages that were parked with this cause.
     #[arg(long, value_name = "CAUSE", value_parser = cause)]
     pub cause: Option<Cause>,
     /// Move at most this many messages.

@@ -1,9 +1,10 @@
 //! `nidbridge reconcile`: compares what is open in the ledger with what waits in OpenCRVS.
 //!
-//! There are two kinds of mismatch. Open here, and OpenCRVS does not wait for it: each record's own
-//! token can read that. Waiting in OpenCRVS, and not open here: that takes the token of a user,
-//! because only a user may list records. A mismatch is reported only if a second look at both sides
-//! confirms it and it is older than `--grace`, so that what is under way is not reported.
+//! There are two kinds of mismatch. An attempt is open here, but OpenCRVS does not wait for it: to
+//! find these, each record is read with its own token. Or a record waits in OpenCRVS, but is not
+//! open here: to find these, the token of a user is needed, because only a user may list records. A
+//! mismatch is reported only if a second look confirms it and it is older than `--grace`, so that
+//! work in progress is not reported.
 //!
 //! Invariant: nothing is written, here or in OpenCRVS, and no personal data is shown.
 

@@ -1,7 +1,7 @@
 //! `nidbridge recover`: fills the queues of an empty broker from the ledger.
 //!
-//! Invariant: it publishes the next hop of every open attempt and changes nothing else, so that it
-//! may be run on any broker, while the roles run, and repeatedly.
+//! Invariant: the command publishes the next message of every open attempt and changes nothing
+//! else, so it may be run with any broker, while the roles run, and repeatedly.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: RecoverArgs, file: Option<PathBuf>) -> Result<(), 
     .await
 }
 
-/// Publishes the next hop of every open attempt; returns how many, by state.
+/// Publishes the next message of every open attempt. Returns the number of attempts by state.
 async fn publish(session: &Session, ledger: &Ledger, next: &NextHop, total: u64) -> Result<Counts, Failure> {
     let mut done = Counts::new();
     let mut after = None;
@@ -68,7 +68,7 @@ async fn publish(session: &Session, ledger: &Ledger, next: &NextHop, total: u64)
     }
 }
 
-/// Returns `None` if the attempt has ended meanwhile.
+/// Publishes the next message of an attempt. Returns `None` if the attempt has ended meanwhile.
 async fn publish_one(
     ledger: &Ledger,
     next: &NextHop,

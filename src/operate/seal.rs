@@ -1,7 +1,7 @@
 //! `nidbridge seal rotate`: seals everything in the ledger again with the first of `SEAL_KEYS`.
 //!
-//! Invariant: it may be stopped, repeated and run beside the roles. It says that the other keys can
-//! go only when nothing in the ledger is sealed with them.
+//! Invariant: the command may be stopped, repeated, and run while the roles run. It says that the
+//! other keys can be removed only if nothing in the ledger is sealed with them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -106,7 +106,7 @@ struct RotationReport {
 }
 
 impl RotationReport {
-    /// Values that are sealed with another key than the first.
+    /// Number of values that are sealed with another key than the first.
     fn others(&self) -> u64 {
         let all = self.resting.values().flatten();
         all.filter(|(key, _)| **key != self.first_key).map(|(_, count)| count).sum()

@@ -1,9 +1,9 @@
-//! What a command works with: the settings, the stop token, and the ledger and broker links that it
-//! opens.
+//! The session of a command: the settings, the stop token, and the ledger and the broker links that
+//! the command opens.
 //!
-//! A command opens what it needs by asking for it.
+//! The ledger and the links are opened only when the command asks for them.
 //!
-//! Invariant: whatever a command has opened is closed when it ends, also when it fails.
+//! Invariant: whatever a command has opened is closed when the command ends, even if it fails.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,22 +23,22 @@ use crate::telemetry::Metrics;
 
 /// How long a command waits for a broker that is away.
 const BROKER_WAIT: Duration = Duration::from_secs(15);
-/// Pause between two attempts to reach it.
+/// Pause between two attempts to reach the broker.
 const BROKER_PAUSE: Duration = Duration::from_millis(500);
 
-/// What one command works with.
 pub(super) struct Session {
     pub(super) config: Arc<Config>,
-    /// Cancelled by SIGTERM and Ctrl-C: the command then ends after the item that it is at.
+    /// Cancelled by SIGTERM and Ctrl-C. The command then ends, at the latest after the current
+    /// item.
     pub(super) stop: CancellationToken,
     ledger: Option<Ledger>,
     links: Vec<Link>,
 }
 
-/// Runs a command that needs the keys (`SEAL_KEYS`), as everything does that opens the ledger.
+/// Runs a command that needs the keys (`SEAL_KEYS`), as every command does that opens the ledger.
 ///
 /// # Errors
-/// What `body` fails with, or what is wrong with the settings.
+/// The failure of `body`, or what is wrong with the settings.
 pub(super) async fn with_keys(
     name: &'static str,
     file: Option<PathBuf>,
@@ -75,7 +75,7 @@ impl Session {
         Ok(parts::sealer(&self.config)?)
     }
 
-    /// Opens the ledger, which must exist. The history names `who` for every change.
+    /// Opens the ledger, which must exist. The history records every change under the name `who`.
     pub(super) async fn ledger(&mut self, who: &str) -> Result<Ledger, Failure> {
         let ledger = parts::operators_ledger(&self.config, who, &*self.sealer()?).await?;
         self.ledger = Some(ledger.clone());
@@ -96,8 +96,8 @@ impl Session {
         self.link(&endpoint, topology).await
     }
 
-    /// Connects to a vhost. Waits for a broker that is away; one that refuses us is a fault of the
-    /// settings.
+    /// Connects to a vhost. Waits for a broker that is away. A broker that refuses the connection
+    /// means that the settings are wrong.
     pub(super) async fn link(
         &mut self,
         endpoint: &BrokerEndpoint,
@@ -121,7 +121,7 @@ impl Session {
         self.links.push(link.clone());
     }
 
-    /// Connects to the bridge's vhost, to publish the next hop of attempts.
+    /// Connects to the bridge's vhost, to publish the next message of attempts.
     pub(super) async fn next_hop(&mut self, ledger: &Ledger) -> Result<NextHop, Failure> {
         let link = self.bridge_link().await?;
         let settings = parts::topology_settings(&self.config);
@@ -158,7 +158,7 @@ fn stopped() -> Failure {
     Failure::Later(anyhow!("stopped before the end: run it again"))
 }
 
-/// A broker that refuses us fails at once; one that is away is waited for.
+/// Waits for a broker that is away. Fails at once if the broker refuses the connection.
 async fn reach(endpoint: &BrokerEndpoint) -> Result<(), Failure> {
     let begun = Instant::now();
     loop {
@@ -171,7 +171,7 @@ async fn reach(endpoint: &BrokerEndpoint) -> Result<(), Failure> {
     }
 }
 
-/// Fails only if the broker refuses us, not if it is away.
+/// Fails only if the broker refuses the connection, not if it is away.
 pub(super) async fn not_refused(endpoint: &BrokerEndpoint) -> Result<(), Failure> {
     match endpoint.settings.reach().await {
         Reached::Refused(why) => Err(refused(endpoint, &why)),
@@ -187,7 +187,7 @@ fn away(setting: &str, why: &str) -> Failure {
     Failure::Unavailable(anyhow!("{setting}: the broker cannot be used: {why}").context("nothing was done"))
 }
 
-/// A ledger that fails in the middle of a command.
+/// The ledger failed in the middle of a command.
 impl From<LedgerError> for Failure {
     fn from(fault: LedgerError) -> Self {
         let transient = fault.is_transient();

@@ -50,7 +50,7 @@ async fn relay(session: &mut Session, directory: &Path) -> Result<(), Failure> {
     }
     let [endpoint, _] = parts::broker_endpoints(&session.config, "spool");
     session::not_refused(&endpoint).await?;
-    // A broker that is away is waited for in `drain`, which says what is left.
+    // `drain` waits for a broker that is away, and reports what is left.
     let link = parts::bridge_link(&session.config, "spool", &metrics);
     session.keep(&link);
     report(&spool.drain(&link.publisher(), BROKER_WAIT, session.stop.clone()).await)

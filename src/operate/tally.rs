@@ -1,6 +1,6 @@
 //! Counts what a command did to many items, and derives its exit code.
 //!
-//! Invariant: a command ends with 0 only if every item was done or needed nothing.
+//! Invariant: a command ends with exit code 0 only if every item was done or needed nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -8,16 +8,17 @@ use std::fmt::Display;
 use super::output;
 use crate::roles::Failure;
 
-/// Why items were not done. If there are several reasons, the greatest one decides the exit code.
+/// Why items were not done, in ascending order: if there are several reasons, the greatest one
+/// decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Miss {
-    /// It may work when the command is run again (75).
+    /// The item may be done when the command is run again (exit code 75).
     TryAgain,
-    /// It does not work as it is (1).
+    /// The item cannot be done as things are (exit code 1).
     Failed,
-    /// Something that is needed cannot be reached (69).
+    /// Something that the command needs cannot be reached (exit code 69).
     Unavailable,
-    /// The two sides differ (3).
+    /// The two sides differ (exit code 3).
     Differs,
 }
 
@@ -38,7 +39,7 @@ impl Tally {
         self.done
     }
 
-    /// Counts an item that needs nothing, and says so in a line.
+    /// Counts an item that needs nothing, and prints why.
     pub(super) fn skip(&mut self, item: impl Display, why: &str) -> Result<(), Failure> {
         self.skipped += 1;
         output::line(&format!("{item}: {why}"))
@@ -48,7 +49,7 @@ impl Tally {
         self.skipped
     }
 
-    /// Counts an item that was not done, and says why in a line.
+    /// Counts an item that was not done, and prints why.
     pub(super) fn miss(&mut self, miss: Miss, item: impl Display, why: &str) -> Result<(), Failure> {
         self.add_missed(miss, 1);
         output::line(&format!("{item}: {why}"))
@@ -65,8 +66,8 @@ impl Tally {
         self.missed.values().sum()
     }
 
-    /// Fails with what `say` makes of the greatest reason and its count; succeeds if nothing was
-    /// missed.
+    /// Succeeds if every item was done. Otherwise fails with the greatest reason, and with the text
+    /// that `say` makes of that reason and its count.
     pub(super) fn verdict(&self, say: impl FnOnce(Miss, u64) -> String) -> Result<(), Failure> {
         let Some((miss, count)) = self.missed.last_key_value() else { return Ok(()) };
         let what = anyhow::Error::msg(say(*miss, *count));

@@ -1,8 +1,8 @@
-//! `nidbridge tokens replace`: exchanges a user's token for new record tokens, where the old ones
-//! expired or auth changed its key.
+//! `nidbridge tokens replace`: exchanges a user's token for new record tokens, if the old ones
+//! expired or auth's key was changed.
 //!
 //! Invariant: the user's token is read from a file, exchanged and forgotten; it is neither stored
-//! nor shown. What is known of a write to OpenCRVS that began stays as it is.
+//! nor shown. The intent of a write to OpenCRVS that began is kept.
 
 mod replace;
 
@@ -43,11 +43,11 @@ pub struct ReplaceArgs {
     /// A file that holds the user's token and nothing else.
     #[arg(long, value_name = "F")]
     pub subject_token_file: PathBuf,
-    /// Only this record; may be given more than once.
+    /// Replace the token of this record. May be given more than once.
     #[arg(long, value_name = "ID", value_parser = |id: &str| RecordId::parse(id))]
     pub record: Vec<RecordId>,
-    /// All records whose token expires soon or was signed with a key that auth no longer has, and
-    /// all that are parked for their token.
+    /// Replace the tokens of all records whose token expires soon or was signed with a key that
+    /// auth no longer has, and of all records that are parked for their token.
     #[arg(long)]
     pub all_orphaned: bool,
 }

@@ -37,7 +37,7 @@ pub struct PrintArgs {
     #[arg(long, default_value = "vendor", value_name = "NAME")]
     pub vendor_user: String,
     /// Name of a user with all permissions and access to RabbitMQ's management interface. Without
-    /// this option there is none.
+    /// this option there is no such user.
     #[arg(long, value_name = "NAME")]
     pub administrator: Option<String>,
     /// Also create the users, with the passwords in this directory: one file for each user, named
@@ -84,8 +84,8 @@ fn vhosts(config: &Config) -> impl Iterator<Item = (Topology, BrokerEndpoint)> +
     parts::topologies(config).into_iter().zip(parts::broker_endpoints(config, "topology"))
 }
 
-/// Connects without declaring anything, whatever the settings say: `apply` declares and `check`
-/// must not.
+/// Connects without declaring anything, whatever the settings say: `apply` declares afterwards, and
+/// `check` must not declare.
 async fn connect(
     session: &mut Session,
     topology: &Topology,

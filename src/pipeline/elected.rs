@@ -5,7 +5,7 @@
 //! lease works.
 //!
 //! Invariant: a turn goes on only while this process holds the lease; a process that stops gives
-//! the lease back, and the lease of one that died expires.
+//! the lease back, and the lease of a process that dies expires.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::ledger::{Ledger, LedgerError};
 
 /// A task that only the elected process works on, in turns.
 pub(crate) trait ElectedTask: Send {
-    /// One turn. It calls [`Leadership::check`] between its steps.
+    /// Does the work of one turn. Calls [`Leadership::check`] between its steps.
     fn turn(&mut self, leadership: &mut Leadership<'_>) -> impl Future<Output = Result<(), Halt>> + Send;
 
     /// Called after each turn, unless the turn was abandoned.
@@ -33,8 +33,8 @@ pub(crate) struct Election {
     pub(crate) stage: &'static str,
     /// The lease's name in the ledger.
     pub(crate) lease: &'static str,
-    /// Time after which a lease that is not renewed expires; longer than the time between any two
-    /// checks.
+    /// Time after which a lease that is not renewed expires. It must be longer than the time
+    /// between any two checks.
     pub(crate) ttl: Duration,
     /// Time between two turns.
     pub(crate) interval: Duration,
@@ -42,12 +42,12 @@ pub(crate) struct Election {
     pub(crate) report: Report,
 }
 
-/// What becomes of a running turn when the process is to stop.
+/// What happens to a running turn when the process is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnStop {
-    /// The step at hand is finished; the turn ends at the next check.
+    /// The current step is finished, and the turn ends at the next check.
     FinishStep,
-    /// The turn is dropped wherever it stands: only for a task to which half a turn does no harm.
+    /// The turn is dropped at once. Only for a task that an unfinished turn does not harm.
     Abandon,
 }
 
@@ -83,7 +83,7 @@ pub(crate) enum Halt {
     Broker(#[from] BrokerError),
     #[error(transparent)]
     Stage(#[from] StageFault),
-    /// A fault that only this task knows.
+    /// A fault that only this task can have.
     #[error(transparent)]
     Task(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -109,7 +109,7 @@ pub(crate) struct Leadership<'a> {
 }
 
 impl Leadership<'_> {
-    /// Says whether the turn may go on, and renews the lease once a third of its time has passed.
+    /// Checks that the turn may go on, and renews the lease once a third of its `ttl` has passed.
     ///
     /// # Errors
     /// [`Halt`] when the turn must end: the process is to stop, or another process holds the lease.

@@ -19,7 +19,7 @@ pub trait Message: Serialize + DeserializeOwned {
     /// AMQP `type`.
     const KIND: &'static str;
 
-    /// The message to publish. Its id is that of the attempt, so that a repeat is recognised.
+    /// The message to publish. Its id is the id of the attempt, so that a repeat is recognised.
     ///
     /// # Errors
     /// When the message cannot be written as JSON.
@@ -34,8 +34,8 @@ pub trait Message: Serialize + DeserializeOwned {
         })
     }
 
-    /// Reads a message of [`MESSAGE_VERSION`]. The version is read before the rest: the message of a
-    /// newer release may have another shape, and is not malformed.
+    /// Reads a message of [`MESSAGE_VERSION`]. The version is read before the rest, because a
+    /// message of a newer release may have another shape and is not malformed.
     ///
     /// # Errors
     /// The cause to park the message for: [`Cause::Malformed`] or [`Cause::UnknownVersion`].
@@ -80,7 +80,7 @@ pub struct OutcomeMessage {
     pub attempt: AttemptId,
 }
 
-/// resolve stage → the front whose caller waits: a copy of the answer. A lost copy costs time only.
+/// resolve stage → the front whose caller waits: a copy of the answer. A lost copy costs only time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnswerMessage {
     pub v: u16,

@@ -5,23 +5,23 @@
 
 pub use crate::broker::{parking_queue, work_queue_of};
 
-/// Our vhost, where the URL names no other.
+/// Our own vhost, unless the URL names another.
 pub const BRIDGE_VHOST: &str = "nidbridge";
-/// The vendor's vhost, where the URL names no other.
+/// The vendor's vhost, unless the URL names another.
 pub const NID_VHOST: &str = "nid";
 
 /// Exchange: front → record stage.
 pub const REGISTRATIONS: &str = "registrations";
-/// Exchange: record stage → send stage; the routing key is the ID system.
+/// Exchange: record stage → send stage. The routing key is the ID system.
 pub const REQUESTS: &str = "requests";
 /// Exchange: any source of replies → resolve stage.
 pub const REPLIES: &str = "replies";
 /// Exchange: resolve stage → confirmer.
 pub const OUTCOMES: &str = "outcomes";
-/// Exchange: resolve stage → every front, for callers that wait. A lost message costs time only: it
-/// is a copy.
+/// Exchange: resolve stage → every front, for callers that wait. A lost message costs only time,
+/// because it is a copy.
 pub const ANSWERS: &str = "answers";
-/// Exchange and queue of messages that no binding of ours takes.
+/// Exchange and queue: messages that no binding in our vhost takes.
 pub const UNROUTED: &str = "unrouted";
 /// The routing key of an exchange that feeds a single work queue.
 pub const WORK_KEY: &str = "work";
@@ -32,14 +32,14 @@ pub const REGISTRATIONS_WORK: &str = "registrations.work";
 pub const REPLIES_WORK: &str = "replies.work";
 /// Queue of the confirmer.
 pub const OUTCOMES_WORK: &str = "outcomes.work";
-/// The ID system that is reached by the queue contract.
+/// The ID system that is reached through the queue contract.
 pub const AMQP_SYSTEM: &str = "amqp";
 
-/// Exchange of the vendor's vhost: requests; the routing key is the event kind.
+/// Exchange in the vendor's vhost: requests. The routing key is the event kind.
 pub const NID_REQUESTS: &str = "nid.requests";
 /// The event kinds that a vendor is asked about, which are the routing keys of [`NID_REQUESTS`].
 pub const NID_KINDS: [&str; 2] = ["birth", "death"];
-/// Exchange and queue of the vendor's vhost: replies.
+/// Exchange and queue in the vendor's vhost: replies.
 pub const NID_REPLIES: &str = "nid.replies";
 /// The binding key of the queue [`NID_REPLIES`].
 pub const NID_REPLY_KEYS: &str = "reply.*";

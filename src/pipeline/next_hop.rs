@@ -1,7 +1,7 @@
-//! The next hop of an attempt: which message its state asks for, and where it is published.
+//! The next hop of an attempt: which message its state requires, and where it is published.
 //!
-//! Invariant: publishing a next hop again does no harm; every stage checks the ledger before it
-//! acts.
+//! Invariant: publishing a next hop again does no harm, because every stage checks the ledger
+//! before it acts.
 
 use std::time::Duration;
 
@@ -41,15 +41,15 @@ impl Queues {
 }
 
 impl NextHop {
-    /// An outcome that comes before the first write is allowed ([`TopologySettings::confirm_after`]
-    /// after the acceptance, and after the caller's wait) goes to a delay queue of at least that
-    /// length.
+    /// The first write to OpenCRVS is allowed when the caller's wait plus
+    /// [`TopologySettings::confirm_after`] have passed since the acceptance. An outcome that is
+    /// ready earlier goes to a delay queue that is long enough.
     pub fn new(ledger: Ledger, publisher: Publisher, settings: &TopologySettings) -> Self {
         Self { ledger, publisher, confirm_after: settings.confirm_after, queues: Queues::new(settings) }
     }
 
-    /// Asks for the attempt's request to be sent again after at least `after`, or after the
-    /// shortest delay without it.
+    /// Publishes the message that sends the attempt's request again, delayed by at least `after`,
+    /// or by the shortest delay if `after` is `None`.
     pub(crate) async fn ask_again(&self, case: &Case, after: Option<Duration>) -> Result<(), StageFault> {
         let to = delayed(&self.queues.requests, after.unwrap_or_default(), targets::requests(AMQP_SYSTEM));
         self.publish(case, &to, &request_message(case)).await
@@ -85,11 +85,12 @@ impl NextHop {
         let to = if left.is_zero() {
             targets::outcomes()
         } else {
-            // At least the time that is left: an outcome that comes too early would be delayed
-            // again.
+            // The delay is at least the time that is left, because an outcome that comes too early
+            // would be delayed again.
             delayed(&self.queues.outcomes, left.max(self.confirm_after), targets::outcomes())
         };
-        // Concurrently: the copy may be lost and must not delay the outcome.
+        // The copy is published concurrently, because it may be lost and must not delay the
+        // outcome.
         let (published, ()) = tokio::join!(self.publish(case, &to, &message), self.copy_to_front(case));
         published
     }
@@ -136,7 +137,8 @@ fn request_message(case: &Case) -> RequestMessage {
     RequestMessage { v: MESSAGE_VERSION, record: case.record.id.clone(), attempt: case.attempt.id }
 }
 
-/// The delay queue that is long enough, or the work queue itself if no delay is configured.
+/// The shortest delay queue that is long enough, or the work queue itself if no delay is
+/// configured.
 fn delayed(queue: &WorkQueue, least: Duration, work_queue: Target) -> Target {
     queue.pick(Delay::AtLeast(least), 0).map_or(work_queue, Target::queue)
 }

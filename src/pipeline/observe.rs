@@ -1,4 +1,4 @@
-//! Reports what the broker engine does to the metrics and traces of the process.
+//! Passes the reports of the broker engine on to the metrics and traces of the process.
 //!
 //! Invariant: every label comes from a bounded set: link names, stage names, exchanges, causes.
 

@@ -1,7 +1,7 @@
 //! The work queues of the stages, with their delay queues.
 //!
 //! Invariant: the same settings give the same queues in every process; a role that reads a queue
-//! and a role that publishes to one of its delay queues both take it from here.
+//! and a role that publishes to one of its delay queues both get the queue from here.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use super::names;
 use crate::broker::{QueueLimits, Subscription, WorkQueue};
 use crate::config::{BrokerConfig, ConfirmConfig, Waits};
 
-/// More copies of answers than one front can have callers waiting for.
+/// Limit of the copies of answers that wait for one front. It is higher than the number of callers
+/// that one front keeps waiting.
 const ANSWER_COPIES: u32 = 10_000;
 
 /// The settings that shape the queues.
@@ -17,10 +18,11 @@ const ANSWER_COPIES: u32 = 10_000;
 pub struct TopologySettings {
     /// The delays of the first, second, … retry; the last one repeats.
     pub retry_steps: Vec<Duration>,
-    /// The earliest write to OpenCRVS after the registration was accepted: publish timeout +
-    /// confirm delay.
+    /// Time from the acceptance of a registration to the earliest write to OpenCRVS, if no caller
+    /// waits: publish timeout + confirm delay.
     pub confirm_after: Duration,
-    /// How long callers may wait for a `SyncAnswer`, one length for each event kind that has one.
+    /// How long callers may wait for a `SyncAnswer`: one duration for each event kind that has a
+    /// wait.
     pub waits: Vec<Duration>,
     pub limits: QueueLimits,
 }
@@ -46,12 +48,12 @@ pub fn requests(settings: &TopologySettings, system: &str) -> WorkQueue {
     WorkQueue::new(names::requests_work(system), &settings.retry_steps, &[])
 }
 
-/// Replies that come by our own vhost → resolve stage.
+/// Replies in our own vhost → resolve stage.
 pub fn replies(settings: &TopologySettings) -> WorkQueue {
     WorkQueue::new(names::REPLIES_WORK, &settings.retry_steps, &[])
 }
 
-/// resolve stage → confirmer. Its further delays hold an outcome back until the first write is
+/// resolve stage → confirmer. Its extra delays keep an outcome until the first write to OpenCRVS is
 /// allowed.
 pub fn outcomes(settings: &TopologySettings) -> WorkQueue {
     let early = settings.waits.iter().map(|wait| wait.saturating_add(settings.confirm_after));

@@ -1,4 +1,4 @@
-//! Links and consumers as configured.
+//! Makes the settings of links and consumers from the configuration.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::config::BrokerConfig;
 
 const APPLICATION: Application = Application { name: "nidbridge", version: env!("CARGO_PKG_VERSION") };
 
-/// A link to our own vhost. `name` tells the links of one process apart.
+/// A link to our own vhost. Each link of a process needs its own `name`.
 pub fn bridge_link(name: &'static str, broker: &BrokerConfig) -> LinkSettings {
     link(name, broker.url.clone(), broker)
 }

@@ -1,6 +1,6 @@
 //! The faults of a stage, and how a delivery is settled after one.
 //!
-//! Invariant: a fault that may pass delays the delivery; a fault that stays parks it.
+//! Invariant: a transient fault delays the delivery, and a permanent fault parks it.
 
 pub(crate) use crate::broker::chain;
 use crate::broker::{Breaker, Delay, PublishError, Settlement};
@@ -24,7 +24,7 @@ pub(crate) enum StageFault {
 }
 
 impl StageFault {
-    /// Parks the delivery if waiting changes nothing, delays it otherwise.
+    /// Parks the delivery if waiting cannot help, and delays it otherwise.
     pub(crate) fn settlement(&self) -> Settlement {
         match self {
             Self::Ledger(LedgerError::Conflict(_)) => delay(Cause::Internal),

@@ -1,6 +1,6 @@
 //! Where each message is published: exchange and routing key.
 //!
-//! Invariant: every exchange here is one of [`topology`](super::topology).
+//! Invariant: every exchange here is declared in [`topology`](super::topology).
 
 use super::names;
 use crate::broker::Target;

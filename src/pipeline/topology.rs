@@ -1,7 +1,7 @@
 //! What is declared in our vhost and in the vendor's.
 //!
 //! In our vhost, messages that no binding takes go to the queue `unrouted`; in the vendor's vhost,
-//! publishing such a message is an error of the publisher.
+//! publishing such a message is an error for its publisher.
 //!
 //! Invariant: every queue that a stage reads or publishes to is declared here.
 
@@ -11,7 +11,7 @@ use crate::broker::{ExchangeKind, Topology, WorkQueue};
 
 const HOW_TO_APPLY: &str = "run `nidbridge topology apply`";
 
-/// Our own vhost; `systems` are the ID systems, each with a queue of requests.
+/// Our own vhost. `systems` are the ID systems, and each has its own queue of requests.
 pub fn bridge(settings: &TopologySettings, systems: &[&str]) -> Topology {
     let mut topology = Topology::empty(names::BRIDGE_VHOST).applied_by(HOW_TO_APPLY);
     topology.add_exchange(names::UNROUTED, ExchangeKind::Fanout, None);
@@ -20,7 +20,8 @@ pub fn bridge(settings: &TopologySettings, systems: &[&str]) -> Topology {
     for exchange in [names::REGISTRATIONS, names::REQUESTS, names::REPLIES, names::OUTCOMES] {
         topology.add_exchange(exchange, ExchangeKind::Direct, Some(names::UNROUTED));
     }
-    // Each connected front binds a queue of its own to it; without any front, a copy is dropped.
+    // Each connected front binds its own queue to this exchange. While no front is connected, the
+    // copies are dropped.
     topology.add_exchange(names::ANSWERS, ExchangeKind::Fanout, None);
     let mut work = |exchange: &str, key: &str, queue: &WorkQueue| {
         topology.add_work_queue(queue, &settings.limits);

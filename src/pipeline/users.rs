@@ -13,13 +13,13 @@ use crate::broker::{self, Access, Permission, TopicPermission, Topology, User};
 pub struct Users {
     pub bridge: User,
     pub vendor: User,
-    /// A user that may do everything, also over HTTP: for private nodes.
+    /// A user that may do everything, also through the management API. Only for private brokers.
     pub administrator: Option<User>,
 }
 
 impl Users {
-    /// Topologies and users as the JSON that RabbitMQ imports. `None` if the machine has no
-    /// randomness for a salt.
+    /// Topologies and users as the JSON that RabbitMQ imports, or `None` if the machine cannot
+    /// provide random bytes for a salt.
     pub fn definitions(self, topologies: &[Topology]) -> Option<Value> {
         broker::definitions(topologies, &self.access(topologies))
     }
@@ -31,7 +31,7 @@ impl Users {
             let vhost = topology.vhost();
             permissions.push(Permission::everything(&bridge, vhost));
             permissions.extend(administrator.iter().map(|user| Permission::everything(user, vhost)));
-            // The vendor belongs where the exchange for replies is, whatever the vhost is called.
+            // The vendor's vhost is the one with the exchange for replies, whatever its name is.
             if topology.exchange_names().any(|name| name == names::NID_REPLIES) {
                 permissions.push(Permission {
                     user: vendor.name.clone(),

@@ -11,7 +11,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     serve_on(listener, process).await
 }
 
-/// Runs on a listener that is bound already.
+/// Runs on a listener that is already bound.
 pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<(), Failure> {
     // A role that fails stops the others, which still finish the work that they have.
     let ended = |role: Result<(), Failure>| {

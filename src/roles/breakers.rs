@@ -27,7 +27,7 @@ pub struct Breakers {
 }
 
 impl Breakers {
-    /// All closed.
+    /// Makes the breakers, all of them closed.
     pub fn new(config: &Config, metrics: &Arc<Metrics>) -> Self {
         let config = &config.breaker;
         let rules =
@@ -47,8 +47,9 @@ impl Breakers {
         self.ledger.keep(probe, stop).await;
     }
 
-    /// Probes the ID system by its request queues: they exist and are at most half full. With room
-    /// for just one more message the breaker of a slow vendor would close and open all the time.
+    /// Probes the ID system through its request queues, which must exist and be at most half full.
+    /// If room for one more message were enough, the breaker of a slow vendor would close and open
+    /// all the time.
     pub(crate) async fn probe_id_system(self, nid: Link, max_length: u64, stop: CancellationToken) {
         let probe = || async {
             for kind in NID_KINDS {
@@ -62,7 +63,7 @@ impl Breakers {
         self.id_system.keep(probe, stop).await;
     }
 
-    /// Probes the gateway by a request that reads nothing.
+    /// Probes the gateway with a request that reads nothing.
     pub(crate) async fn probe_gateway(self, gateway: Gateway, stop: CancellationToken) {
         self.gateway.keep(|| gateway.answers(), stop).await;
     }

@@ -19,7 +19,8 @@ use crate::telemetry::Metrics;
 pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let Process { config, metrics, breakers, readiness, stop } = process;
     let config = &*config;
-    // Added first and met last: without an unmet condition the process would count as ready.
+    // This condition is added first and met last, because a process without an unmet condition
+    // counts as ready.
     let ledger_opened = readiness.condition("confirmer_ledger");
     let sealer = parts::sealer(config)?;
     let ledger = parts::ledger(config, "confirmer", &sealer).await?;
@@ -77,9 +78,9 @@ fn rules(config: &Config, topology: &TopologySettings) -> Rules {
     }
 }
 
-/// Makes the side that answers events, and checks the form field for the ID: the role does not start
-/// if no form of the country has it. While the country's configuration service cannot be asked, the
-/// check is left to the first write.
+/// Makes the part that answers in the events dialect, and checks the form field for the ID: the
+/// role does not start if no form of the country has this field. If the country's configuration
+/// service cannot be asked, the field is checked before the first write.
 async fn events(config: &Config) -> Result<EventsSide, Failure> {
     let client = EventsClient::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the HTTP client for the events service cannot be made")?;

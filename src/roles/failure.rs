@@ -1,4 +1,4 @@
-//! How a command fails, and its exit code (from `sysexits.h` where that has one).
+//! Why a command fails, and its exit code (from `sysexits.h` if a code there fits).
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -17,17 +17,17 @@ pub enum Failure {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] Faults),
-    /// The configuration is wrong for the broker or the ledger that it names, which shows only
-    /// there.
+    /// The configuration does not fit the broker or the ledger that it names, which shows only when
+    /// they are used.
     #[error("{0:#}")]
     Misconfigured(#[source] anyhow::Error),
-    /// What was compared differs.
+    /// The things that were compared differ.
     #[error("{0:#}")]
     Differs(#[source] anyhow::Error),
     /// Something that is needed cannot be reached.
     #[error("{0:#}")]
     Unavailable(#[source] anyhow::Error),
-    /// It may work later.
+    /// The command may succeed later.
     #[error("{0:#}")]
     Later(#[source] anyhow::Error),
     /// Anything else.
@@ -46,9 +46,9 @@ impl Failure {
         }
     }
 
-    /// Writes the failure to stderr.
+    /// Writes the failure to stderr and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        // Without stderr nobody can be told.
+        // If stderr cannot be written to, nobody can be told.
         writeln!(std::io::stderr(), "nidbridge: {self}").unwrap_or_default();
         ExitCode::from(self.code())
     }

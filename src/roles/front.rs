@@ -1,4 +1,4 @@
-//! `nidbridge front`: takes registrations from OpenCRVS over HTTP.
+//! `nidbridge front`: accepts registrations from OpenCRVS over HTTP.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,12 +38,12 @@ pub(crate) async fn listen(process: &Process) -> Result<TcpListener, Failure> {
     Ok(listener)
 }
 
-/// Runs on a listener that is bound already.
+/// Runs on a listener that is already bound.
 pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<(), Failure> {
     let Process { config, metrics, readiness, stop, .. } = process;
     let config = &*config;
-    // No condition for the broker: while it is away a front has its spool, and a caller is better
-    // off with an answer.
+    // Readiness does not depend on the broker: while the broker is away a front has its spool, and
+    // a caller is better off with an answer.
     let open = readiness.condition("front");
     let (sealer, keys) = (parts::sealer(config)?, keys(config)?);
     let spool = match &config.front.spool {
@@ -104,7 +104,7 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// `None` if no caller waits for a sync answer.
+/// Returns `None` if the settings let no caller wait for a sync answer.
 fn waiting_callers(config: &Config, metrics: &Arc<Metrics>) -> Option<Arc<WaitingCallers>> {
     config.front.wait.longest()?;
     let limit = usize::try_from(config.front.waiters).unwrap_or(usize::MAX);
@@ -138,8 +138,8 @@ fn passthrough(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Passthr
     Ok(Some(passthrough.context("COUNTRY_CONFIG_URL (opencrvs.country_config_url)")?))
 }
 
-/// Raises the limit of open files. A proxied request needs two. Without files left, registrations
-/// would be refused, too.
+/// Raises the limit of open files, because each proxied request needs two. If none were left,
+/// registrations would be refused, too.
 fn allow_open_files(requests: u32) {
     let needed = u64::from(requests) * 2 + OTHER_FILES;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

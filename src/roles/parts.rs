@@ -1,5 +1,4 @@
-//! The parts that more than one process is put together from, each made from its section of the
-//! configuration.
+//! Makes the parts that more than one process needs, each from its section of the configuration.
 //!
 //! Invariant: the same settings give the same part in every process.
 

@@ -1,6 +1,6 @@
 //! Runs the consumers and background tasks of a role until all of them have ended.
 //!
-//! Invariant: when the process is to stop every task is waited for; a task that fails stops the
+//! Invariant: when the process is to stop, every task is waited for. A task that fails stops the
 //! others, which still finish the work that they have.
 
 use std::future::Future;
@@ -26,7 +26,7 @@ pub(crate) struct Runner {
     tasks: Vec<Task>,
 }
 
-/// A registered consumer, which can still be told more.
+/// A registered consumer, whose settings can still be changed.
 pub(crate) struct Consumer {
     settings: ConsumerSettings,
     start: Box<dyn FnOnce(ConsumerSettings) -> Task + Send>,
@@ -78,10 +78,10 @@ impl Runner {
         self.tasks.push(Box::pin(task(self.stop.clone())));
     }
 
-    /// Runs everything that is registered until it has ended.
+    /// Runs all registered consumers and tasks until all of them have ended.
     ///
     /// # Errors
-    /// The first failure of a task. A panic is one.
+    /// The first failure of a task. A panic is a failure, too.
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut running: JoinSet<_> = self.tasks.into_iter().collect();
         for Consumer { settings, start } in self.consumers {

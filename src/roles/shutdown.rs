@@ -15,7 +15,7 @@ const SIGTERM_CODE: i32 = 143;
 /// Returns a token that the first signal cancels.
 ///
 /// # Errors
-/// When no handler can be installed.
+/// When the signal handlers cannot be installed.
 pub(crate) fn on_signal() -> io::Result<CancellationToken> {
     let (mut interrupt, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stop = CancellationToken::new();
@@ -30,7 +30,7 @@ pub(crate) fn on_signal() -> io::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// Waits for a signal and returns the exit code of a process that it ends.
+/// Waits for a signal and returns the exit code of a process that this signal ends.
 async fn next_signal(interrupt: &mut Signal, term: &mut Signal) -> i32 {
     tokio::select! {
         _ = interrupt.recv() => SIGINT_CODE,

@@ -58,10 +58,11 @@ where
     done
 }
 
-/// Runs a command that needs no keys: configuration, logs and signals, but no admin listener.
+/// Runs a command that needs no keys. It gets configuration, logs and signal handlers, but no admin
+/// listener.
 ///
 /// # Errors
-/// As [`role`].
+/// The same as for [`role`].
 pub(crate) async fn tool<F, Work>(name: &'static str, file: Option<PathBuf>, body: F) -> Result<(), Failure>
 where
     F: FnOnce(Arc<Config>, CancellationToken) -> Work,
@@ -73,7 +74,7 @@ where
 /// Runs a command that needs the settings of a role, such as the keys.
 ///
 /// # Errors
-/// As [`role`].
+/// The same as for [`role`].
 pub(crate) async fn operation<F, Work>(
     name: &'static str,
     file: Option<PathBuf>,

@@ -22,14 +22,15 @@ pub enum WorkerStage {
     Send,
     /// Handle the ID system's replies.
     Resolve,
-    /// Look after stuck and expired attempts; one worker of the whole installation does.
+    /// Look after stuck and expired attempts; only one worker of the whole installation does this.
     Sweep,
 }
 
 /// Runs the stages until the process is to stop.
 pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), Failure> {
     let Process { config, metrics, breakers, readiness, stop } = process;
-    // Set only once the links are watched, too: a process without conditions would count as ready.
+    // This condition is met only after the links are watched, too, because a process without an
+    // unmet condition counts as ready.
     let opened = readiness.condition("worker_ledger");
     let sealer = parts::sealer(&config)?;
     let ledger = parts::ledger(&config, "worker", &sealer).await?;

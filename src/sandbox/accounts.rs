@@ -1,7 +1,8 @@
-//! What every run counts in the same way: submissions, and numbers and IDs that nobody may share.
+//! The counts that the demo and the chaos test share: submissions, and registration numbers and IDs
+//! that were given out twice.
 //!
-//! Invariant: the counts are made of what the simulated OpenCRVS and ID system saw. The bridge is
-//! not asked.
+//! Invariant: the counts come from what the simulated OpenCRVS and ID system saw. The bridge is not
+//! asked.
 
 use std::collections::HashMap;
 
@@ -11,12 +12,12 @@ use super::nid::NidState;
 use super::opencrvs::{Record, Records};
 use crate::domain::{EventKind, RecordId, RequestId};
 
-/// The counts, and why any of them is not as it should be.
+/// The counts, and the records behind each duplicate.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Totals {
     /// Records that were submitted.
     pub registrations: u64,
-    /// Submissions.
+    /// Submissions, first and repeated ones.
     pub submitted: u64,
     /// Submissions that were answered 202, whether or not the answer arrived.
     pub accepted: u64,
@@ -24,19 +25,19 @@ pub struct Totals {
     pub resubmitted: u64,
     /// Accepted submissions that a newer one of the same record replaced.
     pub superseded: u64,
-    /// Registration numbers that two records have, and records with a number twice.
+    /// Registration numbers that occur more than once, on two records or on the same one.
     pub numbers_doubled: u64,
-    /// IDs that two records have, requests that two IDs were issued for, and persons that are two
-    /// to the ID system.
+    /// IDs that two records have, requests for which two IDs were issued, and persons whom the ID
+    /// system counts as two.
     pub ids_doubled: u64,
-    /// The records that share a number or an ID with another one, and how.
+    /// The records that share a number or an ID with another record, and what they share.
     #[serde(skip)]
     pub shared: Vec<(String, String)>,
 }
 
 impl Totals {
-    /// Sums up. The submissions of the record `prepared`, which was there before the run, are not
-    /// counted.
+    /// Counts all records. The submissions of the record `prepared`, which existed before the run,
+    /// are not counted.
     pub fn of(records: &Records, nid: &NidState, prepared: Option<&str>) -> Self {
         let mut totals = Self { ids_doubled: nid.ids_doubled + nid.persons_doubled, ..Self::default() };
         let (mut numbers, mut ids) = (HashMap::new(), HashMap::new());

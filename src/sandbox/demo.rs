@@ -1,11 +1,12 @@
 //! `nidbridge demo`: the whole bridge on one machine, with both of its sides simulated.
 //!
-//! A private RabbitMQ node in a directory of its own, SQLite, all roles, a simulated OpenCRVS that
-//! loses answers and submits again, a simulated ID system that rejects, repeats itself and asks to
-//! be asked later.
+//! It runs a private RabbitMQ node in a directory of its own, SQLite, all roles, a simulated
+//! OpenCRVS that loses answers and submits again, and a simulated ID system that rejects, repeats
+//! itself and asks to be asked again later.
 //!
-//! Invariant: the accounts are made of what the simulated OpenCRVS and ID system saw. The ledger is
-//! asked only which records an operator was told of (parked). What nobody can explain is lost.
+//! Invariant: the accounts are made from what the simulated OpenCRVS and ID system saw. The ledger
+//! is asked only for the records about which an operator was told (parked). A submission that
+//! nobody can explain counts as lost.
 
 mod accounts;
 mod world;
@@ -28,13 +29,13 @@ use crate::telemetry;
 /// The whole bridge on one machine, with both of its sides simulated.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoArgs {
-    /// How many registrations; without it, until Ctrl-C.
+    /// Number of registrations. Without it, the demo runs until Ctrl-C.
     #[arg(long, value_name = "COUNT")]
     pub registrations: Option<u64>,
     /// Print the summary as one line of JSON on stdout at the end.
     #[arg(long)]
     pub json: bool,
-    /// How many registrations a second; 0 is as fast as the bridge answers.
+    /// Registrations per second; 0 submits as fast as the bridge answers.
     #[arg(long, default_value_t = 25.0, value_name = "PER SECOND")]
     pub rate: f64,
     /// The same seed makes the same families, faults and IDs.
@@ -46,12 +47,12 @@ pub struct DemoArgs {
     /// Keep OpenCRVS waiting for the answer, as `FRONT_WAIT` does: 3s, or birth=3s,death=1s.
     #[arg(long, value_name = "WAIT", default_value = "", hide_default_value = true)]
     pub wait: String,
-    /// After so many seconds without any change, what is still open counts as lost.
+    /// Seconds without any change after which open submissions count as lost.
     #[arg(long, default_value_t = 90, value_name = "SECONDS")]
     pub patience: u64,
 }
 
-/// Runs the demo and prints its accounts; fails when they do not hold up.
+/// Runs the demo and prints its accounts; fails if the accounts do not hold up.
 pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     let guard = telemetry::init(&logs()?, "demo").context("logs and traces cannot be set up")?;
     let stop = shutdown::on_signal().context("signals cannot be handled")?;
@@ -78,7 +79,7 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     }
 }
 
-/// The bridge's own log lines are many; the demo shows them only when asked.
+/// Hides the bridge's many log lines unless `LOG_FILTER` asks for them.
 fn logs() -> Result<config::TelemetryConfig, Failure> {
     let mut environment = Sources::of_process(None).environment;
     environment.retain(|name, _| name.starts_with("LOG_") || name.starts_with("OTEL_"));
@@ -164,7 +165,7 @@ impl Progress {
         } else {
             Ok(())
         };
-        // Without stderr there is nobody to show anything to.
+        // If stderr is closed, nobody can see the progress.
         shown.unwrap_or_default();
     }
 }

@@ -1,17 +1,18 @@
 //! Ends helper processes when ours ends, even if it is killed.
 //!
-//! A shell reads from a pipe whose other end only we have. When our process ends, the pipe closes,
-//! and the shell ends the processes that it was given and removes the directory.
+//! A shell reads from a pipe whose other end only our process has. When our process ends, the pipe
+//! closes. The shell then ends the processes that it was given and removes the directory.
 //!
-//! Invariant: nothing that a guardian watches outlives us by more than ten seconds.
+//! Invariant: nothing that a guardian watches outlives our process by more than ten seconds.
 
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A line on the pipe means that there is nothing to do any more; the end of the pipe means that we
-/// are gone. The first argument is the directory to remove, or empty; the others are the processes.
+/// A line on the pipe means that the guardian is no longer needed. The end of the pipe means that
+/// our process has ended. The first argument is the directory to remove, or empty; the others are
+/// the process ids.
 const SCRIPT: &str = r#"
 trap '' INT HUP TERM
 read -r line && exit 0
@@ -30,14 +31,14 @@ kill -KILL "$@"
 [ -n "$remove" ] && rm -rf -- "$remove"
 "#;
 
-/// A shell that watches processes. They are ended when our process ends.
+/// A shell that watches processes and ends them when our process ends.
 #[derive(Debug)]
 pub struct Guardian {
     shell: Child,
 }
 
 impl Guardian {
-    /// Watches these processes; `remove` is a directory that goes with them.
+    /// Watches these processes. `remove` is a directory that the guardian removes after them.
     ///
     /// # Errors
     /// When no shell can be started.
@@ -55,7 +56,8 @@ impl Guardian {
         Ok(Self { shell })
     }
 
-    /// Stops watching: the processes have ended, and their numbers may soon belong to others.
+    /// Stops watching. Call it when the processes have ended, because their ids may soon belong to
+    /// others.
     pub fn dismiss(mut self) {
         if let Some(mut pipe) = self.shell.stdin.take() {
             drop(pipe.write_all(b"done\n"));

@@ -1,11 +1,12 @@
-//! A simulated ID system: a vendor on the queue contract, which can also misbehave as vendors do.
+//! A simulated ID system: a vendor that follows the queue contract, and that can also misbehave as
+//! vendors do.
 //!
 //! [`Vendor`] decides what is answered and when, without a clock or a broker; [`NidSim`] connects
 //! it to the queues.
 //!
-//! Invariant: the genuine answers keep the contract whatever is mixed in: the same submission gets
-//! the same answer, and a request id never gets a second ID, not even from a simulator that was
-//! restarted with the same seed.
+//! Invariant: the genuine answers keep the contract whatever else is sent. The same submission
+//! always gets the same answer, and a request id never gets a second ID, not even from a simulator
+//! that was restarted with the same seed.
 
 mod args;
 mod garbage;

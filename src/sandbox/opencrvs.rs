@@ -1,13 +1,13 @@
-//! A simulated OpenCRVS 1.7 to 2.0 on real sockets: auth, gateway, the country's configuration
-//! service, and the services that call the bridge, of the FHIR generation and of the events
-//! generation (`events`) at once.
+//! A simulated OpenCRVS 1.7 to 2.0 on real sockets: auth, the gateway, the country's configuration
+//! service, and the services that call the bridge. It serves the FHIR generation and the events
+//! generation (`events`) at the same time.
 //!
-//! It is as unforgiving as the real one: errors come with HTTP 200, a second confirm succeeds and
-//! does harm, a rejection by API is refused, and any answer but 2xx puts the record back to
-//! REJECTED, even over REGISTERED.
+//! It is as unforgiving as the real one. Errors come with HTTP 200. A second confirm succeeds and
+//! does harm. A rejection by API is refused. Any answer but 2xx sets the record back to REJECTED,
+//! even a REGISTERED one.
 //!
-//! Invariant: the listeners are of this process only and end with the [`OpencrvsSim`] that started
-//! them.
+//! Invariant: the listeners belong to this process only and close with the [`OpencrvsSim`] that
+//! started them.
 
 mod args;
 mod auth;
@@ -52,10 +52,10 @@ pub use tally::{Counts, Tally};
 use self::core::Core;
 use self::server::Server;
 
-/// Why a simulated OpenCRVS does not run.
+/// Why a simulated OpenCRVS does not start or cannot submit.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulateError {
-    /// An address cannot be listened on.
+    /// A service cannot listen on its address.
     #[error("cannot listen on {address}")]
     Listen {
         address: SocketAddr,
@@ -68,24 +68,24 @@ pub enum SimulateError {
     /// A token could not be signed.
     #[error("cannot sign a token")]
     Token(#[from] jsonwebtoken::errors::Error),
-    /// A document is not one that OpenCRVS would send.
+    /// The document lacks a part that OpenCRVS always sends.
     #[error("the document has no {0}")]
     Document(&'static str),
-    /// A number in the arguments makes no sense.
+    /// A number in the arguments is out of range.
     #[error("{0}")]
     Argument(String),
 }
 
-/// How a simulated OpenCRVS is set up.
+/// Addresses and token lifetime of a simulated OpenCRVS.
 #[derive(Debug, Clone)]
 pub struct OpencrvsSettings {
-    /// Where auth listens; port 0 takes a free one.
+    /// Listen address of auth; port 0 takes a free one.
     pub auth: SocketAddr,
-    /// Where the gateway listens; port 0 takes a free one.
+    /// Listen address of the gateway; port 0 takes a free one.
     pub gateway: SocketAddr,
-    /// Where the country's configuration service listens; port 0 takes a free one.
+    /// Listen address of the country's configuration service; port 0 takes a free one.
     pub country_config: SocketAddr,
-    /// How long a record token lives, in seconds.
+    /// Lifetime of a record token in seconds.
     pub token_lifetime_s: i64,
 }
 
@@ -96,18 +96,18 @@ impl Default for OpencrvsSettings {
     }
 }
 
-/// A service of OpenCRVS that listens.
+/// A service of OpenCRVS that listens on an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// Keys and tokens.
+    /// Serves the public key and the token exchange.
     Auth,
-    /// GraphQL and tRPC.
+    /// Serves GraphQL and tRPC.
     Gateway,
-    /// The country's configuration service.
+    /// The country's configuration service, which serves the form fields.
     CountryConfig,
 }
 
-/// A running simulated OpenCRVS. Clones share it; it ends with the last of them.
+/// A running simulated OpenCRVS. Clones share it; it stops when the last clone is dropped.
 #[derive(Clone)]
 pub struct OpencrvsSim {
     core: Arc<Core>,
@@ -119,7 +119,7 @@ pub struct OpencrvsSim {
 }
 
 impl OpencrvsSim {
-    /// Makes a key and listens.
+    /// Makes a key and starts to listen.
     ///
     /// # Errors
     /// [`SimulateError`] when an address is taken or the machine has no randomness.
@@ -143,41 +143,42 @@ impl OpencrvsSim {
         })
     }
 
-    /// Where auth is, for `AUTH_URL`.
+    /// The value for `AUTH_URL`.
     pub fn auth_url(&self) -> String {
         format!("http://{}", self.auth.address())
     }
 
-    /// Where the gateway is, for `GATEWAY_URL`.
+    /// The value for `GATEWAY_URL`.
     pub fn gateway_url(&self) -> String {
         format!("http://{}", self.gateway.address())
     }
 
-    /// Where the country's configuration service is, for `COUNTRY_CONFIG_URL`.
+    /// The value for `COUNTRY_CONFIG_URL`.
     pub fn country_config_url(&self) -> String {
         format!("http://{}", self.country_config.address())
     }
 
-    /// Defines these fields on the country's forms, in place of `child.nid`.
+    /// Defines these fields on the country's forms instead of `child.nid`.
     pub fn define_fields(&self, fields: &[&str]) {
         self.core.define(fields);
     }
 
-    /// How the records of the events generation stand, and what a real core would have broken.
+    /// Counts the records of the events generation, and the damage that a real core would have
+    /// done.
     pub fn events_tally(&self) -> EventsTally {
         self.inspect(EventsTally::of)
     }
 
-    /// Kills a service: its connections break and nobody listens, until [`OpencrvsSim::restart`].
-    /// What was under way behind it goes on, and nothing that OpenCRVS knows is lost.
+    /// Kills a service: its connections break, and nothing listens until [`OpencrvsSim::restart`].
+    /// Work that began behind the service continues, and nothing that OpenCRVS stores is lost.
     pub async fn kill(&self, service: Service) {
         self.server(service).kill().await;
     }
 
-    /// Starts a service that was killed again, at the same address.
+    /// Starts a killed service again at the same address.
     ///
     /// # Errors
-    /// [`SimulateError::Listen`] when somebody has taken the address.
+    /// [`SimulateError::Listen`] when another process has taken the address.
     pub async fn restart(&self, service: Service) -> Result<(), SimulateError> {
         self.server(service).restart().await
     }
@@ -190,7 +191,7 @@ impl OpencrvsSim {
         }
     }
 
-    /// What can be made to go wrong.
+    /// The switches for faults.
     pub fn faults(&self) -> &Faults {
         &self.core.faults
     }
@@ -207,17 +208,17 @@ impl OpencrvsSim {
         self.inspect(Records::clone)
     }
 
-    /// The sum of what was seen so far.
+    /// The figures of the run so far.
     pub fn tally(&self) -> Tally {
         self.inspect(Tally::of)
     }
 
-    /// Which calls there were so far, and which faults they met.
+    /// The calls so far, and the faults that they met.
     pub fn counts(&self) -> Counts {
         self.core.counts()
     }
 
-    /// The records that wait for an answer.
+    /// The records that wait for the bridge's answer.
     pub fn waiting(&self) -> Vec<String> {
         self.in_status(Status::WaitingValidation)
     }
@@ -230,13 +231,13 @@ impl OpencrvsSim {
         })
     }
 
-    /// Changes a record's state as a user may: certified, archived, rejected. False if there is no
-    /// such record.
+    /// Changes the state of a record as a user may: certified, archived, rejected. Returns false if
+    /// the record does not exist.
     pub fn set_status(&self, record: &str, status: Status) -> bool {
         self.core.with_records(|records| records.set_status(record, status, Timestamp::now()))
     }
 
-    /// Replaces auth's key, as a redeploy may: every token of before is worthless.
+    /// Replaces auth's key, as a redeploy may. Tokens that the old key signed become worthless.
     ///
     /// # Errors
     /// [`SimulateError::Key`] when the machine has no randomness.
@@ -248,19 +249,19 @@ impl OpencrvsSim {
         self.core.with_key(|key| key.public_pem().to_owned())
     }
 
-    /// The claims of the token that a record's submission would carry.
+    /// The claims of the token that a submission of the record would carry.
     pub fn record_claims(&self, record: &str) -> Claims {
         let registrar = self.inspect(|records| records.record(record).map(|record| record.registrar.clone()));
         self.core.record_claims(&registrar.unwrap_or_else(|| format!("5f{:022x}", 0)), record)
     }
 
-    /// The claims of the token that a trigger for this action of this event would carry.
+    /// The claims of the token that the trigger for this action would carry.
     pub fn action_claims(&self, event: &str, action: &str) -> Claims {
         let registrar = self.inspect(|records| records.record(event).map(|record| record.registrar.clone()));
         self.core.action_claims(&registrar.unwrap_or_else(|| format!("5f{:022x}", 0)), event, action)
     }
 
-    /// The token of a user, who is a registrar of that id, with these scopes.
+    /// A token of the registrar with this user id, with these scopes.
     ///
     /// # Errors
     /// [`SimulateError::Token`] when signing fails.
@@ -268,7 +269,7 @@ impl OpencrvsSim {
         self.mint(&Claims::user(user, scope, Timestamp::now()))
     }
 
-    /// Signs any claims with auth's key.
+    /// Signs the claims, whatever they are, with auth's key.
     ///
     /// # Errors
     /// [`SimulateError::Token`] when signing fails.

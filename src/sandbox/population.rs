@@ -1,8 +1,8 @@
 //! The people of the simulated country: an endless, seeded sequence of births, deaths and
-//! marriages, no two alike.
+//! marriages, no two of them alike.
 //!
-//! Invariant: the same seed and index make the same declaration. The document of an attempt differs
-//! from that of another attempt only by its time, its history and what the registrar corrected.
+//! Invariant: the same seed and index make the same declaration. The documents of two attempts
+//! differ only in their time, their history and what the registrar corrected.
 
 mod bundle;
 mod history;
@@ -18,7 +18,7 @@ pub(super) use people::{FamilyRole, NATIONALITY, REASON_OF_ABSENCE};
 
 use super::spread::Lot;
 
-/// What was declared.
+/// The event that was declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Birth,
@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind as OpenCRVS names it in documents: `BIRTH`.
+    /// The kind as documents of OpenCRVS write it: `BIRTH`.
     pub fn code(self) -> &'static str {
         match self {
             Self::Birth => "BIRTH",
@@ -36,7 +36,7 @@ impl Kind {
         }
     }
 
-    /// The kind as it stands in systems and sections: `birth`.
+    /// The kind as code systems and sections write it: `birth`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Birth => "birth",
@@ -45,7 +45,7 @@ impl Kind {
         }
     }
 
-    /// Reads [`Kind::code`] or [`Kind::name`] back.
+    /// Parses [`Kind::code`] or [`Kind::name`], in any case.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Birth, Self::Death, Self::Marriage]
             .into_iter()
@@ -53,24 +53,24 @@ impl Kind {
     }
 }
 
-/// How a document came about inside OpenCRVS. The two ways produce different documents.
+/// How a document came about inside OpenCRVS. The two ways lead to different documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// Declared by somebody who may register: the document as the client sent it.
+    /// Declared by somebody who may register: the document is as the client sent it.
     Create,
-    /// Declared earlier, registered now: read back from the database, with histories and internal
-    /// keys.
+    /// Declared earlier and registered now: the document is read back from the database, with
+    /// histories and internal keys.
     Register,
 }
 
-/// The mix of a population, as shares of 1; what is neither death nor marriage is a birth.
+/// The mix of a population, as shares from 0 to 1. All other declarations are births.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mix {
-    /// Deaths.
+    /// The share of deaths.
     pub deaths: f64,
-    /// Marriages.
+    /// The share of marriages.
     pub marriages: f64,
-    /// Documents in the [`Shape::Register`] form.
+    /// The share of documents in the [`Shape::Register`] form.
     pub register_path: f64,
 }
 
@@ -80,18 +80,17 @@ impl Default for Mix {
     }
 }
 
-/// One event of one family, before anybody submitted it.
+/// One event of one family, as declared before the first submission.
 #[derive(Debug, Clone)]
 pub struct Declaration {
-    /// Its position in the sequence.
+    /// Position in the sequence.
     pub index: u64,
     /// The record's id in OpenCRVS (`Composition.id`).
     pub record: String,
-    /// The family's code: `B`, `D` or `M` and six of `A`–`Z`, `0`–`9`.
+    /// The tracking id of the family: `B`, `D` or `M`, then six characters from `A`–`Z` and
+    /// `0`–`9`.
     pub tracking_id: String,
-    /// What happened.
     pub kind: Kind,
-    /// The form of its document.
     pub shape: Shape,
     pub(super) seed: u64,
 }
@@ -105,7 +104,7 @@ pub struct Population {
 }
 
 const TRACKING_IDS: u64 = 36 * 36 * 36 * 36 * 36 * 36;
-/// Shares no factor with 36, so that multiplying by it visits every tracking id once.
+/// Shares no factor with 36, so that multiplying by it visits every tracking id exactly once.
 const TRACKING_STEP: u64 = 1_000_000_007;
 
 impl Population {
@@ -114,7 +113,7 @@ impl Population {
         Self { seed, mix, next: 0 }
     }
 
-    /// The declaration of an index.
+    /// The declaration at an index.
     pub fn declaration(&self, index: u64) -> Declaration {
         let place = Lot::Kind.place(self.seed, index);
         let kind = if place < self.mix.marriages {
@@ -152,12 +151,12 @@ impl Iterator for Population {
 }
 
 impl Declaration {
-    /// The id of a resource of this record, the same in every attempt.
+    /// The id of a resource of this record. It is the same in every attempt.
     pub(super) fn part(&self, name: &str) -> String {
         Uuid::new_v5(&Uuid::from_u128(u128::from(self.seed)), name.as_bytes()).to_string()
     }
 
-    /// Randomness for one detail of this record, the same in every attempt.
+    /// The random generator for one detail of this record. It is the same in every attempt.
     pub(super) fn chance(&self, salt: u64) -> Rng {
         Rng::with_seed(self.seed.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }

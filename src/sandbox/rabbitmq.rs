@@ -1,11 +1,12 @@
 //! A private RabbitMQ broker in a directory of its own: for the demo, the sandbox and the tests.
 //!
-//! It uses the system's package and nothing else of the system's: own ports on the loopback
-//! interface, own cookie, own port mapper, own data. The system's node, if there is one, is not
-//! touched. With `NIDBRIDGE_RABBITMQ` set it uses another system's package (see `installation`).
-//! [`Cluster`] is one or more nodes; [`Node`] is a cluster of one.
+//! It uses the RabbitMQ package of the system and nothing else: the ports (on the loopback
+//! interface), the cookie, the port mapper and the data are its own. A RabbitMQ node of the system
+//! is not touched. With `NIDBRIDGE_RABBITMQ` set, the package comes from another root file system
+//! (see `installation`). [`Cluster`] is one or more nodes; [`Node`] is a cluster of one.
 //!
-//! Invariant: nothing is left running when we end, however we end (see [`guardian`](super::guardian)).
+//! Invariant: no process is left running when ours ends, however it ends (see
+//! [`guardian`](super::guardian)).
 
 mod cluster;
 mod installation;
@@ -23,7 +24,7 @@ use crate::broker::Topology;
 const BRIDGE: &str = "nidbridge";
 const VENDOR: &str = "vendor";
 const OPERATOR: &str = "operator";
-/// How often something that is awaited is looked at.
+/// Polling interval while waiting for a condition.
 const POLL: Duration = Duration::from_millis(50);
 
 #[derive(Debug, thiserror::Error)]
@@ -42,14 +43,14 @@ pub enum NodeError {
     NotReady { what: &'static str, tail: String },
 }
 
-/// A cluster of one node, in a directory that is removed when we end.
+/// A cluster of one node, in a directory that is removed when our process ends.
 #[derive(Debug)]
 pub struct Node {
     cluster: Cluster,
 }
 
 impl Node {
-    /// Starts a node, and waits until it can be used. The directory is made.
+    /// Creates the directory, starts a node, and waits until the node is ready.
     ///
     /// # Errors
     /// [`NodeError`] says what is missing, or shows the end of the log.
@@ -62,7 +63,7 @@ impl Node {
         self.amqp_url_by(self.amqp_port(), vhost)
     }
 
-    /// The URL of a vhost through another port, such as a proxy's.
+    /// The URL of a vhost through another port, such as that of a proxy.
     pub fn amqp_url_by(&self, port: u16, vhost: &str) -> SecretString {
         self.cluster.amqp_url_by(port, vhost)
     }
@@ -86,7 +87,7 @@ impl Node {
         self.cluster.operator()
     }
 
-    /// The users that [`Node::amqp_url`] and [`Node::vendor_url`] name.
+    /// The names of the users in [`Node::amqp_url`] and [`Node::vendor_url`].
     pub fn users() -> (&'static str, &'static str) {
         Cluster::users()
     }
@@ -103,7 +104,7 @@ impl Node {
         self.cluster.kill9(0).await
     }
 
-    /// Starts it again with its data, on the same ports; stops it first if it runs.
+    /// Starts the node again with its data on the same ports; stops it first if it runs.
     ///
     /// # Errors
     /// As [`Node::start_temporary`].
@@ -111,19 +112,19 @@ impl Node {
         self.cluster.restart(0).await
     }
 
-    /// Ends it and removes its directory.
+    /// Ends the node and removes its directory.
     ///
     /// # Errors
-    /// When it cannot be ended; the guardian still ends it when we end.
+    /// When the node cannot be ended; the guardian still ends it when our process ends.
     pub async fn stop(self) -> Result<(), NodeError> {
         self.cluster.stop().await
     }
 }
 
-/// Whether a node is to be frozen.
+/// Whether a node is frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Frozen {
-    /// It does nothing until it is let continue.
+    /// The node does nothing until it is unfrozen.
     Yes,
     No,
 }

@@ -1,4 +1,4 @@
-//! `nidbridge simulate`: the bridge's surroundings, for whoever builds against it.
+//! `nidbridge simulate`: the systems around the bridge, for integrators.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,11 @@ use crate::operate::output;
 use crate::roles::{Failure, start};
 use crate::sandbox::{nid, opencrvs};
 
-/// `nidbridge simulate …`
 #[derive(Debug, Subcommand)]
 pub enum Simulate {
-    /// An OpenCRVS 1.7 to 2.0: auth, gateway, and registrars who register.
+    /// A simulated OpenCRVS 1.7 to 2.0: auth, gateway, and registrars who register.
     Opencrvs(Box<opencrvs::OpencrvsArgs>),
-    /// An ID system on the queue contract.
+    /// A simulated ID system on the queue contract.
     Nid(Box<nid::NidArgs>),
 }
 

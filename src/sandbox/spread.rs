@@ -1,10 +1,11 @@
-//! Shares that hold for small numbers too: each share is spread evenly over a run instead of being
+//! Shares that hold for small numbers too: a share is spread evenly over a run instead of being
 //! drawn at random.
 //!
-//! A share of 0.1 falls on 10 of any 100 neighbours, give or take one. Each lot (kind of event,
-//! lost answers, …) is spread by an irrational step of its own, so that lots do not fall together.
+//! A share of 0.1 applies to 10 of any 100 consecutive indices, give or take one. Each lot (kind of
+//! event, lost answers, …) is spread with its own irrational step, so that the lots are
+//! independent.
 
-/// What a share is of; each has its own step.
+/// The decision that a share applies to. Each lot has its own step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lot {
     /// Which kind of event a registration is.
@@ -36,14 +37,14 @@ impl Lot {
     }
 }
 
-/// A number for a text: the same on every machine and in every release, unlike the standard
-/// library's hashes.
+/// A hash of a text. Unlike the standard library's hashes, it is the same on every machine and in
+/// every release.
 pub(super) fn digest(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Chance for one thing about somebody. Neighbouring salts have nothing in common.
+/// The random generator for one decision. Neighbouring salts give unrelated values.
 pub(super) fn chance(seed: u64, about: &str, salt: u64) -> fastrand::Rng {
     let stir = |sum: u64| (sum ^ (sum >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     fastrand::Rng::with_seed(stir(stir(stir(seed) ^ digest(about)) ^ salt))

@@ -1,10 +1,10 @@
 //! Stage *record*: writes a registration that the front accepted to the ledger, with its number and
 //! its attempt.
 //!
-//! Next: *send*, or the confirmer if the ID system is not asked.
+//! The next step is *send*, or the confirmer if the ID system is not asked.
 //!
 //! Invariant: nothing here waits for an ID system or for OpenCRVS. A registration that cannot be
-//! recorded is parked on the broker with its cause, sealed as it came.
+//! recorded is parked on the broker with its cause, and stays sealed.
 
 use std::sync::Arc;
 
@@ -65,8 +65,8 @@ impl RecordStage {
         Ok(Settlement::Done)
     }
 
-    /// Answers an attempt at once if no ID system is to be asked about it; leaves the others to
-    /// *send*.
+    /// Answers an attempt at once if the ID system is not to be asked about it. Leaves all other
+    /// attempts to *send*.
     async fn route(&self, case: Case) -> Result<Case, StageFault> {
         let view = match open_view(&self.sealer, &case) {
             Ok(view) => view,

@@ -1,4 +1,5 @@
-//! What the ID system is asked about an attempt: *record* decides by it, *send* sends it.
+//! Makes the request to the ID system about an attempt. *record* makes it to decide whether the ID
+//! system is asked at all; *send* makes it again and sends it.
 //!
 //! Invariant: the same attempt, view and settings give the same request, byte for byte.
 
@@ -17,7 +18,8 @@ use crate::seal::{Field, Sealer};
 pub struct RequestSettings {
     /// CloudEvents `source`.
     pub source: String,
-    /// How long after the acceptance an answer is of use. The token's expiry bounds it, too.
+    /// How long after the acceptance an answer is useful. An earlier expiry of the token shortens
+    /// this time.
     pub deadline: Duration,
 }
 
@@ -28,7 +30,7 @@ pub(super) fn open_view(sealer: &Sealer, case: &Case) -> Result<View, StageFault
     serde_json::from_slice(&plain).map_err(|_| StageFault::Message(Cause::Malformed))
 }
 
-/// What to ask about an attempt; `None` when the record has no registration number.
+/// What to ask about an attempt, or `None` if the record has no registration number.
 pub(super) fn ask_about(case: &Case, view: &View, settings: &RequestSettings) -> Option<Ask> {
     let deadline = case.attempt.accepted_at.saturating_add(settings.deadline).unwrap_or(Timestamp::MAX);
     let facts = Facts {

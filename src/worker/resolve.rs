@@ -1,8 +1,8 @@
 //! Stage *resolve*: checks a reply of the ID system against its schema and the ledger, and
 //! publishes the outcome.
 //!
-//! Invariant: a reply that cannot be applied stays visible: in the history of the record that it
-//! names, or else sealed in the parking queue with its cause. It never changes an answer that is
+//! Invariant: a reply that cannot be applied stays visible, either in the history of the record
+//! that it names, or sealed in the parking queue with its cause. It never changes an answer that is
 //! already known.
 
 use std::sync::Arc;
@@ -19,8 +19,9 @@ use crate::pipeline::stage::{StageFault, chain, delay, settled};
 use crate::seal::{Field, Sealer};
 use crate::telemetry::{self, Metrics};
 
-/// A refused reply is parked up to this length. A longer one may exceed the limit of a message, and
-/// would be delivered again until the broker itself parks it, unsealed and without a cause.
+/// A refused reply is cut to this length, in bytes, before it is parked. A longer message may
+/// exceed the broker's limit; the reply would then be delivered again until the broker itself parks
+/// it, unsealed and without a cause.
 const PARKED_MAX: usize = 1024 * 1024;
 
 pub struct ResolveStage {
@@ -55,7 +56,7 @@ impl Handler for ResolveStage {
 }
 
 impl ResolveStage {
-    /// `Some(cause)`: the reply belongs to nothing in the ledger and must be parked.
+    /// Returns a cause if the reply belongs to nothing in the ledger and must be parked.
     async fn resolve(&self, reply: Reply) -> Result<Option<Cause>, StageFault> {
         let Some((request, record)) = self.asked(reply.request).await? else {
             return Ok(Some(Cause::UnknownRequest));
@@ -109,7 +110,7 @@ impl ResolveStage {
         tracing::error!(record.id = %record, cause = cause.as_str(), "a reply was refused: see `nidbridge causes`");
     }
 
-    /// Parks the reply sealed: it may hold personal data.
+    /// Seals the reply before it is parked, because it may hold personal data.
     fn park(&self, message: &Incoming, cause: Cause) -> Settlement {
         let owner = message.id.as_deref().unwrap_or("reply");
         let kept = message.body.get(..PARKED_MAX).unwrap_or(&message.body);
@@ -123,8 +124,8 @@ impl ResolveStage {
     }
 }
 
-/// A span that continues the trace in which the request was sent; the ID system need not pass
-/// traces on.
+/// A span that continues the trace in which the request was sent, so the ID system need not pass
+/// the trace context on.
 fn span(case: &Case) -> Span {
     let span = tracing::info_span!("answer", record.id = %case.record.id, attempt.id = %case.attempt.id);
     if let Some(trace) = &case.attempt.trace {

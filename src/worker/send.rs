@@ -1,7 +1,7 @@
 //! Stage *send*: sends the request of an attempt to the ID system.
 //!
 //! Invariant: the ledger says *requested* before the ID system can see the request, so that every
-//! reply finds its request in the ledger. A request that is sent twice is the same text twice.
+//! reply finds its request in the ledger. If a request is sent twice, both have the same text.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,8 +45,8 @@ impl SendStage {
     async fn send(&self, body: &[u8]) -> Result<Settlement, StageFault> {
         let message = RequestMessage::read(body).map_err(StageFault::Message)?;
         match self.handle_attempt(message.attempt).await {
-            // The attempt changed between the read and the write, perhaps by an earlier copy of
-            // this message.
+            // The attempt changed between the read and the write, perhaps through an earlier copy
+            // of this message.
             Err(StageFault::Ledger(LedgerError::Conflict(_))) => self.handle_attempt(message.attempt).await,
             result => result,
         }
@@ -84,8 +84,8 @@ impl SendStage {
             Some(Ask::Unfit(reason)) if case.attempt.state == State::Received => {
                 return self.answer(&case, Some(&reason)).await;
             }
-            // *record* passes on only what can be asked: the release or the mapping has changed
-            // since.
+            // *record* passes on only attempts that the ID system can be asked about, so the
+            // release or the mapping has changed since then.
             Some(Ask::Nothing | Ask::Unfit(_)) => return self.park(&case, Cause::Malformed).await,
             None => return self.park(&case, Cause::NumberTaken).await,
         };
@@ -98,8 +98,8 @@ impl SendStage {
             record.id = %case.record.id, attempt.id = %case.attempt.id, submission = case.attempt.submission,
             "request sent to the ID system"
         );
-        // The answer of the record is this attempt's as well; the ID system was only given the
-        // corrected data.
+        // The record already has an answer, which is the answer of this attempt, too. The request
+        // only gave the ID system the corrected data.
         if case.record.usable_answer().is_some() {
             return self.answer(&case, None).await;
         }

@@ -2,11 +2,11 @@
 //!
 //! One worker of the whole installation sweeps. In each turn it expires attempts whose token has
 //! expired, warns of tokens that expire soon, erases sealed values that were kept long enough, and
-//! publishes again what was lost on the way.
+//! publishes messages again that were lost on the way.
 //!
 //! Invariant: sweeping cannot make an outage worse. It publishes one message at a time and stops at
-//! the first failure; it publishes for an attempt at most once per longest delay, and no more
-//! messages than the queues lack.
+//! the first failure; it publishes for an attempt at most once in the time of the longest delay,
+//! and no more messages than are missing from the queues.
 
 mod erase;
 mod expire;
@@ -28,7 +28,8 @@ use crate::telemetry::Metrics;
 
 /// The lease of the process that sweeps.
 const LEASE: &str = "sweep";
-/// The lease lasts this long in addition to two intervals: one publish and one query take less.
+/// Time that the lease lasts in addition to two intervals. One publish and one query together take
+/// less.
 const LEASE_FLOOR: Duration = Duration::from_secs(5);
 
 /// How the sweeper works.
@@ -40,7 +41,7 @@ pub struct SweepRules {
     pub batch: usize,
     /// How long an attempt may show no activity before it is published again.
     pub patience: Patience,
-    /// An operator is warned this long before a token dies.
+    /// An operator is warned this long before a token expires.
     pub expiring: Duration,
     /// Time after a write intent during which the write may still arrive.
     pub quarantine: Duration,
@@ -84,7 +85,7 @@ impl Sweeper {
 /// The turns of one process.
 struct Turns<'a> {
     sweeper: &'a Sweeper,
-    /// When nothing was left to erase.
+    /// When the sweeper last found nothing left to erase.
     all_erased: Option<Instant>,
 }
 
@@ -99,7 +100,7 @@ impl ElectedTask for Turns<'_> {
         }
         let mut left = sweeper.rules.batch;
         for lane in Lane::ALL {
-            // A message that waits for an ID system that is out of order is not lost.
+            // While the ID system is out of order, messages wait for it and are not lost.
             if lane != Lane::Outcome && sweeper.id_system.is_open() {
                 continue;
             }

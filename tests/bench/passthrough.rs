@@ -1,9 +1,9 @@
 //! The latency that the front adds to a proxied request, with 1,000 busy connections.
 //!
-//! Each connection sends a request once a second, at a time of its own. The time of a request
-//! counts from the moment at which it was due, so that queueing is included. The baseline is the
-//! same load on the country's service itself, in alternating rounds of the same run. Caller, front
-//! and service share the machine.
+//! Each connection sends one request a second, at its own offset within the second. The time of a
+//! request is measured from the moment at which it was due, so that queueing is included. The
+//! baseline is the same load on the country's service itself, in alternating rounds of the same
+//! run. Caller, front and service share the machine.
 //!
 //! `cargo bench --bench passthrough -- --help`
 
@@ -28,21 +28,21 @@ use tokio::time::{Instant, sleep, sleep_until};
 #[derive(Parser)]
 #[command(about = "The latency that the front adds to a proxied request")]
 struct Options {
-    /// Connections, each with one request a second.
+    /// Number of connections; each sends one request a second.
     #[arg(long, default_value_t = 1_000)]
     connections: u32,
-    /// How long each measurement is, in seconds.
+    /// Duration of each measurement in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
-    /// How many times each of the two is measured.
+    /// Number of measurements of the front, and as many of the service itself.
     #[arg(long, default_value_t = 3)]
     rounds: u32,
-    /// What cargo adds.
+    /// Cargo passes this argument.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// The front ends with the benchmark.
+/// A front process that is killed when the value is dropped.
 struct Front(Child);
 
 impl Drop for Front {
@@ -57,7 +57,7 @@ async fn main() {
     let options = Options::parse();
     let country = TcpListener::bind("127.0.0.1:0").await.expect("an address");
     let direct = country.local_addr().expect("an address");
-    // The size of a country's forms and translations.
+    // About the size of a country's forms and translations.
     let form = "x".repeat(4 * 1024);
     let router = Router::new().route("/forms", get(async move || form.clone()));
     drop(tokio::spawn(async move { axum::serve(country, router).await }));
@@ -81,7 +81,7 @@ async fn front(listen: String, upstream: String) -> Front {
         .env_clear()
         .envs([("FRONT_LISTEN", listen.as_str()), ("COUNTRY_CONFIG_URL", upstream.as_str())])
         .envs([("ADMIN_LISTEN", "127.0.0.1:0"), ("LOG_FILTER", "error")])
-        // Neither is needed to proxy a request.
+        // Neither setting is used to proxy a request.
         .envs([
             ("AMQP_URL", "amqp://127.0.0.1:1/none"),
             ("SEAL_KEYS", "k:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
@@ -99,7 +99,7 @@ async fn front(listen: String, upstream: String) -> Front {
     front
 }
 
-/// The times of all requests; the first second, in which connections are opened, does not count.
+/// The times of all requests after the first second, in which the connections are opened.
 async fn measure(options: &Options, url: &str) -> Vec<Duration> {
     let begin = Instant::now() + Duration::from_millis(200);
     let mut callers = JoinSet::new();

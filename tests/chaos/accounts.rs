@@ -1,9 +1,9 @@
-//! The accounts: how each record should have ended, from what its caller was answered and what the
-//! ID system decided, against how it ended in OpenCRVS.
+//! The accounts of a run. For each record they compare how it should have ended, according to what
+//! its caller was answered and what the ID system decided, with how it ended in OpenCRVS.
 //!
-//! Invariant: the ledger is asked only whether an operator was told of what must wait for one. What
-//! did not end as expected is in `unexplained` or `lost`, never in a count of things that are all
-//! right.
+//! Invariant: the ledger is asked only whether an operator was told about a record that must wait
+//! for one. A record that did not end as expected is counted in `unexplained` or `lost`, never in a
+//! count of records that ended well.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,18 +21,18 @@ use super::outage::Outages;
 /// How a record should end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
-    /// Registered; with this ID if one was issued.
+    /// Registered; with this ID, if one was issued.
     Confirmed(Option<String>),
-    /// Waiting, and an operator was told that the ID system said no.
+    /// Waiting, and an operator was told that the ID system rejected it.
     Held,
-    /// With the registrar: the ID system said no, and OpenCRVS was told, which the events
-    /// generation can be.
+    /// Back with the registrar: the ID system rejected it, and the rejection was written to
+    /// OpenCRVS, which is possible in the events generation only.
     Rejected,
     /// Either of the two: the ID system contradicts itself, and the answer that is processed first
-    /// holds. Two workers may process the two answers in either order.
+    /// wins. Two workers may process the two answers in either order.
     Either(Box<Expected>, Box<Expected>),
-    /// With the registrar, who did not submit it again: its last submission failed, as far as core
-    /// knows.
+    /// Back with the registrar, who did not submit it again: its last submission failed, as far as
+    /// core knows.
     Returned,
 }
 
@@ -42,62 +42,66 @@ pub struct Accounts {
     pub totals: Totals,
     /// Records that are registered.
     pub confirmed: u64,
-    /// Records that should be.
+    /// Records that should be registered.
     pub confirmed_expected: u64,
-    /// Records that the ID system rejected and whose rejection OpenCRVS was told, which the events
-    /// generation can be.
+    /// Records that the ID system rejected and whose rejection was written to OpenCRVS, which is
+    /// possible in the events generation only.
     pub rejected: u64,
-    /// Records that the ID system rejected and that wait, as they must, for an operator, who was
-    /// told.
+    /// Records that the ID system rejected and that wait for an operator, as they must. An operator
+    /// was told.
     pub held: u64,
-    /// Records that wait for an operator because of the schedule: none, for what needs one is
-    /// followed by what an operator does then: a change of auth's key by a fresh token for every
-    /// registration, an ID that somebody else has by asking again.
+    /// Records that wait for an operator because of a scheduled fault. None should remain, because
+    /// the run then does what an operator would do: it gives every registration a fresh token after
+    /// a change of auth's key, and it asks the ID system again after an ID that belongs to another
+    /// person.
     pub parked: u64,
-    /// Records whose last submission core took for failed and that nobody submitted again.
+    /// Records whose last submission failed, as far as core knows, and that were not submitted
+    /// again.
     pub withdrawn: u64,
-    /// Records that should be registered and are not, without anybody having been told why.
+    /// Records that should be registered but are not.
     pub lost: u64,
-    /// Records that were confirmed when they were registered already, or twice for one submission.
+    /// Records that were confirmed although they were registered already, or twice for one
+    /// submission.
     pub confirmed_twice: u64,
-    /// Anything else that is not as expected.
+    /// Everything else that is not as expected.
     pub unexplained: u64,
-    /// Records of the events generation that are requested for ever: their trigger failed, and
-    /// nobody has them.
+    /// Records of the events generation that stay requested for ever: their trigger failed, and the
+    /// bridge does not have them.
     pub stranded: u64,
-    /// Records of the events generation that core would have damaged.
+    /// Damage that core would have done to records of the events generation.
     pub broken: u64,
     /// Records of the events generation that the index shows as requested until somebody opens
-    /// them: our 202 came too late, by a front that was stopped before it could say what it had
-    /// stored.
+    /// them. Our 202 came too late, because a front was stopped after it had stored the
+    /// registration and before it had answered.
     pub late_index: u64,
-    /// Records of the events generation that are requested for ever because their trigger met no
-    /// nginx, or one that was killed with it in its hands: core leaves them so, and nothing behind
-    /// nginx ever heard of them.
+    /// Records of the events generation that stay requested for ever because nginx was down when
+    /// their trigger came, or was killed while it handled the trigger. Core leaves them so, and
+    /// nothing behind nginx received the trigger.
     pub unheard: u64,
-    /// Registrations that a failed submission overwrote in core: its 2xx came too late, or not at
-    /// all.
+    /// Registrations that core overwrote because of a failed submission: the 2xx came too late, or
+    /// not at all.
     pub overwritten: u64,
-    /// The records in `unheard`.
+    /// The ids of the records in `unheard`.
     #[serde(skip)]
     pub unheard_of: Vec<String>,
-    /// Why the records in `lost` and `unexplained` are there.
+    /// The reason for each record that did not end as expected.
     #[serde(skip)]
     pub bad: BTreeMap<String, String>,
 }
 
-/// What the accounts are made of.
+/// The sources of the accounts.
 pub struct Evidence<'a> {
     pub records: &'a Records,
     pub nid: &'a NidState,
     pub summaries: &'a HashMap<String, AttemptSummary>,
-    /// Who was registered.
+    /// The declaration of each record.
     pub people: &'a HashMap<String, Declaration>,
     /// The settings by which the ID system decides.
     pub vendor: &'a VendorSettings,
-    /// The record of somebody who was registered before, and whose ID is taken.
+    /// The record of the person who was registered before the run, and whose ID the ID system also
+    /// gives to others.
     pub somebody: &'a str,
-    /// When the fronts could not be reached.
+    /// The times at which the fronts could not be reached.
     pub outages: &'a Outages,
 }
 
@@ -186,7 +190,7 @@ impl Accounts {
         self.bad.insert(id.to_owned(), why.to_owned());
     }
 
-    /// Whether the promise was kept.
+    /// Whether every record ended as promised.
     pub fn hold_up(&self) -> bool {
         self.faultless() && self.confirmed == self.confirmed_expected
     }
@@ -197,8 +201,8 @@ impl Accounts {
     }
 }
 
-/// How a record should end. Core of the FHIR generation rejects whatever was not answered 2xx, or
-/// whose answer did not arrive; that of the events generation waits on.
+/// How a record should end. In the FHIR generation, core rejects a record unless a 2xx arrives. In
+/// the events generation, core goes on waiting.
 fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
     let came_back = match &record.event {
         Some(_) => events::came_back(record),
@@ -209,7 +213,7 @@ fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
     }
     let asked = evidence.people.get(id).and_then(Asked::of);
     let Some((asked, request)) = asked.zip(request_id(id, record)) else {
-        // A marriage, or somebody who has no ID that could be marked.
+        // A marriage, or the death of a person without an ID.
         return Expected::Confirmed(None);
     };
     let of = |answer: Final| match answer {
@@ -229,7 +233,7 @@ fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
 }
 
 impl Expected {
-    /// The expectation that applies to a record in this state.
+    /// The expectation that applies to a record in this state: one of the two for [`Self::Either`].
     fn settle(self, status: Status) -> Self {
         match self {
             Self::Either(one, other) => {
@@ -241,12 +245,12 @@ impl Expected {
     }
 }
 
-/// Whether an answer to an older attempt was written over a newer one, other than by a late
+/// Whether an answer to an older attempt was written over a newer attempt, other than by a late
 /// mutation.
 fn overtaken(id: &str, record: &Record, records: &Records) -> bool {
     let late = |fault: Option<Fault>| matches!(fault.map(Fault::effect), Some(Effect::Late(_)));
-    // Two submissions within one second carry the same token, so tokens are compared and not
-    // attempts.
+    // Two submissions within one second carry the same token, so the tokens are compared and not
+    // the attempts.
     let token = |attempt: usize| record.attempts.get(attempt).map(|attempt| &attempt.token);
     let other = |one: &Confirmed| {
         records.attempt_of(id, &one.token).is_some_and(|meant| token(meant) != token(one.attempt))

@@ -1,16 +1,16 @@
-//! Records of the events generation: how core reads the front's answers, and which records it would
-//! have damaged.
+//! Records of the events generation: how core treats the front's answers, and which records core
+//! would have damaged.
 //!
-//! Core asks once. Exactly 400 brings a record back; after anything else but 200 and 202 it stays
-//! requested, and whoever asks again is told that all is well. So there is one clean way to say no,
-//! and everything else must be answered.
+//! Core sends a trigger once. Only a 400 returns the record to the registrar. After any status but
+//! 200, 202 and 400 the record stays requested, and a client that retries gets a success. So 400 is
+//! the only clean refusal, and every other record must get its answer from the bridge.
 
 use nidbridge::sandbox::opencrvs::{EventFile, Record, Status, Wire};
 
 use super::accounts::Accounts;
 
-/// Longer than this after its call, an answer may come after the acceptance that follows it: the
-/// publish timeout and the pause before a confirm of [`settings`](super::settings).
+/// An answer that takes longer than this may come after the acceptance that follows it. It is the
+/// publish timeout plus the pause before a confirm, both from [`settings`](super::settings).
 const PAUSE_MS: i128 = 1_100;
 
 /// Whether the newest submission was refused, so that the record is back with the registrar.
@@ -29,7 +29,7 @@ pub fn judge(accounts: &mut Accounts, id: &str, record: &Record, file: &EventFil
     if broken > 0 {
         accounts.bad.insert(id.to_owned(), format!("core would have it damaged: {}", told(file)));
     }
-    // An answer after the other one can only be that after a refusal by nginx of what a front has
+    // Two different answers are possible only if nginx refused a registration that a front had
     // stored.
     let refused = record.attempts.iter().any(|attempt| attempt.wire == Some(Wire::Status(400)));
     if file.contradicted > 0 && !refused {
@@ -37,14 +37,15 @@ pub fn judge(accounts: &mut Accounts, id: &str, record: &Record, file: &EventFil
     }
 }
 
-/// Whether core got our 202 so late that the acceptance may well have come before it: a front that
-/// had stored the registration was stopped before it could say so, and the other one said it.
+/// Whether core got our 202 so late that the acceptance may have come before it: one front was
+/// stopped after it had stored the registration and before it answered, and the other front gave
+/// the answer.
 fn is_late(record: &Record) -> bool {
     let Some(last) = record.attempts.last() else { return false };
     last.answered.is_some_and(|answered| answered.duration_since(last.at).as_millis() >= PAUSE_MS)
 }
 
-/// What core knows of the record, in one line.
+/// The state of the record in core, in one line.
 pub fn told(file: &EventFile) -> String {
     let EventFile {
         failed,
@@ -63,7 +64,7 @@ pub fn told(file: &EventFile) -> String {
     )
 }
 
-/// Whether the record is requested for ever.
+/// Whether the record stays requested for ever.
 pub fn stranded(record: &Record) -> bool {
     let waits = record.status() == Status::WaitingValidation;
     waits && record.event.as_ref().is_some_and(|file| file.failed)

@@ -1,4 +1,4 @@
-//! Carrying the schedule out, and taking everything back.
+//! Causes the faults of the schedule, and ends each of them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,13 +20,13 @@ use super::settings::GATEWAY_TIMEOUT;
 use super::stage::{Role, Stage};
 use super::what::{Kind, What};
 
-/// How much longer a fault may last that has met nothing yet.
+/// How much longer a fault may last if it has not disturbed anything yet.
 const OVERTIME: Duration = Duration::from_secs(6);
 
-/// How many times a kind comes once more that has not disturbed at all.
+/// How many times, at most, a kind of fault is repeated if it has never disturbed anything.
 const AGAIN: usize = 3;
 
-/// How often each kind of fault has disturbed, and a log of them.
+/// How often each kind of fault has disturbed something, and a log of the faults.
 #[derive(Debug)]
 pub struct Bites {
     bites: Mutex<BTreeMap<String, u64>>,
@@ -52,7 +52,7 @@ impl Bites {
     }
 }
 
-/// Carries the whole schedule out; returns when every fault has ended.
+/// Causes all faults of the schedule; returns when every fault has ended.
 pub async fn carry_out(stage: &Stage, schedule: &[Planned], bites: &Bites) {
     let begun = Instant::now();
     let one = async |planned: Planned| {
@@ -65,8 +65,8 @@ pub async fn carry_out(stage: &Stage, schedule: &[Planned], bites: &Bites) {
         bites.count(&planned.what.name(), disturbed);
     };
     join_all(schedule.iter().map(|planned| one(*planned))).await;
-    // What another fault kept from biting each time, such as a process that was frozen just then,
-    // comes once more.
+    // A fault may disturb nothing because of another fault, such as a process that was frozen at
+    // the time. Its kind is then repeated.
     for _ in 0..AGAIN {
         let harmless: Vec<String> =
             bites.all().into_iter().filter_map(|(name, times)| (times == 0).then_some(name)).collect();
@@ -77,7 +77,7 @@ pub async fn carry_out(stage: &Stage, schedule: &[Planned], bites: &Bites) {
     }
 }
 
-/// One fault from its beginning to its end; says how often it bit.
+/// Plays one fault from its beginning to its end; returns how often it disturbed something.
 async fn play(stage: &Stage, planned: Planned) -> u64 {
     let lasts = planned.lasts;
     match planned.what {
@@ -133,7 +133,7 @@ fn role(stage: &Stage, kind: Kind, number: usize) -> &Role {
     of_kind[number % of_kind.len()]
 }
 
-/// It counts only if the process that was stopped is the one that goes on.
+/// Counts only if the process that was stopped is the one that continues.
 async fn freeze(role: &Role, lasts: Duration) -> u64 {
     let stopped = role.process.pid();
     let sent = role.process.signal(Signal::STOP);
@@ -148,7 +148,7 @@ async fn freeze_long(role: &Role, lasts: Duration) -> u64 {
     }
     let disturbed = freeze(role, lasts).await;
     if let Some(gateway) = &role.gateway {
-        // As long as a call that was about to be made may take.
+        // Waits until a call that was about to be made has ended.
         sleep(GATEWAY_TIMEOUT * 2).await;
         gateway.set(Mode::Open);
     }
@@ -164,8 +164,8 @@ async fn broken(wire: &Proxy, mode: Mode, lasts: Duration) -> u64 {
     wire.disturbed() - before
 }
 
-/// Some moments have nothing that a fault could meet: then it lasts longer, but never near the
-/// quarantine.
+/// At some moments there is nothing that a fault can disturb. The fault then lasts longer, but
+/// always much shorter than the quarantine.
 async fn until_bitten(disturbed: impl Fn() -> bool) {
     let patience = Instant::now() + OVERTIME;
     while !disturbed() && Instant::now() < patience {
@@ -173,7 +173,7 @@ async fn until_bitten(disturbed: impl Fn() -> bool) {
     }
 }
 
-/// Every call of the gateway goes wrong: reading in the first way, confirming in the second.
+/// Makes every call to the gateway fail: reads in the first way, writes in the second.
 async fn calls(stage: &Stage, faults: [Fault; 2], lasts: Duration) -> u64 {
     let plan = stage.opencrvs.faults();
     let of = [(Calls::Fetch, faults[0]), (Calls::Confirm, faults[1]), (Calls::Action, faults[1])];
@@ -212,11 +212,11 @@ async fn ledger_crash(stage: &Stage, lasts: Duration) -> u64 {
     1
 }
 
-/// Consumers that hold what they are given for too long, because the ledger does not answer them.
+/// Consumers keep their deliveries for too long, because the ledger does not answer.
 async fn consumer_timeout(stage: &Stage, lasts: Duration) -> u64 {
     let before = nodes::timeouts(stage);
     nodes::consumer_timeout(stage, 2_500).await;
-    // Only a new channel has the new limit.
+    // Only new channels have the new limit.
     let workers = stage.of("worker");
     for worker in &workers {
         worker.broker.set(Mode::Cut);

@@ -1,4 +1,4 @@
-//! The parts of the stories' harness that the rig uses too.
+//! The parts of the harness of `tests/it` that the chaos test uses too.
 
 #[path = "../it/harness/clock.rs"]
 mod clock;
@@ -10,7 +10,7 @@ pub mod postgres;
 
 pub use eventually_::eventually;
 
-/// A new path for a temporary directory. Whoever makes the directory removes it.
+/// A new path for a temporary directory. The caller makes the directory and removes it.
 pub fn temporary(what: &str) -> std::path::PathBuf {
     std::env::temp_dir().join(format!("nidbridge-{what}-{}", uuid::Uuid::new_v4().simple()))
 }

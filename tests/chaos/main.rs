@@ -1,7 +1,7 @@
-//! The chaos test: the whole bridge under a seeded schedule of faults, and accounts of how every
-//! registration ended.
+//! The chaos test: the whole bridge under a seeded schedule of faults, followed by accounts of how
+//! every registration ended.
 //!
-//! `deploy/chaos` builds and runs it. It has no test harness. Without `--registrations` it does
+//! `deploy/chaos` builds and runs it. It does not use libtest. Without `--registrations` it does
 //! nothing, so that `cargo test` skips it.
 
 #![allow(unreachable_pub, reason = "nothing outside of this program sees its items")]
@@ -179,7 +179,7 @@ async fn perform(options: &Options, schedule: &[plan::Planned], dir: &Path) -> R
     }
 }
 
-/// What OpenCRVS and the ID system did by chance.
+/// Random faults of OpenCRVS and of the ID system, with the number of times that each happened.
 fn chance_faults(stage: &Stage, generations: Generations) -> Vec<(String, u64)> {
     let met = stage.opencrvs.counts().faults;
     let shares = plan::shares(generations).into_iter();
@@ -192,7 +192,7 @@ fn chance_faults(stage: &Stage, generations: Generations) -> Vec<(String, u64)> 
     gateway.chain(vendor.into_iter().map(|(what, times)| (format!("vendor_{what}"), times))).collect()
 }
 
-/// Writes that the gateway did not answer conclusively, by what it did itself.
+/// Writes to which the gateway gave no conclusive answer, counted by the gateway's own faults.
 fn ambiguous(stage: &Stage) -> u64 {
     let conclusive = ["confirm.rate_limited", "confirm.http", "action.rate_limited", "action.http"];
     let writes = |name: &str| name.starts_with("confirm.") || name.starts_with("action.");
@@ -201,7 +201,7 @@ fn ambiguous(stage: &Stage) -> u64 {
     met.map(|(_, times)| times).sum()
 }
 
-/// Prints everything known about each record that is not as expected.
+/// Prints everything that is known about each record that did not end as expected.
 async fn tell(stage: &Stage, accounts: &Accounts) {
     for (id, why) in &accounts.bad {
         eprintln!("chaos: {id}: {why}");

@@ -1,4 +1,5 @@
-//! nginx before the fronts, with the configuration that users get: only ports and times are put in.
+//! nginx as the reverse proxy of the fronts, with the shipped configuration. Only ports and
+//! timeouts are replaced.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,9 +18,9 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it before two fronts, with every time divided by `faster`. A front that is starved by
-    /// its neighbours on two cores is not one that hangs: half as much as everything else is
-    /// divided by.
+    /// Starts nginx as the proxy of two fronts, with every timeout divided by `faster`. The chaos
+    /// test passes half of its usual divisor: on two cores a front may be starved of CPU, and nginx
+    /// must not mistake that for a front that hangs.
     pub fn start(dir: &Path, port: u16, fronts: &[u16], faster: u32) -> Self {
         let dir = dir.join("nginx");
         std::fs::create_dir_all(&dir).expect("a directory for nginx");
@@ -47,13 +48,13 @@ impl Nginx {
         (child, guardian)
     }
 
-    /// Kills all of it, as a container's end does: connections break, and nobody listens until
-    /// [`Nginx::restart`].
+    /// Kills nginx with its workers, as the end of a container does: connections break, and nothing
+    /// listens until [`Nginx::restart`].
     pub fn kill(&mut self) {
         let workers = children(self.child.id());
         self.child.kill().unwrap_or_default();
         drop(self.child.wait());
-        // Nobody starts new ones any more.
+        // The master is dead, so nothing starts new workers.
         for worker in workers {
             kill_process(worker, Signal::KILL).unwrap_or_default();
         }
@@ -62,13 +63,13 @@ impl Nginx {
         }
     }
 
-    /// Starts it again as it was.
+    /// Starts nginx again with the same configuration.
     pub fn restart(&mut self) {
         let (child, guardian) = Self::spawn(&self.dir);
         (self.child, self.guardian) = (child, Some(guardian));
     }
 
-    /// Whether it takes connections.
+    /// Whether nginx accepts connections.
     pub fn answers(&self) -> bool {
         std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, self.port)).is_ok()
     }
@@ -76,7 +77,8 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Its workers end with it only when it ends by a signal that it hears.
+        // The workers end with the master only if the master handles the signal, so not after
+        // SIGKILL.
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).unwrap_or_default();
         drop(self.child.wait());
@@ -86,7 +88,7 @@ impl Drop for Nginx {
     }
 }
 
-/// The processes that this one has started, as the kernel knows them.
+/// The child processes of a process, as listed by the kernel.
 fn children(of: u32) -> Vec<Pid> {
     let listed = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
     let ids = listed.split_whitespace().filter_map(|id| id.parse().ok());
@@ -98,7 +100,7 @@ fn program() -> PathBuf {
     known.into_iter().find(|path| path.exists()).expect("nginx is not installed: deploy/chaos installs it")
 }
 
-/// The shipped file with its ports and times put in.
+/// The shipped configuration with these ports and the divided timeouts.
 fn configuration(dir: &Path, port: u16, fronts: &[u16], faster: u32) -> String {
     let mut shipped = SHIPPED.to_owned();
     let ports = [
@@ -120,7 +122,7 @@ fn configuration(dir: &Path, port: u16, fronts: &[u16], faster: u32) -> String {
         shipped = shipped.replace(&from, &to);
     }
     let dir = dir.display();
-    // Workers run as whoever owns the temporary directories.
+    // Workers run as the user who owns the temporary directories.
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     format!(
         "daemon off;\n{user}\nworker_processes 1;\npid {dir}/nginx.pid;\nerror_log {dir}/error.log info;\n\

@@ -1,4 +1,4 @@
-//! What befalls the broker.
+//! Faults of the broker.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::proxy::Mode;
 use super::stage::Stage;
 
-/// How long `rabbitmqctl` may take on a busy machine.
+/// Timeout of `rabbitmqctl`, long enough for a busy machine.
 const CONTROL: Duration = Duration::from_secs(40);
 
 pub async fn kill(stage: &Stage, node: usize) -> u64 {
@@ -50,7 +50,7 @@ pub async fn kill_leader(stage: &Stage) -> u64 {
     }
 }
 
-/// A node that comes back may meet others that are busy with themselves.
+/// Restarts a node. Tries several times, because the other nodes may not be ready for it yet.
 async fn back(cluster: &mut Cluster, node: usize) {
     for _ in 0..5 {
         match cluster.restart(node).await {
@@ -61,7 +61,7 @@ async fn back(cluster: &mut Cluster, node: usize) {
     panic!("node {node} does not come back");
 }
 
-/// The others refuse to be spoken to by this one, until they know each other again.
+/// Separates a node from the others: it uses a wrong cookie for them until the partition ends.
 pub async fn partition(stage: &Stage, node: usize, lasts: Duration) -> u64 {
     let cluster = stage.cluster.lock().await;
     let others: Vec<String> = (0..cluster.size())
@@ -90,7 +90,7 @@ pub async fn memory_alarm(stage: &Stage, lasts: Duration) -> u64 {
     sleep(lasts).await;
     if let Some(node) = set {
         for _ in 0..10 {
-            // A node that has ended since has forgotten it.
+            // A node that has restarted since has lost the setting.
             if control(&stage.controls[node], &["set_vm_memory_high_watermark", "absolute", "1GB"]).await {
                 break;
             }
@@ -99,7 +99,7 @@ pub async fn memory_alarm(stage: &Stage, lasts: Duration) -> u64 {
     u64::from(alarms() > before)
 }
 
-/// The queues on the way take one message each, and nobody comes to fetch it.
+/// Limits each work queue to one message, and disconnects the workers so that nothing consumes it.
 pub async fn queue_full(stage: &Stage, lasts: Duration) -> u64 {
     let policy = r#"{"pattern":"\\.work$","definition":{"max-length":1},"apply-to":"queues","priority":9}"#;
     let before = stage.said("front", "the queue refuses it");
@@ -111,7 +111,7 @@ pub async fn queue_full(stage: &Stage, lasts: Duration) -> u64 {
     for worker in stage.of("worker") {
         worker.broker.set(Mode::Open);
     }
-    // The node that could do it may be on its way back.
+    // Tries again, because the node that could remove the policy may still be restarting.
     for _ in 0..240 {
         if stage.manage(reqwest::Method::DELETE, "/policies/nidbridge/full", "").await.is_some() {
             return stage.said("front", "the queue refuses it") - before;
@@ -121,7 +121,7 @@ pub async fn queue_full(stage: &Stage, lasts: Duration) -> u64 {
     panic!("the policy cannot be taken back");
 }
 
-/// For channels that are opened from now on, on every node that runs.
+/// Sets the consumer timeout for channels that are opened from now on, on every running node.
 pub async fn consumer_timeout(stage: &Stage, milliseconds: u32) {
     let tick = if milliseconds < 10_000 { 500 } else { 60_000 };
     let text = format!(
@@ -131,12 +131,12 @@ pub async fn consumer_timeout(stage: &Stage, milliseconds: u32) {
     join_all(stage.controls.iter().map(|node| control(node, &words))).await;
 }
 
-/// How many consumers the broker has given up.
+/// Number of consumers that the broker has closed because of the consumer timeout.
 pub fn timeouts(stage: &Stage) -> u64 {
     logged(stage, "has timed out waiting for delivery acknowledgement")
 }
 
-/// How often the nodes have said something in their logs.
+/// How often a text occurs in the logs of the nodes.
 fn logged(stage: &Stage, told: &str) -> u64 {
     let logs = (1..=stage.controls.len()).map(|node| {
         stage

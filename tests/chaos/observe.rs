@@ -1,4 +1,4 @@
-//! Figures that have to be sampled during the run, because nothing keeps them.
+//! Figures that must be sampled during the run, because nothing stores them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,11 +19,12 @@ pub struct Watcher {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// Redeliveries so far by node; a node that starts again counts from nought.
+    /// Redeliveries so far, by epoch. A new epoch begins when the broker's counter starts from zero
+    /// again, as it does after a restart of a node.
     redelivered: BTreeMap<u64, u64>,
     epoch: u64,
     last: u64,
-    /// Leases that ran out: record and fence.
+    /// Leases that expired: record and fence.
     expired: BTreeSet<(String, i64)>,
 }
 
@@ -34,7 +35,8 @@ impl Watcher {
         Self { seen, task }
     }
 
-    /// Redeliveries, and leases that were taken over from a confirmer that let them run out.
+    /// Returns the number of redeliveries, and of leases that were taken over after their confirmer
+    /// let them expire.
     pub async fn finish(self, stage: &Stage) -> (u64, u64) {
         self.task.abort();
         drop(self.task.await);

@@ -1,4 +1,4 @@
-//! What an operator does who was told.
+//! Does what an operator does after an alert.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use tokio::process::Command;
 
 use super::stage::Stage;
 
-/// Gives every registration whose token is worthless a fresh one, out of the token of an active
-/// user, as `token_orphaned` asks for.
+/// Gives every registration whose token is worthless a fresh token, made from the token of an
+/// active user, as the cause `token_orphaned` requires.
 pub async fn replace_tokens(stage: &Stage) {
     let claims = stage.opencrvs.record_claims("no-record");
     let claims = Claims { record_id: None, scope: vec!["register".to_owned()], ..claims };
@@ -19,7 +19,7 @@ pub async fn replace_tokens(stage: &Stage) {
     run(stage, &["tokens", "replace", "--all-orphaned", "--subject-token-file", &file]).await;
 }
 
-/// Has the ID system asked again about everybody to whom it gave the ID of somebody else.
+/// Has the ID system asked again about every record to which it gave the ID of another person.
 pub async fn resume(stage: &Stage) {
     let why = ["--cause", "id_of_another_record", "--reason", "the ID system was asked"];
     run(stage, &[["attempts", "resume"].as_slice(), &why].concat()).await;
@@ -38,6 +38,6 @@ async fn run(stage: &Stage, words: &[&str]) {
         .stdout(log.try_clone().expect("a log"))
         .stderr(log)
         .kill_on_drop(true);
-    // What did not work is tried again in a moment.
+    // A command that fails is run again a moment later.
     drop(tokio::time::timeout(Duration::from_secs(30), command.status()).await);
 }

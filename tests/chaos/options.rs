@@ -1,4 +1,4 @@
-//! What the rig is told on its command line.
+//! The command line of the chaos test.
 
 use std::path::PathBuf;
 
@@ -9,40 +9,40 @@ use nidbridge::sandbox::opencrvs::Generations;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "deploy/chaos")]
 pub struct Options {
-    /// How many registrations.
+    /// Number of registrations.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub registrations: u64,
     /// The same seed makes the same families, the same schedule of faults and the same ID system.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Of which generation of OpenCRVS the records are; mixed: half of them of either.
+    /// The generation of OpenCRVS that the records belong to; mixed: half of them of each.
     #[arg(long, value_enum, default_value_t)]
     pub opencrvs: Generations,
     /// Print the accounts as one line of JSON on stdout at the end.
     #[arg(long)]
     pub json: bool,
-    /// How many RabbitMQ nodes: a cluster of three, or one.
+    /// Number of RabbitMQ nodes: 3 for a cluster, 1 for a single node.
     #[arg(long, default_value_t = 3, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=3))]
     pub nodes: u8,
-    /// Keep all logs here; otherwise they are kept only when the accounts do not hold up.
+    /// Directory for all logs. Without it, logs are kept only if the accounts do not hold up.
     #[arg(long, value_name = "DIRECTORY")]
     pub dir: Option<PathBuf>,
-    /// How many registrations a second.
+    /// Registrations per second.
     #[arg(long, default_value_t = 6.0, value_name = "PER SECOND")]
     pub rate: f64,
-    /// No faults at all: what the rig itself comes to.
+    /// No faults at all, to see what the test itself contributes.
     #[arg(long)]
     pub calm: bool,
-    /// Only faults whose name contains this.
+    /// Only faults whose name contains this text.
     #[arg(long, value_name = "PART OF A NAME")]
     pub only: Option<String>,
-    /// No faults whose name contains this.
+    /// No faults whose name contains this text.
     #[arg(long, value_name = "PART OF A NAME")]
     pub without: Option<String>,
-    /// Print the schedule and end.
+    /// Print the schedule and exit.
     #[arg(long)]
     pub plan: bool,
-    /// How long everything may take to settle after the last fault.
+    /// Time limit for everything to settle after the last fault.
     #[arg(long, default_value_t = 300, value_name = "SECONDS")]
     pub patience: u64,
 }

@@ -1,9 +1,9 @@
-//! nginx itself killed: who met it, and what that comes to.
+//! Kills nginx itself, and finds out which callers that affected.
 //!
-//! A caller of the FHIR generation takes that for a rejection, as it does every failure. A trigger
-//! of the events generation that nobody heard leaves its record requested for ever: that is between
-//! core and whatever is in front of us, so it is excused, but only where no front has taken the
-//! registration.
+//! A caller of the FHIR generation treats a broken connection as a rejection, like every other
+//! failure. In the events generation, a trigger that reached no front leaves its record requested
+//! for ever. That happens between core and the proxy in front of the bridge, so it is excused, but
+//! only if no front accepted the registration.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use super::accounts::Accounts;
 use super::harness::eventually;
 use super::stage::{SOON, Stage};
 
-/// A caller sees a broken connection a little later than it was broken.
+/// A caller may see a broken connection a little later than it broke.
 const AFTERMATH: SignedDuration = SignedDuration::from_millis(250);
 
-/// When nginx was away: from its death until it took connections again.
+/// The times at which nginx was down: from its kill until it accepted connections again.
 #[derive(Debug, Default)]
 pub struct Outages(Mutex<Vec<(Timestamp, Timestamp)>>);
 
@@ -28,7 +28,7 @@ impl Outages {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((from, until));
     }
 
-    /// Whether a record's newest submission met one of them.
+    /// Whether the newest submission of a record met one of the outages.
     pub fn broke_off(&self, record: &Record) -> bool {
         let outages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         record.attempts.last().is_some_and(|last| outages.iter().any(|outage| met(last, *outage)))
@@ -40,7 +40,7 @@ fn met(attempt: &Attempt, (from, until): (Timestamp, Timestamp)) -> bool {
     broken && attempt.answered.is_some_and(|at| from <= at && at <= until + AFTERMATH)
 }
 
-/// Kills nginx and starts it again; says how many callers met that.
+/// Kills nginx and starts it again; returns how many submissions that broke.
 pub async fn nginx_killed(stage: &Stage, lasts: Duration) -> u64 {
     let mut nginx = stage.nginx.lock().await;
     let from = Timestamp::now();
@@ -56,7 +56,7 @@ pub async fn nginx_killed(stage: &Stage, lasts: Duration) -> u64 {
     u64::try_from(hits).unwrap_or(u64::MAX)
 }
 
-/// Checks that no front accepted a record of which the accounts say that nobody received it.
+/// Checks that no front accepted a record that, according to the accounts, reached no front.
 pub fn doubt(stage: &Stage, accounts: &mut Accounts) {
     for id in accounts.unheard_of.clone() {
         let accepted = format!("\"record.id\":\"{id}\",\"attempt.id\"");

@@ -1,13 +1,13 @@
-//! The schedule: which fault comes when, and for how long. A function of the seed and the length of
-//! the run.
+//! The schedule: which fault comes when, and for how long. It depends only on the seed, the length
+//! of the run, the number of nodes and the generations.
 //!
-//! Each lane is a row of faults one after the other, and all lanes run at the same time, so that
-//! faults meet. What must not meet is in one lane: no two nodes of the broker are away at once, for
-//! two of three are a majority.
+//! Each lane is a sequence of faults, one after the other. All lanes run at the same time, so that
+//! faults of different lanes overlap. Faults that must not overlap share a lane: two nodes of the
+//! broker are never down at once, because two of three nodes are a majority.
 //!
-//! Invariant: nothing is scheduled that the protocol cannot rule out. That is a mutation that
-//! OpenCRVS applies later than the quarantine after its intent, in whatever way it comes about; see
-//! [`What::FreezeLong`] and [`What::span`].
+//! Invariant: the schedule contains no fault against which the protocol cannot protect. The only
+//! such fault is a mutation that OpenCRVS applies later than the quarantine after its intent,
+//! whatever delays the mutation; see [`What::FreezeLong`] and [`What::span`].
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use nidbridge::sandbox::opencrvs::{Calls, Fault, Generations, Share};
 use super::proxy::Mode;
 use super::what::{Kind, What};
 
-/// A minute by twenty: how late a mutation is that comes late.
+/// How late a late mutation is applied: one minute divided by twenty.
 const LATE_MS: u64 = 3_000;
 const BROKEN: [Mode; 4] = [Mode::Cut, Mode::Blackhole, Mode::DeafServer, Mode::DeafClient];
 
-/// A fault with its time.
+/// A fault with its start and duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Planned {
     pub at: Duration,
@@ -31,7 +31,7 @@ pub struct Planned {
 
 impl Planned {
     fn meets(&self, other: &Self) -> bool {
-        // Whoever was killed is away for a moment longer.
+        // A process that was killed is down for a few seconds longer.
         let ends = |one: &Self| one.at + one.lasts + Duration::from_secs(5);
         self.at <= ends(other) && other.at <= ends(self)
     }
@@ -104,8 +104,8 @@ fn gateway_deck(chance: &mut Rng) -> Vec<What> {
     deck
 }
 
-/// What single calls of the gateway meet by chance, whatever else goes on: before the mutation was
-/// applied, after it, and while it is.
+/// Faults that single calls of the gateway meet at random, beside the schedule: before the mutation
+/// is applied, after it, and while it is applied.
 pub fn shares(generations: Generations) -> Vec<Share> {
     let write = [
         Fault::http(503),
@@ -126,8 +126,8 @@ pub fn shares(generations: Generations) -> Vec<Share> {
     ];
     let fetch = [Fault::http(503), Fault::HANG, Fault::CUT_BEFORE, Fault::TRUNCATED_BEFORE];
     let key = [Fault::http(503), Fault::NOT_JSON, Fault::TRUNCATED_BEFORE];
-    // Either generation has half the calls where there are both, and each kind is to be met all the
-    // same.
+    // With both generations, each has only half of the calls. The share is higher then, so that
+    // every kind of fault still occurs.
     let of_writes = if generations == Generations::Mixed { 0.02 } else { 0.012 };
     let share = |calls, of: f64| move |fault: &Fault| Share::of(calls, *fault, of);
     let fhir =
@@ -148,8 +148,8 @@ struct Plan {
 }
 
 impl Plan {
-    /// Fills a lane with one deck after the other until the time is over, with so many seconds
-    /// between two faults.
+    /// Fills a lane until the end of the run. Each deck of faults is shuffled, and `pause_s` is the
+    /// range of seconds between two faults.
     fn lane(&mut self, pause_s: std::ops::Range<u64>, mut deck: impl FnMut(&mut Rng) -> Vec<What>) {
         let mut chance = self.chance.fork();
         let mut at = Duration::from_millis(chance.u64(500..500 + pause_s.end * 500));
@@ -168,14 +168,15 @@ impl Plan {
         }
     }
 
-    /// Once, at some point between these shares of the length.
+    /// Schedules one fault at a random point between these shares of the length.
     fn once(&mut self, what: What, between: std::ops::Range<f64>) {
         let share = between.start + (between.end - between.start) * self.chance.f64();
         self.all.push(Planned { at: self.length.mul_f64(share), lasts: Duration::ZERO, what });
     }
 
-    /// A process that is frozen for long is left alone, so that it is the one that goes on: the
-    /// other one of its kind gets what was meant for it.
+    /// Returns the schedule in order of time. A process that is frozen for long gets no other
+    /// fault, so that the same process continues afterwards: such faults go to the other process of
+    /// its kind. A kill of both fronts is dropped while a front is frozen for long.
     fn in_order(mut self) -> Vec<Planned> {
         let long: Vec<Planned> =
             self.all.iter().filter(|planned| matches!(planned.what, What::FreezeLong(..))).copied().collect();

@@ -1,4 +1,4 @@
-//! A process of the bridge under a supervisor that starts it again, as a service manager does.
+//! A process of the bridge under a supervisor that restarts it, as a service manager does.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,30 +13,30 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// What a service manager waits before it starts something again (20 s in the field).
+/// Pause of the supervisor before a restart (20 s in production).
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What a process is.
+/// How to start a process.
 #[derive(Debug, Clone)]
 pub struct Recipe {
-    /// `front1`.
+    /// Name of the process, such as `front1`.
     pub name: String,
-    /// `front`.
+    /// Role of the process, such as `front`.
     pub role: &'static str,
-    /// All that it is told.
+    /// All its settings, as environment variables.
     pub environment: BTreeMap<String, String>,
-    /// Where its metrics are.
+    /// Port of its admin listener, which serves the metrics.
     pub admin: u16,
 }
 
-/// An end that the rig did not bring about.
+/// An end of a process that the test did not cause.
 #[derive(Debug, Clone)]
 pub struct Exit {
-    /// Who.
+    /// Name of the process.
     pub name: String,
-    /// How.
+    /// Exit status of the process.
     pub status: String,
-    /// Whether that is how a process ends that could not reach what it needs at its start.
+    /// Whether the exit status says that the process could not reach a dependency at its start.
     pub unavailable: bool,
 }
 
@@ -51,14 +51,14 @@ pub struct Process {
 #[derive(Default)]
 struct State {
     pid: Option<Pid>,
-    /// The rig ends it: whatever comes of it is the rig's doing.
+    /// Whether the test is ending the process, so that its exit status does not count.
     doomed: bool,
     starts: u32,
     exits: Vec<Exit>,
 }
 
 impl Process {
-    /// Starts it; its log goes to `dir`.
+    /// Starts the process. Its log is written to `dir`.
     pub fn start(recipe: Recipe, dir: &Path) -> Self {
         let (state, stop) = (Arc::new(Mutex::new(State::default())), CancellationToken::new());
         let supervisor = Supervisor {
@@ -71,7 +71,7 @@ impl Process {
         Self { recipe, state, stop, supervisor }
     }
 
-    /// Sends it a signal; false when it is down.
+    /// Sends a signal to the process; returns false if the process is down.
     pub fn signal(&self, signal: Signal) -> bool {
         let mut state = lock(&self.state);
         let Some(pid) = state.pid else { return false };
@@ -79,23 +79,23 @@ impl Process {
         kill_process(pid, signal).is_ok()
     }
 
-    /// The number of the process of now.
+    /// The current process id.
     pub fn pid(&self) -> Option<Pid> {
         lock(&self.state).pid
     }
 
-    /// How it ended where nobody ended it.
+    /// The ends of the process that the test did not cause.
     pub fn exits(&self) -> Vec<Exit> {
         lock(&self.state).exits.clone()
     }
 
-    /// Whether it says that it is ready.
+    /// Whether the process reports that it is ready.
     pub async fn ready(&self, http: &reqwest::Client) -> bool {
         let url = format!("http://127.0.0.1:{}/readyz", self.recipe.admin);
         http.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// Stops it for good; says how it ended when that is not how it should.
+    /// Stops the process for good; returns a description of its end if that is not a normal one.
     pub async fn finish(&mut self) -> Option<String> {
         self.stop.cancel();
         let supervisor = self.supervisor.take()?;
@@ -184,7 +184,7 @@ impl Supervisor {
     }
 }
 
-/// `nidbridge --help`: what it needs cannot be reached.
+/// The exit code for a dependency that cannot be reached (see `nidbridge --help`).
 const UNAVAILABLE: i32 = 69;
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {

@@ -1,7 +1,7 @@
-//! A TCP connection that can be broken in either direction, before one of several ports.
+//! A TCP proxy in front of one or more ports. Either direction of its connections can be broken.
 //!
-//! What is swallowed is not lost but late, as on a real network: it arrives when the direction is
-//! whole again, if the sender's end of the connection was not reset by then.
+//! Data that a broken direction holds back is not lost but late, as on a real network: it arrives
+//! when the direction is restored, unless the sender's end of the connection was reset by then.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// The state of the proxy.
+/// What the proxy does with its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Everything passes.
     Open,
-    /// Connections break, and no new one is made.
+    /// Connections break, and every new one is closed at once.
     Cut,
     /// Nothing passes to the server.
     DeafServer,
@@ -28,7 +28,7 @@ pub enum Mode {
     Blackhole,
 }
 
-/// Which way a pump goes.
+/// The direction in which data is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     ToServer,
@@ -56,7 +56,7 @@ impl Mode {
     }
 }
 
-/// A wire to one of these ports. Clones are the same one.
+/// A proxy in front of these ports. Clones share it.
 #[derive(Clone)]
 pub struct Proxy {
     port: u16,
@@ -65,8 +65,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens; the first connection goes to the server number `first`, each further one to the
-    /// next that is there.
+    /// Starts to listen. The first connection goes to the server with the index `first`, and each
+    /// further one to the next server that accepts it.
     pub async fn before(servers: Vec<u16>, first: usize) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
@@ -109,7 +109,7 @@ impl Serving {
                 continue;
             }
             let Some(server) = self.connect().await else { continue };
-            // Small frames of a conversation are not to wait for each other.
+            // Small frames must not wait for each other.
             drop((client.set_nodelay(true), server.set_nodelay(true)));
             let ((from_client, to_client), (from_server, to_server)) =
                 (client.into_split(), server.into_split());

@@ -1,33 +1,33 @@
-//! What the bridge and its neighbours are told: every duration of the product divided by twenty.
+//! The settings of the bridge and its neighbours: every default duration is divided by twenty.
 //!
-//! Where a floor stands instead, two cores carry three brokers, a database and the bridge at once,
-//! and what is measured in tens of milliseconds there is starved now and then, which is no fault
-//! that anybody planned.
+//! Some durations are longer than that ("a floor"). Two cores run three brokers, a database and the
+//! bridge at once, so a timeout of tens of milliseconds would sometimes expire only for want of CPU
+//! time, which is not a planned fault.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nidbridge::sandbox::nid::{Garbage, Rejects, VendorSettings};
 
-/// Keys that seal nothing but what is made up.
+/// Keys that seal only invented data.
 pub const SEAL_KEYS: &str = "chaos:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-/// Seven days by twenty, in seconds.
+/// Seven days divided by twenty, in seconds.
 pub const TOKEN_LIFETIME: i64 = 30_240;
-/// `OPENCRVS_TIMEOUT`.
+/// The value of `OPENCRVS_TIMEOUT`.
 pub const GATEWAY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// How long a delay queue waits for the confirm of the queue that it gives a message to, before it
-/// tries again: 180 s. After the loss of a leader everything that was under way there is as late as
-/// that.
+/// How long a delay queue waits for the confirm of the queue to which it moves a message, before it
+/// tries again. The default is 180 s. After the loss of a leader, all messages that were being
+/// moved are late by this time.
 pub const ADVANCED: &str = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 9000}]}].\n";
 
-/// The settings that all processes share.
+/// The settings that all processes share. The comment above a setting is its default in production.
 pub fn shared() -> BTreeMap<String, String> {
     let settings = [
         ("SEAL_KEYS", SEAL_KEYS),
         // 5s,30s,2m,10m,30m
         ("RETRY_STEPS", "250ms,1500ms,6s,30s,90s"),
-        // 1s: a floor, for a cluster confirms after two disks have it
+        // 1s: a floor, because a cluster confirms a message only after it is on two disks
         ("PUBLISH_TIMEOUT", "1s"),
         // 2s
         ("CONFIRM_DELAY", "100ms"),
@@ -41,7 +41,8 @@ pub fn shared() -> BTreeMap<String, String> {
         ("OPENCRVS_CONNECT_TIMEOUT", "500ms"),
         // 5s
         ("OPENCRVS_KEY_REFETCH", "250ms"),
-        // 10s: a floor, the protocol counts in whole seconds and gives up after two
+        // 10s: a floor, because the protocol counts whole seconds and a connection ends after two
+        // of them
         ("BROKER_HEARTBEAT", "2s"),
         // 25s: a floor
         ("BROKER_DRAIN", "3s"),
@@ -72,7 +73,7 @@ pub fn shared() -> BTreeMap<String, String> {
     settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// What is set on top of that where the events generation is served.
+/// The further settings for the events generation.
 pub fn events(country_config: &str) -> BTreeMap<String, String> {
     let settings = [
         ("COUNTRY_CONFIG_URL", country_config),
@@ -83,13 +84,13 @@ pub fn events(country_config: &str) -> BTreeMap<String, String> {
     settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// An ID system with something of every manner and bad manner.
+/// An ID system with every kind of good and bad behaviour.
 pub fn vendor() -> VendorSettings {
     VendorSettings {
         latency_min: Duration::from_millis(5),
         latency_max: Duration::from_millis(300),
         reject: 0.08,
-        // So that the end of a record does not depend on which of its submissions got through.
+        // The end of a record must not depend on which of its submissions reached the ID system.
         rejects: Rejects::EveryTime,
         at_once: 0.1,
         contradict: 0.08,
@@ -100,8 +101,9 @@ pub fn vendor() -> VendorSettings {
         late: 0.04,
         late_by: Duration::from_secs(4),
         garbage: 0.1,
-        // Well formed and final, these count where they are taken in first; they come by the two
-        // shares above, of which it is known beforehand whom they fall on.
+        // These two kinds are well formed and final, so they count if they are processed first.
+        // They come by the two shares above instead, for which it is known in advance which records
+        // they affect.
         garbage_kinds: Garbage::ALL
             .into_iter()
             .filter(|kind| !matches!(kind, Garbage::Contradiction | Garbage::IdOfAnother))

@@ -10,19 +10,19 @@ use super::accounts::{Accounts, Evidence};
 use super::operator;
 use super::stage::Stage;
 
-/// How long nothing must have changed.
+/// Time without any change after which the run has settled.
 const REST: Duration = Duration::from_secs(3);
 
-/// What has not ended.
+/// The work that has not ended.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct UnderWay {
     /// Records whose newest attempt is open in the ledger.
     open: Vec<String>,
-    /// Queues with messages, but those that keep what an operator is to look at.
+    /// Queues with messages, except parking queues.
     queues: Vec<String>,
-    /// Files in the spools.
+    /// Number of files in the spools.
     spooled: usize,
-    /// Parked records that an operator could resume.
+    /// Number of parked records that an operator could resume.
     parked: usize,
 }
 
@@ -42,8 +42,8 @@ pub async fn settled(stage: &Stage, patience: Duration) -> (bool, Accounts) {
         if last.as_ref() != Some(&accounts) {
             (last, since) = (Some(accounts.clone()), Instant::now());
         }
-        // What the gateway does by chance ends when most is done, so that it falls on many and ends
-        // before the end.
+        // Random faults of the gateway stop when most records are confirmed. They then have
+        // affected many records, and do not prevent the last ones from settling.
         if accounts.confirmed * 10 > accounts.confirmed_expected * 8 || begun.elapsed() > patience / 3 {
             stage.opencrvs.faults().clear();
         }
@@ -78,7 +78,8 @@ pub async fn settled(stage: &Stage, patience: Duration) -> (bool, Accounts) {
     }
 }
 
-/// The accounts of now, and what is under way; `None` when nobody can tell.
+/// The current accounts, and the work that has not ended; `None` if the broker's management API
+/// does not answer.
 async fn look(stage: &Stage) -> (Accounts, Option<UnderWay>) {
     let summaries: HashMap<String, AttemptSummary> = stage
         .ledger
@@ -113,7 +114,7 @@ async fn queues(stage: &Stage) -> Option<Vec<String>> {
     Some(all.iter().filter_map(filled).collect())
 }
 
-/// Who holds what, for whoever looks into it afterwards.
+/// Stores what the broker reports about its queues and connections, for later analysis.
 async fn keep_what_the_broker_says(stage: &Stage) {
     for what in ["queues", "channels", "consumers", "connections"] {
         let said = stage.manage(reqwest::Method::GET, &format!("/{what}"), "").await;

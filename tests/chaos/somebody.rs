@@ -1,8 +1,8 @@
-//! Somebody who is registered before the curtain rises, and for whom the ID system takes others
-//! later.
+//! A person who is registered before the run, and whose ID the ID system later gives to others by
+//! mistake.
 //!
-//! Invariant: their ID is theirs alone, and the bridge knows that before anybody else could be
-//! given it.
+//! Invariant: the ID belongs to this person alone, and the bridge knows that before the ID system
+//! can give it to anybody else.
 
 use nidbridge::domain::{EventKind, RecordId, RequestId};
 use nidbridge::sandbox::nid::Final;
@@ -12,10 +12,10 @@ use nidbridge::sandbox::population::{Mix, Population};
 use super::harness::eventually;
 use super::stage::{SOON, Stage};
 
-/// None that the ID system issues by itself: those are higher.
+/// Below the range from which the ID system issues IDs by itself.
 const ID: &str = "4999999999";
 
-/// Registers them; returns their record.
+/// Registers the person; returns their record.
 pub async fn register(stage: &Stage, seed: u64, generations: Generations) -> String {
     let births = Mix { deaths: 0.0, marriages: 0.0, ..Mix::default() };
     let family = Population::new(!seed, births).declaration(0);

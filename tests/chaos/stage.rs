@@ -1,5 +1,5 @@
-//! The stage: broker, ledger, both simulated sides, and the bridge between them with a breakable
-//! wire before each thing that it talks to.
+//! All parts of a run: broker, ledger, both simulated sides, and the bridge between them. Each
+//! dependency of the bridge is behind a proxy that can be broken.
 
 use nidbridge::pipeline::names;
 use std::collections::HashMap;
@@ -28,10 +28,10 @@ use super::proxy::Proxy;
 use super::settings::{ADVANCED, SEAL_KEYS, TOKEN_LIFETIME, vendor};
 use super::wiring::{PortRange, Wiring};
 
-/// How long what is not disturbed may take.
+/// The longest time that an undisturbed step may take.
 pub const SOON: Duration = Duration::from_secs(120);
 
-/// A process and its wires.
+/// A process and the proxies in front of its dependencies.
 pub struct Role {
     pub process: Process,
     pub broker: Proxy,
@@ -39,7 +39,7 @@ pub struct Role {
     pub gateway: Option<Proxy>,
 }
 
-/// Everything.
+/// All parts of a run.
 pub struct Stage {
     pub dir: PathBuf,
     pub cluster: Mutex<Cluster>,
@@ -53,7 +53,7 @@ pub struct Stage {
     pub ledger: Ledger,
     pub ledger_url: String,
     pub people: HashMap<String, Declaration>,
-    /// The record of somebody who was registered before, once they are.
+    /// The record of the person who is registered before the run; empty until then.
     pub somebody: String,
     pub roles: Vec<Role>,
     pub front: Url,
@@ -64,7 +64,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Sets it up; everything is ready when this returns.
+    /// Starts all parts; all of them are ready when this returns.
     pub async fn set(options: &Options, dir: &Path) -> Self {
         let (cluster, postgres) = tokio::join!(broker(options, dir), Postgres::start());
         let opencrvs = OpencrvsSim::start(OpencrvsSettings {
@@ -128,12 +128,12 @@ impl Stage {
         eventually(SOON, "nginx is ready", async || self.nginx.lock().await.answers().then_some(())).await;
     }
 
-    /// The roles of a kind.
+    /// The processes of a role.
     pub fn of(&self, role: &str) -> Vec<&Role> {
         self.roles.iter().filter(|one| one.process.recipe.role == role).collect()
     }
 
-    /// How often the processes of a kind have said something in their logs.
+    /// How often a text occurs in the logs of a role.
     pub fn said(&self, role: &str, what: &str) -> u64 {
         let logs =
             self.of(role).into_iter().map(|one| self.dir.join(format!("{}.log", one.process.recipe.name)));
@@ -141,7 +141,7 @@ impl Stage {
         texts.map(|text| text.matches(what).count() as u64).sum()
     }
 
-    /// Asks the management API of the first node that answers.
+    /// Calls the management API of the first node that answers.
     pub async fn manage(&self, method: reqwest::Method, path: &str, body: &str) -> Option<String> {
         for port in &self.management {
             let request = self
@@ -160,7 +160,7 @@ impl Stage {
         None
     }
 
-    /// Ends everything; says what did not end as it should.
+    /// Stops all parts; returns a description of each that did not end as it should.
     pub async fn strike(self) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut ending = Vec::new();
@@ -181,15 +181,15 @@ impl Stage {
     }
 }
 
-/// Everybody who is registered, by record.
+/// All declarations of the run, by record.
 fn people(options: &Options) -> HashMap<String, Declaration> {
     let wanted = usize::try_from(options.registrations).expect("so many");
     let people = Population::new(options.seed, Mix::default()).take(wanted);
     people.map(|declaration| (declaration.record.clone(), declaration)).collect()
 }
 
-/// Users and vhosts only: the roles declare the queues once all nodes are there, so that each has a
-/// member on each.
+/// Starts the cluster with users and vhosts only. The roles declare the queues when all nodes have
+/// joined, so that each queue has a member on every node.
 async fn broker(options: &Options, dir: &Path) -> Cluster {
     let vhosts = [names::BRIDGE_VHOST, names::NID_VHOST].map(Topology::empty);
     let started = Cluster::start(&dir.join("rabbitmq"), usize::from(options.nodes), &vhosts, ADVANCED).await;

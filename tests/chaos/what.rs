@@ -2,55 +2,55 @@
 
 use super::proxy::Mode;
 
-/// One fault. Numbers are those of processes of a kind, or of nodes.
+/// One fault. A number is the index of a process of its kind, or of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     Kill(Kind, usize),
     Terminate(Kind, usize),
-    /// Both fronts at once: nginx has nobody to ask.
+    /// Kills both fronts at once, so that nginx has no upstream.
     FrontsKill,
-    /// All of nginx, with whatever it has in its hands.
+    /// Kills nginx with its workers, in the middle of their requests.
     NginxKill,
-    /// Longer than a lease, much shorter than the quarantine.
+    /// Freezes a process for longer than a lease, but for much shorter than the quarantine.
     Freeze(Kind, usize),
-    /// Longer than lease and quarantine together. A confirmer's connections to the gateway are dead
-    /// when it goes on, as they are in the field after so long; else a write that it was about to
-    /// send would come later than the quarantine.
+    /// Freezes a process for longer than lease and quarantine together. A confirmer's connections
+    /// to the gateway are broken when it continues, as they would be in production after so long.
+    /// Otherwise a write that it was about to send could come later than the quarantine.
     FreezeLong(Kind, usize),
     NodeKill(usize),
     NodeTerminate(usize),
     NodeFreeze(usize),
     /// Kills the node that leads the queue of registrations.
     LeaderKill,
-    /// A node that the other two do not see.
+    /// Separates a node from the other two.
     Partition(usize),
     MemoryAlarm,
     QueueFull,
     ConsumerTimeout,
-    /// Between a process and the broker.
+    /// Breaks the connections between a process and the broker.
     Amqp(Kind, usize, Mode),
-    /// Between the ID system and the broker.
+    /// Breaks the connections between the ID system and the broker.
     VendorAmqp(Mode),
     LedgerCrash,
-    /// Between a process and the ledger.
+    /// Breaks the connections between a process and the ledger.
     LedgerWire(Kind, usize, Mode),
-    /// Every call fails before anything was done.
+    /// Every call to the gateway fails before it has any effect.
     GatewayErrors,
-    /// No call is answered, and every confirmation was applied.
+    /// No call to the gateway is answered, although every confirmation is applied.
     GatewayHangs,
-    /// Between a confirmer and the gateway.
+    /// Breaks the connections between a confirmer and the gateway.
     GatewayWire(usize, Mode),
     GatewayDown,
     AuthDown,
-    /// The country's configuration service, which knows the forms of the events generation.
+    /// Stops the country's configuration service, which knows the forms of the events generation.
     CountryConfigDown,
     KeyRotation,
-    /// The ID system reads and does not answer.
+    /// The ID system reads requests and sends no replies.
     VendorSilent,
     VendorKill,
 }
 
-/// A kind of process.
+/// A kind of process of the bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Front,
@@ -61,7 +61,6 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Self; 3] = [Self::Front, Self::Worker, Self::Confirmer];
 
-    /// The name of the role.
     pub fn name(self) -> &'static str {
         match self {
             Self::Front => "front",
@@ -104,16 +103,16 @@ impl What {
         }
     }
 
-    /// Between how many milliseconds it lasts. What holds a write up must be over well before the
-    /// quarantine is (30 s): a mutation that is applied later than that is what the protocol cannot
-    /// rule out.
+    /// The least and the greatest duration, in milliseconds. A fault that delays a write must end
+    /// well before the quarantine (30 s) does, because the protocol cannot protect against a
+    /// mutation that is applied later than that.
     pub fn span(self) -> (u64, u64) {
         match self {
             Self::Kill(..) | Self::FrontsKill | Self::Terminate(..) | Self::KeyRotation => (0, 0),
             Self::Freeze(..) => (3_500, 9_000),
             Self::FreezeLong(..) => (35_000, 38_000),
             Self::NginxKill => (200, 700),
-            // most of it is the node's way back
+            // Most of this is the time that the node needs to come back.
             Self::NodeKill(_) | Self::NodeTerminate(_) | Self::LeaderKill => (20_000, 25_000),
             Self::NodeFreeze(_) => (5_000, 12_000),
             Self::Partition(_) => (9_000, 14_000),
@@ -134,7 +133,7 @@ impl What {
         }
     }
 
-    /// The same for the other process of its kind; one that is frozen for long stays so.
+    /// The same fault for the other process of its kind. A long freeze is not moved.
     pub fn on_the_other(self) -> Self {
         if let Self::Kill(kind, number) = self {
             Self::Kill(kind, 1 - number)
@@ -147,7 +146,7 @@ impl What {
         }
     }
 
-    /// The process that it is about.
+    /// The process that the fault affects.
     pub fn process(self) -> Option<(Kind, usize)> {
         match self {
             Self::Kill(kind, number)

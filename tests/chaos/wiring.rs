@@ -1,5 +1,5 @@
-//! Starts each process with its ports, its spool, and a proxy that can be broken before each of its
-//! dependencies.
+//! Starts each process with its ports and its spool, and with a breakable proxy in front of each of
+//! its dependencies.
 
 use nidbridge::pipeline::names;
 use std::collections::BTreeMap;
@@ -14,18 +14,18 @@ use super::proxy::Proxy;
 use super::settings::{events, shared};
 use super::stage::Role;
 
-/// Starts processes with a proxy before each of their dependencies.
+/// The addresses and directories with which the processes and their proxies are started.
 pub struct Wiring {
     pub dir: PathBuf,
     pub nodes: Vec<u16>,
     pub gateway: String,
     pub auth: String,
-    /// The country's configuration service, if there is anything of the events generation.
+    /// URL of the country's configuration service, if the run has records of the events generation.
     pub country_config: Option<String>,
     pub postgres: u16,
     pub database: String,
     pub ports: PortRange,
-    /// Where the fronts listen.
+    /// The ports of the fronts.
     pub fronts: Vec<u16>,
 }
 
@@ -80,8 +80,8 @@ fn port(url: &str) -> u16 {
     url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
 }
 
-/// Ports below what the system gives away by itself, so that nobody gets one while its process is
-/// down.
+/// Ports below the range from which the system assigns ports, so that nothing else takes the port
+/// of a process that is down.
 pub struct PortRange(u16);
 
 impl PortRange {
@@ -89,7 +89,7 @@ impl PortRange {
         Self(12_000 + fastrand::u16(..400) * 20)
     }
 
-    /// The next one that is free.
+    /// The next free port.
     pub fn next(&mut self) -> u16 {
         loop {
             self.0 += 1;

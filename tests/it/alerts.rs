@@ -1,4 +1,5 @@
-//! Alerts by webhook: an operator is called at once, even after the webhook or a process was away.
+//! Alerts by webhook: an operator is called at once, and also if the webhook or a process was away
+//! for a while.
 //!
 //! Each test runs on SQLite and on PostgreSQL.
 

@@ -1,5 +1,5 @@
-//! Circuit breakers: while a dependency is away its queue waits without retries, everything else
-//! goes on, and the queue resumes when the dependency is back.
+//! Circuit breakers: while a dependency is away, its queue waits without retries and everything
+//! else goes on. The queue resumes when the dependency is back.
 
 mod in_flight;
 mod ledger;

@@ -1,5 +1,5 @@
-//! What the front answers, byte for byte: to which callers, to which bodies, and while something is
-//! away.
+//! The front's answers, byte for byte: to different callers, to different bodies, and while a
+//! dependency is away.
 //!
 //! The front is a process of the product. The callers are raw sockets, because the exact bytes
 //! matter.

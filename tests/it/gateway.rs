@@ -1,5 +1,5 @@
 //! Faults of the gateway during a confirmation: whatever happens, OpenCRVS is written to at most
-//! once, and the ledger says why.
+//! once, and the ledger records the cause.
 
 mod ambiguous;
 mod certain;

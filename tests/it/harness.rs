@@ -1,8 +1,8 @@
-//! What a test needs: vhosts and a database of its own, a network that can be broken, and waiting
-//! with a deadline.
+//! The harness of the tests: vhosts and a database for each test, a network that can be broken, and
+//! waiting with a deadline.
 //!
-//! Invariant: tests wait for conditions, with a deadline, and nothing that they start outlives the
-//! process.
+//! Invariant: tests wait for conditions with a deadline, and nothing that a test starts outlives
+//! the test process.
 
 pub mod clock;
 pub mod eventually;

@@ -1,8 +1,8 @@
-//! Property tests of every parser of outside input, with generated inputs and with damaged good
-//! ones.
+//! Property tests of every parser of outside input, with generated inputs and with damaged copies
+//! of valid inputs.
 //!
-//! None of these needs a broker or a database. The properties are in [`checks`], which the fuzz
-//! targets use as well.
+//! None of these tests needs a broker or a database. The properties are in [`checks`], which the
+//! fuzz targets use as well.
 
 mod amqp;
 mod bundle;

@@ -1,6 +1,6 @@
-//! The interleavings that the model finds when a rule is removed, with real processes on a real
-//! broker: confirmers that are stopped in the middle, mutations that are applied late, registrars
-//! who do not wait.
+//! The interleavings that the model finds when a rule is removed, played with real processes on a
+//! real broker: confirmers that are stopped in the middle, mutations that are applied late,
+//! registrars who do not wait.
 
 mod late;
 mod stopped;

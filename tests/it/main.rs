@@ -1,8 +1,8 @@
 //! Tests of the whole bridge against a real RabbitMQ and a real PostgreSQL.
 //!
-//! They are one binary, because all tests share a private RabbitMQ node and a private PostgreSQL.
-//! The first test that needs one starts it, and it ends with the process. Each test has its own
-//! vhosts and its own database.
+//! They are one binary, because all tests share a private RabbitMQ node and a private PostgreSQL
+//! server. The first test that needs one of the two starts it, and both end with the process. Each
+//! test has its own vhosts and its own database.
 
 #![allow(unreachable_pub, reason = "nothing outside of this program sees its items")]
 #![expect(

@@ -1,11 +1,11 @@
 //! A model checker for the protocol. It explores every interleaving of two attempts of one record,
-//! two confirmers, an ID system that repeats and contradicts itself, OpenCRVS as it is, tokens that
-//! expire at any moment, and processes that stop at any step.
+//! two confirmers, an ID system that repeats and contradicts itself, OpenCRVS as it behaves, tokens
+//! that expire at any moment, and processes that stop at any step.
 //!
 //! The model has no rules of its own: it runs [`next`](nidbridge::domain::next),
 //! [`decide`](nidbridge::domain::decide), [`lease`](nidbridge::domain::lease) and
-//! [`resolve`](nidbridge::domain::resolve()), as production does. Time is only an order of events:
-//! the lease ends, the quarantine passes.
+//! [`resolve`](nidbridge::domain::resolve()), as production does. Time exists only as events: the
+//! lease ends, the quarantine passes.
 
 mod confirmer;
 mod explore;
@@ -22,8 +22,8 @@ use explore::explore;
 use rules::{Rule, Rules};
 use world::{Scope, Wrong};
 
-/// An ID system that repeats and contradicts itself, and stages before the confirmer that stop
-/// anywhere.
+/// An ID system that repeats and contradicts itself, and stages before the confirmer that may stop
+/// at any step.
 const ANSWERS: Scope = Scope {
     policy: NegativePolicy::Hold,
     more_answers: 1,
@@ -37,16 +37,16 @@ const ANSWERS: Scope = Scope {
     mortal: false,
 };
 
-/// The same with `confirm_with_comment` for negative answers.
+/// As [`ANSWERS`], with `confirm_with_comment` for negative answers.
 const COMMENTS: Scope = Scope { policy: NegativePolicy::ConfirmWithComment, ..ANSWERS };
 
-/// Two confirmers that stop anywhere, and a gateway that sometimes refuses for good.
+/// Two confirmers that may stop at any step, and a gateway that sometimes refuses permanently.
 const WRITES: Scope = Scope { more_answers: 0, refusals: 2, confirmers: 2, stops: false, ..ANSWERS };
 
 /// A registrar who changes the record without waiting for the answer.
 const RESTLESS: Scope = Scope { refusals: 1, restless: true, lenient: true, ..WRITES };
 
-/// One confirmer and no fault.
+/// One confirmer and no faults.
 const CALM: Scope = Scope { refusals: 0, confirmers: 1, ..WRITES };
 
 /// Two confirmers, and callers that wait for the answer (`FRONT_WAIT`).
@@ -59,7 +59,7 @@ fn told(way: &[steps::Step]) -> String {
     way.iter().map(|step| format!("  {step:?}\n")).collect()
 }
 
-/// Explores without these rules and prints the result.
+/// Explores the model without these rules and prints the result.
 fn run(name: &str, scope: &Scope, out: &'static [Rule]) -> Option<Wrong> {
     let began = Instant::now();
     let explored = explore(scope, Rules(out));

@@ -1,5 +1,5 @@
-//! The shipped nginx configuration when fronts do not answer. OpenCRVS's events service never gets
-//! anything but 202 or 400, and a proxied request is never sent to two fronts.
+//! The behaviour of the shipped nginx configuration when fronts do not answer. OpenCRVS's events
+//! service never gets anything but 202 or 400, and a proxied request is never sent to two fronts.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

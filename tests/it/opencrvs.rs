@@ -1,4 +1,4 @@
-//! The clients of OpenCRVS's auth against the simulated one.
+//! The bridge's clients of OpenCRVS's auth, tested against the simulated auth.
 
 mod exchange;
 mod keys;

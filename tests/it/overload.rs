@@ -1,5 +1,5 @@
-//! Overload: the front refuses in time and within its memory, and everything that it accepted is
-//! registered.
+//! Overload: the front refuses requests in time and stays within its memory, and every registration
+//! that it accepted is registered.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The reverse proxy: other requests reach the country config unchanged, and so do its answers the
-//! caller.
+//! The reverse proxy: all other requests reach the country config unchanged, and its answers reach
+//! the caller unchanged.
 
 mod broken;
 mod callers;

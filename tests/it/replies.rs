@@ -1,5 +1,5 @@
-//! Wrong replies of an ID system: nothing stops, no registration is lost or ends otherwise, and
-//! each fault is reported.
+//! Wrong replies of an ID system: the pipeline goes on, no registration is lost or ends
+//! differently, and each fault is reported.
 
 mod progress;
 mod refused;

@@ -1,7 +1,6 @@
 //! The shape of `src`: which room may import which, and how long a file may be.
 //!
-//! Invariant: no import runs from a lower room to a higher one, so there is no circle between
-//! rooms.
+//! Invariant: no import runs from a lower room to a higher one, so the rooms have no import cycle.
 
 mod source;
 

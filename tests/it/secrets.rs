@@ -1,7 +1,7 @@
-//! Personal data and tokens are in clear only in OpenCRVS, at the ID system and in memory.
+//! Personal data and tokens are in plain text only in OpenCRVS, at the ID system and in memory.
 //!
-//! People with unique names go through the bridge, with everything that can go wrong. Then
-//! everything that the bridge wrote is searched for their data.
+//! People with unique names go through the bridge, with everything that can go wrong. Then the test
+//! searches everything that the bridge wrote for their data.
 
 mod canaries;
 mod places;

@@ -1,5 +1,5 @@
-//! One trace follows a registration through front, worker, the pause of the ID system, worker again
-//! and confirmer.
+//! One trace follows a registration through the front, the worker, the pause of the ID system, the
+//! worker again, and the confirmer.
 
 pub mod collector;
 

@@ -1,4 +1,5 @@
-//! `FRONT_WAIT`: OpenCRVS waits for the answer and gets it inside its request if it comes in time.
+//! `FRONT_WAIT`: OpenCRVS waits for the answer, and gets it inside its own request if the answer
+//! comes in time.
 //!
 //! Whatever the HTTP answer was, and whether or not it arrived, the record ends as the ID system
 //! said, with one confirmation.

@@ -1,7 +1,7 @@
 //! The state machine of a circuit breaker, without a clock, tasks or locks of its own.
 //!
-//! Invariant: while an outage lasts, calls become fewer, never more; after it, one message goes
-//! through before the consumers work at full allowed again.
+//! Invariant: during an outage, calls become rarer, never more frequent. After the outage, one
+//! message goes through before the consumers return to their full prefetch.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 pub struct BreakerRules {
     /// Failures in a row that open the breaker.
     pub failures: u32,
-    /// The first pause. It doubles with every probe that fails.
+    /// The first pause. Each failed probe doubles it.
     pub pause: Duration,
-    /// The longest pause.
+    /// Limit of the doubling.
     pub pause_max: Duration,
 }
 
-/// The state of a circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
     /// Calls go through.
@@ -30,17 +29,17 @@ pub enum BreakerState {
         /// The pause before jitter; the next one is twice as long.
         pause: Duration,
     },
-    /// The probe succeeded: one message at a time, until one has gone through.
+    /// The probe succeeded. Messages go one at a time, until one of them has succeeded.
     HalfOpen {
-        /// The pause that came before; a failure doubles it.
+        /// The pause of the last open state; a failure doubles it.
         pause: Duration,
     },
 }
 
-/// What a call or a probe told about the dependency.
+/// What a call or a probe showed about the dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BreakerEvent {
-    /// The dependency did what it was asked, or refused this one call for good.
+    /// The dependency did what it was asked, or refused this one call permanently.
     Succeeded,
     /// The dependency could not be reached, or failed.
     Failed,
@@ -54,8 +53,8 @@ impl BreakerState {
     /// The state of a new breaker.
     pub const CLOSED: Self = Self::Closed { failures: 0 };
 
-    /// The state after an event. `jitter` is a random number from 0 to 1: it spreads the probes of
-    /// many processes.
+    /// The state after an event. `jitter` is a random number from 0 to 1, which spreads the probes
+    /// of many processes.
     #[must_use]
     pub(super) fn after(self, event: BreakerEvent, now: Instant, rules: &BreakerRules, jitter: f64) -> Self {
         match (self, event) {
@@ -74,8 +73,8 @@ impl BreakerState {
                 Self::Open { until: now + after, pause: rules.pause }
             }
             (Self::Open { pause, .. }, BreakerEvent::ProbeSucceeded) => Self::HalfOpen { pause },
-            // A call that was under way when the breaker opened says nothing new; probes are made
-            // in `Open` only.
+            // A call that was in flight when the breaker opened says nothing new. Probes are made
+            // only in `Open`.
             (
                 Self::Open { .. },
                 BreakerEvent::Succeeded | BreakerEvent::Failed | BreakerEvent::Throttled(_),
@@ -88,7 +87,7 @@ impl BreakerState {
     }
 }
 
-/// Open for at least half of the pause and at most all of it.
+/// Opens the breaker for at least half of the pause and at most the whole pause.
 fn open(pause: Duration, now: Instant, jitter: f64) -> BreakerState {
     let half = pause / 2;
     BreakerState::Open { until: now + half + half.mul_f64(jitter.clamp(0.0, 1.0)), pause }

@@ -13,12 +13,13 @@ use crate::broker::link::LinkState;
 pub struct ConsumerSettings {
     /// Number of messages that are handled at once.
     pub prefetch: u16,
-    /// How long deliveries in flight may take to finish after the stop.
+    /// How long deliveries in flight may take to finish after the consumer is told to stop.
     pub drain: Duration,
     /// Time limit of the handler: a database that never answers must not keep the message for ever.
     pub handling: Duration,
-    /// How long a follow-up is tried that the broker does not accept, before the message returns to
-    /// its queue.
+    /// How long a follow-up message is retried that the broker does not accept, before the delivery
+    /// returns to its queue. Also how long deliveries in flight may take to finish after a breaker
+    /// opens.
     pub patience: Duration,
     /// The longest pause before a lost consumer is opened again.
     pub reopen_max: Duration,
@@ -29,9 +30,10 @@ pub struct ConsumerSettings {
     /// Time limit of opening a consumer. lapin does not always fail its futures when the connection
     /// is lost.
     pub opening: Duration,
-    /// The breakers of what the stage depends on: while one is open, nothing is consumed.
+    /// The breakers of the stage's dependencies. While one of them is open, nothing is consumed.
     pub breakers: Vec<Breaker>,
-    /// The other links that the stage publishes to: until all are connected, nothing is consumed.
+    /// The other links that the stage publishes to. Nothing is consumed until all of them are
+    /// connected.
     pub onward: Vec<watch::Receiver<LinkState>>,
 }
 

@@ -1,4 +1,5 @@
-//! Frames as a broker sends them, cut anywhere, and what must not reach lapin.
+//! Tests of the filter with frames as a broker sends them, cut anywhere, and with content that must
+//! not reach lapin.
 
 use lapin::protocol::basic::parse_properties;
 use proptest::prelude::*;
@@ -95,7 +96,7 @@ fn a_routing_key_that_is_no_text_becomes_one_of_the_same_length() {
         frame(METHOD, &[&[0, 60, 0, 71, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1][..], key, &[0; 4]].concat())
     };
     assert_eq!(filtered(&get_ok(b"\xff")), get_ok(b"?"));
-    // Cut short, they are lapin's to refuse.
+    // Incomplete frames pass, because lapin itself refuses them.
     for short in [frame(METHOD, &[0, 60, 0, 60, 200]), frame(HEADER, &[0, 60, 0])] {
         assert_eq!(filtered(&short), short);
     }

@@ -1,14 +1,14 @@
 //! How a link reaches the broker.
 //!
-//! Invariant: the URL, which may hold a password, is in no message.
+//! Invariant: the URL, which may hold a password, is in no log and no error text.
 
 use std::time::Duration;
 
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 
-/// The program that uses this engine: part of each connection's name, of AMQP `app_id` and of the
-/// headers of parked messages.
+/// The program that uses this engine. Its name is in each connection's name and in AMQP `app_id`,
+/// its version is in the headers of parked messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Application {
     pub name: &'static str,
@@ -21,16 +21,16 @@ impl Default for Application {
     }
 }
 
-/// How to reach the broker, and how patiently.
+/// How to reach the broker, and the time limits.
 #[derive(Debug, Clone)]
 pub struct LinkSettings {
     pub application: Application,
-    /// Names the connections on the broker and the link in metrics. Each link of a process needs a
-    /// name of its own.
+    /// The name of the connections on the broker and of the link in metrics. Each link of a process
+    /// needs its own name.
     pub name: &'static str,
     /// `amqp://` or `amqps://`, with user, password and vhost.
     pub url: SecretString,
-    /// Heartbeat interval. A broker that is silent for twice as long is away.
+    /// Heartbeat interval. A broker that is silent for twice this time counts as away.
     pub heartbeat: Duration,
     /// Time limit of one publish, from waiting for a channel to the broker's confirm.
     pub publish_timeout: Duration,
@@ -38,15 +38,15 @@ pub struct LinkSettings {
     pub channels: u16,
     /// The longest pause between two attempts to connect.
     pub reconnect_max: Duration,
-    /// Whether connecting declares the topology. Otherwise it is compared, and a difference keeps
-    /// the link away.
+    /// Whether the link declares the topology when it connects. Otherwise the link compares the
+    /// broker with the topology, and stays away while they differ.
     pub apply_topology: bool,
-    /// Bytes of the largest body that is published.
+    /// The largest body that is published, in bytes.
     pub max_message: usize,
 }
 
 impl LinkSettings {
-    /// Defaults for everything but name and URL.
+    /// Default settings for everything except name and URL.
     pub fn new(name: &'static str, url: SecretString) -> Self {
         Self {
             application: Application::default(),
@@ -61,7 +61,7 @@ impl LinkSettings {
         }
     }
 
-    /// `None` if the URL cannot be parsed.
+    /// The URL with the heartbeat interval, or `None` if the URL cannot be parsed.
     pub(in crate::broker) fn uri(&self) -> Option<AMQPUri> {
         let mut uri: AMQPUri = self.url.expose_secret().parse().ok()?;
         uri.query.heartbeat = Some(u16::try_from(self.heartbeat.as_secs()).unwrap_or(u16::MAX));

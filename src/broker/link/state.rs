@@ -1,4 +1,4 @@
-//! The state of a link: both of its connections as one.
+//! The state of a link, combined from its two connections.
 //!
 //! Invariant: a link is connected only while both connections are; every change reaches the
 //! observer.
@@ -13,20 +13,20 @@ use crate::broker::observer::Observer;
 
 /// The state of a link.
 ///
-/// The causes are text, with everything that led to them: states are cloned, compared and shown,
-/// and the errors themselves were logged when they happened.
+/// The causes are texts with the whole chain of errors, because states are cloned, compared and
+/// shown. The errors themselves were logged when they happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkState {
     /// Both connections are open and the topology is as it should be.
     Connected,
     /// The broker blocks publishers, usually for lack of memory or disk; consuming goes on.
     Blocked(String),
-    /// At least one connection is missing.
+    /// At least one connection is not open.
     Away(String),
 }
 
 impl LinkState {
-    /// Whether messages go both ways.
+    /// Whether messages can be published and consumed.
     pub fn is_connected(&self) -> bool {
         matches!(self, Self::Connected)
     }
@@ -37,7 +37,7 @@ pub(super) struct StateReporter {
     name: &'static str,
     published: watch::Sender<LinkState>,
     observer: Arc<dyn Observer>,
-    /// The link was connected before and is not now.
+    /// Whether the link was open before and is away now.
     lost: bool,
 }
 

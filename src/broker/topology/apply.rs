@@ -1,8 +1,7 @@
 //! Declares a topology on a broker, or compares the broker with it.
 //!
-//! Invariant: declaring is idempotent and never deletes; what differs is named with what to do
-//! about it. The broker closes the channel on every refusal, so each step that can be refused has a
-//! channel of its own.
+//! Invariant: declaring is idempotent and never deletes; each difference is reported with its fix.
+//! The broker closes the channel with every refusal, so each comparison opens its own channel.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -45,8 +44,9 @@ impl Topology {
         Ok(channel.close(200, ShortString::default()).await?)
     }
 
-    /// Finds what is missing or has other arguments, without changing anything. Bindings cannot be
-    /// read over AMQP; a missing one shows as an unroutable message.
+    /// Finds the exchanges and queues that are missing or have other arguments, without changing
+    /// anything. Bindings cannot be read over AMQP; a missing binding shows as an unroutable
+    /// message.
     pub(in crate::broker) async fn check(
         &self,
         connection: &Connection,
@@ -62,7 +62,7 @@ impl Topology {
     }
 
     /// A passive declaration tells whether something exists, but compares no arguments. An active
-    /// one compares them, and creates nothing because it exists.
+    /// declaration compares them; it creates nothing here, because the item exists.
     async fn compare(&self, connection: &Connection, item: Item<'_>) -> Result<Option<String>, BrokerError> {
         let name = short(item.name(), "a name")?;
         for passive in [true, false] {

@@ -1,4 +1,4 @@
-//! Replies at the edge of the schema, and what of them is kept.
+//! Replies at the edge of the schema, and which parts of a reply are kept.
 
 use serde_json::json;
 
@@ -22,7 +22,7 @@ fn with(mut value: Value, pointer: &str, member: Value) -> Value {
     value
 }
 
-/// Replies that are one step away from a good one, and good ones.
+/// Valid replies, and replies that have one fault.
 fn instances() -> Vec<Value> {
     let issued = with(reply(&data("issued")), "/data/national_id", json!("1234567890"));
     let rejected = with(reply(&data("rejected")), "/data/reason", json!({ "code": "not_eligible" }));

@@ -3,7 +3,7 @@
 use serde::de::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// The event, which is the whole body: nothing is wrapped around it.
+/// An event document. It is the whole body of the request, without an envelope.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EventDocument {
@@ -16,7 +16,8 @@ pub(super) struct EventDocument {
     pub(super) actions: Vec<Action>,
 }
 
-/// One action. Annotations, signatures and all other members are skipped without being built.
+/// One action of the event. Annotations, signatures and all other members are skipped without being
+/// built in memory.
 #[derive(Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Action {
@@ -34,7 +35,7 @@ pub(super) struct Action {
     pub(super) original_action_id: Option<String>,
     #[serde(deserialize_with = "text")]
     pub(super) request_id: Option<String>,
-    /// Empty for an asynchronous rejection.
+    /// Empty if the action is an asynchronous rejection.
     #[serde(deserialize_with = "object")]
     pub(super) declaration: Map<String, Value>,
 }
@@ -60,8 +61,8 @@ impl Action {
 }
 
 impl EventDocument {
-    /// The pending action: the one with this id, or else the only requested registration that has
-    /// no answer yet. It need not be the last of the list.
+    /// The pending action: the requested action with this id or, if there is none, the only
+    /// requested registration without an answer. It need not be the last in the list.
     pub(super) fn pending(&self, action: &str) -> Option<&Action> {
         let named = self.actions.iter().find(|one| one.id.as_deref() == Some(action));
         named.filter(|one| one.is("Requested")).or_else(|| {

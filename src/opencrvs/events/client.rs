@@ -1,13 +1,13 @@
-//! Answers an action of the events generation: tRPC with superjson, behind the gateway
+//! Answers an action of the events generation through the gateway, by tRPC with superjson
 //! (1.9.0–2.0.0).
 //!
 //! These calls have no REST form. Their input is wrapped in `{"json": …}`.
 //!
 //! Source: `events` of opencrvs-core, v1.9.0–v2.0.0, and recorded calls of its official client.
 //!
-//! Invariant: accepting and rejecting are idempotent per action, so a call whose end is unknown may
-//! be repeated; the transaction id is derived from the action, so a repetition neither writes twice
-//! nor displaces the write of another record.
+//! Invariant: accepting and rejecting are idempotent per action, so a call whose result is unknown
+//! may be repeated; the transaction id is derived from the action, so a repeated call neither
+//! writes twice nor takes the place of a write to another record.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::domain::{ActionId, NationalId, RecordId, RegistrationNumber, Transact
 use crate::opencrvs::call::{ClientSettings, HttpClient, send};
 use crate::opencrvs::fault::OpencrvsFault;
 
-/// What an accepted registration gets.
+/// What is written when a registration is accepted.
 #[derive(Debug, Clone)]
 pub struct Acceptance {
     pub number: RegistrationNumber,
@@ -27,17 +27,17 @@ pub struct Acceptance {
     pub identifier: Option<(String, NationalId)>,
 }
 
-/// Where an action stands in OpenCRVS.
+/// State of an action in OpenCRVS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionState {
-    /// It waits for its answer.
+    /// The action waits for its answer.
     Open,
-    /// With the number of the registration, if the document tells it.
+    /// Holds the registration number, if the document contains it.
     Accepted(Option<String>),
     Rejected,
 }
 
-/// Client of the actions of a registration.
+/// Client of the events service. It answers the registration actions.
 #[derive(Debug, Clone)]
 pub struct EventsClient {
     client: HttpClient,
@@ -113,7 +113,7 @@ impl EventsClient {
     }
 
     /// Registers the record. Accepting an action that is accepted already succeeds and changes
-    /// nothing; the state that is returned then tells under which number the record is registered.
+    /// nothing; the returned state then holds the number under which the record is registered.
     ///
     /// # Errors
     /// [`OpencrvsFault`].
@@ -130,8 +130,8 @@ impl EventsClient {
         Ok(action_state(&event, action).unwrap_or(ActionState::Accepted(None)))
     }
 
-    /// Rejects the registration. No reason can be sent with it; for [`EventsClient::explain`] to
-    /// send it afterwards, the registrar must stay assigned.
+    /// Rejects the registration. The call takes no reason. [`EventsClient::explain`] can send it
+    /// afterwards, but only if the registrar stays assigned (`keep_assignment`).
     ///
     /// # Errors
     /// [`OpencrvsFault`]. For an action that is accepted already it is `Status(500)`, as in an outage.
@@ -152,7 +152,7 @@ impl EventsClient {
     }
 
     /// Sends the record back for updates with a reason, after its registration was rejected. Works
-    /// if the token carries the registrar's own right to reject (1.9.13 and newer) and the
+    /// only if the token carries the registrar's own right to reject (1.9.13 and newer) and the
     /// registrar is still assigned.
     ///
     /// # Errors
@@ -176,8 +176,8 @@ impl EventsClient {
         Ok(())
     }
 
-    /// Reads where the action stands. Works if the token may read the record (1.9.13 and newer, and
-    /// only if the registrar may); core notes in the record that it was read.
+    /// Reads the state of the action. Works only if the token may read the record (1.9.13 and
+    /// newer, and only if the registrar may read it). Core notes in the record that it was read.
     ///
     /// # Errors
     /// [`OpencrvsFault`].
@@ -189,7 +189,7 @@ impl EventsClient {
     ) -> Result<ActionState, OpencrvsFault> {
         let input = serde_json::json!({ "eventId": record.as_str() });
         let event = match self.event(token, &input).await {
-            // 1.9 takes the bare id, 2.0 an object.
+            // The input is the bare id in 1.9, and an object in 2.0.
             Err(OpencrvsFault::Contract) => self.event(token, &Value::from(record.as_str())).await?,
             result => result?,
         };
@@ -217,7 +217,8 @@ async fn call(token: &SecretString, request: reqwest::RequestBuilder) -> Result<
     result_of(&send(request).await?.complete().await?)
 }
 
-/// Where an action stands by the event document; `None` if the document holds no answer to it.
+/// The state of an action according to the event document, or `None` if the document contains no
+/// answer to the action.
 fn action_state(event: &Value, action: &ActionId) -> Option<ActionState> {
     let actions = event.get("actions").and_then(Value::as_array)?;
     let mut answers = actions

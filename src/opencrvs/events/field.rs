@@ -1,13 +1,13 @@
-//! The field for the issued ID, checked against what the country's configuration defines.
+//! The field for the issued ID, checked against the country's configuration.
 //!
-//! The events generation has no identifiers: the ID goes into a field of the declaration. Core
-//! stores whatever it is sent, and a field that the country's forms do not define then breaks every
-//! view of that record for good.
+//! In the events generation a record has no identifiers, so the ID goes into a field of the
+//! declaration. Core stores any field that it is sent, but a field that the country's forms do not
+//! define breaks every view of that record for good.
 //!
 //! Source: `GET /events` of a country configuration, 1.9.
 //!
-//! Invariant: the ID is written only into a field that the country's own response defines, fetched
-//! at most `recheck` ago.
+//! Invariant: the ID is written only into a field that the country's configuration defines,
+//! according to a response that is not older than `recheck`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use crate::domain::{EventKind, IdField};
 use crate::opencrvs::call::{CallFault, ClientSettings, HttpClient, send};
 
-/// Shortest time between two requests while the field is not known to be defined. A shorter
-/// `recheck` takes its place.
+/// Shortest time between two requests while the field is not known to be defined. If `recheck` is
+/// shorter, it is used instead.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Why the country's configuration is not known.
@@ -106,8 +106,8 @@ impl IdentifierField {
         &self.name
     }
 
-    /// Whether this kind of event defines the field. One request at a time, and none while the last
-    /// response is fresh.
+    /// Whether this kind of event defines the field. Sends one request at a time, and none while
+    /// the last response is fresh.
     pub async fn defined(&self, kind: &EventKind) -> IdField {
         let mut last = self.last.lock().await;
         let is_fresh = last.as_ref().is_some_and(|fetch| {
@@ -128,7 +128,7 @@ impl IdentifierField {
         }
     }
 
-    /// The kinds of event that define the field now.
+    /// Fetches the kinds of event that define the field.
     ///
     /// # Errors
     /// [`FieldFault`].

@@ -1,8 +1,8 @@
 //! The current declaration of a record: the declarations of its actions, merged as OpenCRVS merges
 //! them.
 //!
-//! An accepted action usually declares nothing itself: what it accepts is in the request that it
-//! answers. The changes of the pending action are not accepted yet, but they are what the registrar
+//! An accepted action usually has no data of its own: the data is in the request that it accepts.
+//! The changes of the pending action are not accepted yet, but they are what the registrar
 //! registers, so they are merged last.
 //!
 //! Source: `events` of opencrvs-core (`aggregateActionDeclarations`), v1.9.0–v2.0.0.
@@ -15,17 +15,17 @@ use super::action::Action;
 
 type Declaration = Map<String, Value>;
 
-/// Kinds of action whose declaration is not part of the record's.
+/// Kinds of action whose declaration does not become part of the record's declaration.
 const NOT_MERGED: [&str; 3] = ["REQUEST_CORRECTION", "PRINT_CERTIFICATE", "REJECT_CORRECTION"];
 
-/// The declaration as it is to be registered.
+/// The declaration that the registrar registers with the pending action.
 pub(super) fn declaration(actions: &[Action], pending: &Action) -> Declaration {
     let mut accepted: Vec<&Action> = actions
         .iter()
         .filter(|action| action.is("Accepted"))
         .filter(|action| !action.kind.as_deref().is_some_and(|kind| NOT_MERGED.contains(&kind)))
         .collect();
-    // Compared as text, as core does: all its times have one format.
+    // Times are compared as text, as core does: all of them have the same format.
     accepted.sort_by(|a, b| a.created_at.cmp(&b.created_at));
     let mut all = Declaration::new();
     for action in accepted {
@@ -52,8 +52,8 @@ fn declared(actions: &[Action], action: &Action) -> Declaration {
     declared
 }
 
-/// The accepted request that an approval approves, by its own id or by that of the request that it
-/// accepted.
+/// Finds the accepted correction request that an approval names, either by the id of the accepting
+/// action or by the id of the request that it accepted.
 fn correction<'a>(actions: &'a [Action], approval: &Action) -> Option<&'a Action> {
     let id = approval.request_id.as_deref()?;
     let accepted = || {
@@ -64,7 +64,7 @@ fn correction<'a>(actions: &'a [Action], approval: &Action) -> Option<&'a Action
         .or_else(|| accepted().find(|one| one.original_action_id.as_deref() == Some(id)))
 }
 
-/// Merges objects member by member; any other value, null included, replaces the one below.
+/// Merges objects member by member; any other value, null included, replaces the value in `below`.
 fn merge(below: &mut Declaration, above: Declaration) {
     for (name, value) in above {
         match (below.get_mut(&name), value) {

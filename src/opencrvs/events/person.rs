@@ -8,7 +8,7 @@ use super::view::Fields;
 use super::{place, view};
 use crate::domain::{Name, Person, Role};
 
-/// The prefix of a person's fields.
+/// The prefix of the fields of each person.
 pub(super) const PREFIXES: [(Role, &str); 8] = [
     (Role::Child, "child"),
     (Role::Deceased, "deceased"),
@@ -20,7 +20,7 @@ pub(super) const PREFIXES: [(Role, &str); 8] = [
     (Role::Groom, "groom"),
 ];
 
-/// The fields of a person, after the prefix. All other fields are answers of the form.
+/// The names of a person's fields, without the prefix. All other fields are answers of the form.
 pub(super) const MEMBERS: [&str; 16] = [
     "name",
     "dob",
@@ -40,11 +40,11 @@ pub(super) const MEMBERS: [&str; 16] = [
     "reason",
 ];
 
-/// The identifiers, by the type that `idType` names.
+/// The types of identifier that `idType` may name, and the field of each.
 const IDENTIFIERS: [(&str, &str); 3] =
     [("NATIONAL_ID", "nid"), ("PASSPORT", "passport"), ("BIRTH_REGISTRATION_NUMBER", "brn")];
 
-/// The persons of whom the declaration has at least one field.
+/// The persons for whom the declaration has at least one field.
 pub(super) fn persons(fields: &Fields<'_>) -> BTreeMap<Role, Person> {
     let mut persons: BTreeMap<Role, Person> =
         PREFIXES.into_iter().filter_map(|(role, prefix)| Some((role, person(fields, prefix)?))).collect();
@@ -84,12 +84,12 @@ fn person(fields: &Fields<'_>, prefix: &str) -> Option<Person> {
         address: fields.value(prefix, "address").and_then(place::address),
         relation: None,
         details_not_available,
-        // `child.reason` is something else: why the registration is late.
+        // `child.reason` has another meaning: why the registration is late.
         reason: if details_not_available { fields.kept(prefix, "reason") } else { None },
     })
 }
 
-/// The informant is one of the persons of the record, or has fields of their own.
+/// Finds the informant, who is one of the other persons of the record or has separate fields.
 fn informant(fields: &Fields<'_>, persons: &BTreeMap<Role, Person>) -> Option<Person> {
     let relation = fields.text("informant", "relation");
     let same = match relation {
@@ -127,7 +127,7 @@ fn name(value: &Value) -> Option<Name> {
     (read != Name::default()).then_some(read)
 }
 
-/// `{age, asOfDateRef}`, or the bare number.
+/// Reads an age: an object `{age, asOfDateRef}`, or a bare number.
 fn age(value: &Value) -> Option<u16> {
     let years = value.get("age").unwrap_or(value);
     let whole = years.as_u64().or_else(|| years.as_str()?.trim().parse().ok())?;

@@ -1,5 +1,5 @@
-//! Reads addresses and places. Locations are ids: the document tells neither their names nor what
-//! they are part of.
+//! Reads addresses and places. A document refers to a location only by its id; it contains neither
+//! the name of the location nor the areas around it.
 
 use serde_json::Value;
 
@@ -18,7 +18,8 @@ pub(super) fn address(value: &Value) -> Option<Address> {
     let read = Address {
         country: kept(value, "country"),
         state: kept(street, "state"),
-        // The lowest level of the country's structure, whatever that level is called.
+        // The lowest level of the country's administrative structure, whatever that level is
+        // called.
         district: kept(value, "administrativeArea").or_else(|| kept(street, "district2")),
         city: first(["town", "cityOrTown"]),
         postal_code: first(["zipCode", "postcodeOrZip"]),
@@ -28,8 +29,8 @@ pub(super) fn address(value: &Value) -> Option<Address> {
     (read != Address::default()).then_some(read)
 }
 
-/// The parts below the town. Each country names them itself, so they are taken in the order of
-/// their names.
+/// The parts of an address below the town. Each country chooses their names, so they are listed in
+/// the order of their names.
 fn lines(street: &Value) -> Vec<String> {
     const NAMED: [&str; 6] = ["state", "district2", "town", "cityOrTown", "zipCode", "postcodeOrZip"];
     let Some(members) = street.as_object() else { return Vec::new() };

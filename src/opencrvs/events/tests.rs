@@ -7,7 +7,7 @@ use crate::domain::{Role, View};
 
 const PENDING: &str = "e4ef249e-dc06-4b5e-840a-2ee7edc3f826";
 
-/// A recording from the folder that `NIDBRIDGE_FIXTURES` names, or from the one beside the
+/// Reads a recording from the folder that `NIDBRIDGE_FIXTURES` names, or from the folder beside the
 /// repository.
 #[expect(clippy::disallowed_methods, reason = "where the fixtures are is no setting of the bridge")]
 #[expect(clippy::print_stderr, reason = "a skip is to be loud")]
@@ -48,7 +48,7 @@ fn read_event(event: &Value) -> Result<Document, InvalidDocument> {
     read(event.to_string().as_bytes(), &pending())
 }
 
-/// A birth of which this is declared, and which is being registered.
+/// The view of a birth with this declaration, while its registration is pending.
 fn view(declaration: Value) -> View {
     seen("birth", declaration)
 }
@@ -140,8 +140,8 @@ fn requests_count_only_once_they_are_accepted() {
     assert_eq!(of(&[&base, &asked, &register]).as_deref(), Some("Base"));
     assert_eq!(of(&[&base, &asked, &rejected, &register]).as_deref(), Some("Base"));
     assert_eq!(of(&[&base, &asked, &accepted, &register]).as_deref(), Some("Edited"));
-    // Not the order of the list but that of the times, and the acceptance's own words over the
-    // request's.
+    // Actions are merged in the order of their times, not of the list, and the declaration of an
+    // acceptance is merged over that of its request.
     assert_eq!(of(&[&accepted, &asked, &base, &register]).as_deref(), Some("Edited"));
     let mut own = accepted.clone();
     own["declaration"] = json!({ "child.name": { "firstname": "Own" } });

@@ -1,7 +1,7 @@
 //! tRPC responses of the events service behind the gateway, 1.9.0–2.0.0, and their errors.
 //!
-//! A response is `{"result":{"data":{"json":…}}}` or `{"error":{"json":…}}`, in a list where the
-//! call was batched (ours are not).
+//! A response is `{"result":{"data":{"json":…}}}` or `{"error":{"json":…}}`, in a list if the call
+//! was batched (our calls are not).
 //!
 //! Source: `events` of opencrvs-core, v1.9.0–v2.0.0, with the messages of a production deployment.
 
@@ -11,7 +11,6 @@ use crate::domain::Dialect;
 use crate::opencrvs::call::CompleteResponse;
 use crate::opencrvs::fault::{OpencrvsFault, json_of};
 
-/// The result of a call.
 pub(super) fn result_of(response: &CompleteResponse) -> Result<Value, OpencrvsFault> {
     let mut body: Value = json_of(Dialect::Events, response)?;
     let answer = match body.get_mut(0) {

@@ -10,10 +10,10 @@ use super::person::{MEMBERS, PREFIXES, persons};
 use super::{LONGEST, place};
 use crate::domain::{EventDetails, EventKind, Office, Role, View};
 
-/// Limit of answers kept; a form has some dozens of fields besides those of the persons.
+/// Limit of the answers that are kept. Besides the fields of the persons, a form has some dozens.
 const MOST_ANSWERS: usize = 100;
 
-/// Fields that the view keeps in places of their own.
+/// Fields that have a place of their own in the view, so they are not kept as answers.
 const PLACED: [&str; 8] = [
     "eventDetails.date",
     "eventDetails.placeOfDeath",
@@ -25,7 +25,7 @@ const PLACED: [&str; 8] = [
     "child.birthLocation.other",
 ];
 
-/// The fields of a declaration, by `{prefix}.{member}`.
+/// The fields of a declaration, which are named `{prefix}.{member}`.
 pub(super) struct Fields<'d>(&'d Map<String, Value>);
 
 impl<'d> Fields<'d> {
@@ -46,7 +46,8 @@ impl<'d> Fields<'d> {
     }
 }
 
-/// A trimmed text; `None` if it is empty, or longer than any name, date, code or reference.
+/// Returns the trimmed text, or `None` if it is empty, or longer than any name, date, code or
+/// reference.
 pub(super) fn text(value: &Value) -> Option<&str> {
     value.as_str().map(str::trim).filter(|text| !text.is_empty() && text.len() <= LONGEST)
 }
@@ -71,15 +72,15 @@ pub(super) fn of(declaration: &Map<String, Value>, kind: &EventKind, pending: &A
     }
 }
 
-/// The id of the office, without control characters, because it is stored in a column and may be
-/// logged.
+/// The id of the office, or `None` if it has control characters: it is stored in a column and may
+/// be logged.
 fn office(pending: &Action) -> Option<String> {
     let id = pending.created_at_location.as_deref().map(str::trim);
     let usable = |id: &&str| !id.is_empty() && id.len() <= LONGEST && !id.chars().any(char::is_control);
     id.filter(usable).map(str::to_owned)
 }
 
-/// All other fields that hold a text, a number or a boolean, for the rules of a country.
+/// All other fields that hold a text, a number or a boolean. A country's own rules may need them.
 fn answers(declaration: &Map<String, Value>) -> BTreeMap<String, Value> {
     declaration
         .iter()

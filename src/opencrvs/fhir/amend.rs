@@ -2,12 +2,12 @@
 //! ID into Patient.
 //!
 //! The result is for a country's own handler that forwards registrations to us; core ignores the
-//! body of a 2xx.
+//! body of a 2xx response.
 //!
 //! Source: the record that `confirmRegistration` saves (`workflow` of opencrvs-core,
 //! v1.7.0–v1.9.15).
 //!
-//! Invariant: whatever is not amended is returned byte by byte as it came.
+//! Invariant: every part that is not amended is returned unchanged, byte for byte.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -17,7 +17,7 @@ use super::bundle::Bundle;
 use super::text;
 use crate::domain::{EventKind, NationalId, RegistrationNumber};
 
-/// Bytes of the longest resource that is amended; a longer one is returned as it came.
+/// Limit of a resource that is amended, in bytes. A longer resource is returned unchanged.
 const LONGEST: usize = 4 * 1024 * 1024;
 
 /// What is written into a bundle.
@@ -25,7 +25,7 @@ const LONGEST: usize = 4 * 1024 * 1024;
 pub struct Amendment {
     pub kind: EventKind,
     pub number: RegistrationNumber,
-    /// The type and the issued ID; written for a birth only.
+    /// The identifier type and the issued ID. Written only for a birth.
     pub identifier: Option<(String, NationalId)>,
 }
 
@@ -49,7 +49,7 @@ struct ResourceHead {
     id: Option<String>,
 }
 
-/// Returns the bundle with the amendment; `None` if it is not the bundle of a record.
+/// Returns the bundle with the amendment, or `None` if the body is not the bundle of a record.
 pub fn amend(body: &[u8], amendment: &Amendment) -> Option<Vec<u8>> {
     let document = std::str::from_utf8(body).ok()?;
     let subjects = subjects(body, &amendment.kind)?;
@@ -119,7 +119,7 @@ fn number_patient(patient: &mut Value, amendment: &Amendment) {
     }
 }
 
-/// Replaces the identifier that `same` finds, or appends one.
+/// Replaces the first identifier that `same` accepts, or appends the new one.
 fn put(resource: &mut Value, identifier: Value, same: impl Fn(&Value) -> bool) {
     let Some(members) = resource.as_object_mut() else { return };
     let known = members.entry("identifier").or_insert_with(|| json!([]));

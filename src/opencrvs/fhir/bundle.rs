@@ -16,11 +16,12 @@ use serde_json::{Map, Value};
 
 use super::{InvalidBundle, text};
 
-/// The types of resource that the view is made of; `TaskHistory` and its like are not among them.
+/// The types of resource from which the view is made. Pseudo-resources such as `TaskHistory` are
+/// not among them.
 const NEEDED: [&str; 7] =
     ["Composition", "Task", "Patient", "RelatedPerson", "Encounter", "QuestionnaireResponse", "Location"];
 
-/// The fields that are read, of all these types together.
+/// The fields that are read from resources of these types.
 const FIELDS: [&str; 20] = [
     "resourceType",
     "id",
@@ -44,12 +45,13 @@ const FIELDS: [&str; 20] = [
     "partOf",
 ];
 
-/// Bytes of the longest field that is built; a longer one holds an attachment.
+/// Limit of a field that is built in memory, in bytes. A longer field holds an attachment and is
+/// skipped.
 const LONGEST_FIELD: usize = 1024 * 1024;
-/// Bytes of JSON that are built of one bundle at most; a record needs some 20 KB. In memory it is
-/// at most ten times as much.
+/// Limit of the JSON that is built in memory from one bundle, in bytes. A record needs about 20 KB.
+/// Built, it takes up to ten times as much memory.
 const MOST_BUILT: usize = 4 * LONGEST_FIELD;
-/// Limit of resources; a record has about thirty.
+/// Limit of the resources that are kept from one bundle. A record has about thirty.
 const MOST_RESOURCES: usize = 2_000;
 
 #[derive(Deserialize)]
@@ -85,7 +87,7 @@ impl Bundle {
         let bundle: RawBundle<'_> = match serde_json::from_str(text) {
             Ok(bundle) if text.starts_with('{') => bundle,
             Ok(_) => return Err(InvalidBundle::NotABundle),
-            // JSON of another shape, or no JSON at all?
+            // Tells JSON of another shape from text that is not JSON.
             Err(_) if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
                 return Err(InvalidBundle::NotABundle);
             }
@@ -200,7 +202,7 @@ impl<'de> Deserialize<'de> for Resources {
     }
 }
 
-/// The needed fields of a resource, not built yet. Of a repeated field the last one counts.
+/// The needed fields of a resource, not built yet. If a field is repeated, the last one counts.
 struct Parts<'a>(BTreeMap<&'static str, &'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {

@@ -1,8 +1,8 @@
-//! The gateway's GraphQL (1.7.0–1.9.15): reads where a record stands, and confirms it.
+//! GraphQL client of the gateway (1.7.0–1.9.15): reads the state of a record, and confirms it.
 //!
-//! A mutation is not atomic behind the gateway: a service may fail after the record was saved, and
-//! the error then belongs to a registration that took place. Such an error is *ambiguous*, and the
-//! record is read next.
+//! A mutation is not atomic: a service behind the gateway may fail after the record was saved, so a
+//! registration may have taken place although the call returned an error. Such an error is
+//! *ambiguous*, and the record is read again before anything else is written.
 //!
 //! Source: `gateway` (schema), `workflow` and `search` of opencrvs-core, v1.7.0–v1.9.15.
 //!
@@ -22,13 +22,13 @@ const READ: &str = "query ($id: ID!) { fetchRegistration(id: $id) { id registrat
 const CONFIRM: &str = "mutation confirmRegistration($id: ID!, $details: ConfirmRegistrationInput!) \
      { confirmRegistration(id: $id, details: $details) }";
 
-/// Where a record stands in OpenCRVS.
+/// State of a record in OpenCRVS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchedRecord {
     pub status: RecordState,
-    /// When it got this status.
+    /// When the record got this status.
     pub since: jiff::Timestamp,
-    /// The number under which it is registered, if it is.
+    /// The registration number, if the record is registered.
     pub number: Option<String>,
 }
 
@@ -36,9 +36,9 @@ pub struct FetchedRecord {
 #[derive(Debug, Clone)]
 pub struct Confirmation {
     pub number: RegistrationNumber,
-    /// Identifiers by type. OpenCRVS drops them for anything but a birth.
+    /// Pairs of identifier type and issued ID. OpenCRVS drops them unless the record is a birth.
     pub identifiers: Vec<(String, NationalId)>,
-    /// Shown in the record's history.
+    /// OpenCRVS shows the comment in the record's history.
     pub comment: Option<String>,
 }
 
@@ -74,7 +74,7 @@ impl Gateway {
         Ok(Self { client: HttpClient::new(settings)? })
     }
 
-    /// Reads where a record stands; writes nothing in OpenCRVS.
+    /// Reads the state of a record. Writes nothing in OpenCRVS.
     ///
     /// # Errors
     /// [`OpencrvsFault`].
@@ -87,8 +87,8 @@ impl Gateway {
         fetched_record(&data).ok_or(OpencrvsFault::Unreadable)
     }
 
-    /// Registers a record. Not idempotent: the caller has read the record, holds its lease and has
-    /// committed the intent.
+    /// Registers a record. The call is not idempotent, so the caller must have read the record,
+    /// hold its lease and have committed the intent.
     ///
     /// # Errors
     /// [`OpencrvsFault`], whose class says whether the registration may have taken place.
@@ -106,7 +106,7 @@ impl Gateway {
         }
     }
 
-    /// Whether the gateway answers without a server error. A probe: it sends no query.
+    /// Probes whether the gateway answers without a server error. Sends no query.
     pub async fn answers(&self) -> bool {
         let response = send(self.client.get(Self::PATH)).await;
         response.is_ok_and(|response| !response.status().is_server_error())
@@ -124,7 +124,7 @@ impl Gateway {
     }
 }
 
-/// `status` is newest first; the time of its first entry is `Task.lastModified`.
+/// The list `status` has its newest entry first, and the time of that entry is `Task.lastModified`.
 pub(in crate::opencrvs) fn fetched_record(data: &Value) -> Option<FetchedRecord> {
     let registration = data.pointer("/fetchRegistration/registration")?;
     let newest = registration.pointer("/status/0")?;
@@ -135,7 +135,7 @@ pub(in crate::opencrvs) fn fetched_record(data: &Value) -> Option<FetchedRecord>
     })
 }
 
-/// ISO 8601, or milliseconds since 1970 as a string or a number.
+/// Reads a time: ISO 8601, or milliseconds since 1970 as a string or a number.
 fn timestamp(value: &Value) -> Option<jiff::Timestamp> {
     let from_ms = |ms: i64| jiff::Timestamp::from_millisecond(ms).ok();
     match value.as_str() {

@@ -1,6 +1,6 @@
 //! GraphQL responses of the gateway, 1.7.0–1.9.15, and their errors.
 //!
-//! Errors come with HTTP 200 as a rule, and their codes are too coarse: the messages tell the cases
+//! Errors usually come with HTTP 200. Their codes are too coarse, so the messages tell the cases
 //! apart.
 //!
 //! Source: `gateway` and `workflow` of opencrvs-core, v1.7.0–v1.9.15 (messages and codes).
@@ -20,8 +20,8 @@ struct GraphqlResponse {
     errors: Option<Vec<Value>>,
 }
 
-/// The `data` of a response. An error in it is a fault, whatever its status and whether or not
-/// there is data.
+/// Reads the `data` of a response. A response that contains an error is a fault, whatever its
+/// status and even if it also has data.
 pub(in crate::opencrvs) fn data_of(response: &CompleteResponse) -> Result<Value, OpencrvsFault> {
     let GraphqlResponse { data, errors } = json_of(Dialect::Fhir, response)?;
     match (errors.as_deref(), data) {

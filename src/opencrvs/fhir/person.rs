@@ -8,15 +8,15 @@ use super::bundle::Bundle;
 use super::{LONGEST, codes, extension, place, text};
 use crate::domain::{Address, Name, Person};
 
-/// Limit of elements read of any list.
+/// Limit of the elements that are read from a list.
 const MOST: usize = 32;
 
 pub(super) fn person(bundle: &Bundle, patient: &Value) -> Person {
     let names = names(patient);
     let identifiers = identifiers(patient);
     let reason = extension(patient, "reason-not-applying").and_then(|reason| kept(reason, "/valueString"));
-    // The reason is left in place when the person's details are added later, so `active` decides if
-    // it is present.
+    // OpenCRVS keeps the reason when the person's details are added later, so `active` decides if
+    // the patient has it.
     let active = patient.get("active").and_then(Value::as_bool).unwrap_or(reason.is_none());
     Person {
         name: names.first().map(|(_, name)| name.clone()),
@@ -50,7 +50,7 @@ fn names(patient: &Value) -> Vec<(String, Name)> {
             let read = Name {
                 firstname: kept(name, "/given/0"),
                 middlename: kept(name, "/given/1"),
-                // A text since 1.7; a list before, and in records from before.
+                // A text since 1.7; a list in older versions and in the records that they wrote.
                 surname: kept(name, "/family").or_else(|| kept(name, "/family/0")),
             };
             let language = text(name, "/use").unwrap_or("en").to_owned();

@@ -1,4 +1,4 @@
-//! Locations of the bundle: their codes, and those of the locations that they are part of.
+//! Reads locations of the bundle: their codes, and the codes of the locations that contain them.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::bundle::Bundle;
 use super::{codes, text};
 use crate::domain::{Code, Place};
 
-/// Limit of levels, deeper than any country's structure; it also ends a cycle of locations.
+/// Limit of administrative levels, more than any country has. It also ends a cycle of locations.
 const DEEPEST: usize = 12;
 
 /// The place that an encounter, an office or an address refers to.
@@ -20,7 +20,7 @@ pub(super) fn place(bundle: &Bundle, reference: &str) -> Option<Place> {
     })
 }
 
-/// The codes of a location and of all that it is part of, widest first.
+/// The codes of a location and of all locations that contain it, the widest area first.
 pub(super) fn chain(bundle: &Bundle, reference: &str) -> Vec<Code> {
     let Some(location) = bundle.resolve(reference) else { return Vec::new() };
     let mut codes = above(bundle, location);
@@ -43,7 +43,8 @@ fn above(bundle: &Bundle, location: &Value) -> Vec<Code> {
     found
 }
 
-/// `ADMIN_STRUCTURE_…` (statistical code) or `CRVS_OFFICE_…`, `HEALTH_FACILITY_…` (internal id).
+/// The code of a location: its statistical code (`ADMIN_STRUCTURE_…`) or, without one, its internal
+/// id (`CRVS_OFFICE_…`, `HEALTH_FACILITY_…`).
 fn code(location: &Value) -> Option<Code> {
     let identifiers = location.get("identifier").and_then(Value::as_array)?;
     ["/statistical-code", "/internal-id"].into_iter().find_map(|ends| {

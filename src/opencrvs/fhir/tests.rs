@@ -1,4 +1,4 @@
-//! Bundles as they come, and as they must not take the front down.
+//! Bundles as OpenCRVS sends them, and malformed bundles, which must not crash the front.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -167,7 +167,8 @@ fn every_field_may_be_of_another_type() {
     for key in KEYS {
         for odd in ODD {
             let changed = text.replace(&format!("\"{key}\":"), &format!("\"{key}\":{odd},\"was_{key}\":"));
-            // Not refused for a person's data; perhaps for what identifies the attempt.
+            // Malformed personal data never causes a refusal; a malformed field that identifies the
+            // attempt may.
             match read(changed.as_bytes()) {
                 Err(refusal) if PERSONAL.contains(&key) => panic!("{key} as {odd}: {refusal}"),
                 Ok(_) | Err(_) => {}
@@ -197,7 +198,7 @@ proptest! {
     }
 }
 
-/// A bundle after a change to the resource of that type (the first one).
+/// Reads a bundle after a change to its first resource of this type.
 fn with(kind: &str, change: impl FnOnce(&mut Value)) -> Result<Document, InvalidBundle> {
     let mut bundle = bundle();
     let entries = bundle["entry"].as_array_mut().unwrap();
@@ -360,7 +361,7 @@ fn an_answer_goes_into_the_task_and_the_child_and_leaves_every_other_byte_as_it_
         child["resource"]["identifier"],
         json!([of("BIRTH_REGISTRATION_NUMBER", "2026BXXDBIC"), of("NATIONAL_ID", "9876543210")])
     );
-    // Pretty as it came, but for the two lines that were written anew.
+    // The layout is unchanged, except for the two lines that were rewritten.
     let lines: std::collections::BTreeSet<&str> = came.lines().collect();
     assert_eq!(amended.lines().filter(|line| !lines.contains(line)).count(), 2, "{amended}");
 }

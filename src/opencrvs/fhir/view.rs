@@ -9,7 +9,7 @@ use super::person::person;
 use super::{codes, extension, place, text};
 use crate::domain::{EventDetails, EventKind, Office, Person, Role, View};
 
-/// Limit of answers kept; a country's questionnaire has some dozens.
+/// Limit of the answers that are kept. A country's questionnaire has some dozens.
 const MOST_ANSWERS: usize = 100;
 const LONGEST_ANSWER: usize = 256;
 

@@ -1,14 +1,15 @@
-//! Lists the records that OpenCRVS holds in external validation, as one of its users may
-//! (`searchEvents`, 1.7–1.9).
+//! Lists the records in external validation, with the token of an OpenCRVS user (`searchEvents`,
+//! 1.7–1.9).
 //!
-//! The list comes from a search index that may be some seconds behind, so each record of it is read
-//! again before anything is concluded. Two kinds of token are refused before any request: with the
-//! token of a system client (scope `recordsearch`) the gateway marks every listed record as
-//! downloaded, and a token without a search scope gets an empty list instead of an error.
+//! The list comes from a search index that may be some seconds behind, so the caller must read each
+//! listed record again before it concludes anything. Two kinds of token are refused before any
+//! request: with the token of a system client (scope `recordsearch`) the gateway marks every listed
+//! record as downloaded, and a token without a search scope gets an empty list instead of an error.
 //!
 //! Source: `gateway` and `search` of opencrvs-core, v1.7.0–v1.9.15.
 //!
-//! Invariant: only reads, and never asks for names and dates, which the index has as well.
+//! Invariant: this module only reads, and never requests names and dates, although the index has
+//! them.
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -26,9 +27,9 @@ const LIST: &str = "query ($count: Int, $skip: Int) { searchEvents(advancedSearc
 
 /// Records per request.
 const PAGE: usize = 500;
-/// The search index returns no more (`max_result_window`).
+/// Limit of the records that the search index returns (`max_result_window`).
 const INDEX_LIMIT: usize = 10_000;
-/// The kinds of event in search scopes.
+/// The kinds of event that search scopes name.
 const KINDS: [&str; 3] = ["birth", "death", "marriage"];
 const SYSTEM_CLIENT: &str = "recordsearch";
 
@@ -36,14 +37,14 @@ const SYSTEM_CLIENT: &str = "recordsearch";
 #[derive(Debug, Clone)]
 pub struct UserToken {
     pub raw: SecretString,
-    /// What its searches do not show, in words; empty if they show all.
+    /// What a search with this token does not show, in words. Empty if it shows everything.
     pub limits: Vec<String>,
 }
 
 /// Why a token cannot be used to list records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UserTokenFault {
-    /// Not a JWT with scopes.
+    /// The text is not a JWT with scopes.
     #[error("it holds no token of OpenCRVS: put the token of a user in it, and nothing else")]
     Garbage,
     #[error("its token has expired: log in to OpenCRVS again and take a fresh one")]
@@ -53,7 +54,7 @@ pub enum UserTokenFault {
         "its token may not search (it has no scope search.birth, .death or .marriage): take that of a registrar"
     )]
     NoSearch,
-    /// Searching with it changes the records.
+    /// A search with such a token changes the records.
     #[error(
         "its token is that of a system client (scope recordsearch), and OpenCRVS marks what such a client lists as \
          downloaded: take that of a user"
@@ -71,9 +72,9 @@ pub struct WaitingRecord {
 /// The records in external validation, as far as they can be listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WaitingList {
-    /// In the order of their declaration, oldest first.
+    /// Oldest declaration first.
     pub records: Vec<WaitingRecord>,
-    /// Whether there may be more than the search index returns.
+    /// Whether there may be more records than the search index returns.
     pub truncated: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Claims of an OpenCRVS token: read without verification, and their scopes in the forms of 1.x and
-//! 2.0.
+//! Reads the claims of an OpenCRVS token without verifying it, and its scopes in the forms of 1.x
+//! and 2.0.
 //!
 //! Source: `auth` of opencrvs-core, v1.7.0–v2.0.0.
 //!
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::domain::{ActionId, RecordId};
 
-/// The claims of a JWT. Nothing is verified.
+/// Reads the claims of a JWT. Verifies nothing.
 pub(in crate::opencrvs) fn unverified<T: DeserializeOwned>(token: &str) -> Option<T> {
     let mut parts = token.split('.');
     let (_, Some(claims), Some(_), None) = (parts.next()?, parts.next(), parts.next(), parts.next()) else {
@@ -22,13 +22,13 @@ pub(in crate::opencrvs) fn unverified<T: DeserializeOwned>(token: &str) -> Optio
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
 }
 
-/// The action that a token is for; `None` for a token of the FHIR generation. Nothing is verified.
+/// The action that a token names, or `None` for a token of the FHIR generation. Verifies nothing.
 pub(crate) fn action_of(token: &SecretString) -> Option<ActionId> {
     unverified::<Subject>(token.expose_secret())?.read()?.1
 }
 
-/// Whether a token may also reject its record as its registrar may: `record.declared.reject…`
-/// (1.9.13 and newer) or `type=record.reject…` (2.0). Nothing is verified.
+/// Whether a token also carries the registrar's right to reject the record: scope
+/// `record.declared.reject…` (1.9.13 and newer) or `type=record.reject…` (2.0). Verifies nothing.
 pub(crate) fn may_reject_record(token: &SecretString) -> bool {
     #[derive(Deserialize)]
     struct Claims {
@@ -43,7 +43,7 @@ pub(crate) fn may_reject_record(token: &SecretString) -> bool {
     unverified::<Claims>(token.expose_secret()).is_some_and(|claims| claims.scope.any(allows))
 }
 
-/// What a token is for.
+/// What a token is for: a record, or an action of an event.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Subject {
@@ -65,7 +65,7 @@ impl Subject {
     }
 }
 
-/// The claim `scope`: a list, or a text with blanks between the scopes.
+/// The claim `scope`: a list of scopes, or one text with spaces between them.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Scope {
@@ -86,7 +86,7 @@ impl Scope {
     }
 }
 
-/// Whether a scope has this name: it is the scope in 1.x, and `type=name&…` in 2.0.
+/// Whether a scope has this name. In 1.x the scope is the name; in 2.0 it is `type=name&…`.
 fn is_of_type(scope: &str, name: &str) -> bool {
     scope == name || scope.split('&').any(|part| part.strip_prefix("type=") == Some(name))
 }

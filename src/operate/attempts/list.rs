@@ -17,7 +17,7 @@ pub(super) async fn run(session: &mut Session, args: &ListAttemptsArgs) -> Resul
     if args.group {
         return print_groups(&ledger.group_attempts(&selection).await?, args.json, now);
     }
-    // One more than asked for tells whether there are more.
+    // Fetching one more than requested shows whether there are more.
     let mut found = ledger.list_attempts(&selection, args.limit.saturating_add(1)).await?;
     let more = found.len() > args.limit;
     found.truncate(args.limit);

@@ -1,7 +1,7 @@
 //! `nidbridge attempts resume`.
 //!
-//! Invariant: nothing is changed in the ledger unless the broker is connected, so that it can be
-//! published.
+//! Invariant: the ledger is changed only after the broker is connected, so that the resumed
+//! attempts can be published.
 
 use anyhow::anyhow;
 

@@ -43,7 +43,7 @@ struct ShownRecord {
     numbered: bool,
     /// The final answer of the ID system.
     known: Option<&'static str>,
-    /// Start of a write to OpenCRVS whose end is not known.
+    /// Start of a write to OpenCRVS whose result is not known.
     writing_since: Option<Timestamp>,
     attempts: Vec<ShownAttempt>,
     history: Vec<ShownEntry>,
@@ -59,8 +59,8 @@ struct ShownAttempt {
     state: &'static str,
     cause: Option<String>,
     answer: Option<&'static str>,
-    /// Why the ID system rejected it: a code, and names of fields as in the contract. Its free text
-    /// is not kept.
+    /// Why the ID system rejected the attempt: a code, and names of fields in the contract. The
+    /// free text of the ID system is not kept.
     reason: Option<Reason>,
     accepted_at: Timestamp,
     token_expires_at: Timestamp,

@@ -48,7 +48,7 @@ struct ParkedMessage {
     id: Option<String>,
     kind: Option<String>,
     cause: &'static str,
-    /// How often it was tried.
+    /// How many times the message was tried.
     attempt: u32,
     parked_at: Option<String>,
     first_seen: jiff::Timestamp,
@@ -107,7 +107,7 @@ impl ParkedMessage {
     }
 }
 
-/// Whether this is a kind of message that we know, ours or the contract's; any other text may be
+/// Whether this is a kind of message of the bridge or of the contract. Any other text may be
 /// personal data.
 fn is_kind(kind: &str) -> bool {
     let of_the_contract = kind.starts_with("crvs.nid.") && kind.len() <= 40;

@@ -14,7 +14,7 @@ use crate::pipeline::{names, parked_for};
 use crate::roles::Failure;
 use crate::seal::{Field, Sealer};
 
-/// Messages that are looked at in one run at most. Those that stay are unacknowledged until it
+/// Limit of the messages that one run looks at. Messages that stay are unacknowledged until the run
 /// ends.
 const LOOK: usize = 20_000;
 
@@ -86,8 +86,8 @@ fn is_selected(message: &Incoming, args: &ReplayArgs) -> bool {
     args.cause.is_none_or(|cause| parked_for(message, &args.queue) == cause)
 }
 
-/// Opens a reply that *resolve* parked sealed, so that it goes back as it came. One that no key
-/// opens stays.
+/// Decides whether a message goes back to work. A reply that *resolve* sealed when it parked it
+/// goes back unsealed, as it came. A reply that no key opens stays.
 fn pick(message: &Incoming, sealer: &Sealer, tally: &mut Tally) -> Pick {
     let text = std::str::from_utf8(&message.body).ok().filter(|text| Sealer::key_of(text).is_some());
     let Some(text) = text else { return Pick::Replay(message.body.clone()) };

@@ -1,4 +1,4 @@
-//! The comparison itself: reads both sides, and looks at each mismatch a second time.
+//! Compares both sides, and looks at each mismatch a second time.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -26,9 +26,9 @@ pub(super) struct Comparison<'a> {
     pub(super) ledger: &'a Ledger,
     pub(super) gateway: &'a Gateway,
     pub(super) sealer: &'a Sealer,
-    /// A user who may list records.
+    /// The token of a user who may list records.
     pub(super) user: Option<&'a UserToken>,
-    /// A mismatch that is younger is not reported.
+    /// Age below which a mismatch is not reported.
     pub(super) grace: Duration,
 }
 
@@ -50,7 +50,7 @@ impl Comparison<'_> {
         Ok(report)
     }
 
-    /// Does OpenCRVS wait for everything that is open here?
+    /// Checks that OpenCRVS waits for everything that is open here.
     async fn compare_open(&self, report: &mut ComparisonReport) -> Result<(), Failure> {
         let mut after = None;
         loop {
@@ -85,12 +85,12 @@ impl Comparison<'_> {
         else {
             return Ok(Compared::Agrees);
         };
-        // The confirmer may have finished it meanwhile.
+        // The confirmer may have finished the attempt meanwhile.
         let still = self.ledger.case(attempt).await?.filter(is_unsettled);
         Ok(still.map_or(Compared::Agrees, |case| Compared::Differs(Mismatch::not_waiting(&case, theirs))))
     }
 
-    /// Reads a record with its own token; if that is of no use, with the user's.
+    /// Reads a record with its own token, or with the user's token if its own is of no use.
     async fn read(&self, case: &Case) -> Result<FetchedRecord, NotCompared> {
         if case.record.dialect == Dialect::Events {
             return Err(NotCompared::EventsGeneration);
@@ -108,7 +108,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Reads a record with this token; tries a second time after a fault that may pass.
+    /// Reads a record with this token. Tries a second time after a fault that is not permanent.
     async fn read_with(&self, token: &SecretString, record: &RecordId) -> Result<FetchedRecord, NotCompared> {
         let first = self.gateway.read(token, record).await;
         let again = matches!(&first, Err(fault) if fault.class() != FaultClass::Permanent);
@@ -127,7 +127,7 @@ impl Comparison<'_> {
         Ok(SecretString::from(text))
     }
 
-    /// Is everything open here that waits in OpenCRVS?
+    /// Checks that everything that waits in OpenCRVS is open here.
     async fn compare_waiting(&self, user: &UserToken, report: &mut ComparisonReport) -> Result<(), Failure> {
         let list = self.gateway.waiting(user).await.map_err(away)?;
         report.truncated = list.truncated;
@@ -150,7 +150,7 @@ impl Comparison<'_> {
         if self.ledger.newest_attempt(&one.record).await?.is_some_and(|case| is_unsettled(&case)) {
             return Ok(Compared::Agrees);
         }
-        // The list may be out of date, and the record registered meanwhile.
+        // The list may be out of date: the record may be registered by now.
         let seen = match self.read_with(&user.raw, &one.record).await {
             Ok(seen) if seen.status == RecordState::Waiting && self.is_old(seen.since) => seen,
             Ok(_) | Err(NotCompared::NotFound) => return Ok(Compared::Agrees),

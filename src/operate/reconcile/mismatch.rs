@@ -1,6 +1,6 @@
 //! One record on which the two sides do not agree.
 //!
-//! Invariant: ids, states and times; no personal data.
+//! Invariant: a mismatch contains ids, states and times, but no personal data.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,9 +13,9 @@ use crate::operate::output;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum MismatchKind {
-    /// Open here, and OpenCRVS does not wait for it.
+    /// The attempt is open here, but OpenCRVS does not wait for it.
     NotWaiting,
-    /// OpenCRVS waits for it, and it is not open here.
+    /// OpenCRVS waits for the record, but it is not open here.
     NotOpen,
 }
 
@@ -46,7 +46,7 @@ impl StateThere {
     }
 }
 
-/// A record in OpenCRVS that does not wait for our attempt.
+/// State in OpenCRVS of a record that does not wait for our attempt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Theirs {
     state: StateThere,
@@ -121,7 +121,7 @@ impl Mismatch {
         }
     }
 
-    /// `tracking_id` is the one that OpenCRVS lists; ours is preferred.
+    /// `tracking_id` is the one that OpenCRVS lists. It is used only if the ledger has none.
     pub(super) fn not_open(
         record: &RecordId,
         tracking_id: Option<&str>,

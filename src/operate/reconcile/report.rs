@@ -1,6 +1,6 @@
-//! The result of a comparison, for people and for machines.
+//! The result of a comparison, as text for people or as JSON for programs.
 //!
-//! Invariant: ids, states and times; no personal data.
+//! Invariant: a report contains ids, states and times, but no personal data.
 
 use std::collections::BTreeMap;
 
@@ -25,8 +25,8 @@ pub(super) enum NotCompared {
     TokenRefused,
     Unsealable,
     NotFound,
-    /// Reading a record of the events generation leaves a trace in it, and its answer belongs to
-    /// one action anyway.
+    /// A record of the events generation is not read: reading leaves a trace in it, and an answer
+    /// belongs to one action, not to the record.
     EventsGeneration,
     GatewayUnreachable,
     GatewayInTrouble,

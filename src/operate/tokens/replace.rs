@@ -1,5 +1,5 @@
-//! The replacement itself: which records need a token, the exchange, and what becomes of the
-//! attempt.
+//! Replaces record tokens: finds the records that need one, exchanges the user's token for it, and
+//! resumes the attempts that were parked for it.
 
 use std::sync::Arc;
 
@@ -101,8 +101,8 @@ impl Replacement {
         self.tally.miss(Miss::Failed, record, why)
     }
 
-    /// Publishes the attempts that were resumed. The ledger has them as resumed already: without a
-    /// broker, a worker's sweep publishes them.
+    /// Publishes the resumed attempts. They are already resumed in the ledger, so a worker's sweep
+    /// publishes them later if the broker is away now.
     pub(super) async fn publish_resumed(&self, session: &mut Session) {
         if self.resumed.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! What alerts an operator.
+//! Makes the tasks that alert an operator.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::ledger::Ledger;
 use crate::roles::Failure;
 use crate::telemetry::Metrics;
 
-/// Sends the alerts of the ledger's outbox.
+/// Makes the task that sends the alerts in the ledger's outbox.
 pub(crate) fn alerts(config: &Config, ledger: &Ledger, metrics: &Arc<Metrics>) -> Result<Alerts, Failure> {
     let AlertConfig { webhook, secret, timeout, interval, give_up_after } = config.alert.clone();
     let webhook = webhook.map(|url| Webhook::new(url, secret, timeout)).transpose();
@@ -24,7 +24,8 @@ pub(crate) fn alerts(config: &Config, ledger: &Ledger, metrics: &Arc<Metrics>) -
     })
 }
 
-/// Watches the parking queues of both vhosts. `None` without a webhook: nobody would be alerted.
+/// Makes the task that watches the parking queues of both vhosts. `None` if no webhook is set,
+/// because nobody would be alerted.
 pub(crate) fn parking_watcher(
     config: &Config,
     ledger: &Ledger,

@@ -1,4 +1,4 @@
-//! The two vhosts of the broker: how to reach them, and what they must have.
+//! The two vhosts of the broker: how to reach them, and what must be declared in them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use crate::pipeline::names::{self, AMQP_SYSTEM};
 use crate::pipeline::{TopologySettings, settings, topology};
 use crate::telemetry::Metrics;
 
-/// A vhost, and the setting whose URL leads there.
+/// A vhost, and the setting that holds its URL.
 pub(crate) struct BrokerEndpoint {
-    /// `VARIABLE (file.key)`, for error texts.
+    /// The setting as `VARIABLE (file.key)`, for error texts.
     pub(crate) setting: &'static str,
     pub(crate) settings: LinkSettings,
 }
@@ -34,7 +34,7 @@ pub(crate) fn topology_settings(config: &Config) -> TopologySettings {
     TopologySettings::new(&config.broker, &config.confirm, &config.front.wait)
 }
 
-/// The topologies of our own vhost and of the vendor's, under the names that the URLs give them.
+/// The topologies of our own vhost and of the vendor's, with the vhost names from the URLs.
 pub(crate) fn topologies(config: &Config) -> [Topology; 2] {
     let settings = topology_settings(config);
     let [bridge, national_id] = broker_endpoints(config, "topology");
@@ -59,7 +59,7 @@ pub(crate) fn parking_queues(config: &Config) -> [Vec<String>; 2] {
     })
 }
 
-/// The longest delay that a message of ours can be given.
+/// The longest delay that one of our messages can be given.
 pub(crate) fn longest_delay(config: &Config) -> Duration {
     let settings = topology_settings(config);
     let steps = settings.retry_steps.iter().copied();

@@ -10,19 +10,19 @@ use crate::ledger::{Ledger, LedgerError, LedgerSettings};
 use crate::roles::Failure;
 use crate::seal::Sealer;
 
-/// How long a step waits for the ledger. After that its message goes to a delay queue.
+/// How long a step waits for the ledger. After that time, its message goes to a delay queue.
 const LEDGER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) fn sealer(config: &Config) -> anyhow::Result<Arc<Sealer>> {
     Ok(Arc::new(Sealer::parse(&config.seal_keys).context("SEAL_KEYS cannot be used")?))
 }
 
-/// Opens the ledger of a role. It is created if it does not exist.
+/// Opens the ledger of a role, and creates it if it does not exist.
 pub(crate) async fn ledger(config: &Config, role: &str, sealer: &Sealer) -> Result<Ledger, Failure> {
     open(config, role, sealer, true).await
 }
 
-/// Opens the ledger for a command, which fails if there is none.
+/// Opens the ledger for a command. Fails if there is no ledger.
 pub(crate) async fn operators_ledger(
     config: &Config,
     command: &str,

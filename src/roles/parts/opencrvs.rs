@@ -1,4 +1,4 @@
-//! Clients of OpenCRVS.
+//! Makes the clients of OpenCRVS.
 
 use anyhow::Context as _;
 use url::Url;
@@ -16,7 +16,8 @@ pub(crate) fn client_settings(config: &Config, url: &Url) -> ClientSettings {
     }
 }
 
-/// Auth's public key and its token exchange, for what renews or replaces tokens.
+/// The clients for auth's public key and token exchange, for the tasks that renew or replace
+/// tokens.
 pub(crate) fn auth(config: &Config) -> Result<(KeyStore, TokenExchange), Failure> {
     let auth = client_settings(config, &config.opencrvs.auth_url);
     let exchange = TokenExchange::new(&auth).context("the HTTP client for auth cannot be made")?;
@@ -24,7 +25,7 @@ pub(crate) fn auth(config: &Config) -> Result<(KeyStore, TokenExchange), Failure
     Ok((KeyStore::new(keys).context("the client of auth")?, exchange))
 }
 
-/// The form field that gets an issued ID in the events generation, if one is configured.
+/// The form field that gets an issued ID in the events dialect, if one is configured.
 pub(crate) fn identifier_field(config: &Config) -> Result<Option<IdentifierField>, Failure> {
     let (Some(name), Some(url)) = (&config.confirm.identifier_field, &config.opencrvs.country_config_url)
     else {

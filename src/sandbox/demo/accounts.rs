@@ -1,7 +1,7 @@
 //! The accounts of a run: what became of every submission that was answered 202.
 //!
 //! Invariant: every accepted submission is in exactly one of confirmed, rejected, held, superseded,
-//! withdrawn, parked and open; `open` becomes `lost` when nothing moves any more.
+//! withdrawn, parked and open. `open` becomes `lost` when nothing changes any more.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,25 +18,26 @@ pub(super) struct Accounts {
     pub totals: Totals,
     /// Records that OpenCRVS has registered.
     pub confirmed: u64,
-    /// Records that should be: accepted, and not rejected by the ID system.
+    /// Records that should be registered: accepted, not rejected by the ID system, and not taken
+    /// back.
     pub confirmed_expected: u64,
-    /// Records whose rejection OpenCRVS was told (possible in the events generation only).
+    /// Records whose rejection was written to OpenCRVS (possible in the events generation only).
     pub rejected: u64,
-    /// Records that the ID system rejected and that wait for an operator.
+    /// Records that the ID system rejected and that now wait for an operator.
     pub held: u64,
-    /// Submissions that OpenCRVS took back itself and that nobody submitted again.
+    /// Submissions that OpenCRVS took back itself and that were not submitted again.
     pub withdrawn: u64,
-    /// Records that stopped with a cause that an operator was told.
+    /// Records that stopped with a cause about which an operator was told.
     pub parked: u64,
-    /// Submissions without an end that nobody can explain.
+    /// Submissions that did not end and that nobody can explain.
     pub lost: u64,
     /// Records that were confirmed more than once.
     pub confirmed_twice: u64,
-    /// Records that a core of the events generation would have broken: by an unknown field, a stale
-    /// index, a dropped or a contradictory answer.
+    /// Damage that a real core of the events generation would have done to records: an unknown
+    /// field, a stale index, a dropped or a contradictory answer.
     pub broken: u64,
-    /// Records of the events generation that are requested, after a trigger that failed, and known
-    /// to nobody.
+    /// Records of the events generation that stay requested after a failed trigger, and that the
+    /// bridge does not have.
     pub stranded: u64,
     /// Marriages among the records.
     pub marriages: u64,
@@ -48,7 +49,7 @@ pub(super) struct Accounts {
     pub seconds: f64,
     /// Median time from a record's newest submission to its confirm.
     pub p50_ms: u64,
-    /// 99th percentile of the same.
+    /// 99th percentile of the same time.
     pub p99_ms: u64,
     /// Submissions that are still under way.
     #[serde(rename = "under_way")]
@@ -56,8 +57,8 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    /// Draws up the accounts. `parked`: the records of which the ledger says that an operator was
-    /// told.
+    /// Draws up the accounts. `parked` names the records about which, according to the ledger, an
+    /// operator was told.
     pub(super) fn of(
         records: &Records,
         nid: &NidState,
@@ -98,7 +99,7 @@ impl Accounts {
         match record.status() {
             Status::Registered | Status::Certified => self.confirmed += 1,
             Status::Rejected if told => self.rejected += 1,
-            // The events generation can be told, so this one is not finished.
+            // The events generation accepts rejections, so this record is not finished.
             Status::WaitingValidation if rejected && record.event.is_some() => self.open += 1,
             Status::WaitingValidation if rejected => self.held += 1,
             Status::WaitingValidation if parked => self.parked += 1,
@@ -116,13 +117,13 @@ impl Accounts {
         self
     }
 
-    /// Whether nothing has happened between the two.
+    /// Whether nothing changed between the two accounts, apart from the time.
     pub(super) fn same_as(&self, other: &Self) -> bool {
         let still = |accounts: &Self| Self { seconds: 0.0, ..accounts.clone() };
         still(self) == still(other)
     }
 
-    /// Whether the promise was kept.
+    /// Whether every accepted submission ended as promised.
     pub(super) fn hold_up(&self) -> bool {
         let ended = self.confirmed
             + self.rejected

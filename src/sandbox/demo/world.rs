@@ -27,7 +27,7 @@ use crate::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
 use crate::sandbox::rabbitmq::Node;
 use crate::telemetry::Metrics;
 
-/// A file with the settings of the demo, for a shell to source.
+/// A file with the settings of the demo that a shell can source.
 const ENVIRONMENT: &str = "environment";
 
 pub(super) struct DemoWorld {
@@ -46,7 +46,8 @@ pub(super) struct DemoWorld {
 impl DemoWorld {
     pub(super) async fn start(seed: u64, generations: Generations, wait: &str) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("nidbridge-demo-{}", uuid::Uuid::new_v4().simple()));
-        // The node's guardian removes it, however we end; so all of the demo is in there.
+        // The node's guardian removes this directory however the demo ends, so all files of the
+        // demo are in it.
         let tool = config::load(&Sources::default(), Part::Tool).context("the defaults")?.config;
         let node = Node::start_temporary(&dir, &parts::topologies(&tool)).await?;
         let opencrvs = OpencrvsSim::start(OpencrvsSettings::default()).await?;
@@ -114,12 +115,12 @@ impl DemoWorld {
         Ok(self.opencrvs.inspect(|records| Accounts::of(records, &nid, &parked, elapsed)))
     }
 
-    /// Why the bridge has ended by itself, if it has.
+    /// The reason why the bridge has stopped by itself, if it has.
     pub(super) fn fault(&self) -> Option<&'static str> {
         self.bridge.is_finished().then_some("the bridge has stopped; run with LOG_FILTER=info to see why")
     }
 
-    /// Stops everything, in the order of the data.
+    /// Stops all parts in the order in which the data flows.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.bridge.await.context("the bridge")??;
@@ -127,7 +128,7 @@ impl DemoWorld {
         self.vendor.close().await;
         self.ledger.close().await;
         self.node.stop().await?;
-        // The node's guardian may have removed its part already.
+        // The node's guardian may already have removed the directory.
         if self.dir.exists() {
             std::fs::remove_dir_all(&self.dir).context("the demo's directory cannot be removed")?;
         }
@@ -167,7 +168,7 @@ fn configuration(
     };
     let environment: BTreeMap<String, String> =
         settings.into_iter().chain(events_settings).map(|(name, value)| (name.to_owned(), value)).collect();
-    // For operators who try commands meanwhile. The keys end with the demo.
+    // For operators who try out commands during the demo. The keys are worthless after it.
     let exports: String =
         environment.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
     std::fs::write(dir.join(ENVIRONMENT), exports)?;

@@ -12,13 +12,13 @@ use crate::pipeline::names;
 /// A simulated ID system on the queue contract.
 #[derive(Debug, Clone, clap::Args)]
 pub struct NidArgs {
-    /// The broker and the vendor's vhost, with the vendor's own user.
+    /// URL of the broker and the vendor's vhost, with the vendor's own user.
     #[arg(long, default_value = "amqp://guest:guest@localhost:5672/nid", value_name = "URL")]
     pub amqp_url: SecretString,
-    /// How long an answer takes.
+    /// Time from a request to its answer.
     #[arg(long, default_value = "50..400", value_parser = span, value_name = "MIN..MAX")]
     pub latency_ms: (u64, u64),
-    /// Who is rejected is rejected with every submission, corrected or not.
+    /// Reject every submission of a rejected person, corrected or not.
     #[arg(long)]
     pub reject_for_good: bool,
     #[command(flatten)]
@@ -36,9 +36,9 @@ impl NidArgs {
     }
 }
 
-/// Runs until stopped; returns what was seen and sent.
+/// Runs until stopped; returns what the ID system saw and sent.
 pub async fn run(args: NidArgs, stop: CancellationToken) -> NidState {
-    // A vendor may declare nothing: the bridge makes the queues.
+    // A vendor may not declare queues: the bridge declares them.
     let topology = Topology::empty(names::NID_VHOST);
     let link = LinkSettings {
         apply_topology: false,

@@ -1,7 +1,7 @@
 //! Useless replies that a faulty vendor sends beside the genuine answer.
 //!
-//! Invariant: none of it may change how a registration ends. What contradicts an answer is sent
-//! well after it, because the first final answer is the one that holds.
+//! Invariant: a useless reply never changes how a registration ends. A reply that contradicts an
+//! answer is sent well after it, because the first final answer wins.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,19 +15,19 @@ use crate::sandbox::json::with;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Garbage {
     NotJson,
-    /// For a request that nobody made.
+    /// A reply to a request that was never sent.
     UnknownRequest,
-    /// With a status that the contract does not have.
+    /// A reply with a status that the contract does not have.
     UnknownStatus,
-    /// For a submission that nobody made.
+    /// A reply to a submission that does not exist.
     WrongSubmission,
-    /// Issued, without an ID.
+    /// A reply `issued` without an ID.
     IssuedWithoutId,
     /// A second, different final answer.
     Contradiction,
-    /// An ID that was issued for another request.
+    /// A reply with an ID that was issued for another request.
     IdOfAnother,
-    /// Larger than a reply may be.
+    /// A reply that is larger than the contract allows.
     Huge,
 }
 
@@ -56,7 +56,8 @@ impl Garbage {
         }
     }
 
-    /// Whether it is well formed and final, so that it must not come before the genuine answer.
+    /// Whether the reply is well formed and final, so that it must not come before the genuine
+    /// answer.
     pub(super) fn comes_after(self) -> bool {
         match self {
             Self::Contradiction | Self::IdOfAnother => true,
@@ -70,7 +71,7 @@ impl Garbage {
     }
 }
 
-/// What a useless reply is made from.
+/// What a useless reply is built from.
 pub(super) struct Circumstances<'a> {
     pub(super) request: &'a Request,
     pub(super) answer: &'a Final,
@@ -81,7 +82,7 @@ pub(super) struct Circumstances<'a> {
 }
 
 impl Circumstances<'_> {
-    /// The message: its id and its body.
+    /// Builds the message: its id and its body.
     pub(super) fn make(&self, garbage: Garbage) -> (String, Vec<u8>) {
         let (id, submission) = (&self.request.id, self.request.submission);
         let contradiction = || data(id, submission, &self.opposite());

@@ -1,4 +1,4 @@
-//! A reply as the vendor writes it: one of CloudEvents in structured mode.
+//! A reply as the vendor writes it: a CloudEvent in structured mode.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::sandbox::json::with;
 /// A final answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Final {
-    /// A birth: this ID.
+    /// The ID that is issued for a birth.
     Issued(String),
-    /// A death: recorded.
+    /// The death is recorded.
     Recorded,
-    /// Rejected, for this reason (a code of the contract).
+    /// Rejected for this reason (a code of the contract).
     Rejected(&'static str),
 }
 
 impl Final {
-    /// The status in the contract.
+    /// The status as the contract writes it.
     pub fn status(&self) -> &'static str {
         match self {
             Self::Issued(_) => "issued",
@@ -33,19 +33,19 @@ impl Final {
 /// A message that is to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
-    /// How long after the request.
+    /// Delay after the request.
     pub after: Duration,
-    /// How long at least after the message before it, for the same request, was confirmed.
+    /// Least pause after the previous message for the same request was confirmed.
     pub apart: Duration,
     pub routing_key: &'static str,
-    /// The AMQP correlation id: the request's id.
+    /// The AMQP correlation id: the id of the request.
     pub correlation_id: String,
-    /// The AMQP message id: another one for every message.
+    /// The AMQP message id, unique to each message.
     pub message_id: String,
     pub body: Vec<u8>,
 }
 
-/// The part of a reply that tells what it is.
+/// The `data` of a reply.
 pub(super) fn data(request: &str, submission: u64, answer: &Final) -> Value {
     let data = json!({"request_id": request, "submission": submission, "status": answer.status()});
     let more = match answer {
@@ -58,7 +58,7 @@ pub(super) fn data(request: &str, submission: u64, answer: &Final) -> Value {
     with(data, more)
 }
 
-/// The whole message around [`data`], with an id of its own.
+/// The whole message around [`data`], with a new id.
 pub(super) fn event(data: &Value, now: Timestamp) -> (String, Vec<u8>) {
     let id = Uuid::new_v4().to_string();
     let event = json!({

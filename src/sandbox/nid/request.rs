@@ -14,14 +14,14 @@ pub(super) struct Request {
     pub(super) asked: Asked,
     pub(super) submission: u64,
     pub(super) number: String,
-    /// What a repeat of the same submission must not change.
+    /// The content that a repeat of the same submission must not change.
     pub(super) content: String,
-    /// The contract's names of the fields that are needed and absent.
+    /// Required fields that are absent, by their names in the contract.
     pub(super) missing: Vec<&'static str>,
 }
 
 impl Request {
-    /// Reads a request; nothing when it is not one that can be answered at all.
+    /// Reads a request; `None` if it cannot be answered at all.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let event: Value = serde_json::from_slice(body).ok()?;
         let asked = match event.get("type")?.as_str()? {

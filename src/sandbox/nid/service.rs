@@ -1,8 +1,9 @@
-//! The vendor at its queues.
+//! Connects the vendor to its queues.
 //!
-//! Invariant: a request is acknowledged after what is due soon was published and confirmed. What is
-//! due later waits outside of the delivery, as the contract tells vendors to do. What the vendor
-//! knows and still has to say outlives a vendor that is killed, as its database would.
+//! Invariant: a request is acknowledged after all replies that are due soon are published and
+//! confirmed. Replies that are due later wait outside of the delivery, as the contract tells
+//! vendors to do. The vendor's knowledge and its unsent replies survive a kill, as they would in
+//! its database.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +24,7 @@ use crate::broker::{
 };
 use crate::pipeline::{names, targets};
 
-/// What is due later than this is not waited for with the request in hand.
+/// A reply that is due later than this is sent after the request is acknowledged.
 const SOON: Duration = Duration::from_secs(1);
 
 /// A running simulated ID system. Clones share it.
@@ -34,7 +35,7 @@ pub struct NidSim {
 }
 
 impl NidSim {
-    /// Starts to consume the requests of every kind.
+    /// Starts to consume the requests of all kinds.
     pub fn start(settings: VendorSettings, link: &Link) -> Self {
         let desk = Arc::new(Desk {
             vendor: Mutex::new(Vendor::new(settings)),
@@ -45,12 +46,12 @@ impl NidSim {
         Self { desk, shift: Arc::new(Mutex::new(Some(shift))) }
     }
 
-    /// What was seen and sent so far.
+    /// What the ID system saw and sent so far.
     pub fn state(&self) -> NidState {
         self.desk.with(|vendor| vendor.state().clone())
     }
 
-    /// The behaviour of now.
+    /// The current behaviour.
     pub fn settings(&self) -> VendorSettings {
         self.desk.with(|vendor| vendor.settings_mut().clone())
     }
@@ -60,12 +61,12 @@ impl NidSim {
         self.desk.with(|vendor| change(vendor.settings_mut()));
     }
 
-    /// Fixes the answer to the submissions of a request that have none yet.
+    /// Fixes the answer to all submissions of a request that have no answer yet.
     pub fn will_answer(&self, request_id: &str, answer: Final) {
         self.desk.with(|vendor| vendor.will_answer(request_id, answer));
     }
 
-    /// Sends no reply until [`NidSim::resume_replies`]. Requests are still read.
+    /// Sends no reply until [`NidSim::resume_replies`]. Requests are still consumed.
     pub fn pause_replies(&self) {
         self.desk.open.send_replace(false);
     }
@@ -74,14 +75,13 @@ impl NidSim {
         self.desk.open.send_replace(true);
     }
 
-    /// How many replies are still to be sent.
+    /// Number of replies that are not sent yet.
     pub fn unsent(&self) -> usize {
         self.desk.unsent().chains.values().map(|chain| chain.due.len()).sum()
     }
 
-    /// Kills the vendor in the middle of whatever it does. The requests in its hands come again,
-    /// and what it still has to say is said after [`NidSim::restart`]. Its link is the caller's to
-    /// close.
+    /// Kills the vendor in the middle of its work. Unacknowledged requests are delivered again, and
+    /// unsent replies are sent after [`NidSim::restart`]. The caller closes the link.
     pub async fn kill(&self) {
         let shift = self.shift().take();
         if let Some(shift) = shift {
@@ -91,12 +91,12 @@ impl NidSim {
         }
     }
 
-    /// Starts a vendor that was killed again, over this link; does nothing while it runs.
+    /// Starts a killed vendor again over this link; does nothing while the vendor runs.
     pub fn restart(&self, link: &Link) {
         self.shift().get_or_insert_with(|| Shift::begin(&self.desk, link));
     }
 
-    /// Stops reading requests, and drops what was not due yet.
+    /// Stops consuming requests, and drops the replies that are not due yet.
     pub async fn stop(self) {
         let shift = self.shift().take();
         if let Some(shift) = shift {
@@ -111,10 +111,10 @@ impl NidSim {
     }
 }
 
-/// From a start of the vendor to its end.
+/// One run of the vendor, from its start to its stop or kill.
 struct Shift {
     running: TaskTracker,
-    /// Cancelled by `death` too.
+    /// Also cancelled when `death` is.
     stop: CancellationToken,
     death: CancellationToken,
 }
@@ -150,7 +150,7 @@ impl Shift {
     }
 }
 
-/// What a vendor keeps: what it knows, and what it still has to say.
+/// The state of a vendor: what it knows, and its unsent replies.
 struct Desk {
     vendor: Mutex<Vendor>,
     unsent: Mutex<Unsent>,
@@ -163,7 +163,7 @@ struct Unsent {
     chains: BTreeMap<u64, Chain>,
 }
 
-/// The messages for one request, which leave one after the other.
+/// The messages for one request, which are sent one after the other.
 struct Chain {
     due: VecDeque<(Instant, Planned)>,
     last: Option<Instant>,
@@ -187,7 +187,7 @@ impl Desk {
         chain
     }
 
-    /// What is to be sent next, and when.
+    /// The next message to send, and when it is due.
     fn first(&self, chain: u64) -> Option<(Instant, Planned)> {
         let mut unsent = self.unsent();
         let found = unsent.chains.get(&chain)?;
@@ -212,7 +212,7 @@ impl Desk {
     }
 }
 
-/// Who reads and writes during a shift.
+/// Consumes requests and publishes replies during a shift.
 #[derive(Clone)]
 struct Clerk {
     desk: Arc<Desk>,
@@ -222,14 +222,14 @@ struct Clerk {
 }
 
 impl Clerk {
-    /// Sends what is due before `until`; true if something is left for later.
+    /// Sends the messages that are due before `until`; true if any are left for later.
     async fn send(&self, chain: u64, until: Option<Instant>) -> bool {
         while let Some((due, message)) = self.desk.first(chain) {
             if until.is_some_and(|until| due > until) {
                 return true;
             }
             sleep_until(due).await;
-            // an error means that the desk is gone, and with it whoever could let go
+            // An error means that the desk is gone, so nobody can resume the replies any more.
             drop(self.desk.open.subscribe().wait_for(|open| *open).await);
             self.publish(message).await;
             self.desk.sent(chain);

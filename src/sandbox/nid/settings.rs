@@ -1,4 +1,4 @@
-//! How a simulated ID system behaves: on the command line of `nidbridge simulate nid`, and in
+//! How a simulated ID system behaves: set on the command line of `nidbridge simulate nid`, or by
 //! tests.
 
 use std::time::Duration;
@@ -24,24 +24,24 @@ pub struct VendorSettings {
     /// Whether a rejection applies to one submission or to all submissions of a person.
     #[arg(skip)]
     pub rejects: Rejects,
-    /// The share of submissions that are answered without any latency: perhaps before the bridge
-    /// has committed that it asked.
+    /// The share of submissions that are answered at once, perhaps before the bridge has committed
+    /// that it sent the request.
     #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
     pub at_once: f64,
-    /// The share of submissions that are answered twice, differently.
+    /// The share of submissions that get two different final answers.
     #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
     pub contradict: f64,
-    /// The share of submissions of births that are also answered with [`VendorSettings::taken_id`],
-    /// before their answer or after it.
+    /// The share of birth submissions for which [`VendorSettings::taken_id`] is sent as well,
+    /// before or after their own answer.
     #[arg(skip)]
     pub mistake: f64,
-    /// An ID that somebody else has, whom the bridge knows.
+    /// An ID that belongs to another person, whom the bridge knows.
     #[arg(skip)]
     pub taken_id: Option<String>,
-    /// The share of submissions that are answered with `retry` when they are seen first.
+    /// The share of submissions that are answered with `retry` the first time.
     #[arg(long, default_value_t = 0.05, value_parser = share, value_name = "SHARE")]
     pub retry: f64,
-    /// What such an answer says in `retry_after_s`.
+    /// The value of `retry_after_s` in a `retry`.
     #[arg(skip = 1_u32)]
     pub retry_after_s: u32,
     /// The share of submissions that are first answered with `pending`.
@@ -53,16 +53,16 @@ pub struct VendorSettings {
     /// The share of answers that are late.
     #[arg(long, default_value_t = 0.02, value_parser = share, value_name = "SHARE")]
     pub late: f64,
-    /// How late those are.
+    /// How late a late answer is.
     #[arg(long = "late-by-ms", default_value = "5000", value_parser = milliseconds, value_name = "MILLISECONDS")]
     pub late_by: Duration,
-    /// The share of submissions that something useless is sent for too.
+    /// The share of submissions for which a useless reply is sent as well.
     #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
     pub garbage: f64,
-    /// What is sent then.
+    /// The kinds of useless reply to send.
     #[arg(skip = Garbage::ALL.to_vec())]
     pub garbage_kinds: Vec<Garbage>,
-    /// How long after an answer a reply that contradicts it is sent.
+    /// Delay between an answer and a reply that contradicts it.
     #[arg(skip = Duration::from_secs(2))]
     pub contradict_after: Duration,
     /// The size of a huge reply in bytes.
@@ -70,7 +70,7 @@ pub struct VendorSettings {
     pub huge: usize,
 }
 
-/// A calm vendor, which tests then change.
+/// A vendor that answers correctly and never misbehaves. Tests change single settings.
 impl Default for VendorSettings {
     fn default() -> Self {
         Self {
@@ -98,7 +98,7 @@ impl Default for VendorSettings {
 }
 
 impl VendorSettings {
-    /// Something of everything: more than 5 % of each thing that the demo shows.
+    /// A vendor that does everything that the demo shows, each with a share of at least 5 %.
     pub fn lively() -> Self {
         Self {
             reject: 0.1,

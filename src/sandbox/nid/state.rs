@@ -4,26 +4,27 @@ use std::collections::BTreeMap;
 
 use super::reply::Final;
 
-/// What was seen and sent so far.
+/// What the ID system saw and sent so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NidState {
-    /// Requests, repeats included.
+    /// Requests, including repeats.
     pub requests: u64,
-    /// Requests of a submission that was seen before.
+    /// Requests for a submission that was seen before.
     pub repeats: u64,
     /// Requests that could not be read.
     pub malformed: u64,
-    /// Distinct request ids: persons, as far as an ID system can tell.
+    /// Distinct request ids, which to an ID system are distinct persons.
     pub persons: u64,
-    /// Registration numbers that came under two request ids: the bridge made two persons of one.
+    /// Registration numbers that came under two request ids: the bridge made two persons out of
+    /// one.
     pub persons_doubled: u64,
     /// Repeats of a submission with other content, which the contract forbids.
     pub changed_repeats: u64,
-    /// Request ids that two different IDs were issued for.
+    /// Request ids for which two different IDs were issued.
     pub ids_doubled: u64,
-    /// Answers `retry` that were planned.
+    /// `retry` replies that were planned.
     pub retries_sent: u64,
-    /// Answers `pending` that were planned.
+    /// `pending` replies that were planned.
     pub pending_sent: u64,
     /// Final answers that were planned a second time.
     pub duplicates_sent: u64,
@@ -31,23 +32,22 @@ pub struct NidState {
     pub late_sent: u64,
     /// Final answers that were planned without any latency.
     pub at_once_sent: u64,
-    /// Second, different final answers that were planned beside [`NidState::garbage_sent`].
+    /// Second, different final answers that were planned, not counting [`NidState::garbage_sent`].
     pub contradictions_sent: u64,
-    /// Somebody else's IDs that were planned beside [`NidState::garbage_sent`].
+    /// Replies with another person's ID that were planned, not counting [`NidState::garbage_sent`].
     pub mistakes_sent: u64,
-    /// Replies that the broker has confirmed.
+    /// Replies that the broker confirmed.
     pub published: u64,
     /// Useless replies that were planned, by kind.
     pub garbage_sent: BTreeMap<&'static str, u64>,
-    /// The final answer to the newest submission of each request id that has one.
+    /// The final answer to the newest answered submission, by request id.
     pub finals: BTreeMap<String, Final>,
-    /// The first final answer to each submission of each request id.
+    /// The first final answer, by request id and submission.
     pub answers: BTreeMap<String, BTreeMap<u64, Final>>,
 }
 
 impl NidState {
-    /// How often the vendor did each thing that it should not do: `late`, `duplicate`,
-    /// `garbage.huge`, …
+    /// How often the vendor misbehaved in each way: `late`, `duplicate`, `garbage.huge`, …
     pub fn misbehaved(&self) -> BTreeMap<String, u64> {
         let garbage = self.garbage_sent.iter().map(|(kind, times)| (format!("garbage.{kind}"), *times));
         [
@@ -65,7 +65,7 @@ impl NidState {
         .collect()
     }
 
-    /// How many requests ended as this status: `issued`, `recorded` or `rejected`.
+    /// Number of requests that ended with this status: `issued`, `recorded` or `rejected`.
     pub fn ended(&self, status: &str) -> usize {
         self.finals.values().filter(|answer| answer.status() == status).count()
     }

@@ -1,6 +1,6 @@
 //! How the vendor treats a submission, drawn at random from the seed.
 //!
-//! Invariant: all values are drawn every time, so that a change of one share does not change which
+//! Invariant: all values are drawn every time, so that changing one share does not change which
 //! submissions another share applies to.
 
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Treatment {
         Self { latency, late, retry, pending, duplicate, garbage, at_once }
     }
 
-    /// When the answer is due.
+    /// Delay after which the answer is due.
     pub(super) fn answered(&self) -> Duration {
         self.latency + self.late.unwrap_or_default()
     }

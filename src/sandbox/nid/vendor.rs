@@ -1,8 +1,8 @@
-//! Decides what is answered to a request, and when. It has no clock, no broker and no randomness
-//! but the seed's.
+//! Decides what is answered to a request, and when. It has no clock and no broker, and draws random
+//! values from the seed only.
 //!
-//! Invariant: see [`nid`](super); the state says so by counting every breach, its own and the
-//! bridge's.
+//! Invariant: see [`nid`](super). The state counts every breach, whether by the vendor or by the
+//! bridge.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -60,23 +60,23 @@ impl Vendor {
         }
     }
 
-    /// What was seen and sent so far.
+    /// What the vendor saw and sent so far.
     pub fn state(&self) -> &NidState {
         &self.state
     }
 
-    /// The behaviour from now on.
+    /// Settings that apply from now on.
     pub fn settings_mut(&mut self) -> &mut VendorSettings {
         &mut self.settings
     }
 
-    /// Fixes the answer to the submissions of a request that have none yet. An ID once issued
-    /// stays.
+    /// Fixes the answer to all submissions of a request that have no answer yet. An ID that was
+    /// issued stays.
     pub fn will_answer(&mut self, request_id: &str, answer: Final) {
         self.scripted.insert(request_id.to_owned(), answer);
     }
 
-    /// What is sent for a request, in order of time.
+    /// The messages to send for a request, in order of time.
     pub fn answer(&mut self, body: &[u8], now: Timestamp) -> Vec<Planned> {
         self.state.requests += 1;
         let Some(request) = Request::read(body) else {
@@ -109,8 +109,8 @@ impl Vendor {
         if first_time && let Some(garbage) = treatment.garbage {
             planned.push(self.garbage(&request, &answer, garbage, &treatment, now));
         }
-        // what was known or scripted is not what the verdict says, and what contradicts that is no
-        // contradiction
+        // A known or scripted answer may differ from the verdict. In that case the verdict's
+        // contradiction would not contradict the answer, so it is not sent.
         if let Some(other) = verdict.contradiction.filter(|_| first_time && answer == verdict.answer) {
             self.state.contradictions_sent += 1;
             planned.push(self.second(&request, &other, &treatment, now));
@@ -130,14 +130,14 @@ impl Vendor {
         planned
     }
 
-    /// Another final answer, well after the first one.
+    /// Another final answer, sent well after the first one.
     fn second(&self, request: &Request, answer: &Final, treatment: &Treatment, now: Timestamp) -> Planned {
         let said = data(&request.id, request.submission, answer);
         let apart = self.settings.contradict_after;
         Planned { apart, ..plan(request, treatment.answered() + treatment.latency + apart, &said, now) }
     }
 
-    /// Remembers the request, and counts what the bridge must not do.
+    /// Remembers the request, and counts what the bridge must never do.
     fn meet(&mut self, request: &Request) {
         if !self.people.contains_key(&request.id) {
             self.state.persons += 1;
@@ -162,7 +162,7 @@ impl Vendor {
 
     fn decide(&mut self, request: &Request, verdict: &Verdict) -> Final {
         let known = self.people.get(&request.id);
-        // What was issued or recorded for a person stays, whatever a later submission says.
+        // An ID or a death that was issued or recorded stays, whatever a later submission says.
         let issued = known.and_then(|person| person.issued.clone().map(Final::Issued));
         let known = issued.or_else(|| known.filter(|person| person.recorded).map(|_| Final::Recorded));
         let answer = match (known, self.scripted.get(&request.id).cloned(), &verdict.answer) {
@@ -193,12 +193,12 @@ impl Vendor {
         answer
     }
 
-    /// Nobody else's, and a function of seed and request as long as no two requests collide.
+    /// An ID that nobody else has. It depends only on seed and request unless two requests collide.
     fn fresh_id(&self, request: &str) -> String {
         self.settings.ids(request).find(|id| !self.ids.contains_key(id)).unwrap_or_default()
     }
 
-    /// Notes that the broker has a reply.
+    /// Counts a reply that the broker has confirmed.
     pub(super) fn has_sent(&mut self) {
         self.state.published += 1;
     }

@@ -1,8 +1,8 @@
-//! How the vendor ends a submission, known before anybody asks: a pure function of its settings and
-//! the request.
+//! How the vendor answers a submission. The verdict is a pure function of the settings and the
+//! request, so that tests can compute it beforehand.
 //!
-//! Invariant: the vendor itself answers by this function and by nothing else, as long as what is
-//! asked is complete and nobody has scripted the answer. It depends on the seed, on
+//! Invariant: the vendor answers by this function and by nothing else, as long as the request is
+//! complete and no answer is scripted. The function depends on the seed, on
 //! [`VendorSettings::reject`], [`VendorSettings::rejects`], [`VendorSettings::contradict`] and
 //! [`VendorSettings::mistake`], and on no other setting.
 
@@ -18,15 +18,15 @@ const REASONS: [&str; 4] = ["invalid_data", "duplicate_person", "not_eligible", 
 /// What an ID system is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// An ID.
+    /// To issue an ID.
     Birth,
-    /// To mark somebody as dead.
+    /// To record a death.
     Death,
 }
 
 impl Asked {
-    /// What is asked about a declaration. Nothing about a marriage, or about a deceased without an
-    /// ID.
+    /// What the ID system is asked about a declaration. `None` for a marriage and for a deceased
+    /// person without an ID.
     pub fn of(declaration: &Declaration) -> Option<Self> {
         match declaration.kind {
             Kind::Birth => Some(Self::Birth),
@@ -43,43 +43,43 @@ impl Asked {
     }
 }
 
-/// Who is rejected.
+/// What a rejection applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rejects {
     /// Each submission has its own chance, so that a corrected one may pass.
     #[default]
     EachSubmission,
-    /// A person who is rejected is rejected with every submission, so that the end does not depend
-    /// on which of them the ID system gets to see.
+    /// A rejected person is rejected with every submission, so that the end does not depend on
+    /// which of the submissions the ID system gets.
     EveryTime,
 }
 
 /// How a submission ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// The first final answer: the one that holds.
+    /// The first final answer, which wins.
     pub answer: Final,
-    /// What is said later, against it.
+    /// A later final answer that contradicts the first one.
     pub contradiction: Option<Final>,
-    /// Somebody else's ID is sent as well, where there is one to send.
+    /// When another person's ID is sent as well, if there is one to send.
     pub mistake: Option<Mistake>,
 }
 
-/// When somebody else's ID is sent.
+/// When another person's ID is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mistake {
-    /// Before the answer.
+    /// Before the genuine answer.
     Before,
-    /// Well after it.
+    /// Well after the genuine answer.
     After,
 }
 
 impl VendorSettings {
-    /// How a submission ends, for a person to whom no earlier one brought an ID or a record of
-    /// death.
+    /// How a submission ends for a person who has no ID and no record of death from an earlier
+    /// submission.
     ///
-    /// The ID is right unless it was issued to somebody else before: once in ten thousand runs of a
-    /// thousand births.
+    /// The ID is the one that the vendor issues, unless another person has it already. That happens
+    /// once in ten thousand runs of a thousand births.
     pub fn verdict(&self, request_id: &str, submission: u64, asked: Asked) -> Verdict {
         let salt = match self.rejects {
             Rejects::EachSubmission => submission,
@@ -104,21 +104,21 @@ impl VendorSettings {
         Verdict { answer, contradiction: contradicts.then_some(other), mistake: mistakes.then_some(turn) }
     }
 
-    /// How a person ends whose submissions the vendor gets to see in this order: what was issued or
-    /// recorded stays.
+    /// How a person ends if the vendor gets these submissions in this order. An ID or a death that
+    /// was issued or recorded stays.
     pub fn ending(&self, request_id: &str, asked: Asked, submissions: &[u64]) -> Option<Final> {
         let answers =
             submissions.iter().map(|submission| self.verdict(request_id, *submission, asked).answer);
         answers.reduce(|known, next| if matches!(known, Final::Rejected(_)) { next } else { known })
     }
 
-    /// The IDs of a person, best first: ten digits each.
+    /// The candidate IDs of a person, best first. Each has ten digits.
     pub(super) fn ids(&self, request_id: &str) -> impl Iterator<Item = String> + use<> {
         let mut chance = Rng::with_seed(self.seed ^ digest(request_id).rotate_left(7));
         std::iter::repeat_with(move || chance.u64(5_000_000_000..10_000_000_000).to_string())
     }
 
-    /// Chance for one thing about a request.
+    /// The random generator for one decision about a request.
     pub(super) fn chance(&self, request_id: &str, salt: u64) -> Rng {
         chance(self.seed, request_id, salt)
     }

@@ -12,28 +12,30 @@ use crate::sandbox::population::Mix;
 /// A simulated OpenCRVS 1.7 to 2.0: auth, gateway, and registrars who register.
 #[derive(Debug, Clone, clap::Args)]
 pub struct OpencrvsArgs {
-    /// Where auth listens: the bridge's `AUTH_URL`.
+    /// Listen address of auth, for the bridge's `AUTH_URL`.
     #[arg(long, default_value = "127.0.0.1:4040", value_name = "ADDRESS")]
     pub auth_listen: SocketAddr,
-    /// Where the gateway listens: the bridge's `GATEWAY_URL`.
+    /// Listen address of the gateway, for the bridge's `GATEWAY_URL`.
     #[arg(long, default_value = "127.0.0.1:7070", value_name = "ADDRESS")]
     pub gateway_listen: SocketAddr,
-    /// Where the country's configuration service listens: the bridge's `COUNTRY_CONFIG_URL`.
+    /// Listen address of the country's configuration service, for the bridge's
+    /// `COUNTRY_CONFIG_URL`.
     #[arg(long, default_value = "127.0.0.1:3035", value_name = "ADDRESS")]
     pub country_config_listen: SocketAddr,
     /// The generation of OpenCRVS that the records belong to.
     #[arg(long, value_enum, default_value_t)]
     pub generation: Generations,
-    /// The bridge's front.
+    /// URL of the bridge's front.
     #[arg(long, default_value = "http://127.0.0.1:3040/", value_name = "URL")]
     pub front: Url,
-    /// How many registrations; without it, until stopped. 0 only serves auth and gateway.
+    /// Number of registrations. Without it, registrations go on until stopped. 0 only serves auth
+    /// and gateway.
     #[arg(long, value_name = "COUNT")]
     pub registrations: Option<u64>,
-    /// How many registrations a second; 0 is as fast as the bridge answers.
+    /// Registrations per second; 0 submits as fast as the bridge answers.
     #[arg(long, default_value_t = 2.0, value_name = "PER SECOND")]
     pub rate: f64,
-    /// Concurrent calls of the front.
+    /// Maximum number of concurrent calls to the front.
     #[arg(long, default_value_t = 16, value_name = "COUNT")]
     pub in_flight: usize,
     /// The same seed makes the same families and the same faults.
@@ -51,21 +53,21 @@ pub struct OpencrvsArgs {
     /// The share of refused records that the registrar corrects and submits again.
     #[arg(long, default_value_t = 0.9, value_name = "SHARE")]
     pub resubmit: f64,
-    /// How long the registrar takes for that.
+    /// Time that the registrar takes to correct and submit a record again.
     #[arg(long, default_value_t = 2_000, value_name = "MILLISECONDS")]
     pub resubmit_after_ms: u64,
-    /// How long each call of the gateway takes.
+    /// Latency of each call to the gateway.
     #[arg(long, default_value_t = 20, value_name = "MILLISECONDS")]
     pub gateway_latency_ms: u64,
-    /// A share of the calls of auth and gateway that go wrong, such as `confirm:cut_after=0.02` or
-    /// `fetch:http/503=0.1`; may be given more than once.
+    /// A share of the calls to auth and gateway that go wrong, such as `confirm:cut_after=0.02` or
+    /// `fetch:http/503=0.1`. May be given more than once.
     ///
     /// CALLS is confirm, action, fetch, search, exchange or key. The faults `http` and `http_after`
     /// take a status; `delay`, `hang_late` and `cut_late` take milliseconds. A wrong name prints
-    /// the list of all.
+    /// the list of all faults.
     #[arg(long = "fault", value_name = "CALLS:FAULT=SHARE")]
     pub faults: Vec<Share>,
-    /// How long a record token lives.
+    /// Lifetime of a record token.
     #[arg(long, default_value_t = 604_800, value_name = "SECONDS")]
     pub token_lifetime: u32,
 }
@@ -103,7 +105,7 @@ impl OpencrvsArgs {
     }
 }
 
-/// Runs until stopped, and logs every ten seconds what was seen. Returns the final figures.
+/// Runs until stopped, and logs the figures every ten seconds. Returns the final figures.
 ///
 /// # Errors
 /// [`SimulateError`] when an address is taken or an argument makes no sense.
@@ -131,7 +133,7 @@ pub async fn run(args: OpencrvsArgs, stop: CancellationToken) -> Result<Tally, S
         () = reporting => {}
     }
     report(&sim.tally());
-    // The bridge may still confirm.
+    // The bridge may still confirm records.
     stop.cancelled().await;
     Ok(sim.tally())
 }

@@ -58,8 +58,8 @@ async fn exchange(
     disturbed(fault, done, &scissors).await
 }
 
-/// Checks signature, audience and expiry of the token, as auth does, but neither scope nor record
-/// nor registrar.
+/// Exchanges a token. As in auth, the signature, audience and expiry are checked, but not the
+/// scope, the record or the registrar.
 fn exchanged<'a>(core: &Core, text: impl Fn(&str) -> &'a str) -> Response {
     if text("grant_type") != EXCHANGE {
         return refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type");
@@ -93,7 +93,7 @@ fn exchanged<'a>(core: &Core, text: impl Fn(&str) -> &'a str) -> Response {
     Json(json!({"access_token": token, "token_type": "Bearer"})).into_response()
 }
 
-/// The record, or one action of an event.
+/// Whether the request names a record, or an action of an event.
 fn is_for_something<'a>(text: &impl Fn(&str) -> &'a str) -> bool {
     !text("record_id").is_empty() || (!text("event_id").is_empty() && !text("action_id").is_empty())
 }
@@ -105,7 +105,7 @@ fn record_of<'a>(text: &impl Fn(&str) -> &'a str) -> &'a str {
     }
 }
 
-/// The only error of auth's own is a refused token; every other error of OpenCRVS becomes a 500.
+/// A refused token is auth's only specific error. Every other error of OpenCRVS becomes a 500.
 async fn disturbed(fault: Option<Fault>, answer: Response, scissors: &Scissors) -> Response {
     match fault {
         None => answer,

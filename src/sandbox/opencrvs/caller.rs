@@ -1,5 +1,5 @@
-//! The calls of the bridge, with the headers of node-fetch: the workflow service's of `POST
-//! /event-registration`, and the events service's of a trigger.
+//! Calls the bridge with the headers of node-fetch: `POST /event-registration` as the workflow
+//! service sends it, and a trigger as the events service sends it.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -15,7 +15,7 @@ use super::record::Wire;
 
 /// Posts a document over a new connection and waits for the answer without a timeout.
 pub(super) async fn post(front: &Url, token: &str, correlation: u64, bundle: &Value) -> Wire {
-    // A base URL without a slash at its end loses its last segment, as in core.
+    // As in core, a base URL without a slash at its end loses its last path segment.
     let call = async {
         let target = front.join("event-registration").map_err(|error| error.to_string())?;
         let mut request = request(&target, token, bundle)?;
@@ -29,7 +29,7 @@ pub(super) async fn post(front: &Url, token: &str, correlation: u64, bundle: &Va
     }
 }
 
-/// The events service's call of a trigger; of a 200, core reads the body.
+/// Calls a trigger as the events service does. Core reads the body only of a 200.
 pub(super) async fn trigger(front: &Url, kind: &str, token: &str, event: &Value) -> (Wire, Vec<u8>) {
     let call = async {
         let path = format!("trigger/events/{kind}/actions/REGISTER");
@@ -63,7 +63,7 @@ async fn exchange(target: &Url, request: Request<Full<Bytes>>) -> Result<(u16, V
         Ok((status, body.map(|body| body.to_bytes().to_vec()).unwrap_or_default()))
     };
     let driven = async {
-        // The sender reports a broken connection too, with its reason.
+        // The sender reports a broken connection as well, with the reason.
         drop(connection.await);
         std::future::pending::<Result<(u16, Vec<u8>), String>>().await
     };
@@ -73,7 +73,7 @@ async fn exchange(target: &Url, request: Request<Full<Bytes>>) -> Result<(u16, V
     }
 }
 
-/// What both generations send: node-fetch's own headers.
+/// Builds a request with node-fetch's own headers, which both generations send.
 fn request(target: &Url, token: &str, body: &Value) -> Result<Request<Full<Bytes>>, String> {
     let mut request = Request::new(Full::new(Bytes::from(body.to_string())));
     *request.method_mut() = Method::POST;
@@ -92,7 +92,7 @@ fn request(target: &Url, token: &str, body: &Value) -> Result<Request<Full<Bytes
     Ok(request)
 }
 
-/// The workflow service spreads the headers of its own caller over the request.
+/// The workflow service copies the headers of its own caller into the request.
 fn of_workflow(headers: &mut HeaderMap, correlation: u64) {
     headers.append(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::HOST, HeaderValue::from_static("workflow:5050"));

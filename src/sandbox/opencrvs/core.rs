@@ -1,4 +1,4 @@
-//! What the services of the simulated OpenCRVS share.
+//! The state that the services of the simulated OpenCRVS share.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};

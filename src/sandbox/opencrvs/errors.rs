@@ -1,7 +1,7 @@
-//! The errors of OpenCRVS in its own words, one row for each.
+//! The errors of OpenCRVS in its own words, one constant for each.
 //!
-//! GraphQL answers HTTP 200 with the error in the body, for all but a document that cannot be run.
-//! tRPC and auth answer with an HTTP status.
+//! GraphQL answers HTTP 200 with the error in the body, unless the document cannot be run. tRPC and
+//! auth answer with an HTTP status.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use super::graphql::Operation;
 use crate::sandbox::json::with;
 
-/// One error.
+/// One error, as both generations answer it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorRow {
-    /// `extensions.code` of GraphQL.
+    /// `extensions.code` of the GraphQL error.
     code: &'static str,
-    /// `{id}` stands for the record.
+    /// Message of the GraphQL error. `{id}` stands for the record.
     message: &'static str,
-    /// What the events generation answers in its place: HTTP status and message.
+    /// HTTP status and message of the events generation for the same error.
     pub(super) trpc: (StatusCode, &'static str),
 }
 
@@ -27,7 +27,7 @@ const INTERNAL: &str = "INTERNAL_SERVER_ERROR";
 const HIDDEN: (StatusCode, &str) = (StatusCode::INTERNAL_SERVER_ERROR, "Internal server error");
 const REFUSED: (StatusCode, &str) = (StatusCode::UNAUTHORIZED, "Missing authentication");
 const FORBIDDEN: (StatusCode, &str) = (StatusCode::FORBIDDEN, "FORBIDDEN");
-/// zod's list of what is wrong with the input.
+/// Stands for zod's list of what is wrong with the input.
 const INVALID: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "[]");
 
 impl ErrorRow {
@@ -87,7 +87,7 @@ impl ErrorRow {
         Self { code, message, trpc }
     }
 
-    /// The whole answer of the GraphQL gateway.
+    /// Builds the answer of the GraphQL gateway.
     pub(super) fn graphql(&self, operation: Option<Operation>, id: &str) -> Response {
         let error = json!({
             "message": self.message.replace("{id}", id),
@@ -101,7 +101,7 @@ impl ErrorRow {
             Some(operation) => with(error, json!({"path": [operation.field()]})),
             None => error,
         };
-        // The queries may be null. The mutations may not, so theirs empty the whole answer.
+        // A query may be null. A mutation may not, so its error empties the whole `data`.
         let data = match operation {
             Some(Operation::Fetch) => json!({"fetchRegistration": null}),
             Some(Operation::Search) => json!({"searchEvents": null}),

@@ -1,12 +1,12 @@
-//! The events generation (1.9 and 2.0) of the simulated OpenCRVS: records are rows of actions, the
-//! bridge is triggered, and answers come by tRPC.
+//! The events generation (1.9 and 2.0) of the simulated OpenCRVS: a record is a list of actions,
+//! core triggers the bridge, and the bridge answers over tRPC.
 //!
-//! It is the strictest of all its releases at once. A request stays whatever the trigger answered;
-//! a client that retries is answered as if it had succeeded, without another trigger. A 200 with an
-//! unexpected member is a fault. What core does not check is not checked here either; the damage is
-//! counted.
+//! It combines the strictest behaviour of all its releases. A request stays open whatever the
+//! trigger answered. A client that retries is answered with a success, without another trigger. A
+//! 200 with an unexpected member is a fault. What core does not check is not checked here either;
+//! the damage is counted.
 //!
-//! Invariant: nothing that core would have broken is repaired here.
+//! Invariant: damage that core would have done is never repaired here.
 
 mod actions;
 mod country;
@@ -24,36 +24,36 @@ pub(super) use actions::IDENTIFIER;
 pub(super) use country::router as country_config;
 pub(super) use procedures::router as procedures;
 
-/// What only the events generation knows of a record.
+/// The part of a record that only the events generation has.
 #[derive(Debug, Clone, Default)]
 pub struct EventFile {
     /// The actions as core stores them, oldest first.
     pub actions: Vec<Value>,
-    /// The trigger of the newest request failed, as core sees it.
+    /// Whether core saw the trigger of the newest request fail.
     pub failed: bool,
-    /// How often a client's retry was answered as a success without a trigger.
+    /// How often a client's retry was answered with a success although no trigger was sent.
     pub hollow_retries: u32,
-    /// Fields that were written although no form defines them. They break the record permanently.
+    /// Fields that were written although no form defines them. Each breaks the record permanently.
     pub undefined: Vec<String>,
-    /// The index shows the record as requested although it is answered: the answer overtook our
-    /// 202.
+    /// The index shows the record as requested although it is answered, because the answer came
+    /// before our 202.
     pub stale_index: bool,
-    /// How often an answer was repeated. A repetition has no effect.
+    /// How often the same answer came again. A repeated answer has no effect.
     pub repeats: u32,
-    /// A write that was dropped because its transaction id is that of another one.
+    /// Writes that core dropped because another write has the same transaction id.
     pub dropped: u32,
-    /// Answers that came after the other answer; core refuses them.
+    /// Answers that came after a different answer. Core refuses them.
     pub contradicted: u32,
-    /// Our 400 came after the acceptance: core stores both, and shows the registered record as
+    /// Our 400 came after the acceptance. Core stores both, and shows the registered record as
     /// rejected.
     pub crossed: bool,
     /// The bridge rejected the newest request after it had accepted it.
     pub rejected: bool,
-    /// The reason of the rejection, if it was given.
+    /// The reason of the rejection, if the bridge gave one.
     pub reason: Option<String>,
 }
 
-/// What a real core would have broken, and how the records of this generation stand.
+/// The damage that a real core would have done, and the states of the records of this generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct EventsTally {
     /// Records of this generation.
@@ -64,15 +64,15 @@ pub struct EventsTally {
     pub rejected: u64,
     /// Records whose request is still open.
     pub requested: u64,
-    /// Of these, records whose trigger failed. Unless the bridge has them, they need an operator.
+    /// Open records whose trigger failed. They need an operator unless the bridge has them.
     pub stranded: u64,
-    /// Records that a field which no form defines has broken.
+    /// Records that are broken by a field which no form defines.
     pub poisoned: u64,
     /// Records that the index shows wrongly.
     pub stale_index: u64,
-    /// Answers that were dropped for their transaction id.
+    /// Answers that core dropped because of their transaction id.
     pub dropped: u64,
-    /// Answers after the other answer.
+    /// Answers that came after a different answer.
     pub contradicted: u64,
     /// Records that are registered and shown as rejected.
     pub crossed: u64,
@@ -105,7 +105,7 @@ impl EventsTally {
         sum
     }
 
-    /// Whether nothing is broken.
+    /// Whether no record is damaged or stranded.
     pub fn is_whole(&self) -> bool {
         [self.stranded, self.poisoned, self.stale_index, self.dropped, self.contradicted, self.crossed]
             == [0; 6]

@@ -1,5 +1,5 @@
-//! The ways in which a call can go wrong: OpenCRVS answers with an error, or the wire between it
-//! and the caller fails.
+//! The ways in which a call can go wrong: OpenCRVS answers with an error, or the connection between
+//! OpenCRVS and the caller fails.
 
 use std::str::FromStr;
 
@@ -10,33 +10,34 @@ use super::errors::ErrorRow;
 pub enum Fault {
     /// OpenCRVS answers with this error.
     Says { error: &'static ErrorRow, effect: Effect },
-    /// The answer of OpenCRVS does not reach the caller as it was given.
+    /// The answer of OpenCRVS is changed, delayed or lost on its way to the caller.
     Wire { how: Failure, effect: Effect },
 }
 
-/// What happens to an answer on its way. It is an error if the call had no effect.
+/// What happens to an answer on its way to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// Something in between answers with this HTTP status and a body of no use.
+    /// A proxy answers with this HTTP status and a useless body.
     Http(u16),
-    /// Something in between answers 200 with a page of HTML.
+    /// A proxy answers 200 with an HTML page.
     NotJson,
-    /// There is no answer at all.
+    /// No answer comes.
     Hang,
-    /// The answer is this many milliseconds late.
+    /// The answer comes this many milliseconds late.
     Slow(u64),
-    /// The connection breaks before a byte of the answer.
+    /// The connection breaks before the first byte of the answer.
     Cut,
     /// The connection breaks in the middle of the answer's body.
     Truncated,
 }
 
-/// Whether and when a call has its effect, such as a registered record.
+/// Whether and when a call takes effect, for example registers a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     Never,
     AtOnce,
-    /// This many milliseconds after the call, whatever the record's state is then.
+    /// The effect comes this many milliseconds after the call, whatever the record's state is by
+    /// then.
     Late(u64),
 }
 
@@ -91,7 +92,7 @@ impl Fault {
         Self::Wire { how, effect }
     }
 
-    /// The name in counters and on the command line.
+    /// The name that counters and the command line use.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(_, fault)| fault.with(0) == self.with(0)).map_or("fault", |(name, _)| name)
     }
@@ -102,7 +103,7 @@ impl Fault {
         }
     }
 
-    /// The same fault with another status or number of milliseconds, where it has one.
+    /// The same fault with another status or number of milliseconds, if the fault has one.
     fn with(self, number: u64) -> Self {
         match self {
             Self::Wire { how: Failure::Http(_), effect } => {
@@ -115,7 +116,7 @@ impl Fault {
     }
 }
 
-/// Each fault by its name. A number in a fault stands for one that the name must bring along.
+/// Each fault by its name. A number in a fault is a placeholder for the one that follows the name.
 const NAMES: [(&str, Fault); 26] = [
     ("unauthorized", Fault::UNAUTHORIZED),
     ("authentication_failed", Fault::AUTHENTICATION_FAILED),
@@ -169,13 +170,13 @@ impl FromStr for Fault {
     }
 }
 
-/// Which calls a fault is for.
+/// The kind of call that a fault applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Calls {
     /// `confirmRegistration`.
     Confirm,
-    /// What answers an action of the events generation: `register.accept`, `register.reject`,
-    /// `reject.request`.
+    /// The calls that answer an action of the events generation: `register.accept`,
+    /// `register.reject`, `reject.request`.
     Action,
     /// `fetchRegistration`.
     Fetch,
@@ -191,7 +192,7 @@ impl Calls {
     pub const ALL: [Self; 6] =
         [Self::Confirm, Self::Action, Self::Fetch, Self::Search, Self::Exchange, Self::Key];
 
-    /// The name in counters and on the command line.
+    /// The name that counters and the command line use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Confirm => "confirm",
@@ -209,7 +210,7 @@ impl Calls {
 pub struct Share {
     pub calls: Calls,
     pub fault: Fault,
-    /// How many of them, of 1.
+    /// From 0 to 1.
     pub share: f64,
 }
 

@@ -1,9 +1,9 @@
-//! The switches of what goes wrong at the gateway and at auth while they run: by command, or by
-//! share and seed.
+//! Switches for faults of the gateway and of auth, which can be set while both run. A fault applies
+//! by command, or by share and seed.
 //!
-//! Invariant: by share, the nth call for a record meets the same fault in every run with the same
-//! seed, in whatever order the calls of different records come. Every fault that a call meets is
-//! counted.
+//! Invariant: for faults by share, the nth call for a record meets the same fault in every run with
+//! the same seed, whatever the order of calls for different records. Every fault that a call meets
+//! is counted.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -20,13 +20,13 @@ struct Switches {
     standing: Vec<(Calls, Fault)>,
     seed: u64,
     shares: Vec<Share>,
-    /// How many calls of a kind there were for a record.
+    /// Number of calls so far, by kind and record.
     calls_of_record: HashMap<(Calls, String), u64>,
     faults_met: BTreeMap<(Calls, &'static str), u64>,
     calls: BTreeMap<Calls, u64>,
     deactivated: HashSet<String>,
     latency: Duration,
-    /// One entry for each call that is to be paused.
+    /// One entry for each call to pause.
     to_pause: Vec<Calls>,
     paused: Vec<(Calls, oneshot::Sender<()>)>,
     index_lag: Duration,
@@ -43,12 +43,13 @@ impl Faults {
         change(&mut self.switches.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The next `times` calls of this kind go wrong in this way, before any standing fault.
+    /// The next `times` calls of this kind meet this fault, before any fault set by
+    /// [`Faults::always`].
     pub fn next(&self, calls: Calls, times: usize, fault: Fault) {
         self.with(|of| of.next.extend(std::iter::repeat_n((calls, fault), times)));
     }
 
-    /// Every call of this kind goes wrong in this way, until [`Faults::stop`] or [`Faults::clear`].
+    /// Every call of this kind meets this fault, until [`Faults::stop`] or [`Faults::clear`].
     pub fn always(&self, calls: Calls, fault: Fault) {
         self.with(|of| {
             of.standing.retain(|(kind, _)| *kind != calls);
@@ -56,7 +57,7 @@ impl Faults {
         });
     }
 
-    /// Replaces the shares of the calls that go wrong.
+    /// Replaces the shares of calls that go wrong.
     pub fn by_share(&self, seed: u64, shares: &[Share]) {
         self.with(|of| {
             of.seed = seed;
@@ -64,7 +65,7 @@ impl Faults {
         });
     }
 
-    /// Cancels [`Faults::next`] and [`Faults::always`] of these calls. Shares stay.
+    /// Cancels [`Faults::next`] and [`Faults::always`] for this kind of call. Shares stay.
     pub fn stop(&self, calls: Calls) {
         self.with(|of| {
             of.next.retain(|(kind, _)| *kind != calls);
@@ -81,7 +82,7 @@ impl Faults {
         });
     }
 
-    /// Deactivates a registrar, or takes that back.
+    /// Deactivates a registrar, or activates the registrar again.
     pub fn deactivate(&self, registrar: &str, gone: bool) {
         self.with(|of| {
             if gone {
@@ -92,18 +93,18 @@ impl Faults {
         });
     }
 
-    /// How long every call of the gateway takes.
+    /// Sets the latency of every call to the gateway.
     pub fn latency(&self, latency: Duration) {
         self.with(|of| of.latency = latency);
     }
 
-    /// Pauses the next call of this kind until [`Faults::resume`]. Then it continues, whether or
-    /// not its caller still waits, and may meet the next fault.
+    /// Pauses the next call of this kind until [`Faults::resume`]. The call then continues, even if
+    /// its caller no longer waits, and may meet a fault.
     pub fn pause_next(&self, calls: Calls) {
         self.with(|of| of.to_pause.push(calls));
     }
 
-    /// How many calls of this kind are paused now.
+    /// Number of calls of this kind that are paused now.
     pub fn paused(&self, calls: Calls) -> usize {
         self.with(|of| of.paused.iter().filter(|(kind, _)| *kind == calls).count())
     }
@@ -113,7 +114,8 @@ impl Faults {
         self.with(|of| of.paused.retain(|(kind, _)| *kind != calls));
     }
 
-    /// The pause of this call, if it is to be paused. It ends when the channel closes.
+    /// Registers the pause of this call, if one is requested. The pause ends when the channel
+    /// closes.
     pub(super) fn pause(&self, calls: Calls) -> Option<oneshot::Receiver<()>> {
         self.with(|of| {
             let position = of.to_pause.iter().position(|kind| *kind == calls)?;
@@ -123,12 +125,12 @@ impl Faults {
         })
     }
 
-    /// How far the search index is behind the records.
+    /// Sets how far the search index lags behind the records.
     pub fn index_lags(&self, lag: Duration) {
         self.with(|of| of.index_lag = lag);
     }
 
-    /// How often calls of this kind met this fault, whatever its status or milliseconds.
+    /// How often calls of this kind met this fault, with any status or number of milliseconds.
     pub fn times_met(&self, calls: Calls, fault: Fault) -> u64 {
         self.with(|of| of.faults_met.get(&(calls, fault.name())).copied().unwrap_or_default())
     }
@@ -139,12 +141,12 @@ impl Faults {
         self.with(|of| of.faults_met.iter().map(|(key, times)| (name(*key), *times)).collect())
     }
 
-    /// How many calls of each kind there were, with or without a fault.
+    /// Number of calls of each kind, with or without a fault.
     pub fn calls(&self) -> BTreeMap<&'static str, u64> {
         self.with(|of| of.calls.iter().map(|(calls, times)| (calls.name(), *times)).collect())
     }
 
-    /// Counts a call, and says which fault it meets.
+    /// Counts a call and returns the fault that it meets.
     pub(super) fn meet(&self, calls: Calls, record: &str) -> Option<Fault> {
         self.with(|of| {
             *of.calls.entry(calls).or_default() += 1;
@@ -176,8 +178,8 @@ impl Faults {
     }
 }
 
-/// The fault that a lot from 0 to 1 falls on: the shares of one kind of calls lie side by side on
-/// that line.
+/// The fault for a random number from 0 to 1. The shares of one kind of call divide that range
+/// between them.
 fn drawn(shares: &[Share], calls: Calls, lot: f64) -> Option<Fault> {
     let mut until = 0.0;
     shares.iter().filter(|share| share.calls == calls).find_map(|share| {

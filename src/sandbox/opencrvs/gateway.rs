@@ -1,4 +1,4 @@
-//! The gateway: `POST /graphql` as it behaves, not as its schema reads.
+//! The gateway: `POST /graphql` as the real one behaves, which differs from its schema.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,17 +36,17 @@ pub(super) fn router(core: Arc<Core>) -> Router {
         .layer(middleware::from_fn(version))
 }
 
-/// Not part of OpenCRVS: what it saw so far, for whoever runs the sandbox.
+/// Not part of OpenCRVS: the figures so far, for users of the sandbox.
 async fn tally(State(core): State<Arc<Core>>) -> Json<Tally> {
     Json(core.with_records(|records| Tally::of(records)))
 }
 
-/// Not part of OpenCRVS: which calls there were, and which faults they met.
+/// Not part of OpenCRVS: the calls so far, and the faults that they met.
 async fn counts(State(core): State<Arc<Core>>) -> Json<Counts> {
     Json(core.counts())
 }
 
-/// Not part of OpenCRVS: what a core of the events generation would have broken.
+/// Not part of OpenCRVS: the damage that a core of the events generation would have done.
 async fn events(State(core): State<Arc<Core>>) -> Json<EventsTally> {
     Json(core.with_records(|records| EventsTally::of(records)))
 }
@@ -70,7 +70,7 @@ async fn graphql(
     };
     let variables = body.get("variables").cloned().unwrap_or_default();
     let call = Call { core, operation, headers, document: document.to_owned(), variables };
-    // A caller who hangs up does not stop the services behind the gateway.
+    // The services behind the gateway go on when the caller disconnects.
     let work = tokio::spawn(async move {
         let (fault, answer) = call.work().await;
         (fault, answer, call)
@@ -91,7 +91,8 @@ struct Call {
 }
 
 impl Call {
-    /// What the services do, and what they would answer without a fault on the way.
+    /// Does the work of the services. Returns the fault of the call, and the answer that would be
+    /// given without a fault on the way.
     async fn work(&self) -> (Option<Fault>, Option<Response>) {
         let record = self.text("id").unwrap_or_default();
         let calls = match self.operation {
@@ -126,7 +127,8 @@ impl Call {
         }
     }
 
-    /// Checks the token now, and writes the record after the delay, whatever its state is then.
+    /// Checks the token now, and writes the record after the delay, whatever the record's state is
+    /// by then.
     fn later(&self, after: Duration, fault: Option<Fault>) {
         let (Operation::Confirm, Ok((id, details))) = (self.operation, self.to_confirm(fault)) else {
             return;

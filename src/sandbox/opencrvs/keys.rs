@@ -1,6 +1,6 @@
 //! The auth service's key and the tokens that it signs.
 //!
-//! Invariant: the private key is made at the start and never leaves the process.
+//! Invariant: the private key is generated at the start and never leaves the process.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::SimulateError;
 
-/// Who signs: `iss` of every token of OpenCRVS.
+/// `iss` of every token of OpenCRVS.
 pub const ISSUER: &str = "opencrvs:auth-service";
 
-/// The hash of a token, for comparisons.
+/// The hash of a token, to compare tokens without keeping them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct TokenHash(String);
 
@@ -44,27 +44,27 @@ const AUDIENCES: [&str; 13] = [
     "notification-api-user",
 ];
 
-/// The claims of a token. A test changes the ones that are to be refused.
+/// The claims of a token. Tests change the claims that the bridge must refuse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     pub iss: String,
     /// The registrar's user id.
     pub sub: String,
-    /// The services that accept it.
+    /// The services that accept the token.
     pub aud: Vec<String>,
-    /// What it allows.
+    /// The scopes that the token grants.
     pub scope: Vec<String>,
-    /// Issued at, in seconds.
+    /// Time of issue, in seconds since the Unix epoch.
     pub iat: i64,
-    /// Expiry, in seconds.
+    /// Time of expiry, in seconds since the Unix epoch.
     pub exp: i64,
-    /// The record that it is for.
+    /// The record that the token is for.
     #[serde(rename = "recordId", default, skip_serializing_if = "Option::is_none")]
     pub record_id: Option<String>,
-    /// The event that it is for, in the events generation.
+    /// The event that the token is for (events generation).
     #[serde(rename = "eventId", default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
-    /// The action of that event that it is for.
+    /// The action that the token is for (events generation).
     #[serde(rename = "actionId", default, skip_serializing_if = "Option::is_none")]
     pub action_id: Option<String>,
 }
@@ -85,8 +85,8 @@ impl Claims {
         }
     }
 
-    /// The claims of an action's token, as the token exchange of 2.0 makes them for a registrar who
-    /// may also reject.
+    /// The claims of a token for one action, as the token exchange of 2.0 makes them for a
+    /// registrar who may also reject.
     pub fn action(registrar: &str, (event, action): (&str, &str), now: Timestamp, lifetime_s: i64) -> Self {
         let scope =
             ["record.confirm-registration", "record.reject-registration", "record.reject", "record.read"];
@@ -99,7 +99,7 @@ impl Claims {
         }
     }
 
-    /// Whether it allows this, in the form of either generation.
+    /// Whether the token grants this scope, in the format of either generation.
     pub(super) fn has(&self, scope: &str) -> bool {
         self.scope.iter().any(|held| held == scope || held.strip_prefix("type=") == Some(scope))
     }
@@ -146,7 +146,7 @@ impl SigningKey {
         })
     }
 
-    /// The public half as `/.well-known` serves it.
+    /// The public key as `/.well-known` serves it.
     pub(super) fn public_pem(&self) -> &str {
         &self.pem
     }
@@ -155,7 +155,7 @@ impl SigningKey {
         Ok(jsonwebtoken::encode(&Header::new(Algorithm::RS256), claims, &self.signs)?)
     }
 
-    /// The claims of a token that is good for this audience (without the `opencrvs:` before it).
+    /// Verifies a token for this audience (without the prefix `opencrvs:`) and returns its claims.
     pub(super) fn verify(&self, token: &str, audience: &str) -> Option<Claims> {
         let mut rules = Validation::new(Algorithm::RS256);
         rules.leeway = 0;

@@ -28,29 +28,29 @@ pub enum Generations {
 
 #[derive(Debug, Clone)]
 pub struct RunOptions {
-    /// Where the bridge's front is.
+    /// URL of the bridge's front.
     pub front: Url,
-    /// Of which generation the records are.
+    /// The generation of OpenCRVS that the records belong to.
     pub generations: Generations,
-    /// How many registrations; without it, until stopped.
+    /// Number of registrations. `None`: until stopped.
     pub registrations: Option<u64>,
-    /// How many a second; 0 is as many as `in_flight` allows.
+    /// Registrations per second; 0 submits as many as `in_flight` allows.
     pub rate: f64,
-    /// Concurrent calls of the front.
+    /// Maximum number of concurrent calls to the front.
     pub in_flight: usize,
-    /// Who is registered.
+    /// The mix of births, deaths and marriages.
     pub mix: Mix,
     /// The share of first submissions whose answer is lost on the way.
     pub lost_answers: f64,
-    /// Whether lost answers include refusals.
+    /// Whether answers that refuse can be lost as well.
     pub lost_refusals: bool,
     /// The share of rejected records that the registrar corrects and submits again.
     pub resubmit: f64,
-    /// How long a registrar takes for that.
+    /// Time that a registrar takes to correct and submit a record again.
     pub resubmit_after: Duration,
     /// The maximum number of submissions of a record.
     pub attempts: usize,
-    /// The seed of everything.
+    /// The seed of the people, the faults and the lost answers.
     pub seed: u64,
 }
 
@@ -75,7 +75,7 @@ impl RunOptions {
 }
 
 impl OpencrvsSim {
-    /// Submits a load; returns when all of it was submitted, the second submissions too, or after
+    /// Submits a load. Returns when all submissions are done, including repeated ones, or after
     /// `stop`.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! A record as OpenCRVS holds it, with everything that was submitted for it and written to it.
+//! A record as OpenCRVS stores it, with every submission and every write.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::keys::TokenHash;
 use crate::sandbox::population::{Earlier, Kind};
 
-/// The state of a record, as far as this simulation goes.
+/// The state of a record, as far as this simulation covers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
     /// Declared, not yet registered.
@@ -18,7 +18,7 @@ pub enum Status {
     /// Sent for external validation.
     WaitingValidation,
     Registered,
-    /// Back with the registrar.
+    /// Returned to the registrar.
     Rejected,
     /// The certificate was printed.
     Certified,
@@ -27,7 +27,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// The name in `RegStatus`.
+    /// The name in OpenCRVS's `RegStatus`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Declared => "DECLARED",
@@ -48,53 +48,54 @@ pub struct Step {
     pub at: String,
 }
 
-/// How a submission was answered.
+/// How the bridge answered a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wire {
-    /// With this HTTP status.
+    /// The bridge answered with this HTTP status.
     Status(u16),
     /// No answer: the connection failed or broke, or the caller stopped waiting.
     Broken(String),
 }
 
 impl Wire {
-    /// Whether the answer was a 2xx.
+    /// Whether the bridge answered with a 2xx.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Status(status) if (200..300).contains(status))
     }
 }
 
-/// One submission of a record: one call of the front, however often a proxy in between repeats it.
+/// One submission of a record: one call to the front, even if a proxy on the way repeats the call.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// `Task.lastModified` of the submission.
     pub stamp: String,
     /// When it was posted.
     pub posted: Instant,
-    /// The same as wall-clock time.
+    /// Wall-clock time of `posted`.
     pub at: Timestamp,
-    /// The token that it carried.
+    /// The token that the submission carried.
     pub token: TokenHash,
-    /// The given name that the registrar corrected for it.
+    /// The given name that the registrar corrected for this submission.
     pub corrected: Option<String>,
-    /// How it was answered, once it was.
+    /// How the bridge answered. `None` until then.
     pub wire: Option<Wire>,
-    /// When that was.
+    /// When the bridge answered.
     pub answered: Option<Timestamp>,
-    /// The answer was lost on the way, so that core took it for a failure.
+    /// The answer was lost on the way, so core treated the submission as failed.
     pub lost: bool,
     /// When the record was confirmed while this was its newest attempt.
     pub confirmed: Option<Instant>,
 }
 
 impl Attempt {
-    /// Whether the bridge accepted it: it answered with a 2xx, whether or not the answer arrived.
+    /// Whether the bridge accepted the submission: it answered with a 2xx, whether or not the
+    /// answer arrived.
     pub fn is_accepted(&self) -> bool {
         self.wire.as_ref().is_some_and(Wire::is_success)
     }
 
-    /// Whether the bridge may have accepted it without anybody knowing: the connection broke before
-    /// an answer.
+    /// Whether the bridge may have accepted the submission although no answer shows it: the
+    /// connection broke before an answer.
     pub fn is_doubtful(&self) -> bool {
         matches!(self.wire, Some(Wire::Broken(_)) | None)
     }
@@ -104,36 +105,36 @@ impl Attempt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmed {
     pub number: String,
-    /// The identifiers that came with it, applied or not.
+    /// The identifiers that the confirm carried, applied or not.
     pub identifiers: Vec<(String, String)>,
     pub comment: Option<String>,
-    /// The record's state before it.
+    /// The record's state before the confirm.
     pub over: Status,
-    /// `Task.lastModified` of that state.
+    /// `Task.lastModified` of that earlier state.
     pub since: String,
-    /// Which of the record's attempts was its newest then.
+    /// Index of the record's newest attempt at that time.
     pub attempt: usize,
-    /// When it took effect.
+    /// When the confirm took effect.
     pub at: Timestamp,
-    /// The token that it came with.
+    /// The token that the confirm carried.
     pub token: TokenHash,
-    /// The fault of the call, so that the caller got another answer or none.
+    /// The fault of the call, because of which the caller got another answer or none.
     pub fault: Option<Fault>,
 }
 
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// What happened.
     pub kind: Kind,
-    /// The code that the family was given.
+    /// The tracking id that the family was given.
     pub tracking_id: String,
-    /// The id of its Task.
+    /// The id of the record's Task.
     pub task: String,
-    /// The registrar who submits it.
+    /// The user id of the registrar who submits the record.
     pub registrar: String,
-    /// Its states, oldest first.
+    /// The states of the record, oldest first.
     pub history: Vec<Step>,
-    /// The numbers on its Task. Readers take the first; more than one is damage.
+    /// The registration numbers on the record's Task. Readers take the first; more than one is
+    /// damage.
     pub numbers: Vec<String>,
     /// The identifiers of the child.
     pub identifiers: BTreeMap<String, String>,
@@ -143,21 +144,21 @@ pub struct Record {
     pub confirms: Vec<Confirmed>,
     /// How often a failed submission put REJECTED over REGISTERED.
     pub overwritten: u32,
-    /// Its submissions, oldest first.
+    /// The submissions of the record, oldest first.
     pub attempts: Vec<Attempt>,
-    /// What only the events generation keeps. `None`: the record is of the FHIR generation.
+    /// The part that only the events generation has. `None`: the record belongs to the FHIR
+    /// generation.
     pub event: Option<EventFile>,
     pub(super) last: Timestamp,
 }
 
 impl Record {
-    /// The current state.
     pub fn status(&self) -> Status {
         self.history.last().map_or(Status::Declared, |step| step.status)
     }
 
     pub(super) fn enter(&mut self, status: Status, at: Timestamp) -> String {
-        // Core's times have milliseconds; two rows of a record never have the same time.
+        // Core's timestamps have milliseconds, and two rows of a record never have the same one.
         let next = self.last + SignedDuration::from_millis(1);
         self.last = if at > next { at } else { next };
         let at = iso(self.last);

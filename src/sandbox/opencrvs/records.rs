@@ -1,8 +1,8 @@
-//! The records as OpenCRVS holds them, with everything that was done to them.
+//! The records as OpenCRVS stores them, with everything that was done to them.
 //!
-//! Invariant: as in core, a confirm is never refused for the record's state. The damage that this
-//! does (a second number, a second message to the family, a record back from REJECTED) is done here
-//! too, and counted.
+//! Invariant: as in core, a confirm is never refused because of the record's state. The damage that
+//! follows (a second number, a second message to the family, a record back from REJECTED) is done
+//! here too, and counted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -14,11 +14,11 @@ use super::keys::TokenHash;
 use super::record::{Attempt, Confirmed, Record, Status, Wire};
 use crate::sandbox::population::{Earlier, Kind};
 
-/// How many registrars share the work.
+/// Number of registrars who share the work.
 const REGISTRARS: usize = 7;
 
-/// A submission that is to be sent, with the copy of the record that the sending service keeps in
-/// memory.
+/// A submission that is about to be sent, with the copy of the record that the sending service
+/// keeps in memory.
 #[derive(Debug, Clone)]
 pub(super) struct Opened {
     pub(super) attempt: usize,
@@ -41,11 +41,11 @@ pub(super) struct Subject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchanged {
     pub at: Timestamp,
-    /// The record that the fresh one is for.
+    /// The record that the fresh token is for.
     pub record: String,
-    /// The token that was given.
+    /// The token that was exchanged.
     pub from: TokenHash,
-    /// The fresh one.
+    /// The fresh token.
     pub to: TokenHash,
 }
 
@@ -64,21 +64,21 @@ impl Records {
         self.records.get_mut(id)
     }
 
-    /// All records with their ids, in no order.
+    /// All records with their ids, in no particular order.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Record)> {
         self.records.iter().map(|(id, record)| (id.as_str(), record))
     }
 
-    /// Every token that was exchanged, oldest first.
+    /// Every token exchange, oldest first.
     pub fn exchanged(&self) -> &[Exchanged] {
         &self.exchanged
     }
 
-    /// The attempt whose token this is, directly or by exchange.
+    /// The attempt that this token belongs to, directly or through exchanges.
     pub fn attempt_of(&self, record: &str, token: &TokenHash) -> Option<usize> {
         let attempts = &self.records.get(record)?.attempts;
         let mut token = token;
-        // An exchange within the same second gives the same token again.
+        // An exchange within the same second returns the same token.
         for _ in 0..=self.exchanged.len() {
             if let Some(found) = attempts.iter().position(|attempt| attempt.token == *token) {
                 return Some(found);
@@ -135,7 +135,7 @@ impl Records {
         }
     }
 
-    /// Notes token and correction of a submission.
+    /// Stores the token and the correction of a submission.
     pub(super) fn carry(
         &mut self,
         record: &str,
@@ -160,7 +160,8 @@ impl Records {
             attempt.lost = lost;
         }
         if refused {
-            // Core's copy in memory does not have a confirm that came before the answer.
+            // Core writes from its copy in memory, which lacks a confirm that came before the
+            // answer.
             if record.status() == Status::Registered {
                 record.overwritten += 1;
             }
@@ -196,7 +197,8 @@ impl Records {
         Some(record.task.clone())
     }
 
-    /// Moves a record as a user of OpenCRVS may: certified, archived, back to the registrar.
+    /// Changes the state of a record as a user of OpenCRVS may: certified, archived, back to the
+    /// registrar.
     pub(super) fn set_status(&mut self, id: &str, status: Status, now: Timestamp) -> bool {
         let record = self.records.get_mut(id);
         record.map(|record| record.enter(status, now)).is_some()

@@ -1,7 +1,7 @@
-//! `searchEvents`: the list of records as a user of OpenCRVS may ask for it.
+//! `searchEvents`: the list of records that a user of OpenCRVS may see.
 //!
 //! Invariant: as in core, a token without a search scope gets an empty list and no error, and the
-//! list is as old as the search index is behind.
+//! list is stale by as much as the search index lags.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,12 +15,12 @@ use crate::sandbox::population::Kind;
 
 /// The resolver's default number of results.
 const DEFAULT_COUNT: usize = 10;
-/// The index's maximum number of results (`max_result_window`).
+/// The maximum number of results of the index (`max_result_window`).
 const WINDOW: usize = 10_000;
-/// The scope of a system client, for which everything that it lists is marked as downloaded.
+/// The scope of a system client. Every record that such a client lists is marked as downloaded.
 const SYSTEM_CLIENT: &str = "recordsearch";
 
-/// A search: who asks for what, and how old the index is.
+/// A search: the caller's claims, the query, and the time up to which the index is current.
 pub(super) struct Search<'a> {
     pub(super) claims: &'a Claims,
     pub(super) document: &'a str,
@@ -29,7 +29,7 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The page that is asked for, and how many records on it were marked as downloaded.
+    /// The requested page, and how many records on it were marked as downloaded.
     pub(super) fn run(&self, records: &Records) -> Result<(Value, usize), ErrorRow> {
         let statuses = self.statuses().ok_or(ErrorRow::NOTHING_TO_SEARCH)?;
         let (skip, count) = (self.number("skip").unwrap_or_default(), self.number("count"));
@@ -59,7 +59,7 @@ impl Search<'_> {
         self.claims.scope.iter().any(|held| held == scope)
     }
 
-    /// The registrar's own records are those of the user's jurisdiction.
+    /// A simplification: the records of a user's jurisdiction are those that the user registered.
     fn may_see(&self, record: &Record) -> bool {
         let all = match record.kind {
             Kind::Birth => "search.birth",
@@ -74,7 +74,7 @@ impl Search<'_> {
         self.variables.get(name)?.as_u64().and_then(|number| usize::try_from(number).ok())
     }
 
-    /// `registrationStatuses`, from the variables or out of the document itself.
+    /// `registrationStatuses`, from the variables or from the document itself.
     fn statuses(&self) -> Option<Vec<String>> {
         let given = self.variables.pointer("/advancedSearchParameters/registrationStatuses");
         if let Some(given) = given.and_then(Value::as_array) {

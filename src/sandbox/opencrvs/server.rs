@@ -1,5 +1,5 @@
-//! A service at its address. It can be killed with all its connections, and started again at the
-//! same address.
+//! A service that listens at an address. It can be killed with all its connections, and started
+//! again at the same address.
 //!
 //! Invariant: the state of a service lives elsewhere, so that it survives a restart.
 
@@ -22,7 +22,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Binds an address and serves there until killed or stopped.
+    /// Binds the address and serves there until killed or stopped.
     pub(super) async fn bind(
         address: SocketAddr,
         router: Router,
@@ -39,7 +39,8 @@ impl Server {
         self.address
     }
 
-    /// Breaks every connection and frees the address; does nothing when that was done.
+    /// Breaks every connection and frees the address; does nothing if the service is already
+    /// killed.
     pub(super) async fn kill(&self) {
         let running = self.running().take();
         if let Some((life, served)) = running {
@@ -48,7 +49,7 @@ impl Server {
         }
     }
 
-    /// Serves again; does nothing while it serves.
+    /// Serves again; does nothing while the service runs.
     pub(super) async fn restart(&self) -> Result<(), SimulateError> {
         let is_away = self.running().is_none();
         if is_away {

@@ -1,7 +1,8 @@
-//! One submission: the record waits for validation, the bridge is called, and what it answers
-//! decides.
+//! One submission. The record waits for validation, the bridge is called, and the bridge's answer
+//! decides what happens to the record.
 //!
-//! Invariant: a call is made once. Only a registrar who submits the record again repeats it.
+//! Invariant: a submission calls the bridge once. Only a registrar who submits the record again
+//! repeats the call.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,16 +17,17 @@ use super::records::Subject;
 use super::{OpencrvsSim, SimulateError, caller};
 use crate::sandbox::population::{AttemptFacts, Declaration, Kind, correct_name};
 
-/// How a submission differs from the plain one.
+/// How a submission differs from the default one.
 #[derive(Debug, Clone, Default)]
 pub struct SubmitOptions {
     /// A given name that the registrar corrected.
     pub corrected: Option<String>,
-    /// The answer is lost on the way: core takes what was accepted for a failure.
+    /// The answer is lost on the way, so core treats an accepted submission as failed.
     pub lose_answer: bool,
-    /// A refusal is lost on the way, too.
+    /// An answer that refuses is lost on the way, too.
     pub lose_refusal: bool,
-    /// `Task.lastModified`, instead of now; moved on if the record has a later row.
+    /// `Task.lastModified`, instead of the current time. It is moved forward if the record has a
+    /// later row.
     pub at: Option<Timestamp>,
     /// A token to send instead of the record's own.
     pub token: Option<String>,
@@ -34,7 +36,7 @@ pub struct SubmitOptions {
 }
 
 impl SubmitOptions {
-    /// Whether this answer is lost.
+    /// Whether the options say that this answer is lost.
     pub(super) fn loses(&self, wire: &Wire) -> bool {
         match wire {
             Wire::Status(_) if wire.is_success() => self.lose_answer,
@@ -52,9 +54,9 @@ pub struct SubmitOutcome {
     pub stamp: String,
     /// What the bridge answered.
     pub wire: Wire,
-    /// Whether core got that answer.
+    /// Whether the answer reached core.
     pub arrived: bool,
-    /// The state that core left the record in.
+    /// The state of the record after core handled the answer.
     pub status: Status,
 }
 
@@ -62,7 +64,7 @@ impl OpencrvsSim {
     /// Submits a declaration, for the first time or again.
     ///
     /// # Errors
-    /// [`SimulateError`] when no token can be signed; whatever the bridge does is in the outcome.
+    /// [`SimulateError`] when no token can be signed. What the bridge answers is in the outcome.
     pub async fn submit(
         &self,
         declaration: &Declaration,
@@ -78,10 +80,11 @@ impl OpencrvsSim {
         self.send(&subject, front, options, |facts| declaration.bundle(facts)).await
     }
 
-    /// Submits any document for the record that it names, with the time of the attempt in its Task.
+    /// Submits any document for the record that it names. The time of the attempt is written into
+    /// its Task.
     ///
     /// # Errors
-    /// [`SimulateError::Document`] when it names no record, Task, tracking id or kind.
+    /// [`SimulateError::Document`] when the document names no record, Task, tracking id or kind.
     pub async fn submit_bundle(
         &self,
         bundle: &Value,

@@ -1,4 +1,4 @@
-//! The figures of a run, only from what OpenCRVS saw.
+//! The figures of a run, taken only from what OpenCRVS saw.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub struct Tally {
     pub submitted: u64,
     /// Submissions that were answered with a 2xx, whether or not the answer arrived.
     pub accepted: u64,
-    /// Submissions that were refused, or that reached nobody.
+    /// Submissions that the bridge refused, or that did not reach it.
     pub refused: u64,
     /// Submissions whose 2xx was lost on the way.
     pub answers_lost: u64,
@@ -24,7 +24,7 @@ pub struct Tally {
     pub resubmitted: u64,
     /// Records that are registered.
     pub confirmed: u64,
-    /// Records that are back with the registrar.
+    /// Records that were returned to the registrar.
     pub rejected: u64,
     /// Records that still wait for an answer.
     pub waiting: u64,
@@ -32,32 +32,32 @@ pub struct Tally {
     pub confirmed_twice: u64,
     /// Families that were notified more than once.
     pub notified_twice: u64,
-    /// Confirms of a record that did not wait for one.
+    /// Confirms of a record that was not waiting for one.
     pub confirmed_out_of_place: u64,
     /// Records where a failed submission overwrote a registration.
     pub overwritten: u64,
     /// Median time from the newest submission to the confirm.
     pub p50_ms: u64,
-    /// 99th percentile of the same.
+    /// 99th percentile of the same time.
     pub p99_ms: u64,
 }
 
-/// Which calls there were, and what went wrong with them.
+/// The calls so far, and the faults that they met.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Calls by kind, with or without a fault.
+    /// Number of calls by kind, with or without a fault.
     pub calls: BTreeMap<&'static str, u64>,
-    /// Faults by kind of call and fault: `confirm.cut_after`.
+    /// Number of faults by kind of call and fault: `confirm.cut_after`.
     pub faults: BTreeMap<String, u64>,
     /// Tokens that auth exchanged for fresh ones.
     pub exchanged: u64,
     /// Tokens that auth refused to exchange.
     pub exchange_refused: u64,
-    /// Records that a system client listed, which marks them as downloaded.
+    /// Records that a system client listed. Listing marks them as downloaded.
     pub downloaded: u64,
     /// How often auth's key was replaced.
     pub keys_rotated: u64,
-    /// Confirms that took effect although their caller got another answer or none.
+    /// Confirms that took effect although the caller got another answer or none.
     pub confirmed_unseen: u64,
 }
 
@@ -102,7 +102,7 @@ impl Tally {
 }
 
 impl Record {
-    /// From the posting of the newest submission to its confirm.
+    /// Time from the newest submission to its confirm.
     pub fn latency(&self) -> Option<Duration> {
         let newest = self.attempts.last()?;
         Some(newest.confirmed?.saturating_duration_since(newest.posted))

@@ -17,7 +17,7 @@ const CONFIRM: &str = "mutation ($id: ID!, $details: ConfirmRegistrationInput!) 
 const REJECT: &str = "mutation ($id: ID!, $details: RejectRegistrationInput!) { rejectRegistration(id: $id, details: $details) }";
 const FETCH: &str = "query ($id: ID!) { fetchRegistration(id: $id) { id registration { registrationNumber status { type timestamp } } } }";
 
-/// A bridge's front that answers one status, and tells what it was sent.
+/// A front that answers every request with this status. The channel yields what it received.
 async fn front(status: u16) -> (Url, mpsc::UnboundedReceiver<(HeaderMap, Value)>) {
     let (tell, told) = mpsc::unbounded_channel();
     let answer = move |headers: HeaderMap, body: axum::body::Bytes| async move {

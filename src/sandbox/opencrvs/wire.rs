@@ -1,5 +1,5 @@
-//! Connections that a handler can break before a byte of the answer is written. All of them break
-//! when the service is killed.
+//! Connections that a handler can break before the first byte of the answer is written. All of them
+//! break when the service is killed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +21,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::fault::Failure;
 
-/// Long enough for the first half of a truncated answer to be on the wire.
+/// Pause after the first half of a truncated answer, so that it is sent before the connection
+/// breaks.
 const FIRST_HALF: Duration = Duration::from_millis(20);
 
 /// Breaks the connection of a request.
@@ -36,13 +37,13 @@ impl Scissors {
     }
 }
 
-/// A listener whose connections can be cut, and break when `life` is cancelled.
+/// A listener whose connections can be broken, and which break when `life` is cancelled.
 pub(super) struct CuttableListener {
     pub(super) listener: TcpListener,
     pub(super) life: CancellationToken,
 }
 
-/// A connection that can be cut.
+/// A connection that can be broken.
 pub(super) struct Cuttable {
     stream: TcpStream,
     scissors: Scissors,
@@ -74,7 +75,7 @@ impl Cuttable {
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let dead = self.death.as_mut().poll(cx).is_ready();
         if dead || self.scissors.cut.load(Ordering::Acquire) {
-            // A reset instead of an orderly close: what was not read is lost.
+            // A reset instead of an orderly close, so that unread data is lost.
             drop(self.stream.set_zero_linger());
             return Err(io::Error::from(io::ErrorKind::ConnectionReset));
         }
@@ -109,7 +110,7 @@ impl AsyncWrite for Cuttable {
 }
 
 impl Failure {
-    /// Applies the failure to an answer.
+    /// Applies the failure to an answer on its way.
     pub(super) async fn apply(self, answer: Response, scissors: &Scissors) -> Response {
         match self {
             Self::Http(status) => {
@@ -131,7 +132,7 @@ impl Failure {
     }
 }
 
-/// The same answer, but its connection ends in the middle of the body.
+/// The same answer, but the connection ends in the middle of the body.
 async fn truncated(answer: Response) -> Response {
     let (mut parts, body) = answer.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();

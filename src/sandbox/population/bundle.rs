@@ -11,7 +11,7 @@ use crate::sandbox::json::with;
 pub struct Earlier {
     /// The status, as `reg-status` writes it.
     pub status: String,
-    /// Since when, as `Task.lastModified` writes it.
+    /// The start of that status, as `Task.lastModified` writes it.
     pub at: String,
 }
 
@@ -25,7 +25,6 @@ pub struct AttemptFacts {
 }
 
 impl Declaration {
-    /// The document of an attempt.
     pub fn bundle(&self, attempt: &AttemptFacts) -> Value {
         let mut resources = vec![self.composition(attempt), self.encounter()];
         resources.extend(self.related_persons());
@@ -53,7 +52,7 @@ impl Declaration {
         json!({"fullUrl": format!("/fhir/{kind}/{id}/_history/{version}"), "resource": resource})
     }
 
-    /// The informant is one of the family in most records and then has no Patient of their own.
+    /// In most records the informant is a member of the family, and then has no separate Patient.
     pub(in crate::sandbox) fn informant(&self) -> (FamilyRole, &'static str) {
         let other = self.chance(30).f64() < 0.2;
         match self.kind {
@@ -164,7 +163,7 @@ impl Declaration {
         })
     }
 
-    /// The id of the Task, which a confirm answers with.
+    /// The id of the Task, which the answer to a confirm contains.
     pub fn task_id(&self) -> String {
         self.part("task")
     }
@@ -233,8 +232,8 @@ fn section(title: &str, code: &str, reference: &str) -> Value {
     })
 }
 
-/// Corrects the given name of whom a document is about (child, deceased, groom); false if it names
-/// nobody.
+/// Corrects the given name of the subject of a document (child, deceased, groom). Returns false if
+/// the document has no subject with a name.
 pub fn correct_name(bundle: &mut Value, given: &str) -> bool {
     let subjects = ["child-details", "deceased-details", "groom-details"];
     let Some(entries) = bundle.get_mut("entry").and_then(Value::as_array_mut) else { return false };

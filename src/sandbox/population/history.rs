@@ -1,5 +1,5 @@
-//! A document as it is read back from OpenCRVS's database: with pseudo-resources for the history of
-//! the Task and of the registrar's role, and with the database's own keys.
+//! A document as OpenCRVS reads it back from its database: with pseudo-resources for the histories
+//! of the Task and of the registrar's role, and with the database's internal keys.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ impl Declaration {
             resources.push(self.task_history(position, earlier, attempt));
         }
         resources.push(self.role("PractitionerRole"));
-        // The histories of a role all have the id of the role.
+        // All histories of a role have the id of the role.
         for _ in 0..self.chance(40).usize(2..6) {
             resources.push(self.role("PractitionerRoleHistory"));
         }
@@ -50,7 +50,8 @@ impl Declaration {
     }
 }
 
-/// The database's own keys, which every resource but the Task is read back with.
+/// Adds the internal keys that every resource except the Task has when it is read back from the
+/// database.
 fn with_internal_keys(resource: Value, at: &str) -> Value {
     let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
     let transforms = match kind {

@@ -1,4 +1,4 @@
-//! Medical observations at the event, which the bridge must not keep.
+//! Medical observations about the event, which the bridge must not keep.
 
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ impl Declaration {
         let observation = json!({
             "resourceType": "Observation", "id": self.part(code), "extension": [], "status": "final",
             "code": {"coding": [{"system": "http://loinc.org", "code": code, "display": display}]},
-            // core leaves the reference of the client's own document here
+            // Core leaves the reference from the client's own document here.
             "context": {"reference": format!("urn:uuid:{}", self.part("stale-encounter"))},
             "category": [{"coding": [{
                 "system": "http://hl7.org/fhir/observation-category", "code": "vital-signs", "display": "Vital Signs"

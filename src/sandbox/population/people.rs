@@ -1,4 +1,4 @@
-//! The people of a declaration, and the Patients that they are in documents of the FHIR generation.
+//! The people of a declaration, and the Patient resources that represent them in FHIR documents.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -21,11 +21,11 @@ const FAMILY: [&str; 32] = [
     "Lungu", "Mbewe", "N'Diaye", "Okello", "Phiri", "Quaye", "Rahman", "Sakala", "Tembo", "Usman", "Vundla",
     "Wekesa", "Xaba", "Yeboah", "Zulu", "Mwansa", "Sawadogo", "Kone", "Njoroge", "Traoré", "Were",
 ];
-/// What the same names look like in the second language of the country.
+/// Some of the names in the second language of the country.
 const SECOND_LANGUAGE: [(&str, &str); 6] =
     [("আমারা", "বান্দা"), ("সালমা", "রহমান"), ("ইমানি", "জুমা"), ("নাদিয়া", "হাকিম"), ("পিটার", "টেম্বো"), ("গ্রেস", "জুলু")];
 
-/// Who somebody is in a declaration.
+/// The role of a person in a declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum FamilyRole {
     Child,
@@ -41,7 +41,7 @@ pub(in crate::sandbox) enum FamilyRole {
 }
 
 impl FamilyRole {
-    /// The prefix of sections (`mother-details`) and of form fields (`mother.name`).
+    /// The prefix of section codes (`mother-details`) and of form fields (`mother.name`).
     pub(in crate::sandbox) fn name(self) -> &'static str {
         match self {
             Self::Child => "child",
@@ -85,7 +85,7 @@ impl FamilyRole {
     }
 }
 
-/// What is known of somebody, before a form or a document of either generation tells it.
+/// The facts about a person, from which the documents of both generations are made.
 pub(in crate::sandbox) struct FamilyMember {
     pub(in crate::sandbox) given: &'static str,
     /// Empty for most people.
@@ -93,18 +93,19 @@ pub(in crate::sandbox) struct FamilyMember {
     pub(in crate::sandbox) family: &'static str,
     /// Given and family name in the second language of the country.
     pub(in crate::sandbox) second_language: Option<(&'static str, &'static str)>,
-    /// A date, as all dates: `2025-04-22`.
+    /// A date in the format of all dates: `2025-04-22`.
     pub(in crate::sandbox) born: String,
     pub(in crate::sandbox) died: Option<String>,
-    /// `female` or `male`, for the child and the deceased; the forms do not ask for that of others.
+    /// `female` or `male`, for the child and the deceased only, because the forms do not ask for
+    /// others.
     pub(in crate::sandbox) gender: Option<&'static str>,
-    /// Everybody but a child has one, and most deceased.
+    /// Present for everybody but the child, and for most deceased.
     pub(in crate::sandbox) national_id: Option<String>,
 }
 
-/// What the forms say of a father who is not known.
+/// The text on the forms for a father who is not known.
 pub(in crate::sandbox) const REASON_OF_ABSENCE: &str = "Father is not known";
-/// The only nationality there is.
+/// The only nationality in this country.
 pub(in crate::sandbox) const NATIONALITY: &str = "FAR";
 
 fn pick(list: &[&'static str], index: usize) -> &'static str {
@@ -112,12 +113,12 @@ fn pick(list: &[&'static str], index: usize) -> &'static str {
 }
 
 impl Declaration {
-    /// Whether the deceased's ID is known; without one the ID system cannot be asked.
+    /// Whether the deceased's ID is known. Without it the ID system cannot be asked.
     pub fn deceased_has_national_id(&self) -> bool {
         self.kind == Kind::Death && self.chance(12).f64() < 0.95
     }
 
-    /// One of the people; nothing for a father who is not known.
+    /// The person in this role. `None` for a father who is not known.
     pub(in crate::sandbox) fn member(&self, role: FamilyRole) -> Option<FamilyMember> {
         if role == FamilyRole::Father && self.kind == Kind::Birth && self.chance(11).f64() < 0.15 {
             return None;
@@ -127,7 +128,7 @@ impl Declaration {
         let given = pick(if female { &GIVEN_FEMALE } else { &GIVEN_MALE }, chance.usize(..24));
         let middle = if chance.f64() < 0.4 { pick(&FAMILY, chance.usize(..32)) } else { "" };
         let family = match role {
-            // Parents and children, husbands and wives mostly share a name.
+            // Parents, children and spouses mostly share a family name.
             FamilyRole::Child
             | FamilyRole::Mother
             | FamilyRole::Father
@@ -160,15 +161,15 @@ impl Declaration {
         })
     }
 
-    /// The national ID of one of the people: ten digits, nobody else's, never one that the
-    /// simulated ID system issues.
+    /// The national ID of a person: ten digits, unique, and never one that the simulated ID system
+    /// issues.
     fn national_id(&self, role: FamilyRole) -> String {
         let span = 3_900_000_000_u64;
         let slot = self.index.wrapping_mul(10).wrapping_add(role as u64);
         format!("{:010}", 1_000_000_000 + slot.wrapping_mul(7_919) % span)
     }
 
-    /// All dates lie in years that are over, whenever this runs.
+    /// A date of birth, in a year that is over whenever this runs.
     fn birth_date(&self, role: FamilyRole) -> String {
         let mut chance = self.chance(200 + role as u64);
         let year = match role {
@@ -184,7 +185,7 @@ impl Declaration {
         day_of(year, &mut chance)
     }
 
-    /// One of the people as a Patient.
+    /// The Patient resource of a person.
     pub(super) fn patient(&self, role: FamilyRole) -> Value {
         let id = self.part(role.name());
         let Some(member) = self.member(role) else {
@@ -220,7 +221,7 @@ impl Declaration {
     }
 
     fn names(&self, member: &FamilyMember) -> Vec<Value> {
-        // Documents that are older than the upgrade to 1.7 still hold the family name as a list.
+        // Documents from before the upgrade to 1.7 still have the family name as a list.
         let is_old = self.chance(13).f64() < 0.2;
         let family = if is_old { json!([member.family]) } else { json!(member.family) };
         let mut names = vec![json!({"use": "en", "given": [member.given, member.middle], "family": family})];

@@ -1,5 +1,5 @@
-//! Locations: two levels of administration, an office and a health facility, each part of the one
-//! above.
+//! Locations: two levels of administration, an office and a health facility. Each is part of the
+//! one above it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ const DISTRICTS: [&str; 12] = [
     "Ibombo", "Isamba", "Isango", "Itambo", "Irundu", "Embe", "Afue", "Zobwe", "Nsali", "Ama", "Pili", "Ezhi",
 ];
 
-/// A place of the country: its id is a function of its name, so that all records share it.
+/// A place of the country. Its id depends only on its name, so that all records share the place.
 pub(super) struct Place {
     pub(super) id: String,
     code: String,
@@ -66,7 +66,7 @@ impl Declaration {
         }])
     }
 
-    /// The chain of places, widest first.
+    /// All places of the declaration, widest first.
     pub(super) fn locations(&self) -> Vec<Value> {
         let (state, district) = (self.state(), self.district());
         vec![
@@ -116,7 +116,7 @@ fn building(place: &Place, part_of: &str, kind: &str) -> Value {
     })
 }
 
-/// A boundary of a few kilobytes: in real documents this is the bulk of the bytes.
+/// A boundary of a few kilobytes. In real documents most bytes are boundaries.
 fn boundary(place: &Place) -> String {
     let seed = u64::try_from(place.name.len()).unwrap_or_default();
     let mut chance = fastrand::Rng::with_seed(seed);

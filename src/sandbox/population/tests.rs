@@ -22,7 +22,7 @@ fn of_type<'a>(bundle: &'a Value, kind: &str) -> Vec<&'a Value> {
     entries.filter(|resource| resource["resourceType"] == kind).collect()
 }
 
-/// What a section points to, if the bundle holds it.
+/// The resource that a section points to, if the bundle contains it.
 fn section<'a>(bundle: &'a Value, code: &str) -> Option<&'a Value> {
     let sections = of_type(bundle, "Composition")[0]["section"].as_array().unwrap();
     let found = sections.iter().find(|section| section["code"]["coding"][0]["code"] == code)?;

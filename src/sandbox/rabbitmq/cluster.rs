@@ -1,10 +1,10 @@
 //! Private nodes that form one cluster.
 //!
-//! Nodes of a cluster share a port mapper and a cookie; each has a directory, ports and a process
-//! of its own.
+//! The nodes of a cluster share a port mapper and a cookie. Each node has its own directory, ports
+//! and process.
 //!
-//! Invariant: nothing is left running when we end. One guardian knows all current processes by
-//! their numbers, so it is replaced whenever one is started.
+//! Invariant: no process is left running when ours ends. One guardian watches all current processes
+//! by their ids, so it is replaced whenever a process is started.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,17 +24,17 @@ use crate::broker::Topology;
 use crate::sandbox::guardian::Guardian;
 
 const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
-/// A full queue gets what it refused again after 5 s instead of three minutes, because a private
-/// node is short-lived.
+/// Retry interval of dead-lettering, shortened from three minutes: a message that a full queue
+/// refused is offered to the queue again after 5 s, because a private node is short-lived.
 const ADVANCED: &str = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n";
-/// Nodes of a cluster wait for each other.
+/// Long, because nodes of a cluster wait for each other.
 const START_TIMEOUT: Duration = Duration::from_secs(180);
-/// After this a node that was asked to stop is killed.
+/// Time after which a node that was asked to stop is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// Characters of the log that an error shows.
+/// Number of characters of the log that an error shows.
 const LOG_TAIL: usize = 2_000;
 
-/// A running cluster; some of its nodes may be down.
+/// A running cluster, in which some nodes may be down.
 #[derive(Debug)]
 pub struct Cluster {
     dir: PathBuf,
@@ -54,7 +54,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// The command line of `rabbitmqctl`, without its command.
+    /// `rabbitmqctl` with the options that select the node; the caller adds the subcommand.
     pub fn command(&self) -> Command {
         let mut command = installation::command(CONTROL, &self.place.dir);
         identify(&mut command, &self.place).args(["-n", &self.place.name]).current_dir(&self.dir);
@@ -77,9 +77,10 @@ struct Setup<'a> {
 }
 
 impl Cluster {
-    /// Starts so many nodes at once, and waits until all of them can be used. The first one brings
-    /// users, vhosts and queues. A queue that is declared before the others have joined has one
-    /// member only, so give it none. `advanced` is the `advanced.config` of all nodes.
+    /// Starts this many nodes at once, and waits until all are ready. The first node creates users,
+    /// vhosts and queues. A queue that is declared before the other nodes have joined has only one
+    /// member, so pass topologies without queues for more than one node. `advanced` is the
+    /// `advanced.config` of all nodes.
     ///
     /// # Errors
     /// [`NodeError`] says what is missing, or shows the end of a log.
@@ -92,7 +93,7 @@ impl Cluster {
         Self::launch(dir, Setup { nodes, topologies, advanced, temporary: false }).await
     }
 
-    /// Starts one node in a directory that is removed when we end.
+    /// Starts one node in a directory that is removed when our process ends.
     pub(super) async fn start_temporary(dir: &Path, topologies: &[Topology]) -> Result<Self, NodeError> {
         Self::launch(dir, Setup { nodes: 1, topologies, advanced: ADVANCED, temporary: true }).await
     }
@@ -135,7 +136,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// How many nodes there are, running or not.
+    /// Number of nodes, running or not.
     pub fn size(&self) -> usize {
         self.members.len()
     }
@@ -144,17 +145,17 @@ impl Cluster {
         self.members.get(node).map(|member| member.place.name.as_str())
     }
 
-    /// The Erlang cookie of all nodes.
+    /// The Erlang cookie that all nodes share.
     pub fn cookie(&self) -> Option<&str> {
         self.members.first().map(|member| member.place.cookie.as_str())
     }
 
-    /// The ports of AMQP, one for each node.
+    /// The AMQP port of each node.
     pub fn amqp_ports(&self) -> Vec<u16> {
         self.members.iter().map(|member| member.place.ports.amqp).collect()
     }
 
-    /// The ports of the management API, one for each node.
+    /// The management API port of each node.
     pub fn management_ports(&self) -> Vec<u16> {
         self.members.iter().map(|member| member.place.ports.management).collect()
     }
@@ -174,7 +175,7 @@ impl Cluster {
         (OPERATOR, &self.password)
     }
 
-    /// The users that [`Cluster::amqp_url_by`] and [`Cluster::vendor_url_by`] name.
+    /// The names of the users in [`Cluster::amqp_url_by`] and [`Cluster::vendor_url_by`].
     pub fn users() -> (&'static str, &'static str) {
         (BRIDGE, VENDOR)
     }
@@ -195,7 +196,7 @@ impl Cluster {
         self.member(node)?.end(Signal::TERM).await
     }
 
-    /// Stops a node from doing anything, or lets it continue.
+    /// Freezes a node, or lets it continue.
     ///
     /// # Errors
     /// When there is no such node, or its process has ended.
@@ -207,7 +208,7 @@ impl Cluster {
         self.member(node)?.signal(signal)
     }
 
-    /// Starts a node again with its data, and waits until it can be used.
+    /// Starts a node again with its data, and waits until it is ready.
     ///
     /// # Errors
     /// As [`Cluster::start`].
@@ -219,16 +220,17 @@ impl Cluster {
         self.member(node)?.ready().await
     }
 
-    /// One control for each node. They work while somebody else has the cluster.
+    /// One control for each node. The controls work even while another task has exclusive access to
+    /// the cluster.
     pub fn controls(&self) -> Vec<Control> {
         let of = |member: &Member| Control { place: member.place.clone(), dir: self.dir.clone() };
         self.members.iter().map(of).collect()
     }
 
-    /// Kills all of it: nobody needs its data.
+    /// Kills all nodes; their data is no longer needed.
     ///
     /// # Errors
-    /// When a process cannot be ended; the guardian still ends it when we end.
+    /// When a process cannot be ended; the guardian still ends it when our process ends.
     pub async fn stop(mut self) -> Result<(), NodeError> {
         for member in &mut self.members {
             member.end(Signal::KILL).await?;

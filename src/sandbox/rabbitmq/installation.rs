@@ -1,11 +1,11 @@
-//! Where RabbitMQ is installed: in this system, or in a root file system of another one.
+//! Where RabbitMQ is installed: in this system, or in another root file system.
 //!
-//! `NIDBRIDGE_RABBITMQ` names the other root, such as a Debian release with a newer broker in a
-//! directory. A node then runs inside it, with its own directory at the same path as outside, and
-//! on the same loopback interface.
+//! `NIDBRIDGE_RABBITMQ` names the other root, for example a directory that contains a Debian
+//! release with a newer broker. A node then runs inside that root. Its own directory has the same
+//! path inside and outside, and it uses the same loopback interface.
 //!
-//! Invariant: the mounts are the process's own and end with it, however it ends; nothing is written
-//! into the root but empty directories to mount on.
+//! Invariant: the mounts belong to the process and end with it, however it ends. Nothing is written
+//! into the root except empty directories as mount points.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,9 @@ use crate::config::Sources;
 
 const VARIABLE: &str = "NIDBRIDGE_RABBITMQ";
 
-/// Each word of it becomes the next, so that the process that is started is the program itself. The
-/// directory that the node's own lies in is hidden in there, so that nothing has to be made for it
-/// on disk.
+/// Each command replaces itself with the next one, so that the process that we start becomes the
+/// program itself. A tmpfs is mounted over the top-level directory in which the node's directory
+/// lies, so that the mount point of the node's directory is made in memory and not on disk.
 const ENTER: &str = r#"
 set -e
 root=$1
@@ -34,10 +34,11 @@ mount --bind "$dir" "$root$dir"
 exec chroot "$root" "$@"
 "#;
 
-/// Whether a program is installed where nodes are started from.
+/// Whether a program exists in the root from which nodes are started.
 pub(super) fn has(program: &str) -> bool {
     let root = root().unwrap_or_else(|| PathBuf::from("/"));
-    // What is installed may be a link that leads somewhere else outside of its own root.
+    // The program may be a symbolic link that resolves correctly only inside its own root, so only
+    // the link itself is checked.
     root.join(program.trim_start_matches('/')).symlink_metadata().is_ok()
 }
 

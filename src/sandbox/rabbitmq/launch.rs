@@ -1,7 +1,7 @@
 //! The files, ports and processes of a private node.
 //!
-//! Invariant: every listener is on the loopback interface, on a port that nobody used; nothing
-//! outside the node's directory is written.
+//! Invariant: every listener is on the loopback interface, on a port that was free. Nothing is
+//! written outside the node's directory.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -19,12 +19,12 @@ use super::{BRIDGE, OPERATOR, POLL, VENDOR, installation};
 use crate::broker::{Topology, User};
 use crate::pipeline::Users;
 
-/// The start script itself: the one in `/usr/sbin` changes the user and drops the environment.
+/// The start script itself, because the wrapper in `/usr/sbin` changes the user and drops the
+/// environment.
 pub(super) const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
-/// Below what the system gives to outgoing connections, so that a port is still free after a
-/// restart.
+/// Below the range of ports for outgoing connections, so that a port is still free after a restart.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
-/// The ports of a system's node that lie in that range.
+/// Ports in that range that a RabbitMQ node of the system uses.
 const NOT_OURS: [u16; 1] = [25_672];
 
 #[derive(Debug, Clone, Copy)]
@@ -41,14 +41,14 @@ pub(super) struct NodePlace {
     pub(super) name: String,
     pub(super) dir: PathBuf,
     pub(super) ports: Ports,
-    /// The nodes that it forms a cluster with, itself among them; empty for a node of its own.
+    /// All nodes of the cluster, including this one; empty for a node without a cluster.
     pub(super) peers: Vec<String>,
-    /// What all nodes of a cluster know and nobody else does.
+    /// The Erlang cookie: a secret that all nodes of a cluster share.
     pub(super) cookie: String,
 }
 
-/// Ports for so many nodes that share a port mapper, all of which nobody listens on, held until all
-/// are found.
+/// Free ports for this many nodes that share a port mapper. Each port is kept bound until all are
+/// found.
 pub(super) fn free_ports(nodes: usize) -> io::Result<Vec<Ports>> {
     let mut held: Vec<(u16, TcpListener)> = Vec::new();
     for _ in 0..1_000 {
@@ -100,8 +100,7 @@ pub(super) fn furnish(
     Ok(())
 }
 
-/// Every listener is named with its address, because plugins listen on all interfaces unless told
-/// otherwise.
+/// Names every listener with its address, because plugins listen on all interfaces by default.
 fn configuration(place: &NodePlace) -> String {
     let (amqp, management) = (place.ports.amqp, place.ports.management);
     let definitions = place.dir.join("definitions.json");
@@ -145,8 +144,8 @@ pub(super) fn start_epmd(dir: &Path, ports: Ports) -> io::Result<Child> {
         .spawn()
 }
 
-/// Waits for the port mapper. If it were late, the node would start one of its own, which would
-/// outlive us.
+/// Waits for the port mapper. Without it the node would start a port mapper of its own, which would
+/// outlive our process.
 pub(super) async fn await_epmd(ports: Ports) {
     let deadline = Instant::now() + Duration::from_secs(5);
     while TcpStream::connect((Ipv4Addr::LOCALHOST, ports.epmd)).is_err() && Instant::now() < deadline {
@@ -154,8 +153,8 @@ pub(super) async fn await_epmd(ports: Ports) {
     }
 }
 
-/// With `RUNNING_UNDER_SYSTEMD` the script becomes the node, so that a signal to the process
-/// reaches it.
+/// Starts the node. With `RUNNING_UNDER_SYSTEMD` the script replaces itself with the node, so that
+/// a signal to the process reaches the node.
 pub(super) fn start_server(place: &NodePlace) -> io::Result<Child> {
     let (dir, ports) = (place.dir.as_path(), place.ports);
     let log = OpenOptions::new().create(true).append(true).open(dir.join("start.log"))?;
@@ -194,7 +193,7 @@ pub(super) fn identify<'a>(command: &'a mut Command, place: &NodePlace) -> &'a m
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
 }
 
-/// Whether AMQP is spoken: the node opens its port after everything else, definitions included.
+/// Whether the node speaks AMQP. It opens this port last, after it has loaded the definitions.
 pub(super) fn answers(port: u16) -> bool {
     let ask = || -> io::Result<usize> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;

@@ -6,7 +6,7 @@ use crate::ledger::{Case, Expiry};
 use crate::pipeline::elected::{Halt, Leadership};
 
 impl Sweeper {
-    /// Expires the attempts whose token has expired.
+    /// Expires one batch of the attempts whose token has expired.
     pub(super) async fn expire(&self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
         for attempt in self.ledger.expirable(self.rules.quarantine, self.rules.batch).await? {
             leadership.check().await?;
@@ -21,7 +21,7 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Warns of tokens that expire soon, once for each.
+    /// Warns of tokens that expire soon, once for each token.
     pub(super) async fn warn(&self) -> Result<(), Halt> {
         for Case { attempt, .. } in self.ledger.warn_expiring(self.rules.expiring, self.rules.batch).await? {
             self.alarm(attempt.id, Cause::TokenExpiring, "the token expires soon");

@@ -1,4 +1,5 @@
-//! Publishes the next hop of overdue attempts again, no more than the queues lack.
+//! Publishes the next hop of overdue attempts again, but no more messages than are missing from the
+//! queues.
 
 use super::Sweeper;
 use crate::broker::{BrokerError, Link, WorkQueue};
@@ -8,7 +9,7 @@ use crate::pipeline::names::{NID_KINDS, NID_REPLIES, nid_requests};
 use crate::pipeline::stage::StageFault;
 
 impl Sweeper {
-    /// Publishes again up to `left` messages that a lane lacks; returns how many.
+    /// Publishes again up to `left` messages that are missing from a lane, and returns how many.
     pub(super) async fn republish(
         &self,
         lane: Lane,
@@ -19,7 +20,8 @@ impl Sweeper {
         if due.is_empty() {
             return Ok(0);
         }
-        // In this order: a message that is consumed in between makes the limit lower, never higher.
+        // The queues are counted first, so that a message that is consumed in between lowers the
+        // limit and never raises it.
         let queued = self.queued(lane).await?;
         let open = self.ledger.open_in(lane).await?;
         let most = republish_limit(open, queued, due.len(), left);
@@ -40,7 +42,7 @@ impl Sweeper {
         Ok(published)
     }
 
-    /// The number of messages of a lane that the broker has.
+    /// The number of messages of a lane that are in the broker's queues.
     async fn queued(&self, lane: Lane) -> Result<u64, BrokerError> {
         match lane {
             Lane::Outcome => depth(&self.bridge, &self.queues.outcomes).await,
@@ -55,7 +57,8 @@ impl Sweeper {
         }
     }
 
-    /// Says whether the attempt was still overdue and was published again.
+    /// Publishes the next hop of an attempt again if it is still overdue, and returns whether it
+    /// was.
     async fn publish_again(&self, attempt: AttemptId, lane: Lane) -> Result<bool, Halt> {
         let Some(case) = self.ledger.case(attempt).await? else { return Ok(false) };
         let at = &case.attempt;
@@ -68,8 +71,8 @@ impl Sweeper {
         match self.next.drive(&case).await {
             Ok(()) => {}
             Err(StageFault::Publish(fault)) => {
-                // The message may have arrived: note it, so that the next turn does not publish a
-                // second one.
+                // The message may have arrived. The ledger notes that, so that the next turn does
+                // not publish a second one.
                 if fault.may_be_stored() {
                     self.ledger.published(attempt).await?;
                 }
@@ -87,7 +90,7 @@ impl Sweeper {
     }
 }
 
-/// Messages in a work queue and in its delay queues.
+/// The number of messages in a work queue and in its delay queues.
 async fn depth(link: &Link, queue: &WorkQueue) -> Result<u64, BrokerError> {
     let mut sum = u64::from(link.depth(queue.name()).await?.ready);
     for (_, name) in queue.delays() {

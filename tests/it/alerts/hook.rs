@@ -1,4 +1,4 @@
-//! A webhook that records its calls, and can be away, refuse, or never answer.
+//! A webhook that records its calls. It can be away, refuse calls, or never answer.
 
 use std::sync::{Arc, Mutex};
 

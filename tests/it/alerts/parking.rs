@@ -1,5 +1,5 @@
-//! Alerts about parking queues: an operator is also called for messages that could not be recorded,
-//! whether a stage or the broker parked them.
+//! Alerts about parking queues: an operator is also called for parked messages that could not be
+//! recorded in the ledger, whether a stage or the broker parked them.
 
 use nidbridge::pipeline::targets;
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! The ledger is away: everything that needs it pauses without retries, and goes on within one
-//! pause after its return.
+//! breaker pause after the ledger's return.
 
 use nidbridge::ledger::LedgerError;
 

@@ -1,4 +1,4 @@
-//! Faults that need a cluster.
+//! Faults that need a cluster of several nodes.
 
 use nidbridge::pipeline::names;
 use std::sync::Arc;

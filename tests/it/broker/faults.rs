@@ -1,4 +1,5 @@
-//! Faults: a broken network and a killed broker cost time and duplicates, but never a message.
+//! Faults of the broker: a broken network or a killed node costs time and duplicates, but never a
+//! message.
 
 use nidbridge::pipeline::{names, targets, topology};
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! The other paths of the front.
+//! Paths and methods of the front other than registrations.
 
 use serde_json::{Value, json};
 

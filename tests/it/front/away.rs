@@ -1,5 +1,5 @@
 //! The broker is away: a registration that is certainly not stored is held for a while, then
-//! refused; none is half accepted.
+//! refused. No registration is half accepted.
 
 use std::time::{Duration, Instant};
 

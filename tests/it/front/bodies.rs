@@ -1,5 +1,5 @@
-//! Bodies: the front accepts every registration, however odd, and refuses what could never be
-//! answered.
+//! Bodies: the front accepts every registration, however odd, and refuses bodies that could never
+//! be answered.
 
 use nidbridge::domain::Role;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
 //! The front's answers to triggers of the events generation: 202 if the registration is stored, 400
-//! if it certainly is not, and no other.
+//! if it certainly is not, and no other status.
 
 use std::time::Duration;
 

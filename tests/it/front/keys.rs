@@ -1,4 +1,4 @@
-//! Auth changes its key, or is away.
+//! The front while auth changes its key or is away.
 
 use std::net::SocketAddr;
 

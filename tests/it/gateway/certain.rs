@@ -1,4 +1,4 @@
-//! Faults after which certainly nothing was written, permanent and transient.
+//! Faults, permanent and transient, after which it is certain that nothing was written.
 
 use nidbridge::sandbox::opencrvs::{Calls, Fault};
 use nidbridge::sandbox::population::Kind;

@@ -1,5 +1,6 @@
-//! The gateway (Node) closes a connection that was idle for 5 s, and a request that arrives just
-//! then is lost. So a connection that was idle for nearly that long is not used again.
+//! The gateway (Node) closes a connection that was idle for 5 s, and a request that arrives at that
+//! moment is lost. The bridge therefore does not reuse a connection that was idle for nearly that
+//! long.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};

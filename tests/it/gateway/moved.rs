@@ -1,4 +1,4 @@
-//! Records that OpenCRVS changed meanwhile, registrars who left, and negative answers.
+//! Records that OpenCRVS changed in the meantime, registrars who left, and negative answers.
 
 use nidbridge::domain::Cause;
 use nidbridge::sandbox::nid::Final;

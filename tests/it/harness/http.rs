@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder};
 
-/// Keeps no connection: each request runs on a runtime of its own, which ends with it.
+/// Keeps no idle connections, because each request runs on a runtime of its own, which ends with
+/// the request.
 static CLIENT: LazyLock<Client> = LazyLock::new(|| {
     let client = Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(Duration::from_secs(60));
     client.build().expect("an HTTP client")
 });
 
-/// The management API of a node and the user who calls it.
+/// The management API of a node, with its user.
 #[derive(Debug, Clone)]
 pub struct Api {
     pub port: u16,
@@ -50,7 +51,7 @@ pub fn get(port: u16, path: &str) -> Option<(u16, String)> {
     send(CLIENT.get(format!("http://127.0.0.1:{port}{path}")).timeout(Duration::from_secs(5))).ok()
 }
 
-/// Sends a request on a thread of its own, so that this also works within a runtime.
+/// Sends a request on a thread of its own, so that this function also works inside a runtime.
 fn send(request: RequestBuilder) -> reqwest::Result<(u16, String)> {
     let exchange = async {
         let answer = request.send().await?;
@@ -63,8 +64,9 @@ fn send(request: RequestBuilder) -> reqwest::Result<(u16, String)> {
     std::thread::scope(|scope| scope.spawn(run).join().expect("a thread"))
 }
 
-/// Ports below the range from which the system picks at random, so that nothing else gets one
-/// between this call and the start of the process that listens on it.
+/// The offset of the next port. Ports are below the range from which the system picks at random, so
+/// that nothing else takes a port between the call of `free_port` and the start of the process that
+/// listens on it.
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 
 /// A free port. Each test process begins in a block of 30 ports of its own.

@@ -21,7 +21,7 @@ pub enum Engine {
     Postgres,
 }
 
-/// One directory for the whole process. Its guardian removes it.
+/// One directory for the whole test process. Its guardian removes it.
 static DIRECTORY: OnceCell<(PathBuf, Guardian)> = OnceCell::const_new();
 
 async fn directory() -> &'static Path {
@@ -78,7 +78,7 @@ async fn ledger_of(url: &str, seal_keys: &str, who: &str) -> Result<Ledger, Ledg
 }
 
 impl OpenLedger {
-    /// Opens the same database again, with these keys.
+    /// Opens the same database again with these keys.
     pub async fn reopen(&self, seal_keys: &str) -> Result<Ledger, LedgerError> {
         ledger(&self.url, seal_keys).await
     }

@@ -1,7 +1,8 @@
-//! A private PostgreSQL cluster, started by the first test that needs it, with a database for each
+//! A private PostgreSQL server, started by the first test that needs it, with one database for each
 //! test.
 //!
-//! PostgreSQL refuses to run as root. If we are root, it runs as the user `postgres`.
+//! PostgreSQL refuses to run as root. If the test runs as root, PostgreSQL runs as the user
+//! `postgres`.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -69,7 +70,7 @@ impl Cluster {
         self.port
     }
 
-    /// Ends it as a crash would: without a checkpoint, and with every connection cut.
+    /// Ends the server as a crash would: without a checkpoint, and with every connection broken.
     pub async fn crash(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.postgres);
         rustix::process::kill_process(pid, rustix::process::Signal::QUIT).expect("PostgreSQL to crash");
@@ -77,14 +78,14 @@ impl Cluster {
         eventually(Duration::from_secs(60), "PostgreSQL has crashed", ended).await;
     }
 
-    /// Ends it and removes its data.
+    /// Ends the server and removes its data.
     pub async fn stop(mut self) {
         self.crash().await;
         self.guardian.dismiss();
         std::fs::remove_dir_all(&self.dir).expect("PostgreSQL's directory");
     }
 
-    /// Starts it again after a crash.
+    /// Starts the server again after a crash.
     pub async fn recover(&mut self) {
         let (postgres, guardian) = launch(&self.programs, &self.dir, self.port);
         self.postgres = postgres;
@@ -135,7 +136,7 @@ fn root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// `setpriv` replaces itself by the program, so the process id is that of PostgreSQL.
+/// `setpriv` replaces itself with the program, so the process id is that of PostgreSQL.
 fn as_user(program: &Path) -> Command {
     let mut command = if root() {
         let mut command = Command::new("setpriv");

@@ -1,4 +1,4 @@
-//! A TCP proxy that can cut its connections, stop forwarding, and be restored.
+//! A TCP proxy that can break its connections, stop forwarding, and be restored.
 
 use std::net::Ipv4Addr;
 
@@ -35,7 +35,7 @@ impl ChaosProxy {
         self.port
     }
 
-    /// Ends every connection, and every new one as soon as it is accepted.
+    /// Closes every connection, and every new one as soon as it is accepted.
     pub fn cut(&self) {
         self.mode.send_replace(Mode::Cut);
     }

@@ -1,4 +1,4 @@
-//! Tests of the harness: what it starts can be used, and ends when it should.
+//! Tests of the harness: the servers that it starts are usable, and end when they should.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;

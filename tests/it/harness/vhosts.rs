@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use super::http::Api;
 
-/// One node for the whole process. Its guardian ends it.
+/// One node for the whole test process. Its guardian ends it.
 static NODE: OnceCell<Node> = OnceCell::const_new();
 
-/// A new path for a temporary directory. Whoever makes the directory removes it.
+/// A new path for a temporary directory. The caller makes the directory and removes it.
 pub fn temporary(what: &str) -> PathBuf {
     std::env::temp_dir().join(format!("nidbridge-{what}-{}", Uuid::new_v4().simple()))
 }
@@ -62,7 +62,7 @@ impl Vhosts {
         vhosts
     }
 
-    /// Deletes both vhosts with their queues, messages and permissions, and makes them anew.
+    /// Deletes both vhosts with their queues, messages and permissions, and creates them again.
     pub async fn lose(&self) {
         let (api, bridge, vendor) = (self.api.clone(), self.bridge.clone(), self.vendor.clone());
         let lost = tokio::task::spawn_blocking(move || {
@@ -74,7 +74,7 @@ impl Vhosts {
         lost.await.expect("new vhosts");
     }
 
-    /// Empties a queue of our vhost and the delay queues beside it.
+    /// Empties a queue of our vhost and its delay queues.
     pub async fn purge(&self, queue: &str) {
         let (api, vhost, queue) = (self.api.clone(), self.bridge.clone(), queue.to_owned());
         let purged = tokio::task::spawn_blocking(move || {
@@ -93,7 +93,7 @@ impl Vhosts {
         patient(LinkSettings::new(name, self.node.amqp_url(&self.bridge)))
     }
 
-    /// Like [`Vhosts::link_settings`], through a proxy on this port.
+    /// As [`Vhosts::link_settings`], through a proxy on this port.
     pub fn link_settings_by(&self, name: &'static str, port: u16) -> LinkSettings {
         patient(LinkSettings::new(name, self.node.amqp_url_by(port, &self.bridge)))
     }
@@ -144,7 +144,7 @@ pub async fn connected(link: Link) -> Link {
     link
 }
 
-/// Settings with delays that a test can wait for.
+/// Topology settings with delays that are short enough for a test.
 pub fn quick() -> TopologySettings {
     TopologySettings {
         retry_steps: vec![Duration::from_millis(100), Duration::from_millis(400)],
@@ -154,8 +154,8 @@ pub fn quick() -> TopologySettings {
     }
 }
 
-/// A long publish timeout, because confirms are slow on a busy machine, and a short pause before
-/// reconnecting.
+/// Sets a long publish timeout, because confirms are slow on a busy machine, and a short pause
+/// before a reconnect.
 fn patient(settings: LinkSettings) -> LinkSettings {
     LinkSettings {
         publish_timeout: Duration::from_secs(10),

@@ -1,7 +1,7 @@
 //! The whole bridge with both of its sides: real processes, real sockets, a private broker and a
 //! private database.
 //!
-//! The processes are the product's own binary, so that a test can end one of them with `kill -9`.
+//! The processes run the product's own binary, so that a test can end one of them with `kill -9`.
 
 mod network;
 mod observe;
@@ -27,12 +27,12 @@ use super::http::free_port;
 use super::ledgers::{Engine, SEAL_KEYS, fresh_url, ledger};
 use super::vhosts::temporary;
 
-/// The longest that a test waits for something that has to happen.
+/// The longest time that a test waits for a condition.
 pub const SOON: Duration = Duration::from_secs(60);
 
 const ROLES: [&str; 3] = ["front", "worker", "confirmer"];
 
-/// Both sides and the bridge between them.
+/// Both sides, and the bridge between them.
 pub struct World {
     pub opencrvs: OpencrvsSim,
     pub nid: NidSim,
@@ -40,16 +40,16 @@ pub struct World {
     pub front: Url,
     /// The port of each role's admin listener.
     pub admin: BTreeMap<&'static str, u16>,
-    /// Logs of the roles. Removed unless the test fails.
+    /// Directory with the logs of the roles. It is removed unless the test fails.
     pub dir: PathBuf,
     vhosts: Vhosts,
     vendor: Link,
     roles: BTreeMap<&'static str, Role>,
     /// Settings of every role.
     environment: BTreeMap<String, String>,
-    /// Settings of one role, over those of every role.
+    /// Settings of one role, which override those of every role.
     role_settings: BTreeMap<&'static str, BTreeMap<String, String>>,
-    /// Commands such as `unshare` that a role is started under.
+    /// The command, such as `unshare`, under which a role is started.
     wrappers: BTreeMap<&'static str, Vec<String>>,
 }
 
@@ -60,12 +60,12 @@ impl World {
         Self::with(engine, &[]).await
     }
 
-    /// Like [`World::new`], with other settings of the roles.
+    /// As [`World::new`], with these settings of the roles.
     pub async fn with(engine: Engine, settings: &[(&str, &str)]) -> Self {
         Self::beside(OpencrvsSettings::default(), engine, settings).await
     }
 
-    /// Like [`World::with`], with another OpenCRVS.
+    /// As [`World::with`], with these settings of OpenCRVS.
     pub async fn beside(opencrvs: OpencrvsSettings, engine: Engine, settings: &[(&str, &str)]) -> Self {
         let mut world = Self::of(opencrvs, engine, settings).await;
         for role in ROLES {
@@ -77,7 +77,7 @@ impl World {
         world
     }
 
-    /// Starts only the front: what it accepts stays in its queue.
+    /// Starts only the front, so that what it accepts stays in its queue.
     pub async fn with_front(settings: &[(&str, &str)]) -> Self {
         let mut world = Self::empty(Engine::Sqlite, settings).await;
         world.start("front");
@@ -159,7 +159,7 @@ fn short_delays() -> BTreeMap<String, String> {
     [
         ("RETRY_STEPS", "200ms,500ms,1s,2s"),
         ("PUBLISH_TIMEOUT", "2s"),
-        // Counted from the acceptance, on top of the publish timeout.
+        // Counted from the acceptance, in addition to the publish timeout.
         ("CONFIRM_DELAY", "1ms"),
         ("CONFIRM_LEASE", "6s"),
         ("CONFIRM_QUARANTINE", "2s"),

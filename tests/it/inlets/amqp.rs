@@ -1,5 +1,5 @@
-//! Messages from the broker, with headers of every type and size: unknown ones, ours forged by a
-//! vendor, and the broker's own.
+//! Messages from the broker, with headers of every type and size: unknown headers, our own headers
+//! forged by a vendor, and the broker's own headers.
 
 use jiff::Timestamp;
 use nidbridge::broker::headers;

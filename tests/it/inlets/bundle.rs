@@ -1,4 +1,5 @@
-//! FHIR bundles: documents of the simulated OpenCRVS with anything removed, replaced or damaged.
+//! FHIR bundles: documents of the simulated OpenCRVS in which any part is removed, replaced or
+//! damaged.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! The gateway's answers: one that does not clearly tell the result of a write is ambiguous, and
-//! none of its text is kept.
+//! The gateway's answers: an answer that does not clearly tell the result of a write is ambiguous,
+//! and none of its text is kept.
 
 use nidbridge::domain::RecordState;
 use nidbridge::inlets::opencrvs::{answer, seen};

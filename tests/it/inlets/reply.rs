@@ -1,5 +1,5 @@
-//! Replies of the ID system: exactly those that the published schema allows are accepted, and no
-//! error shows their content.
+//! Replies of the ID system: exactly the replies that the published schema allows are accepted, and
+//! no error text contains their content.
 
 use nidbridge::domain::NationalId;
 use nidbridge::nid::{REPLY_SCHEMA, Reply, Status};

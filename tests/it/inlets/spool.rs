@@ -1,4 +1,5 @@
-//! Spool files: what is written is read back, and file names sort in the order of submission.
+//! Spool files: a file that was written is read back unchanged, and file names sort in the order of
+//! submission.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Record tokens: a signed token is judged by its claims, and nothing unsigned counts.
+//! Record tokens: a signed token is judged by its claims, and an unsigned one is never accepted.
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,5 @@
-//! The work of a confirmer, step by step. Between any two steps it may stop, or be overtaken by the
-//! other confirmer.
+//! The work of a confirmer, step by step. Between any two steps the confirmer may stop, or be
+//! overtaken by the other one.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -42,7 +42,7 @@ impl Does {
     pub fn is_fault(self, before: &World, c: u8) -> bool {
         match self {
             Self::IsRefusedTheRead | Self::HearsNever | Self::Stops | Self::EndsAndStops => true,
-            // A second copy of a message that another confirmer has.
+            // The message is a second copy of one that the other confirmer is handling.
             Self::Leases(i) | Self::FindsNothingToDo(i) => {
                 before.confirmers[usize::from(1 - c)].attempt() == Some(i)
             }
@@ -104,7 +104,7 @@ pub fn successors(world: &World, scope: &Scope, rules: Rules, c: u8, out: &mut N
     }
 }
 
-/// The message goes back to its queue, and the lease stays as it is.
+/// Returns the message to its queue and leaves the lease as it is.
 fn back_in_queue(world: &mut World, c: u8, turn: Turn) {
     if let Some(i) = turn.attempt() {
         world.queues.outcomes |= 1 << i;
@@ -320,7 +320,7 @@ fn end(
         }
         expire(&mut after, rules, attempt);
     } else {
-        // A conflict changes nothing, but the result of the write is known all the same.
+        // A conflict changes nothing, but the result of the write is known in any case.
         shift(&mut after, attempt, event, cause);
     }
     if world.book.intent == Some(attempt) {

@@ -1,7 +1,8 @@
 //! Explores every reachable state, breadth first, and finds the shortest path to a violation.
 //!
-//! A state is also a violation if no end can be reached from it without a further fault. (That
-//! needs the edges backwards, which is why this is not an off-the-shelf checker.)
+//! A state from which no end can be reached without a further fault is also a violation. To find
+//! such states, the checker follows the edges backwards, so an off-the-shelf checker cannot be
+//! used.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -58,7 +59,7 @@ pub struct Explored {
 
 struct Graph {
     worlds: Vec<World>,
-    /// The state from which each state was reached first.
+    /// For each state, the state from which it was first reached.
     came: Vec<u32>,
     /// Steps without a fault, backwards: (to, from).
     progress: Vec<(u32, u32)>,
@@ -98,7 +99,8 @@ pub fn explore(scope: &Scope, rules: Rules) -> Explored {
 }
 
 impl Graph {
-    /// The path to a state, walked once more so that each confirmer keeps its name.
+    /// The path to a state. It is computed again from the start, so that each confirmer keeps its
+    /// index along the path.
     fn way(&self, mut at: u32, scope: &Scope, rules: Rules) -> Vec<Step> {
         let mut through = Vec::new();
         while at != 0 {

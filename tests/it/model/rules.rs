@@ -2,7 +2,7 @@
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// Only one confirmer at a time has the lease.
+    /// At most one confirmer at a time has the lease.
     Lease,
     /// The fence is checked at the intent.
     FenceAtIntent,
@@ -16,7 +16,7 @@ pub enum Rule {
     NewestAtIntent,
     /// The attempt must be answered and not ended at the intent.
     AnsweredAtIntent,
-    /// A process that was stopped after its intent does not write any more.
+    /// A process that was stopped after its intent does not write when it continues.
     PromptWrite,
     /// The record is read in OpenCRVS before it is written.
     ReadFirst,

@@ -37,7 +37,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Whether the step is a fault, on which no progress may depend.
+    /// Whether the step is a fault. Progress must not depend on faults.
     pub fn is_fault(self, before: &World) -> bool {
         match self {
             Self::OurAnswerToCoreIsLost(_)
@@ -88,8 +88,8 @@ fn core_and_registrar(world: &World, scope: &Scope, out: &mut Next) {
             let mut taken = *world;
             taken.crvs.phase[usize::from(i)] = Phase::Over;
             out.push((Step::CoreTakesOurAnswer(i), taken));
-            // OpenCRVS writes REJECTED from its old copy of the record, whatever the record is by
-            // now.
+            // OpenCRVS writes REJECTED from its old copy of the record, whatever the record's state
+            // is by then.
             if taken.crvs.status == RecordState::Registered && !scope.lenient {
                 taken.wrong = Some(Wrong::OverwrittenByCore);
             }
@@ -234,7 +234,7 @@ fn tokens(world: &World, rules: Rules, i: u8, out: &mut Next) {
         return;
     }
     let now = Timestamp::UNIX_EPOCH + QUARANTINE;
-    // The sweeper has no lease, so the fence means nothing to it.
+    // The sweeper has no lease, so the fence does not matter to it.
     let (mut hold, _) = world.book.hold(0);
     if !rules.has(Rule::ExpiryWaitsForTheLease) {
         hold.until = Timestamp::UNIX_EPOCH;
@@ -263,7 +263,8 @@ pub fn expire(world: &mut World, rules: Rules, i: u8) {
     }
 }
 
-/// Applies the production rule to an attempt. `false` is a conflict, and nothing is changed.
+/// Applies the production rule to an attempt. Returns `false` on a conflict, and then changes
+/// nothing.
 pub fn shift(world: &mut World, i: u8, event: Event, cause: Option<Cause>) -> bool {
     let Some(row) = world.book.rows[usize::from(i)].as_mut() else { return false };
     match next(row.state, event) {

@@ -1,9 +1,9 @@
 //! The state of the model: OpenCRVS, the ledger, the queues, the ID system and two confirmers, for
 //! one record.
 //!
-//! A queue is a set: its messages may be handled now, later, or twice (a stage that stops before
-//! its acknowledgement leaves the message there), in any order. Attempts are 0 and 1; submissions
-//! count from 1.
+//! A queue is a set: its messages may be handled in any order, now, later, or twice, because a
+//! stage that stops before its acknowledgement leaves the message there. Attempts are numbered 0
+//! and 1; submissions count from 1.
 
 use nidbridge::domain::lease::LeaseState;
 use nidbridge::domain::{AnswerKind, RecordAnswer};
@@ -11,7 +11,7 @@ use nidbridge::domain::{Cause, Event, NegativePolicy, RecordState, State};
 
 use super::explore::Timestamp;
 
-/// An issued ID: the first, or a different one.
+/// An issued ID: the first one, or a different one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Id {
     A,
@@ -80,9 +80,9 @@ pub struct Book {
     pub id: Option<Id>,
     pub lease: Lease,
     pub intent: Option<u8>,
-    /// The quarantine of the intent has passed.
+    /// Whether the quarantine of the intent has passed.
     pub waited: bool,
-    /// An alarm was raised for an ID that cannot reach OpenCRVS.
+    /// Whether an alarm was raised for an ID that cannot reach OpenCRVS.
     pub orphan_told: bool,
 }
 
@@ -100,7 +100,7 @@ impl Book {
         self.intent.map(|_| if self.waited { Timestamp::UNIX_EPOCH } else { now })
     }
 
-    /// The lease as the rules see it, the fence of confirmer `c` and the time.
+    /// The lease and the fence of confirmer `c`, as the rules see them.
     pub fn hold(&self, c: usize) -> (LeaseState, i64) {
         let until = if self.lease.live { Timestamp::MAX } else { Timestamp::UNIX_EPOCH };
         (LeaseState { fence: 1, until }, i64::from(self.lease.last == Some(c as u8)))
@@ -162,7 +162,7 @@ pub enum Turn {
         event: Event,
         cause: Option<Cause>,
     },
-    /// `late`: the duration of a lease has passed since.
+    /// `late` means that the duration of a lease has passed since the intent.
     Intended {
         attempt: u8,
         late: bool,
@@ -191,7 +191,7 @@ impl Turn {
     }
 }
 
-/// The violations.
+/// The ways in which a state can break the promises of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wrong {
     ConfirmedTwice,
@@ -218,13 +218,13 @@ pub struct World {
     pub queues: Queues,
     pub nid: IdSystem,
     pub confirmers: [Turn; 2],
-    /// Mutations that are under way and that nobody waits for any more.
+    /// Mutations under way for which no confirmer waits any more, by attempt.
     pub strays: [u8; 2],
     /// Attempts whose token has expired.
     pub dead: [bool; 2],
     /// The number of permanent refusals that the gateway may still give.
     pub refusals: u8,
-    /// An intent was committed although the ledger had a newer attempt.
+    /// Whether an intent was committed although the ledger had a newer attempt.
     pub knew_newer: bool,
     pub wrong: Option<Wrong>,
 }
@@ -240,7 +240,7 @@ pub struct Scope {
     /// A registrar may take a waiting record back at any moment, even between our read and our
     /// write: OpenCRVS leaves this window open to every client.
     pub restless: bool,
-    /// What happens in that window is no violation, unless the bridge could have known.
+    /// A write in that window is a violation only if the bridge could have known of the change.
     pub lenient: bool,
     /// A mutation may be applied after its quarantine.
     pub tardy: bool,
@@ -291,7 +291,7 @@ impl World {
         })
     }
 
-    /// The representative of all states that differ only in details on which nothing depends.
+    /// One representative for all states that differ only in details on which nothing depends.
     pub fn canonical(mut self, scope: &Scope) -> Self {
         // A queued message for an attempt that has ended is acknowledged without effect.
         let ended = |row: &Row| !row.state.is_open() && row.state != State::Parked;

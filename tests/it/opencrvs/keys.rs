@@ -1,4 +1,4 @@
-//! Auth's public key: how often it is fetched, and what replaces it.
+//! Auth's public key: it is fetched at most once per pause, and only a valid key replaces it.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
-//! `nidbridge attempts`: a parked attempt is listed, explained, and resumed once, where it stopped.
+//! `nidbridge attempts`: a parked attempt is listed, explained, and resumed once from where it
+//! stopped.
 
 use nidbridge::domain::Cause;
 use nidbridge::ledger::HistoryEntry;

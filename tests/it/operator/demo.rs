@@ -1,4 +1,5 @@
-//! An interrupted demo says so, and leaves nothing behind, even after `kill -9`.
+//! An interrupted demo reports that it was interrupted, and leaves nothing behind, even after `kill
+//! -9`.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

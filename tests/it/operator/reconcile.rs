@@ -1,4 +1,4 @@
-//! `nidbridge reconcile` reports differences in both directions, and nothing where there is none.
+//! `nidbridge reconcile` reports differences in both directions, and nothing if there are none.
 
 use jiff::Timestamp;
 use nidbridge::sandbox::nid::Final;

@@ -1,5 +1,5 @@
-//! A command that the broker refuses ends at once and says which setting is wrong. Other oddities
-//! are warnings.
+//! A command that the broker refuses ends at once and names the setting that is wrong. Less serious
+//! problems, such as an empty setting, are warnings.
 
 use super::ended;
 use crate::harness::ledgers::Engine;

@@ -1,4 +1,4 @@
-//! The exact bytes: the test itself is client and server of the front.
+//! Proxying byte for byte: the test itself is both the client and the upstream of the front.
 
 use std::time::Duration;
 

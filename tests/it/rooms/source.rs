@@ -1,4 +1,4 @@
-//! Reads the files of `src` as far as the rules need: without test code, comments and text.
+//! Reads the files of `src` for the rules, without test code, comments and string literals.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Canaries: unique personal data, and the search for it.
+//! Canaries: unique personal data for the test, and the search for it.
 
 use std::collections::BTreeMap;
 

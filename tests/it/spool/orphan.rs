@@ -1,5 +1,5 @@
-//! The lock of the spool: one front at a time uses it, and `nidbridge spool relay` drains it when
-//! its front has gone.
+//! The lock of the spool: only one front at a time uses the spool, and `nidbridge spool relay`
+//! drains it when its front is gone.
 
 use std::process::Output;
 

@@ -1,4 +1,4 @@
-//! The ledger's queries for the sweeper, on both ledgers.
+//! The sweeper's queries of the ledger, on SQLite and on PostgreSQL.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Tokens in the ledger, on both ledgers.
+//! Record tokens in the ledger, on SQLite and on PostgreSQL.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Bounds of `FRONT_WAIT`: the number of waiting callers is limited, none waits longer than useful,
-//! and none delays a stop.
+//! Bounds of `FRONT_WAIT`: the number of waiting callers is limited, no caller waits longer than is
+//! useful, and none delays a shutdown.
 
 use std::time::{Duration, Instant};
 

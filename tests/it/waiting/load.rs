@@ -1,5 +1,5 @@
-//! Five hundred registrations under load, answered around the deadline of `FRONT_WAIT`, with a
-//! tenth of the HTTP answers lost.
+//! Five hundred registrations under load, with answers that come around the deadline of
+//! `FRONT_WAIT`, and a tenth of the HTTP answers lost.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

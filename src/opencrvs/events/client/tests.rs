@@ -35,8 +35,8 @@ fn ids() -> (RecordId, ActionId) {
     (RecordId::parse(&id(1)).unwrap(), ActionId::parse(&id(2)).unwrap())
 }
 
-/// The recording is laid out for reading; on the wire there is no blank (and none within these
-/// texts).
+/// Removes the whitespace from a recording, which is pretty-printed. A call contains no whitespace,
+/// and neither do the texts in these recordings.
 fn on_the_wire(body: &RawValue) -> String {
     body.get().chars().filter(|c| !c.is_whitespace()).collect()
 }

@@ -14,14 +14,14 @@ use crate::sandbox::opencrvs::records::{Confirmation, Opened, Records, Subject};
 /// The form field of this country that takes the ID of a child.
 pub(in crate::sandbox::opencrvs) const IDENTIFIER: &str = "child.nid";
 
-/// A registration that was requested: its action, and the document that the trigger carries.
+/// A requested registration: its action, and the document that the trigger carries.
 pub(super) struct Requested {
     pub(super) opened: Opened,
     pub(super) action: String,
     pub(super) event: Value,
 }
 
-/// What a call of `register.accept` or `register.reject` says.
+/// The arguments of `register.accept` or `register.reject`.
 #[derive(Debug, Clone)]
 pub(super) struct ActionCall {
     pub(super) event: String,
@@ -49,8 +49,8 @@ impl Refused {
 }
 
 impl Records {
-    /// Declares a record, if it is new, and requests its registration. `None`: core answers 409,
-    /// because a request is open.
+    /// Declares the record if it is new, and requests its registration. `None` if a request is
+    /// already open; core then answers 409.
     pub(super) fn request(
         &mut self,
         subject: &Subject,
@@ -82,7 +82,7 @@ impl Records {
         Some(Requested { opened, action, event })
     }
 
-    /// Takes the answer to a trigger. `read`: how core reads its body, if the status is 200.
+    /// Applies the answer to a trigger. `read` is the body of a 200 as core parses it.
     pub(super) fn triggered(
         &mut self,
         id: &str,
@@ -105,7 +105,7 @@ impl Records {
         let registrar = record.registrar.clone();
         let Some(file) = record.event.as_mut() else { return };
         match (status, read) {
-            // Core now indexes the document as it was before the trigger.
+            // Core now overwrites the index with the document from before the trigger.
             (Some(202), _) => file.stale_index = answered,
             (Some(200), Some(inline)) if !answered => {
                 let more = json!({
@@ -122,15 +122,15 @@ impl Records {
             }
             (Some(400), _) => file.crossed = file.answer_to(&requested.action) == Some("Accepted"),
             (Some(_) | None, _) => {
-                // The client retries with the same transaction and gets a success.
+                // The client retries with the same transaction id and gets a success.
                 file.failed = true;
                 file.hollow_retries += 1;
             }
         }
     }
 
-    /// `register.accept`. The declaration is stored unchecked; an undefined field makes indexing
-    /// fail afterwards.
+    /// `register.accept`. The declaration is stored unchecked. An undefined field makes the later
+    /// indexing fail.
     pub(super) fn accept(
         &mut self,
         call: &ActionCall,
@@ -214,8 +214,8 @@ impl Records {
         Some(document(id, record))
     }
 
-    /// Whether another action has a write with this transaction id, in which case core drops this
-    /// one.
+    /// Whether another action has a write with this transaction id. If so, core drops the new
+    /// write.
     fn is_taken(&self, transaction: &str, action: &str, status: &str) -> bool {
         let is = |row: &Value, name: &str, text: &str| row.get(name).and_then(Value::as_str) == Some(text);
         self.all().filter_map(|(_, record)| record.event.as_ref()).flat_map(|file| &file.actions).any(|row| {
@@ -227,11 +227,11 @@ impl Records {
     }
 }
 
-/// The body of a 200: the registration is accepted within the trigger's request.
+/// The body of a 200, which accepts the registration within the trigger's request.
 pub(super) struct Inline {
     pub(super) confirmation: Confirmation,
     pub(super) declaration: Map<String, Value>,
-    /// The fields that the country's forms do not define.
+    /// Fields that the country's forms do not define.
     pub(super) undefined: Vec<String>,
 }
 
@@ -257,7 +257,7 @@ impl EventFile {
         self.actions.iter().any(|row| row.get("id").and_then(Value::as_str) == Some(action))
     }
 
-    /// How an action was answered.
+    /// The status of the answer to an action, if the action is answered.
     fn answer_to(&self, action: &str) -> Option<&str> {
         let row = self
             .actions

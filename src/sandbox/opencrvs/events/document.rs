@@ -1,16 +1,16 @@
-//! What a family declares, in the fields of this generation's forms: the same people as in the
-//! other generation.
+//! The declaration of a family in the form fields of this generation. The people are the same as in
+//! the FHIR generation.
 //!
 //! Wire source: `opencrvs-events.md` §5 (fields of farajaland 1.9.11).
 //!
-//! Invariant: the fields come from the population's facts. Nothing of the bridge takes part, so
+//! Invariant: the fields come from the facts of the population. No code of the bridge is used, so
 //! that an error in the bridge's mapping cannot hide itself.
 
 use serde_json::{Map, Value, json};
 
 use crate::sandbox::population::{Declaration, FamilyRole, Kind, NATIONALITY, REASON_OF_ABSENCE};
 
-/// What the registrar changes while registering: nothing, or the given name.
+/// The fields that the registrar corrects while registering: none, or the given name.
 pub(super) fn correction(kind: Kind, name: Option<&str>) -> Map<String, Value> {
     let subject = match kind {
         Kind::Birth => "child",
@@ -21,7 +21,7 @@ pub(super) fn correction(kind: Kind, name: Option<&str>) -> Map<String, Value> {
     name.map(|name| Map::from_iter([(field, json!({ "firstname": name }))])).unwrap_or_default()
 }
 
-/// The declaration as the form has it.
+/// The fields of the declaration form.
 pub(super) fn declaration(family: &Declaration) -> Map<String, Value> {
     let (_, relation) = family.informant();
     let mut fields = Map::from_iter([("informant.relation".to_owned(), json!(relation))]);

@@ -1,4 +1,4 @@
-//! The gateway's `/events/…`: tRPC with superjson, reduced to the procedures that answer an action.
+//! The gateway's `/events/…`: tRPC with superjson, limited to the procedures that answer an action.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ async fn call(
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
-    // A caller who hangs up does not stop the services behind the gateway.
+    // The services behind the gateway go on when the caller disconnects.
     let work = tokio::spawn(async move {
         let called = Called { core, procedure, headers, body };
         let input = serde_json::from_slice::<Value>(&called.body).unwrap_or_default();
@@ -86,7 +86,7 @@ struct Called {
 }
 
 impl Called {
-    /// Checks in core's order: envelope and contents before the token.
+    /// Checks in core's order: envelope and contents come before the token.
     fn run(&self, input: &Value, fault: Option<Fault>) -> Response {
         let Some(claims) = caller(&self.core, &self.headers) else { return unauthorized() };
         let json =
@@ -183,7 +183,7 @@ fn caller(core: &Core, headers: &HeaderMap) -> Option<Claims> {
     (!core.faults.is_deactivated(&claims.sub)).then_some(claims)
 }
 
-/// The gateway's own error, which does not have tRPC's form.
+/// The gateway's own error, which is not in tRPC's format.
 fn unauthorized() -> Response {
     let body = json!({ "statusCode": 401, "error": "Unauthorized", "message": "Missing authentication" });
     (StatusCode::UNAUTHORIZED, Json(body)).into_response()

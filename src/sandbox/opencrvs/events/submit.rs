@@ -1,5 +1,5 @@
-//! One registration of the events generation: the action is requested, the bridge is triggered, and
-//! the status of its answer decides.
+//! One registration of the events generation. The action is requested, the bridge is triggered, and
+//! the status of the bridge's answer decides what happens to the record.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -15,10 +15,10 @@ use crate::sandbox::population::Declaration;
 
 impl OpencrvsSim {
     /// Registers a declaration in the events generation, for the first time or again. While a
-    /// request is open core answers 409, which the outcome has as its `wire`.
+    /// request is open core answers 409; the outcome then has 409 as its `wire`.
     ///
     /// # Errors
-    /// [`SimulateError`] when no token can be signed; whatever the bridge does is in the outcome.
+    /// [`SimulateError`] when no token can be signed. What the bridge answers is in the outcome.
     pub async fn submit_event(
         &self,
         family: &Declaration,
@@ -70,7 +70,8 @@ impl OpencrvsSim {
         SubmitOutcome { record: record.to_owned(), stamp, wire, arrived, status }
     }
 
-    /// How core (up to 1.9.12, the strictest) reads the body of a 200: these members and no others.
+    /// Parses the body of a 200 as core up to 1.9.12 does, which is the strictest: only these
+    /// members are allowed.
     fn inline(&self, body: &[u8]) -> Option<Inline> {
         let body: Value = serde_json::from_slice(body).ok()?;
         let known = ["registrationNumber", "declaration", "annotation"];

@@ -9,8 +9,8 @@ use super::*;
 use crate::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim, SubmitOptions};
 use crate::sandbox::population::{Declaration, Mix, Population};
 
-/// A front that answers every trigger so, and hands out what it was sent: the token and the
-/// document.
+/// A front that gives this answer to every trigger. The channel yields the token and the document
+/// of each request.
 async fn front(answer: &'static str) -> (Url, tokio::sync::mpsc::UnboundedReceiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();

@@ -1,10 +1,10 @@
-//! What a chaos run does to the simulated OpenCRVS.
+//! The faults of a chaos run, one by one, on the simulated OpenCRVS.
 
 use super::*;
 
 const PATIENT: Duration = Duration::from_secs(20);
 
-/// Waits for something that has to happen soon.
+/// Waits for a condition that must soon hold.
 async fn until(what: &str, mut there: impl FnMut() -> bool) {
     let mut tick = tokio::time::interval(Duration::from_millis(5));
     let waiting = async {
@@ -15,7 +15,7 @@ async fn until(what: &str, mut there: impl FnMut() -> bool) {
     tokio::time::timeout(PATIENT, waiting).await.unwrap_or_else(|_| panic!("waited for: {what}"));
 }
 
-/// A record that waits for an answer, and a bridge's front to submit it to again.
+/// A record that waits for an answer, and a front to which it can be submitted again.
 struct Ground {
     sim: OpencrvsSim,
     front: Url,
@@ -27,7 +27,7 @@ struct Ground {
 impl Ground {
     async fn new() -> Self {
         let (sim, (front, told), declaration) = (sim().await, front(202).await, birth());
-        // older than what auth may give for it within the same second
+        // The token is older than any that auth may issue for the record within the same second.
         let claims = sim.record_claims(&declaration.record);
         let token = sim.mint(&Claims { iat: claims.iat - 60, ..claims }).unwrap();
         let ground = Self { sim, front, told, declaration, token };
@@ -44,7 +44,7 @@ impl Ground {
         self.record().confirms.len()
     }
 
-    /// Confirms, and hangs up as soon as the gateway has the call.
+    /// Confirms, and disconnects as soon as the gateway has received the call.
     async fn confirm_in_haste(&self) {
         let calls = || self.sim.faults().calls().get("confirm").copied().unwrap_or_default();
         let before = calls();
@@ -54,7 +54,7 @@ impl Ground {
         }
     }
 
-    /// Confirms; whether an answer came that could be read to its end.
+    /// Confirms; returns whether a complete answer came.
     async fn confirm(&self) -> bool {
         let details = json!({"registrationNumber": "2026B1"});
         let body =

@@ -1,4 +1,4 @@
-//! The network between the roles and what they depend on, and who else connects to the broker.
+//! The network between the roles and their dependencies, and other connections to the broker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,17 +52,17 @@ impl World {
         proxy
     }
 
-    /// Loses everything that the broker holds: both vhosts are as new.
+    /// Loses everything that the broker stores: both vhosts are deleted and created again.
     pub async fn lose_broker(&self) {
         self.vhosts.lose().await;
     }
 
-    /// Empties a queue of our vhost and the delay queues beside it.
+    /// Empties a queue of our vhost and its delay queues.
     pub async fn purge(&self, queue: &str) {
         self.vhosts.purge(queue).await;
     }
 
-    /// Ends the vendor; what it has not acknowledged goes back to its queues.
+    /// Ends the vendor. Requests that it has not acknowledged return to their queues.
     pub async fn vendor_leaves(&mut self) {
         self.nid.kill().await;
         self.vendor.clone().close().await;
@@ -76,7 +76,7 @@ impl World {
         self.nid.restart(&self.vendor);
     }
 
-    /// Connects with the rights of the vendor, and may send larger messages than our own links.
+    /// Connects with the rights of the vendor, and allows larger messages than our own links do.
     pub async fn vendor_link(&self) -> Link {
         let settings = LinkSettings {
             apply_topology: false,
@@ -88,13 +88,13 @@ impl World {
         connected(Link::open(&settings, nothing, Arc::new(Unobserved))).await
     }
 
-    /// Connects to our vhost, to look into queues.
+    /// Connects to our vhost, to inspect queues.
     pub async fn look(&self) -> Link {
         let nothing = Topology::empty(&self.vhosts.bridge);
         connected(Link::open(&self.vhosts.link_settings("look"), nothing, Arc::new(Unobserved))).await
     }
 
-    /// Connects to the vendor's vhost, to look into queues.
+    /// Connects to the vendor's vhost, to inspect queues.
     pub async fn look_nid(&self) -> Link {
         let nothing = Topology::empty(&self.vhosts.vendor);
         connected(Link::open(&self.vhosts.nid_link_settings("look"), nothing, Arc::new(Unobserved))).await
@@ -105,8 +105,8 @@ fn port_of(url: &str) -> u16 {
     Url::parse(url).expect("a URL").port().expect("a port")
 }
 
-/// A vendor that waits long for the broker's confirm, so that a slow confirm does not make it reply
-/// twice.
+/// Settings of the vendor's link. The publish timeout is long, so that a slow confirm does not make
+/// the vendor reply twice.
 pub(super) fn vendor_settings(url: SecretString) -> LinkSettings {
     LinkSettings {
         apply_topology: false,

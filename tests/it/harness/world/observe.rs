@@ -1,4 +1,4 @@
-//! What can be seen from outside: metrics, health, and what the ledger says of a record.
+//! What can be observed from outside: metrics, health, and the ledger's history of a record.
 
 use nidbridge::domain::{EventKind, RecordId, RequestId};
 use nidbridge::ledger::HistoryEntry;
@@ -17,7 +17,7 @@ impl World {
         self.admin(role, "/metrics").map(|(_, text)| text).unwrap_or_default()
     }
 
-    /// The sum of a metric of a role over those lines that contain `with`.
+    /// The sum of a metric of a role over all lines that contain `with`.
     pub fn metric(&self, role: &'static str, name: &str, with: &str) -> f64 {
         self.metrics_text(role)
             .lines()

@@ -1,5 +1,4 @@
-//! The roles as processes: starting, configuring and ending them, and running the operator's
-//! commands.
+//! The roles as processes: starts, configures and ends them, and runs the operator's commands.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -34,7 +33,7 @@ impl World {
         self.start_as(role, role);
     }
 
-    /// Starts a role under another name, so that it can run more than once.
+    /// Starts a role under another name, so that the same role can run more than once.
     pub fn start_as(&mut self, name: &'static str, role: &'static str) {
         let log = File::options().create(true).append(true).open(self.log(name)).expect("a log");
         let port = *self.admin.entry(name).or_insert_with(free_port);
@@ -51,13 +50,13 @@ impl World {
         self.roles.insert(name, Role { child, _guardian: guardian });
     }
 
-    /// Makes a role start under another command, such as `unshare`, from its next start on. The
-    /// command gets the command line of the role as its last arguments.
+    /// Starts a role under another command, such as `unshare`, from its next start on. The command
+    /// gets the command line of the role as its last arguments.
     pub fn start_under(&mut self, role: &'static str, words: &[&str]) {
         self.wrappers.insert(role, words.iter().map(|word| (*word).to_owned()).collect());
     }
 
-    /// A command line of the product, with the settings of a role.
+    /// A command line of the product's binary, with the settings of a role.
     pub fn command(&self, role: &str, arguments: &[&str]) -> Command {
         let binary = env!("CARGO_BIN_EXE_nidbridge");
         let mut command = match self.wrappers.get(role).map(Vec::as_slice) {
@@ -83,8 +82,8 @@ impl World {
         command
     }
 
-    /// Runs a command of the product to its end, with these settings over those of the roles;
-    /// returns the exit code and stdout.
+    /// Runs a command of the product's binary to its end. The given settings override those of the
+    /// roles. Returns the exit code and stdout.
     pub async fn run(&self, args: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String) {
         let mut command = self.command("", args);
         command.envs(settings.iter().copied()).stdin(Stdio::null());
@@ -115,7 +114,7 @@ impl World {
         gone.child.wait().expect("its end");
     }
 
-    /// Ends a role with SIGTERM and waits; returns its exit code.
+    /// Ends a role with SIGTERM and waits for its end; returns its exit code.
     pub async fn terminate(&mut self, role: &'static str) -> Option<i32> {
         let mut going = self.roles.remove(role).expect("a role that runs");
         let pid = Pid::from_child(&going.child);
@@ -129,7 +128,7 @@ impl World {
         Pid::from_child(&self.roles[role].child)
     }
 
-    /// Fails if a role has ended that the test did not end.
+    /// Fails if a role has ended by itself.
     pub fn assert_all_run(&mut self) {
         let ended: Vec<_> = self
             .roles

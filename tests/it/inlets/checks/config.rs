@@ -1,4 +1,5 @@
-//! Properties of every configuration: lines `NAME=value` are the environment, the rest is the file.
+//! Properties of every configuration. In the input, lines `NAME=value` are the environment and the
+//! rest is the file.
 
 use std::collections::BTreeMap;
 use std::path::Path;

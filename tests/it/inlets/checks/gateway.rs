@@ -1,4 +1,5 @@
-//! Properties of every answer of the gateway: two bytes of status, then the body.
+//! Properties of every answer of the gateway. In the input, two bytes are the status and the rest
+//! is the body.
 
 use std::time::Duration;
 

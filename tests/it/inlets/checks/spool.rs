@@ -1,4 +1,4 @@
-//! Properties of every file in the spool's directory: content and name.
+//! Properties of every file in the spool's directory: of its content and its name.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
