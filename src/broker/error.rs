@@ -30,7 +30,7 @@ pub enum NotSent {
 /// Why it is not known whether a message is stored.
 #[derive(Debug, thiserror::Error)]
 pub enum Unconfirmed {
-    #[error("the broker did not take it in time")]
+    #[error("the broker did not accept the message in time")]
     NotTaken,
     #[error("the broker did not confirm it in time")]
     Late,

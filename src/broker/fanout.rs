@@ -59,7 +59,7 @@ pub async fn listen(
                 return;
             }
             let cause = match session(link, subscription, listener, &mut backoff).await {
-                Ok(()) => "the broker ended it".to_owned(),
+                Ok(()) => "the broker ended the subscription".to_owned(),
                 Err(cause) => chain(&cause),
             };
             listener.listening(false);

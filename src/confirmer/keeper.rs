@@ -56,7 +56,7 @@ pub struct Keeper {
 /// Why a turn ended early.
 #[derive(Debug, thiserror::Error)]
 enum KeeperFault {
-    #[error("auth gives no key: check AUTH_URL and that auth is up")]
+    #[error("auth did not return its public key: check AUTH_URL and that auth is up")]
     NoKey,
     #[error(transparent)]
     Auth(RenewalFault),

@@ -90,7 +90,7 @@ fn keys(config: &Config) -> Result<KeyStore, Failure> {
         refetch: config.opencrvs.key_refetch,
         cache: config.front.key_cache.clone(),
     };
-    Ok(KeyStore::new(settings).context("the client of auth")?)
+    Ok(KeyStore::new(settings).context("the HTTP client for auth cannot be made")?)
 }
 
 fn limits(config: &Config) -> Limits {

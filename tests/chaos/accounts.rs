@@ -140,6 +140,7 @@ impl Accounts {
         let expected = expected(id, record, evidence).settle(record.status());
         let told = evidence.summaries.get(id);
         let state = told.map(|told| told.state);
+        self.parked += u64::from(state == Some(State::Parked));
         let unheard = events::stranded(record) && told.is_none() && evidence.outages.broke_off(record);
         if unheard {
             self.unheard += 1;

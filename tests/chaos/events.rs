@@ -27,7 +27,7 @@ pub fn judge(accounts: &mut Accounts, id: &str, record: &Record, file: &EventFil
     accounts.broken += broken;
     accounts.late_index += of(file.stale_index && is_late(record));
     if broken > 0 {
-        accounts.bad.insert(id.to_owned(), format!("core would have it damaged: {}", told(file)));
+        accounts.bad.insert(id.to_owned(), format!("core would have damaged it: {}", told(file)));
     }
     // Two different answers are possible only if nginx refused a registration that a front had
     // stored.

@@ -55,7 +55,7 @@ pub async fn settled(stage: &Stage, patience: Duration) -> (bool, Accounts) {
             eprintln!("chaos: not at an end: {under_way:?}");
             keep_what_the_broker_says(stage).await;
             for id in under_way.unwrap_or_default().open {
-                accounts.wrong(&id, "it comes to no end");
+                accounts.wrong(&id, "it did not end within the patience");
             }
             return (false, accounts);
         }

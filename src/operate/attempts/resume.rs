@@ -25,12 +25,12 @@ pub(super) async fn run(session: &mut Session, args: &ResumeArgs) -> Result<(), 
             for attempt in attempts {
                 count(&mut tally, attempt, &ledger.check_resume(attempt).await?)?;
             }
-            output::line(&format!("would go on: {}", tally.done()))?;
+            output::line(&format!("would be resumed: {}", tally.done()))?;
         }
         Mode::Change { reason } => {
             let next = session.next_hop(&ledger).await?;
             let done = Resume { session, ledger, next, reason }.all(&attempts, &mut tally).await;
-            output::line(&format!("go on: {}; went on already: {}", tally.done(), tally.skipped()))?;
+            output::line(&format!("resumed: {}; already under way: {}", tally.done(), tally.skipped()))?;
             done?;
         }
     }

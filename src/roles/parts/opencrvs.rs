@@ -22,7 +22,7 @@ pub(crate) fn auth(config: &Config) -> Result<(KeyStore, TokenExchange), Failure
     let auth = client_settings(config, &config.opencrvs.auth_url);
     let exchange = TokenExchange::new(&auth).context("the HTTP client for auth cannot be made")?;
     let keys = KeyStoreSettings { auth, refetch: config.opencrvs.key_refetch, cache: None };
-    Ok((KeyStore::new(keys).context("the client of auth")?, exchange))
+    Ok((KeyStore::new(keys).context("the HTTP client for auth cannot be made")?, exchange))
 }
 
 /// The form field that gets an issued ID in the events dialect, if one is configured.

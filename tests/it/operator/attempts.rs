@@ -76,15 +76,15 @@ async fn what_is_parked_is_found_explained_and_goes_on_once(engine: Engine) {
     assert!(story.contains("registrar_inactive") && story.contains("have the account activated"), "{story}");
     let one = attempts(&list).remove(0);
     let (code, rehearsal) = world.run(&["attempts", "resume", &one, "--dry-run"], &[]).await;
-    assert_eq!((code, rehearsal.as_str()), (Some(0), "would go on: 1\n"));
+    assert_eq!((code, rehearsal.as_str()), (Some(0), "would be resumed: 1\n"));
     assert_eq!(world.run(&["attempts", "resume", &one], &[]).await.0, Some(2), "a reason is asked for");
     reactivate(&world, &all);
     let why = ["--reason", "is back", "--by", "ada"];
     let (code, done) = world.run(&[&["attempts", "resume", &one][..], &why].concat(), &[]).await;
-    assert_eq!((code, done.as_str()), (Some(0), "go on: 1; went on already: 0\n"));
+    assert_eq!((code, done.as_str()), (Some(0), "resumed: 1; already under way: 0\n"));
     let by_cause = [&["attempts", "resume", "--cause", "registrar_inactive"][..], &why].concat();
     let (code, done) = world.run(&by_cause, &[]).await;
-    assert_eq!((code, done.as_str()), (Some(0), "go on: 2; went on already: 0\n"));
+    assert_eq!((code, done.as_str()), (Some(0), "resumed: 2; already under way: 0\n"));
     for declaration in &all {
         confirmed_once(&world, &declaration.record, "resumed").await;
         let told = resumed(&world, &declaration.record).await;
