@@ -1,10 +1,11 @@
-//! The configuration: environment variables over a TOML file over defaults.
+//! The configuration. Environment variables override a TOML file, which overrides the defaults.
 //!
-//! [`load`] reads all of it once, at the start. Every room gets its own struct of settings and
+//! [`load`] reads all of it once, at the start. Each module gets its own struct of settings and
 //! reads nothing later. `NAME_FILE` names a mounted file that holds the value of `NAME`.
 //!
 //! Invariant: a process starts only if every setting is valid; otherwise it lists all faults at
-//! once. What one setting requires of another is checked only for a process that uses both.
+//! once. If one setting requires something of another, this is checked only for a process that uses
+//! both.
 
 mod check;
 mod fault;
@@ -101,14 +102,14 @@ pub struct Loaded {
     pub config: Config,
     /// Every setting with its secrets masked.
     pub shown: Vec<Shown>,
-    /// What is allowed but probably not intended.
+    /// Settings that are valid but probably not intended.
     pub warnings: Vec<String>,
 }
 
 /// Reads the configuration.
 ///
 /// # Errors
-/// [`Faults`], all at once.
+/// [`Faults`] lists all faults at once.
 pub fn load(sources: &Sources, part: Part) -> Result<Loaded, Faults> {
     let known: Vec<&Setting> = settings().collect();
     let mut faults = Vec::new();

@@ -1,68 +1,73 @@
-//! The pure core: what a registration is, which steps are legal, what OpenCRVS is told.
+//! The pure core: what a registration is, which steps an attempt may take, and what to tell
+//! OpenCRVS.
 //!
-//! Invariant: nothing in this subtree reads a clock, a socket, a file or a random number. All of
-//! that comes in as an argument, so that production, the tests and the model run the same
+//! Invariant: nothing in this subtree reads a clock, a socket, a file or a random number. Callers
+//! pass such values as arguments, so that production, the tests and the model checker run the same
 //! decisions.
 //!
 //! # Dictionary
 //!
-//! One noun for one thing; code, logs, metrics and documents use these words and no others.
+//! Each thing has one noun. Code, logs, metrics and documents use these words and no others.
 //!
 //! What comes from OpenCRVS:
 //! - **registration**: what a registrar submitted, as the front accepted it.
-//! - **record**: the file in OpenCRVS that a registration belongs to. It has one number and one
-//!   request for good.
+//! - **record**: the file in OpenCRVS that a registration belongs to. It has one registration
+//!   number and one request id, which never change.
 //! - **attempt**: one submission of a record that we accepted. A registrar who submits again makes
 //!   a new attempt.
-//! - **submission**: the number of an attempt, from 1, by which the ID system tells the attempts of
-//!   a record apart.
-//! - **stamp**: when the registrar submitted; it orders the attempts of a record.
-//! - **view**: the 2–4 KB that the bridge keeps of a document, sealed.
-//! - **token** (record token): comes with a registration, dies at a fixed time and is what allows
-//!   the answer.
-//! - **dialect**: the generation of OpenCRVS that submitted, FHIR or events, in which it has to be
-//!   answered.
+//! - **submission**: the number of an attempt within its record, from 1. The ID system uses it to
+//!   tell the attempts of a record apart.
+//! - **stamp**: the time at which the registrar submitted. It orders the attempts of a record.
+//! - **view**: the 2–4 KB that the bridge keeps of a document, sealed (encrypted with a key of
+//!   `SEAL_KEYS`).
+//! - **token** (record token): comes with a registration, expires at a fixed time, and allows the
+//!   bridge to write the answer.
+//! - **dialect**: the generation of OpenCRVS that submitted the record, FHIR or events. The answer
+//!   has to be given in the same one.
 //!
 //! What goes to the ID system and back:
-//! - **request**: what the ID system is asked about a record.
-//! - **reply**: one message of the ID system: an answer, a notice that it is still working, or a
-//!   wish to be asked later.
+//! - **request**: the message that asks the ID system about a record.
+//! - **reply**: one message from the ID system: an answer, a notice that it is still working, or a
+//!   notice that it wants to be asked again later.
 //! - **answer**: the final verdict on an attempt: issued, recorded, rejected or not asked.
 //! - **outcome**: the message that tells the confirmer that an attempt has its answer.
-//! - **sync answer**: an answer given inside OpenCRVS's own request, for which the caller waited. A
-//!   faster copy only.
+//! - **sync answer**: a copy of the answer in the response to OpenCRVS's own request, for which
+//!   the caller waits. It is faster, but the confirmer handles the answer all the same.
 //!
 //! Writing to OpenCRVS:
 //! - **lease**: the exclusive right to write a record, limited in time. A *task lease* is the same
-//!   for a task that one process of the installation does at a time, such as sweeping.
+//!   right for a task that only one process of the installation may do at a time, such as sweeping.
 //! - **fence** (fencing token): the number of a lease. A write under an older number is refused.
-//! - **intent**: the note, committed before a write to OpenCRVS, that the write begins.
-//! - **quarantine**: the time after an intent whose end is not known during which nobody writes
-//!   that record.
+//! - **intent**: a note in the ledger, committed before a write to OpenCRVS, that the write
+//!   begins.
+//! - **quarantine**: the time after an intent during which nobody writes the record again, because
+//!   the result of the first write is not known.
 //!
 //! States of an attempt ([`State`]): **received**, **requested** and **answered** are *open*. An
 //! attempt ends as
 //! - **confirmed** or **rejected**: OpenCRVS was told;
 //! - **superseded**: a newer attempt of the record took its place;
-//! - **withdrawn**: OpenCRVS moved the record on without us;
-//! - **held**: a negative answer that this OpenCRVS cannot take; the record goes on waiting there;
-//! - **expired**: its token died first.
+//! - **withdrawn**: OpenCRVS moved the record on by itself;
+//! - **held**: the answer is negative, and this generation of OpenCRVS cannot be told; the record
+//!   keeps waiting there;
+//! - **expired**: its token expired before OpenCRVS was told.
 //!
 //! A **parked** attempt has stopped with a cause and goes on when an operator resumes it. A
-//! **cause** is why something stopped or was refused, from a bounded set ([`Cause`]); a **reason**
-//! is why the ID system rejects.
+//! **cause** says why something stopped or was refused; it comes from a bounded set ([`Cause`]). A
+//! **reason** says why the ID system rejects.
 //!
 //! Messages and processes:
-//! - **stage**: a step of the pipeline: record, send, resolve, confirm. Sweep, tokens and operate
-//!   look after them.
+//! - **stage**: a step of the pipeline: record, send, resolve or confirm. Three more stages look
+//!   after attempts from outside the pipeline: sweep, tokens and operate.
 //! - **delivery**: one message that the broker gives to a consumer.
-//! - **settlement**: what becomes of a delivery: acknowledged, delayed or parked.
-//! - **delay queue**: keeps a message until it is to be tried again.
+//! - **settlement**: how a consumer ends a delivery: it acknowledges, delays or parks the message.
+//! - **delay queue**: keeps a message until it is time to try it again.
 //! - **parking queue** (`<queue>.parked`): keeps messages that an operator has to look at.
-//! - **case**: an attempt together with its record, as the ledger has them.
+//! - **case**: an attempt together with its record, as read from the ledger.
 //! - **breaker** (circuit breaker): stops calls to a dependency that fails. Closed, half-open or
 //!   open.
-//! - **spool**: the front's directory for registrations while the broker is away.
+//! - **spool**: the directory in which the front stores registrations while the broker is
+//!   unavailable.
 
 mod alert;
 mod answer;

@@ -1,12 +1,13 @@
 //! The front: the HTTP server that OpenCRVS calls. It accepts a registration and answers 202 once
 //! the broker or the spool has it.
 //!
-//! Authenticate, read, parse into the view, seal, publish, answer. It needs the broker and the
-//! public key of auth, nothing else. Next: [`worker`](crate::worker).
+//! Its steps are: authenticate, read, parse into the view, seal, publish, answer. It needs only the
+//! broker and the public key of OpenCRVS's auth service. The next step is the
+//! [`worker`](crate::worker).
 //!
-//! Invariant: 2xx only after the broker's confirm, or once the [`spool`] is durable. The document
-//! is dropped here; only the sealed view and the sealed token are published. No answer to OpenCRVS
-//! holds personal data, but for a sync answer.
+//! Invariant: the front answers 2xx only after the broker's confirm, or once the [`spool`] has
+//! stored the registration durably. The document is dropped here; only the sealed view and the
+//! sealed token are published. No response to OpenCRVS holds personal data, except a sync answer.
 
 mod accept;
 mod body;
@@ -34,20 +35,22 @@ use crate::telemetry::Metrics;
 use passthrough::Passthrough;
 use spool::Spool;
 
-/// What the front works with.
+/// The dependencies and settings of the front.
 pub struct Front {
     /// Verifies record tokens.
     pub keys: KeyStore,
     /// Seals view and token.
     pub sealer: Arc<Sealer>,
     pub publisher: Publisher,
-    /// Stores registrations while the broker is unavailable. Without it OpenCRVS then gets 503.
+    /// Stores registrations while the broker is unavailable. Without a spool, OpenCRVS gets 503
+    /// during that time.
     pub spool: Option<Spool>,
-    /// Whether registrations of the events generation are accepted; only with a spool.
+    /// Whether registrations of the events generation are accepted. They require a spool.
     pub events: bool,
-    /// Without it every caller gets 202 at once.
+    /// Without sync answers, every caller gets 202 at once.
     pub sync_answers: Option<SyncAnswers>,
-    /// Proxies every other request. Without it such a request is refused.
+    /// Proxies every request that is not a registration. Without a proxy, such a request is
+    /// refused.
     pub passthrough: Option<Passthrough>,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
@@ -57,14 +60,15 @@ pub struct Front {
 pub struct Limits {
     /// Maximum size of a body in bytes.
     pub max_body: usize,
-    /// Memory in bytes for all bodies together.
+    /// Maximum memory in bytes for all bodies together.
     pub body_memory: usize,
     /// Longest pause within a body before its request is refused.
     pub body_timeout: Duration,
     /// Time for which a request waits while the broker is unavailable.
     pub hold: Duration,
-    /// Time after which a connection is closed whose caller does not take the answer.
+    /// Time after which the front closes the connection of a caller that does not read the
+    /// response.
     pub write_timeout: Duration,
-    /// Time that requests have to finish when the front is told to stop.
+    /// Time that running requests have to finish after the front is told to stop.
     pub drain: Duration,
 }

@@ -1,13 +1,13 @@
-//! The ledger: what was accepted, the state of each attempt, and what OpenCRVS was told. The only
-//! home of SQL.
+//! The ledger: a database of the accepted registrations, the state of each attempt, and what
+//! OpenCRVS was told. No other module contains SQL.
 //!
-//! PostgreSQL, or SQLite inside one machine, with one set of SQL for both. A transaction on a
-//! record starts with a write to the record's row, which serialises the transactions of one record
-//! in either database.
+//! The database is PostgreSQL, or SQLite if all processes run on one machine. The same SQL works
+//! for both. A transaction on a record starts with a write to the record's row, which serialises
+//! the transactions of one record in either database.
 //!
 //! Invariant: a commit is durable before the next step begins; an attempt moves only along
 //! [`domain::next`](crate::domain::next) and by compare-and-set; what goes into a sealed column is
-//! sealed; history is only ever added to.
+//! sealed; history entries are only ever added.
 
 mod alerts;
 mod answer;
@@ -68,14 +68,15 @@ use migrations::{Backend, migrate};
 pub struct LedgerSettings {
     /// `sqlite:<path>` or `postgres://user:password@host/database`.
     pub url: secrecy::SecretString,
-    /// Most connections of this process (PostgreSQL; for SQLite it is always one).
+    /// Maximum number of connections of this process to PostgreSQL. With SQLite there is always
+    /// one.
     pub connections: u32,
     /// Time to wait for a connection or for SQLite's lock.
     pub timeout: Duration,
     /// The name of this process, in leases and in history.
     pub who: String,
-    /// Whether a SQLite file is created if there is none. A command that only reads must not create
-    /// it: it would take the empty ledger for the one that it was to read.
+    /// Whether to create the SQLite file if it does not exist. A command that only reads must not
+    /// create it: it would report a new, empty ledger instead of a wrong path.
     pub create: bool,
 }
 
@@ -99,8 +100,8 @@ impl Ledger {
     /// Connects, brings the schema up to this release and opens the ledger's own key.
     ///
     /// # Errors
-    /// [`LedgerError`] when the database cannot be reached, is of a newer release, or its
-    /// key does not open with `SEAL_KEYS`.
+    /// [`LedgerError`] if the database cannot be reached or is of a newer release, or if its key
+    /// does not open with `SEAL_KEYS`.
     pub async fn open(settings: &LedgerSettings, sealer: &Sealer) -> Result<Self, LedgerError> {
         use secrecy::ExposeSecret as _;
         sqlx::any::install_default_drivers();
@@ -132,7 +133,7 @@ impl Ledger {
         Ok(Self { pool, fingerprinter, who: settings.who.as_str().into(), alerted: Arc::default() })
     }
 
-    /// The time by the ledger's clock, which is the one that leases and quarantines go by.
+    /// The time by the ledger's clock. Leases and quarantines are measured by this clock.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -141,7 +142,7 @@ impl Ledger {
         columns::timestamp(row.try_get("now_ms")?)
     }
 
-    /// The keyed fingerprint of an ID: equal for equal IDs, of no use without the ledger's key.
+    /// The keyed fingerprint of an ID: equal for equal IDs, useless without the ledger's key.
     pub fn fingerprint(&self, id: &NationalId) -> String {
         self.fingerprinter.of(id)
     }

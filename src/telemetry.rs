@@ -93,7 +93,8 @@ fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn L
 
 fn provider(endpoint: &Url, service: &str, role: &'static str) -> Result<SdkTracerProvider, TelemetryError> {
     let endpoint = format!("{}/v1/traces", endpoint.as_str().trim_end_matches('/'));
-    // Its HTTP client brings a runtime of its own, which must not be created on a thread of ours.
+    // The HTTP client of the exporter creates a runtime of its own, which must not happen on a
+    // thread of our runtime.
     let exporter = thread::spawn(move || {
         SpanExporter::builder()
             .with_http()

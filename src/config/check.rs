@@ -1,6 +1,6 @@
-//! Checks between settings.
+//! Checks that involve more than one setting, or the role of the process.
 //!
-//! Invariant: what a role needs is checked for that role alone, so that roles can share one
+//! Invariant: what one role needs is checked for that role alone, so that roles can share one
 //! environment. A command that checks for all roles, such as `nidbridge config check`, checks
 //! everything.
 
@@ -12,7 +12,7 @@ use super::fault::SettingFault;
 use super::reader::Reader;
 use super::{Config, Part, settings};
 
-/// `proxy_read_timeout` of deploy/nginx.
+/// The `proxy_read_timeout` in `deploy/nginx`.
 const PROXY_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Part {

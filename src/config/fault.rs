@@ -1,4 +1,4 @@
-//! The faults of a configuration, each with the names of its setting and the fix.
+//! The faults of a configuration. Each names its setting and the fix.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::setting::Setting;
 pub struct SettingFault {
     /// Variable and key of the setting, or the name of the file.
     pub name: String,
-    /// The value, unless it is or may hold a secret.
+    /// The value, unless it is a secret or may hold one.
     pub value: Option<String>,
     pub why: String,
     pub fix: String,

@@ -57,7 +57,7 @@ impl<T: FromStr + PartialOrd + From<u8>> Form for Positive<T> {
     }
 }
 
-/// From 1 to 99.
+/// A percentage from 1 to 99.
 pub(super) struct Percent;
 
 impl Form for Percent {
@@ -83,7 +83,7 @@ impl Form for Listen {
     }
 }
 
-/// A text that is never shown: not in `config show`, not in a fault.
+/// A text that is never shown, neither in `config show` nor in a fault.
 pub(super) struct SecretText;
 
 impl Form for SecretText {
@@ -96,8 +96,8 @@ impl Form for SecretText {
     }
 }
 
-/// What [`Sealer::parse`] reads; empty is allowed here, and refused later to the roles that need
-/// keys.
+/// Keys in the form that [`Sealer::parse`] reads. An empty text is allowed here; a later check
+/// refuses it for the roles that need keys.
 pub(super) struct Keys;
 
 impl Form for Keys {
@@ -125,7 +125,7 @@ impl Form for Path {
     }
 }
 
-/// A setting that may be left out: empty is `None`.
+/// A setting that may be left out: an empty text means `None`.
 pub(super) struct Optional<F>(PhantomData<F>);
 
 impl<F: Form> Form for Optional<F> {

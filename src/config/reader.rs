@@ -1,4 +1,4 @@
-//! Finds the text of each setting: environment over file over default.
+//! Finds the text of each setting: in the environment, else in the file, else the default.
 //!
 //! Invariant: reading goes on after a fault, and no fault holds a secret.
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::fault::SettingFault;
 use super::setting::{Form, Setting};
 
-/// The origin of a value that is not set.
+/// The origin of a value that neither the environment nor the file sets.
 pub(super) const DEFAULT: &str = "the default";
 
 /// A setting in force, with its secrets masked.
@@ -38,7 +38,7 @@ impl<'a> Reader<'a> {
         Self { environment, file, faults: Vec::new(), shown: Vec::new() }
     }
 
-    /// The value of one setting; on a fault, `None`, and the fault is kept.
+    /// Reads the value of one setting. On a fault, keeps the fault and returns `None`.
     pub(super) fn value<F: Form>(&mut self, setting: &Setting) -> Option<F::Value> {
         let found = match self.find(setting) {
             Ok(found) => found,
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
             .unwrap_or_else(|| Found { text: setting.default.to_owned(), origin: DEFAULT.to_owned() }))
     }
 
-    /// An empty variable counts as not set: compose files pass those.
+    /// An empty variable counts as not set, because compose files pass empty variables.
     fn direct(&self, name: &str) -> Option<Found> {
         let text = self.environment.get(name).filter(|text| !text.is_empty())?;
         Some(Found { text: text.clone(), origin: name.to_owned() })

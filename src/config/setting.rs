@@ -7,7 +7,7 @@ pub(super) struct Setting {
     pub key: &'static str,
     /// Names of environment variables: the first one is documented, the others are aliases.
     pub env: &'static [&'static str],
-    /// Empty: not set by default.
+    /// An empty text means that the setting has no default.
     pub default: &'static str,
     /// The description for the reference.
     pub doc: &'static str,
@@ -33,7 +33,7 @@ pub(super) trait Form {
     const SECRET: bool = false;
 
     /// # Errors
-    /// What is wrong, without the text itself.
+    /// The error says what is wrong, without the text itself.
     fn parse(text: &str) -> Result<Self::Value, String>;
 
     /// The text with its secrets masked.

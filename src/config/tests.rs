@@ -227,7 +227,8 @@ fn what_one_setting_demands_of_another_is_asked_of_the_roles_that_use_it() {
             assert_eq!(named.is_some(), asked.contains(&part), "{set:?} {part:?}");
         }
     }
-    // A front that holds OpenCRVS for the answer gives it the ID itself.
+    // A front with sync answers itself gives the ID to OpenCRVS, so it requires the same settings
+    // as a confirmer.
     let holding =
         [("SEAL_KEYS", KEY), ("FRONT_WAIT", "5s"), ("CONFIRM_IDENTIFIER_FIELD", "child.nid")].as_slice();
     assert!(load(&environment(holding), Part::Front).is_err());

@@ -7,18 +7,19 @@ use super::forms::Span;
 use super::setting::Form;
 use crate::domain::EventKind;
 
-/// OpenCRVS core has no timeout of its own here, and the registrar's browser waits with it.
+/// The maximum wait. OpenCRVS core has no timeout of its own for this request, and the registrar's
+/// browser waits as long.
 const LONGEST: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Waits {
-    /// For kinds of event that are not named.
+    /// The wait for kinds of event without a wait of their own.
     others: Duration,
     named: BTreeMap<String, Duration>,
 }
 
 impl Waits {
-    /// The wait for a registration of this kind; zero: OpenCRVS does not wait.
+    /// The wait for a registration of this kind. Zero means that OpenCRVS does not wait.
     pub fn of(&self, kind: &EventKind) -> Duration {
         self.named.get(kind.as_str()).copied().unwrap_or(self.others)
     }

@@ -1,13 +1,13 @@
 //! Which history entries alert an operator.
 //!
-//! Invariant: an attempt that is parked, held or expired always does, unless the cause is one that
-//! needs nobody.
+//! Invariant: an entry that parks, holds or expires an attempt always alerts, unless its cause
+//! needs no operator.
 
 use super::attempt::State;
 use super::cause::Cause;
 
-/// The cause of the alert that a history entry raises; `None` if it raises none. `moved`: the state
-/// that the attempt went to, if the entry is about that.
+/// The cause of the alert that a history entry raises, or `None` if it raises none. `moved` is the
+/// state that the attempt moved to, if the entry records a move.
 pub fn alert_cause(moved: Option<State>, cause: Option<Cause>) -> Option<Cause> {
     match moved {
         Some(State::Parked | State::Held | State::Expired) => {

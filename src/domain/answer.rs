@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::NationalId;
 
-/// Why an ID system will not do what it was asked.
+/// Why an ID system rejects a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasonCode {
@@ -83,8 +83,8 @@ pub enum AnswerKind {
     NotAsked,
 }
 
-/// An answer that belongs to the record and passes to its newest attempt, whichever submission it
-/// was given to.
+/// An answer that belongs to the record and passes to its newest attempt, whichever submission the
+/// ID system answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RecordAnswer {
     Issued,
@@ -92,8 +92,8 @@ pub enum RecordAnswer {
 }
 
 impl Answer {
-    /// Puts an answer together from its kind. `id` is called only for an ID that was issued; a
-    /// rejection without a reason gets the code `other`.
+    /// Builds an answer from its kind. `id` is called only for an ID that was issued; a rejection
+    /// without a reason gets the code `other`.
     ///
     /// # Errors
     /// The error of `id`.
@@ -141,8 +141,8 @@ impl RecordAnswer {
         }
     }
 
-    /// Reads the name of [`RecordAnswer::kind`] back; `None` also for an answer that belongs to a
-    /// submission.
+    /// Reads the name of [`RecordAnswer::kind`] back. Returns `None` for every other text,
+    /// including the kinds that belong to a submission.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Issued, Self::Recorded].into_iter().find(|answer| answer.kind().as_str() == text)
     }

@@ -1,6 +1,6 @@
 //! The life of an attempt: which state follows which event.
 //!
-//! Invariant: [`next`] is the only place that knows what is legal; the ledger applies its result by
+//! Invariant: only [`next`] decides which transitions are legal. The ledger applies its result by
 //! compare-and-set and never moves an attempt by itself.
 
 use serde::{Deserialize, Serialize};
@@ -23,8 +23,8 @@ pub enum State {
     Superseded,
     /// End: OpenCRVS itself moved the record on.
     Withdrawn,
-    /// End: the answer is negative and this OpenCRVS cannot be told; an operator is alerted
-    /// instead.
+    /// End: the answer is negative and this generation of OpenCRVS cannot be told; an operator is
+    /// alerted instead.
     Held,
     /// End: the token expired before the answer could be written.
     Expired,
@@ -77,9 +77,9 @@ impl State {
 /// What happens to an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// Its request goes to the ID system, for the first time or again.
+    /// The request of the attempt goes to the ID system, for the first time or again.
     Request,
-    /// It gets its final answer.
+    /// The attempt gets its final answer.
     Answer,
     /// OpenCRVS has registered it.
     Confirm,
@@ -89,14 +89,14 @@ pub enum Event {
     Supersede,
     /// OpenCRVS moved the record on by itself.
     Withdraw,
-    /// Its answer is negative, and this OpenCRVS cannot be told.
+    /// The answer is negative, and this generation of OpenCRVS cannot be told.
     Hold,
-    /// Its token is dead.
+    /// The token has expired.
     Expire,
-    /// It cannot go on without an operator.
+    /// The attempt cannot go on without an operator.
     Park,
-    /// An operator resumes it. It goes back to *answered* if it has its answer, else to *requested*
-    /// if the ID system was asked before, else to *received*.
+    /// An operator resumes the attempt. It goes back to *answered* if it has an answer, else to
+    /// *requested* if the ID system was asked before, else to *received*.
     Resume { asked: bool, answered: bool },
 }
 

@@ -1,6 +1,7 @@
 //! Causes: why an attempt, a message or a reply stopped or was refused.
 //!
-//! Invariant: the set is bounded, so that operators can group and alert by cause. `runbook` says what each means.
+//! Invariant: the set is bounded, so that operators can group and alert by cause. The runbook says
+//! what each cause means.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,11 +26,11 @@ pub enum Cause {
     IdOfAnotherRecord,
     /// An ID issued for a record that is not registered.
     OrphanId,
-    /// The ID system rejected the registration, and this OpenCRVS cannot be told.
+    /// The ID system rejected the registration, and this generation of OpenCRVS cannot be told.
     RejectedByIdSystem,
     /// OpenCRVS refuses the token: it has expired, or its signing key was replaced.
     TokenRefused,
-    /// The token expires soon, and OpenCRVS has not been told an answer yet.
+    /// The token expires soon, and OpenCRVS has not been told the answer yet.
     TokenExpiring,
     /// The token is signed with a key that OpenCRVS's auth service does not use any more.
     TokenOrphaned,
@@ -39,7 +40,7 @@ pub enum Cause {
     RecordRefused,
     /// OpenCRVS has registered the record under another number.
     OtherNumber,
-    /// The gateway's answer is not what this release understands.
+    /// This release does not understand the response of the gateway.
     GatewayContract,
     /// The gateway cannot be reached or fails.
     GatewayUnavailable,
@@ -55,7 +56,7 @@ pub enum Cause {
     BrokerUnavailable,
     /// Another confirmer has the lease on the record.
     Leased,
-    /// An earlier write, whose end is not known, may still arrive.
+    /// An earlier write, whose result is not known, may still arrive.
     Quarantined,
     /// It is too early to write to OpenCRVS.
     TooEarly,
@@ -63,15 +64,15 @@ pub enum Cause {
     NotYetVisible,
     /// The ID system wants to be asked again later.
     AskedToRetry,
-    /// The front's spool has reached its bound.
+    /// The front's spool has reached its maximum size.
     SpoolFull,
     /// The disk of the front's spool is full, broken or does not answer.
     SpoolUnwritable,
     /// A spooled registration that cannot be read.
     SpoolCorrupt,
-    /// The broker has delivered the message too often without its being settled, and parked it.
+    /// The broker delivered the message too often without a settlement, and parked it.
     DeliveryLimit,
-    /// A published message that no queue takes.
+    /// A published message that the broker cannot route to any queue.
     Unrouted,
     /// OpenCRVS moved the record on by itself.
     MovedOn,

@@ -1,9 +1,9 @@
 //! The confirm decision of the FHIR generation: what to do in OpenCRVS about an attempt that has
 //! its answer.
 //!
-//! Writing is not idempotent there (1.7–1.9: a second `confirmRegistration` registers again,
-//! notifies the family again and appends a second number; no state is checked), so the state is
-//! read first and [`decide`] alone decides.
+//! In this generation, writing is not idempotent. In 1.7–1.9, OpenCRVS checks no state: a second
+//! `confirmRegistration` registers again, notifies the family again and appends a second number. So
+//! the confirmer reads the state first, and [`decide`] alone decides.
 //!
 //! Invariant: the decision is [`Decision::Write`] only for a record that waits for exactly this
 //! attempt.
@@ -30,7 +30,7 @@ pub enum RecordState {
     MovedOn,
 }
 
-/// What to do with a negative answer where OpenCRVS cannot be told (FHIR generation).
+/// What to do with a negative answer in the FHIR generation, which cannot be told of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NegativePolicy {
     /// Leave the record waiting and alert an operator.
@@ -45,7 +45,7 @@ pub enum NegativePolicy {
 pub struct Situation<'a> {
     /// The record's status in OpenCRVS, read a moment ago.
     pub status: RecordState,
-    /// Since when the record has that status (`status[0].timestamp`, which is `Task.lastModified`).
+    /// When the record got that status (`status[0].timestamp`, which is `Task.lastModified`).
     pub since: Timestamp,
     /// The number under which OpenCRVS has the record, if any.
     pub number_there: Option<&'a str>,
@@ -55,7 +55,7 @@ pub struct Situation<'a> {
     pub number: &'a RegistrationNumber,
     pub answer: &'a Answer,
     pub policy: NegativePolicy,
-    /// Whether OpenCRVS waited for the answer in its own request, so that it may have got it there.
+    /// Whether OpenCRVS waited for a sync answer, so that it may have the answer already.
     pub waited: bool,
 }
 
@@ -111,8 +111,8 @@ impl Decision {
     }
 }
 
-/// How an attempt ends when OpenCRVS moved the record on by itself. An ID that was issued for it
-/// alerts an operator.
+/// The event and the cause with which an attempt ends when OpenCRVS moved the record on by itself.
+/// If an ID was issued, the cause alerts an operator.
 pub fn withdrawal(answer: &Answer) -> (Event, Cause) {
     let issued = matches!(answer, Answer::Issued(_));
     (Event::Withdraw, if issued { Cause::OrphanId } else { Cause::MovedOn })
@@ -131,8 +131,8 @@ pub fn decide(s: &Situation<'_>) -> Decision {
         },
         RecordState::Registered if s.number_there == Some(s.number.as_str()) => Decision::AlreadyConfirmed,
         RecordState::Registered => Decision::OtherNumber,
-        // OpenCRVS rejected the record either because it got our answer or because it gave up
-        // waiting for it. Both are what the ID system decided.
+        // OpenCRVS rejected the record either because it got our answer or because it stopped
+        // waiting for it. Either way the record ends as the ID system decided.
         RecordState::MovedOn if s.waited && matches!(s.answer, Answer::Rejected(_)) => {
             Decision::RejectedInRequest
         }

@@ -1,16 +1,16 @@
 //! The confirm decision of the events generation: how to answer an action of OpenCRVS.
 //!
-//! Accepting and rejecting are idempotent per action there, so nothing is read first, and a call
-//! whose end is not known is repeated. A field that the country's forms do not define, however,
-//! breaks the record for good.
+//! In this generation, accepting and rejecting are idempotent for each action. So the confirmer
+//! reads nothing first, and repeats a call whose result is not known. However, writing a field that
+//! the country's forms do not define breaks the record for good.
 //!
-//! Invariant: an issued ID is written only into a field that is known to be defined; until then a
-//! record whose ID is to be written is not accepted.
+//! Invariant: an issued ID is written only into a field that is known to be defined. As long as
+//! that is not known, a record whose ID has to be written is not accepted.
 
 use super::answer::Answer;
 use super::cause::Cause;
 
-/// Whether there is a field for the ID.
+/// Whether the country's forms have a field for the ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdField {
     /// No field is configured: the ID is not written.
@@ -26,7 +26,7 @@ pub enum IdField {
 /// How to answer the action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionCourse {
-    /// Accept, under the record's number; `with_id`: with the issued ID in its field.
+    /// Accept, under the record's number. If `with_id` is set, the issued ID goes into its field.
     Accept {
         with_id: bool,
     },

@@ -71,16 +71,16 @@ macro_rules! text_id {
 }
 
 text_id! {
-    /// The record in OpenCRVS: `Composition.id` in the FHIR generation, the event's id in the
-    /// events generation.
+    /// The id of a record in OpenCRVS: `Composition.id` in the FHIR generation, the event's id in
+    /// the events generation.
     RecordId, "a record id", 64
 }
 text_id! {
-    /// The requested action of the events generation that waits for an answer.
+    /// The id of an action that waits for an answer, in the events generation.
     ActionId, "an action id", 64
 }
 text_id! {
-    /// The short code that the family is given and by which an office searches, such as `BXXDBIC`.
+    /// The short code that the family gets and that offices search by, such as `BXXDBIC`.
     TrackingId, "a tracking id", 32
 }
 text_id! {
@@ -97,7 +97,7 @@ macro_rules! derived_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Reads the form of the wire and the ledger (lower case, with dashes).
+            /// Reads an id in the form that messages and the ledger use (lower case, with dashes).
             ///
             /// # Errors
             /// If the text is not a UUID.
@@ -115,22 +115,22 @@ macro_rules! derived_id {
 }
 
 derived_id! {
-    /// An attempt; also the message id of everything that is published for it.
+    /// The id of an attempt, and the message id of everything that is published for it.
     AttemptId
 }
 derived_id! {
-    /// The id of a record towards the ID system: the same for every attempt of the record.
+    /// The id by which the ID system knows a record: the same for every attempt of the record.
     RequestId
 }
 
 derived_id! {
-    /// The idempotency key of a write to OpenCRVS of the events generation.
+    /// The idempotency key of a write to OpenCRVS, in the events generation.
     TransactionId
 }
 
 impl TransactionId {
-    /// The transaction in which an action is answered. Core silently drops a second write of the
-    /// same transaction, even to another record, so the id must belong to this action alone.
+    /// The transaction in which an action is answered. OpenCRVS core silently drops a second write
+    /// of the same transaction, even to another record, so the id must belong to this action alone.
     pub fn of(action: &ActionId) -> Self {
         Self(Uuid::new_v5(&NAMESPACE, format!("transaction|{action}").as_bytes()))
     }
@@ -143,13 +143,13 @@ impl AttemptId {
 }
 
 impl RequestId {
-    /// Derived from what stays the same when a registrar submits again.
+    /// Derives the id from what stays the same when a registrar submits again.
     pub fn of(record: &RecordId, kind: &EventKind) -> Self {
         Self(Uuid::new_v5(&NAMESPACE, format!("request|{record}|{}", kind.as_str()).as_bytes()))
     }
 }
 
-/// An ID that the National ID system issued. Personal data: `Debug` hides it and there is no
+/// An ID that the National ID system issued. It is personal data: `Debug` hides it, and there is no
 /// `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NationalId(String);
@@ -163,7 +163,8 @@ impl NationalId {
         checked("a national ID", 64, text).map(Self)
     }
 
-    /// The ID itself: for sealing, for its fingerprint and for OpenCRVS, and for nothing else.
+    /// The ID in clear text. It is used for sealing, for its fingerprint and for OpenCRVS, and for
+    /// nothing else.
     pub fn expose(&self) -> &str {
         &self.0
     }

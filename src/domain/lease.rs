@@ -1,4 +1,5 @@
-//! Who may write a record to OpenCRVS, and when: newest attempt, lease, fence, intent, quarantine.
+//! Who may write a record to OpenCRVS, and when. The rules are about the newest attempt, the lease,
+//! the fence, the intent and the quarantine.
 //!
 //! Invariant: the ledger calls these functions in the transaction that applies the result. Its SQL
 //! guards that transaction but decides nothing. All times are read from the ledger's clock.
@@ -29,8 +30,9 @@ impl LeaseState {
         self.until <= now
     }
 
-    /// Whether `fence` belongs to the latest lease. Its owner may record how its work ended even
-    /// after the lease has ended, since nobody else has begun to work on the record.
+    /// Whether `fence` belongs to the latest lease. The owner of the latest lease may record how
+    /// its work ended even after the lease has ended, because nobody else has begun to work on the
+    /// record.
     pub fn is_last(&self, fence: i64) -> bool {
         self.fence == fence
     }
@@ -46,20 +48,23 @@ pub struct IntentCheck {
 }
 
 /// Whether the owner of the lease with `fence` may commit the intent to write: only while its lease
-/// is the latest and has not ended, and for the newest attempt if that is answered.
+/// is the latest one and has not ended, and only for the record's newest attempt, in state
+/// *answered*.
 pub fn may_intend(check: &IntentCheck, fence: i64, now: Timestamp) -> bool {
     check.lease.is_last(fence) && check.lease.until > now && check.newest && check.state == State::Answered
 }
 
 /// Whether the owner of the lease with `fence` may record `event`.
 ///
-/// That OpenCRVS has registered the attempt is true whoever has the lease. Every other event was
-/// concluded from a reading that may be out of date: another confirmer may be writing by now.
+/// A confirmation may be recorded under any lease: OpenCRVS has registered the attempt, whoever has
+/// the lease now. Every other event was concluded from a read that may be out of date, because
+/// another confirmer may be writing by now.
 pub fn may_finish(lease: &LeaseState, fence: i64, event: Event) -> bool {
     event == Event::Confirm || lease.is_last(fence)
 }
 
-/// How long a write whose intent is of `intended` may still arrive; `None` if it cannot any more.
+/// The time left during which a write may still arrive, if its intent was committed at `intended`.
+/// `None` if there is no intent or its quarantine is over.
 pub fn quarantine_left(
     intended: Option<Timestamp>,
     now: Timestamp,
@@ -82,7 +87,8 @@ pub fn may_expire(
 }
 
 /// Whether a process that began to commit its intent `elapsed` ago may still write under its lease
-/// of `ttl`. A process that was suspended in between must not: others may have leased the record.
+/// of `ttl`. A process that was suspended in between must not write, because another process may
+/// have leased the record.
 pub fn may_write(elapsed: Duration, ttl: Duration) -> bool {
     elapsed <= ttl / 2
 }

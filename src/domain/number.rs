@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use super::ids::{RegistrationNumber, UnusableId};
 use super::registration::Registration;
 
-/// A template such as `{year}{tracking_id}`, which is what the reference country config uses.
+/// A template such as `{year}{tracking_id}`, which the reference country configuration of OpenCRVS
+/// uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumberTemplate(Vec<Part>);
 

@@ -1,7 +1,8 @@
-//! A registration as the front accepted it: which record, which attempt, when, and until when it
-//! can be answered.
+//! A registration as the front accepted it: its record, its attempt, the time of the acceptance,
+//! and the time until which it can be answered.
 //!
-//! Invariant: no personal data. That is in the [`View`](super::View), which travels sealed.
+//! Invariant: these types hold no personal data. The [`View`](super::View) holds it, and travels
+//! sealed.
 
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ use super::ids::{AttemptId, RecordId, RegistrationNumber, TrackingId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
-    /// OpenCRVS 1.7 to 1.9: FHIR bundle in, GraphQL out.
+    /// OpenCRVS 1.7 to 1.9. It sends a FHIR bundle and is answered by GraphQL.
     Fhir,
-    /// OpenCRVS 1.9 and 2.x: event document in, tRPC out.
+    /// OpenCRVS 1.9 and 2.x. It sends an event document and is answered by tRPC.
     Events,
 }
 
@@ -47,14 +48,14 @@ pub enum EventKind {
     Birth,
     /// A death: the ID system is asked to record it.
     Death,
-    /// A marriage: registered without asking.
+    /// A marriage: registered without asking the ID system.
     Marriage,
-    /// A kind of the country's own, in lower case: registered without asking.
+    /// A kind that the country defines, in lower case: registered without asking the ID system.
     Other(String),
 }
 
 impl EventKind {
-    /// Reads the name that OpenCRVS gives it, in upper or lower case: `BIRTH`, `death`,
+    /// Reads the name that OpenCRVS gives to a kind, in upper or lower case: `BIRTH`, `death`,
     /// `tennis-club-membership`.
     pub fn from_name(name: &str) -> Self {
         match name.to_ascii_lowercase().as_str() {
@@ -104,17 +105,17 @@ impl From<EventKind> for String {
 pub struct AttemptKey {
     pub dialect: Dialect,
     pub record: RecordId,
-    /// Tells this submission of the record from the others. FHIR: `Task.lastModified` as it was
-    /// written, which together with `Composition.id` identifies an attempt in every 1.x. Events:
-    /// the action's id.
+    /// Distinguishes this submission of the record from the others. In the FHIR generation it is
+    /// `Task.lastModified` as it was written, which together with `Composition.id` identifies an
+    /// attempt in every OpenCRVS 1.x. In the events generation it is the action's id.
     pub mark: String,
-    /// When the registrar submitted it: `Task.lastModified` or the action's `createdAt`. Orders the
-    /// attempts.
+    /// When the registrar submitted it: `Task.lastModified` or the action's `createdAt`. It orders
+    /// the attempts.
     pub stamp: Timestamp,
 }
 
 impl AttemptKey {
-    /// Derived from dialect, record and mark.
+    /// The id of the attempt, derived from dialect, record and mark.
     pub fn id(&self) -> AttemptId {
         AttemptId::derive(&["attempt", self.dialect.as_str(), self.record.as_str(), &self.mark])
     }
@@ -129,15 +130,17 @@ pub struct Registration {
     /// The code of the registration office, such as `CRVS_OFFICE_JWMRGwDBXK`, if the document names
     /// it.
     pub office: Option<String>,
-    /// When the front accepted it. OpenCRVS is not written to until some time after this.
+    /// When the front accepted the registration. The confirmer writes to OpenCRVS only some time
+    /// after this.
     pub accepted_at: Timestamp,
-    /// How long after the acceptance the caller waits for a sync answer. OpenCRVS is not written to
-    /// meanwhile.
+    /// How long after the acceptance the caller waits for a sync answer. The confirmer does not
+    /// write to OpenCRVS during that time.
     #[serde(default, rename = "wait_ms", with = "millis", skip_serializing_if = "Duration::is_zero")]
     pub wait: Duration,
-    /// When the record token dies (claim `exp`).
+    /// When the record token expires (claim `exp`).
     pub token_expires_at: Timestamp,
-    /// A number that the country's own handler already gave; used if the record has none yet.
+    /// A registration number that the country's own handler has already given. It is used if the
+    /// record has no number yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<RegistrationNumber>,
 }

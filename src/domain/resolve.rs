@@ -44,8 +44,8 @@ pub struct RecordStatus<'a> {
     pub kind: &'a EventKind,
     /// The answer that belongs to the record, if there is one yet.
     pub answer: Option<RecordAnswer>,
-    /// The record has an answer, but its ID has been erased since: an attempt that needs the ID has
-    /// to get it from the ID system again.
+    /// Whether the record has an answer whose ID has been erased since. An attempt that needs the
+    /// ID has to get it from the ID system again.
     pub erased: bool,
     /// The attempt whose submission the reply names.
     pub addressed: AttemptStatus,
@@ -106,8 +106,8 @@ pub fn resolve(reply: ReplyKind, record: &RecordStatus<'_>) -> Plan {
     }
 }
 
-/// The answer of an attempt for which no reply is awaited: the record's, if it has one; else a
-/// rejection for one that the contract cannot carry (`unfit`), else that nobody was asked.
+/// The answer to an attempt that needs no reply: the record's answer, if it has one; else a
+/// rejection, if the contract cannot carry the registration (`unfit`); else *not asked*.
 pub fn answer_without_asking(record: Option<RecordAnswer>, unfit: bool) -> AnswerKind {
     match record {
         Some(answer) => answer.kind(),
@@ -157,8 +157,8 @@ fn pass_on(record: &RecordStatus<'_>, answer: RecordAnswer, learn: Option<Record
         State::Received | State::Requested => {
             (Some((Which::Newest, kind)), FollowUp::NotifyConfirmer(Which::Newest))
         }
-        // It has another answer, and a confirmer may be writing that: the answer cannot be
-        // exchanged any more.
+        // The attempt has another answer, and a confirmer may be writing that one already, so the
+        // answer cannot be exchanged any more.
         State::Answered | State::Confirmed | State::Parked
             if newest.answer.is_some_and(|given| given != kind) =>
         {
@@ -170,7 +170,8 @@ fn pass_on(record: &RecordStatus<'_>, answer: RecordAnswer, learn: Option<Record
         }
         State::Confirmed | State::Superseded | State::Parked => (None, FollowUp::Nothing),
     };
-    // Later replies to the same submission are compared with it, whichever attempt it was given to.
+    // The addressed attempt keeps the answer, even if another attempt gets it, because later
+    // replies to the same submission are compared with it.
     let archive = record.addressed.answer.is_none().then_some(kind);
     Plan { learn, archive, give, park: None, follow_up }
 }
@@ -190,9 +191,9 @@ fn rejected(record: &RecordStatus<'_>) -> Plan {
         Some(AnswerKind::Issued | AnswerKind::Recorded | AnswerKind::NotAsked) => {
             Plan::only(FollowUp::Refuse(Cause::ContradictoryAnswer))
         }
-        // The record's answer is this attempt's as well, and *send* is about to give it. An answer
-        // that was erased is not given, and the ID system would not send it again: the attempt is
-        // parked.
+        // The record's answer applies to this attempt as well, and *send* is about to give it. If
+        // its ID was erased, *send* cannot give it and the ID system would not send it again, so
+        // the attempt is parked.
         None if is_asked(addressed) && record.answer.is_some() => {
             let park = record.erased.then_some(Cause::ContradictoryAnswer);
             Plan { park, ..Plan::only(FollowUp::Refuse(Cause::ContradictoryAnswer)) }
@@ -201,8 +202,8 @@ fn rejected(record: &RecordStatus<'_>) -> Plan {
             give: Some((Which::Addressed, AnswerKind::Rejected)),
             ..Plan::only(FollowUp::NotifyConfirmer(Which::Addressed))
         },
-        // No attempt waits for it any more, but it is this submission's first final answer and is
-        // kept as that.
+        // No attempt waits for this answer any more. It is kept because it is the first final
+        // answer to its submission.
         None => Plan { archive: Some(AnswerKind::Rejected), ..Plan::only(FollowUp::Nothing) },
     }
 }

@@ -1,6 +1,6 @@
 //! The runbook: what each cause means, and what the operator on duty does about it.
 //!
-//! Invariant: every cause has a line, or this does not compile.
+//! Invariant: every cause has a line, or the crate does not compile.
 
 use super::cause::Cause;
 
@@ -76,7 +76,7 @@ runbook! {
         => "`topology apply`, then `queue replay unrouted`";
     Internal: "a fault of the bridge itself"
         => "read the log of that time, report it, and run `attempts resume --cause internal` (or `queue replay`) once";
-    // It goes on by itself when what is named here is back.
+    // The work goes on by itself once the cause is gone.
     GatewayUnavailable: "OpenCRVS cannot be reached or fails"
         => "bring it back; what waits goes on by itself";
     CountryConfigUnavailable: "the country's configuration service does not tell whether its forms have the field CONFIRM_IDENTIFIER_FIELD"

@@ -1,7 +1,7 @@
-//! What the sweeper does about attempts that have stopped moving: which are overdue, and how many
-//! are published again.
+//! The rules of the sweeper: which attempts are overdue, and how many of their messages are
+//! published again.
 //!
-//! Invariant: no more messages are published again than the queues are missing, so sweeping never
+//! Invariant: the sweeper publishes at most as many messages as the queues are missing, so it never
 //! adds to a backlog.
 
 use std::time::Duration;
@@ -34,14 +34,14 @@ impl Lane {
         }
     }
 
-    /// The lane of an attempt in this state. `published_at`: when its message was last published;
-    /// `sent_at`: when the ID system's queue last took its request. `None` for an attempt that is
-    /// not open.
+    /// The lane of an attempt in this state, or `None` if the attempt is not open. `published_at`
+    /// is the time at which its message was last published, `sent_at` the time at which the ID
+    /// system's queue last accepted its request.
     pub fn of(state: State, published_at: Option<Timestamp>, sent_at: Option<Timestamp>) -> Option<Self> {
         match state {
             State::Answered => Some(Self::Outcome),
-            // Published after it was sent: it is to be asked about again, and our own queue has the
-            // message.
+            // If the message was published after the request was sent, the ID system is to be asked
+            // again and the message is in our own queue, so the next arm applies.
             State::Requested if sent_at.is_some() && sent_at >= published_at => Some(Self::Reply),
             State::Received | State::Requested => Some(Self::Request),
             State::Confirmed
@@ -59,7 +59,7 @@ impl Lane {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// For a message in our own queues. Longer than the longest delay, so that a delayed message is
-    /// not doubled.
+    /// not published twice.
     pub queued: Duration,
     /// For a reply of the ID system.
     pub asked: Duration,
@@ -75,17 +75,17 @@ impl Patience {
 
     /// Whether an attempt with its last activity at `last` is overdue.
     pub fn is_over(&self, lane: Lane, last: Timestamp, now: Timestamp) -> bool {
-        // A clock that was set back makes the silence negative: nothing is overdue then.
+        // If the clock was set back, the silence is negative and nothing is overdue.
         Duration::try_from(now.duration_since(last)).is_ok_and(|silence| silence >= self.of(lane))
     }
 }
 
-/// How many of a lane's `due` attempts may be published again, if each of its `open` attempts
+/// How many of a lane's `due` attempts may be published again. Each of the lane's `open` attempts
 /// should have a message, the queues hold `queued` messages, and this sweep may publish `left`
 /// more.
 ///
-/// During an outage every open attempt still has its message, so nothing is added however long the
-/// outage lasts.
+/// During an outage every open attempt still has its message, so nothing is published, however long
+/// the outage lasts.
 pub fn republish_limit(open: u64, queued: u64, due: usize, left: usize) -> usize {
     let gone = usize::try_from(open.saturating_sub(queued)).unwrap_or(usize::MAX);
     gone.min(due).min(left)

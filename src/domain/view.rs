@@ -1,11 +1,12 @@
-//! The view: what the bridge keeps of a registration, 2–4 KB, in the same shape for every
+//! The view: the 2–4 KB that the bridge keeps of a registration, in the same shape for every
 //! generation of OpenCRVS.
 //!
 //! Field names are those of the events generation (`child.name.firstname`, `mother.nid`). The FHIR
-//! dialect maps its bundle onto them, so that a country's mapping survives its upgrade.
+//! dialect maps its bundle onto them, so that a country's mapping stays valid when the country
+//! upgrades.
 //!
-//! Invariant: a view has no document, attachment, signature, geography or history. It is personal
-//! data: `Debug` shows nothing of it, and it is serialised only to be sealed.
+//! Invariant: a view has no document, attachment, signature, history or location boundary. It is
+//! personal data: `Debug` shows nothing of it, and it is serialised only to be sealed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +23,7 @@ pub enum Role {
     Father,
     /// The spouse of the deceased.
     Spouse,
-    /// Who reported the event to the registrar.
+    /// The person who reported the event to the registrar.
     Informant,
     Bride,
     Groom,
@@ -107,7 +108,7 @@ pub struct Person {
     /// Whether the document says that nothing is known of this person.
     #[serde(rename = "detailsNotAvailable", skip_serializing_if = "std::ops::Not::not")]
     pub details_not_available: bool,
-    /// Why nothing is known.
+    /// The reason why nothing is known of this person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -119,10 +120,10 @@ pub struct Place {
     /// Id of the OpenCRVS location.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Such as `HEALTH_FACILITY_pXhz0PLiYZX`.
+    /// The code of the place, such as `HEALTH_FACILITY_pXhz0PLiYZX`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    /// `HEALTH_FACILITY`, `PRIVATE_HOME`, …
+    /// The kind of the place: `HEALTH_FACILITY`, `PRIVATE_HOME`, …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Administrative codes above the place, widest first.
@@ -137,7 +138,7 @@ pub struct Office {
     /// Id of the OpenCRVS location.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Such as `CRVS_OFFICE_JWMRGwDBXK`.
+    /// The code of the office, such as `CRVS_OFFICE_JWMRGwDBXK`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
     /// Administrative codes above the office, widest first.

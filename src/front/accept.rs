@@ -23,13 +23,14 @@ use crate::opencrvs::{Document, RecordToken, TokenFault, events, fhir};
 use crate::pipeline::{MESSAGE_VERSION, RegistrationMessage};
 use crate::seal::Field;
 
-/// Bytes. A larger body is parsed on a thread of its own, since parsing would block the runtime.
+/// Size in bytes from which a body is parsed on a thread of its own, because parsing it would block
+/// the runtime.
 const LARGE: usize = 256 * 1024;
 
 /// A registration that the broker or the spool has.
 pub(super) struct Accepted {
     pub(super) kind: EventKind,
-    /// A caller that waits for a sync answer, and until when.
+    /// A caller that waits for a sync answer, and the end of its wait.
     pub(super) caller: Option<(Caller, Instant)>,
 }
 

@@ -1,8 +1,8 @@
 //! Reads a body into memory, within a limit for one body and a limit for all bodies together.
 //!
-//! Invariant: a body whose `Content-Length` is too large is refused before it is read; one without
-//! `Content-Length` is refused as soon as it gets too large. A caller that stops sending loses its
-//! memory permits after a timeout.
+//! Invariant: a body whose `Content-Length` is too large is refused before it is read; a body
+//! without `Content-Length` is refused as soon as it gets too large. A caller that stops sending
+//! loses its memory permits after a timeout.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::{Limits, Refusal};
 /// Bytes of one memory permit.
 const UNIT: usize = 1024;
 
-/// The number of memory permits for so many bytes.
+/// The number of memory permits that this number of bytes needs.
 pub(super) fn permits(bytes: usize) -> usize {
     bytes.div_ceil(UNIT).clamp(1, Semaphore::MAX_PERMITS)
 }

@@ -1,8 +1,9 @@
 //! Hands a registration over to the broker or, while the broker is unavailable, to the spool.
 //!
-//! Invariant: `Ok` only after the broker's confirm, or once the spool is durable. Only a publish
-//! that was certainly not sent is retried here. One that the broker may have stored can still be
-//! spooled: a repeat of an attempt is recognised by its id.
+//! Invariant: the result is `Ok` only after the broker's confirm, or once the spool has stored the
+//! registration durably. Only a publish that was certainly not sent is retried here. A registration
+//! that the broker may have stored can still be spooled, because a repeat of an attempt is
+//! recognised by its id.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::{Front, Refusal};
 use crate::broker::{NotSent, PublishError, Publisher};
 use crate::pipeline::{Message as _, RegistrationMessage, targets};
 
-/// Pause between two tries: a broker that is available can refuse at once, again and again.
+/// Pause between two tries, because a broker that is available can refuse at once, again and again.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why one try failed.
@@ -25,18 +26,18 @@ pub(super) enum HandoverFault {
     Json(#[from] serde_json::Error),
 }
 
-/// Who has stored a registration.
+/// What has stored a registration.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum StoredBy {
-    /// The broker, at this moment or later.
+    /// The broker. It got the registration at this time or later.
     Broker(Instant),
-    /// The spool. Its caller does not wait for a sync answer, since the broker does not even have
-    /// the registration.
+    /// The spool. The caller does not wait for a sync answer, because the broker does not have the
+    /// registration yet.
     Spool,
 }
 
-/// The registration counts as accepted at the try that succeeds, because OpenCRVS is answered right
-/// after it.
+/// Hands a registration over. It counts as accepted at the try that succeeds, because OpenCRVS gets
+/// its response right after that.
 pub(super) async fn hand_over(front: &Front, mut message: RegistrationMessage) -> Result<StoredBy, Refusal> {
     let fault = match publish_until_confirmed(front, &mut message).await {
         Ok(since) => return Ok(StoredBy::Broker(since)),
@@ -85,8 +86,8 @@ async fn publish_until_confirmed(
             | PublishError::TooLarge
             | PublishError::Unknown(_) => return Err(fault.into()),
         }
-        // With a spool, the time counts from when the broker became unavailable: a later caller
-        // gains nothing by waiting.
+        // With a spool, the deadline counts from the time at which the broker became unavailable: a
+        // later caller gains nothing by waiting.
         if let Some(spool) = &front.spool {
             deadline = deadline.min(spool.broker_failed() + front.limits.hold);
         }
@@ -99,7 +100,7 @@ async fn publish_until_confirmed(
     }
 }
 
-/// Publishes once.
+/// Publishes the registration once, without a retry.
 pub(super) async fn publish(
     publisher: &Publisher,
     message: &RegistrationMessage,

@@ -1,12 +1,12 @@
 //! A reverse proxy: every request that is not a registration goes to the country's own
 //! configuration service.
 //!
-//! OpenCRVS knows a single URL for everything that a country adds to it, `COUNTRY_CONFIG_URL`. With
-//! this proxy, that URL can be the front's.
+//! OpenCRVS has a single URL for everything that a country adds to it, `COUNTRY_CONFIG_URL`. With
+//! this proxy, that URL can be the URL of the front.
 //!
 //! Invariant: bodies are streamed in both directions and never buffered whole. A body that breaks
 //! off on one side is aborted on the other, never ended as if it were complete. The request target
-//! is forwarded byte by byte.
+//! is forwarded byte for byte.
 
 mod fault;
 mod flow;
@@ -73,13 +73,13 @@ pub struct Passthrough {
     /// Path of the upstream URL, without a slash at its end.
     base: String,
     idle_timeout: Duration,
-    /// One for each request.
+    /// One permit for each request that is being proxied.
     permits: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
 impl Passthrough {
-    /// Does not connect yet.
+    /// Sets up the proxy without connecting to the upstream service.
     ///
     /// # Errors
     /// [`PassthroughError`].
@@ -88,7 +88,7 @@ impl Passthrough {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(settings.connect_timeout));
-        // Closes a connection whose other side takes no more of the request, which no timer of ours
+        // Closes a connection whose other side reads no more of the request, which no timer of ours
         // can see.
         tcp.set_tcp_user_timeout(Some(settings.idle_timeout));
         let connector = HttpsConnectorBuilder::new()
@@ -173,7 +173,8 @@ impl Passthrough {
         *upstream.method_mut() = parts.method;
         *upstream.uri_mut() = target;
         *upstream.headers_mut() = headers::to_upstream(parts.headers, peer);
-        // While traces are exported, our span is the child of the caller's.
+        // If traces are exported, these headers name our span, which is a child of the caller's
+        // span.
         headers::set(upstream.headers_mut(), telemetry::inject(&Span::current()));
         Ok(upstream)
     }

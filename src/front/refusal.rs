@@ -40,7 +40,7 @@ pub enum Refusal {
         "the body is longer than {max} bytes: raise FRONT_MAX_BODY, or keep attachments out of the record"
     )]
     TooLarge {
-        /// Bytes.
+        /// In bytes.
         max: usize,
     },
     /// The broker certainly does not have the registration.
@@ -63,7 +63,7 @@ pub enum Refusal {
     UnknownPath,
     #[error("this path does not have that method: registrations go to POST /event-registration")]
     UnknownMethod {
-        /// For the header `Allow`.
+        /// The value of the header `Allow`.
         allowed: &'static str,
     },
 }
@@ -106,9 +106,9 @@ impl Refusal {
     /// The response for the events generation: a 400, the only status that refuses and lets the
     /// registrar try again.
     ///
-    /// If the broker has the registration nevertheless, its answer is superseded once the registrar
-    /// has registered again: the newest attempt wins, and the ID system recognises the same
-    /// request.
+    /// If the broker has the registration all the same, it does no harm when the registrar
+    /// registers again: the new attempt supersedes the old one, and the ID system recognises the
+    /// same request.
     pub fn rejecting(self) -> Response {
         self.response(StatusCode::BAD_REQUEST)
     }

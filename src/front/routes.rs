@@ -1,7 +1,7 @@
 //! The routes: the registrations of both generations, and everything else.
 //!
-//! Invariant: what is not a registration is proxied, where there is a country's configuration
-//! service; a request is never both accepted and proxied.
+//! Invariant: a request that is not a registration is proxied, if the country has a configuration
+//! service; no request is both accepted and proxied.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use super::{Refusal, body};
 use crate::domain::Dialect;
 use crate::telemetry;
 
-/// The span of a request. A macro, because `tracing` wants the name as a literal.
+/// The span of a request. It is a macro because `tracing` wants the name as a literal.
 macro_rules! span {
     ($name:literal) => {
         tracing::info_span!(
@@ -37,7 +37,7 @@ macro_rules! span {
 /// A registration of the FHIR generation.
 ///
 /// OpenCRVS core copies the headers of its own caller into the request (`Content-Type` twice,
-/// `Host` of another service), so neither is checked: the body is JSON or it is not.
+/// `Host` of another service), so neither is checked. The body is parsed as JSON in any case.
 pub(super) async fn event_registration(
     State(shared): State<Arc<Shared>>,
     request: Request,
@@ -52,11 +52,11 @@ pub(super) async fn event_registration(
     })
 }
 
-/// An action on a record of the events generation. Only REGISTER is ours, if the front accepts this
-/// generation; the others are the country's.
+/// An action on a record of the events generation. The front handles only REGISTER, and only if it
+/// accepts this generation; the other actions belong to the country.
 ///
-/// Without a country's service every other action gets 200 without a body: up to OpenCRVS 1.9.12,
-/// any member of a body that core does not expect is a fault.
+/// Without a country's service, every other action gets 200 without a body, because OpenCRVS core
+/// up to 1.9.12 fails on any member of a body that it does not expect.
 pub(super) async fn trigger(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<(String, String)>, PathRejection>,
@@ -77,8 +77,8 @@ pub(super) async fn trigger(
         return Ok(StatusCode::OK.into_response());
     }
     let span = span!("POST /trigger/events/{event}/actions/REGISTER");
-    // OpenCRVS core asks only once. So a registration is accepted even if its caller hangs up
-    // meanwhile.
+    // OpenCRVS core sends this request only once, so the registration is accepted even if the
+    // caller hangs up in the meantime.
     let accepting = tokio::spawn({
         let (shared, span) = (Arc::clone(&shared), span.clone());
         async move { shared.registration(span, Dialect::Events, request).await }
@@ -107,7 +107,7 @@ impl Shared {
         dialect: Dialect,
         request: Request,
     ) -> Result<Accepted, Refusal> {
-        // Fails only where no traces are exported.
+        // This fails only if traces are not exported.
         drop(span.set_parent(telemetry::extract(&trace_headers(request.headers()))));
         let begun = Instant::now();
         let result = match dialect {
@@ -133,8 +133,7 @@ impl Shared {
 
     /// The sync answer, if the caller waits for one and it comes in time; otherwise 202.
     ///
-    /// The registration is safe by now, so this may be dropped: a caller that hangs up does not
-    /// wait any more.
+    /// The registration is safe by now, so this future may be dropped when the caller hangs up.
     async fn answer(&self, span: &Span, accepted: Accepted) -> Response {
         let answer = match (&self.front.sync_answers, accepted.caller) {
             (Some(answers), Some((caller, until))) => {
@@ -145,8 +144,8 @@ impl Shared {
         answer.unwrap_or_else(|| StatusCode::ACCEPTED.into_response())
     }
 
-    /// Proxies a request that is not ours. Without a service to proxy it to, the request is
-    /// refused, and counted: this shows a caller that is configured wrongly.
+    /// Proxies a request that is not ours. Without a service to proxy it to, the request is refused
+    /// and counted, because it shows that the caller is configured wrongly.
     async fn proxy(&self, request: Request, refusal: Refusal) -> Response {
         if let Some(passthrough) = &self.front.passthrough {
             return passthrough.proxy(request).await;
@@ -163,7 +162,7 @@ fn recorded(span: &Span, response: Response) -> Response {
     response
 }
 
-/// The caller's trace: W3C headers, which the tracing agent of OpenCRVS core sends where it is
+/// The caller's trace: W3C headers, which the tracing agent of OpenCRVS core sends if it is
 /// switched on.
 pub(super) fn trace_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     ["traceparent", "tracestate"]

@@ -1,6 +1,6 @@
 //! Serves the HTTP connections of the front until it is told to stop.
 //!
-//! Invariant: a front that is told to stop finishes the requests that it has, within
+//! Invariant: a front that is told to stop finishes its running requests, within
 //! [`Limits::drain`](super::Limits).
 
 use std::net::SocketAddr;
@@ -34,8 +34,8 @@ pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken)
     let (drain, write_timeout) = (front.limits.drain, front.limits.write_timeout);
     let waiting = front.sync_answers.as_ref().map(|answers| Arc::clone(&answers.waiting));
     let shared = Arc::new(Shared { front, memory });
-    // The handlers check the methods: the router would add an `Allow` of its own to a proxied
-    // answer.
+    // The handlers check the methods, because the router would add an `Allow` of its own to a
+    // proxied response.
     let router = Router::new()
         .route("/event-registration", any(routes::event_registration))
         .route("/trigger/events/{event}/actions/{action}", any(routes::trigger))
@@ -61,8 +61,8 @@ pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken)
     }
 }
 
-/// Sends answers without delay, and lets the kernel close a connection whose caller takes nothing
-/// of its answer: no timer of ours can see that.
+/// Sends responses without delay, and lets the kernel close the connection of a caller that does
+/// not read its response, which no timer of ours can see.
 fn configure(caller: &TcpStream, write_timeout: Duration) {
     let millis = u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX);
     let configured = caller

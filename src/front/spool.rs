@@ -1,8 +1,8 @@
-//! The spool: registrations on the front's own disk while the broker is unavailable.
+//! The spool: stores registrations on the front's own disk while the broker is unavailable.
 //!
-//! A directory with one file for each attempt, written by [`Spool::store`], published and deleted
-//! by the [`relay`](Spool::relay) when the broker is back. View and token are sealed in it, as they
-//! are in the message.
+//! It is a directory with one file for each attempt. [`Spool::store`] writes the file; the
+//! [`relay`](Spool::relay) publishes and deletes it when the broker is available again. View and
+//! token are sealed in the file, as they are in the message.
 //!
 //! Invariant: [`Spool::store`] returns `Ok` only once file and directory are synced to the disk; a
 //! file is deleted only after the broker's confirm. A crash at any point leaves a complete file, or
@@ -34,12 +34,13 @@ use directory::{Directory, Scan};
 use index::{FileVersion, Index};
 use name::FileName;
 
-/// Files that are written at the same time; each blocks a thread until it is on the disk.
+/// Maximum number of files that are written at the same time. Each blocks a thread until it is on
+/// the disk.
 const WRITERS: usize = 16;
 
 #[derive(Debug, Clone)]
 pub struct SpoolSettings {
-    /// Must exist, and still be there after a restart.
+    /// The directory must exist, and its files must survive a restart.
     pub directory: PathBuf,
     /// Maximum size of all files together, in bytes.
     pub max: u64,
@@ -70,7 +71,7 @@ pub enum NotSpooled {
     /// The disk is full, or broken, or read-only.
     #[error("its disk fails: {0}")]
     Disk(#[source] io::Error),
-    /// The file may have been written.
+    /// The file may have been written all the same.
     #[error("its disk is too slow")]
     Slow,
     /// A fault of the bridge itself.
@@ -99,9 +100,9 @@ struct Shared {
     directory: Directory,
     index: Mutex<Index>,
     min_age: Duration,
-    /// When a publish first failed since the last one that was confirmed.
+    /// Time of the first failed publish since the last confirm; `None` if none has failed.
     broker_failing_since: Mutex<Option<Instant>>,
-    /// A file was stored.
+    /// Notified when a file has been stored.
     stored: Notify,
     writers: Arc<Semaphore>,
     metrics: Arc<Metrics>,
@@ -135,7 +136,7 @@ impl Spool {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Records a failed publish; the time of the first one since the last confirm.
+    /// Records a failed publish. Returns the time of the first failure since the last confirm.
     pub(super) fn broker_failed(&self) -> Instant {
         *lock(&self.shared.broker_failing_since).get_or_insert_with(Instant::now)
     }
@@ -152,8 +153,9 @@ impl Spool {
 }
 
 impl Shared {
-    /// Deletes or renames a file that the relay is done with; `false` if it was overwritten
-    /// meanwhile. The file is not relayed again by this process, even if the disk fails.
+    /// Deletes or renames a file that the relay is done with. Returns `false` if the file was
+    /// overwritten in the meantime. This process does not relay the file again, even if the disk
+    /// fails.
     fn retire(
         &self,
         file: &FileVersion,

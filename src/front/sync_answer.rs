@@ -1,8 +1,9 @@
-//! The sync answer: the answer given inside the caller's request. It is a faster copy of what the
-//! confirmer writes.
+//! The sync answer: a copy of the answer in the response to the caller's request. It arrives before
+//! the confirmer writes the answer to OpenCRVS.
 //!
-//! Invariant: it says only what the confirmer would write. Where that is not certain, the caller
-//! gets 202: a field that may not be defined, a rejection that the country confirms nevertheless.
+//! Invariant: a sync answer says only what the confirmer would write. Where that is not certain,
+//! the caller gets 202: if the field for the ID may not be defined, or if the country confirms
+//! rejected registrations with a comment.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub struct SyncAnswers {
     pub negative: NegativePolicy,
 }
 
-/// A caller that waits, and what its answer is made of.
+/// A waiting caller, and the data that its response is made from.
 pub(super) struct Caller {
     pub(super) waiting: WaitingCaller,
     pub(super) dialect: Dialect,
@@ -47,15 +48,15 @@ pub(super) struct Caller {
     pub(super) bundle: Option<BufferedBody>,
 }
 
-/// An answer, opened.
+/// An answer whose ID is unsealed.
 struct Opened {
     number: RegistrationNumber,
     answer: Answer,
 }
 
 impl SyncAnswers {
-    /// Registers a caller, if callers of this kind wait and there is room; with the time that it
-    /// may wait.
+    /// Registers a caller and returns the time that it may wait. Returns `None` if there is no wait
+    /// for this kind of event, or if the caller must not wait.
     pub(super) fn register(&self, kind: &EventKind, attempt: AttemptId) -> Option<(WaitingCaller, Duration)> {
         let wait = self.waits.of(kind);
         if wait.is_zero() { None } else { self.waiting.register(attempt).map(|waiting| (waiting, wait)) }
@@ -132,7 +133,7 @@ fn open(sealer: &Sealer, message: AnswerMessage) -> Option<Opened> {
     Some(Opened { number, answer: answer.ok()? })
 }
 
-/// Holds codes and names of fields, no personal data.
+/// Explains a rejection with its code and the names of fields, without personal data.
 fn explain(reason: &Reason) -> String {
     let code = reason.code.as_str();
     let fields =

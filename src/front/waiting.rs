@@ -1,8 +1,7 @@
-//! The callers that wait for a sync answer, and the copies of answers that reach them.
+//! The callers that wait for a sync answer, and the delivery of copies of answers to them.
 //!
-//! Invariant: the number of waiting callers is limited. A caller that hangs up is
-//! removed at once. A copy that no caller waits for is dropped; the confirmer writes the answer in
-//! any case.
+//! Invariant: the number of waiting callers is limited. A caller that hangs up is removed at once.
+//! A copy that no caller waits for is dropped; the confirmer writes the answer in any case.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +27,8 @@ pub struct WaitingCallers {
 
 #[derive(Debug, Default)]
 struct Callers {
-    /// More than one for an attempt if OpenCRVS repeats its request. The number tells them apart.
+    /// An attempt has more than one caller if OpenCRVS repeats its request. The number tells the
+    /// callers apart.
     by_attempt: HashMap<AttemptId, Vec<(u64, oneshot::Sender<AnswerMessage>)>>,
     count: usize,
     last_number: u64,
@@ -104,7 +104,7 @@ impl Listener for WaitingCallers {
     }
 }
 
-/// One caller that waits, until this is dropped.
+/// One waiting caller. Dropping this ends the wait.
 #[derive(Debug)]
 pub(super) struct WaitingCaller {
     all: Arc<WaitingCallers>,
@@ -114,7 +114,7 @@ pub(super) struct WaitingCaller {
 }
 
 impl WaitingCaller {
-    /// Waits for the answer.
+    /// Waits for the answer. Returns `None` at the time `until`, or when the front stops.
     pub(super) async fn answer(mut self, until: Instant) -> Option<AnswerMessage> {
         let (answer, outcome) = match timeout_at(until, &mut self.answer).await {
             Ok(Ok(answer)) => (Some(answer), "answered"),

@@ -1,8 +1,8 @@
-//! The outbox of alerts: each waits here until the operators' webhook has accepted it.
+//! The outbox of alerts: each alert stays here until the operators' webhook has accepted it.
 //!
-//! Invariant: an alert exists exactly if what it reports is on record, a history entry or the count
-//! of a parking queue, since one transaction writes both. Its id never changes. One process at a
-//! time works on it, under a lease by the ledger's clock.
+//! Invariant: an alert exists exactly if what it reports is in the ledger (a history entry, or the
+//! count of a parking queue), because one transaction writes both. The id of an alert never
+//! changes. One process at a time works on an alert, under a lease by the ledger's clock.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub struct Alert {
     /// The state of the attempt; *parked* for a parking queue.
     pub state: State,
     pub at: Timestamp,
-    /// How often sending it was tried before.
+    /// Number of earlier tries to send the alert.
     pub tries: u32,
 }
 
@@ -40,7 +40,7 @@ pub enum About {
         attempt: Option<AttemptId>,
         token_expires_at: Option<Timestamp>,
     },
-    /// A parking queue on the broker: its messages could not even be recorded.
+    /// A parking queue on the broker, whose messages could not even be recorded.
     Parking {
         queue: String,
         /// The id of the newest message of this cause, if it is one of ours.
@@ -51,7 +51,7 @@ pub enum About {
 }
 
 impl Ledger {
-    /// Adds the alert that a history entry calls for, if it calls for one.
+    /// Adds the alert that a history entry calls for, if any.
     pub(super) async fn raise_alert(
         &self,
         tx: &mut Transaction<'static, Any>,
@@ -83,8 +83,8 @@ impl Ledger {
         self.alerted.notified().await;
     }
 
-    /// Claims alerts that are due, for `ttl`, the oldest first, and none that is older than
-    /// `most_old`.
+    /// Claims due alerts for `ttl`, oldest first. Alerts that are older than `most_old` are left
+    /// out.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; alerts that were claimed already are due again when their
@@ -137,7 +137,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records that the webhook has not accepted the alert, which is due again after `pause`.
+    /// Records that the webhook did not accept the alert. The alert is due again after `pause`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; the alert is due again when its lease ends.
@@ -182,8 +182,9 @@ impl Ledger {
     }
 }
 
-/// The id of an alert: that of its history entry. An ID that is issued repeatedly for a record that
-/// is not registered gets the same id each time, so that it alerts once.
+/// The id of an alert is the id of its history entry, with one exception. If an ID is issued
+/// repeatedly for a record that is not registered, the alert gets the same id each time, so that
+/// operators are alerted once.
 fn alert_id(id: Uuid, entry: &NewEntry<'_>, cause: Cause) -> String {
     if cause == Cause::OrphanId && entry.what.state().is_none() {
         let attempt = entry.attempt.map(|id| id.to_string()).unwrap_or_default();

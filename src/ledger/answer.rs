@@ -1,7 +1,7 @@
-//! Applies replies of the ID system, and answers attempts for which no reply is awaited.
+//! Applies replies of the ID system, and answers attempts that need no reply.
 //!
-//! Invariant: what a reply means is decided by [`domain::resolve`](crate::domain::resolve), and is
-//! written in the same transaction that read what the decision depends on.
+//! Invariant: [`domain::resolve`](crate::domain::resolve) decides what a reply means. The decision
+//! is written in the transaction that read its inputs.
 
 mod statements;
 
@@ -20,7 +20,7 @@ use crate::domain::{AnswerKind, AttemptId, Cause, Event, Reason, RecordId, State
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedId {
     pub sealed: String,
-    /// [`Ledger::fingerprint`] of it.
+    /// The [`Ledger::fingerprint`] of the ID.
     pub fingerprint: String,
 }
 
@@ -43,9 +43,10 @@ pub enum VendorReply {
 pub enum Resolution {
     /// Publish the outcome of this attempt: it has its answer and is not confirmed yet.
     Answered(AttemptId),
-    /// Ask about this attempt again later.
+    /// Ask the ID system about this attempt again later.
     AskAgain(AttemptId),
-    /// Nothing: a progress notice, a repeat, or an answer for which no attempt waits.
+    /// Do nothing: the reply is a progress notice, a repeat, or an answer for which no attempt
+    /// waits.
     Noted,
     /// The reply was refused; the record's history says so.
     Refused(Cause),
@@ -54,9 +55,9 @@ pub enum Resolution {
 }
 
 impl Ledger {
-    /// Answers an attempt for which no reply is awaited: with the record's answer if there is one,
-    /// else with the rejection `otherwise`, else with *not asked*. Does nothing to an attempt that
-    /// is answered.
+    /// Answers an attempt that needs no reply: with the record's answer if there is one, else with
+    /// the rejection `otherwise`, else with *not asked*. Does nothing if the attempt is answered
+    /// already.
     ///
     /// # Errors
     /// [`LedgerError::Conflict`] when the attempt has ended.
@@ -131,7 +132,7 @@ impl Ledger {
                 None
             }
         };
-        // The ID system has the request: the time in which it should reply begins again.
+        // The ID system has the request, so its time to reply starts again.
         if *reply == VendorReply::Pending && addressed.attempt.state == State::Requested {
             with_id_system(tx, addressed.attempt.id).await?;
         }

@@ -1,7 +1,6 @@
 //! Records what was sent to the ID system, and when.
 //!
-//! Invariant: an attempt is *requested* in the ledger before its request can be seen by the ID
-//! system.
+//! Invariant: an attempt is *requested* in the ledger before the ID system can see its request.
 
 use sqlx::{Any, Transaction};
 
@@ -26,7 +25,7 @@ impl Ledger {
     /// Records that the attempt's request is about to go to the ID system, and in which trace.
     ///
     /// # Errors
-    /// [`LedgerError::Conflict`] if the attempt is not to be sent.
+    /// [`LedgerError::Conflict`] if the state of the attempt does not allow it.
     pub async fn requested(&self, case: &Case, trace: Option<&str>) -> Result<(), LedgerError> {
         let record = case.record.id.as_str();
         let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
@@ -42,7 +41,7 @@ impl Ledger {
         Ok(tx.commit().await?)
     }
 
-    /// Records that the attempt's next hop was published.
+    /// Records that the attempt's next message was published.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -64,10 +63,10 @@ impl Ledger {
     }
 }
 
-/// Both times come from one reading of the clock, since `sent_at` before `published_at` means that
-/// the ID system is to be asked again. It is also one statement, since PostgreSQL checks the
-/// reference to the record when a transaction changes a row for the second time: it would wait for
-/// the transaction of a reply, which in turn waits for this row.
+/// Sets both times from one reading of the clock, because a `sent_at` before `published_at` means
+/// that the ID system is to be asked again. This must also be one statement: when a transaction
+/// changes a row for the second time, PostgreSQL checks the reference to the record. That check
+/// would wait for the transaction of a reply, which in turn waits for this row.
 const WITH_ID_SYSTEM: &str =
     "UPDATE attempt SET published_at = now_ms, sent_at = now_ms FROM clock WHERE attempt_id = $1";
 

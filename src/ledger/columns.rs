@@ -1,4 +1,4 @@
-//! Reads columns into types, and binds values in a form that both databases take.
+//! Reads columns into types, and binds values in a form that both databases accept.
 
 use std::time::Duration;
 

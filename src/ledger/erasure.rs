@@ -1,7 +1,7 @@
-//! Erases sealed values some time after a record has ended.
+//! Erases the sealed values of attempts and records some time after the attempts have ended.
 //!
-//! Invariant: everything that is not sealed is kept, among it the fingerprint of an issued ID, so
-//! that one ID on two records is noticed for good.
+//! Invariant: everything that is not sealed is kept. That includes the fingerprint of an issued ID,
+//! so that one ID on two records is always noticed.
 
 use std::time::Duration;
 

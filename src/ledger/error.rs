@@ -15,7 +15,8 @@ pub enum LedgerError {
     Url(#[source] sqlx::Error),
     #[error("the ledger could not be migrated to this release, or is of a newer one")]
     Migrate(#[source] MigrateError),
-    /// The database did not answer or refused; as far as we know the transaction was not committed.
+    /// The database did not answer, or it refused. As far as we know, the transaction was not
+    /// committed.
     #[error("the ledger is not available")]
     Unavailable(#[from] sqlx::Error),
     #[error("the ledger holds a {0} that this release cannot read")]
@@ -35,7 +36,7 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// Whether the same step may succeed later as it is.
+    /// Whether the same step may succeed if it is tried again later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::Raced | Self::LeaseLost => true,
@@ -66,8 +67,8 @@ impl LedgerError {
     }
 }
 
-/// A database that goes away during its migration is unavailable; the migration may succeed when it
-/// is tried again.
+/// A database that goes away during its migration counts as unavailable, because the migration may
+/// succeed when it is tried again.
 impl From<MigrateError> for LedgerError {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others all concern the schema")]
     fn from(fault: MigrateError) -> Self {
@@ -82,13 +83,13 @@ impl From<MigrateError> for LedgerError {
     }
 }
 
-/// Whether the error concerns the whole database. One that refuses a single statement, because of
-/// its data or because of a concurrent transaction, works.
+/// Whether the error concerns the whole database. A database that only refuses one statement,
+/// because of its data or because of a concurrent transaction, still works.
 fn is_of_database(cause: &sqlx::Error) -> bool {
     if let sqlx::Error::Database(refusal) = cause {
         let code = refusal.code().unwrap_or_default();
-        // PostgreSQL's classes: data exception, integrity, transaction rollback. SQLite's codes are
-        // shorter.
+        // PostgreSQL's error classes 22 (data exception), 23 (integrity constraint violation) and
+        // 40 (transaction rollback). The codes of SQLite are shorter than five characters.
         let of_one_statement =
             code.len() == 5 && ["22", "23", "40"].iter().any(|class| code.starts_with(class));
         return matches!(refusal.kind(), ErrorKind::Other) && !of_one_statement;

@@ -1,8 +1,8 @@
-//! Expires attempts whose token died before OpenCRVS could be told.
+//! Ends attempts whose token expired before OpenCRVS could be told.
 //!
-//! Invariant: an attempt expires only in the transaction that finds its token dead, and never
-//! during a write to OpenCRVS that is under way or may still arrive. If an ID was issued for it,
-//! the same transaction alerts an operator.
+//! Invariant: an attempt expires only in the transaction that finds its token expired, and never
+//! while a write to OpenCRVS is under way or may still arrive. If an ID was issued for it, the same
+//! transaction alerts an operator.
 
 use std::time::Duration;
 
@@ -17,20 +17,20 @@ use crate::domain::RecordAnswer;
 use crate::domain::lease::{may_expire, may_finish};
 use crate::domain::{AttemptId, Cause, Event};
 
-/// What became of an attempt whose token is dead.
+/// The result of trying to expire an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
-    /// It expired. `orphan`: the ID system has issued an ID for the record, which will not be
-    /// registered.
+    /// The attempt expired. If `orphan` is set, the ID system has issued an ID for the record,
+    /// although the record will not be registered.
     Ended { orphan: bool },
-    /// Nothing was changed: a confirmer works on it, it has another token, or it is not open any
-    /// more.
+    /// Nothing was changed: a confirmer works on the attempt, the attempt has another token, or it
+    /// is not open any more.
     LeftAlone,
 }
 
 impl Ledger {
-    /// Open attempts whose token is dead, whose record is not leased, and whose last intent is past
-    /// its `quarantine`.
+    /// Open attempts whose token has expired, whose record is not leased, and whose last intent is
+    /// past its `quarantine`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -57,7 +57,8 @@ impl Ledger {
         let Some(case) = self.case(attempt).await? else { return Ok(Expiry::LeftAlone) };
         let record = case.record.id.as_str();
         let Some(mut tx) = self.on_record(record).await? else { return Ok(Expiry::LeftAlone) };
-        // The transaction has locked the record: no lease and no intent can come in between.
+        // The transaction has locked the record: no other process can take a lease or commit an
+        // intent now.
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
         let (state, now) = lease_state(&mut tx, case.record.id.as_str()).await?;
         let intended = case.record.intent.map(|intent| intent.at);
@@ -71,8 +72,8 @@ impl Ledger {
         Ok(ended)
     }
 
-    /// Expires the attempt of a lease, if its token is dead by the ledger's clock. The confirmer
-    /// has made sure that no write of the attempt may still arrive.
+    /// Expires the attempt of a lease, if its token has expired by the ledger's clock. The
+    /// confirmer must have made sure that no write of the attempt can still arrive.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
@@ -100,7 +101,7 @@ impl Ledger {
         Ok(ended)
     }
 
-    /// Expires an open attempt within a transaction that has found its token dead.
+    /// Expires an open attempt within a transaction that has found its token expired.
     pub(super) async fn end_expired(
         &self,
         tx: &mut Transaction<'static, Any>,

@@ -1,7 +1,8 @@
-//! The history of a record: what happened, in order, for good. It is the operator's evidence.
+//! The history of a record: what happened, in order. It is kept for good, as the operator's
+//! evidence.
 //!
-//! Invariant: no personal data; an entry is added in the transaction that makes the change it
-//! describes; entries are neither changed nor removed.
+//! Invariant: entries hold no personal data. An entry is added in the transaction that makes the
+//! change it describes, and is never changed or removed.
 
 use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};
@@ -14,7 +15,7 @@ use crate::domain::{AttemptId, Cause, RecordId, State};
 /// The stage that an entry comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// Puts a registration on record.
+    /// Writes a registration to the ledger.
     Record,
     /// Sends the request to the ID system.
     Send,
@@ -61,7 +62,7 @@ pub struct HistoryEntry {
     /// What happened: the name of the state that the attempt went to, or of another event.
     pub what: String,
     pub cause: Option<Recorded<Cause>>,
-    /// The process or the operator.
+    /// The process or the operator that made the entry.
     pub who: String,
     /// The reason that an operator gave.
     pub why: Option<String>,
@@ -92,7 +93,6 @@ impl What {
     }
 }
 
-/// An entry to be added.
 pub(super) struct NewEntry<'a> {
     pub(super) record: &'a str,
     pub(super) attempt: Option<AttemptId>,
@@ -102,7 +102,7 @@ pub(super) struct NewEntry<'a> {
 }
 
 impl Ledger {
-    /// Adds an entry, and the alert that it calls for.
+    /// Adds an entry, and raises the alert that it calls for.
     pub(super) async fn add_entry(
         &self,
         tx: &mut Transaction<'static, Any>,

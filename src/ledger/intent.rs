@@ -1,4 +1,5 @@
-//! The write intent: the note that a write to OpenCRVS begins, and how the write ended.
+//! The write intent: the note that a write to OpenCRVS begins, and the record of how the write
+//! ended.
 //!
 //! Invariant: an intent is committed before the write, and is cleared only by a process that knows
 //! how the write ended.
@@ -57,7 +58,7 @@ impl Ledger {
     }
 
     /// Clears the intent, because the write certainly did not take place. Does nothing if another
-    /// confirmer has leased the record since: the intent may be its.
+    /// confirmer has leased the record since: the intent may be that confirmer's.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; the record is then not written before the quarantine is over.
@@ -89,8 +90,8 @@ impl Ledger {
         Ok(tx.commit().await?)
     }
 
-    /// Ends or parks the attempt of a lease and clears its intent, because it is known how the
-    /// write ended.
+    /// Ends or parks the attempt of a lease and clears its intent, because the result of the write
+    /// is known.
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`] if another confirmer has leased the record since and `event` may
@@ -111,8 +112,8 @@ impl Ledger {
             tx.rollback().await?;
             return Err(LedgerError::LeaseLost);
         }
-        // A conflict is found before anything is written, and how the write ended is known all the
-        // same.
+        // A conflict is found before this transaction changes anything. The intent is cleared all
+        // the same, because the result of the write to OpenCRVS is known.
         let moved = match self.move_attempt(&mut tx, attempt, event, Stage::Confirm, cause).await {
             Ok(state) => Ok(state),
             Err(LedgerError::Conflict(conflict)) => Err(LedgerError::Conflict(conflict)),

@@ -1,6 +1,7 @@
-//! The schema of the ledger, migration by migration, and the two databases that it is for.
+//! The schema of the ledger as a list of migrations, and the two databases that it supports.
 //!
-//! Invariant: a migration that was released is never changed: the database keeps its checksum.
+//! Invariant: a migration that was released is never changed, because the database keeps its
+//! checksum.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use sqlx::{AnyPool, SqlSafeStr as _};
 
 use super::LedgerError;
 
-/// Retries of a migration that another process has got in the way of.
+/// Maximum number of retries of a migration that collides with the migration of another process.
 const RACE_RETRIES: u32 = 10;
 const RACE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -39,9 +40,9 @@ impl Backend {
     }
 }
 
-/// Brings the schema up to this release. SQLite has no lock around migrations: of two processes
-/// that start at once, one finds the tables of the other in its way, changes nothing, and finds the
-/// work done when it tries again.
+/// Brings the schema up to this release. SQLite has no lock around migrations. If two processes
+/// start at the same time, the migration of one of them fails because the other has made the
+/// tables. The failed migration changes nothing; when it is tried again, it finds the work done.
 pub(super) async fn migrate(backend: Backend, pool: &AnyPool) -> Result<(), LedgerError> {
     let mut retries = RACE_RETRIES;
     loop {

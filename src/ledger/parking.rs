@@ -1,7 +1,8 @@
-//! Parking queues on the broker: about how many messages of each the operators have been alerted.
+//! The parking queues on the broker: for each queue, the number of messages that operators have
+//! been alerted to.
 //!
 //! Invariant: the count and its alerts are written in one transaction, by compare-and-set, so that
-//! growth that two processes have seen alerts once.
+//! growth seen by two processes alerts only once.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -9,7 +10,7 @@ use uuid::Uuid;
 use super::{Ledger, LedgerError};
 use crate::domain::{Cause, State};
 
-/// Messages of one cause that have come into a parking queue.
+/// New messages of one cause in a parking queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {
     pub cause: Cause,
@@ -18,7 +19,7 @@ pub struct Parked {
 }
 
 impl Ledger {
-    /// About how many messages of a parking queue the operators have been alerted.
+    /// The number of messages of a parking queue that operators have been alerted to.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].

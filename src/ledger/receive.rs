@@ -20,10 +20,11 @@ pub struct Receipt {
 }
 
 impl Ledger {
-    /// Puts an attempt on record. `number` is used if the record has none yet.
+    /// Writes an attempt to the ledger. `number` is used if the record has no number yet.
     ///
     /// An attempt that is newer than all others of its record supersedes those that have not ended;
-    /// an older one is recorded as superseded. Without a free number the attempt is parked.
+    /// an older one is recorded as superseded. If another record has the number, the attempt is
+    /// parked.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
@@ -155,8 +156,8 @@ impl Ledger {
     }
 }
 
-/// Gives the record its number unless it has one or another record has that number. Returns whether
-/// it has one now.
+/// Gives the record `number`, unless the record has a number already or another record has this
+/// one. Returns whether the record has a number now.
 pub(super) async fn allocate(
     tx: &mut Transaction<'static, Any>,
     registration: &Registration,

@@ -71,7 +71,7 @@ impl Ledger {
         Ok(Ok((Lease { attempt, fence }, case)))
     }
 
-    /// Gives the lease back, unless it has ended and another confirmer has taken its place.
+    /// Gives the lease back, unless it has ended and another confirmer has leased the record since.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; the lease then ends by itself.

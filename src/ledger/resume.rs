@@ -11,14 +11,14 @@ use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::{AttemptId, AttemptKey, Event, NumberTemplate, Registration, State, next};
 
-/// What became of an attempt that was to be resumed.
+/// The result of resuming an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resumed {
-    /// The attempt goes on; the caller publishes its next hop.
+    /// The attempt goes on; the caller publishes its next message.
     Open(Box<Case>),
-    /// The attempt is in another state.
+    /// The attempt is not parked but in this state.
     NotParked(State),
-    /// The token is dead: OpenCRVS could not be told the answer.
+    /// The token has expired, so OpenCRVS could not be told the answer.
     TokenDead,
     /// Another record has the number that this record would get.
     NumberTaken,
@@ -27,7 +27,7 @@ pub enum Resumed {
 }
 
 impl Ledger {
-    /// Returns what [`Ledger::resume`] would return, and changes nothing. It does not find out
+    /// Returns what [`Ledger::resume`] would return, without changing anything. It does not check
     /// whether the number is taken.
     ///
     /// # Errors
@@ -117,7 +117,8 @@ pub(super) async fn was_asked(
     Ok(row.try_get::<Option<i64>, _>("asked_at")?.is_some())
 }
 
-/// The registration with what its number is made from; its mark is left empty.
+/// The registration from which the number is made. Its mark is left empty because the number does
+/// not depend on it.
 fn registration(case: &Case) -> Registration {
     let Case { record, attempt } = case;
     Registration {

@@ -1,4 +1,5 @@
-//! Reseals the values of the ledger with the first key, so that an old key can be removed.
+//! Reseals the values of the ledger with the first key of `SEAL_KEYS`, so that an old key can be
+//! removed.
 //!
 //! Invariant: a value is replaced only by the same plain text under the first key, and only if it
 //! is still the value that was opened (compare-and-set). A value that no key opens is left as it
@@ -26,11 +27,11 @@ pub enum SealedColumn {
 pub struct Rotated {
     /// The key column of the last value, after which the next batch starts; `None` at the end.
     pub last: Option<String>,
-    /// Values that are sealed with the first key now.
+    /// Number of values that are sealed with the first key now.
     pub resealed: u64,
-    /// Values that were changed or erased by another process meanwhile.
+    /// Number of values that another process changed or erased in the meantime.
     pub moved: u64,
-    /// Values that could not be opened, by the error.
+    /// Number of values that could not be opened, by error.
     pub unopened: BTreeMap<String, u64>,
 }
 
@@ -56,7 +57,8 @@ impl SealedColumn {
         }
     }
 
-    /// Table, key column, column of the owner that is bound into the seal, sealed column.
+    /// Names of the table, the key column, the column of the owner that the seal is bound to, and
+    /// the sealed column.
     fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
             Self::View => ("attempt", "attempt_id", "record_id", "sealed_view"),
@@ -74,8 +76,8 @@ struct Value {
 }
 
 impl Ledger {
-    /// How many values of a column are sealed with which key. The empty key stands for values that
-    /// are no sealed text.
+    /// The number of values of a column by the key that seals them. The empty key stands for values
+    /// that are not sealed texts.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -83,8 +85,8 @@ impl Ledger {
         let (table, _, _, column) = sealed.names();
         let mut counts = BTreeMap::new();
         let mut rest = format!("FROM {table} WHERE {column} IS NOT NULL");
-        // One query per key: the two databases spell the functions that would split a text
-        // differently.
+        // One query per key, because the two databases have different functions for splitting a
+        // text.
         loop {
             let sql = AssertSqlSafe(format!("SELECT {column} AS sealed {rest} LIMIT 1"));
             let Some(row) = sqlx::query(sql).fetch_optional(&self.pool).await? else { return Ok(counts) };
@@ -99,7 +101,8 @@ impl Ledger {
                         format!(" AND {beginning} <> '{prefix}'"),
                     )
                 }
-                // A value that is no sealed text is counted together with all that are left.
+                // A value that is not a sealed text is counted together with all values that are
+                // left.
                 None => (rest.clone(), " AND 1 = 0".to_owned()),
             };
             let sql = AssertSqlSafe(format!("SELECT COUNT(*) AS n {count}"));
@@ -109,10 +112,11 @@ impl Ledger {
         }
     }
 
-    /// Reseals a batch of a column with the first key: values whose key column comes after `after`.
+    /// Reseals one batch of a column with the first key: at most `most` values whose key column
+    /// comes after `after`.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`]; values that were resealed before stay so.
+    /// [`LedgerError::Unavailable`]; values that were already resealed stay resealed.
     pub async fn reseal(
         &self,
         sealer: &Sealer,
@@ -171,7 +175,7 @@ impl Ledger {
     }
 }
 
-/// Whether a key id may stand in a statement as it is.
+/// Whether a key id may be put into an SQL statement without quoting.
 fn is_key(id: &str) -> bool {
     !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }

@@ -1,6 +1,6 @@
-//! Records and attempts as the ledger has them.
+//! Records and attempts as the ledger stores them.
 //!
-//! Invariant: nothing here is personal data in clear.
+//! Invariant: these rows hold no personal data in clear text; it is sealed.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::domain::{
     RequestId, State, TrackingId,
 };
 
-/// A write to OpenCRVS that was begun and whose end is not known.
+/// A write to OpenCRVS that was begun and whose result is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intent {
     pub attempt: AttemptId,
@@ -31,14 +31,13 @@ pub struct RecordRow {
     pub tracking_id: TrackingId,
     /// The code of the registration office.
     pub office: Option<String>,
-    /// `None` only if another record has the number.
+    /// `None` only if another record already has the number that this record would get.
     pub number: Option<RegistrationNumber>,
     pub request: RequestId,
-    /// The newest attempt.
     pub newest: AttemptId,
     /// The answer that belongs to the record, if the ID system has given one.
     pub answer: Option<RecordAnswer>,
-    /// The issued ID, sealed; `None` once erased.
+    /// The issued ID, sealed. `None` if no ID was issued, or if it was erased.
     pub sealed_id: Option<String>,
     pub intent: Option<Intent>,
 }
@@ -48,29 +47,29 @@ pub struct AttemptRow {
     pub id: AttemptId,
     /// When the registrar submitted it.
     pub stamp: Timestamp,
-    /// From 1; 0 for an attempt that is never sent.
+    /// Counts from 1; it is 0 for an attempt that is never sent.
     pub submission: u32,
     pub accepted_at: Timestamp,
     /// How long after the acceptance the caller waits for a sync answer.
     pub wait: Duration,
     pub token_expires_at: Timestamp,
-    /// `None` once erased.
+    /// `None` after the value was erased.
     pub sealed_view: Option<String>,
-    /// `None` once erased.
+    /// `None` after the value was erased.
     pub sealed_token: Option<String>,
     pub state: State,
-    /// Why it is in that state, if there is a cause.
+    /// The cause of the state, if it has one.
     pub cause: Option<Recorded<Cause>>,
     pub answer: Option<AnswerKind>,
-    /// Why it was rejected.
+    /// Why the ID system rejected the attempt.
     pub reason: Option<Reason>,
     /// The trace of its request (W3C `traceparent`).
     pub trace: Option<String>,
     pub recorded_at: Timestamp,
-    /// When its next hop was last published.
+    /// When the attempt's next message was last published.
     pub published_at: Option<Timestamp>,
-    /// When the ID system's queue last took its request, or the ID system last said that it is
-    /// working on it.
+    /// When the ID system's queue last accepted the request, or when the ID system last replied
+    /// that it is still working on it.
     pub sent_at: Option<Timestamp>,
 }
 
@@ -82,16 +81,16 @@ pub struct Case {
 }
 
 impl RecordRow {
-    /// The record's answer if it can be given to an attempt: not if its ID was erased and has to be
-    /// asked for again.
+    /// The record's answer, if it can be given to an attempt. An answer whose ID was erased cannot
+    /// be given; the ID system has to be asked again.
     pub fn usable_answer(&self) -> Option<RecordAnswer> {
         self.answer.filter(|answer| *answer != RecordAnswer::Issued || self.sealed_id.is_some())
     }
 }
 
 impl AttemptRow {
-    /// How long after its acceptance OpenCRVS may be written to; `confirm_after` is that time for
-    /// an attempt for which nobody waits.
+    /// Minimum age of the attempt, counted from its acceptance, at which the confirmer may write to
+    /// OpenCRVS. `confirm_after` is the minimum for an attempt without a waiting caller.
     pub fn earliest_write(&self, confirm_after: Duration) -> Duration {
         self.wait.saturating_add(confirm_after)
     }
@@ -113,7 +112,7 @@ impl Case {
         self.record.newest == self.attempt.id
     }
 
-    /// The attempt as the rules see it.
+    /// The attempt in the form that the rules of the domain need.
     pub(super) fn status(&self) -> AttemptStatus {
         AttemptStatus { state: self.attempt.state, answer: self.attempt.answer }
     }

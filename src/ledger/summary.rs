@@ -1,6 +1,6 @@
-//! Counts attempts by state, and lists the newest of each record.
+//! Counts attempts by state, and lists the newest attempt of each record.
 //!
-//! Invariant: reads only.
+//! Invariant: this module only reads.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct AttemptSummary {
 }
 
 impl Ledger {
-    /// How many attempts are in each state that occurs.
+    /// The number of attempts by state, without the states that no attempt is in.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].

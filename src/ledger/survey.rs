@@ -1,6 +1,7 @@
-//! Lists attempts for an operator's commands: their states, causes, and how long their tokens live.
+//! Lists attempts for an operator's commands, with their states, their causes and the expiry of
+//! their tokens.
 //!
-//! Invariant: reads only, and nothing that is sealed.
+//! Invariant: this module only reads, and opens no sealed value.
 
 use jiff::Timestamp;
 use sqlx::Row as _;
@@ -17,11 +18,11 @@ use crate::domain::{AttemptId, Cause, EventKind, RecordId, State, TrackingId};
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     pub states: Vec<State>,
-    /// `None`: of any cause.
+    /// `None` selects any cause.
     pub cause: Option<Cause>,
-    /// The code of a registration office; `None`: of any office.
+    /// The code of a registration office. `None` selects any office.
     pub office: Option<String>,
-    /// Only attempts whose token dies by then.
+    /// Selects only attempts whose token expires at or before this time.
     pub expiring_by: Option<Timestamp>,
 }
 
@@ -47,17 +48,17 @@ pub struct AttemptGroup {
     pub count: u64,
     /// When the oldest of them was accepted.
     pub oldest: Timestamp,
-    /// When the first of their tokens dies.
+    /// When the first of their tokens expires.
     pub first_expiry: Timestamp,
 }
 
-/// The states are bound as one text `,a,b,`, which both databases compare in the same way.
+/// The states are bound as one text `,a,b,` because both databases compare that in the same way.
 const SELECTED: &str = "FROM attempt a JOIN record r ON r.record_id = a.record_id \
      WHERE $1 LIKE '%,' || a.state || ',%' AND ($2 = '' OR a.cause = $2) AND ($3 = '' OR r.office = $3) \
      AND a.token_expires_at <= $4";
 
 impl Ledger {
-    /// The attempts of a selection, first the one whose token dies first.
+    /// The attempts of a selection, in the order in which their tokens expire.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
@@ -75,8 +76,8 @@ impl Ledger {
         found.iter().map(listed_attempt).collect()
     }
 
-    /// The attempts of a selection, counted by state and cause; first the group in which a token
-    /// dies first.
+    /// The number of attempts of a selection by state and cause, in the order in which the first
+    /// token of each group expires.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
@@ -90,7 +91,7 @@ impl Ledger {
         found.iter().map(group).collect()
     }
 
-    /// The records with this record id or tracking id, and the record of the attempt with this id.
+    /// Finds records by record id, by tracking id, or by the id of one of their attempts.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
@@ -123,8 +124,8 @@ impl Ledger {
         Ok(cases)
     }
 
-    /// The newest attempts of their records that are open, parked or held, in the order of their
-    /// ids, from the first after `after`.
+    /// A page of attempts that are open, parked or held and are the newest of their records, in the
+    /// order of their ids, starting after `after`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].

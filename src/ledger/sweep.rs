@@ -1,8 +1,8 @@
-//! What the sweeper and `nidbridge recover` need: open attempts that have stopped moving, and
-//! tokens that die soon.
+//! Queries of the sweeper and of `nidbridge recover`: open attempts that have stopped moving, and
+//! tokens that expire soon.
 //!
 //! Invariant: only the newest attempt of a record is ever published again; an operator is warned
-//! once of each token's end.
+//! once of each token that expires soon.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::{Ledger, LedgerError, Stage};
 use crate::domain::{AttemptId, Cause, Lane, State};
 
 impl Ledger {
-    /// Attempts of a lane without activity for `silence`, the longest silent first.
+    /// Attempts of a lane that have had no activity for `silence`, longest silence first.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -44,7 +44,7 @@ impl Ledger {
         attempt_ids(&found)
     }
 
-    /// How many attempts of a lane are open.
+    /// The number of open attempts in a lane.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -63,7 +63,7 @@ impl Ledger {
         Ok(row.try_get::<i64, _>("n")?.unsigned_abs())
     }
 
-    /// Open attempts in the order of their ids, from the first after `after`.
+    /// A page of open attempts in the order of their ids, starting after `after`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -83,7 +83,7 @@ impl Ledger {
         .await
     }
 
-    /// How many attempts are open, by state.
+    /// The number of open attempts by state.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -93,7 +93,7 @@ impl Ledger {
         Ok(counts)
     }
 
-    /// Adds to the history that the attempt's next hop was published again.
+    /// Adds to the history that the attempt's next message was published again.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -104,11 +104,12 @@ impl Ledger {
         Ok(tx.commit().await?)
     }
 
-    /// Finds the open attempts whose token dies within `notice`, warns an operator of each, and
-    /// returns those that were not warned of before.
+    /// Warns an operator of each attempt that has not ended and whose token expires within
+    /// `notice`, unless there was a warning of that token before. Returns the attempts with a new
+    /// warning.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`]; the warnings that were written before stay.
+    /// [`LedgerError::Unavailable`]; warnings that were already written stay.
     pub async fn warn_expiring(&self, notice: Duration, most: usize) -> Result<Vec<Case>, LedgerError> {
         let found = sqlx::query(
             "SELECT a.attempt_id FROM attempt a WHERE a.ended_at IS NULL \

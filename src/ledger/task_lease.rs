@@ -1,7 +1,7 @@
 //! Leases on tasks that only one process of the whole installation may work on at a time.
 //!
-//! Invariant: by the ledger's clock a task has at most one owner at any time; if the owner dies,
-//! another process can take the lease when it ends.
+//! Invariant: by the ledger's clock a task has at most one owner at any time; if the owner stops
+//! without giving the lease back, another process can take it when it ends.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The tokens of open attempts: which are due for renewal, and which auth's key does not verify any
-//! more.
+//! The tokens of attempts that have not ended: which of them are due for renewal, and which of them
+//! the key of OpenCRVS's auth service does not verify any more.
 //!
 //! Invariant: an operator is alerted once for each token that auth's key stops verifying.
 
@@ -20,9 +20,9 @@ use crate::domain::{AttemptId, Cause};
 /// Which tokens are due for renewal.
 #[derive(Debug, Clone, Copy)]
 pub struct RenewalRule {
-    /// The share of its life, in percent, after which a token is due.
+    /// The share of its lifetime, in percent, after which a token is due.
     pub at_percent: u8,
-    /// Time after the acceptance of an attempt after which its token is not renewed any more.
+    /// Age of an attempt, counted from its acceptance, up to which its token is renewed.
     pub until: Duration,
 }
 
@@ -30,7 +30,7 @@ pub struct RenewalRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenCheck {
     Valid,
-    /// It is signed with another key.
+    /// The token is signed with another key.
     Orphaned,
 }
 
@@ -44,7 +44,7 @@ pub enum TokenChange {
 }
 
 impl Ledger {
-    /// Attempts whose token is due for renewal, first the one that dies first.
+    /// Attempts whose token is due for renewal, in the order in which the tokens expire.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -83,8 +83,8 @@ impl Ledger {
         attempt_ids(&found)
     }
 
-    /// Attempts that need another token: their own is orphaned or dies soon, or they are parked
-    /// because of it.
+    /// Attempts that need another token: their own token is orphaned or expires soon, or they are
+    /// parked because of it.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].

@@ -1,4 +1,4 @@
-//! Moves an attempt from state to state.
+//! Moves an attempt from one state to the next.
 //!
 //! Invariant: an attempt moves only along [`next`], by compare-and-set, and with a history entry in
 //! the same transaction.

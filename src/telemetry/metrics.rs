@@ -1,8 +1,8 @@
 //! The metrics of one process, for `/metrics`: name, labels and help of each in one table.
 //!
-//! Invariant: a value that is passed along, never a global registry. Label values come from bounded
-//! sets; none holds a name, an id or a token. Dashboards and alert rules may rely on what is in the
-//! table and on nothing else.
+//! Invariant: the metrics are a value that is passed along, never a global registry. Label values
+//! come from bounded sets; none holds a name, an id or a token. Dashboards and alert rules may rely
+//! on what is in the table and on nothing else.
 
 mod labelled;
 mod observe;
@@ -17,9 +17,9 @@ use prometheus_client::registry::Registry;
 
 use labelled::{Counters, Gauges, Histograms, histogram, histograms, labelled};
 
-/// In seconds. Up to ten and a bit more: the time of one hop.
+/// Bucket bounds in seconds for the time of one step, up to 30 s.
 const HOP: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-/// In seconds. Up to seven days, the life of a record token.
+/// Bucket bounds in seconds, up to seven days, the lifetime of a record token.
 const LIFE: &[f64] = &[
     1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 172_800.0, 345_600.0,
     518_400.0, 604_800.0,
@@ -35,13 +35,13 @@ macro_rules! metrics {
         }
 
         impl Metrics {
-            /// All of them at zero.
+            /// All metrics start at zero, except the build info.
             pub fn new() -> Self {
                 let mut registry = Registry::default();
                 $(
                     let $field: $ty = $new;
-                    // The encoder adds the `_total` of a counter and the full stop of a help
-                    // itself.
+                    // The encoder itself adds the `_total` of a counter and the full stop of a help
+                    // text.
                     let name = $name.strip_suffix("_total").unwrap_or($name);
                     let help = concat!($($help),+).trim().trim_end_matches('.');
                     registry.register(name, help, $field.clone());
@@ -131,7 +131,7 @@ impl Metrics {
     /// All metrics in the text format of `OpenMetrics` 1.0, which Prometheus reads.
     pub fn encode(&self) -> String {
         let mut text = String::new();
-        // Writing into a `String` does not fail; half a page would still be better than none.
+        // Writing into a `String` does not fail. If it did, half a page would be better than none.
         encode(&mut text, &self.registry).unwrap_or_default();
         text
     }

@@ -33,8 +33,8 @@ impl Extractor for Incoming<'_> {
     }
 }
 
-/// The headers with which a receiver continues the trace of a span; none while no traces are
-/// exported.
+/// The headers with which a receiver continues the trace of a span. There are none if traces are
+/// not exported.
 pub fn inject(span: &tracing::Span) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::new();
     TraceContextPropagator::new().inject_context(&span.context(), &mut Outgoing(&mut headers));
@@ -43,21 +43,23 @@ pub fn inject(span: &tracing::Span) -> BTreeMap<String, String> {
 
 const PARENT: &str = "traceparent";
 
-/// The `traceparent` of a span, for [`resume`]; `None` while no traces are exported.
+/// The `traceparent` of a span, for [`resume`]; `None` if traces are not exported.
 pub fn remember(span: &tracing::Span) -> Option<String> {
     inject(span).remove(PARENT)
 }
 
-/// Makes a span, not entered yet, part of a remembered trace, with a link to the current one.
+/// Makes a span part of a remembered trace, with a link to the current span. The span must not have
+/// been entered yet.
 pub fn resume(span: &tracing::Span, remembered: &str) {
     let current = tracing::Span::current().context();
     set_parent(span, &BTreeMap::from([(PARENT.to_owned(), remembered.to_owned())]));
     span.add_link(current.span().span_context().clone());
 }
 
-/// Makes a span, not entered yet, part of the trace that a message belongs to.
+/// Makes a span part of the trace that a message belongs to. The span must not have been entered
+/// yet.
 pub fn set_parent(span: &tracing::Span, headers: &BTreeMap<String, String>) {
-    // Fails only where no traces are exported.
+    // This fails only if traces are not exported.
     drop(span.set_parent(extract(headers)));
 }
 

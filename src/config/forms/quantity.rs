@@ -79,7 +79,7 @@ impl Form for Size {
         let ByteSize(bytes) = text.parse().map_err(|_| "is not a size")?;
         match usize::try_from(bytes) {
             Ok(0) => Err("is zero".to_owned()),
-            // bytesize saturates
+            // `ByteSize` saturates if the number is too large.
             Ok(usize::MAX) | Err(_) => Err("is larger than this machine can count".to_owned()),
             Ok(size) => Ok(size),
         }

@@ -1,6 +1,7 @@
-//! URLs: of services, of the broker, of the ledger.
+//! The URLs of services, of the broker and of the ledger.
 //!
-//! Invariant: no fault and nothing that is shown holds a user, a password or a query.
+//! Invariant: neither a fault nor a shown value holds a user, a password, or the query of a broker
+//! or PostgreSQL URL.
 
 use secrecy::SecretString;
 use url::Url;

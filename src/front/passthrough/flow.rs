@@ -1,8 +1,8 @@
 //! The bodies of a proxied request, streamed frame by frame.
 //!
-//! Invariant: an idle timeout or a fault on one side is an error of the stream, so that the other
-//! side sees a body that broke off. A body that the service does not read to its end is read to its
-//! end here, so that the caller gets to read the response.
+//! Invariant: an idle timeout or a fault on one side becomes an error of the stream, so that the
+//! other side sees that the body broke off. If the service does not read the caller's body to its
+//! end, the rest is read here, so that the caller can read the response.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -30,7 +30,7 @@ pub(super) struct Traffic {
     last_frame: AtomicU64,
     /// The rest of the caller's body; `None` once it has ended or is discarded.
     body: Mutex<Option<Body>>,
-    /// Wakes the task that waits for more of it.
+    /// Wakes the task that waits for more of the caller's body.
     waker: AtomicWaker,
     awaits_caller: AtomicBool,
     caller_aborted: AtomicBool,
@@ -49,7 +49,7 @@ impl Traffic {
         })
     }
 
-    /// Reads and drops the rest of the caller's body, so that the caller reads the response.
+    /// Reads and drops the rest of the caller's body, so that the caller can read the response.
     pub(super) fn discard_rest(&self) {
         if let Some(rest) = self.body().take() {
             discard(rest, self.idle_timeout);
@@ -82,7 +82,7 @@ impl Traffic {
     }
 }
 
-/// Ends when no frame has moved in either direction for the idle timeout.
+/// A timer that ends when no frame has moved in either direction for the idle timeout.
 pub(super) struct IdleTimer {
     traffic: Arc<Traffic>,
     sleep: Pin<Box<Sleep>>,
@@ -117,7 +117,7 @@ impl IdleTimer {
     }
 }
 
-/// The caller's body, as the service gets it.
+/// The caller's body, as it is sent to the service.
 pub(super) struct Upload(Arc<Traffic>);
 
 impl Upload {
@@ -173,8 +173,8 @@ impl Drop for Upload {
     }
 }
 
-/// The response body, without a size hint: the length is in the service's headers, which also
-/// describe bodies that are not sent (HEAD, 304).
+/// The response body. It has no size hint, because the service's headers give the length, even of
+/// bodies that are not sent (HEAD, 304).
 pub(super) struct Download {
     body: Incoming,
     /// Whether the next frame must come from the service. A caller that reads slowly does not make
@@ -191,8 +191,8 @@ impl Download {
         download
     }
 
-    /// Returns the permit with the last frame: a caller that reads a body of known length does not
-    /// poll again after it.
+    /// Ends the request with the last frame and returns its permit, because a caller that reads a
+    /// body of known length does not poll again after that frame.
     fn finish_if_ended(&mut self) {
         if self.body.is_end_stream() {
             self.finish(Outcome::Answered);

@@ -10,7 +10,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Our pseudonym in `Via`.
 const PSEUDONYM: &str = "nidbridge";
-/// RFC 9110 §7.6.1, and the two of RFC 2616 for proxies.
+/// The headers of RFC 9110 §7.6.1, and the two proxy headers of RFC 2616.
 const HOP_BY_HOP: [&str; 8] = [
     "connection",
     "keep-alive",
@@ -34,7 +34,7 @@ pub(super) fn have_our_via(headers: &HeaderMap) -> bool {
 /// The headers of a request for the upstream service.
 pub(super) fn to_upstream(mut headers: HeaderMap, peer: Option<IpAddr>) -> HeaderMap {
     remove_hop_by_hop(&mut headers);
-    // `100 Continue` was sent here, when the body was first read.
+    // The front itself sends `100 Continue` when it first reads the body.
     headers.remove(header::EXPECT);
     if let Some(host) = headers.remove(header::HOST) {
         headers.entry(FORWARDED_HOST).or_insert(host);
@@ -47,7 +47,7 @@ pub(super) fn to_upstream(mut headers: HeaderMap, peer: Option<IpAddr>) -> Heade
     headers
 }
 
-/// Replaces headers of the same names.
+/// Sets these headers and replaces others of the same names.
 pub(super) fn set(headers: &mut HeaderMap, ours: BTreeMap<String, String>) {
     for (name, value) in ours {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {

@@ -22,7 +22,7 @@ pub(super) enum Outcome {
     Stalled,
     /// The caller hung up.
     Left,
-    /// There was no permit.
+    /// All permits were in use.
     Busy,
     /// The bridge had proxied the request before: the upstream leads back to it.
     Loop,
@@ -55,7 +55,7 @@ pub(super) struct Proxied {
 }
 
 impl Proxied {
-    /// `None` if there is no permit.
+    /// Takes a permit. Returns `None` if all permits are in use.
     pub(super) fn begin(permits: &Arc<Semaphore>, metrics: &Arc<Metrics>) -> Option<Self> {
         let permit = Arc::clone(permits).try_acquire_owned().ok()?;
         metrics.passing(1);

@@ -13,14 +13,14 @@ use super::SpoolError;
 use super::name::{FileKind, FileName};
 
 const LOCK: &str = "lock";
-/// The content is sealed, and still readable for the owner only.
+/// The file mode: only the owner may read the content, although it is sealed.
 const OWNER_ONLY: u32 = 0o600;
 
 pub(super) struct Directory {
     path: PathBuf,
-    /// Numbers temporary files.
+    /// The number of the next temporary file.
     writes: AtomicU64,
-    /// The system releases the lock with the process, however that ends.
+    /// The operating system releases the lock when the process ends, even after a crash.
     _lock: File,
 }
 
@@ -83,7 +83,7 @@ impl Directory {
         or_clear(fs::rename(temporary, self.path.join(name.as_str())), temporary)
     }
 
-    /// Syncs the directory itself, that is, the names.
+    /// Syncs the directory itself, which holds the names of the files.
     pub(super) fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
@@ -92,7 +92,8 @@ impl Directory {
         fs::read(self.path.join(name.as_str()))
     }
 
-    /// Not synced: a file that reappears after a crash is relayed once more, which does no harm.
+    /// Deletes a file. The directory is not synced, because a file that reappears after a crash is
+    /// relayed once more, which does no harm.
     pub(super) fn remove(&self, name: &FileName) -> io::Result<()> {
         fs::remove_file(self.path.join(name.as_str()))
     }

@@ -1,7 +1,7 @@
-//! Relays a directory whose front is gone, until it is empty.
+//! Relays the spool of a front that does not run any more, until the spool is empty.
 //!
-//! Invariant: it ends when no file is left, when it is told to stop, or when the broker has
-//! accepted nothing for the given time; it reports what is left.
+//! Invariant: draining ends when no file is left, when it is told to stop, or when the broker has
+//! accepted nothing for the given time; the result says what is left.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::broker::{Backoff, Publisher};
 pub struct Drained {
     /// Number of registrations that the broker has now.
     pub relayed: usize,
-    /// Number of files that cannot be relayed: they are `*.corrupt` now.
+    /// Number of files that cannot be relayed. They were renamed to `*.corrupt`.
     pub set_aside: usize,
-    /// Set if it ended early.
+    /// `None` if the spool is empty now.
     pub left: Option<Left>,
 }
 

@@ -1,8 +1,8 @@
 //! The content of a spool file: a line with a checksum, then one line of JSON with the message and
 //! its trace.
 //!
-//! Invariant: a truncated or changed file is detected. Nothing is in clear text here that is not in
-//! clear text in the message.
+//! Invariant: a truncated or changed file is detected. The file holds nothing in clear text that
+//! the message does not hold in clear text.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
-//! The index of a spool: its files, in order, and the room that is left. Pure;
+//! The index of a spool: its files, in order, and the room that is left. It does no I/O;
 //! [`Directory`](super::directory::Directory) does the work on the disk.
 //!
-//! Invariant: all files, including those being written, never exceed the maximum size, except by
-//! what was there when the spool was opened.
+//! Invariant: all files together, including those being written, never exceed the maximum size,
+//! unless the files found when the spool was opened already did.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::name::FileName;
 #[derive(Debug, Clone, Copy)]
 struct File {
     bytes: u64,
-    /// When it may be relayed.
+    /// When the file may be relayed.
     due: Instant,
     version: u64,
 }
@@ -56,8 +56,9 @@ impl Index {
         self.max
     }
 
-    /// Reserves room for a file, to be committed or released; `false` if there is not enough. An
-    /// earlier file of the same name will be replaced, so its bytes do not count.
+    /// Reserves room for a file, which the caller must commit or release. Returns `false` if there
+    /// is not enough room. An earlier file of the same name will be replaced, so its bytes do not
+    /// count.
     pub(super) fn reserve(&mut self, name: &FileName, bytes: u64) -> bool {
         let replaced = self.files.get(name).map_or(0, |file| file.bytes);
         let after = self.bytes.saturating_sub(replaced).saturating_add(self.reserved).saturating_add(bytes);
@@ -80,7 +81,7 @@ impl Index {
         self.files.insert(name, File { bytes, due, version: self.version });
     }
 
-    /// Whether the file has not been overwritten since.
+    /// Whether this is still the version in the spool.
     pub(super) fn is_current(&self, seen: &FileVersion) -> bool {
         self.files.get(&seen.name).is_some_and(|file| file.version == seen.version)
     }
@@ -98,7 +99,7 @@ impl Index {
         }
     }
 
-    /// The file to relay next, and when.
+    /// The file to relay next, and the time from which it may be relayed.
     pub(super) fn first(&self) -> Option<(FileVersion, Instant)> {
         let (name, file) = self.files.first_key_value()?;
         Some((FileVersion { name: name.clone(), version: file.version }, file.due))

@@ -1,4 +1,4 @@
-//! The names of spool files: their order, and the attempt of each.
+//! The names of spool files. A name gives the order of a file, and the attempt in it.
 //!
 //! Invariant: a name depends on the attempt alone, so one attempt has one file, however often it is
 //! submitted. The order of names is the order in which the registrars submitted.
@@ -8,9 +8,9 @@ use crate::domain::{AttemptId, AttemptKey};
 const SPOOLED: &str = ".registration";
 const TEMPORARY: &str = ".tmp";
 const CORRUPT: &str = ".corrupt";
-/// Of a hyphenated UUID.
+/// Length of a hyphenated UUID.
 const ID_LENGTH: usize = 36;
-/// Of the longest time: that of a negative year.
+/// Length of the longest time stamp: that of a negative year.
 const STAMP_LENGTH: usize = 24;
 
 /// The name of a spooled registration: `20261023T101112.345678Z-<attempt id>.registration`.
@@ -28,7 +28,8 @@ impl FileName {
         name.attempt().map(|_| name)
     }
 
-    /// The attempt that the file must hold; `None` if this is no name of a spooled registration.
+    /// The attempt that the file must hold; `None` if this is not the name of a spooled
+    /// registration.
     pub(super) fn attempt(&self) -> Option<AttemptId> {
         let (stamp, id) = self.0.strip_suffix(SPOOLED)?.split_at_checked(self.split())?;
         let digits = stamp.strip_suffix('-')?;

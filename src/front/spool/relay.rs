@@ -2,7 +2,7 @@
 //! them.
 //!
 //! Invariant: a file is deleted only after the broker's confirm. A file that cannot be relayed is
-//! set aside and never blocks the others; one that the broker does not accept now stays first in
+//! set aside and never blocks the others; a file that the broker does not accept now stays first in
 //! line.
 
 use std::io;
@@ -39,7 +39,7 @@ pub(super) enum RelayResult {
 }
 
 impl Spool {
-    /// Relays until `stop`, including what is spooled meanwhile.
+    /// Relays files until `stop`, including those that are spooled in the meantime.
     pub async fn relay(&self, publisher: &Publisher, stop: CancellationToken) {
         let mut backoff = Backoff::new(LONGEST_PAUSE);
         loop {
@@ -54,7 +54,7 @@ impl Spool {
             if !available {
                 continue;
             }
-            // Not interrupted by `stop`: it ends within the publish timeout.
+            // `stop` does not interrupt this, because it ends within the publish timeout.
             match self.relay_one(&file, publisher).await {
                 RelayResult::Published | RelayResult::SetAside => backoff.reset(),
                 RelayResult::Failed(fault) => {
@@ -122,7 +122,8 @@ impl Spool {
         }
     }
 
-    /// If this fails, the next process relays the file again, which does no harm.
+    /// Deletes a relayed file. If this fails, the next process relays the file again, which does no
+    /// harm.
     async fn remove(&self, file: &FileVersion) {
         let removed = self.on_disk(file, |shared, file| shared.retire(file, Directory::remove)).await;
         if let Err(cause) = removed {

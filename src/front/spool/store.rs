@@ -1,6 +1,6 @@
-//! Storing a registration in the spool.
+//! Stores a registration in the spool.
 //!
-//! Invariant: the room for a file is reserved before it is written, and then either used or
+//! Invariant: the room for a file is reserved before the file is written, and then either used or
 //! released, even if the caller hangs up.
 
 use std::io;
@@ -15,15 +15,15 @@ use super::{NotSpooled, Shared, Spool, envelope, lock};
 use crate::pipeline::RegistrationMessage;
 use crate::telemetry;
 
-/// Timeout of storing a registration, whose caller must get a response.
+/// Timeout of storing a registration. It exists because the caller must get a response.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Spool {
-    /// Stores a registration; `accepted_at` becomes now, because the caller gets its response only
-    /// now.
+    /// Stores a registration and sets its `accepted_at` to now, because the caller gets its
+    /// response only now.
     ///
     /// # Errors
-    /// [`NotSpooled`], which raises an alarm.
+    /// [`NotSpooled`]; each such error raises an alarm.
     pub async fn store(&self, mut message: RegistrationMessage) -> Result<(), NotSpooled> {
         message.registration.accepted_at = Timestamp::now();
         let stored = self.write(&message).await;
@@ -85,7 +85,8 @@ impl Shared {
         }
         index.commit(name.clone(), size, Instant::now() + self.min_age);
         drop(index);
-        // From here on it may be relayed although it is not accepted yet: a repeat does no harm.
+        // From here on the relay may publish the file, although the registration is not accepted
+        // yet: a repeat does no harm.
         self.directory.sync()?;
         lock(&self.index).postpone(name, Instant::now() + self.min_age);
         Ok(())

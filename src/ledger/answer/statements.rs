@@ -1,4 +1,4 @@
-//! What a reply reads and writes, statement by statement, within the transaction on its record.
+//! The SQL statements with which a reply is applied, within the transaction on its record.
 
 use sqlx::{Any, Row as _, Transaction};
 
@@ -25,8 +25,8 @@ pub(super) async fn write_answer(
     Ok(())
 }
 
-/// The reply as the rules see it. Which record has an issued ID is read by the fingerprint of the
-/// ID.
+/// The reply in the form that the rules of the domain need. The record that already has an issued
+/// ID is found by the fingerprint of the ID.
 pub(super) async fn reply_kind(
     tx: &mut Transaction<'static, Any>,
     addressed: &Case,

@@ -1,7 +1,7 @@
-//! Puts a new token in the place of an old one.
+//! Replaces the token of an attempt.
 //!
 //! Invariant: a token is replaced only if it is still the one that was read (compare-and-set on its
-//! sealed text), so that an older token never takes the place of a newer one.
+//! sealed text), so that an older token never replaces a newer one.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::ledger::resume::was_asked;
 use crate::ledger::rows::{self, Case};
 use crate::ledger::{Ledger, LedgerError, Recorded, Stage};
 
-/// What became of an attempt whose token was to be replaced.
+/// The result of replacing a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replaced {
     /// The attempt has the new token.
@@ -28,7 +28,7 @@ pub enum Replaced {
 }
 
 impl Ledger {
-    /// Keeps the token from being due for renewal for a while.
+    /// Postpones the renewal of the token by `pause`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -45,8 +45,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Stores a renewed token in the place of the one that the case was read with, if it lives
-    /// longer. Returns whether it was stored.
+    /// Replaces the token that the case was read with by a renewed token, if the renewed token
+    /// expires later. Returns whether it was stored.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; the old token stays then.
@@ -70,8 +70,8 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Stores an operator's token in the place of the one that the case was read with. An attempt
-    /// that is parked because of its token is resumed; an intent and its quarantine stay.
+    /// Replaces the token that the case was read with by a token from an operator. An attempt that
+    /// is parked because of its token is resumed; an intent and its quarantine stay.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.

@@ -1,4 +1,4 @@
-//! Metrics with labels: the names of the labels are said once, where the metric is declared.
+//! Metrics with labels. The names of the labels are written once, where the metric is declared.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub(super) type Gauges<const N: usize> = Labelled<Gauge, N>;
 pub(super) type Histograms<const N: usize> = Labelled<Histogram, N, Buckets>;
 
 impl<M: Clone, const N: usize, C: MetricConstructor<M>> Labelled<M, N, C> {
-    /// The metric with these label values, in the order of the declaration.
+    /// The metric with these label values, given in the order in which the labels are declared.
     pub(super) fn of(&self, values: [&str; N]) -> M {
         let mut values = values.into_iter();
         let labels = self.labels.map(|label| (label, values.next().unwrap_or_default().to_owned()));

@@ -1,4 +1,4 @@
-//! What the processes report, in the words of the product.
+//! The methods with which the processes report what happens.
 
 use super::Metrics;
 use crate::domain::{Cause, EventKind, State};
@@ -13,7 +13,7 @@ impl Metrics {
         self.http_duration.observe(seconds);
     }
 
-    /// The number of requests that are being proxied grew by `more`, which may be negative.
+    /// The number of requests that are being proxied changed by `more`, which may be negative.
     pub fn passing(&self, more: i64) {
         self.passing.inc_by(more);
     }
@@ -110,7 +110,7 @@ impl Metrics {
         self.spooled.inc();
     }
 
-    /// What the front's spool holds now.
+    /// The number of files and of bytes in the front's spool now.
     pub fn spool_holds(&self, files: usize, bytes: u64) {
         self.spool_files.set(i64::try_from(files).unwrap_or(i64::MAX));
         self.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -133,7 +133,7 @@ impl Metrics {
         self.alerts.of([outcome]).inc();
     }
 
-    /// The webhook did not take so many alerts within `alert.give_up_after`.
+    /// The webhook did not accept `count` alerts within `alert.give_up_after`.
     pub fn alerts_given_up(&self, count: u64) {
         self.alerts.of(["given_up"]).inc_by(count);
     }

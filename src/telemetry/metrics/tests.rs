@@ -1,4 +1,4 @@
-//! Every metric is shown under the name that is written down.
+//! Tests that every metric appears under the name that it is declared with.
 
 use super::*;
 use crate::domain::{Cause, EventKind, State};
