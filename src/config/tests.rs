@@ -199,7 +199,7 @@ fn of_a_webhook_only_the_host_is_shown() {
 }
 
 #[test]
-fn a_wait_that_the_shipped_proxy_does_not_bear_is_told() {
+fn a_wait_longer_than_the_proxy_timeout_is_warned_of() {
     let warnings =
         |wait| load(&environment(&[("SEAL_KEYS", KEY), ("FRONT_WAIT", wait)]), Part::Front).unwrap().warnings;
     assert_eq!(warnings("birth=14s"), Vec::<String>::new());
@@ -207,7 +207,7 @@ fn a_wait_that_the_shipped_proxy_does_not_bear_is_told() {
 }
 
 #[test]
-fn what_one_setting_demands_of_another_is_asked_of_the_roles_that_use_it() {
+fn requirements_between_settings_are_checked_for_the_roles_that_use_them() {
     const ALL: [Part; 6] =
         [Part::All, Part::Front, Part::Worker, Part::Confirmer, Part::Operation, Part::Tool];
     let front = [Part::All, Part::Front];

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stops_or_is_about_to_calls_and_nothing_else() {
+    fn only_parked_held_expired_or_expiring_attempts_and_orphaned_ids_alert() {
         for (moved, cause, expected) in [
             (Some(State::Parked), Some(Cause::TokenRefused), Some(Cause::TokenRefused)),
             (Some(State::Held), Some(Cause::RejectedByIdSystem), Some(Cause::RejectedByIdSystem)),

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_that_was_told_inside_the_request_is_the_end_of_it() {
+    fn a_rejection_given_as_a_sync_answer_ends_the_attempt() {
         let number = RegistrationNumber::parse("2026BXXDBIC").unwrap();
         let no = Answer::Rejected(Reason { code: ReasonCode::NotEligible, fields: vec![] });
         let decided = |waited, answer: &Answer| {

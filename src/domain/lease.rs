@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_another_has_taken_over_tells_only_of_a_registration() {
+    fn an_old_lease_may_only_record_a_confirmation() {
         let lease = LeaseState { fence: 3, until: at(10) };
         assert!(may_finish(&lease, 3, Event::Park));
         assert!(!may_finish(&lease, 2, Event::Park));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_lease_ends_nothing_that_somebody_has_or_that_may_still_be_written() {
+    fn a_process_without_the_lease_expires_nothing_that_is_leased_or_in_quarantine() {
         let (lease, quarantine) = (LeaseState { fence: 3, until: at(10) }, Duration::from_secs(600));
         assert!(may_expire(&lease, None, at(10), quarantine));
         assert!(!may_expire(&lease, None, at(9), quarantine));
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_waited_out_even_by_a_clock_that_runs_back() {
+    fn the_quarantine_holds_even_if_the_clock_runs_back() {
         let quarantine = Duration::from_secs(600);
         assert_eq!(quarantine_left(None, at(0), quarantine), None);
         assert_eq!(quarantine_left(Some(at(0)), at(1), quarantine), Some(Duration::from_secs(599)));

@@ -19,7 +19,7 @@ pub enum Resumed {
     /// The attempt is not parked but in this state.
     NotParked(State),
     /// The token has expired, so OpenCRVS could not be told the answer.
-    TokenDead,
+    TokenExpired,
     /// Another record has the number that this record would get.
     NumberTaken,
     /// The ledger has no such attempt.
@@ -40,7 +40,7 @@ impl Ledger {
         Ok(if next(case.attempt.state, event).is_err() {
             Resumed::NotParked(case.attempt.state)
         } else if case.attempt.token_expires_at <= now {
-            Resumed::TokenDead
+            Resumed::TokenExpired
         } else {
             Resumed::Open(Box::new(case))
         })

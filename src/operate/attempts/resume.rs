@@ -81,7 +81,7 @@ fn count(tally: &mut Tally, attempt: AttemptId, resumed: &Resumed) -> Result<(),
         }
         Resumed::NotParked(state) if state.is_open() => return tally.skip(attempt, "it goes on already"),
         Resumed::NotParked(_) => "it has ended and cannot be resumed",
-        Resumed::TokenDead => {
+        Resumed::TokenExpired => {
             "its token has expired: `nidbridge tokens replace` gives it a new one and resumes it"
         }
         Resumed::NumberTaken => "another record has the number that NUMBER_TEMPLATE makes for it",

@@ -101,7 +101,7 @@ impl Comparison<'_> {
         };
         match (own, self.user) {
             (
-                Err(NotCompared::Unsealable | NotCompared::TokenDead | NotCompared::TokenRefused),
+                Err(NotCompared::Unsealable | NotCompared::TokenExpired | NotCompared::TokenRefused),
                 Some(user),
             ) => self.read_with(&user.raw, &case.record.id).await,
             (own, _) => own,
@@ -118,9 +118,9 @@ impl Comparison<'_> {
 
     fn token(&self, case: &Case) -> Result<SecretString, NotCompared> {
         if case.attempt.token_expires_at <= Timestamp::now() {
-            return Err(NotCompared::TokenDead);
+            return Err(NotCompared::TokenExpired);
         }
-        let sealed = case.attempt.sealed_token.as_deref().ok_or(NotCompared::TokenDead)?;
+        let sealed = case.attempt.sealed_token.as_deref().ok_or(NotCompared::TokenExpired)?;
         let plain =
             self.sealer.open(&case.record.id, Field::Token, sealed).map_err(|_| NotCompared::Unsealable)?;
         let text = std::str::from_utf8(&plain).map_err(|_| NotCompared::Unsealable)?;

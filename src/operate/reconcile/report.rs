@@ -21,7 +21,7 @@ const NOT_LISTED: &str = "records that wait in OpenCRVS and are not open here we
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum NotCompared {
-    TokenDead,
+    TokenExpired,
     TokenRefused,
     Unsealable,
     NotFound,
@@ -74,7 +74,7 @@ impl NotCompared {
 
     fn words(self) -> &'static str {
         match self {
-            Self::TokenDead => "whose token has expired or is erased",
+            Self::TokenExpired => "whose token has expired or is erased",
             Self::TokenRefused => {
                 "whose token OpenCRVS refuses (registrar inactive, or auth's key was changed)"
             }
