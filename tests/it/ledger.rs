@@ -395,7 +395,8 @@ async fn processes_that_start_at_once_find_one_ledger() {
     }
 }
 
-/// Takes a ledger back to the schema of the release before `0008_unread.sql`, with values in the columns that go.
+/// Takes a ledger back to the schema of the release before `0008_unread.sql`, with values in the
+/// columns that it drops.
 const BEFORE_0008: [&str; 5] = [
     "ALTER TABLE record ADD COLUMN route TEXT",
     "ALTER TABLE record ADD COLUMN id_kind TEXT",
