@@ -83,10 +83,6 @@ impl KeyStore {
         })
     }
 
-    pub async fn has_key(&self) -> bool {
-        self.known.read().await.is_some()
-    }
-
     /// Verifies a token. Fetches auth's key first if no key is known, or if the known key does not
     /// match the signature.
     ///

@@ -4,6 +4,7 @@
 //! whose arguments change gets a new name, because a broker refuses to redeclare it.
 
 pub use crate::broker::{parking_queue, work_queue_of};
+use crate::nid::RequestKind;
 
 /// Our own vhost, unless the URL names another.
 pub const BRIDGE_VHOST: &str = "nidbridge";
@@ -38,7 +39,7 @@ pub const AMQP_SYSTEM: &str = "amqp";
 /// Exchange in the vendor's vhost: requests. The routing key is the event kind.
 pub const NID_REQUESTS: &str = "nid.requests";
 /// The event kinds that a vendor is asked about, which are the routing keys of [`NID_REQUESTS`].
-pub const NID_KINDS: [&str; 2] = ["birth", "death"];
+pub const NID_KINDS: [&str; 2] = [RequestKind::BIRTH.name, RequestKind::DEATH.name];
 /// Exchange and queue in the vendor's vhost: replies.
 pub const NID_REPLIES: &str = "nid.replies";
 /// The binding key of the queue [`NID_REPLIES`].

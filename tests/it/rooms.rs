@@ -20,7 +20,7 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("ledger", &["domain", "seal"]),
     ("opencrvs", &["domain"]),
     ("nid", &["domain"]),
-    ("pipeline", &["domain", "config", "telemetry", "seal", "broker", "ledger"]),
+    ("pipeline", &["domain", "config", "telemetry", "seal", "broker", "ledger", "nid"]),
     ("front", &["domain", "config", "telemetry", "seal", "broker", "opencrvs", "pipeline"]),
     // Only with the feature of that name: the doors of property tests and fuzzers.
     ("inlets", &["broker", "opencrvs", "front"]),
