@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use bundle::{AttemptFacts, Earlier, correct_name};
 pub(super) use people::{FamilyRole, NATIONALITY, REASON_OF_ABSENCE};
 
-use super::spread::Lot;
+use super::spread::Decision;
 
 /// The event that was declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,15 +115,15 @@ impl Population {
 
     /// The declaration at an index.
     pub fn declaration(&self, index: u64) -> Declaration {
-        let place = Lot::Kind.place(self.seed, index);
-        let kind = if place < self.mix.marriages {
+        let position = Decision::Kind.position(self.seed, index);
+        let kind = if position < self.mix.marriages {
             Kind::Marriage
-        } else if place < self.mix.marriages + self.mix.deaths {
+        } else if position < self.mix.marriages + self.mix.deaths {
             Kind::Death
         } else {
             Kind::Birth
         };
-        let shape = if Lot::Shape.place(self.seed, index) < self.mix.register_path {
+        let shape = if Decision::Shape.position(self.seed, index) < self.mix.register_path {
             Shape::Register
         } else {
             Shape::Create

@@ -1,13 +1,13 @@
 //! Shares that hold for small numbers too: a share is spread evenly over a run instead of being
 //! drawn at random.
 //!
-//! A share of 0.1 applies to 10 of any 100 consecutive indices, give or take one. Each lot (kind of
-//! event, lost answers, …) is spread with its own irrational step, so that the lots are
-//! independent.
+//! A share of 0.1 applies to 10 of any 100 consecutive indices, give or take one. Each decision
+//! (kind of event, lost answers, …) is spread with its own irrational step, so that the decisions
+//! are independent.
 
-/// The decision that a share applies to. Each lot has its own step.
+/// The decision that a share applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lot {
+pub(super) enum Decision {
     /// Which kind of event a registration is.
     Kind,
     /// Whether the answer to a submission is lost.
@@ -18,7 +18,7 @@ pub(super) enum Lot {
     Shape,
 }
 
-impl Lot {
+impl Decision {
     fn step(self) -> f64 {
         match self {
             Self::Kind => 0.618_033_988_749_894_9,
@@ -28,8 +28,8 @@ impl Lot {
         }
     }
 
-    /// The position of an index in this lot, from 0 to below 1.
-    pub(super) fn place(self, seed: u64, index: u64) -> f64 {
+    /// The pseudo-random position of an index, from 0 to below 1.
+    pub(super) fn position(self, seed: u64, index: u64) -> f64 {
         let start = fastrand::Rng::with_seed(seed ^ self.step().to_bits()).f64();
         #[expect(clippy::cast_precision_loss, reason = "an index beyond 2^52 is never reached")]
         let moved = index as f64 * self.step();
@@ -66,9 +66,9 @@ mod tests {
     #[test]
     fn a_share_holds_for_a_hundred_neighbours_whatever_the_seed() {
         for seed in 0..50 {
-            for lot in [Lot::Kind, Lot::LostAnswer, Lot::Resubmission, Lot::Shape] {
-                let hits = (0..100).filter(|index| lot.place(seed, *index) < 0.1).count();
-                assert!((8..=12).contains(&hits), "{lot:?} with seed {seed}: {hits}");
+            for decision in [Decision::Kind, Decision::LostAnswer, Decision::Resubmission, Decision::Shape] {
+                let hits = (0..100).filter(|index| decision.position(seed, *index) < 0.1).count();
+                assert!((8..=12).contains(&hits), "{decision:?} with seed {seed}: {hits}");
             }
         }
     }

@@ -126,7 +126,7 @@ impl Accounts {
     }
 
     fn judge(&mut self, id: &str, record: &Record, evidence: &Evidence<'_>) {
-        let twice = record.confirms.iter().any(|one| one.over == Status::Registered);
+        let twice = record.confirms.iter().any(|one| one.status_before == Status::Registered);
         if twice || record.confirms.len() > record.attempts.len() {
             self.confirmed_twice += 1;
             self.bad.insert(id.to_owned(), format!("confirmed {} times", record.confirms.len()));

@@ -5,7 +5,7 @@
 //! 200, 202 and 400 the record stays requested, and a client that retries gets a success. So 400 is
 //! the only clean refusal, and every other record must get its answer from the bridge.
 
-use nidbridge::sandbox::opencrvs::{EventFile, Record, Status, Wire};
+use nidbridge::sandbox::opencrvs::{CallResult, EventFile, Record, Status};
 
 use super::accounts::Accounts;
 
@@ -15,7 +15,7 @@ const PAUSE_MS: i128 = 1_100;
 
 /// Whether the newest submission was refused, so that the record is back with the registrar.
 pub fn came_back(record: &Record) -> bool {
-    record.attempts.last().is_some_and(|last| last.wire == Some(Wire::Status(400)))
+    record.attempts.last().is_some_and(|last| last.result == Some(CallResult::Status(400)))
 }
 
 /// Counts the records that core would have damaged.
@@ -31,7 +31,7 @@ pub fn judge(accounts: &mut Accounts, id: &str, record: &Record, file: &EventFil
     }
     // Two different answers are possible only if nginx refused a registration that a front had
     // stored.
-    let refused = record.attempts.iter().any(|attempt| attempt.wire == Some(Wire::Status(400)));
+    let refused = record.attempts.iter().any(|attempt| attempt.result == Some(CallResult::Status(400)));
     if file.contradicted > 0 && !refused {
         accounts.wrong(id, "answered in two ways");
     }
@@ -49,7 +49,7 @@ fn is_late(record: &Record) -> bool {
 pub fn told(file: &EventFile) -> String {
     let EventFile {
         failed,
-        hollow_retries,
+        retries_without_trigger,
         undefined,
         stale_index,
         repeats,
@@ -59,7 +59,7 @@ pub fn told(file: &EventFile) -> String {
         ..
     } = file;
     format!(
-        "failed {failed} hollow retries {hollow_retries} undefined {undefined:?} stale index {stale_index} repeats \
+        "failed {failed} retries without a trigger {retries_without_trigger} undefined {undefined:?} stale index {stale_index} repeats \
          {repeats} dropped {dropped} contradicted {contradicted} crossed {crossed}"
     )
 }

@@ -207,7 +207,7 @@ async fn tell(stage: &Stage, accounts: &Accounts) {
         eprintln!("chaos: {id}: {why}");
         let Some(record) = stage.opencrvs.record(id) else { continue };
         for attempt in &record.attempts {
-            eprintln!("    submitted {} answered {:?} lost {}", attempt.stamp, attempt.wire, attempt.lost);
+            eprintln!("    submitted {} answered {:?} lost {}", attempt.stamp, attempt.result, attempt.lost);
         }
         for step in &record.history {
             eprintln!("    OpenCRVS {} {:?}", step.at, step.status);
@@ -215,7 +215,7 @@ async fn tell(stage: &Stage, accounts: &Accounts) {
         for confirmed in &record.confirms {
             eprintln!(
                 "    confirmed over {:?} with {} {:?}",
-                confirmed.over, confirmed.number, confirmed.identifiers
+                confirmed.status_before, confirmed.number, confirmed.identifiers
             );
         }
         if let Some(file) = &record.event {

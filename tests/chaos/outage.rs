@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use nidbridge::sandbox::opencrvs::{Attempt, Record, Wire};
+use nidbridge::sandbox::opencrvs::{Attempt, CallResult, Record};
 use tokio::time::sleep;
 
 use super::accounts::Accounts;
@@ -36,7 +36,7 @@ impl Outages {
 }
 
 fn met(attempt: &Attempt, (from, until): (Timestamp, Timestamp)) -> bool {
-    let broken = matches!(attempt.wire, Some(Wire::Broken(_)));
+    let broken = matches!(attempt.result, Some(CallResult::NoAnswer(_)));
     broken && attempt.answered.is_some_and(|at| from <= at && at <= until + AFTERMATH)
 }
 

@@ -31,7 +31,7 @@ pub async fn register(stage: &Stage, seed: u64, generations: Generations) -> Str
             stage.opencrvs.submit_event(&family, &stage.front, submit).await.expect("a token")
         }
     };
-    assert!(submitted.wire.is_success(), "{submitted:?}");
+    assert!(submitted.result.is_success(), "{submitted:?}");
     eventually(SOON, "somebody is registered", async || {
         let seen = stage.opencrvs.record(&family.record)?;
         (seen.status() == Status::Registered && seen.identifiers.get("NATIONAL_ID")? == ID).then_some(())

@@ -35,7 +35,7 @@ const SECRET: &str = "Sesame-of-the-signature";
 
 async fn submit(world: &World, declaration: &Declaration) {
     let sent = world.opencrvs.submit(declaration, &world.front, SubmitOptions::default()).await.unwrap();
-    assert!(sent.wire.is_success(), "{:?}", sent.wire);
+    assert!(sent.result.is_success(), "{:?}", sent.result);
 }
 
 /// The last call of each alert, by the alert's id.

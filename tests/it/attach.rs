@@ -6,7 +6,7 @@ mod program;
 
 use std::collections::BTreeMap;
 
-use nidbridge::sandbox::opencrvs::{Status, SubmitOptions, Wire};
+use nidbridge::sandbox::opencrvs::{CallResult, Status, SubmitOptions};
 use nidbridge::sandbox::population::{Declaration, Kind};
 use serde_json::{Value, json};
 use url::Url;
@@ -62,7 +62,7 @@ async fn registered(world: &World, core_calls: &str, seed: u64) -> Vec<(Declarat
         } else {
             world.opencrvs.submit_event(&family, &core_calls, SubmitOptions::default()).await
         };
-        assert_eq!(submitted.unwrap().wire, Wire::Status(202));
+        assert_eq!(submitted.unwrap().result, CallResult::Status(202));
         ends_as(world, &family.record, Status::Registered).await;
         let record = world.opencrvs.record(&family.record).unwrap();
         assert_eq!((record.confirms.len(), record.numbers.len()), (1, 1));
@@ -70,7 +70,7 @@ async fn registered(world: &World, core_calls: &str, seed: u64) -> Vec<(Declarat
         numbers.push((family, record.numbers[0].clone()));
     }
     let tally = world.opencrvs.events_tally();
-    assert!(tally.is_whole(), "{tally:?}");
+    assert!(tally.is_undamaged(), "{tally:?}");
     numbers
 }
 
@@ -93,13 +93,13 @@ async fn assert_the_rest_is_the_countrys(core_calls: &str) {
 
 /// What OpenCRVS is answered when a registration cannot be forwarded: for a FHIR record and for an
 /// event.
-async fn refused(world: &World, core_calls: &str, seed: u64) -> (Wire, Wire) {
+async fn refused(world: &World, core_calls: &str, seed: u64) -> (CallResult, CallResult) {
     let core_calls = Url::parse(core_calls).unwrap();
     let [fhir, event] = <[Declaration; 2]>::try_from(people(Kind::Birth, 2, seed)).unwrap();
     let fhir = world.opencrvs.submit(&fhir, &core_calls, SubmitOptions::default());
     let event = world.opencrvs.submit_event(&event, &core_calls, SubmitOptions::default());
     let (fhir, event) = tokio::join!(fhir, event);
-    (fhir.unwrap().wire, event.unwrap().wire)
+    (fhir.unwrap().result, event.unwrap().result)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +138,11 @@ async fn by_an_nginx_before_the_country_config() {
     }
     world.kill9("front2");
     let told = refused(&world, &nginx.url(), 414).await;
-    assert_eq!(told, (Wire::Status(502), Wire::Status(400)), "a rejection, which both understand");
+    assert_eq!(
+        told,
+        (CallResult::Status(502), CallResult::Status(400)),
+        "a rejection, which both understand"
+    );
     assert_eq!(world.opencrvs.events_tally().stranded, 0);
     assert_the_rest_is_the_countrys(&nginx.url()).await;
     assert_eq!(
@@ -174,12 +178,12 @@ async fn by_a_country_config_that_forwards() {
     });
     eventually(SOON, "a request was refused", async || country.has_said("ECONNREFUSED").then_some(())).await;
     start(&mut world, &[("front", "front")]).await;
-    assert_eq!(submitting.await.unwrap().unwrap().wire, Wire::Status(202));
+    assert_eq!(submitting.await.unwrap().unwrap().result, CallResult::Status(202));
     ends_as(&world, &family.record, Status::Registered).await;
     // The bridge is away for longer than `forward` retries: it answers with a rejection that both
     // generations understand.
     world.kill9("front");
     let told = refused(&world, &country.url(), 423).await;
-    assert_eq!(told, (Wire::Status(503), Wire::Status(400)));
+    assert_eq!(told, (CallResult::Status(503), CallResult::Status(400)));
     assert_eq!(world.opencrvs.events_tally().stranded, 0);
 }

@@ -22,7 +22,7 @@ async fn submit(world: &World, seed: u64, count: usize) -> Vec<Declaration> {
     for declaration in &declarations {
         let answered =
             world.opencrvs.submit(declaration, &world.front, SubmitOptions::default()).await.unwrap();
-        assert!(answered.wire.is_success(), "{:?}", answered.wire);
+        assert!(answered.result.is_success(), "{:?}", answered.result);
     }
     declarations
 }

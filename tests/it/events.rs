@@ -49,12 +49,12 @@ async fn prepared(engine: Engine, settings: &[(&str, &str)]) -> World {
 
 async fn submit(world: &World, family: &Declaration, options: SubmitOptions) {
     let submitted = world.opencrvs.submit_event(family, &world.front, options).await.unwrap();
-    assert!(submitted.wire.is_success(), "{:?}", submitted.wire);
+    assert!(submitted.result.is_success(), "{:?}", submitted.result);
 }
 
 fn whole(world: &World) {
     let tally = world.opencrvs.events_tally();
-    assert!(tally.is_whole(), "{tally:?}");
+    assert!(tally.is_undamaged(), "{tally:?}");
 }
 
 async fn every_kind_of_event_is_registered_once_under_its_number(engine: Engine) {

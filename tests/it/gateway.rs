@@ -15,7 +15,7 @@ use crate::harness::world::{SOON, World};
 
 pub async fn submitted(world: &World, declaration: &Declaration) {
     let answered = world.opencrvs.submit(declaration, &world.front, SubmitOptions::default()).await.unwrap();
-    assert!(answered.wire.is_success(), "{:?}", answered.wire);
+    assert!(answered.result.is_success(), "{:?}", answered.result);
 }
 
 pub fn confirms(world: &World, record: &str) -> usize {

@@ -42,7 +42,7 @@ pub async fn submit(world: &World, seed: u64) -> Declaration {
 
 pub async fn submit_as(world: &World, declaration: &Declaration, options: SubmitOptions) {
     let submitted = world.opencrvs.submit(declaration, &world.front, options).await.unwrap();
-    assert!(submitted.wire.is_success(), "{:?}", submitted.wire);
+    assert!(submitted.result.is_success(), "{:?}", submitted.result);
 }
 
 pub fn again() -> SubmitOptions {

@@ -71,7 +71,7 @@ async fn births_deaths_and_marriages_are_registered_once_each(engine: Engine) {
         for declaration in people(kind, 3, kind as u64 + 7) {
             let submitted =
                 world.opencrvs.submit(&declaration, &world.front, SubmitOptions::default()).await.unwrap();
-            assert!(submitted.wire.is_success(), "{:?}", submitted.wire);
+            assert!(submitted.result.is_success(), "{:?}", submitted.result);
             let id = declaration.record.clone();
             ends_as(&world, &id, Status::Registered).await;
             let record = world.opencrvs.record(&id).unwrap();

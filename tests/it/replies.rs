@@ -74,7 +74,7 @@ pub async fn submit(world: &World, kind: Kind, count: usize, seed: u64) -> Vec<D
     for declaration in &declarations {
         let submitted =
             world.opencrvs.submit(declaration, &world.front, SubmitOptions::default()).await.unwrap();
-        assert!(submitted.wire.is_success(), "{:?}", submitted.wire);
+        assert!(submitted.result.is_success(), "{:?}", submitted.result);
     }
     declarations
 }

@@ -27,7 +27,7 @@ async fn submit(world: &World, canaries: &mut Canaries, declaration: &Declaratio
     canaries.token(&token);
     let options = SubmitOptions { token: Some(token), ..SubmitOptions::default() };
     let submitted = world.opencrvs.submit_bundle(&bundle, &world.front, options).await.unwrap();
-    assert!(submitted.wire.is_success(), "{:?}", submitted.wire);
+    assert!(submitted.result.is_success(), "{:?}", submitted.result);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use futures_util::future::join_all;
-use nidbridge::sandbox::opencrvs::{Status, SubmitOptions, Wire};
+use nidbridge::sandbox::opencrvs::{CallResult, Status, SubmitOptions};
 use nidbridge::sandbox::population::{AttemptFacts, Declaration, Kind};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
@@ -65,9 +65,9 @@ impl Story {
     pub async fn submit(&self, declaration: &Declaration) -> u16 {
         let options = SubmitOptions { corrected: Some(CANARY.to_owned()), ..SubmitOptions::default() };
         let submitted = self.world.opencrvs.submit(declaration, &self.world.front, options).await.unwrap();
-        match submitted.wire {
-            Wire::Status(status) => status,
-            Wire::Broken(_) => 0,
+        match submitted.result {
+            CallResult::Status(status) => status,
+            CallResult::NoAnswer(_) => 0,
         }
     }
 

@@ -37,7 +37,7 @@ async fn submit(world: &World, declarations: &[Declaration]) -> Vec<String> {
     for declaration in declarations {
         let outcome =
             world.opencrvs.submit(declaration, &world.front, SubmitOptions::default()).await.unwrap();
-        assert!(outcome.wire.is_success(), "{:?}", outcome.wire);
+        assert!(outcome.result.is_success(), "{:?}", outcome.result);
     }
     declarations.iter().map(|declaration| declaration.record.clone()).collect()
 }

@@ -31,7 +31,7 @@ async fn submit(world: &World, count: usize, seed: u64) -> Vec<String> {
     for declaration in &declarations {
         let outcome =
             world.opencrvs.submit(declaration, &world.front, SubmitOptions::default()).await.unwrap();
-        assert!(outcome.wire.is_success(), "{:?}", outcome.wire);
+        assert!(outcome.result.is_success(), "{:?}", outcome.result);
     }
     declarations.into_iter().map(|declaration| declaration.record).collect()
 }

@@ -10,7 +10,7 @@ mod load;
 use std::time::Duration;
 
 use nidbridge::sandbox::nid::Final;
-use nidbridge::sandbox::opencrvs::{Status, SubmitOptions, Wire};
+use nidbridge::sandbox::opencrvs::{CallResult, Status, SubmitOptions};
 use nidbridge::sandbox::population::{Declaration, Kind};
 use serde_json::Value;
 
@@ -87,13 +87,13 @@ async fn a_rejection_in_time_rejects_the_record_in_both_generations(engine: Engi
         let request = request_of(&family.record, "birth");
         world.nid.will_answer(&request, Final::Rejected("invalid_data"));
         let refused = submit(family, SubmitOptions::default()).await;
-        assert_eq!((refused.wire, refused.status), (Wire::Status(refusal), Status::Rejected));
+        assert_eq!((refused.result, refused.status), (CallResult::Status(refusal), Status::Rejected));
         stands_as(&world, &family.record, "rejected").await;
         assert_eq!(world.metric("confirmer", "nidbridge_alarms_total", ""), 0.0, "nobody has to look at it");
         world.nid.will_answer(&request, Final::Issued(format!("98765432{refusal}")));
         let corrected = Some("Corrected".to_owned());
         let accepted = submit(family, SubmitOptions { corrected, ..SubmitOptions::default() }).await;
-        assert_eq!(accepted.wire, Wire::Status(200));
+        assert_eq!(accepted.result, CallResult::Status(200));
         ends_as(&world, &family.record, Status::Registered).await;
         stands_as(&world, &family.record, "confirmed").await;
         assert_eq!(world.opencrvs.record(&family.record).unwrap().confirms.len(), 1);
@@ -122,12 +122,12 @@ async fn an_answer_that_may_not_be_given_at_once_is_left_to_the_confirmer() {
     // one.
     world.nid.will_answer(&request_of(&registered.record, "birth"), Final::Rejected("policy"));
     let accepted = world.opencrvs.submit(&registered, &world.front, SubmitOptions::default()).await.unwrap();
-    assert_eq!(accepted.wire, Wire::Status(202));
+    assert_eq!(accepted.result, CallResult::Status(202));
     ends_as(&world, &registered.record, Status::Registered).await;
     // An ID must not go into a field that the forms do not define.
     world.opencrvs.define_fields(&["child.other"]);
     let accepted = world.opencrvs.submit_event(&event, &world.front, SubmitOptions::default()).await.unwrap();
-    assert_eq!(accepted.wire, Wire::Status(202));
+    assert_eq!(accepted.result, CallResult::Status(202));
     stands_as(&world, &event.record, "parked").await;
     assert_eq!(world.opencrvs.events_tally().poisoned, 0);
 }

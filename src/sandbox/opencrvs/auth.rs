@@ -12,11 +12,11 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::connection::ConnectionBreaker;
 use super::core::Core;
 use super::fault::{Calls, Effect, Fault};
 use super::keys::{Claims, TokenHash};
 use super::records::Exchanged;
-use super::wire::Scissors;
 
 const EXCHANGE: &str = "urn:opencrvs:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -30,11 +30,14 @@ pub(super) fn router(core: Arc<Core>) -> Router {
         .with_state(core)
 }
 
-async fn public_key(State(core): State<Arc<Core>>, ConnectInfo(scissors): ConnectInfo<Scissors>) -> Response {
-    let fault = core.faults.meet(Calls::Key, "");
+async fn public_key(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(connection): ConnectInfo<ConnectionBreaker>,
+) -> Response {
+    let fault = core.faults.next_fault(Calls::Key, "");
     let pem = core.with_key(|key| key.public_pem().to_owned());
     let answer = ([(header::CONTENT_TYPE, "application/octet-stream")], pem).into_response();
-    disturbed(fault, answer, &scissors).await
+    apply_fault(fault, answer, &connection).await
 }
 
 async fn anonymous(State(core): State<Arc<Core>>) -> Response {
@@ -46,16 +49,16 @@ async fn anonymous(State(core): State<Arc<Core>>) -> Response {
 
 async fn exchange(
     State(core): State<Arc<Core>>,
-    ConnectInfo(scissors): ConnectInfo<Scissors>,
+    ConnectInfo(connection): ConnectInfo<ConnectionBreaker>,
     Query(asked): Query<HashMap<String, String>>,
 ) -> Response {
     let text = |name: &str| asked.get(name).map(String::as_str).unwrap_or_default();
-    let fault = core.faults.meet(Calls::Exchange, record_of(&text));
+    let fault = core.faults.next_fault(Calls::Exchange, record_of(&text));
     let done = match fault.map(Fault::effect) {
         None | Some(Effect::AtOnce | Effect::Late(_)) => exchanged(&core, text),
         Some(Effect::Never) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
     };
-    disturbed(fault, done, &scissors).await
+    apply_fault(fault, done, &connection).await
 }
 
 /// Exchanges a token. As in auth, the signature, audience and expiry are checked, but not the
@@ -106,14 +109,14 @@ fn record_of<'a>(text: &impl Fn(&str) -> &'a str) -> &'a str {
 }
 
 /// A refused token is auth's only specific error. Every other error of OpenCRVS becomes a 500.
-async fn disturbed(fault: Option<Fault>, answer: Response, scissors: &Scissors) -> Response {
+async fn apply_fault(fault: Option<Fault>, answer: Response, connection: &ConnectionBreaker) -> Response {
     match fault {
         None => answer,
         Some(fault) if fault == Fault::UNAUTHORIZED => {
             refusal(StatusCode::UNAUTHORIZED, "unauthorized_client")
         }
-        Some(Fault::Says { .. }) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Some(Fault::Wire { how, .. }) => how.apply(answer, scissors).await,
+        Some(Fault::Error { .. }) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Some(Fault::Transport { failure, .. }) => failure.apply(answer, connection).await,
     }
 }
 

@@ -11,10 +11,10 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::record::Wire;
+use super::record::CallResult;
 
 /// Posts a document over a new connection and waits for the answer without a timeout.
-pub(super) async fn post(front: &Url, token: &str, correlation: u64, bundle: &Value) -> Wire {
+pub(super) async fn post(front: &Url, token: &str, correlation: u64, bundle: &Value) -> CallResult {
     // As in core, a base URL without a slash at its end loses its last path segment.
     let call = async {
         let target = front.join("event-registration").map_err(|error| error.to_string())?;
@@ -24,13 +24,13 @@ pub(super) async fn post(front: &Url, token: &str, correlation: u64, bundle: &Va
     };
     match call.await {
         // Core never reads the body.
-        Ok((status, _)) => Wire::Status(status),
-        Err(why) => Wire::Broken(why),
+        Ok((status, _)) => CallResult::Status(status),
+        Err(why) => CallResult::NoAnswer(why),
     }
 }
 
 /// Calls a trigger as the events service does. Core reads the body only of a 200.
-pub(super) async fn trigger(front: &Url, kind: &str, token: &str, event: &Value) -> (Wire, Vec<u8>) {
+pub(super) async fn trigger(front: &Url, kind: &str, token: &str, event: &Value) -> (CallResult, Vec<u8>) {
     let call = async {
         let path = format!("trigger/events/{kind}/actions/REGISTER");
         let target = front.join(&path).map_err(|error| error.to_string())?;
@@ -41,8 +41,8 @@ pub(super) async fn trigger(front: &Url, kind: &str, token: &str, event: &Value)
         exchange(&target, request).await
     };
     match call.await {
-        Ok((status, body)) => (Wire::Status(status), body),
-        Err(why) => (Wire::Broken(why), Vec::new()),
+        Ok((status, body)) => (CallResult::Status(status), body),
+        Err(why) => (CallResult::NoAnswer(why), Vec::new()),
     }
 }
 

@@ -32,7 +32,7 @@ pub struct EventFile {
     /// Whether core saw the trigger of the newest request fail.
     pub failed: bool,
     /// How often a client's retry was answered with a success although no trigger was sent.
-    pub hollow_retries: u32,
+    pub retries_without_trigger: u32,
     /// Fields that were written although no form defines them. Each breaks the record permanently.
     pub undefined: Vec<String>,
     /// The index shows the record as requested although it is answered, because the answer came
@@ -106,7 +106,7 @@ impl EventsTally {
     }
 
     /// Whether no record is damaged or stranded.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_undamaged(&self) -> bool {
         [self.stranded, self.poisoned, self.stale_index, self.dropped, self.contradicted, self.crossed]
             == [0; 6]
     }

@@ -9,14 +9,14 @@ use super::errors::ErrorRow;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// OpenCRVS answers with this error.
-    Says { error: &'static ErrorRow, effect: Effect },
+    Error { error: &'static ErrorRow, effect: Effect },
     /// The answer of OpenCRVS is changed, delayed or lost on its way to the caller.
-    Wire { how: Failure, effect: Effect },
+    Transport { failure: TransportFailure, effect: Effect },
 }
 
 /// What happens to an answer on its way to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
+pub enum TransportFailure {
     /// A proxy answers with this HTTP status and a useless body.
     Http(u16),
     /// A proxy answers 200 with an HTML page.
@@ -42,54 +42,54 @@ pub enum Effect {
 }
 
 impl Fault {
-    pub const UNAUTHORIZED: Self = Self::says(&ErrorRow::UNAUTHORIZED);
-    pub const AUTHENTICATION_FAILED: Self = Self::says(&ErrorRow::AUTHENTICATION_FAILED);
-    pub const USER_MANAGEMENT_DOWN: Self = Self::says(&ErrorRow::USER_MANAGEMENT_DOWN);
-    pub const NO_SCOPE: Self = Self::says(&ErrorRow::NO_CONFIRM_SCOPE);
-    pub const OTHER_RECORD: Self = Self::says(&ErrorRow::OTHER_RECORD);
-    pub const FAILS_BEFORE: Self = Self::says(&ErrorRow::CONFIRM_FAILED);
-    pub const FAILS_AFTER: Self = Self::Says { error: &ErrorRow::CONFIRM_FAILED, effect: Effect::AtOnce };
-    pub const WORKFLOW_UNREACHABLE: Self = Self::says(&ErrorRow::WORKFLOW_UNREACHABLE);
-    pub const WORKFLOW_UNAUTHORIZED: Self = Self::says(&ErrorRow::WORKFLOW_UNAUTHORIZED);
-    pub const WORKFLOW_FORBIDDEN: Self = Self::says(&ErrorRow::WORKFLOW_FORBIDDEN);
-    pub const PARSE_FAILED: Self = Self::says(&ErrorRow::PARSE_FAILED);
-    pub const VALIDATION_FAILED: Self = Self::says(&ErrorRow::VALIDATION_FAILED);
-    pub const BAD_USER_INPUT: Self = Self::says(&ErrorRow::BAD_DETAILS);
-    pub const RATE_LIMITED: Self = Self::says(&ErrorRow::RATE_LIMITED);
-    pub const NOT_JSON: Self = Self::wire(Failure::NotJson, Effect::Never);
-    pub const HANG: Self = Self::wire(Failure::Hang, Effect::Never);
-    pub const HANG_AFTER: Self = Self::wire(Failure::Hang, Effect::AtOnce);
-    pub const CUT_BEFORE: Self = Self::wire(Failure::Cut, Effect::Never);
-    pub const CUT_AFTER: Self = Self::wire(Failure::Cut, Effect::AtOnce);
-    pub const TRUNCATED_BEFORE: Self = Self::wire(Failure::Truncated, Effect::Never);
-    pub const TRUNCATED_AFTER: Self = Self::wire(Failure::Truncated, Effect::AtOnce);
+    pub const UNAUTHORIZED: Self = Self::error(&ErrorRow::UNAUTHORIZED);
+    pub const AUTHENTICATION_FAILED: Self = Self::error(&ErrorRow::AUTHENTICATION_FAILED);
+    pub const USER_MANAGEMENT_DOWN: Self = Self::error(&ErrorRow::USER_MANAGEMENT_DOWN);
+    pub const NO_SCOPE: Self = Self::error(&ErrorRow::NO_CONFIRM_SCOPE);
+    pub const OTHER_RECORD: Self = Self::error(&ErrorRow::OTHER_RECORD);
+    pub const FAILS_BEFORE: Self = Self::error(&ErrorRow::CONFIRM_FAILED);
+    pub const FAILS_AFTER: Self = Self::Error { error: &ErrorRow::CONFIRM_FAILED, effect: Effect::AtOnce };
+    pub const WORKFLOW_UNREACHABLE: Self = Self::error(&ErrorRow::WORKFLOW_UNREACHABLE);
+    pub const WORKFLOW_UNAUTHORIZED: Self = Self::error(&ErrorRow::WORKFLOW_UNAUTHORIZED);
+    pub const WORKFLOW_FORBIDDEN: Self = Self::error(&ErrorRow::WORKFLOW_FORBIDDEN);
+    pub const PARSE_FAILED: Self = Self::error(&ErrorRow::PARSE_FAILED);
+    pub const VALIDATION_FAILED: Self = Self::error(&ErrorRow::VALIDATION_FAILED);
+    pub const BAD_USER_INPUT: Self = Self::error(&ErrorRow::BAD_DETAILS);
+    pub const RATE_LIMITED: Self = Self::error(&ErrorRow::RATE_LIMITED);
+    pub const NOT_JSON: Self = Self::transport(TransportFailure::NotJson, Effect::Never);
+    pub const HANG: Self = Self::transport(TransportFailure::Hang, Effect::Never);
+    pub const HANG_AFTER: Self = Self::transport(TransportFailure::Hang, Effect::AtOnce);
+    pub const CUT_BEFORE: Self = Self::transport(TransportFailure::Cut, Effect::Never);
+    pub const CUT_AFTER: Self = Self::transport(TransportFailure::Cut, Effect::AtOnce);
+    pub const TRUNCATED_BEFORE: Self = Self::transport(TransportFailure::Truncated, Effect::Never);
+    pub const TRUNCATED_AFTER: Self = Self::transport(TransportFailure::Truncated, Effect::AtOnce);
 
     pub const fn http(status: u16) -> Self {
-        Self::wire(Failure::Http(status), Effect::Never)
+        Self::transport(TransportFailure::Http(status), Effect::Never)
     }
 
     pub const fn http_after(status: u16) -> Self {
-        Self::wire(Failure::Http(status), Effect::AtOnce)
+        Self::transport(TransportFailure::Http(status), Effect::AtOnce)
     }
 
     pub const fn delay(ms: u64) -> Self {
-        Self::wire(Failure::Slow(ms), Effect::AtOnce)
+        Self::transport(TransportFailure::Slow(ms), Effect::AtOnce)
     }
 
     pub const fn hang_late(ms: u64) -> Self {
-        Self::wire(Failure::Hang, Effect::Late(ms))
+        Self::transport(TransportFailure::Hang, Effect::Late(ms))
     }
 
     pub const fn cut_late(ms: u64) -> Self {
-        Self::wire(Failure::Cut, Effect::Late(ms))
+        Self::transport(TransportFailure::Cut, Effect::Late(ms))
     }
 
-    const fn says(error: &'static ErrorRow) -> Self {
-        Self::Says { error, effect: Effect::Never }
+    const fn error(error: &'static ErrorRow) -> Self {
+        Self::Error { error, effect: Effect::Never }
     }
 
-    const fn wire(how: Failure, effect: Effect) -> Self {
-        Self::Wire { how, effect }
+    const fn transport(failure: TransportFailure, effect: Effect) -> Self {
+        Self::Transport { failure, effect }
     }
 
     /// The name that counters and the command line use.
@@ -99,19 +99,23 @@ impl Fault {
 
     pub fn effect(self) -> Effect {
         match self {
-            Self::Says { effect, .. } | Self::Wire { effect, .. } => effect,
+            Self::Error { effect, .. } | Self::Transport { effect, .. } => effect,
         }
     }
 
     /// The same fault with another status or number of milliseconds, if the fault has one.
     fn with(self, number: u64) -> Self {
         match self {
-            Self::Wire { how: Failure::Http(_), effect } => {
-                Self::wire(Failure::Http(u16::try_from(number).unwrap_or(u16::MAX)), effect)
+            Self::Transport { failure: TransportFailure::Http(_), effect } => {
+                Self::transport(TransportFailure::Http(u16::try_from(number).unwrap_or(u16::MAX)), effect)
             }
-            Self::Wire { how: Failure::Slow(_), effect } => Self::wire(Failure::Slow(number), effect),
-            Self::Wire { how, effect: Effect::Late(_) } => Self::wire(how, Effect::Late(number)),
-            Self::Says { .. } | Self::Wire { .. } => self,
+            Self::Transport { failure: TransportFailure::Slow(_), effect } => {
+                Self::transport(TransportFailure::Slow(number), effect)
+            }
+            Self::Transport { failure, effect: Effect::Late(_) } => {
+                Self::transport(failure, Effect::Late(number))
+            }
+            Self::Error { .. } | Self::Transport { .. } => self,
         }
     }
 }

@@ -147,7 +147,7 @@ impl Faults {
     }
 
     /// Counts a call and returns the fault that it meets.
-    pub(super) fn meet(&self, calls: Calls, record: &str) -> Option<Fault> {
+    pub(super) fn next_fault(&self, calls: Calls, record: &str) -> Option<Fault> {
         self.with(|of| {
             *of.calls.entry(calls).or_default() += 1;
             let nth = of.calls_of_record.entry((calls, record.to_owned())).or_default();
@@ -201,7 +201,7 @@ mod tests {
     fn met(seed: u64, records: impl Iterator<Item = u64>) -> BTreeMap<u64, Option<Fault>> {
         let faults = Faults::default();
         faults.by_share(seed, &SHARES);
-        records.map(|one| (one, faults.meet(Calls::Confirm, &format!("record-{one}")))).collect()
+        records.map(|one| (one, faults.next_fault(Calls::Confirm, &format!("record-{one}")))).collect()
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         let faults = Faults::default();
         faults.by_share(7, &SHARES);
         for one in 0..2_000 {
-            faults.meet(Calls::Confirm, &format!("record-{}", one % 500));
+            faults.next_fault(Calls::Confirm, &format!("record-{}", one % 500));
         }
         let (cut, http) = (
             faults.times_met(Calls::Confirm, Fault::CUT_AFTER),
@@ -219,9 +219,9 @@ mod tests {
         );
         assert!(cut.abs_diff(400) < 60 && http.abs_diff(200) < 50, "{cut} {http}");
         assert_eq!((faults.counts()["confirm.cut_after"], faults.calls()["confirm"]), (cut, 2_000));
-        assert_eq!(faults.meet(Calls::Fetch, "record-1"), Some(Fault::HANG));
+        assert_eq!(faults.next_fault(Calls::Fetch, "record-1"), Some(Fault::HANG));
         faults.clear();
-        assert_eq!(faults.meet(Calls::Fetch, "record-1"), None);
+        assert_eq!(faults.next_fault(Calls::Fetch, "record-1"), None);
     }
 
     #[test]
@@ -230,11 +230,11 @@ mod tests {
         faults.by_share(7, &SHARES);
         faults.next(Calls::Fetch, 1, Fault::CUT_BEFORE);
         faults.always(Calls::Key, Fault::NOT_JSON);
-        assert_eq!(faults.meet(Calls::Fetch, "a"), Some(Fault::CUT_BEFORE));
-        assert_eq!(faults.meet(Calls::Fetch, "a"), Some(Fault::HANG));
-        assert_eq!(faults.meet(Calls::Key, ""), Some(Fault::NOT_JSON));
+        assert_eq!(faults.next_fault(Calls::Fetch, "a"), Some(Fault::CUT_BEFORE));
+        assert_eq!(faults.next_fault(Calls::Fetch, "a"), Some(Fault::HANG));
+        assert_eq!(faults.next_fault(Calls::Key, ""), Some(Fault::NOT_JSON));
         faults.stop(Calls::Key);
-        assert_eq!(faults.meet(Calls::Key, ""), None);
+        assert_eq!(faults.next_fault(Calls::Key, ""), None);
         assert_eq!(faults.counts().len(), 3);
     }
 }

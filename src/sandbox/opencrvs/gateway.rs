@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::connection::ConnectionBreaker;
 use super::core::Core;
 use super::errors::ErrorRow;
 use super::events::{EventsTally, procedures};
@@ -22,7 +23,6 @@ use super::keys::{Claims, TokenHash};
 use super::records::Confirmation;
 use super::search::Search;
 use super::tally::{Counts, Tally, count};
-use super::wire::Scissors;
 
 pub(super) fn router(core: Arc<Core>) -> Router {
     Router::new()
@@ -59,7 +59,7 @@ async fn version(request: Request, next: Next) -> Response {
 
 async fn graphql(
     State(core): State<Arc<Core>>,
-    ConnectInfo(scissors): ConnectInfo<Scissors>,
+    ConnectInfo(connection): ConnectInfo<ConnectionBreaker>,
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
@@ -76,7 +76,7 @@ async fn graphql(
         (fault, answer, call)
     });
     match work.await {
-        Ok((Some(fault), answer, call)) => call.disturbed(fault, answer, &scissors).await,
+        Ok((Some(fault), answer, call)) => call.apply_fault(fault, answer, &connection).await,
         Ok((None, Some(answer), _)) => answer,
         Ok((None, None, _)) | Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
@@ -104,7 +104,7 @@ impl Call {
         if let Some(paused) = calls.and_then(|(calls, _)| self.core.faults.pause(calls)) {
             drop(paused.await);
         }
-        let fault = calls.and_then(|(calls, record)| self.core.faults.meet(calls, record));
+        let fault = calls.and_then(|(calls, record)| self.core.faults.next_fault(calls, record));
         let pause = self.core.faults.gateway_latency();
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
@@ -144,12 +144,17 @@ impl Call {
         error.graphql(Some(self.operation), self.text("id").unwrap_or_default())
     }
 
-    async fn disturbed(&self, fault: Fault, done: Option<Response>, scissors: &Scissors) -> Response {
+    async fn apply_fault(
+        &self,
+        fault: Fault,
+        done: Option<Response>,
+        connection: &ConnectionBreaker,
+    ) -> Response {
         match fault {
-            Fault::Says { error, .. } => self.error(*error),
-            Fault::Wire { how, .. } => {
+            Fault::Error { error, .. } => self.error(*error),
+            Fault::Transport { failure, .. } => {
                 let answer = done.unwrap_or_else(|| self.error(ErrorRow::CONFIRM_FAILED));
-                how.apply(answer, scissors).await
+                failure.apply(answer, connection).await
             }
         }
     }

@@ -42,7 +42,7 @@ impl Status {
 
 /// A row of a record's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct HistoryRow {
     pub status: Status,
     /// `Task.lastModified` of the row.
     pub at: String,
@@ -50,14 +50,14 @@ pub struct Step {
 
 /// How the bridge answered a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wire {
+pub enum CallResult {
     /// The bridge answered with this HTTP status.
     Status(u16),
     /// No answer: the connection failed or broke, or the caller stopped waiting.
-    Broken(String),
+    NoAnswer(String),
 }
 
-impl Wire {
+impl CallResult {
     /// Whether the bridge answered with a 2xx.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Status(status) if (200..300).contains(status))
@@ -78,7 +78,7 @@ pub struct Attempt {
     /// The given name that the registrar corrected for this submission.
     pub corrected: Option<String>,
     /// How the bridge answered. `None` until then.
-    pub wire: Option<Wire>,
+    pub result: Option<CallResult>,
     /// When the bridge answered.
     pub answered: Option<Timestamp>,
     /// The answer was lost on the way, so core treated the submission as failed.
@@ -91,13 +91,13 @@ impl Attempt {
     /// Whether the bridge accepted the submission: it answered with a 2xx, whether or not the
     /// answer arrived.
     pub fn is_accepted(&self) -> bool {
-        self.wire.as_ref().is_some_and(Wire::is_success)
+        self.result.as_ref().is_some_and(CallResult::is_success)
     }
 
     /// Whether the bridge may have accepted the submission although no answer shows it: the
     /// connection broke before an answer.
     pub fn is_doubtful(&self) -> bool {
-        matches!(self.wire, Some(Wire::Broken(_)) | None)
+        matches!(self.result, Some(CallResult::NoAnswer(_)) | None)
     }
 }
 
@@ -109,7 +109,7 @@ pub struct Confirmed {
     pub identifiers: Vec<(String, String)>,
     pub comment: Option<String>,
     /// The record's state before the confirm.
-    pub over: Status,
+    pub status_before: Status,
     /// `Task.lastModified` of that earlier state.
     pub since: String,
     /// Index of the record's newest attempt at that time.
@@ -132,7 +132,7 @@ pub struct Record {
     /// The user id of the registrar who submits the record.
     pub registrar: String,
     /// The states of the record, oldest first.
-    pub history: Vec<Step>,
+    pub history: Vec<HistoryRow>,
     /// The registration numbers on the record's Task. Readers take the first; more than one is
     /// damage.
     pub numbers: Vec<String>,
@@ -162,12 +162,12 @@ impl Record {
         let next = self.last + SignedDuration::from_millis(1);
         self.last = if at > next { at } else { next };
         let at = iso(self.last);
-        self.history.push(Step { status, at: at.clone() });
+        self.history.push(HistoryRow { status, at: at.clone() });
         at
     }
 
     pub(super) fn past(&self) -> Vec<Earlier> {
-        let row = |step: &Step| Earlier { status: step.status.name().to_owned(), at: step.at.clone() };
+        let row = |step: &HistoryRow| Earlier { status: step.status.name().to_owned(), at: step.at.clone() };
         self.history.iter().map(row).collect()
     }
 }

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::fault::Fault;
 use super::keys::TokenHash;
-use super::record::{Attempt, Confirmed, Record, Status, Wire};
+use super::record::{Attempt, CallResult, Confirmed, Record, Status};
 use crate::sandbox::population::{Earlier, Kind};
 
 /// Number of registrars who share the work.
@@ -121,7 +121,7 @@ impl Records {
             at: now,
             token: TokenHash::default(),
             corrected: None,
-            wire: None,
+            result: None,
             answered: None,
             lost: false,
             confirmed: None,
@@ -151,11 +151,18 @@ impl Records {
     }
 
     /// Applies the answer to a submission to the record, as core does.
-    pub(super) fn close(&mut self, record: &str, opened: &Opened, wire: Wire, lost: bool, now: Timestamp) {
+    pub(super) fn close(
+        &mut self,
+        record: &str,
+        opened: &Opened,
+        result: CallResult,
+        lost: bool,
+        now: Timestamp,
+    ) {
         let Some(record) = self.records.get_mut(record) else { return };
-        let refused = lost || !wire.is_success();
+        let refused = lost || !result.is_success();
         if let Some(attempt) = record.attempts.get_mut(opened.attempt) {
-            attempt.wire = Some(wire);
+            attempt.result = Some(result);
             attempt.answered = Some(now);
             attempt.lost = lost;
         }
@@ -172,7 +179,7 @@ impl Records {
 
     pub(super) fn confirm(&mut self, id: &str, details: Confirmation, now: Timestamp) -> Option<String> {
         let record = self.records.get_mut(id)?;
-        let (over, since) = (record.status(), record.history.last().map(|step| step.at.clone()));
+        let (status_before, since) = (record.status(), record.history.last().map(|step| step.at.clone()));
         record.enter(Status::Registered, now);
         record.numbers.push(details.number.clone());
         if record.kind == Kind::Birth {
@@ -184,7 +191,7 @@ impl Records {
             number: details.number,
             identifiers: details.identifiers,
             comment: details.comment,
-            over,
+            status_before,
             since: since.unwrap_or_default(),
             attempt: record.attempts.len().saturating_sub(1),
             at: now,

@@ -10,7 +10,7 @@ use super::errors::ErrorRow;
 use super::records::Records;
 
 use super::keys::Claims;
-use super::record::{Record, Status, Step, iso};
+use super::record::{HistoryRow, Record, Status, iso};
 use crate::sandbox::population::Kind;
 
 /// The resolver's default number of results.
@@ -45,7 +45,7 @@ impl Search<'_> {
         };
         let mut found: Vec<(&str, &Record, Status)> =
             records.all().filter_map(|(id, record)| Some((id, record, listed(record)?))).collect();
-        found.sort_by_key(|(id, record, _)| (record.history.first().map(|Step { at, .. }| at), *id));
+        found.sort_by_key(|(id, record, _)| (record.history.first().map(|HistoryRow { at, .. }| at), *id));
         if !self.document.contains("\"asc\"") {
             found.reverse();
         }

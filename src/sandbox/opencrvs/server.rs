@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::SimulateError;
-use super::wire::{CuttableListener, Scissors};
+use super::connection::{BreakableListener, ConnectionBreaker};
 
 pub(super) struct Server {
     address: SocketAddr,
@@ -64,8 +64,8 @@ impl Server {
 
     fn serve(&self, listener: TcpListener) {
         let life = self.stop.child_token();
-        let listener = CuttableListener { listener, life: life.clone() };
-        let service = self.router.clone().into_make_service_with_connect_info::<Scissors>();
+        let listener = BreakableListener { listener, life: life.clone() };
+        let service = self.router.clone().into_make_service_with_connect_info::<ConnectionBreaker>();
         let ended = life.clone();
         let served = tokio::spawn(async move {
             tokio::select! {

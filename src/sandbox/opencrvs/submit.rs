@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::keys::TokenHash;
-use super::record::{Status, Wire};
+use super::record::{CallResult, Status};
 use super::records::Subject;
 use super::{OpencrvsSim, SimulateError, caller};
 use crate::sandbox::population::{AttemptFacts, Declaration, Kind, correct_name};
@@ -32,16 +32,16 @@ pub struct SubmitOptions {
     /// A token to send instead of the record's own.
     pub token: Option<String>,
     /// How long the caller waits for the answer. Core itself has no timeout.
-    pub patience: Option<Duration>,
+    pub timeout: Option<Duration>,
 }
 
 impl SubmitOptions {
     /// Whether the options say that this answer is lost.
-    pub(super) fn loses(&self, wire: &Wire) -> bool {
-        match wire {
-            Wire::Status(_) if wire.is_success() => self.lose_answer,
-            Wire::Status(_) => self.lose_refusal,
-            Wire::Broken(_) => false,
+    pub(super) fn loses(&self, result: &CallResult) -> bool {
+        match result {
+            CallResult::Status(_) if result.is_success() => self.lose_answer,
+            CallResult::Status(_) => self.lose_refusal,
+            CallResult::NoAnswer(_) => false,
         }
     }
 }
@@ -53,7 +53,7 @@ pub struct SubmitOutcome {
     /// `Task.lastModified` of the attempt.
     pub stamp: String,
     /// What the bridge answered.
-    pub wire: Wire,
+    pub result: CallResult,
     /// Whether the answer reached core.
     pub arrived: bool,
     /// The state of the record after core handled the answer.
@@ -117,21 +117,21 @@ impl OpencrvsSim {
         });
         let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
         let call = caller::post(front, &token, correlation, &bundle);
-        let wire = match options.patience {
-            Some(patience) => tokio::time::timeout(patience, call)
+        let result = match options.timeout {
+            Some(timeout) => tokio::time::timeout(timeout, call)
                 .await
-                .unwrap_or_else(|_| Wire::Broken("the caller did not wait any longer".to_owned())),
+                .unwrap_or_else(|_| CallResult::NoAnswer("the caller did not wait any longer".to_owned())),
             None => call.await,
         };
-        let lost = options.loses(&wire);
+        let lost = options.loses(&result);
         let status = self.core.with_records(|records| {
-            records.close(&subject.record, &opened, wire.clone(), lost, Timestamp::now());
+            records.close(&subject.record, &opened, result.clone(), lost, Timestamp::now());
             records.record(&subject.record).map_or(Status::Rejected, super::Record::status)
         });
         Ok(SubmitOutcome {
             record: subject.record.clone(),
             stamp: opened.stamp,
-            wire,
+            result,
             arrived: !lost,
             status,
         })

@@ -80,8 +80,8 @@ impl Tally {
         self.submitted += count(record.attempts.len());
         self.resubmitted += count(record.attempts.len().saturating_sub(1));
         for attempt in &record.attempts {
-            match &attempt.wire {
-                Some(wire) if wire.is_success() => self.accepted += 1,
+            match &attempt.result {
+                Some(result) if result.is_success() => self.accepted += 1,
                 Some(_) => self.refused += 1,
                 None => {}
             }
@@ -95,7 +95,8 @@ impl Tally {
         }
         self.confirmed_twice += u64::from(record.confirms.len() > 1);
         self.notified_twice += u64::from(record.notified > 1);
-        let misplaced = record.confirms.iter().filter(|confirm| confirm.over != Status::WaitingValidation);
+        let misplaced =
+            record.confirms.iter().filter(|confirm| confirm.status_before != Status::WaitingValidation);
         self.confirmed_out_of_place += count(misplaced.count());
         self.overwritten += u64::from(record.overwritten > 0);
     }

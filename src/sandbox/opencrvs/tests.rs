@@ -64,7 +64,7 @@ async fn the_caller_looks_like_workflow_and_its_document_waits_for_validation() 
     let (sim, (url, mut told)) = (sim().await, front(202).await);
     let declaration = birth();
     let outcome = sim.submit(&declaration, &url, SubmitOptions::default()).await.unwrap();
-    assert_eq!((outcome.wire, outcome.status), (Wire::Status(202), Status::WaitingValidation));
+    assert_eq!((outcome.result, outcome.status), (CallResult::Status(202), Status::WaitingValidation));
     let (headers, bundle) = told.recv().await.unwrap();
     assert_eq!(headers.get_all("content-type").iter().count(), 2);
     assert_eq!(
@@ -127,7 +127,7 @@ async fn a_failed_answer_puts_rejected_over_registered() {
     assert_eq!(sim.record(&declaration.record).unwrap().status(), Status::Registered);
     confirmed.send(()).unwrap();
     let outcome = submission.await.unwrap().unwrap();
-    assert!(matches!(outcome.wire, Wire::Broken(_)));
+    assert!(matches!(outcome.result, CallResult::NoAnswer(_)));
     let record = sim.record(&declaration.record).unwrap();
     assert_eq!((record.status(), record.overwritten, record.numbers.len()), (Status::Rejected, 1, 0));
     assert_eq!(sim.tally().overwritten, 1);

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::launch::{
-    self, NodePlace, answers, await_epmd, free_ports, furnish, identify, start_epmd, start_server,
+    self, NodePlace, answers, await_epmd, free_ports, identify, prepare_directory, start_epmd, start_server,
 };
 use super::{BRIDGE, Frozen, NodeError, OPERATOR, POLL, VENDOR, installation, io_error};
 use crate::broker::Topology;
@@ -124,7 +124,7 @@ impl Cluster {
             let dir = cluster.dir.join(name.split('@').next().unwrap_or(&name));
             let place = NodePlace { name, dir, ports, peers: peers.clone(), cookie: cookie.clone() };
             let topologies = if cluster.members.is_empty() { setup.topologies } else { &[] };
-            furnish(&place, topologies, &cluster.password, setup.advanced)
+            prepare_directory(&place, topologies, &cluster.password, setup.advanced)
                 .map_err(io_error("its files cannot be written"))?;
             let server = start_server(&place).map_err(io_error("it cannot be started"))?;
             cluster.members.push(Member { place, server });

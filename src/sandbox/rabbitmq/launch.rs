@@ -72,7 +72,7 @@ pub(super) fn free_ports(nodes: usize) -> io::Result<Vec<Ports>> {
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-pub(super) fn furnish(
+pub(super) fn prepare_directory(
     place: &NodePlace,
     topologies: &[Topology],
     password: &SecretString,

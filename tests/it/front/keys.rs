@@ -23,7 +23,7 @@ async fn a_new_key_is_fetched_and_the_last_good_one_survives_a_restart() {
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), world.opencrvs.public_key());
     world.opencrvs.rotate_key().unwrap();
     let submitted = world.opencrvs.submit(&second, &world.front, SubmitOptions::default()).await.unwrap();
-    assert!(submitted.wire.is_success(), "{:?}", submitted.wire);
+    assert!(submitted.result.is_success(), "{:?}", submitted.result);
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), world.opencrvs.public_key());
     let message = boom(&old.to(&world.front).await, "the old key", 401, "Unauthorized");
     assert!(message.contains("AUTH_URL"), "{message}");
@@ -56,7 +56,7 @@ async fn until_auth_has_answered_once_registrations_are_answered_503() {
     }
     let late = OpencrvsSim::start(OpencrvsSettings { auth, ..OpencrvsSettings::default() }).await.unwrap();
     let submitted = late.submit(&declaration, &world.front, SubmitOptions::default()).await.unwrap();
-    assert!(submitted.wire.is_success(), "{:?}", submitted.wire);
+    assert!(submitted.result.is_success(), "{:?}", submitted.result);
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), late.public_key());
     assert_eq!(world.metric("front", "nidbridge_received_total", "outcome=\"no_key\""), 2.0);
 }

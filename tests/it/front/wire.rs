@@ -117,7 +117,7 @@ async fn message(from: &mut (impl AsyncRead + Unpin)) -> Option<(String, Vec<u8>
 pub async fn taken_down(world: &World, declaration: &Declaration) -> Vec<u8> {
     taken(async |place: Url| {
         let submitted = world.opencrvs.submit(declaration, &place, SubmitOptions::default()).await;
-        assert!(submitted.unwrap().wire.is_success());
+        assert!(submitted.unwrap().result.is_success());
     })
     .await
 }
@@ -126,7 +126,7 @@ pub async fn taken_down(world: &World, declaration: &Declaration) -> Vec<u8> {
 pub async fn event_taken_down(world: &World, declaration: &Declaration) -> Vec<u8> {
     taken(async |place: Url| {
         let submitted = world.opencrvs.submit_event(declaration, &place, SubmitOptions::default()).await;
-        assert!(submitted.unwrap().wire.is_success());
+        assert!(submitted.unwrap().result.is_success());
     })
     .await
 }

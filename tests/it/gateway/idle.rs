@@ -23,19 +23,19 @@ use crate::harness::world::{SOON, World};
 const TOO_LONG: Duration = Duration::from_millis(3_100);
 
 /// A connection to the gateway: the time of its last byte, and its longest pause before a request.
-struct Line {
+struct Activity {
     last: Instant,
     longest: Duration,
 }
 
-type Lines = Arc<Mutex<Vec<Line>>>;
+type Connections = Arc<Mutex<Vec<Activity>>>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_was_idle_for_long_is_not_used_again() {
     let world = World::with_front(&[]).await;
     let declaration = Population::new(71, Mix::default()).next().unwrap();
     submitted(&world, &declaration).await;
-    let (url, lines) = watched(&world.opencrvs.gateway_url()).await;
+    let (url, connections) = watched(&world.opencrvs.gateway_url()).await;
     let gateway = Gateway::new(&ClientSettings {
         url,
         timeout: Duration::from_secs(10),
@@ -46,49 +46,54 @@ async fn a_connection_that_was_idle_for_long_is_not_used_again() {
     let (token, record) = (SecretString::from(token), RecordId::parse(&declaration.record).unwrap());
     // A connection is free a moment after its response was read, so a read may still miss it.
     let open = eventually(SOON, "a connection that was just used is used again", async || {
-        let before = lines.lock().unwrap().len();
+        let before = connections.lock().unwrap().len();
         gateway.read(&token, &record).await.unwrap();
-        (before > 0 && lines.lock().unwrap().len() == before).then_some(before)
+        (before > 0 && connections.lock().unwrap().len() == before).then_some(before)
     })
     .await;
     eventually(SOON, "the connections are idle for long", async || {
-        lines.lock().unwrap().iter().all(|line| line.last.elapsed() > TOO_LONG).then_some(())
+        connections
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|connection| connection.last.elapsed() > TOO_LONG)
+            .then_some(())
     })
     .await;
     gateway.read(&token, &record).await.unwrap();
-    let lines = lines.lock().unwrap();
-    let longest = lines.iter().map(|line| line.longest).max().unwrap();
-    assert_eq!(lines.len(), open + 1, "an old connection was used after a pause of {longest:?}");
+    let connections = connections.lock().unwrap();
+    let longest = connections.iter().map(|connection| connection.longest).max().unwrap();
+    assert_eq!(connections.len(), open + 1, "an old connection was used after a pause of {longest:?}");
 }
 
 /// Forwards to the gateway and measures the pauses.
-async fn watched(gateway: &str) -> (Url, Lines) {
+async fn watched(gateway: &str) -> (Url, Connections) {
     let mut url = Url::parse(gateway).unwrap();
     let target = url.port().unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
-    let lines = Lines::default();
-    let seen = Arc::clone(&lines);
+    let connections = Connections::default();
+    let seen = Arc::clone(&connections);
     drop(tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let line = {
+            let connection = {
                 let mut all = seen.lock().unwrap();
-                all.push(Line { last: Instant::now(), longest: Duration::ZERO });
+                all.push(Activity { last: Instant::now(), longest: Duration::ZERO });
                 all.len() - 1
             };
-            drop(tokio::spawn(forward(client, target, Arc::clone(&seen), line)));
+            drop(tokio::spawn(forward(client, target, Arc::clone(&seen), connection)));
         }
     }));
-    (url, lines)
+    (url, connections)
 }
 
-fn asked(lines: &Lines, line: usize) {
-    let mut lines = lines.lock().unwrap();
-    let pause = lines[line].last.elapsed();
-    lines[line].longest = lines[line].longest.max(pause);
+fn asked(connections: &Connections, connection: usize) {
+    let mut connections = connections.lock().unwrap();
+    let pause = connections[connection].last.elapsed();
+    connections[connection].longest = connections[connection].longest.max(pause);
 }
 
-async fn forward(mut client: TcpStream, target: u16, lines: Lines, line: usize) {
+async fn forward(mut client: TcpStream, target: u16, connections: Connections, connection: usize) {
     let Ok(mut gateway) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else { return };
     let (mut there, mut back) = (vec![0_u8; 16 * 1024], vec![0_u8; 16 * 1024]);
     loop {
@@ -96,7 +101,7 @@ async fn forward(mut client: TcpStream, target: u16, lines: Lines, line: usize) 
             read = client.read(&mut there) => match read {
                 Ok(0) | Err(_) => return,
                 Ok(read) => {
-                    asked(&lines, line);
+                    asked(&connections, connection);
                     gateway.write_all(&there[..read]).await
                 }
             },
@@ -105,7 +110,7 @@ async fn forward(mut client: TcpStream, target: u16, lines: Lines, line: usize) 
                 Ok(read) => client.write_all(&back[..read]).await,
             },
         };
-        lines.lock().unwrap()[line].last = Instant::now();
+        connections.lock().unwrap()[connection].last = Instant::now();
         if done.is_err() {
             return;
         }

@@ -50,7 +50,7 @@ async fn every_real_bundle_ends_as_one_registration_whichever_attempt_is_answere
             let id = record_id(bundle);
             let lost = SubmitOptions { lose_answer: true, ..SubmitOptions::default() };
             let first = world.opencrvs.submit_bundle(bundle, &world.front, lost).await.unwrap();
-            assert!(first.wire.is_success(), "{file}: {:?}", first.wire);
+            assert!(first.result.is_success(), "{file}: {:?}", first.result);
             let asked = async || (world.nid.state().requests > 0).then_some(());
             eventually(SOON, "the ID system was asked", asked).await;
             let mut corrected = bundle.clone();
@@ -60,7 +60,7 @@ async fn every_real_bundle_ends_as_one_registration_whichever_attempt_is_answere
                 .submit_bundle(&corrected, &world.front, SubmitOptions::default())
                 .await
                 .unwrap();
-            assert!(second.wire.is_success(), "{file}: {:?}", second.wire);
+            assert!(second.result.is_success(), "{file}: {:?}", second.result);
             stands_as_second(&world, &id).await;
         }
         world.nid.resume_replies();

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use nidbridge::sandbox::opencrvs::{Status, SubmitOptions, SubmitOutcome, Wire};
+use nidbridge::sandbox::opencrvs::{CallResult, Status, SubmitOptions, SubmitOutcome};
 use nidbridge::sandbox::population::{Declaration, Kind};
 use tokio::task::JoinSet;
 
@@ -43,13 +43,13 @@ async fn no_more_wait_than_may() {
     let mut callers = submit_all(&world, &families);
     waiting(&world, 3).await;
     for _ in 0..5 {
-        assert_eq!(callers.join_next().await.unwrap().unwrap().wire, Wire::Status(202));
+        assert_eq!(callers.join_next().await.unwrap().unwrap().result, CallResult::Status(202));
     }
     assert!(begun.elapsed() < AT_ONCE);
     assert_eq!(world.metric("front", "nidbridge_waited_total", "full"), 5.0);
     world.nid.resume_replies();
     while let Some(caller) = callers.join_next().await {
-        assert_eq!(caller.unwrap().wire, Wire::Status(200));
+        assert_eq!(caller.unwrap().result, CallResult::Status(200));
     }
     for family in &families {
         stands_as(&world, &family.record, "answered").await;
@@ -66,7 +66,7 @@ async fn a_front_that_stops_sends_its_callers_away_with_a_202_and_nothing_is_los
     let begun = Instant::now();
     assert_eq!(world.terminate("front").await, Some(0));
     while let Some(caller) = callers.join_next().await {
-        assert_eq!(caller.unwrap().wire, Wire::Status(202));
+        assert_eq!(caller.unwrap().result, CallResult::Status(202));
     }
     assert!(begun.elapsed() < Duration::from_secs(5), "nobody waited for what cannot come any more");
     world.nid.resume_replies();
@@ -89,7 +89,7 @@ async fn stages_that_are_killed_while_callers_wait_lose_no_answer() {
         world.start(role);
     }
     while let Some(caller) = callers.join_next().await {
-        assert_eq!(caller.unwrap().wire, Wire::Status(200));
+        assert_eq!(caller.unwrap().result, CallResult::Status(200));
     }
     for family in &families {
         assert_eq!(world.opencrvs.record(&family.record).unwrap().confirms.len(), 0, "inside its request");
@@ -106,7 +106,7 @@ async fn a_front_that_is_killed_takes_its_callers_with_it_and_no_registration() 
     world.kill9("front");
     while let Some(caller) = callers.join_next().await {
         let outcome = caller.unwrap();
-        assert!(matches!(outcome.wire, Wire::Broken(_)), "{:?}", outcome.wire);
+        assert!(matches!(outcome.result, CallResult::NoAnswer(_)), "{:?}", outcome.result);
         assert_eq!(outcome.status, Status::Rejected, "core takes it for a failure");
     }
     world.start("front");
@@ -115,7 +115,7 @@ async fn a_front_that_is_killed_takes_its_callers_with_it_and_no_registration() 
     for family in &families {
         let again = SubmitOptions { corrected: Some("Corrected".to_owned()), ..SubmitOptions::default() };
         let again = world.opencrvs.submit(family, &world.front, again).await.unwrap();
-        assert!(again.wire.is_success(), "{:?}", again.wire);
+        assert!(again.result.is_success(), "{:?}", again.result);
     }
     for family in &families {
         ends_as(&world, &family.record, Status::Registered).await;
@@ -130,13 +130,13 @@ async fn a_caller_that_disconnects_leaves_nothing_behind() {
     let world = world(Engine::Sqlite, FOR_EVER, &[]).await;
     world.nid.pause_replies();
     let [fhir, event] = <[_; 2]>::try_from(people(Kind::Birth, 2, 241)).unwrap();
-    let gone = || SubmitOptions { patience: Some(Duration::from_secs(3)), ..SubmitOptions::default() };
+    let gone = || SubmitOptions { timeout: Some(Duration::from_secs(3)), ..SubmitOptions::default() };
     let (in_fhir, in_events) = tokio::join!(
         world.opencrvs.submit(&fhir, &world.front, gone()),
         world.opencrvs.submit_event(&event, &world.front, gone()),
     );
-    assert!(matches!(in_fhir.unwrap().wire, Wire::Broken(_)));
-    assert!(matches!(in_events.unwrap().wire, Wire::Broken(_)));
+    assert!(matches!(in_fhir.unwrap().result, CallResult::NoAnswer(_)));
+    assert!(matches!(in_events.unwrap().result, CallResult::NoAnswer(_)));
     eventually(SOON, "both registrations are in the ledger", async || {
         let standings = world.ledger.summaries().await.ok()?;
         let has = |family: &Declaration| standings.iter().any(|one| one.record.as_str() == family.record);
@@ -174,7 +174,7 @@ async fn heard(world: &World, families: &mut impl Iterator<Item = Declaration>) 
     eventually(SOON, "a registration is answered in its request", async || {
         let family = families.lock().unwrap().next().expect("another family");
         let outcome = world.opencrvs.submit(&family, &world.front, SubmitOptions::default()).await.unwrap();
-        (outcome.wire == Wire::Status(200)).then_some(())
+        (outcome.result == CallResult::Status(200)).then_some(())
     })
     .await;
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nidbridge::sandbox::nid::Final;
-use nidbridge::sandbox::opencrvs::{Generations, Record, RunOptions, Status, Wire};
+use nidbridge::sandbox::opencrvs::{CallResult, Generations, Record, RunOptions, Status};
 use nidbridge::sandbox::population::Mix;
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +59,7 @@ async fn five_hundred_end_as_the_id_system_said_whatever_became_of_their_http_an
     assert_eq!((tally.confirmed_twice, tally.notified_twice, tally.overwritten), (0, 0, 0));
     assert_eq!(tally.confirmed_out_of_place, 0);
     let events = world.opencrvs.events_tally();
-    assert!(events.is_whole(), "{events:?}");
+    assert!(events.is_undamaged(), "{events:?}");
     let seen = world.nid.state();
     assert_eq!((seen.ids_doubled, seen.persons_doubled, seen.changed_repeats), (0, 0, 0));
 }
@@ -76,8 +76,8 @@ impl Ends {
     fn add(&mut self, world: &World, id: &str, record: &Record) {
         self.records += 1;
         for attempt in &record.attempts {
-            let wire = match &attempt.wire {
-                Some(Wire::Status(status)) => status.to_string(),
+            let wire = match &attempt.result {
+                Some(CallResult::Status(status)) => status.to_string(),
                 other => panic!("{id}: {other:?}"),
             };
             *self.wires.entry(wire).or_default() += 1;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::EventFile;
 use crate::sandbox::json::with;
-use crate::sandbox::opencrvs::record::{Record, Status, Wire, iso};
+use crate::sandbox::opencrvs::record::{CallResult, Record, Status, iso};
 use crate::sandbox::opencrvs::records::{Confirmation, Opened, Records, Subject};
 
 /// The form field of this country that takes the ID of a child.
@@ -87,18 +87,18 @@ impl Records {
         &mut self,
         id: &str,
         requested: &Requested,
-        (wire, read): (Wire, Option<Inline>),
+        (result, read): (CallResult, Option<Inline>),
         lost: bool,
         now: Timestamp,
     ) {
         let Some(record) = self.record_mut(id) else { return };
         let answered = record.event.as_ref().is_some_and(|file| file.answer_to(&requested.action).is_some());
-        let status = match &wire {
-            Wire::Status(status) if !lost => Some(*status),
-            Wire::Status(_) | Wire::Broken(_) => None,
+        let status = match &result {
+            CallResult::Status(status) if !lost => Some(*status),
+            CallResult::Status(_) | CallResult::NoAnswer(_) => None,
         };
         if let Some(attempt) = record.attempts.get_mut(requested.opened.attempt) {
-            attempt.wire = Some(wire);
+            attempt.result = Some(result);
             attempt.answered = Some(now);
             attempt.lost = lost;
         }
@@ -124,7 +124,7 @@ impl Records {
             (Some(_) | None, _) => {
                 // The client retries with the same transaction id and gets a success.
                 file.failed = true;
-                file.hollow_retries += 1;
+                file.retries_without_trigger += 1;
             }
         }
     }

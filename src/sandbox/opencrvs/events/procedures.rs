@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::actions::{ActionCall, IDENTIFIER, Refused};
+use crate::sandbox::opencrvs::connection::ConnectionBreaker;
 use crate::sandbox::opencrvs::core::Core;
 use crate::sandbox::opencrvs::fault::{Calls, Effect, Fault};
 use crate::sandbox::opencrvs::keys::{Claims, TokenHash};
 use crate::sandbox::opencrvs::records::Confirmation;
-use crate::sandbox::opencrvs::wire::Scissors;
 
 const CONFIRM: &str = "record.confirm-registration";
 const REJECT: &str = "record.reject-registration";
@@ -45,7 +45,7 @@ async fn read(
 
 async fn call(
     State(core): State<Arc<Core>>,
-    ConnectInfo(scissors): ConnectInfo<Scissors>,
+    ConnectInfo(connection): ConnectInfo<ConnectionBreaker>,
     Path(procedure): Path<String>,
     headers: HeaderMap,
     body: axum::body::Bytes,
@@ -55,7 +55,7 @@ async fn call(
         let called = Called { core, procedure, headers, body };
         let input = serde_json::from_slice::<Value>(&called.body).unwrap_or_default();
         let record = input.pointer("/json/eventId").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let fault = called.core.faults.meet(Calls::Action, &record);
+        let fault = called.core.faults.next_fault(Calls::Action, &record);
         tokio::time::sleep(called.core.faults.gateway_latency()).await;
         let done = match fault.map(Fault::effect) {
             None | Some(Effect::AtOnce) => Some(called.run(&input, fault)),
@@ -73,7 +73,7 @@ async fn call(
     let Ok((fault, done)) = work.await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
     let done = done.unwrap_or_else(|| answer(Err(Refused::HIDDEN), ""));
     match fault {
-        Some(fault) => disturbed(fault, done, &scissors).await,
+        Some(fault) => apply_fault(fault, done, &connection).await,
         None => done,
     }
 }
@@ -210,10 +210,10 @@ fn error(status: StatusCode, message: &str, procedure: &str) -> Response {
         .into_response()
 }
 
-async fn disturbed(fault: Fault, done: Response, scissors: &Scissors) -> Response {
+async fn apply_fault(fault: Fault, done: Response, connection: &ConnectionBreaker) -> Response {
     match fault {
-        Fault::Says { error: row, .. } if row.trpc.0 == StatusCode::UNAUTHORIZED => unauthorized(),
-        Fault::Says { error: row, .. } => error(row.trpc.0, row.trpc.1, ""),
-        Fault::Wire { how, .. } => how.apply(done, scissors).await,
+        Fault::Error { error: row, .. } if row.trpc.0 == StatusCode::UNAUTHORIZED => unauthorized(),
+        Fault::Error { error: row, .. } => error(row.trpc.0, row.trpc.1, ""),
+        Fault::Transport { failure, .. } => failure.apply(done, connection).await,
     }
 }

@@ -8,14 +8,14 @@ use url::Url;
 use super::actions::{IDENTIFIER, Inline};
 use super::document;
 use crate::sandbox::opencrvs::keys::TokenHash;
-use crate::sandbox::opencrvs::record::{Record, Status, Wire};
+use crate::sandbox::opencrvs::record::{CallResult, Record, Status};
 use crate::sandbox::opencrvs::records::{Confirmation, Subject};
 use crate::sandbox::opencrvs::{OpencrvsSim, SimulateError, SubmitOptions, SubmitOutcome, caller};
 use crate::sandbox::population::Declaration;
 
 impl OpencrvsSim {
     /// Registers a declaration in the events generation, for the first time or again. While a
-    /// request is open core answers 409; the outcome then has 409 as its `wire`.
+    /// request is open core answers 409; the outcome then has 409 as its `result`.
     ///
     /// # Errors
     /// [`SimulateError`] when no token can be signed. What the bridge answers is in the outcome.
@@ -38,7 +38,7 @@ impl OpencrvsSim {
             .core
             .with_records(|records| records.request(&subject, &declaration, &correction, Timestamp::now()));
         let Some(requested) = requested else {
-            return Ok(self.outcome(id, String::new(), Wire::Status(409), true));
+            return Ok(self.outcome(id, String::new(), CallResult::Status(409), true));
         };
         let token = match &options.token {
             Some(token) => token.clone(),
@@ -51,23 +51,23 @@ impl OpencrvsSim {
             records.carry(id, &requested.opened, TokenHash::of(&token), options.corrected.clone());
         });
         let call = caller::trigger(front, family.kind.name(), &token, &requested.event);
-        let (wire, body) = match options.patience {
-            Some(patience) => tokio::time::timeout(patience, call).await.unwrap_or_else(|_| {
-                (Wire::Broken("the caller did not wait any longer".to_owned()), Vec::new())
+        let (result, body) = match options.timeout {
+            Some(timeout) => tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
+                (CallResult::NoAnswer("the caller did not wait any longer".to_owned()), Vec::new())
             }),
             None => call.await,
         };
-        let lost = options.loses(&wire);
+        let lost = options.loses(&result);
         let read = self.inline(&body);
         self.core.with_records(|records| {
-            records.triggered(id, &requested, (wire.clone(), read), lost, Timestamp::now());
+            records.triggered(id, &requested, (result.clone(), read), lost, Timestamp::now());
         });
-        Ok(self.outcome(id, requested.opened.stamp, wire, !lost))
+        Ok(self.outcome(id, requested.opened.stamp, result, !lost))
     }
 
-    fn outcome(&self, record: &str, stamp: String, wire: Wire, arrived: bool) -> SubmitOutcome {
+    fn outcome(&self, record: &str, stamp: String, result: CallResult, arrived: bool) -> SubmitOutcome {
         let status = self.record(record).as_ref().map_or(Status::Declared, Record::status);
-        SubmitOutcome { record: record.to_owned(), stamp, wire, arrived, status }
+        SubmitOutcome { record: record.to_owned(), stamp, result, arrived, status }
     }
 
     /// Parses the body of a 200 as core up to 1.9.12 does, which is the strictest: only these

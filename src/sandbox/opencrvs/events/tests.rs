@@ -90,7 +90,7 @@ async fn a_failed_trigger_strands_the_record_until_its_action_is_answered() {
         assert_eq!((ground.status(), ground.sim.events_tally().stranded), (Status::WaitingValidation, 1));
         let (url, _) = front(LATER).await;
         let again = ground.sim.submit_event(&ground.family, &url, SubmitOptions::default()).await.unwrap();
-        assert_eq!(again.wire, crate::sandbox::opencrvs::Wire::Status(409), "{answer}");
+        assert_eq!(again.result, crate::sandbox::opencrvs::CallResult::Status(409), "{answer}");
         assert_eq!(ground.accept("N1", json!({})).await, 200);
         assert_eq!((ground.status(), ground.sim.events_tally().stranded), (Status::Registered, 0));
     }

@@ -79,14 +79,17 @@ async fn a_late_confirm_comes_into_force_over_whatever_is_there_by_then() {
     let second = ground.sim.submit(&ground.declaration, &ground.front, corrected).await.unwrap();
     until("the late confirm", || ground.confirms() == 1).await;
     let (record, late) = (ground.record(), ground.record().confirms[0].clone());
-    assert_eq!((late.over, late.since, late.attempt), (Status::WaitingValidation, second.stamp, 1));
+    assert_eq!((late.status_before, late.since, late.attempt), (Status::WaitingValidation, second.stamp, 1));
     assert_eq!((late.fault, record.status()), (Some(Fault::hang_late(2_500)), Status::Registered));
     assert_eq!(record.attempts[1].corrected.as_deref(), Some("Corrected"));
     let whose = ground.sim.inspect(|records| records.attempt_of(&ground.declaration.record, &late.token));
     assert_eq!(whose, Some(0), "it came with the token of the older attempt");
     assert!(!ground.confirm().await);
     until("the second late confirm", || ground.confirms() == 2).await;
-    assert_eq!((ground.record().confirms[1].over, ground.record().numbers.len()), (Status::Registered, 2));
+    assert_eq!(
+        (ground.record().confirms[1].status_before, ground.record().numbers.len()),
+        (Status::Registered, 2)
+    );
     assert_eq!(ground.sim.counts().confirmed_unseen, 2);
 }
 
@@ -176,7 +179,7 @@ async fn a_post_that_a_proxy_repeats_is_one_attempt() {
     let (_, first, again) = (ground.told.recv().await, ground.told.recv().await, ground.told.recv().await);
     assert_eq!(first.unwrap().1, again.unwrap().1);
     let record = ground.record();
-    assert_eq!((record.attempts.len(), record.attempts[1].wire.clone()), (2, Some(outcome.wire)));
+    assert_eq!((record.attempts.len(), record.attempts[1].result.clone()), (2, Some(outcome.result)));
     assert!(record.attempts[1].is_accepted() && record.attempts[1].answered.is_some());
 }
 
@@ -185,7 +188,7 @@ async fn a_caller_without_patience_never_learns_what_became_of_it() {
     let ground = Ground::new().await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}/", silent.local_addr().unwrap())).unwrap();
-    let hasty = SubmitOptions { patience: Some(Duration::from_millis(20)), ..SubmitOptions::default() };
+    let hasty = SubmitOptions { timeout: Some(Duration::from_millis(20)), ..SubmitOptions::default() };
     let outcome = ground.sim.submit(&ground.declaration, &url, hasty).await.unwrap();
     assert_eq!(outcome.status, Status::Rejected);
     let last = ground.record().attempts[1].clone();

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::fault::Failure;
+use super::fault::TransportFailure;
 
 /// Pause after the first half of a truncated answer, so that it is sent before the connection
 /// breaks.
@@ -27,37 +27,37 @@ const FIRST_HALF: Duration = Duration::from_millis(20);
 
 /// Breaks the connection of a request.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Scissors {
+pub(super) struct ConnectionBreaker {
     cut: Arc<AtomicBool>,
 }
 
-impl Scissors {
+impl ConnectionBreaker {
     pub(super) fn cut(&self) {
         self.cut.store(true, Ordering::Release);
     }
 }
 
 /// A listener whose connections can be broken, and which break when `life` is cancelled.
-pub(super) struct CuttableListener {
+pub(super) struct BreakableListener {
     pub(super) listener: TcpListener,
     pub(super) life: CancellationToken,
 }
 
 /// A connection that can be broken.
-pub(super) struct Cuttable {
+pub(super) struct BreakableConnection {
     stream: TcpStream,
-    scissors: Scissors,
-    death: Pin<Box<WaitForCancellationFutureOwned>>,
+    breaker: ConnectionBreaker,
+    killed: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl Listener for CuttableListener {
-    type Io = Cuttable;
+impl Listener for BreakableListener {
+    type Io = BreakableConnection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Cuttable, SocketAddr) {
+    async fn accept(&mut self) -> (BreakableConnection, SocketAddr) {
         let (stream, from) = Listener::accept(&mut self.listener).await;
-        let death = Box::pin(self.life.clone().cancelled_owned());
-        (Cuttable { stream, scissors: Scissors::default(), death }, from)
+        let killed = Box::pin(self.life.clone().cancelled_owned());
+        (BreakableConnection { stream, breaker: ConnectionBreaker::default(), killed }, from)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -65,16 +65,16 @@ impl Listener for CuttableListener {
     }
 }
 
-impl Connected<IncomingStream<'_, CuttableListener>> for Scissors {
-    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
-        stream.io().scissors.clone()
+impl Connected<IncomingStream<'_, BreakableListener>> for ConnectionBreaker {
+    fn connect_info(stream: IncomingStream<'_, BreakableListener>) -> Self {
+        stream.io().breaker.clone()
     }
 }
 
-impl Cuttable {
+impl BreakableConnection {
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let dead = self.death.as_mut().poll(cx).is_ready();
-        if dead || self.scissors.cut.load(Ordering::Acquire) {
+        let is_killed = self.killed.as_mut().poll(cx).is_ready();
+        if is_killed || self.breaker.cut.load(Ordering::Acquire) {
             // A reset instead of an orderly close, so that unread data is lost.
             drop(self.stream.set_zero_linger());
             return Err(io::Error::from(io::ErrorKind::ConnectionReset));
@@ -83,7 +83,7 @@ impl Cuttable {
     }
 }
 
-impl AsyncRead for Cuttable {
+impl AsyncRead for BreakableConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -94,7 +94,7 @@ impl AsyncRead for Cuttable {
     }
 }
 
-impl AsyncWrite for Cuttable {
+impl AsyncWrite for BreakableConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
@@ -109,9 +109,9 @@ impl AsyncWrite for Cuttable {
     }
 }
 
-impl Failure {
+impl TransportFailure {
     /// Applies the failure to an answer on its way.
-    pub(super) async fn apply(self, answer: Response, scissors: &Scissors) -> Response {
+    pub(super) async fn apply(self, answer: Response, connection: &ConnectionBreaker) -> Response {
         match self {
             Self::Http(status) => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
@@ -124,7 +124,7 @@ impl Failure {
                 answer
             }
             Self::Cut => {
-                scissors.cut();
+                connection.cut();
                 answer
             }
             Self::Truncated => truncated(answer).await,
