@@ -55,8 +55,8 @@ const HELD: Scope = Scope { refusals: 1, held: true, ..WRITES };
 /// Two confirmers, and tokens that expire at any moment.
 const MORTAL: Scope = Scope { refusals: 0, mortal: true, ..WRITES };
 
-fn told(way: &[steps::Step]) -> String {
-    way.iter().map(|step| format!("  {step:?}\n")).collect()
+fn lines(path: &[steps::Step]) -> String {
+    path.iter().map(|step| format!("  {step:?}\n")).collect()
 }
 
 /// Explores the model without these rules and prints the result.
@@ -64,21 +64,21 @@ fn run(name: &str, scope: &Scope, out: &'static [Rule]) -> Option<Wrong> {
     let began = Instant::now();
     let explored = explore(scope, Rules(out));
     let (states, time) = (explored.states, began.elapsed());
-    let Some((wrong, way)) = explored.found else {
+    let Some((wrong, path)) = explored.found else {
         eprintln!("{name}: nothing wrong in {states} states ({time:.1?})");
         return None;
     };
-    eprintln!("{name}: {wrong:?} after {} steps, {states} states ({time:.1?})\n{}", way.len(), told(&way));
+    eprintln!("{name}: {wrong:?} after {} steps, {states} states ({time:.1?})\n{}", path.len(), lines(&path));
     Some(wrong)
 }
 
 #[test]
 fn nothing_goes_wrong_with_two_confirmers_and_a_gateway_that_refuses() {
     assert_eq!(run("refusals", &WRITES, &[]), None);
-    let stood = explore(&WRITES, Rules(&[])).stood;
+    let reached = explore(&WRITES, Rules(&[])).reached;
     // In these settings no rejection is told inside a request and no token expires. Every other
     // state is reached.
-    let missing: Vec<State> = State::ALL.into_iter().filter(|state| !stood.contains(state)).collect();
+    let missing: Vec<State> = State::ALL.into_iter().filter(|state| !reached.contains(state)).collect();
     assert_eq!(missing, [State::Rejected, State::Expired]);
     assert_eq!(run("stops", &Scope { refusals: 0, stops: true, ..WRITES }, &[]), None);
 }
@@ -106,13 +106,13 @@ fn nothing_goes_wrong_where_a_token_dies_at_any_moment() {
     let one = Scope { confirmers: 1, ..MORTAL };
     assert_eq!(run("tokens and stops", &Scope { stops: true, ..one }, &[]), None);
     assert_eq!(run("tokens, restless", &Scope { restless: true, lenient: true, ..one }, &[]), None);
-    assert!(explore(&one, Rules(&[])).stood.contains(&State::Expired));
+    assert!(explore(&one, Rules(&[])).reached.contains(&State::Expired));
 }
 
 #[test]
 fn nothing_goes_wrong_where_core_may_be_told_a_rejection_in_its_own_request() {
     assert_eq!(run("held", &HELD, &[]), None);
-    assert!(explore(&HELD, Rules(&[])).stood.contains(&State::Rejected));
+    assert!(explore(&HELD, Rules(&[])).reached.contains(&State::Rejected));
     assert_eq!(run("held, contradictions", &Scope { held: true, ..ANSWERS }, &[]), None);
     assert_eq!(run("held, restless", &Scope { held: true, ..RESTLESS }, &[]), None);
 }
@@ -148,7 +148,7 @@ fn without_any_one_rule_something_goes_wrong() {
 /// These rules save work or repeat what another rule ensures. Without them the promise still holds.
 #[test]
 fn these_rules_are_covered_by_others() {
-    let spare: &[Rule] = &[Rule::LeaseRunsAtIntent, Rule::NewestAtTurn, Rule::NewestAtIntent];
+    let spare: &[Rule] = &[Rule::LeaseRunsAtIntent, Rule::NewestAtLease, Rule::NewestAtIntent];
     for scope in [WRITES, RESTLESS] {
         assert_eq!(run("without spare rules", &scope, spare), None);
         assert_eq!(run("without the state at the intent", &scope, &[Rule::AnsweredAtIntent]), None);

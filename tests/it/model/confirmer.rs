@@ -14,7 +14,7 @@ use nidbridge::domain::{
 use super::explore::Timestamp;
 use super::rules::{Rule, Rules};
 use super::steps::{Next, Step, expire, shift, stamp};
-use super::world::{Flight, Phase, Scope, Turn, World, Wrong};
+use super::world::{ConfirmerState, Flight, Phase, Scope, World, Wrong};
 
 /// A step of a confirmer, or a fault that happens to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Does {
     FindsTheTokenDead,
     IsRefusedTheRead,
     Intends,
-    DropsItsTurn,
+    Delays,
     Sends,
     FindsItselfLate,
     HearsYes,
@@ -49,7 +49,7 @@ impl Does {
             Self::Reads
             | Self::FindsTheTokenDead
             | Self::Intends
-            | Self::DropsItsTurn
+            | Self::Delays
             | Self::Sends
             | Self::FindsItselfLate
             | Self::HearsYes
@@ -77,62 +77,66 @@ static VALUES: LazyLock<Values> = LazyLock::new(|| Values {
 pub const QUARANTINE: Duration = Duration::from_secs(1);
 
 pub fn successors(world: &World, scope: &Scope, rules: Rules, c: u8, out: &mut Next) {
-    let turn = world.confirmers[usize::from(c)];
+    let confirmer = world.confirmers[usize::from(c)];
     let mut push = |does: Does, after: World| out.push((Step::Confirmer(c, does), after));
-    if turn == Turn::Idle {
+    if confirmer == ConfirmerState::Idle {
         for i in 0..2 {
-            if let Some((does, after)) = take(world, rules, c, i) {
+            if let Some((does, after)) = lease(world, rules, c, i) {
                 push(does, after);
             }
         }
         return;
     }
     let mut stopped = *world;
-    if let Turn::Sent { attempt, flight: Flight::Flying } = turn {
+    if let ConfirmerState::Sent { attempt, flight: Flight::Flying } = confirmer {
         stopped.strays[usize::from(attempt)] += 1;
     }
-    back_in_queue(&mut stopped, c, turn);
+    back_in_queue(&mut stopped, c, confirmer);
     push(Does::Stops, stopped);
-    match turn {
-        Turn::Idle => {}
-        Turn::Leased { attempt, answer } => read(world, scope, rules, (c, attempt, answer), &mut push),
-        Turn::Deciding { attempt } => intend(world, rules, c, attempt, &mut push),
-        Turn::Intended { attempt, late } => send(world, rules, (c, attempt, late), &mut push),
-        Turn::Sent { attempt, flight } => hear(world, c, attempt, flight, &mut push),
-        Turn::Retracting { attempt, park } => retract(world, c, attempt, park, &mut push),
-        Turn::Ending { attempt, event, cause } => end(world, rules, (c, attempt), (event, cause), &mut push),
+    match confirmer {
+        ConfirmerState::Idle => {}
+        ConfirmerState::Leased { attempt, answer } => {
+            read(world, scope, rules, (c, attempt, answer), &mut push)
+        }
+        ConfirmerState::Deciding { attempt } => intend(world, rules, c, attempt, &mut push),
+        ConfirmerState::Intended { attempt, late } => send(world, rules, (c, attempt, late), &mut push),
+        ConfirmerState::Sent { attempt, flight } => receive_result(world, c, attempt, flight, &mut push),
+        ConfirmerState::Retracting { attempt, park } => retract(world, c, attempt, park, &mut push),
+        ConfirmerState::Ending { attempt, event, cause } => {
+            end(world, rules, (c, attempt), (event, cause), &mut push)
+        }
     }
 }
 
 /// Returns the message to its queue and leaves the lease as it is.
-fn back_in_queue(world: &mut World, c: u8, turn: Turn) {
-    if let Some(i) = turn.attempt() {
+fn back_in_queue(world: &mut World, c: u8, confirmer: ConfirmerState) {
+    if let Some(i) = confirmer.attempt() {
         world.queues.outcomes |= 1 << i;
     }
-    world.confirmers[usize::from(c)] = Turn::Idle;
+    world.confirmers[usize::from(c)] = ConfirmerState::Idle;
 }
 
 /// Gives the lease back if it is still ours.
 fn release(world: &mut World, c: u8) {
-    if world.book.lease.last == Some(c) {
-        world.book.lease.live = false;
+    if world.ledger.lease.last == Some(c) {
+        world.ledger.lease.live = false;
     }
 }
 
 fn delayed(mut world: World, c: u8) -> World {
     release(&mut world, c);
-    let turn = world.confirmers[usize::from(c)];
-    back_in_queue(&mut world, c, turn);
+    let confirmer = world.confirmers[usize::from(c)];
+    back_in_queue(&mut world, c, confirmer);
     world
 }
 
 /// Takes a message and the lease, in one transaction. Without a lease the transaction changes
 /// nothing.
-fn take(world: &World, rules: Rules, c: u8, i: u8) -> Option<(Does, World)> {
-    let row = world.book.rows[usize::from(i)].filter(|_| world.queues.outcomes & (1 << i) != 0)?;
+fn lease(world: &World, rules: Rules, c: u8, i: u8) -> Option<(Does, World)> {
+    let row = world.ledger.rows[usize::from(i)].filter(|_| world.queues.outcomes & (1 << i) != 0)?;
     let mut after = *world;
     let answer = row.answer.filter(|_| row.state == State::Answered);
-    let stale = rules.has(Rule::NewestAtTurn) && world.book.newest != Some(i);
+    let stale = rules.has(Rule::NewestAtLease) && world.ledger.newest != Some(i);
     let Some(answer) = answer.filter(|_| !stale) else {
         after.queues.outcomes &= !(1 << i);
         return Some((Does::FindsNothingToDo(i), after));
@@ -141,17 +145,17 @@ fn take(world: &World, rules: Rules, c: u8, i: u8) -> Option<(Does, World)> {
         return None;
     }
     let now = Timestamp::UNIX_EPOCH + QUARANTINE;
-    let intended = world.book.intended(now);
+    let intended = world.ledger.intended(now);
     if rules.has(Rule::Quarantine) && quarantine_left(intended, now, QUARANTINE).is_some() {
         return None;
     }
-    let (hold, _) = world.book.hold(usize::from(c));
-    if rules.has(Rule::Lease) && !hold.may_lease(now) {
+    let (lease, _) = world.ledger.lease_state(usize::from(c));
+    if rules.has(Rule::Lease) && !lease.may_lease(now) {
         return None;
     }
-    after.book.lease.last = Some(c);
-    after.book.lease.live = true;
-    after.confirmers[usize::from(c)] = Turn::Leased { attempt: i, answer };
+    after.ledger.lease.last = Some(c);
+    after.ledger.lease.live = true;
+    after.confirmers[usize::from(c)] = ConfirmerState::Leased { attempt: i, answer };
     Some((Does::Leases(i), after))
 }
 
@@ -169,13 +173,13 @@ fn read(
         after.refusals = world.refusals.saturating_sub(u8::from(!dead));
         // The token was valid at the start, and expired before the gateway saw it.
         let cause = if dead { Cause::TokenRefused } else { Cause::RecordRefused };
-        after.confirmers[mine] = Turn::Ending { attempt, event: Event::Park, cause: Some(cause) };
+        after.confirmers[mine] = ConfirmerState::Ending { attempt, event: Event::Park, cause: Some(cause) };
         push(Does::IsRefusedTheRead, after);
         after = *world;
     }
     if dead {
         after.confirmers[mine] =
-            Turn::Ending { attempt, event: Event::Expire, cause: Some(Cause::TokenRefused) };
+            ConfirmerState::Ending { attempt, event: Event::Expire, cause: Some(Cause::TokenRefused) };
         return push(Does::FindsTheTokenDead, after);
     }
     let answer = if answer == AnswerKind::Issued { &VALUES.issued } else { &VALUES.rejected };
@@ -198,42 +202,42 @@ fn read(
     });
     match decision.course(answer) {
         Course::Write => {
-            after.confirmers[mine] = Turn::Deciding { attempt };
+            after.confirmers[mine] = ConfirmerState::Deciding { attempt };
             push(Does::Reads, after);
         }
         Course::End(event, cause) => {
-            after.confirmers[mine] = Turn::Ending { attempt, event, cause };
+            after.confirmers[mine] = ConfirmerState::Ending { attempt, event, cause };
             push(Does::Reads, after);
         }
-        Course::Later => push(Does::DropsItsTurn, delayed(after, c)),
+        Course::Later => push(Does::Delays, delayed(after, c)),
     }
 }
 
 fn intend(world: &World, rules: Rules, c: u8, attempt: u8, push: &mut impl FnMut(Does, World)) {
-    let row = world.book.rows[usize::from(attempt)].unwrap();
-    let (hold, fence) = world.book.hold(usize::from(c));
+    let row = world.ledger.rows[usize::from(attempt)].unwrap();
+    let (lease, fence) = world.ledger.lease_state(usize::from(c));
     let now = Timestamp::UNIX_EPOCH + QUARANTINE;
     let fenced = rules.has(Rule::Lease) && rules.has(Rule::FenceAtIntent);
     let runs = rules.has(Rule::Lease) && rules.has(Rule::LeaseRunsAtIntent);
     let standing = IntentCheck {
         lease: LeaseState {
-            fence: if fenced { hold.fence } else { fence },
-            until: if runs { hold.until } else { Timestamp::MAX },
+            fence: if fenced { lease.fence } else { fence },
+            until: if runs { lease.until } else { Timestamp::MAX },
         },
-        newest: !rules.has(Rule::NewestAtIntent) || world.book.newest == Some(attempt),
+        newest: !rules.has(Rule::NewestAtIntent) || world.ledger.newest == Some(attempt),
         state: if rules.has(Rule::AnsweredAtIntent) { row.state } else { State::Answered },
     };
     if !may_intend(&standing, fence, now) {
-        return push(Does::DropsItsTurn, delayed(*world, c));
+        return push(Does::Delays, delayed(*world, c));
     }
     let mut after = *world;
-    after.book.intent = Some(attempt);
-    after.book.waited = false;
-    if fence == hold.fence {
-        after.book.lease.live = true;
+    after.ledger.intent = Some(attempt);
+    after.ledger.quarantine_over = false;
+    if fence == lease.fence {
+        after.ledger.lease.live = true;
     }
-    after.knew_newer |= world.book.newest != Some(attempt);
-    after.confirmers[usize::from(c)] = Turn::Intended { attempt, late: false };
+    after.knew_newer |= world.ledger.newest != Some(attempt);
+    after.confirmers[usize::from(c)] = ConfirmerState::Intended { attempt, late: false };
     push(Does::Intends, after);
 }
 
@@ -242,17 +246,17 @@ fn send(world: &World, rules: Rules, (c, attempt, late): (u8, u8, bool), push: &
     let mine = usize::from(c);
     let elapsed = if late { QUARANTINE } else { Duration::ZERO };
     if rules.has(Rule::PromptWrite) && !may_write(elapsed, QUARANTINE) {
-        after.confirmers[mine] = Turn::Retracting { attempt, park: false };
+        after.confirmers[mine] = ConfirmerState::Retracting { attempt, park: false };
         return push(Does::FindsItselfLate, after);
     }
-    if world.book.rows[usize::from(attempt)].is_some_and(|row| row.state == State::Expired) {
+    if world.ledger.rows[usize::from(attempt)].is_some_and(|row| row.state == State::Expired) {
         after.wrong = Some(Wrong::WrittenAfterExpired);
     }
-    after.confirmers[mine] = Turn::Sent { attempt, flight: Flight::Flying };
+    after.confirmers[mine] = ConfirmerState::Sent { attempt, flight: Flight::Flying };
     push(Does::Sends, after);
 }
 
-fn hear(world: &World, c: u8, attempt: u8, flight: Flight, push: &mut impl FnMut(Does, World)) {
+fn receive_result(world: &World, c: u8, attempt: u8, flight: Flight, push: &mut impl FnMut(Does, World)) {
     let mine = usize::from(c);
     // A timeout, a broken connection, or an error after the record was saved.
     let mut unknown = *world;
@@ -264,16 +268,16 @@ fn hear(world: &World, c: u8, attempt: u8, flight: Flight, push: &mut impl FnMut
     match flight {
         Flight::Flying => {}
         Flight::Applied => {
-            after.confirmers[mine] = Turn::Ending { attempt, event: Event::Confirm, cause: None };
+            after.confirmers[mine] = ConfirmerState::Ending { attempt, event: Event::Confirm, cause: None };
             push(Does::HearsYes, after);
         }
         Flight::Lost => {
-            after.confirmers[mine] = Turn::Retracting { attempt, park: false };
+            after.confirmers[mine] = ConfirmerState::Retracting { attempt, park: false };
             push(Does::HearsNo, after);
             let dead = world.dead[usize::from(attempt)];
             if world.refusals > 0 || dead {
                 after.refusals = world.refusals.saturating_sub(u8::from(!dead));
-                after.confirmers[mine] = Turn::Retracting { attempt, park: true };
+                after.confirmers[mine] = ConfirmerState::Retracting { attempt, park: true };
                 push(Does::HearsNever, after);
             }
         }
@@ -282,13 +286,13 @@ fn hear(world: &World, c: u8, attempt: u8, flight: Flight, push: &mut impl FnMut
 
 fn retract(world: &World, c: u8, attempt: u8, park: bool, push: &mut impl FnMut(Does, World)) {
     let mut after = *world;
-    let (hold, fence) = world.book.hold(usize::from(c));
-    if hold.is_last(fence) && world.book.intent == Some(attempt) {
+    let (lease, fence) = world.ledger.lease_state(usize::from(c));
+    if lease.is_last(fence) && world.ledger.intent == Some(attempt) {
         clear_intent(&mut after);
     }
     if park {
         after.confirmers[usize::from(c)] =
-            Turn::Ending { attempt, event: Event::Park, cause: Some(Cause::RecordRefused) };
+            ConfirmerState::Ending { attempt, event: Event::Park, cause: Some(Cause::RecordRefused) };
         push(Does::Retracts, after);
     } else {
         push(Does::Retracts, delayed(after, c));
@@ -296,8 +300,8 @@ fn retract(world: &World, c: u8, attempt: u8, park: bool, push: &mut impl FnMut(
 }
 
 fn clear_intent(world: &mut World) {
-    world.book.intent = None;
-    world.book.waited = false;
+    world.ledger.intent = None;
+    world.ledger.quarantine_over = false;
 }
 
 fn end(
@@ -308,22 +312,22 @@ fn end(
     push: &mut impl FnMut(Does, World),
 ) {
     let mut after = *world;
-    let (hold, fence) = world.book.hold(usize::from(c));
-    if rules.has(Rule::FenceAtFinish) && !may_finish(&hold, fence, event) {
-        return push(Does::DropsItsTurn, delayed(after, c));
+    let (lease, fence) = world.ledger.lease_state(usize::from(c));
+    if rules.has(Rule::FenceAtFinish) && !may_finish(&lease, fence, event) {
+        return push(Does::Delays, delayed(after, c));
     }
     if event == Event::Expire {
-        let row = world.book.rows[usize::from(attempt)];
+        let row = world.ledger.rows[usize::from(attempt)];
         let dead = world.dead[usize::from(attempt)] || !rules.has(Rule::DeadAtEnd);
         if !dead || row.is_none_or(|row| !row.state.is_open()) {
-            return push(Does::DropsItsTurn, delayed(after, c));
+            return push(Does::Delays, delayed(after, c));
         }
         expire(&mut after, rules, attempt);
     } else {
         // A conflict changes nothing, but the result of the write is known in any case.
         shift(&mut after, attempt, event, cause);
     }
-    if world.book.intent == Some(attempt) {
+    if world.ledger.intent == Some(attempt) {
         clear_intent(&mut after);
     }
     let mut stopped = after;
@@ -331,6 +335,6 @@ fn end(
     push(Does::EndsAndStops, stopped);
     release(&mut after, c);
     after.queues.outcomes &= !(1 << attempt);
-    after.confirmers[usize::from(c)] = Turn::Idle;
+    after.confirmers[usize::from(c)] = ConfirmerState::Idle;
     push(Does::Ends, after);
 }

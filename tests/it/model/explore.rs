@@ -17,9 +17,9 @@ use super::world::{Scope, World, Wrong};
 
 /// A fast hash for small values.
 #[derive(Default)]
-pub struct Quick(u64);
+pub struct FastHasher(u64);
 
-impl Hasher for Quick {
+impl Hasher for FastHasher {
     fn finish(&self) -> u64 {
         self.0 ^ (self.0 >> 32)
     }
@@ -44,7 +44,7 @@ impl Hasher for Quick {
 }
 
 pub fn digest<T: Hash>(value: &T) -> u64 {
-    let mut hasher = Quick::default();
+    let mut hasher = FastHasher::default();
     value.hash(&mut hasher);
     hasher.finish()
 }
@@ -52,7 +52,7 @@ pub fn digest<T: Hash>(value: &T) -> u64 {
 pub struct Explored {
     pub states: usize,
     /// The attempt states that were reached.
-    pub stood: Vec<State>,
+    pub reached: Vec<State>,
     /// The violation and the path to it.
     pub found: Option<(Wrong, Vec<Step>)>,
 }
@@ -60,7 +60,7 @@ pub struct Explored {
 struct Graph {
     worlds: Vec<World>,
     /// For each state, the state from which it was first reached.
-    came: Vec<u32>,
+    previous: Vec<u32>,
     /// Steps without a fault, backwards: (to, from).
     progress: Vec<(u32, u32)>,
 }
@@ -68,9 +68,9 @@ struct Graph {
 /// Explores everything; stops at the first violation.
 pub fn explore(scope: &Scope, rules: Rules) -> Explored {
     let start = World::start(scope).canonical(scope);
-    let mut seen: HashMap<World, u32, BuildHasherDefault<Quick>> = HashMap::default();
+    let mut seen: HashMap<World, u32, BuildHasherDefault<FastHasher>> = HashMap::default();
     seen.insert(start, 0);
-    let mut graph = Graph { worlds: vec![start], came: vec![0], progress: Vec::new() };
+    let mut graph = Graph { worlds: vec![start], previous: vec![0], progress: Vec::new() };
     let mut next = Vec::new();
     let mut at = 0;
     while at < graph.worlds.len() {
@@ -82,10 +82,10 @@ pub fn explore(scope: &Scope, rules: Rules) -> Explored {
             let to = *seen.entry(world).or_insert(fresh);
             if to == fresh {
                 graph.worlds.push(world);
-                graph.came.push(at as u32);
+                graph.previous.push(at as u32);
                 if let Some(wrong) = world.fault(scope) {
-                    let found = Some((wrong, graph.way(to, scope, rules)));
-                    return Explored { states: graph.worlds.len(), stood: graph.stood(), found };
+                    let found = Some((wrong, graph.path(to, scope, rules)));
+                    return Explored { states: graph.worlds.len(), reached: graph.reached(), found };
                 }
             }
             if !step.is_fault(&graph.worlds[at]) && to != at as u32 {
@@ -94,35 +94,35 @@ pub fn explore(scope: &Scope, rules: Rules) -> Explored {
         }
         at += 1;
     }
-    let found = graph.dead_end().map(|at| (Wrong::NeverEnds, graph.way(at, scope, rules)));
-    Explored { states: graph.worlds.len(), stood: graph.stood(), found }
+    let found = graph.dead_end().map(|at| (Wrong::NeverEnds, graph.path(at, scope, rules)));
+    Explored { states: graph.worlds.len(), reached: graph.reached(), found }
 }
 
 impl Graph {
     /// The path to a state. It is computed again from the start, so that each confirmer keeps its
     /// index along the path.
-    fn way(&self, mut at: u32, scope: &Scope, rules: Rules) -> Vec<Step> {
+    fn path(&self, mut at: u32, scope: &Scope, rules: Rules) -> Vec<Step> {
         let mut through = Vec::new();
         while at != 0 {
             through.push(at);
-            at = self.came[at as usize];
+            at = self.previous[at as usize];
         }
         let mut world = World::start(scope);
-        let mut way = Vec::new();
+        let mut path = Vec::new();
         for at in through.into_iter().rev() {
             let mut next = Vec::new();
             successors(&world, scope, rules, &mut next);
             let goal = self.worlds[at as usize];
             let (step, to) = next.into_iter().find(|(_, to)| to.canonical(scope) == goal).unwrap();
-            way.push(step);
+            path.push(step);
             world = to;
         }
-        way
+        path
     }
 
-    fn stood(&self) -> Vec<State> {
+    fn reached(&self) -> Vec<State> {
         let has = |state: &State| {
-            let row = |world: &World| world.book.rows.iter().flatten().any(|row| row.state == *state);
+            let row = |world: &World| world.ledger.rows.iter().flatten().any(|row| row.state == *state);
             self.worlds.iter().any(row)
         };
         State::ALL.into_iter().filter(has).collect()

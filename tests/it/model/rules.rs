@@ -21,7 +21,7 @@ pub enum Rule {
     /// The record is read in OpenCRVS before it is written.
     ReadFirst,
     /// The confirmer starts only for the newest attempt.
-    NewestAtTurn,
+    NewestAtLease,
     /// A newer attempt supersedes the older ones.
     Supersession,
     /// An issued ID belongs to the newest attempt of the record.

@@ -24,7 +24,7 @@ pub enum Stop {
     AfterAsking,
     /// Before the acknowledgement; everything else is done.
     BeforeAck,
-    /// After an acknowledgement that came too early.
+    /// After an acknowledgement that previous too early.
     AfterAck,
 }
 
@@ -49,7 +49,7 @@ pub fn successors(world: &World, scope: &Scope, rules: Rules, i: u8, out: &mut N
             push(Step::Record(i, stop), after, handled);
             for says in Says::ALL {
                 let mut after = *world;
-                let handled = take_in(&mut after, i + 1, says, stop, rules);
+                let handled = handle_reply(&mut after, i + 1, says, stop, rules);
                 push(Step::Resolve(i + 1, says, stop), after, handled);
             }
         }
@@ -60,8 +60,8 @@ pub fn successors(world: &World, scope: &Scope, rules: Rules, i: u8, out: &mut N
 }
 
 /// Publishes the next message for an attempt.
-fn drive(world: &mut World, i: u8) {
-    match world.book.rows[usize::from(i)].map(|row| row.state) {
+fn publish_next(world: &mut World, i: u8) {
+    match world.ledger.rows[usize::from(i)].map(|row| row.state) {
         Some(State::Received | State::Requested) => world.queues.requests |= 1 << i,
         Some(State::Answered) => world.queues.outcomes |= 1 << i,
         _ => {}
@@ -72,21 +72,21 @@ fn record(world: &mut World, i: u8, stop: Stop, rules: Rules) -> bool {
     if world.queues.registrations & (1 << i) == 0 {
         return false;
     }
-    if world.book.rows[usize::from(i)].is_none() {
-        let newest = supersedes(stamp(i), world.book.newest.map(stamp));
+    if world.ledger.rows[usize::from(i)].is_none() {
+        let newest = supersedes(stamp(i), world.ledger.newest.map(stamp));
         if newest {
             if rules.has(Rule::Supersession) {
                 shift(world, 1 - i, Event::Supersede, None);
             }
-            world.book.newest = Some(i);
-            world.book.submissions += 1;
+            world.ledger.newest = Some(i);
+            world.ledger.submissions += 1;
         }
         let state = if newest { State::Received } else { State::Superseded };
-        let submission = if newest { world.book.submissions } else { 0 };
-        world.book.rows[usize::from(i)] = Some(Row { state, submission, answer: None, cause: None });
+        let submission = if newest { world.ledger.submissions } else { 0 };
+        world.ledger.rows[usize::from(i)] = Some(Row { state, submission, answer: None, cause: None });
     }
     if !matches!(stop, Stop::AfterLedger | Stop::AfterAck) {
-        drive(world, i);
+        publish_next(world, i);
     }
     if matches!(stop, Stop::Never | Stop::AfterAck) {
         world.queues.registrations &= !(1 << i);
@@ -95,10 +95,11 @@ fn record(world: &mut World, i: u8, stop: Stop, rules: Rules) -> bool {
 }
 
 fn send(world: &mut World, i: u8, stop: Stop, rules: Rules) -> bool {
-    let Some(row) = world.book.rows[usize::from(i)].filter(|_| world.queues.requests & (1 << i) != 0) else {
+    let Some(row) = world.ledger.rows[usize::from(i)].filter(|_| world.queues.requests & (1 << i) != 0)
+    else {
         return false;
     };
-    let open = matches!(row.state, State::Received | State::Requested) && world.book.newest == Some(i);
+    let open = matches!(row.state, State::Received | State::Requested) && world.ledger.newest == Some(i);
     if open {
         shift(world, i, Event::Request, None);
         if !matches!(stop, Stop::AfterLedger | Stop::AfterAck) {
@@ -106,13 +107,13 @@ fn send(world: &mut World, i: u8, stop: Stop, rules: Rules) -> bool {
         }
         if matches!(stop, Stop::Never | Stop::BeforeAck)
             && rules.has(Rule::PassOn)
-            && let Some(known) = world.book.known()
+            && let Some(known) = world.ledger.known()
         {
-            give(world, i, answer_without_asking(Some(known), false));
+            record_answer(world, i, answer_without_asking(Some(known), false));
         }
     }
     if matches!(stop, Stop::Never | Stop::BeforeAck)
-        && world.book.rows[usize::from(i)].is_some_and(|row| row.state == State::Answered)
+        && world.ledger.rows[usize::from(i)].is_some_and(|row| row.state == State::Answered)
     {
         world.queues.outcomes |= 1 << i;
     }
@@ -122,30 +123,30 @@ fn send(world: &mut World, i: u8, stop: Stop, rules: Rules) -> bool {
     true
 }
 
-fn give(world: &mut World, i: u8, label: AnswerKind) {
+fn record_answer(world: &mut World, i: u8, answer: AnswerKind) {
     if shift(world, i, Event::Answer, None)
-        && let Some(row) = world.book.rows[usize::from(i)].as_mut()
+        && let Some(row) = world.ledger.rows[usize::from(i)].as_mut()
     {
-        row.answer = Some(label);
+        row.answer = Some(answer);
     }
 }
 
 fn plan(world: &World, addressed: usize, says: Says, rules: Rules) -> Plan {
     let attempt = |i: usize| {
-        let row = world.book.rows[i].unwrap();
+        let row = world.ledger.rows[i].unwrap();
         AttemptStatus { state: row.state, answer: row.answer }
     };
-    let newest = usize::from(world.book.newest.unwrap());
+    let newest = usize::from(world.ledger.newest.unwrap());
     let mut status = RecordStatus {
         kind: &EventKind::Birth,
-        answer: world.book.known(),
+        answer: world.ledger.known(),
         erased: false,
         addressed: attempt(addressed),
         newest: attempt(newest),
     };
     let mut reply = match says {
         Says::Rejected => ReplyKind::Rejected,
-        Says::Issued(id) if world.book.id == Some(id) => ReplyKind::Issued(Owner::ThisRecord),
+        Says::Issued(id) if world.ledger.id == Some(id) => ReplyKind::Issued(Owner::ThisRecord),
         Says::Issued(_) => ReplyKind::Issued(Owner::Nobody),
     };
     if !rules.has(Rule::FirstAnswer) {
@@ -161,41 +162,41 @@ fn plan(world: &World, addressed: usize, says: Says, rules: Rules) -> Plan {
     resolve(reply, &status)
 }
 
-fn take_in(world: &mut World, submission: u8, says: Says, stop: Stop, rules: Rules) -> bool {
-    let Some(addressed) = world.book.of_submission(submission) else { return false };
+fn handle_reply(world: &mut World, submission: u8, says: Says, stop: Stop, rules: Rules) -> bool {
+    let Some(addressed) = world.ledger.of_submission(submission) else { return false };
     if !world.queues.has_reply(submission, says) {
         return false;
     }
     let plan = plan(world, addressed, says, rules);
-    let newest = world.book.newest.unwrap_or_default();
+    let newest = world.ledger.newest.unwrap_or_default();
     let who = |who: Which| match who {
         Which::Addressed => addressed as u8,
         Which::Newest => newest,
     };
     if let (Some(_), Says::Issued(id)) = (plan.learn, says) {
-        if world.book.id.is_some_and(|known| known != id) {
+        if world.ledger.id.is_some_and(|known| known != id) {
             world.wrong = Some(Wrong::IdChanged);
         }
-        world.book.id = Some(id);
+        world.ledger.id = Some(id);
     }
-    if let Some(label) = plan.archive
-        && let Some(row) = world.book.rows[addressed].as_mut()
+    if let Some(answer) = plan.archive
+        && let Some(row) = world.ledger.rows[addressed].as_mut()
     {
-        row.answer = Some(label);
+        row.answer = Some(answer);
     }
-    if let Some((to, label)) = plan.give {
-        give(world, who(to), label);
+    if let Some((to, answer)) = plan.give {
+        record_answer(world, who(to), answer);
     }
     if let Some(cause) = plan.park {
         shift(world, newest, Event::Park, Some(cause));
     }
     if plan.follow_up == FollowUp::Refuse(Cause::OrphanId) {
-        world.book.orphan_told = true;
+        world.ledger.orphan_reported = true;
     }
     if !matches!(stop, Stop::AfterLedger | Stop::AfterAck)
         && let FollowUp::NotifyConfirmer(to) = plan.follow_up
     {
-        drive(world, who(to));
+        publish_next(world, who(to));
     }
     if matches!(stop, Stop::Never | Stop::AfterAck) {
         world.queues.drop_reply(submission, says);

@@ -9,7 +9,7 @@ use super::confirmer::{self, QUARANTINE};
 use super::explore::Timestamp;
 use super::rules::{Rule, Rules};
 use super::stages::{self, Stop};
-use super::world::{Flight, Id, Phase, Says, Scope, Turn, World, Wrong};
+use super::world::{ConfirmerState, Flight, Id, Phase, Says, Scope, World, Wrong};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -96,14 +96,15 @@ fn core_and_registrar(world: &World, scope: &Scope, out: &mut Next) {
             taken.crvs.status = RecordState::MovedOn;
             out.push((Step::OurAnswerToCoreIsLost(i), taken));
             let rejected =
-                world.book.rows[usize::from(i)].is_some_and(|row| row.answer == Some(AnswerKind::Rejected));
+                world.ledger.rows[usize::from(i)].is_some_and(|row| row.answer == Some(AnswerKind::Rejected));
             if scope.held && rejected {
                 out.push((Step::CoreIsToldTheRejection(i), taken));
             }
         }
     }
     let here = usize::from(world.crvs.at);
-    let quiet = world.confirmers.iter().all(|turn| *turn == Turn::Idle) && world.strays == [0; 2];
+    let quiet =
+        world.confirmers.iter().all(|confirmer| *confirmer == ConfirmerState::Idle) && world.strays == [0; 2];
     if world.crvs.status == RecordState::Waiting
         && world.crvs.phase[here] == Phase::Over
         && (scope.restless || quiet)
@@ -146,24 +147,28 @@ fn id_system(world: &World, out: &mut Next) {
 }
 
 fn time_and_mutations(world: &World, scope: &Scope, out: &mut Next) {
-    if world.book.lease.live {
+    if world.ledger.lease.live {
         let mut over = *world;
-        over.book.lease.live = false;
-        for turn in &mut over.confirmers {
-            if let Turn::Intended { late, .. } = turn {
+        over.ledger.lease.live = false;
+        for confirmer in &mut over.confirmers {
+            if let ConfirmerState::Intended { late, .. } = confirmer {
                 *late = true;
             }
         }
         out.push((Step::LeaseEnds, over));
     }
-    let is_flying = |turn: &Turn| matches!(turn, Turn::Sent { flight: Flight::Flying, .. });
+    let is_flying =
+        |confirmer: &ConfirmerState| matches!(confirmer, ConfirmerState::Sent { flight: Flight::Flying, .. });
     let flying = world.strays != [0; 2] || world.confirmers.iter().any(is_flying);
     // A late mutation is applied within the quarantine, and the quarantine is longer than any
     // lease.
-    if world.book.intent.is_some() && !world.book.waited && (!flying || scope.tardy) && !world.book.lease.live
+    if world.ledger.intent.is_some()
+        && !world.ledger.quarantine_over
+        && (!flying || scope.tardy)
+        && !world.ledger.lease.live
     {
         let mut passed = *world;
-        passed.book.waited = true;
+        passed.ledger.quarantine_over = true;
         out.push((Step::QuarantinePasses, passed));
     }
     for i in 0..2_u8 {
@@ -175,12 +180,12 @@ fn time_and_mutations(world: &World, scope: &Scope, out: &mut Next) {
             out.push((Step::StrayApplied(i), lost));
         }
         let c = usize::from(i);
-        if let Turn::Sent { attempt, flight: Flight::Flying } = world.confirmers[c] {
+        if let ConfirmerState::Sent { attempt, flight: Flight::Flying } = world.confirmers[c] {
             let mut lost = *world;
-            lost.confirmers[c] = Turn::Sent { attempt, flight: Flight::Lost };
+            lost.confirmers[c] = ConfirmerState::Sent { attempt, flight: Flight::Lost };
             out.push((Step::MutationLost(i), lost));
             let mut done = *world;
-            done.confirmers[c] = Turn::Sent { attempt, flight: Flight::Applied };
+            done.confirmers[c] = ConfirmerState::Sent { attempt, flight: Flight::Applied };
             apply(&mut done, attempt, scope);
             out.push((Step::MutationApplied(i), done));
         }
@@ -197,12 +202,12 @@ fn apply(world: &mut World, attempt: u8, scope: &Scope) {
         world.wrong = Some(Wrong::WrittenOverTheRegistrar);
     }
     world.crvs.status = RecordState::Registered;
-    let issued = world.book.rows[i].is_some_and(|row| row.answer == Some(AnswerKind::Issued));
-    world.crvs.id = world.book.id.filter(|_| issued);
+    let issued = world.ledger.rows[i].is_some_and(|row| row.answer == Some(AnswerKind::Issued));
+    world.crvs.id = world.ledger.id.filter(|_| issued);
 }
 
 fn operator(world: &World, i: u8, out: &mut Next) {
-    let Some(row) = world.book.rows[usize::from(i)] else { return };
+    let Some(row) = world.ledger.rows[usize::from(i)] else { return };
     let resume = Event::Resume { asked: true, answered: row.answer.is_some() };
     // In the model only a refusal of the gateway parks an attempt, so an operator resumes only
     // answered attempts.
@@ -218,7 +223,7 @@ fn operator(world: &World, i: u8, out: &mut Next) {
 /// The token of an attempt expires, is replaced by an operator, or is found expired by the sweeper.
 fn tokens(world: &World, rules: Rules, i: u8, out: &mut Next) {
     let n = usize::from(i);
-    let row = world.book.rows[n];
+    let row = world.ledger.rows[n];
     let may_go_on = row.is_none_or(|row| row.state.is_open() || row.state == State::Parked);
     if world.crvs.phase[n] == Phase::Unsent || !may_go_on {
         return;
@@ -235,12 +240,12 @@ fn tokens(world: &World, rules: Rules, i: u8, out: &mut Next) {
     }
     let now = Timestamp::UNIX_EPOCH + QUARANTINE;
     // The sweeper has no lease, so the fence does not matter to it.
-    let (mut hold, _) = world.book.hold(0);
+    let (mut lease, _) = world.ledger.lease_state(0);
     if !rules.has(Rule::ExpiryWaitsForTheLease) {
-        hold.until = Timestamp::UNIX_EPOCH;
+        lease.until = Timestamp::UNIX_EPOCH;
     }
-    let intended = world.book.intended(now).filter(|_| rules.has(Rule::ExpiryWaitsForTheWrite));
-    if !may_expire(&hold, intended, now, QUARANTINE) {
+    let intended = world.ledger.intended(now).filter(|_| rules.has(Rule::ExpiryWaitsForTheWrite));
+    if !may_expire(&lease, intended, now, QUARANTINE) {
         return;
     }
     let mut ended = *world;
@@ -251,22 +256,22 @@ fn tokens(world: &World, rules: Rules, i: u8, out: &mut Next) {
 /// Expires an attempt whose token was found expired, and raises the alarm for an ID that nothing
 /// else will report.
 pub fn expire(world: &mut World, rules: Rules, i: u8) {
-    let flying = Turn::Sent { attempt: i, flight: Flight::Flying };
+    let flying = ConfirmerState::Sent { attempt: i, flight: Flight::Flying };
     if !world.dead[usize::from(i)] {
         world.wrong = Some(Wrong::ExpiredAlive);
     } else if world.strays[usize::from(i)] > 0 || world.confirmers.contains(&flying) {
         world.wrong = Some(Wrong::ExpiredInFlight);
     }
-    let orphan = world.book.newest == Some(i) && world.book.id.is_some();
+    let orphan = world.ledger.newest == Some(i) && world.ledger.id.is_some();
     if shift(world, i, Event::Expire, Some(Cause::TokenRefused)) && rules.has(Rule::OrphanAtEnd) {
-        world.book.orphan_told |= orphan;
+        world.ledger.orphan_reported |= orphan;
     }
 }
 
 /// Applies the production rule to an attempt. Returns `false` on a conflict, and then changes
 /// nothing.
 pub fn shift(world: &mut World, i: u8, event: Event, cause: Option<Cause>) -> bool {
-    let Some(row) = world.book.rows[usize::from(i)].as_mut() else { return false };
+    let Some(row) = world.ledger.rows[usize::from(i)].as_mut() else { return false };
     match next(row.state, event) {
         Ok(state) => {
             row.state = state;

@@ -73,7 +73,7 @@ pub struct Lease {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Book {
+pub struct Ledger {
     pub newest: Option<u8>,
     pub submissions: u8,
     pub rows: [Option<Row>; 2],
@@ -81,12 +81,12 @@ pub struct Book {
     pub lease: Lease,
     pub intent: Option<u8>,
     /// Whether the quarantine of the intent has passed.
-    pub waited: bool,
+    pub quarantine_over: bool,
     /// Whether an alarm was raised for an ID that cannot reach OpenCRVS.
-    pub orphan_told: bool,
+    pub orphan_reported: bool,
 }
 
-impl Book {
+impl Ledger {
     pub fn known(&self) -> Option<RecordAnswer> {
         self.id.map(|_| RecordAnswer::Issued)
     }
@@ -97,11 +97,11 @@ impl Book {
 
     /// The time of the intent, as the rules see it.
     pub fn intended(&self, now: Timestamp) -> Option<Timestamp> {
-        self.intent.map(|_| if self.waited { Timestamp::UNIX_EPOCH } else { now })
+        self.intent.map(|_| if self.quarantine_over { Timestamp::UNIX_EPOCH } else { now })
     }
 
     /// The lease and the fence of confirmer `c`, as the rules see them.
-    pub fn hold(&self, c: usize) -> (LeaseState, i64) {
+    pub fn lease_state(&self, c: usize) -> (LeaseState, i64) {
         let until = if self.lease.live { Timestamp::MAX } else { Timestamp::UNIX_EPOCH };
         (LeaseState { fence: 1, until }, i64::from(self.lease.last == Some(c as u8)))
     }
@@ -148,7 +148,7 @@ pub enum Flight {
 
 /// The step at which a confirmer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Turn {
+pub enum ConfirmerState {
     Idle,
     Leased {
         attempt: u8,
@@ -177,7 +177,7 @@ pub enum Turn {
     },
 }
 
-impl Turn {
+impl ConfirmerState {
     pub fn attempt(self) -> Option<u8> {
         match self {
             Self::Idle => None,
@@ -214,10 +214,10 @@ pub enum Wrong {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct World {
     pub crvs: OpenCrvs,
-    pub book: Book,
+    pub ledger: Ledger,
     pub queues: Queues,
     pub nid: IdSystem,
-    pub confirmers: [Turn; 2],
+    pub confirmers: [ConfirmerState; 2],
     /// Mutations under way for which no confirmer waits any more, by attempt.
     pub strays: [u8; 2],
     /// Attempts whose token has expired.
@@ -263,19 +263,19 @@ impl World {
                 phase: [Phase::Open, Phase::Unsent],
                 confirms: [0; 2],
             },
-            book: Book {
+            ledger: Ledger {
                 newest: None,
                 submissions: 0,
                 rows: [None; 2],
                 id: None,
                 lease: Lease { last: None, live: false },
                 intent: None,
-                waited: false,
-                orphan_told: false,
+                quarantine_over: false,
+                orphan_reported: false,
             },
             queues: Queues { registrations: 1, ..Queues::default() },
             nid: IdSystem { asked: [false; 2], spoke: [false; 2], more: scope.more_answers },
-            confirmers: [Turn::Idle; 2],
+            confirmers: [ConfirmerState::Idle; 2],
             strays: [0; 2],
             dead: [false; 2],
             refusals: scope.refusals,
@@ -287,7 +287,7 @@ impl World {
     /// Whether every accepted attempt is in a state that OpenCRVS or an operator sees.
     pub fn is_over(&self) -> bool {
         (0..2).all(|i| {
-            self.crvs.phase[i] == Phase::Unsent || self.book.rows[i].is_some_and(|row| !row.state.is_open())
+            self.crvs.phase[i] == Phase::Unsent || self.ledger.rows[i].is_some_and(|row| !row.state.is_open())
         })
     }
 
@@ -296,26 +296,26 @@ impl World {
         // A queued message for an attempt that has ended is acknowledged without effect.
         let ended = |row: &Row| !row.state.is_open() && row.state != State::Parked;
         for i in 0..2 {
-            if self.book.rows[i].as_ref().is_some_and(ended) {
+            if self.ledger.rows[i].as_ref().is_some_and(ended) {
                 self.queues.registrations &= !(1 << i);
                 self.queues.requests &= !(1 << i);
                 self.queues.outcomes &= !(1 << i);
-                self.dead[i] &= self.confirmers.iter().any(|turn| turn.attempt() == Some(i as u8));
+                self.dead[i] &= self.confirmers.iter().any(|confirmer| confirmer.attempt() == Some(i as u8));
             }
         }
-        if self.book.rows.iter().flatten().filter(|row| ended(row)).count() == 2 {
-            self.book.intent = None;
-            self.book.waited = false;
+        if self.ledger.rows.iter().flatten().filter(|row| ended(row)).count() == 2 {
+            self.ledger.intent = None;
+            self.ledger.quarantine_over = false;
         }
-        let idle = |c: u8| self.confirmers[usize::from(c)] == Turn::Idle;
-        if self.book.lease.last.is_some_and(idle) {
-            self.book.lease.last = None;
+        let idle = |c: u8| self.confirmers[usize::from(c)] == ConfirmerState::Idle;
+        if self.ledger.lease.last.is_some_and(idle) {
+            self.ledger.lease.last = None;
         }
         let rank =
-            |c: usize| (super::explore::digest(&self.confirmers[c]), self.book.lease.last != Some(c as u8));
+            |c: usize| (super::explore::digest(&self.confirmers[c]), self.ledger.lease.last != Some(c as u8));
         if scope.confirmers == 2 && rank(0) > rank(1) {
             self.confirmers.swap(0, 1);
-            self.book.lease.last = self.book.lease.last.map(|c| 1 - c);
+            self.ledger.lease.last = self.ledger.lease.last.map(|c| 1 - c);
         }
         self
     }
@@ -328,7 +328,7 @@ impl World {
         if self.crvs.confirms.iter().any(|n| *n > 1) {
             return Some(Wrong::ConfirmedTwice);
         }
-        for (i, row) in self.book.rows.iter().enumerate() {
+        for (i, row) in self.ledger.rows.iter().enumerate() {
             let Some(row) = row else { continue };
             let caused = matches!(row.state, State::Withdrawn | State::Held | State::Expired | State::Parked);
             // The cause of a rejection that was told is the reason of the ID system.
@@ -340,13 +340,14 @@ impl World {
                 return Some(Wrong::ConfirmedInVain);
             }
         }
-        let newest = self.book.newest.and_then(|i| self.book.rows[usize::from(i)])?;
-        let told = self.book.orphan_told || newest.cause == Some(Cause::OrphanId);
+        let newest = self.ledger.newest.and_then(|i| self.ledger.rows[usize::from(i)])?;
+        let reported = self.ledger.orphan_reported || newest.cause == Some(Cause::OrphanId);
         let dropped = match newest.state {
-            State::Confirmed => self.crvs.id != self.book.id,
+            State::Confirmed => self.crvs.id != self.ledger.id,
             State::Held | State::Withdrawn | State::Rejected | State::Expired => true,
             State::Received | State::Requested | State::Answered | State::Superseded | State::Parked => false,
         };
-        (self.book.id.is_some() && dropped && !told && !scope.lenient).then_some(Wrong::IdDroppedSilently)
+        (self.ledger.id.is_some() && dropped && !reported && !scope.lenient)
+            .then_some(Wrong::IdDroppedSilently)
     }
 }
