@@ -17,5 +17,5 @@ pub mod nid;
 pub mod opencrvs;
 pub mod population;
 pub mod rabbitmq;
+mod random;
 pub mod simulate;
-mod spread;

@@ -9,21 +9,22 @@
 //! that was restarted with the same seed.
 
 mod args;
-mod garbage;
+mod behaviour;
+mod decision;
+mod invalid;
+mod outbox;
 mod reply;
 mod request;
 mod service;
 mod settings;
 mod state;
-mod treatment;
 mod vendor;
-mod verdict;
 
 pub use args::{NidArgs, run};
-pub use garbage::Garbage;
+pub use decision::{Asked, Decision, Mistake};
+pub use invalid::InvalidReply;
 pub use reply::{Final, Planned};
 pub use service::NidSim;
 pub use settings::VendorSettings;
 pub use state::NidState;
 pub use vendor::Vendor;
-pub use verdict::{Asked, Mistake, Rejects, Verdict};

@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use bundle::{AttemptFacts, Earlier, correct_name};
 pub(super) use people::{FamilyRole, NATIONALITY, REASON_OF_ABSENCE};
 
-use super::spread::Decision;
+use super::random::Sequence;
 
 /// The event that was declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,7 +115,7 @@ impl Population {
 
     /// The declaration at an index.
     pub fn declaration(&self, index: u64) -> Declaration {
-        let position = Decision::Kind.position(self.seed, index);
+        let position = Sequence::Kind.at(self.seed, index);
         let kind = if position < self.mix.marriages {
             Kind::Marriage
         } else if position < self.mix.marriages + self.mix.deaths {
@@ -123,7 +123,7 @@ impl Population {
         } else {
             Kind::Birth
         };
-        let shape = if Decision::Shape.position(self.seed, index) < self.mix.register_path {
+        let shape = if Sequence::Shape.at(self.seed, index) < self.mix.register_path {
             Shape::Register
         } else {
             Shape::Create

@@ -225,8 +225,8 @@ fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
     };
     let submissions = 1..=u64::try_from(record.attempts.len()).unwrap_or(u64::MAX);
     let contradiction =
-        submissions.filter_map(|one| evidence.vendor.verdict(&request, one, asked).contradiction).next();
-    let answer = of(evidence.vendor.verdict(&request, 1, asked).answer);
+        submissions.filter_map(|one| evidence.vendor.decision(&request, one, asked).contradiction).next();
+    let answer = of(evidence.vendor.decision(&request, 1, asked).answer);
     match contradiction {
         Some(other) => Expected::Either(Box::new(answer), Box::new(of(other))),
         None => answer,

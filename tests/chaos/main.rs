@@ -188,7 +188,7 @@ fn chance_faults(stage: &Stage, generations: Generations) -> Vec<(String, u64)> 
         let times = met.get(&name).copied().unwrap_or_default();
         (format!("opencrvs_{name}"), times)
     });
-    let vendor = stage.nid.state().misbehaved();
+    let vendor = stage.nid.state().misbehaved;
     gateway.chain(vendor.into_iter().map(|(what, times)| (format!("vendor_{what}"), times))).collect()
 }
 

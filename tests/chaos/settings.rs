@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nidbridge::sandbox::nid::{Garbage, Rejects, VendorSettings};
+use clap::ValueEnum as _;
+use nidbridge::sandbox::nid::{InvalidReply, VendorSettings};
 
 /// Keys that seal only invented data.
 pub const SEAL_KEYS: &str = "chaos:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -87,11 +88,10 @@ pub fn events(country_config: &str) -> BTreeMap<String, String> {
 /// An ID system with every kind of good and bad behaviour.
 pub fn vendor() -> VendorSettings {
     VendorSettings {
-        latency_min: Duration::from_millis(5),
-        latency_max: Duration::from_millis(300),
+        latency_ms: (5, 300),
         reject: 0.08,
         // The end of a record must not depend on which of its submissions reached the ID system.
-        rejects: Rejects::EveryTime,
+        reject_for_good: true,
         at_once: 0.1,
         contradict: 0.08,
         mistake: 0.08,
@@ -99,14 +99,15 @@ pub fn vendor() -> VendorSettings {
         pending: 0.1,
         duplicate: 0.1,
         late: 0.04,
-        late_by: Duration::from_secs(4),
+        late_by_ms: 4_000,
         garbage: 0.1,
         // These two kinds are well formed and final, so they count if they are processed first.
         // They come by the two shares above instead, for which it is known in advance which records
         // they affect.
-        garbage_kinds: Garbage::ALL
-            .into_iter()
-            .filter(|kind| !matches!(kind, Garbage::Contradiction | Garbage::IdOfAnother))
+        garbage_kinds: InvalidReply::value_variants()
+            .iter()
+            .copied()
+            .filter(|kind| !kind.is_final())
             .collect(),
         ..VendorSettings::default()
     }

@@ -71,13 +71,8 @@ async fn replies(link: &Link, count: usize) -> Vec<(String, Value)> {
 async fn the_simulated_id_system_answers_every_request_under_a_vendors_rights() {
     let vhosts = Vhosts::fresh().await;
     let (ours, vendors) = both(&vhosts).await;
-    let settings = VendorSettings {
-        latency_min: Duration::ZERO,
-        latency_max: Duration::from_millis(20),
-        late: 0.2,
-        late_by: Duration::from_millis(1_500),
-        ..VendorSettings::default()
-    };
+    let settings =
+        VendorSettings { latency_ms: (0, 20), late: 0.2, late_by_ms: 1_500, ..VendorSettings::default() };
     let sim = NidSim::start(settings, &vendors);
     for person in 0..20 {
         for kind in names::NID_KINDS {
@@ -97,7 +92,7 @@ async fn the_simulated_id_system_answers_every_request_under_a_vendors_rights() 
     let state = sim.state();
     assert_eq!((state.requests, state.persons, ids.len()), (40, 40, 20));
     assert_eq!((state.ended("issued"), state.ended("recorded")), (20, 20));
-    assert!(state.late_sent > 0);
+    assert!(state.misbehaved["late"] > 0);
     sim.stop().await;
     for kind in names::NID_KINDS {
         assert_eq!(
@@ -112,8 +107,7 @@ async fn the_simulated_id_system_answers_every_request_under_a_vendors_rights() 
 async fn a_held_vendor_reads_on_and_answers_as_scripted_when_it_is_let_go() {
     let vhosts = Vhosts::fresh().await;
     let (ours, vendors) = both(&vhosts).await;
-    let sim =
-        NidSim::start(VendorSettings { latency_max: Duration::ZERO, ..VendorSettings::default() }, &vendors);
+    let sim = NidSim::start(VendorSettings { latency_ms: (50, 0), ..VendorSettings::default() }, &vendors);
     sim.pause_replies();
     sim.will_answer("birth-7", Final::Rejected("not_eligible"));
     for person in 0..80 {
@@ -136,11 +130,7 @@ async fn a_held_vendor_reads_on_and_answers_as_scripted_when_it_is_let_go() {
 async fn a_vendor_that_is_killed_sends_its_outstanding_replies_afterwards() {
     let vhosts = Vhosts::fresh().await;
     let (ours, vendors) = both(&vhosts).await;
-    let settings = VendorSettings {
-        latency_min: Duration::from_millis(700),
-        latency_max: Duration::from_millis(1_300),
-        ..VendorSettings::default()
-    };
+    let settings = VendorSettings { latency_ms: (700, 1_300), ..VendorSettings::default() };
     let sim = NidSim::start(settings, &vendors);
     for person in 0..30 {
         ours.publisher().publish(&targets::nid_requests("birth"), request("birth", person)).await.unwrap();

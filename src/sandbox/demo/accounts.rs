@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::sandbox::accounts::{Totals, request_id};
-use crate::sandbox::nid::NidState;
+use crate::sandbox::nid::{Final, NidState};
 use crate::sandbox::opencrvs::{Attempt, EventsTally, Record, Records, Status, Tally};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -66,11 +66,11 @@ impl Accounts {
         elapsed: Duration,
     ) -> Self {
         let (tally, events) = (Tally::of(records), EventsTally::of(records));
-        let rejected: BTreeSet<&str> = nid.rejected().collect();
+        let no = |request: &String| matches!(nid.finals.get(request), Some(Final::Rejected(_)));
         let mut accounts = Self {
             totals: Totals::of(records, nid, None),
             confirmed_twice: tally.confirmed_twice,
-            duplicate_replies: nid.duplicates_sent,
+            duplicate_replies: nid.misbehaved.get("duplicate").copied().unwrap_or_default(),
             seconds: elapsed.as_secs_f64(),
             p50_ms: tally.p50_ms,
             p99_ms: tally.p99_ms,
@@ -83,8 +83,8 @@ impl Accounts {
             ..Self::default()
         };
         for (id, record) in records.all() {
-            let no = request_id(id, record).is_some_and(|request| rejected.contains(request.as_str()));
-            accounts.add(record, no, parked.contains(id));
+            let rejected = request_id(id, record).is_some_and(|request| no(&request));
+            accounts.add(record, rejected, parked.contains(id));
         }
         accounts
     }

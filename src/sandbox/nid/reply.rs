@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::behaviour::Behaviour;
+use super::request::Request;
 use crate::sandbox::json::with;
 
 /// A final answer.
@@ -43,6 +45,39 @@ pub struct Planned {
     /// The AMQP message id, unique to each message.
     pub message_id: String,
     pub body: Vec<u8>,
+}
+
+/// Plans the messages for one request.
+pub(super) struct Replies<'a> {
+    pub(super) request: &'a Request,
+    pub(super) behaviour: &'a Behaviour,
+    pub(super) now: Timestamp,
+}
+
+impl Replies<'_> {
+    pub(super) fn answer(&self, after: Duration, answer: &Final) -> Planned {
+        self.plan(after, &data(&self.request.id, self.request.submission, answer))
+    }
+
+    /// Another final answer, sent well after the first one.
+    pub(super) fn second(&self, apart: Duration, answer: &Final) -> Planned {
+        let said = data(&self.request.id, self.request.submission, answer);
+        self.second_message(apart, event(&said, self.now))
+    }
+
+    pub(super) fn second_message(&self, apart: Duration, message: (String, Vec<u8>)) -> Planned {
+        let after = self.behaviour.due + self.behaviour.latency + apart;
+        Planned { apart, ..self.message(after, message) }
+    }
+
+    pub(super) fn plan(&self, after: Duration, data: &Value) -> Planned {
+        self.message(after, event(data, self.now))
+    }
+
+    pub(super) fn message(&self, after: Duration, (message_id, body): (String, Vec<u8>)) -> Planned {
+        let (routing_key, correlation_id) = (self.request.asked.reply_to(), self.request.id.clone());
+        Planned { after, apart: Duration::ZERO, routing_key, correlation_id, message_id, body }
+    }
 }
 
 /// The `data` of a reply.

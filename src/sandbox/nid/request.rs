@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::verdict::Asked;
+use super::decision::Asked;
 
 const BIRTH: &str = "crvs.nid.birth.request.v1";
 const DEATH: &str = "crvs.nid.death.request.v1";

@@ -5,8 +5,8 @@
 //! vendors to do. The vendor's knowledge and its unsent replies survive a kill, as they would in
 //! its database.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::outbox::Outbox;
 use super::reply::{Final, Planned};
 use super::settings::VendorSettings;
 use super::state::NidState;
@@ -30,221 +31,160 @@ const SOON: Duration = Duration::from_secs(1);
 /// A running simulated ID system. Clones share it.
 #[derive(Clone)]
 pub struct NidSim {
-    desk: Arc<Desk>,
-    shift: Arc<Mutex<Option<Shift>>>,
+    vendor: Arc<VendorState>,
+    run: Arc<Mutex<Option<Run>>>,
 }
 
 impl NidSim {
     /// Starts to consume the requests of all kinds.
     pub fn start(settings: VendorSettings, link: &Link) -> Self {
-        let desk = Arc::new(Desk {
+        let vendor = Arc::new(VendorState {
             vendor: Mutex::new(Vendor::new(settings)),
-            unsent: Mutex::default(),
-            open: watch::Sender::new(true),
+            outbox: Mutex::default(),
+            replies: watch::Sender::new(true),
         });
-        let shift = Shift::begin(&desk, link);
-        Self { desk, shift: Arc::new(Mutex::new(Some(shift))) }
+        let run = Run::begin(&vendor, link);
+        Self { vendor, run: Arc::new(Mutex::new(Some(run))) }
     }
 
     /// What the ID system saw and sent so far.
     pub fn state(&self) -> NidState {
-        self.desk.with(|vendor| vendor.state().clone())
+        lock(&self.vendor.vendor).state().clone()
     }
 
     /// The current behaviour.
     pub fn settings(&self) -> VendorSettings {
-        self.desk.with(|vendor| vendor.settings_mut().clone())
+        lock(&self.vendor.vendor).settings_mut().clone()
     }
 
     /// Changes the behaviour from now on.
     pub fn change(&self, change: impl FnOnce(&mut VendorSettings)) {
-        self.desk.with(|vendor| change(vendor.settings_mut()));
+        change(lock(&self.vendor.vendor).settings_mut());
     }
 
     /// Fixes the answer to all submissions of a request that have no answer yet.
     pub fn will_answer(&self, request_id: &str, answer: Final) {
-        self.desk.with(|vendor| vendor.will_answer(request_id, answer));
+        lock(&self.vendor.vendor).will_answer(request_id, answer);
     }
 
     /// Sends no reply until [`NidSim::resume_replies`]. Requests are still consumed.
     pub fn pause_replies(&self) {
-        self.desk.open.send_replace(false);
+        self.vendor.replies.send_replace(false);
     }
 
     pub fn resume_replies(&self) {
-        self.desk.open.send_replace(true);
+        self.vendor.replies.send_replace(true);
     }
 
     /// Number of replies that are not sent yet.
     pub fn unsent(&self) -> usize {
-        self.desk.unsent().chains.values().map(|chain| chain.due.len()).sum()
+        lock(&self.vendor.outbox).len()
     }
 
     /// Kills the vendor in the middle of its work. Unacknowledged requests are delivered again, and
     /// unsent replies are sent after [`NidSim::restart`]. The caller closes the link.
     pub async fn kill(&self) {
-        let shift = self.shift().take();
-        if let Some(shift) = shift {
-            shift.death.cancel();
-            shift.running.close();
-            shift.running.wait().await;
-        }
+        self.end(|run| run.killed.cancel()).await;
     }
 
     /// Starts a killed vendor again over this link; does nothing while the vendor runs.
     pub fn restart(&self, link: &Link) {
-        self.shift().get_or_insert_with(|| Shift::begin(&self.desk, link));
+        lock(&self.run).get_or_insert_with(|| Run::begin(&self.vendor, link));
     }
 
     /// Stops consuming requests, and drops the replies that are not due yet.
     pub async fn stop(self) {
-        let shift = self.shift().take();
-        if let Some(shift) = shift {
-            shift.stop.cancel();
-            shift.running.close();
-            shift.running.wait().await;
-        }
+        self.end(|run| run.stop.cancel()).await;
     }
 
-    fn shift(&self) -> std::sync::MutexGuard<'_, Option<Shift>> {
-        self.shift.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn end(&self, signal: impl FnOnce(&Run)) {
+        let run = lock(&self.run).take();
+        if let Some(run) = run {
+            signal(&run);
+            run.tasks.close();
+            run.tasks.wait().await;
+        }
     }
 }
 
 /// One run of the vendor, from its start to its stop or kill.
-struct Shift {
-    running: TaskTracker,
-    /// Also cancelled when `death` is.
+struct Run {
+    tasks: TaskTracker,
+    /// Also cancelled when `killed` is.
     stop: CancellationToken,
-    death: CancellationToken,
+    killed: CancellationToken,
 }
 
-impl Shift {
-    fn begin(desk: &Arc<Desk>, link: &Link) -> Self {
-        let death = CancellationToken::new();
-        let shift = Self { running: TaskTracker::new(), stop: death.child_token(), death };
-        let clerk = Arc::new(Clerk {
-            desk: Arc::clone(desk),
+impl Run {
+    fn begin(vendor: &Arc<VendorState>, link: &Link) -> Self {
+        let killed = CancellationToken::new();
+        let run = Self { tasks: TaskTracker::new(), stop: killed.child_token(), killed };
+        let consumer = Consumer {
+            vendor: Arc::clone(vendor),
             publisher: link.publisher(),
-            later: shift.running.clone(),
-            stop: shift.stop.clone(),
-        });
-        let left: Vec<u64> = desk.unsent().chains.keys().copied().collect();
-        for chain in left {
-            clerk.send_later(chain);
-        }
+            tasks: run.tasks.clone(),
+            stop: run.stop.clone(),
+        };
+        let unsent = lock(&vendor.outbox).requests();
+        unsent.into_iter().for_each(|request| consumer.send_later(request));
+        let consumer = Arc::new(consumer);
         for kind in names::NID_KINDS {
-            let (link, clerk) = (link.clone(), Arc::clone(&clerk));
-            let (stop, death) = (shift.stop.clone(), shift.death.clone());
-            shift.running.spawn(async move {
+            let (link, consumer, stop) = (link.clone(), Arc::clone(&consumer), run.stop.clone());
+            let killed = run.killed.clone();
+            run.tasks.spawn(async move {
                 let queue = WorkQueue::new(names::nid_requests(kind), &[], &[]);
                 let settings =
                     ConsumerSettings { drain: Duration::from_secs(5), ..ConsumerSettings::default() };
-                tokio::select! {
-                    () = consume(&link, &queue, settings, clerk, stop) => {}
-                    () = death.cancelled() => {}
-                }
+                killed.run_until_cancelled(consume(&link, &queue, settings, consumer, stop)).await;
             });
         }
-        shift
+        run
     }
 }
 
-/// The state of a vendor: what it knows, and its unsent replies.
-struct Desk {
+/// What survives a kill: the vendor's knowledge and its unsent replies.
+struct VendorState {
     vendor: Mutex<Vendor>,
-    unsent: Mutex<Unsent>,
-    open: watch::Sender<bool>,
+    outbox: Mutex<Outbox>,
+    /// Whether replies are sent.
+    replies: watch::Sender<bool>,
 }
 
-#[derive(Default)]
-struct Unsent {
-    next: u64,
-    chains: BTreeMap<u64, Chain>,
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The messages for one request, which are sent one after the other.
-struct Chain {
-    due: VecDeque<(Instant, Planned)>,
-    last: Option<Instant>,
-}
-
-impl Desk {
-    fn with<T>(&self, change: impl FnOnce(&mut Vendor) -> T) -> T {
-        change(&mut self.vendor.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn unsent(&self) -> std::sync::MutexGuard<'_, Unsent> {
-        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn keep(&self, planned: Vec<Planned>, received: Instant) -> u64 {
-        let mut unsent = self.unsent();
-        unsent.next += 1;
-        let chain = unsent.next;
-        let due = planned.into_iter().map(|message| (received + message.after, message)).collect();
-        unsent.chains.insert(chain, Chain { due, last: None });
-        chain
-    }
-
-    /// The next message to send, and when it is due.
-    fn first(&self, chain: u64) -> Option<(Instant, Planned)> {
-        let mut unsent = self.unsent();
-        let found = unsent.chains.get(&chain)?;
-        let Some((due, message)) = found.due.front() else {
-            unsent.chains.remove(&chain);
-            return None;
-        };
-        let apart = found.last.map(|last| last + message.apart);
-        Some((apart.map_or(*due, |apart| apart.max(*due)), message.clone()))
-    }
-
-    fn sent(&self, chain: u64) {
-        if let Some(chain) = self.unsent().chains.get_mut(&chain) {
-            chain.due.pop_front();
-            chain.last = Some(Instant::now());
-        }
-        self.with(Vendor::has_sent);
-    }
-
-    fn is_open(&self) -> bool {
-        *self.open.borrow()
-    }
-}
-
-/// Consumes requests and publishes replies during a shift.
+/// Consumes requests and publishes replies during one run.
 #[derive(Clone)]
-struct Clerk {
-    desk: Arc<Desk>,
+struct Consumer {
+    vendor: Arc<VendorState>,
     publisher: Publisher,
-    later: TaskTracker,
+    tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-impl Clerk {
-    /// Sends the messages that are due before `until`; true if any are left for later.
-    async fn send(&self, chain: u64, until: Option<Instant>) -> bool {
-        while let Some((due, message)) = self.desk.first(chain) {
+impl Consumer {
+    /// Sends the messages for a request that are due before `until`; true if any are left for
+    /// later.
+    async fn send(&self, request: u64, until: Option<Instant>) -> bool {
+        loop {
+            let next = lock(&self.vendor.outbox).next(request);
+            let Some((due, message)) = next else { return false };
             if until.is_some_and(|until| due > until) {
                 return true;
             }
             sleep_until(due).await;
-            // An error means that the desk is gone, so nobody can resume the replies any more.
-            drop(self.desk.open.subscribe().wait_for(|open| *open).await);
+            // An error means that the vendor is gone, so nobody can resume the replies any more.
+            drop(self.vendor.replies.subscribe().wait_for(|sent| *sent).await);
             self.publish(message).await;
-            self.desk.sent(chain);
+            lock(&self.vendor.outbox).sent(request);
+            lock(&self.vendor.vendor).has_sent();
         }
-        false
     }
 
-    fn send_later(&self, chain: u64) {
-        let (clerk, stop) = (self.clone(), self.stop.clone());
-        self.later.spawn(async move {
-            tokio::select! {
-                _ = clerk.send(chain, None) => {}
-                () = stop.cancelled() => {}
-            }
-        });
+    fn send_later(&self, request: u64) {
+        let (consumer, stop) = (self.clone(), self.stop.clone());
+        self.tasks.spawn(async move { stop.run_until_cancelled(consumer.send(request, None)).await });
     }
 
     async fn publish(&self, message: Planned) {
@@ -268,16 +208,16 @@ impl Clerk {
     }
 }
 
-impl Handler for Clerk {
+impl Handler for Consumer {
     const NAME: &'static str = "vendor";
 
     async fn handle(&self, message: Incoming) -> Settlement {
         let received = Instant::now();
-        let planned = self.desk.with(|vendor| vendor.answer(&message.body, Timestamp::now()));
-        let chain = self.desk.keep(planned, received);
-        let left = !self.desk.is_open() || self.send(chain, Some(received + SOON)).await;
-        if left {
-            self.send_later(chain);
+        let planned = lock(&self.vendor.vendor).answer(&message.body, Timestamp::now());
+        let request = lock(&self.vendor.outbox).add(planned, received);
+        let replies = *self.vendor.replies.borrow();
+        if !replies || self.send(request, Some(received + SOON)).await {
+            self.send_later(request);
         }
         Settlement::Done
     }

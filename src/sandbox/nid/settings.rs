@@ -1,29 +1,30 @@
-//! How a simulated ID system behaves: set on the command line of `nidbridge simulate nid`, or by
+//! How the simulated vendor behaves: set on the command line of `nidbridge simulate nid`, or by
 //! tests.
+//!
+//! Invariant: each setting is declared once, with its default. [`VendorSettings::default`] starts
+//! from the defaults of the command line.
 
 use std::time::Duration;
 
-use super::garbage::Garbage;
-use super::verdict::Rejects;
+use clap::{Parser, ValueEnum as _};
 
-/// The behaviour. Shares are numbers from 0 to 1.
-#[derive(Debug, Clone, clap::Args)]
+use super::invalid::InvalidReply;
+
+/// Shares are numbers from 0 to 1.
+#[derive(Debug, Clone, Parser)]
 pub struct VendorSettings {
     /// The same seed treats the same request in the same way, and issues the same ID for it.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// The shortest time to an answer.
-    #[arg(skip)]
-    pub latency_min: Duration,
-    /// The longest time to an answer, apart from late ones.
-    #[arg(skip)]
-    pub latency_max: Duration,
+    /// Time from a request to its answer.
+    #[arg(long, default_value = "50..400", value_parser = span, value_name = "MIN..MAX")]
+    pub latency_ms: (u64, u64),
     /// The share of submissions that are rejected.
     #[arg(long, default_value_t = 0.05, value_parser = share, value_name = "SHARE")]
     pub reject: f64,
-    /// Whether a rejection applies to one submission or to all submissions of a person.
-    #[arg(skip)]
-    pub rejects: Rejects,
+    /// Reject every submission of a rejected person, corrected or not.
+    #[arg(long)]
+    pub reject_for_good: bool,
     /// The share of submissions that are answered at once, perhaps before the bridge has committed
     /// that it sent the request.
     #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
@@ -54,14 +55,14 @@ pub struct VendorSettings {
     #[arg(long, default_value_t = 0.02, value_parser = share, value_name = "SHARE")]
     pub late: f64,
     /// How late a late answer is.
-    #[arg(long = "late-by-ms", default_value = "5000", value_parser = milliseconds, value_name = "MILLISECONDS")]
-    pub late_by: Duration,
-    /// The share of submissions for which a useless reply is sent as well.
+    #[arg(long, default_value_t = 5_000, value_name = "MILLISECONDS")]
+    pub late_by_ms: u64,
+    /// The share of submissions for which an invalid reply is sent as well.
     #[arg(long, default_value_t = 0.0, value_parser = share, value_name = "SHARE")]
     pub garbage: f64,
-    /// The kinds of useless reply to send.
-    #[arg(skip = Garbage::ALL.to_vec())]
-    pub garbage_kinds: Vec<Garbage>,
+    /// The kinds of invalid reply to send.
+    #[arg(skip = InvalidReply::value_variants())]
+    pub garbage_kinds: Vec<InvalidReply>,
     /// Delay between an answer and a reply that contradicts it.
     #[arg(skip = Duration::from_secs(2))]
     pub contradict_after: Duration,
@@ -73,27 +74,8 @@ pub struct VendorSettings {
 /// A vendor that answers correctly and never misbehaves. Tests change single settings.
 impl Default for VendorSettings {
     fn default() -> Self {
-        Self {
-            seed: 1,
-            latency_min: Duration::from_millis(50),
-            latency_max: Duration::from_millis(400),
-            reject: 0.0,
-            rejects: Rejects::EachSubmission,
-            at_once: 0.0,
-            contradict: 0.0,
-            mistake: 0.0,
-            taken_id: None,
-            retry: 0.0,
-            retry_after_s: 1,
-            pending: 0.0,
-            duplicate: 0.0,
-            late: 0.0,
-            late_by: Duration::from_secs(5),
-            garbage: 0.0,
-            garbage_kinds: Garbage::ALL.to_vec(),
-            contradict_after: Duration::from_secs(2),
-            huge: 300_000,
-        }
+        let on_the_command_line = Self::parse_from(["nid"]);
+        Self { reject: 0.0, retry: 0.0, pending: 0.0, duplicate: 0.0, late: 0.0, ..on_the_command_line }
     }
 }
 
@@ -113,10 +95,29 @@ impl VendorSettings {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| "a share is a number from 0 to 1".to_owned())?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share is a number from 0 to 1".to_owned()) }
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a share is a number from 0 to 1".to_owned())
 }
 
-fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
-    text.parse().map(Duration::from_millis)
+fn span(text: &str) -> Result<(u64, u64), String> {
+    let parsed = text.split_once("..").and_then(|(min, max)| min.parse().ok().zip(max.parse().ok()));
+    let ordered = parsed.filter(|(min, max)| min <= max);
+    ordered.ok_or_else(|| "write MIN..MAX in milliseconds, such as 50..400".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_and_spans_are_checked_where_they_are_given() {
+        let parse = |line: &[&str]| VendorSettings::try_parse_from(std::iter::once(&"nid").chain(line));
+        let settings = parse(&["--latency-ms", "5..9", "--reject", "0.25"]).unwrap();
+        assert_eq!((settings.latency_ms, settings.reject), ((5, 9), 0.25));
+        assert!(parse(&[]).is_ok());
+        for wrong in [["--reject", "2"], ["--reject", "NaN"], ["--latency-ms", "9..5"], ["--latency-ms", "9"]]
+        {
+            assert!(parse(&wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

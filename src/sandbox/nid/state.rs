@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use super::reply::Final;
 
+/// The ways in which a vendor may misbehave, apart from invalid replies.
+const MISBEHAVIOURS: [&str; 7] =
+    ["retry", "pending", "duplicate", "late", "at_once", "contradiction", "id_of_another"];
+
 /// What the ID system saw and sent so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NidState {
@@ -22,24 +26,11 @@ pub struct NidState {
     pub changed_repeats: u64,
     /// Request ids for which two different IDs were issued.
     pub ids_doubled: u64,
-    /// `retry` replies that were planned.
-    pub retries_sent: u64,
-    /// `pending` replies that were planned.
-    pub pending_sent: u64,
-    /// Final answers that were planned a second time.
-    pub duplicates_sent: u64,
-    /// Final answers that were planned late.
-    pub late_sent: u64,
-    /// Final answers that were planned without any latency.
-    pub at_once_sent: u64,
-    /// Second, different final answers that were planned, not counting [`NidState::garbage_sent`].
-    pub contradictions_sent: u64,
-    /// Replies with another person's ID that were planned, not counting [`NidState::garbage_sent`].
-    pub mistakes_sent: u64,
+    /// How often the vendor planned to misbehave, in each way: `late`, `duplicate`,
+    /// `garbage.huge`, … The ways of [`MISBEHAVIOURS`] are there even if their count is 0.
+    pub misbehaved: BTreeMap<String, u64>,
     /// Replies that the broker confirmed.
     pub published: u64,
-    /// Useless replies that were planned, by kind.
-    pub garbage_sent: BTreeMap<&'static str, u64>,
     /// The final answer to the newest answered submission, by request id.
     pub finals: BTreeMap<String, Final>,
     /// The first final answer, by request id and submission.
@@ -47,22 +38,12 @@ pub struct NidState {
 }
 
 impl NidState {
-    /// How often the vendor misbehaved in each way: `late`, `duplicate`, `garbage.huge`, …
-    pub fn misbehaved(&self) -> BTreeMap<String, u64> {
-        let garbage = self.garbage_sent.iter().map(|(kind, times)| (format!("garbage.{kind}"), *times));
-        [
-            ("retry", self.retries_sent),
-            ("pending", self.pending_sent),
-            ("duplicate", self.duplicates_sent),
-            ("late", self.late_sent),
-            ("at_once", self.at_once_sent),
-            ("contradiction", self.contradictions_sent),
-            ("id_of_another", self.mistakes_sent),
-        ]
-        .into_iter()
-        .map(|(what, times)| (what.to_owned(), times))
-        .chain(garbage)
-        .collect()
+    pub(super) fn new() -> Self {
+        Self { misbehaved: MISBEHAVIOURS.map(|way| (way.to_owned(), 0)).into(), ..Self::default() }
+    }
+
+    pub(super) fn count(&mut self, way: impl Into<String>) {
+        *self.misbehaved.entry(way.into()).or_default() += 1;
     }
 
     /// Number of requests that ended with this status: `issued`, `recorded` or `rejected`.

@@ -10,15 +10,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::garbage::{Circumstances, Garbage};
-use super::reply::{Final, Planned, data, event};
+use super::behaviour::Behaviour;
+use super::decision::{Decision, Mistake};
+use super::invalid::{InvalidReply, Source};
+use super::reply::{Final, Planned, Replies};
 use super::request::Request;
 use super::settings::VendorSettings;
 use super::state::NidState;
-use super::treatment::Treatment;
-use super::verdict::{Mistake, Verdict};
 use crate::sandbox::json::with;
-use crate::sandbox::spread::digest;
+use crate::sandbox::random::digest;
 
 #[derive(Debug, Default)]
 struct Person {
@@ -28,7 +28,7 @@ struct Person {
     submissions: HashMap<u64, Submission>,
 }
 
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 struct Submission {
     content: String,
     asked_to_retry: bool,
@@ -39,10 +39,15 @@ struct Submission {
 #[derive(Debug)]
 pub struct Vendor {
     settings: VendorSettings,
+    /// By request id.
     people: HashMap<String, Person>,
+    /// The request id of each registration number.
     numbers: HashMap<String, String>,
+    /// The request id of each ID.
     ids: HashMap<String, String>,
+    /// Request ids for which two IDs were issued.
     doubled: HashSet<String>,
+    /// Answers that are fixed beforehand, by request id.
     scripted: HashMap<String, Final>,
     state: NidState,
 }
@@ -56,7 +61,7 @@ impl Vendor {
             ids: HashMap::new(),
             doubled: HashSet::new(),
             scripted: HashMap::new(),
-            state: NidState::default(),
+            state: NidState::new(),
         }
     }
 
@@ -83,98 +88,71 @@ impl Vendor {
             self.state.malformed += 1;
             return Vec::new();
         };
-        self.meet(&request);
-        let mut chance = self.settings.chance(&request.id, request.submission);
-        let treatment = Treatment::draw(&self.settings, &mut chance);
-        let verdict = self.settings.verdict(&request.id, request.submission, request.asked);
-        let person = self.people.entry(request.id.clone()).or_default();
-        let submission = person.submissions.entry(request.submission).or_default();
-        let first_time = submission.answer.is_none();
-        if first_time && treatment.retry && !submission.asked_to_retry {
+        let behaviour =
+            Behaviour::draw(&self.settings, &mut self.settings.rng(&request.id, request.submission));
+        let reply = Replies { request: &request, behaviour: &behaviour, now };
+        let submission = self.remember(&request);
+        if let Some(answer) = &submission.answer {
+            return vec![reply.answer(behaviour.due, answer)];
+        }
+        if behaviour.retry && !submission.asked_to_retry {
             submission.asked_to_retry = true;
-            self.state.retries_sent += 1;
-            let after = self.settings.retry_after_s;
-            return vec![plan(
-                &request,
-                treatment.latency,
-                &self.progress(&request, "retry", Some(after)),
-                now,
-            )];
+            self.state.count("retry");
+            let after = json!({"retry_after_s": self.settings.retry_after_s.max(1)});
+            return vec![reply.plan(behaviour.latency, &with(self.progress(&request, "retry"), after))];
         }
-        let answer = match submission.answer.clone() {
-            Some(answer) => answer,
-            None => self.decide(&request, &verdict),
-        };
-        let mut planned = self.genuine(&request, &answer, &treatment, first_time, now);
-        if first_time && let Some(garbage) = treatment.garbage {
-            planned.push(self.garbage(&request, &answer, garbage, &treatment, now));
-        }
-        // A known or scripted answer may differ from the verdict. In that case the verdict's
+        let decision = self.settings.decision(&request.id, request.submission, request.asked);
+        let answer = self.decide(&request, &decision);
+        let mut planned = self.genuine(&reply, &answer);
+        planned.extend(behaviour.invalid.map(|kind| self.invalid(&reply, &answer, kind)));
+        let apart = self.settings.contradict_after;
+        // A known or scripted answer may differ from the decision. In that case the decision's
         // contradiction would not contradict the answer, so it is not sent.
-        if let Some(other) = verdict.contradiction.filter(|_| first_time && answer == verdict.answer) {
-            self.state.contradictions_sent += 1;
-            planned.push(self.second(&request, &other, &treatment, now));
+        if let Some(other) = decision.contradiction.filter(|_| answer == decision.answer) {
+            self.state.count("contradiction");
+            planned.push(reply.second(apart, &other));
         }
-        if first_time && let (Some(turn), Some(taken)) = (verdict.mistake, self.settings.taken_id.clone()) {
-            self.state.mistakes_sent += 1;
+        if let (Some(mistake), Some(taken)) = (decision.mistake, self.settings.taken_id.clone()) {
+            self.state.count("id_of_another");
             let taken = Final::Issued(taken);
-            match turn {
-                Mistake::Before => {
-                    let said = data(&request.id, request.submission, &taken);
-                    planned.insert(0, plan(&request, treatment.latency / 2, &said, now));
-                }
-                Mistake::After => planned.push(self.second(&request, &taken, &treatment, now)),
+            match mistake {
+                Mistake::Before => planned.insert(0, reply.answer(behaviour.latency / 2, &taken)),
+                Mistake::After => planned.push(reply.second(apart, &taken)),
             }
         }
         planned.sort_by_key(|message| message.after);
         planned
     }
 
-    /// Another final answer, sent well after the first one.
-    fn second(&self, request: &Request, answer: &Final, treatment: &Treatment, now: Timestamp) -> Planned {
-        let said = data(&request.id, request.submission, answer);
-        let apart = self.settings.contradict_after;
-        Planned { apart, ..plan(request, treatment.answered() + treatment.latency + apart, &said, now) }
-    }
-
     /// Remembers the request, and counts what the bridge must never do.
-    fn meet(&mut self, request: &Request) {
-        if !self.people.contains_key(&request.id) {
-            self.state.persons += 1;
-        }
+    fn remember(&mut self, request: &Request) -> &mut Submission {
         let owner = self.numbers.entry(request.number.clone()).or_insert_with(|| request.id.clone());
-        if *owner != request.id {
-            self.state.persons_doubled += 1;
-        }
+        self.state.persons_doubled += u64::from(*owner != request.id);
+        self.state.persons += u64::from(!self.people.contains_key(&request.id));
         let person = self.people.entry(request.id.clone()).or_default();
         person.newest = person.newest.max(request.submission);
-        match person.submissions.get(&request.submission) {
-            Some(seen) => {
-                self.state.repeats += 1;
-                self.state.changed_repeats += u64::from(seen.content != request.content);
-            }
-            None => {
-                let seen = Submission { content: request.content.clone(), ..Submission::default() };
-                person.submissions.insert(request.submission, seen);
-            }
+        if let Some(seen) = person.submissions.get(&request.submission) {
+            self.state.repeats += 1;
+            self.state.changed_repeats += u64::from(seen.content != request.content);
         }
+        let new = || Submission { content: request.content.clone(), ..Submission::default() };
+        person.submissions.entry(request.submission).or_insert_with(new)
     }
 
-    fn decide(&mut self, request: &Request, verdict: &Verdict) -> Final {
-        let known = self.people.get(&request.id);
+    fn decide(&mut self, request: &Request, decision: &Decision) -> Final {
+        let fresh = self.fresh_id(&request.id);
+        let person = self.people.entry(request.id.clone()).or_default();
         // An ID or a death that was issued or recorded stays, whatever a later submission says.
-        let issued = known.and_then(|person| person.issued.clone().map(Final::Issued));
-        let known = issued.or_else(|| known.filter(|person| person.recorded).map(|_| Final::Recorded));
-        let answer = match (known, self.scripted.get(&request.id).cloned(), &verdict.answer) {
-            (Some(known), _, _) => known,
-            (None, Some(scripted), _) => scripted,
-            (None, None, _) if !request.missing.is_empty() => Final::Rejected("missing_data"),
-            (None, None, Final::Issued(_)) => Final::Issued(self.fresh_id(&request.id)),
-            (None, None, Final::Recorded | Final::Rejected(_)) => verdict.answer.clone(),
+        let known = person.issued.clone().map(Final::Issued);
+        let known = known.or_else(|| person.recorded.then_some(Final::Recorded));
+        let answer = match (known.or_else(|| self.scripted.get(&request.id).cloned()), &decision.answer) {
+            (Some(answer), _) => answer,
+            (None, _) if !request.missing.is_empty() => Final::Rejected("missing_data"),
+            (None, Final::Issued(_)) => Final::Issued(fresh),
+            (None, Final::Recorded | Final::Rejected(_)) => decision.answer.clone(),
         };
         let answers = self.state.answers.entry(request.id.clone()).or_default();
         answers.insert(request.submission, answer.clone());
-        let person = self.people.entry(request.id.clone()).or_default();
         if let Some(submission) = person.submissions.get_mut(&request.submission) {
             submission.answer = Some(answer.clone());
         }
@@ -203,73 +181,48 @@ impl Vendor {
         self.state.published += 1;
     }
 
-    fn genuine(
-        &mut self,
-        request: &Request,
-        answer: &Final,
-        treatment: &Treatment,
-        first_time: bool,
-        now: Timestamp,
-    ) -> Vec<Planned> {
-        let said = || data(&request.id, request.submission, answer);
-        let mut planned = vec![plan(request, treatment.answered(), &said(), now)];
-        if !first_time {
-            return planned;
+    /// The first final answer with its duplicate, and the progress before it.
+    fn genuine(&mut self, reply: &Replies<'_>, answer: &Final) -> Vec<Planned> {
+        let behaviour = reply.behaviour;
+        let mut planned = vec![reply.answer(behaviour.due, answer)];
+        if behaviour.duplicate {
+            planned.push(reply.answer(behaviour.due + behaviour.latency, answer));
         }
-        self.state.late_sent += u64::from(treatment.late.is_some());
-        self.state.at_once_sent += u64::from(treatment.at_once);
-        if treatment.duplicate {
-            self.state.duplicates_sent += 1;
-            planned.push(plan(request, treatment.answered() + treatment.latency, &said(), now));
+        if behaviour.pending {
+            planned.push(reply.plan(Duration::ZERO, &self.progress(reply.request, "pending")));
         }
-        if treatment.pending {
-            self.state.pending_sent += 1;
-            planned.push(plan(request, Duration::ZERO, &self.progress(request, "pending", None), now));
+        for (way, misbehaves) in [
+            ("late", behaviour.late),
+            ("at_once", behaviour.at_once),
+            ("duplicate", behaviour.duplicate),
+            ("pending", behaviour.pending),
+        ] {
+            if misbehaves {
+                self.state.count(way);
+            }
         }
         planned
     }
 
-    fn progress(&self, request: &Request, status: &str, retry_after_s: Option<u32>) -> Value {
-        let said = json!({
+    fn progress(&self, request: &Request, status: &str) -> Value {
+        json!({
             "request_id": request.id, "submission": request.submission, "status": status,
             "nid_reference": format!("SIM-{:016x}", digest(&request.id) ^ self.settings.seed)
-        });
-        match retry_after_s {
-            Some(after) => with(said, json!({"retry_after_s": after.max(1)})),
-            None => said,
+        })
+    }
+
+    fn invalid(&mut self, reply: &Replies<'_>, answer: &Final, kind: InvalidReply) -> Planned {
+        let (request, now, huge) = (reply.request, reply.now, self.settings.huge);
+        let id_of_another =
+            self.ids.iter().find(|(_, owner)| **owner != request.id).map(|(id, _)| id.as_str());
+        let message = Source { request, answer, id_of_another, huge, now }.build(kind);
+        self.state.count(format!("garbage.{}", kind.name()));
+        if kind.is_final() {
+            reply.second_message(self.settings.contradict_after, message)
+        } else {
+            reply.message(reply.behaviour.latency / 2, message)
         }
     }
-
-    fn garbage(
-        &mut self,
-        request: &Request,
-        answer: &Final,
-        garbage: Garbage,
-        treatment: &Treatment,
-        now: Timestamp,
-    ) -> Planned {
-        let anothers = self.ids.iter().find(|(_, owner)| **owner != request.id).map(|(id, _)| id.as_str());
-        let huge = self.settings.huge;
-        let (message_id, body) = Circumstances { request, answer, anothers, huge, now }.make(garbage);
-        *self.state.garbage_sent.entry(garbage.name()).or_default() += 1;
-        let after = if garbage.comes_after() {
-            treatment.answered() + treatment.latency + self.settings.contradict_after
-        } else {
-            treatment.latency / 2
-        };
-        let apart = if garbage.comes_after() { self.settings.contradict_after } else { Duration::ZERO };
-        Planned { apart, ..posted(request, after, message_id, body) }
-    }
-}
-
-fn plan(request: &Request, after: Duration, said: &Value, now: Timestamp) -> Planned {
-    let (message_id, body) = event(said, now);
-    posted(request, after, message_id, body)
-}
-
-fn posted(request: &Request, after: Duration, message_id: String, body: Vec<u8>) -> Planned {
-    let (routing_key, correlation_id) = (request.asked.reply_to(), request.id.clone());
-    Planned { after, apart: Duration::ZERO, routing_key, correlation_id, message_id, body }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::fault::{Calls, Fault, Share};
-use crate::sandbox::spread::{chance, digest};
+use crate::sandbox::random::{digest, rng};
 
 #[derive(Debug, Default)]
 struct Switches {
@@ -152,7 +152,7 @@ impl Faults {
             *of.calls.entry(calls).or_default() += 1;
             let nth = of.calls_of_record.entry((calls, record.to_owned())).or_default();
             *nth += 1;
-            let lot = chance(of.seed ^ digest(calls.name()), record, *nth).f64();
+            let lot = rng(of.seed ^ digest(calls.name()), record, *nth).f64();
             let fault = match of.next.iter().position(|(kind, _)| *kind == calls) {
                 Some(position) => of.next.remove(position).map(|(_, fault)| fault),
                 None => of.standing.iter().find(|(kind, _)| *kind == calls).map(|(_, fault)| *fault),

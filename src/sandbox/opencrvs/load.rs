@@ -12,7 +12,7 @@ use url::Url;
 use super::record::Status;
 use super::{OpencrvsSim, SimulateError, SubmitOptions};
 use crate::sandbox::population::{Declaration, Mix, Population};
-use crate::sandbox::spread::Decision;
+use crate::sandbox::random::Sequence;
 
 /// The generation of OpenCRVS that records belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -138,8 +138,8 @@ impl Family {
         permits: &Arc<Semaphore>,
     ) -> Result<(), SimulateError> {
         let (seed, index) = (self.options.seed, self.declaration.index);
-        let lose_answer = Decision::LostAnswer.position(seed, index) < self.options.lost_answers;
-        let patient = Decision::Resubmission.position(seed, index) < self.options.resubmit;
+        let lose_answer = Sequence::LostAnswer.at(seed, index) < self.options.lost_answers;
+        let patient = Sequence::Resubmission.at(seed, index) < self.options.resubmit;
         let lose_refusal = lose_answer && self.options.lost_refusals;
         let mut submit = SubmitOptions { lose_answer, lose_refusal, ..SubmitOptions::default() };
         let mut permit = Some(permit);

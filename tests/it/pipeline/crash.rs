@@ -21,7 +21,7 @@ async fn each_role_is_killed_in_the_middle_of_a_load_and_nothing_is_lost_or_doub
         *vendor = VendorSettings {
             garbage: 0.0,
             retry_after_s: 1,
-            latency_max: Duration::from_millis(300),
+            latency_ms: (50, 300),
             ..VendorSettings::lively()
         };
     });

@@ -23,7 +23,7 @@ async fn a_vendor_that_asks_for_time_is_asked_the_same_once_more() {
     ends_as(&world, &birth.record, Status::Registered).await;
     assert!(begun.elapsed() >= Duration::from_secs(1), "asked again before the time");
     let seen = world.nid.state();
-    assert_eq!((seen.requests, seen.repeats, seen.changed_repeats, seen.retries_sent), (2, 1, 0, 1));
+    assert_eq!((seen.requests, seen.repeats, seen.changed_repeats, seen.misbehaved["retry"]), (2, 1, 0, 1));
     assert_eq!((seen.persons, seen.ended("issued")), (1, 1));
     stands_as(&world, &birth.record, "confirmed").await;
     assert_eq!(world.opencrvs.record(&birth.record).unwrap().confirms.len(), 1);

@@ -23,8 +23,7 @@ async fn five_hundred_end_as_the_id_system_said_whatever_became_of_their_http_an
     let mut world = world(Engine::Postgres, "4s", &[]).await;
     // Longer than the pause before a write to OpenCRVS when nobody waits.
     world.nid.change(|vendor| {
-        vendor.latency_min = Duration::from_millis(100);
-        vendor.latency_max = Duration::from_millis(5_500);
+        vendor.latency_ms = (100, 5_500);
         vendor.reject = 0.2;
         vendor.duplicate = 0.1;
     });

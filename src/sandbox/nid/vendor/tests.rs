@@ -1,7 +1,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::sandbox::nid::{Asked, Rejects};
+use clap::ValueEnum as _;
+
+use crate::sandbox::nid::Asked;
 
 fn request(person: u64, submission: u64) -> Vec<u8> {
     json!({
@@ -103,7 +105,7 @@ fn an_id_that_is_taken_comes_beside_the_answer_and_is_nobodys_second() {
     }
     assert!(turns.iter().all(|turn| *turn > 30), "{turns:?}");
     assert_eq!(said(&vendor.answer(&request(2, 1), Timestamp::UNIX_EPOCH)).len(), 1, "a repeat is a repeat");
-    assert_eq!((vendor.state().mistakes_sent, vendor.state().ids_doubled), (100, 0));
+    assert_eq!((vendor.state().misbehaved["id_of_another"], vendor.state().ids_doubled), (100, 0));
 }
 
 #[test]
@@ -127,12 +129,13 @@ fn the_shares_hold_and_garbage_never_takes_the_place_of_an_answer() {
         assert_eq!(first["status"], kept.status(), "a contradiction came first");
     }
     let state = vendor.state();
-    assert_eq!(state.garbage_sent.len(), Garbage::ALL.len());
+    let garbage = state.misbehaved.iter().filter(|(way, _)| way.starts_with("garbage."));
+    assert_eq!(garbage.clone().count(), InvalidReply::value_variants().len());
     for (what, count, share) in [
         ("rejected", state.ended("rejected"), 100),
-        ("duplicates", usize::try_from(state.duplicates_sent).unwrap(), 120),
-        ("late", usize::try_from(state.late_sent).unwrap(), 50),
-        ("garbage", usize::try_from(state.garbage_sent.values().sum::<u64>()).unwrap(), 500),
+        ("duplicates", usize::try_from(state.misbehaved["duplicate"]).unwrap(), 120),
+        ("late", usize::try_from(state.misbehaved["late"]).unwrap(), 50),
+        ("garbage", usize::try_from(garbage.map(|(_, times)| times).sum::<u64>()).unwrap(), 500),
     ] {
         assert!(count.abs_diff(share) < 50, "{what}: {count} instead of about {share}");
     }
@@ -180,7 +183,7 @@ fn the_vendor_ends_every_submission_as_it_was_known_beforehand() {
 fn a_contradiction_comes_well_after_the_answer_that_holds() {
     let mut vendor = vendor(VendorSettings {
         reject: 0.5,
-        rejects: Rejects::EveryTime,
+        reject_for_good: true,
         contradict: 1.0,
         ..VendorSettings::default()
     });
@@ -193,7 +196,7 @@ fn a_contradiction_comes_well_after_the_answer_that_holds() {
         assert!(planned[1].after > planned[0].after && planned[1].apart == Duration::from_secs(2));
         assert_eq!(vendor.answer(&request(person, 1), Timestamp::UNIX_EPOCH).len(), 1, "only once");
     }
-    assert_eq!(vendor.state().misbehaved()["contradiction"], 40);
+    assert_eq!(vendor.state().misbehaved["contradiction"], 40);
 }
 
 #[test]
@@ -205,5 +208,5 @@ fn whoever_is_answered_at_once_is_answered_without_any_latency() {
     });
     let at_once = u64::try_from(at_once.count()).unwrap();
     assert!(at_once.abs_diff(200) < 40, "{at_once}");
-    assert_eq!(vendor.state().at_once_sent, at_once);
+    assert_eq!(vendor.state().misbehaved["at_once"], at_once);
 }

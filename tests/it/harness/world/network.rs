@@ -116,9 +116,5 @@ pub(super) fn vendor_settings(url: SecretString) -> LinkSettings {
 }
 
 pub(super) fn quick_vendor() -> VendorSettings {
-    VendorSettings {
-        latency_min: Duration::from_millis(5),
-        latency_max: Duration::from_millis(50),
-        ..VendorSettings::default()
-    }
+    VendorSettings { latency_ms: (5, 50), ..VendorSettings::default() }
 }

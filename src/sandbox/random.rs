@@ -1,13 +1,12 @@
-//! Shares that hold for small numbers too: a share is spread evenly over a run instead of being
-//! drawn at random.
+//! Seeded random decisions, and sequences that are spread evenly instead of being drawn at random.
 //!
-//! A share of 0.1 applies to 10 of any 100 consecutive indices, give or take one. Each decision
-//! (kind of event, lost answers, …) is spread with its own irrational step, so that the decisions
-//! are independent.
+//! In a [`Sequence`], a share holds for small numbers too: a share of 0.1 applies to 10 of any 100
+//! consecutive indices, give or take one.
 
-/// The decision that a share applies to.
+/// An evenly spread sequence for one kind of decision. Each has its own irrational step, so that
+/// the sequences are independent of each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(super) enum Sequence {
     /// Which kind of event a registration is.
     Kind,
     /// Whether the answer to a submission is lost.
@@ -18,7 +17,7 @@ pub(super) enum Decision {
     Shape,
 }
 
-impl Decision {
+impl Sequence {
     fn step(self) -> f64 {
         match self {
             Self::Kind => 0.618_033_988_749_894_9,
@@ -28,8 +27,8 @@ impl Decision {
         }
     }
 
-    /// The pseudo-random position of an index, from 0 to below 1.
-    pub(super) fn position(self, seed: u64, index: u64) -> f64 {
+    /// The value at an index, from 0 to below 1.
+    pub(super) fn at(self, seed: u64, index: u64) -> f64 {
         let start = fastrand::Rng::with_seed(seed ^ self.step().to_bits()).f64();
         #[expect(clippy::cast_precision_loss, reason = "an index beyond 2^52 is never reached")]
         let moved = index as f64 * self.step();
@@ -45,7 +44,7 @@ pub(super) fn digest(text: &str) -> u64 {
 }
 
 /// The random generator for one decision. Neighbouring salts give unrelated values.
-pub(super) fn chance(seed: u64, about: &str, salt: u64) -> fastrand::Rng {
+pub(super) fn rng(seed: u64, about: &str, salt: u64) -> fastrand::Rng {
     let stir = |sum: u64| (sum ^ (sum >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     fastrand::Rng::with_seed(stir(stir(stir(seed) ^ digest(about)) ^ salt))
 }
@@ -56,7 +55,7 @@ mod tests {
 
     #[test]
     fn what_has_happened_to_somebody_once_says_nothing_about_the_next_time() {
-        let hit = |salt: u64, person: u64| chance(7, &format!("p{person}"), salt).f64() < 0.3;
+        let hit = |salt: u64, person: u64| rng(7, &format!("p{person}"), salt).f64() < 0.3;
         for (first, second) in [(0, 1), (1, 2), (2, 3), (1, 3)] {
             let both = (0..4_000).filter(|person| hit(first, *person) && hit(second, *person)).count();
             assert!(both.abs_diff(360) < 70, "{first} and {second}: {both}");
@@ -66,9 +65,9 @@ mod tests {
     #[test]
     fn a_share_holds_for_a_hundred_neighbours_whatever_the_seed() {
         for seed in 0..50 {
-            for decision in [Decision::Kind, Decision::LostAnswer, Decision::Resubmission, Decision::Shape] {
-                let hits = (0..100).filter(|index| decision.position(seed, *index) < 0.1).count();
-                assert!((8..=12).contains(&hits), "{decision:?} with seed {seed}: {hits}");
+            for sequence in [Sequence::Kind, Sequence::LostAnswer, Sequence::Resubmission, Sequence::Shape] {
+                let hits = (0..100).filter(|index| sequence.at(seed, *index) < 0.1).count();
+                assert!((8..=12).contains(&hits), "{sequence:?} with seed {seed}: {hits}");
             }
         }
     }
