@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 pub use fault::{Faults, SettingFault};
-pub use forms::{LogFormat, duration};
+pub use forms::{LogFormat, SecretFault, SecretSource, duration};
 pub use reader::Shown;
 pub use reference::reference;
 pub use sections::{

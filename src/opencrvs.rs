@@ -9,6 +9,7 @@
 //! response counts as an error.
 
 mod call;
+mod client;
 mod document;
 pub mod events;
 mod exchange;
@@ -20,6 +21,7 @@ mod keys;
 mod token;
 
 pub use call::ClientSettings;
+pub use client::{AccessToken, ClientCredentials, ClientFault, Right, SystemClient};
 pub use document::Document;
 pub use exchange::{RenewalFault, TokenExchange};
 pub use fault::{FaultClass, OpencrvsFault};

@@ -48,6 +48,10 @@ impl Config {
         if part.is(Part::Confirmer) {
             self.check_confirmer(&mut fault);
         }
+        let registers = part.is(Part::Front) && self.opencrvs.register_client;
+        if part.is(Part::Confirmer) || registers {
+            self.check_client(registers, &mut fault);
+        }
         let answers_in_the_request = part.is(Part::Front) && self.front.wait.longest().is_some();
         if part.is(Part::Confirmer) || answers_in_the_request {
             self.check_field(&mut fault);
@@ -95,6 +99,30 @@ impl Config {
             let (lease, timeout) = (self.confirm.lease, self.opencrvs.timeout);
             let why = format!("{lease:?} is not longer than OPENCRVS_TIMEOUT ({timeout:?})");
             fault("confirm.lease", why, "make it longer: a lease must outlast the call that it protects");
+        }
+    }
+
+    fn check_client(&self, registers: bool, fault: &mut impl FnMut(&str, String, &str)) {
+        let settings = &self.opencrvs;
+        match (&settings.client_id, &settings.client_secret) {
+            (Some(_), None) => {
+                let why = "is not set, but OPENCRVS_CLIENT_ID is".to_owned();
+                fault("opencrvs.client_secret", why, "set the secret of that client, or its file");
+            }
+            (None, Some(_)) => {
+                let why = "is not set, but OPENCRVS_CLIENT_SECRET is".to_owned();
+                fault("opencrvs.client_id", why, "set the id of that client");
+            }
+            (None, None) if settings.client_secret_next.is_some() => {
+                let why = "is set without OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET".to_owned();
+                fault("opencrvs.client_secret_next", why, "set these two as well");
+            }
+            (None, None) if registers => {
+                let why = "is on, but OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET are not set".to_owned();
+                let fix = "choose an id (such as `uuidgen` prints) and a secret, and give both to all roles";
+                fault("opencrvs.register_client", why, fix);
+            }
+            (None, None) | (Some(_), Some(_)) => {}
         }
     }
 

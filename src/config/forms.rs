@@ -3,6 +3,7 @@
 //! Invariant: a form refuses what it does not read, and its refusal never quotes the text, which
 //! may be a secret.
 
+mod client;
 mod quantity;
 mod urls;
 
@@ -14,6 +15,8 @@ use std::str::FromStr;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
+pub use client::{SecretFault, SecretSource};
+pub(super) use client::{Kinds, Renewable};
 pub use quantity::duration;
 pub(super) use quantity::{Size, Span, Steps};
 pub(super) use urls::{AmqpUrl, HttpUrl, LedgerUrl, WebhookUrl};

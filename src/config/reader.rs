@@ -3,6 +3,7 @@
 //! Invariant: reading goes on after a fault, and no fault holds a secret.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::fault::SettingFault;
 use super::setting::{Form, Setting};
@@ -31,6 +32,8 @@ pub(super) struct Reader<'a> {
 struct Found {
     text: String,
     origin: String,
+    /// The mounted file that contains the text.
+    file: Option<PathBuf>,
 }
 
 impl<'a> Reader<'a> {
@@ -49,7 +52,11 @@ impl<'a> Reader<'a> {
         };
         let value = if found.text.is_empty() { "(not set)".to_owned() } else { (setting.show)(&found.text) };
         self.shown.push(Shown { key: setting.key, value, origin: found.origin.clone() });
-        match F::parse(&found.text) {
+        let parsed = match &found.file {
+            Some(file) => F::parse_mounted(file, &found.text),
+            None => F::parse(&found.text),
+        };
+        match parsed {
             Ok(value) => Some(value),
             Err(why) => {
                 let fix = format!("write {} (it is from {})", F::EXPECTED, found.origin);
@@ -81,24 +88,30 @@ impl<'a> Reader<'a> {
         Ok(found
             .or_else(|| {
                 let text = self.file.get(setting.key)?.clone();
-                Some(Found { text, origin: "the file".to_owned() })
+                Some(Found { text, origin: "the file".to_owned(), file: None })
             })
-            .unwrap_or_else(|| Found { text: setting.default.to_owned(), origin: DEFAULT.to_owned() }))
+            .unwrap_or_else(|| Found {
+                text: setting.default.to_owned(),
+                origin: DEFAULT.to_owned(),
+                file: None,
+            }))
     }
 
     /// An empty variable counts as not set, because compose files pass empty variables.
     fn direct(&self, name: &str) -> Option<Found> {
         let text = self.environment.get(name).filter(|text| !text.is_empty())?;
-        Some(Found { text: text.clone(), origin: name.to_owned() })
+        Some(Found { text: text.clone(), origin: name.to_owned(), file: None })
     }
 
     fn mounted(&self, setting: &Setting, name: &str) -> Result<Option<Found>, SettingFault> {
         let name = format!("{name}_FILE");
         let Some(path) = self.environment.get(&name).filter(|path| !path.is_empty()) else { return Ok(None) };
         match std::fs::read_to_string(path) {
-            Ok(text) => {
-                Ok(Some(Found { text: text.trim_end_matches(['\r', '\n']).to_owned(), origin: name }))
-            }
+            Ok(text) => Ok(Some(Found {
+                text: text.trim_end_matches(['\r', '\n']).to_owned(),
+                origin: name,
+                file: Some(PathBuf::from(path)),
+            })),
             Err(why) => Err(SettingFault::of(
                 setting,
                 format!("{name} names {path:?}, which cannot be read ({why})"),

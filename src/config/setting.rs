@@ -1,5 +1,7 @@
 //! How a setting is declared: once, for the loader, `config show` and `config reference` alike.
 
+use std::path::Path;
+
 /// The declaration of one setting.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting {
@@ -35,6 +37,14 @@ pub(super) trait Form {
     /// # Errors
     /// The error says what is wrong, without the text itself.
     fn parse(text: &str) -> Result<Self::Value, String>;
+
+    /// Reads a value from a mounted file (`NAME_FILE`) that contains `text`.
+    ///
+    /// # Errors
+    /// The same as for [`Form::parse`].
+    fn parse_mounted(_file: &Path, text: &str) -> Result<Self::Value, String> {
+        Self::parse(text)
+    }
 
     /// The text with its secrets masked.
     fn show(text: &str) -> String {

@@ -124,6 +124,25 @@ fn settings_must_fit_each_other() {
 }
 
 #[test]
+fn a_client_is_an_id_and_a_secret_whose_file_is_kept_by_its_path() {
+    let secret = file("hush\n");
+    let path = secret.path().to_str().unwrap();
+    let sources = environment(&[
+        ("SEAL_KEYS", KEY),
+        ("OPENCRVS_CLIENT_ID", "7d1c0a52"),
+        ("OPENCRVS_CLIENT_SECRET_FILE", path),
+        ("OPENCRVS_CLIENT_SECRET_NEXT", "hush too"),
+    ]);
+    let loaded = load(&sources, Part::All).unwrap();
+    let opencrvs = &loaded.config.opencrvs;
+    let secrets = (&opencrvs.client_secret, &opencrvs.client_secret_next);
+    let is_kept = |source: &SecretSource| matches!(source, SecretSource::File(kept) if kept == secret.path());
+    assert!(secrets.0.as_ref().is_some_and(is_kept), "{secrets:?}");
+    assert!(matches!(secrets.1, Some(SecretSource::Value(_))), "{secrets:?}");
+    assert!(!format!("{loaded:?}").contains("hush"));
+}
+
+#[test]
 fn no_secret_is_ever_shown() {
     let secret = "s3cr3t";
     let amqp = format!("amqp://bridge:{secret}@mq:5671/nidbridge?token={secret}");
@@ -217,6 +236,10 @@ fn requirements_between_settings_are_checked_for_the_roles_that_use_them() {
         (("FRONT_BODY_MEMORY", "1KiB"), "FRONT_BODY_MEMORY", &front),
         (("CONFIRM_LEASE", "1s"), "CONFIRM_LEASE", &confirmer),
         (("CONFIRM_IDENTIFIER_FIELD", "child.nid"), "COUNTRY_CONFIG_URL", &confirmer),
+        (("OPENCRVS_CLIENT_ID", "7d1c0a52"), "OPENCRVS_CLIENT_SECRET", &confirmer),
+        (("OPENCRVS_CLIENT_SECRET", "hush"), "OPENCRVS_CLIENT_ID", &confirmer),
+        (("OPENCRVS_CLIENT_SECRET_NEXT", "hush"), "OPENCRVS_CLIENT_SECRET_NEXT", &confirmer),
+        (("OPENCRVS_REGISTER_CLIENT", "true"), "OPENCRVS_REGISTER_CLIENT", &front),
         (("BREAKER_PAUSE", "1h"), "BREAKER_PAUSE", &ALL),
     ] {
         for part in ALL {

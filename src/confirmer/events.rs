@@ -13,13 +13,15 @@ use super::turn::UnsealedCase;
 use crate::broker::{Delay, Settlement};
 use crate::domain::{ActionCourse, ActionId, Answer, Cause, Event, IdField, NationalId, decide_action};
 use crate::opencrvs::events::{Acceptance, ActionState, EventsClient, IdentifierField};
-use crate::opencrvs::{FaultClass, OpencrvsFault, may_reject_record};
+use crate::opencrvs::{FaultClass, OpencrvsFault, SystemClient, may_reject_record};
 use crate::pipeline::stage::{StageFault, delay};
 
 /// What the confirmer needs to answer OpenCRVS of the events generation.
 #[derive(Debug)]
 pub struct EventsSide {
     pub client: EventsClient,
+    /// The bridge's own client in OpenCRVS, if one is configured.
+    pub system: Option<SystemClient>,
     /// The field for an issued ID, if one is configured.
     pub field: Option<IdentifierField>,
     /// Whether the reason is sent after a rejection, if the token allows it.

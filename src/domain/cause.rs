@@ -54,6 +54,15 @@ pub enum Cause {
     LedgerUnavailable,
     /// The broker cannot be reached.
     BrokerUnavailable,
+    /// In OpenCRVS a user is assigned to the record, which the bridge's client may not answer
+    /// meanwhile.
+    Assigned,
+    /// The bridge's client in OpenCRVS lacks a scope.
+    ClientScope,
+    /// OpenCRVS refuses the id or the secret of the bridge's client, or its access token.
+    ClientRefused,
+    /// A registration without a token, and no client of the bridge is configured.
+    ClientMissing,
     /// Another confirmer has the lease on the record.
     Leased,
     /// An earlier write, whose result is not known, may still arrive.
@@ -107,6 +116,10 @@ impl Cause {
             Self::IdSystemUnavailable => "id_system_unavailable",
             Self::LedgerUnavailable => "ledger_unavailable",
             Self::BrokerUnavailable => "broker_unavailable",
+            Self::Assigned => "assigned",
+            Self::ClientScope => "client_scope",
+            Self::ClientRefused => "client_refused",
+            Self::ClientMissing => "client_missing",
             Self::Leased => "leased",
             Self::Quarantined => "quarantined",
             Self::TooEarly => "too_early",

@@ -40,6 +40,12 @@ runbook! {
         => "have the account activated, then `attempts resume --cause registrar_inactive`";
     RecordRefused: "OpenCRVS does not accept the token for this record"
         => "check that AUTH_URL and GATEWAY_URL belong to the same OpenCRVS, then `attempts resume --cause record_refused`";
+    ClientScope: "the bridge's client in OpenCRVS lacks a scope that answering needs; the registrations wait"
+        => "add the scope to the client in OpenCRVS (the alert and `opencrvs client` name it); what waits goes on by itself";
+    ClientRefused: "OpenCRVS refuses the id or the secret of the bridge's client, or its access token; the registrations wait"
+        => "put the right secret into OPENCRVS_CLIENT_SECRET_FILE, or set OPENCRVS_CLIENT_SECRET and restart; what waits goes on by itself";
+    ClientMissing: "OpenCRVS 2.1 or newer takes answers only from a client, and the bridge has none; the registrations wait"
+        => "set OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET and restart the confirmer; what waits goes on by itself";
     OtherNumber: "OpenCRVS has registered the record under another registration number than the bridge gave"
         => "find out who registered it; the bridge does not overwrite it, and the ID system has the bridge's number";
     GatewayContract: "the gateway does not know a call of this release, or does not accept its input"
@@ -83,6 +89,8 @@ runbook! {
         => "check COUNTRY_CONFIG_URL and bring it back; what waits goes on by itself";
     IdSystemUnavailable: "the ID system's queue does not take requests"
         => "check that the vendor consumes nid.requests.*; what waits goes on by itself";
+    Assigned: "in OpenCRVS a user is assigned to the record, and nobody else may answer it meanwhile"
+        => "if it lasts, have that user (`attempts show`) finish with the record or unassign it; what waits goes on by itself";
     LedgerUnavailable: "the ledger cannot be reached"
         => "bring the database back; what waits goes on by itself";
     BrokerUnavailable: "the broker cannot be reached"

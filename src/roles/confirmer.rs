@@ -102,7 +102,7 @@ async fn events(config: &Config) -> Result<EventsSide, Failure> {
             }
         }
     }
-    Ok(EventsSide { client, field, reasons: config.confirm.reasons })
+    Ok(EventsSide { client, system: parts::system_client(config)?, field, reasons: config.confirm.reasons })
 }
 
 fn keeper(

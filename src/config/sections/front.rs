@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::config::forms::{HttpUrl, Listen, Optional, Path, Positive, Size, Span, Switch};
+use crate::config::forms::{
+    HttpUrl, Kinds, Listen, Optional, Path, Positive, Renewable, SecretSource, Size, Span, Switch, Text,
+};
 use crate::config::setting::settings;
 use crate::config::waits::Waits;
+use crate::domain::EventKind;
 
 settings! {
     /// The front: the HTTP server that OpenCRVS calls.
@@ -67,5 +70,27 @@ settings! {
         connect_timeout: Duration, Span, "5s", ["OPENCRVS_CONNECT_TIMEOUT"];
         /// Shortest pause between two fetches of the public key of auth.
         key_refetch: Duration, Span, "5s", ["OPENCRVS_KEY_REFETCH"];
+        /// Id of the bridge's own client in OpenCRVS, which is called an integration there (2.1 and
+        /// newer; in 2.0 it is used where the release permits it). Without it, the bridge answers
+        /// only with the tokens that come with the registrations.
+        client_id: Option<String>, Optional<Text>, "", ["OPENCRVS_CLIENT_ID"];
+        /// Secret of that client. If it is given by `OPENCRVS_CLIENT_SECRET_FILE`, the file is read
+        /// again each time an access token is fetched, so a new secret needs no restart.
+        client_secret: Option<SecretSource>, Renewable, "", ["OPENCRVS_CLIENT_SECRET"];
+        /// The client's next secret, for a rotation without a gap: it is tried when OpenCRVS refuses
+        /// the first one. A file (`OPENCRVS_CLIENT_SECRET_NEXT_FILE`) may be empty until then.
+        client_secret_next: Option<SecretSource>, Renewable, "", ["OPENCRVS_CLIENT_SECRET_NEXT"];
+        /// Subject (claim `sub`) of the service token that comes with each registration of OpenCRVS
+        /// 2.1.
+        service_user: String, Text, "__SERVICE_USER__", ["OPENCRVS_SERVICE_USER"];
+        /// Whether the front registers the client with OpenCRVS when OpenCRVS announces that it is
+        /// ready (`GET /trigger/system/ready`).
+        register_client: bool, Switch, "false", ["OPENCRVS_REGISTER_CLIENT"];
+        /// Name under which the client is registered with OpenCRVS.
+        client_name: String, Text, "NID Bridge", ["OPENCRVS_CLIENT_NAME"];
+        /// URL of OpenCRVS's events service, with which the client is registered.
+        events_url: Url, HttpUrl, "http://events:5555", ["OPENCRVS_EVENTS_URL"];
+        /// Kinds of event that the client is registered for.
+        client_kinds: Vec<EventKind>, Kinds, "birth,death", ["OPENCRVS_CLIENT_KINDS"];
     }
 }

@@ -5,7 +5,9 @@ use url::Url;
 
 use crate::config::Config;
 use crate::opencrvs::events::IdentifierField;
-use crate::opencrvs::{ClientSettings, KeyStore, KeyStoreSettings, TokenExchange};
+use crate::opencrvs::{
+    ClientCredentials, ClientSettings, KeyStore, KeyStoreSettings, SystemClient, TokenExchange,
+};
 use crate::roles::Failure;
 
 pub(crate) fn client_settings(config: &Config, url: &Url) -> ClientSettings {
@@ -23,6 +25,20 @@ pub(crate) fn auth(config: &Config) -> Result<(KeyStore, TokenExchange), Failure
     let exchange = TokenExchange::new(&auth).context("the HTTP client for auth cannot be made")?;
     let keys = KeyStoreSettings { auth, refetch: config.opencrvs.key_refetch, cache: None };
     Ok((KeyStore::new(keys).context("the HTTP client for auth cannot be made")?, exchange))
+}
+
+/// The bridge's own client in OpenCRVS, if one is configured.
+pub(crate) fn system_client(config: &Config) -> Result<Option<SystemClient>, Failure> {
+    let (Some(id), Some(secret)) = (&config.opencrvs.client_id, &config.opencrvs.client_secret) else {
+        return Ok(None);
+    };
+    let credentials = ClientCredentials {
+        id: id.clone(),
+        secret: secret.clone(),
+        next_secret: config.opencrvs.client_secret_next.clone(),
+    };
+    let client = SystemClient::new(&client_settings(config, &config.opencrvs.gateway_url), credentials);
+    Ok(Some(client.context("the HTTP client for the gateway cannot be made")?))
 }
 
 /// The form field that gets an issued ID in the events dialect, if one is configured.

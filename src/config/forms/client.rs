@@ -1,0 +1,130 @@
+//! What the client of the bridge in OpenCRVS is configured with: its secrets and its kinds of
+//! event.
+//!
+//! Invariant: a secret appears in no fault and no log line.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use crate::config::setting::Form;
+use crate::domain::EventKind;
+
+/// Where a secret that may be rotated is read from.
+#[derive(Clone)]
+pub enum SecretSource {
+    Value(SecretString),
+    /// A file, which is read each time the secret is needed.
+    File(PathBuf),
+}
+
+/// Why a secret is not available.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SecretFault {
+    #[error("the file of the secret cannot be read")]
+    Unreadable,
+    #[error("the file of the secret is empty")]
+    Empty,
+}
+
+impl SecretSource {
+    /// The secret as it is now.
+    ///
+    /// # Errors
+    /// [`SecretFault`]
+    pub async fn read(&self) -> Result<SecretString, SecretFault> {
+        let path = match self {
+            Self::Value(secret) => return Ok(secret.clone()),
+            Self::File(path) => path,
+        };
+        let text = tokio::fs::read_to_string(path).await.map_err(|_| SecretFault::Unreadable)?;
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(SecretFault::Empty),
+            secret => Ok(SecretString::from(secret)),
+        }
+    }
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("Value(***)"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
+}
+
+/// A secret that may be left out, and whose mounted file is read again later. The file may be empty
+/// at the start.
+pub(in crate::config) struct Renewable;
+
+impl Form for Renewable {
+    type Value = Option<SecretSource>;
+    const EXPECTED: &'static str = "a text";
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Result<Option<SecretSource>, String> {
+        Ok((!text.is_empty()).then(|| SecretSource::Value(SecretString::from(text))))
+    }
+
+    fn parse_mounted(file: &Path, _text: &str) -> Result<Option<SecretSource>, String> {
+        Ok(Some(SecretSource::File(file.to_owned())))
+    }
+}
+
+/// A list of kinds of event that is not empty.
+pub(in crate::config) struct Kinds;
+
+impl Form for Kinds {
+    type Value = Vec<EventKind>;
+    const EXPECTED: &'static str = "kinds of event such as birth,death";
+
+    fn parse(text: &str) -> Result<Vec<EventKind>, String> {
+        let names: Vec<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+        // These characters have a meaning of their own in a scope of OpenCRVS.
+        let is_odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '&' | '=' | '%' | '+' | '#');
+        if names.iter().any(|name| name.contains(is_odd)) {
+            return Err("contains a character that no kind of event has".to_owned());
+        }
+        if names.is_empty() {
+            return Err("names no kind of event".to_owned());
+        }
+        Ok(names.into_iter().map(EventKind::from_name).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_secret_in_a_file_is_read_each_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        let source = Renewable::parse_mounted(&path, "at the start").unwrap().unwrap();
+        assert_eq!(source.read().await.unwrap_err(), SecretFault::Unreadable);
+        std::fs::write(&path, "\n").unwrap();
+        assert_eq!(source.read().await.unwrap_err(), SecretFault::Empty);
+        for secret in ["one", "two"] {
+            std::fs::write(&path, format!("{secret}\n")).unwrap();
+            assert_eq!(source.read().await.unwrap().expose_secret(), secret);
+        }
+        assert!(!format!("{:?}", Renewable::parse("hush").unwrap()).contains("hush"));
+        assert!(Renewable::parse("").unwrap().is_none());
+    }
+
+    #[test]
+    fn kinds_are_those_that_a_scope_can_name() {
+        let kinds = Kinds::parse("birth, DEATH,tennis-club-membership").unwrap();
+        assert_eq!(
+            kinds,
+            [EventKind::Birth, EventKind::Death, EventKind::Other("tennis-club-membership".to_owned())]
+        );
+        for wrong in ["", " , ", "birth&type=record.register", "a b", "a=b"] {
+            assert!(Kinds::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

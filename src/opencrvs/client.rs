@@ -1,0 +1,196 @@
+//! The bridge's own client in OpenCRVS (a "system client"; OpenCRVS calls it an integration), and
+//! the access tokens that it gets.
+//!
+//! Source: create-a-client of the OpenCRVS documentation, and `auth` of opencrvs-core, 2.0–2.1.
+//! The parameters go into the body of the request: auth refuses them in the query string.
+//!
+//! Invariant: at most one request for an access token is in flight, whatever number of tasks wait
+//! for it. Neither a secret, nor a token, nor a URL appears in an error, a log line or a `Debug`
+//! text.
+
+mod access;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::CONTENT_TYPE;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::form_urlencoded;
+
+pub use access::{AccessToken, Right};
+
+use super::call::{CallFault, ClientSettings, CompleteResponse, HttpClient, send};
+use crate::config::SecretSource;
+
+/// Id and secrets of the client.
+#[derive(Debug, Clone)]
+pub struct ClientCredentials {
+    pub id: String,
+    pub secret: SecretSource,
+    /// Tried when OpenCRVS refuses the first secret.
+    pub next_secret: Option<SecretSource>,
+}
+
+/// Why there is no access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClientFault {
+    #[error("OpenCRVS did not return an access token: check GATEWAY_URL, and that its auth service is up")]
+    Unavailable,
+    #[error("OpenCRVS asks to send fewer requests for access tokens")]
+    Throttled(Option<Duration>),
+    #[error(
+        "OpenCRVS refuses the client: check OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET, and that the client is active"
+    )]
+    Refused,
+    #[error(
+        "the secret of the client is not there: check OPENCRVS_CLIENT_SECRET_FILE, which must not be empty"
+    )]
+    NoSecret,
+    #[error("OpenCRVS has no access tokens for clients (HTTP {0}): version 2.0 or newer is needed")]
+    Unsupported(u16),
+    /// Whoever answered is not auth: a login page, for example.
+    #[error("the response to the request for an access token holds no token: check GATEWAY_URL")]
+    NotAToken,
+}
+
+impl ClientFault {
+    /// Whether OpenCRVS, or the lack of a secret, refuses the client until an operator acts.
+    pub fn is_refusal(self) -> bool {
+        match self {
+            Self::Refused | Self::NoSecret | Self::Unsupported(_) => true,
+            Self::Unavailable | Self::Throttled(_) | Self::NotAToken => false,
+        }
+    }
+}
+
+/// The client, with its current access token. Clones share the token.
+#[derive(Clone)]
+pub struct SystemClient(Arc<Inner>);
+
+struct Inner {
+    http: HttpClient,
+    credentials: ClientCredentials,
+    /// Locked while a request is in flight.
+    last: Mutex<Option<LastFetch>>,
+}
+
+struct LastFetch {
+    begun: Instant,
+    result: Result<AccessToken, ClientFault>,
+}
+
+impl fmt::Debug for SystemClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemClient").finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenResponse {
+    access_token: String,
+}
+
+#[derive(Deserialize)]
+struct ErrorResponse {
+    error: String,
+}
+
+impl SystemClient {
+    /// # Errors
+    /// When the HTTP client cannot be made.
+    pub fn new(gateway: &ClientSettings, credentials: ClientCredentials) -> Result<Self, reqwest::Error> {
+        let http = HttpClient::new(gateway)?;
+        Ok(Self(Arc::new(Inner { http, credentials, last: Mutex::new(None) })))
+    }
+
+    /// The current access token. Fetches one if there is none, or if it expires soon.
+    ///
+    /// # Errors
+    /// [`ClientFault`]. Calls that waited for the same failed request share its fault.
+    pub async fn access_token(&self) -> Result<AccessToken, ClientFault> {
+        let arrived = Instant::now();
+        let mut last = self.0.last.lock().await;
+        match last.as_ref() {
+            Some(LastFetch { result: Ok(token), .. }) if token.is_fresh(arrived) => return Ok(token.clone()),
+            Some(LastFetch { begun, result: Err(fault) }) if *begun >= arrived => return Err(*fault),
+            Some(_) | None => {}
+        }
+        let begun = Instant::now();
+        let result = self.fetch().await;
+        if let Err(fault) = &result {
+            tracing::warn!(error = %fault, "there is no access token for the client");
+        }
+        *last = Some(LastFetch { begun, result: result.clone() });
+        result
+    }
+
+    /// Forgets an access token that OpenCRVS refuses (401), so that the next call fetches another
+    /// one. Does nothing if there is another one already.
+    pub async fn refused(&self, token: &AccessToken) {
+        let mut last = self.0.last.lock().await;
+        if matches!(last.as_ref(), Some(LastFetch { result: Ok(known), .. }) if known.is_same(token)) {
+            *last = None;
+        }
+    }
+
+    async fn fetch(&self) -> Result<AccessToken, ClientFault> {
+        let credentials = &self.0.credentials;
+        let mut fault = ClientFault::NoSecret;
+        for source in std::iter::once(&credentials.secret).chain(&credentials.next_secret) {
+            let Ok(secret) = source.read().await else { continue };
+            match self.request(&secret).await {
+                Err(ClientFault::Refused) => fault = ClientFault::Refused,
+                result => return result,
+            }
+        }
+        Err(fault)
+    }
+
+    async fn request(&self, secret: &SecretString) -> Result<AccessToken, ClientFault> {
+        let body = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", &self.0.credentials.id)
+            .append_pair("client_secret", secret.expose_secret())
+            .finish();
+        let request = self.0.http.post("auth/token");
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
+        read(&send(request).await?.complete().await?)
+    }
+}
+
+fn read(response: &CompleteResponse) -> Result<AccessToken, ClientFault> {
+    let status = response.status;
+    if status.is_success() {
+        let body: TokenResponse =
+            serde_json::from_slice(&response.body).map_err(|_| ClientFault::NotAToken)?;
+        return AccessToken::read(body.access_token).ok_or(ClientFault::NotAToken);
+    }
+    let error = serde_json::from_slice::<ErrorResponse>(&response.body).ok().map(|body| body.error);
+    Err(match (status, error.as_deref()) {
+        (StatusCode::UNAUTHORIZED, _) | (StatusCode::BAD_REQUEST, Some("invalid_client")) => {
+            ClientFault::Refused
+        }
+        (StatusCode::TOO_MANY_REQUESTS, _) => ClientFault::Throttled(response.retry_after),
+        (status, _) if status.is_server_error() || status.is_redirection() => ClientFault::Unavailable,
+        // A reverse proxy answers like this while its backend is not up yet.
+        (StatusCode::NOT_FOUND, None) => ClientFault::Unavailable,
+        (status, _) => ClientFault::Unsupported(status.as_u16()),
+    })
+}
+
+impl From<CallFault> for ClientFault {
+    fn from(fault: CallFault) -> Self {
+        match fault {
+            CallFault::NotSent | CallFault::TimedOut | CallFault::BrokenOff => Self::Unavailable,
+            CallFault::TooLong => Self::NotAToken,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

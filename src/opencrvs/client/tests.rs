@@ -1,0 +1,203 @@
+use std::collections::VecDeque;
+use std::sync::Mutex as StdMutex;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use url::Url;
+
+use super::*;
+
+/// A server on a bare socket. It answers each request with the next response of its list, and
+/// repeats the last one.
+struct Server {
+    url: Url,
+    requests: Arc<StdMutex<Vec<String>>>,
+}
+
+async fn server(responses: &[(u16, String)]) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}/base/", listener.local_addr().unwrap())).unwrap();
+    let requests = Arc::new(StdMutex::new(Vec::new()));
+    let mut responses: VecDeque<_> = responses.to_vec().into();
+    let seen = Arc::clone(&requests);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let request = read_request(&mut stream).await;
+            seen.lock().unwrap().push(request);
+            let (status, body) =
+                if responses.len() > 1 { responses.pop_front().unwrap() } else { responses[0].clone() };
+            // Other tasks get the time to arrive while this request is in flight.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let head = format!(
+                "HTTP/1.1 {status} Answer\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            stream.write_all((head + &body).as_bytes()).await.unwrap();
+        }
+    });
+    Server { url, requests }
+}
+
+async fn read_request(stream: &mut tokio::net::TcpStream) -> String {
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return text;
+            }
+        }
+        assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0, "the request ended early: {text}");
+    }
+}
+
+fn jwt(name: &str, seconds: i64) -> String {
+    let now = Timestamp::now().as_second();
+    let claims = json!({ "sub": name, "iat": now, "exp": now + seconds, "scope": ["type=record.read"] });
+    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()))
+}
+
+fn granted(name: &str, seconds: i64) -> (u16, String) {
+    let body = json!({ "access_token": jwt(name, seconds), "token_type": "Bearer" });
+    (200, body.to_string())
+}
+
+fn refused() -> (u16, String) {
+    (401, json!({ "error": "invalid_client", "error_description": "Invalid client id or secret" }).to_string())
+}
+
+fn value(secret: &str) -> SecretSource {
+    SecretSource::Value(SecretString::from(secret))
+}
+
+fn client(server: &Server, secret: SecretSource, next_secret: Option<SecretSource>) -> SystemClient {
+    let second = Duration::from_secs(2);
+    let settings = ClientSettings { url: server.url.clone(), timeout: second, connect_timeout: second };
+    let credentials = ClientCredentials { id: "7d1c&id".to_owned(), secret, next_secret };
+    SystemClient::new(&settings, credentials).unwrap()
+}
+
+fn requests(server: &Server) -> Vec<String> {
+    server.requests.lock().unwrap().clone()
+}
+
+#[tokio::test]
+async fn the_credentials_go_into_the_body_as_a_form() {
+    let server = server(&[granted("a", 600)]).await;
+    let token = client(&server, value("hush hush"), None).access_token().await.unwrap();
+    assert_eq!(token.secret().expose_secret().split('.').count(), 3);
+    let request = requests(&server).remove(0);
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /base/auth/token HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("content-type: application/x-www-form-urlencoded"), "{head}");
+    assert_eq!(body, "grant_type=client_credentials&client_id=7d1c%26id&client_secret=hush+hush");
+}
+
+#[tokio::test]
+async fn tasks_that_arrive_together_share_one_request_and_its_token() {
+    let server = server(&[granted("a", 600)]).await;
+    let client = client(&server, value("s"), None);
+    let tokens = futures_util::future::join_all((0..20).map(|_| client.access_token())).await;
+    assert!(tokens.iter().all(|token| token.as_ref().unwrap().is_same(tokens[0].as_ref().unwrap())));
+    assert_eq!(requests(&server).len(), 1);
+}
+
+#[tokio::test]
+async fn tasks_that_arrive_together_share_the_fault() {
+    let server = server(&[refused()]).await;
+    let client = client(&server, value("s"), None);
+    let faults = futures_util::future::join_all((0..20).map(|_| client.access_token())).await;
+    assert!(faults.iter().all(|fault| *fault.as_ref().unwrap_err() == ClientFault::Refused));
+    assert!(requests(&server).len() <= 2, "{}", requests(&server).len());
+}
+
+#[tokio::test]
+async fn a_token_is_used_until_a_minute_before_its_end() {
+    let server = server(&[granted("a", 600), granted("b", 1), granted("c", 600)]).await;
+    let client = client(&server, value("s"), None);
+    let (first, now) = (client.access_token().await.unwrap(), Instant::now());
+    assert!(first.is_fresh(now + Duration::from_secs(538)));
+    assert!(!first.is_fresh(now + Duration::from_secs(541)));
+    assert!(client.access_token().await.unwrap().is_same(&first));
+    client.refused(&first).await;
+    let short = client.access_token().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!client.access_token().await.unwrap().is_same(&short));
+}
+
+#[tokio::test]
+async fn a_refused_token_is_replaced_once_whoever_reports_it() {
+    let server = server(&[granted("a", 600), granted("b", 600)]).await;
+    let client = client(&server, value("s"), None);
+    let first = client.access_token().await.unwrap();
+    client.refused(&first).await;
+    let second = client.access_token().await.unwrap();
+    assert!(!second.is_same(&first));
+    client.refused(&first).await;
+    assert!(client.access_token().await.unwrap().is_same(&second));
+    assert_eq!(requests(&server).len(), 2);
+}
+
+#[tokio::test]
+async fn the_next_secret_is_tried_when_the_first_is_refused_and_files_are_read_each_time() {
+    let server = server(&[refused(), granted("a", 600), granted("b", 600)]).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "old\n").unwrap();
+    let client = client(&server, SecretSource::File(file.path().to_owned()), Some(value("next")));
+    let token = client.access_token().await.unwrap();
+    client.refused(&token).await;
+    std::fs::write(file.path(), "new\n").unwrap();
+    client.access_token().await.unwrap();
+    let secrets: Vec<_> = requests(&server)
+        .iter()
+        .map(|request| request.rsplit_once("client_secret=").unwrap().1.to_owned())
+        .collect();
+    assert_eq!(secrets, ["old", "next", "new"]);
+}
+
+#[tokio::test]
+async fn what_is_no_token_is_a_fault_and_never_a_token() {
+    let page = "<html><body>Sign in</body></html>".to_owned();
+    for (status, body, fault) in [
+        (200, page.clone(), ClientFault::NotAToken),
+        (200, r#"{"access_token":"opaque"}"#.to_owned(), ClientFault::NotAToken),
+        (200, r#"{"token":"e30.e30.c2ln"}"#.to_owned(), ClientFault::NotAToken),
+        (302, String::new(), ClientFault::Unavailable),
+        (404, page.clone(), ClientFault::Unavailable),
+        (502, page, ClientFault::Unavailable),
+        (400, r#"{"error":"invalid_client"}"#.to_owned(), ClientFault::Refused),
+        (400, r#"{"error":"invalid_request"}"#.to_owned(), ClientFault::Unsupported(400)),
+        (401, String::new(), ClientFault::Refused),
+        (429, String::new(), ClientFault::Throttled(None)),
+    ] {
+        let server = server(&[(status, body.clone())]).await;
+        let told = client(&server, value("s"), None).access_token().await.unwrap_err();
+        assert_eq!(told, fault, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_secret_nothing_is_sent() {
+    let server = server(&[granted("a", 600)]).await;
+    let missing = SecretSource::File("/nowhere/at/all".into());
+    let fault = client(&server, missing, None).access_token().await.unwrap_err();
+    assert_eq!(fault, ClientFault::NoSecret);
+    assert!(requests(&server).is_empty());
+}
+
+#[tokio::test]
+async fn no_text_shows_a_secret_or_a_token() {
+    let server = server(&[granted("a", 600)]).await;
+    let client = client(&server, value("hush"), None);
+    let token = client.access_token().await.unwrap();
+    let shown = format!("{client:?} {token:?} {:?}", client.0.credentials);
+    assert!(!shown.contains("hush"), "{shown}");
+    assert!(!shown.contains("e30."), "{shown}");
+}
