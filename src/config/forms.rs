@@ -15,8 +15,8 @@ use std::str::FromStr;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
-pub use client::{SecretFault, SecretSource};
 pub(super) use client::{Kinds, Renewable};
+pub use client::{SecretFault, SecretSource};
 pub use quantity::duration;
 pub(super) use quantity::{Size, Span, Steps};
 pub(super) use urls::{AmqpUrl, HttpUrl, LedgerUrl, WebhookUrl};

@@ -83,7 +83,8 @@ impl Form for Kinds {
     fn parse(text: &str) -> Result<Vec<EventKind>, String> {
         let names: Vec<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
         // These characters have a meaning of their own in a scope of OpenCRVS.
-        let is_odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '&' | '=' | '%' | '+' | '#');
+        let is_odd =
+            |c: char| c.is_whitespace() || c.is_control() || matches!(c, '&' | '=' | '%' | '+' | '#');
         if names.iter().any(|name| name.contains(is_odd)) {
             return Err("contains a character that no kind of event has".to_owned());
         }

@@ -108,7 +108,8 @@ impl AccessToken {
         let claims: Claims = unverified(&raw)?;
         let expires_at = Timestamp::from_second(claims.exp).ok()?;
         // The lifetime by auth's own clock, so that a clock that differs does no harm.
-        let begin = claims.iat.and_then(|iat| Timestamp::from_second(iat).ok()).unwrap_or_else(Timestamp::now);
+        let begin =
+            claims.iat.and_then(|iat| Timestamp::from_second(iat).ok()).unwrap_or_else(Timestamp::now);
         let lifetime = Duration::try_from(expires_at.duration_since(begin)).unwrap_or_default();
         let scopes = match &claims.scope {
             ScopeClaim::List(list) => list.iter().map(|scope| Scope::parse(scope)).collect(),

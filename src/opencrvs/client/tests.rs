@@ -47,9 +47,9 @@ async fn read_request(stream: &mut tokio::net::TcpStream) -> String {
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head
-                .lines()
-                .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+            let length = head.lines().find_map(|line| {
+                line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok()
+            });
             if body.len() >= length.unwrap_or(0) {
                 return text;
             }
@@ -70,7 +70,10 @@ fn granted(name: &str, seconds: i64) -> (u16, String) {
 }
 
 fn refused() -> (u16, String) {
-    (401, json!({ "error": "invalid_client", "error_description": "Invalid client id or secret" }).to_string())
+    (
+        401,
+        json!({ "error": "invalid_client", "error_description": "Invalid client id or secret" }).to_string(),
+    )
 }
 
 fn value(secret: &str) -> SecretSource {
