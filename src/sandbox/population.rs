@@ -5,10 +5,9 @@
 //! differ only in their time, their history and what the registrar corrected.
 
 mod bundle;
-mod history;
-mod observations;
 mod people;
 mod places;
+mod template;
 
 use fastrand::Rng;
 use uuid::Uuid;

@@ -1,8 +1,10 @@
-//! The document of an attempt: the Bundle that OpenCRVS sends to `POST /event-registration`.
+//! The document of an attempt: the Bundle that OpenCRVS sends to `POST /event-registration`. It is
+//! made from the templates in `bundle.json` and the facts of the declaration.
 
 use serde_json::{Value, json};
 
-use super::people::FamilyRole;
+use super::people::{FamilyRole, NATIONALITY, REASON_OF_ABSENCE};
+use super::template::Templates;
 use super::{Declaration, Kind, Shape};
 use crate::sandbox::json::with;
 
@@ -26,30 +28,45 @@ pub struct AttemptFacts {
 
 impl Declaration {
     pub fn bundle(&self, attempt: &AttemptFacts) -> Value {
-        let mut resources = vec![self.composition(attempt), self.encounter()];
-        resources.extend(self.related_persons());
-        resources.extend(self.members().into_iter().map(|part| self.patient(part)));
-        resources.push(self.task(attempt));
-        resources.push(self.questionnaire());
-        resources.extend(self.observations());
-        resources.push(self.practitioner());
-        resources.extend(self.locations());
-        if self.shape == Shape::Register {
-            resources = self.as_read_back(resources, attempt);
-        }
-        let entries: Vec<Value> = resources.iter().map(|resource| self.entry(resource)).collect();
-        let bundle = json!({"resourceType": "Bundle", "type": "document", "entry": entries});
-        match self.shape {
-            Shape::Create => with(bundle, json!({"meta": {"lastUpdated": attempt.last_modified}})),
-            Shape::Register => bundle,
-        }
+        let templates = self.templates(attempt);
+        let fill = |name: &str| templates.fill(name, &Value::Null);
+        let mut resources = vec![templates.composition(), fill("encounter")];
+        resources.extend(templates.related_persons());
+        resources.extend(self.members().into_iter().map(|role| templates.patient(role)));
+        resources.extend([fill("task"), fill("questionnaire")]);
+        resources.extend(templates.observations());
+        resources.push(fill("practitioner"));
+        resources.extend(templates.locations());
+        let meta = match self.shape {
+            Shape::Create => json!({"lastUpdated": attempt.last_modified}),
+            Shape::Register => {
+                resources = templates.as_read_back(resources, attempt);
+                Value::Null
+            }
+        };
+        let entry = |resource: Value| {
+            let own = json!({"kind": resource.get("resourceType"), "id": resource.get("id")});
+            templates.fill("entry", &with(own, json!({"resource": resource})))
+        };
+        let entries: Vec<Value> = resources.into_iter().map(entry).collect();
+        templates.fill("bundle", &json!({"entries": entries, "meta": meta}))
     }
 
-    fn entry(&self, resource: &Value) -> Value {
-        let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
-        let id = resource.get("id").and_then(Value::as_str).unwrap_or_default();
-        let version = self.part(&format!("version/{kind}/{id}"));
-        json!({"fullUrl": format!("/fhir/{kind}/{id}/_history/{version}"), "resource": resource})
+    fn templates(&self, attempt: &AttemptFacts) -> Templates<'_> {
+        let templates: Value = serde_json::from_str(include_str!("bundle.json")).unwrap_or_default();
+        let facts = json!({
+            "record": self.record, "tracking-id": self.tracking_id, "event": self.kind.name(),
+            "EVENT": self.kind.code(), "phone": format!("+26097{:07}", self.index % 10_000_000),
+            "last-modified": attempt.last_modified,
+            "declared": attempt.earlier.first().map_or(&attempt.last_modified, |first| &first.at),
+            "state": self.state().id, "district": self.district().id, "office": self.office().id,
+            "facility": self.facility().id, "city": self.district_name().1,
+            "house": self.chance(21).u8(1..200).to_string(), "is-verified": self.chance(31).bool(),
+            "weight": f64::from(self.chance(400).u16(22..46)) / 10.0,
+            "nationality": NATIONALITY, "reason-of-absence": REASON_OF_ABSENCE
+        });
+        let of_kind = templates.pointer(&format!("/kinds/{}", self.kind.name())).cloned();
+        Templates { family: self, facts: with(facts, of_kind.unwrap_or_default()), templates }
     }
 
     /// In most records the informant is a member of the family, and then has no separate Patient.
@@ -78,158 +95,114 @@ impl Declaration {
         people
     }
 
-    fn composition(&self, attempt: &AttemptFacts) -> Value {
-        let name = self.kind.name();
-        let title = match self.kind {
-            Kind::Birth => "Birth Declaration",
-            Kind::Death => "Death Declaration",
-            Kind::Marriage => "Marriage Declaration",
-        };
-        let mut sections = vec![section(
-            FamilyRole::Informant.title(),
-            "informant-details",
-            &format!("RelatedPerson/{}", self.part("informant-relation")),
-        )];
-        sections.extend(self.members().into_iter().filter(|part| *part != FamilyRole::Informant).map(
-            |part| {
-                let witness = matches!(part, FamilyRole::WitnessOne | FamilyRole::WitnessTwo);
-                let (kind, id) = if witness {
-                    ("RelatedPerson", self.part(&format!("{}-relation", part.name())))
-                } else {
-                    ("Patient", self.part(part.name()))
-                };
-                section(part.title(), &format!("{}-details", part.name()), &format!("{kind}/{id}"))
-            },
-        ));
-        let mut encounter = section(
-            &format!("{title} encounter"),
-            &format!("{name}-encounter"),
-            &format!("Encounter/{}", self.part("encounter")),
-        );
-        if let Some(system) = encounter.pointer_mut("/code/coding/0/system") {
-            *system = json!("http://opencrvs.org/specs/sections");
-        }
-        sections.push(encounter);
-        json!({
-            "resourceType": "Composition", "id": self.record, "status": "preliminary", "title": title,
-            "identifier": {"system": "urn:ietf:rfc:3986", "value": self.tracking_id},
-            "type": {
-                "coding": [{"system": "http://opencrvs.org/doc-types", "code": format!("{name}-declaration")}],
-                "text": title
-            },
-            "class": {
-                "coding": [{"system": "http://opencrvs.org/doc-classes", "code": "crvs-document"}],
-                "text": "CRVS Document"
-            },
-            "section": sections, "subject": {}, "author": [],
-            "date": attempt.earlier.first().map_or(&attempt.last_modified, |first| &first.at)
-        })
-    }
-
-    pub(super) fn task(&self, attempt: &AttemptFacts) -> Value {
-        let practitioner = format!("Practitioner/{}", self.part("practitioner"));
-        json!({
-            "resourceType": "Task", "id": self.task_id(), "status": "ready", "intent": "proposal",
-            "code": {"coding": [{"system": "http://opencrvs.org/specs/types", "code": self.kind.code()}]},
-            "focus": {"reference": format!("Composition/{}", self.record)},
-            "requester": {"agent": {"reference": practitioner}},
-            "identifier": [
-                {"system": "http://opencrvs.org/specs/id/draft-id", "value": self.part("draft")},
-                {
-                    "system": format!("http://opencrvs.org/specs/id/{}-tracking-id", self.kind.name()),
-                    "value": self.tracking_id
-                }
-            ],
-            "extension": [
-                {
-                    "url": "http://opencrvs.org/specs/extension/contact-person-phone-number",
-                    "valueString": format!("+26097{:07}", self.index % 10_000_000)
-                },
-                {"url": "http://opencrvs.org/specs/extension/timeLoggedMS", "valueInteger": 1_699},
-                {
-                    "url": "http://opencrvs.org/specs/extension/regLastUser",
-                    "valueReference": {"reference": practitioner}
-                },
-                {
-                    "url": "http://opencrvs.org/specs/extension/regLastOffice",
-                    "valueReference": {"reference": format!("Location/{}", self.office().id)}
-                }
-            ],
-            "lastModified": attempt.last_modified,
-            "businessStatus": {"coding": [{
-                "system": "http://opencrvs.org/specs/reg-status", "code": "WAITING_VALIDATION"
-            }]},
-            "meta": {"lastUpdated": attempt.last_modified}
-        })
-    }
-
     /// The id of the Task, which the answer to a confirm contains.
     pub fn task_id(&self) -> String {
         self.part("task")
     }
+}
+
+impl Templates<'_> {
+    fn composition(&self) -> Value {
+        let section = |title: &str, code: &str, system: &str, reference: String| {
+            let own = json!({"title": title, "code": code, "system": system, "reference": reference});
+            self.fill("section", &own)
+        };
+        let others = self.family.members().into_iter().filter(|role| *role != FamilyRole::Informant);
+        let of_member = |role: FamilyRole| {
+            let is_related =
+                matches!(role, FamilyRole::Informant | FamilyRole::WitnessOne | FamilyRole::WitnessTwo);
+            let (kind, suffix) = if is_related { ("RelatedPerson", "-relation") } else { ("Patient", "") };
+            let reference = format!("{kind}/{}", self.family.part(&format!("{}{suffix}", role.name())));
+            section(role.title(), &format!("{}-details", role.name()), "doc-sections", reference)
+        };
+        let title = self.facts.get("title").and_then(Value::as_str).unwrap_or_default();
+        let encounter = section(
+            &format!("{title} encounter"),
+            &format!("{}-encounter", self.family.kind.name()),
+            "specs/sections",
+            format!("Encounter/{}", self.family.part("encounter")),
+        );
+        let roles = std::iter::once(FamilyRole::Informant).chain(others);
+        let sections: Vec<Value> = roles.map(of_member).chain([encounter]).collect();
+        self.fill("composition", &json!({"sections": sections}))
+    }
 
     fn related_persons(&self) -> Vec<Value> {
-        let (informant, relation) = self.informant();
-        let mut persons = vec![("informant-relation", relation, informant)];
-        if self.kind == Kind::Marriage {
-            persons.push(("witness-one-relation", "HEAD_OF_GROOM_FAMILY", FamilyRole::WitnessOne));
-            persons.push(("witness-two-relation", "HEAD_OF_BRIDE_FAMILY", FamilyRole::WitnessTwo));
+        let (informant, relation) = self.family.informant();
+        let mut persons = vec![("informant", relation, informant)];
+        if self.family.kind == Kind::Marriage {
+            persons.push(("witness-one", "HEAD_OF_GROOM_FAMILY", FamilyRole::WitnessOne));
+            persons.push(("witness-two", "HEAD_OF_BRIDE_FAMILY", FamilyRole::WitnessTwo));
         }
-        let related = |(id, relation, of): (&str, &str, FamilyRole)| {
-            let system = "http://hl7.org/fhir/ValueSet/relatedperson-relationshiptype";
-            json!({
-                "resourceType": "RelatedPerson", "id": self.part(id),
-                "relationship": {"coding": [{"system": system, "code": relation}]},
-                "patient": {"reference": format!("Patient/{}", self.part(of.name()))}
-            })
+        let related = |(name, relation, role): (&str, &str, FamilyRole)| {
+            let own = json!({"name": name, "relation": relation, "patient": role.name()});
+            self.fill("related-person", &own)
         };
         persons.into_iter().map(related).collect()
     }
 
-    fn encounter(&self) -> Value {
-        json!({
-            "resourceType": "Encounter", "id": self.part("encounter"), "status": "finished",
-            "location": [{"location": {"reference": format!("Location/{}", self.facility().id)}}]
-        })
+    fn patient(&self, role: FamilyRole) -> Value {
+        let role_name = json!({"role": role.name()});
+        let Some(member) = self.family.member(role) else { return self.fill("absent", &role_name) };
+        let filled_if = |name: &str, own: Option<Value>| own.map(|own| self.fill(name, &own));
+        // Documents from before the upgrade to 1.7 still have the family name as a list.
+        let is_old = self.family.chance(13).f64() < 0.2;
+        let second_name =
+            member.second_language.map(|(given, family)| json!({"given": given, "family": family}));
+        let facts = json!({
+            "given": member.given, "middle": member.middle,
+            "family": if is_old { json!([member.family]) } else { json!(member.family) },
+            "name-in-second-language": filled_if("name-in-second-language", second_name),
+            "born": member.born, "gender": member.gender,
+            "identifier": filled_if("identifier", member.national_id.map(|id| json!({"national-id": id}))),
+            "is-dead": member.died.as_ref().map(|_| true), "died": member.died
+        });
+        let patient = self.fill("patient", &with(facts, role_name));
+        if role == FamilyRole::Child { patient } else { with(patient, self.fill("adult", &Value::Null)) }
     }
 
-    fn questionnaire(&self) -> Value {
-        let item = |path: &str, answer: Value| json!({"text": path, "linkId": "", "answer": [answer]});
-        let person = match self.kind {
-            Kind::Birth => "mother",
-            Kind::Death => "deceased",
-            Kind::Marriage => "groom",
+    /// Medical observations about the event, which the bridge must not keep.
+    fn observations(&self) -> Vec<Value> {
+        let of_kind = self.facts.get("observations").and_then(Value::as_array);
+        let observation = |row: &Value| {
+            let own = json!({"code": row.get(0), "display": row.get(1)});
+            let value = self.filled(row.get(2).unwrap_or(&Value::Null), &own);
+            with(self.fill("observation", &own), value)
         };
-        let group = format!("{}.{person}.{person}-view-group", self.kind.name());
-        json!({
-            "resourceType": "QuestionnaireResponse", "id": self.part("questionnaire"),
-            "extension": [], "status": "completed",
-            "subject": {"reference": format!("urn:uuid:{}", self.part("stale-subject"))},
-            "item": [
-                item(&format!("{group}.{person}IdType"), json!({"valueString": "NATIONAL_ID"})),
-                item(&format!("{group}.{person}NidVerified"), json!({"valueBoolean": self.chance(31).bool()}))
-            ]
-        })
+        of_kind.into_iter().flatten().map(observation).collect()
     }
 
-    fn practitioner(&self) -> Value {
-        json!({
-            "resourceType": "Practitioner", "id": self.part("practitioner"),
-            "telecom": [
-                {"system": "phone", "value": "+260933333333"},
-                {"system": "email", "value": "registrar@example.org"}
-            ],
-            "name": [{"use": "en", "family": "Mweene", "given": ["Kennedy"]}]
-        })
+    /// The same resources as OpenCRVS reads them back from its database: with pseudo-resources for
+    /// the histories of the Task and of the registrar's role, and with the database's internal
+    /// keys.
+    fn as_read_back(&self, mut resources: Vec<Value>, attempt: &AttemptFacts) -> Vec<Value> {
+        let declared = [Earlier { status: "DECLARED".to_owned(), at: attempt.last_modified.clone() }];
+        let past = if attempt.earlier.is_empty() { &declared[..] } else { &attempt.earlier };
+        for (position, earlier) in past.iter().enumerate() {
+            let own = json!({"position": position, "at": earlier.at, "status": earlier.status});
+            let row = with(self.fill("task", &own), self.fill("task-history", &own));
+            let rejected = if earlier.status == "REJECTED" { "task-rejected" } else { "" };
+            resources.push(with(row, self.fill(rejected, &own)));
+        }
+        let role = |kind: &str| self.fill("role", &json!({"resource": kind}));
+        resources.push(role("PractitionerRole"));
+        // All histories of a role have the id of the role.
+        let histories = self.family.chance(40).usize(2..6);
+        resources.extend((0..histories).map(|_| role("PractitionerRoleHistory")));
+        resources.into_iter().map(|resource| self.with_internal_keys(resource)).collect()
     }
-}
 
-fn section(title: &str, code: &str, reference: &str) -> Value {
-    json!({
-        "title": title,
-        "code": {"coding": [{"system": "http://opencrvs.org/doc-sections", "code": code}], "text": title},
-        "entry": [{"reference": reference}]
-    })
+    /// Adds the internal keys that every resource except the Task has when it is read back from the
+    /// database.
+    fn with_internal_keys(&self, resource: Value) -> Value {
+        let kind = resource.get("resourceType").and_then(Value::as_str);
+        // Phonetic forms for core's search for duplicates: personal data under an internal key.
+        let matching = (kind == Some("Patient")).then(|| self.fill("matching", &Value::Null));
+        match kind {
+            Some("Task") => resource,
+            _ => with(resource, self.fill("internal-keys", &json!({"matching": matching}))),
+        }
+    }
 }
 
 /// Corrects the given name of the subject of a document (child, deceased, groom). Returns false if

@@ -1,10 +1,8 @@
-//! The people of a declaration, and the Patient resources that represent them in FHIR documents.
+//! The people of a declaration: the facts from which the documents of both generations are made.
 
 use fastrand::Rng;
-use serde_json::{Value, json};
 
 use super::{Declaration, Kind};
-use crate::sandbox::json::with;
 
 const GIVEN_FEMALE: [&str; 24] = [
     "Amara", "Chipo", "Esther", "Fatou", "Grace", "Hawa", "Imani", "Joyce", "Kamaria", "Lindiwe", "Mwila",
@@ -184,69 +182,8 @@ impl Declaration {
         };
         day_of(year, &mut chance)
     }
-
-    /// The Patient resource of a person.
-    pub(super) fn patient(&self, role: FamilyRole) -> Value {
-        let id = self.part(role.name());
-        let Some(member) = self.member(role) else {
-            return json!({
-                "resourceType": "Patient", "id": id, "active": false, "name": [],
-                "extension": [{
-                    "url": "http://opencrvs.org/specs/extension/reason-not-applying",
-                    "valueString": REASON_OF_ABSENCE
-                }]
-            });
-        };
-        let mut patient = json!({
-            "resourceType": "Patient", "id": id, "active": true,
-            "name": self.names(&member), "birthDate": member.born, "extension": []
-        });
-        if role != FamilyRole::Child {
-            patient = with(patient, json!({"extension": adult_extensions(), "address": self.address()}));
-        }
-        if let Some(id) = &member.national_id {
-            let coding = json!([{
-                "system": "http://opencrvs.org/specs/identifier-type", "code": "NATIONAL_ID"
-            }]);
-            let identifier = json!([{"value": id, "type": {"coding": coding}}]);
-            patient = with(patient, json!({"identifier": identifier}));
-        }
-        if let Some(gender) = member.gender {
-            patient = with(patient, json!({"gender": gender}));
-        }
-        if let Some(died) = &member.died {
-            patient = with(patient, json!({"deceasedBoolean": true, "deceasedDateTime": died}));
-        }
-        patient
-    }
-
-    fn names(&self, member: &FamilyMember) -> Vec<Value> {
-        // Documents from before the upgrade to 1.7 still have the family name as a list.
-        let is_old = self.chance(13).f64() < 0.2;
-        let family = if is_old { json!([member.family]) } else { json!(member.family) };
-        let mut names = vec![json!({"use": "en", "given": [member.given, member.middle], "family": family})];
-        if let Some((given, family)) = member.second_language {
-            names.push(json!({"use": "bn", "given": [given, ""], "family": family}));
-        }
-        names
-    }
 }
 
 fn day_of(year: u16, chance: &mut Rng) -> String {
     format!("{year}-{:02}-{:02}", chance.u8(1..=12), chance.u8(1..=28))
-}
-
-fn adult_extensions() -> Value {
-    json!([
-        {"url": "http://hl7.org/fhir/StructureDefinition/patient-nationality", "extension": [
-            {"url": "code", "valueCodeableConcept": {"coding": [
-                {"system": "urn:iso:std:iso:3166", "code": NATIONALITY}
-            ]}},
-            {"url": "period", "valuePeriod": {"start": "", "end": ""}}
-        ]},
-        {
-            "url": "http://opencrvs.org/specs/extension/educational-attainment",
-            "valueString": "SECONDARY_ISCED_3"
-        }
-    ])
 }

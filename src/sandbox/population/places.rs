@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Declaration;
+use super::template::Templates;
+use crate::sandbox::json::with;
 
 const STATES: [&str; 4] = ["Central", "Sulaka", "Pualula", "Chuminga"];
 const DISTRICTS: [&str; 12] = [
@@ -26,10 +28,14 @@ impl Place {
         let code: String = STANDARD.encode(id).chars().filter(char::is_ascii_alphanumeric).take(11).collect();
         Self { id: id.to_string(), code, name: name.to_owned() }
     }
+
+    fn facts(&self, part_of: &str, level: &str) -> Value {
+        json!({"id": self.id, "code": self.code, "name": self.name, "part-of": part_of, "level": level})
+    }
 }
 
 impl Declaration {
-    fn district_name(&self) -> (&'static str, &'static str) {
+    pub(super) fn district_name(&self) -> (&'static str, &'static str) {
         let district = self.chance(20).usize(..DISTRICTS.len());
         let state = STATES.get(district % STATES.len()).copied().unwrap_or("Central");
         (state, DISTRICTS.get(district).copied().unwrap_or("Ibombo"))
@@ -50,70 +56,29 @@ impl Declaration {
     pub(super) fn facility(&self) -> Place {
         Place::new("facility", &format!("{} Health Post", self.district_name().1))
     }
+}
 
-    pub(super) fn address(&self) -> Value {
-        let district = self.district().id;
-        let house = self.chance(21).u8(1..200).to_string();
-        json!([{
-            "type": "PRIMARY_ADDRESS",
-            "line": [house, "Main Road", "", "", "", "URBAN", "", "", "", "", "", "", "", "", "", ""],
-            "district": district, "state": self.state().id, "country": "FAR",
-            "city": self.district_name().1, "postalCode": "52275",
-            "extension": [{
-                "url": "http://opencrvs.org/specs/extension/part-of",
-                "valueReference": {"reference": format!("Location/{district}")}
-            }]
-        }])
-    }
-
+impl Templates<'_> {
     /// All places of the declaration, widest first.
-    pub(super) fn locations(&self) -> Vec<Value> {
-        let (state, district) = (self.state(), self.district());
-        vec![
-            administrative(&state, "0", "STATE"),
-            administrative(&district, &state.id, "DISTRICT"),
-            building(&self.office(), &district.id, "CRVS_OFFICE"),
-            building(&self.facility(), &district.id, "HEALTH_FACILITY"),
+    pub(super) fn locations(&self) -> [Value; 4] {
+        let (state, district) = (self.family.state(), self.family.district());
+        let area = |place: &Place, part_of: &str, level: &str| {
+            let boundary = json!({"boundary": boundary(place)});
+            self.location("administrative", &with(place.facts(part_of, level), boundary))
+        };
+        let building =
+            |place: &Place, level: &str| self.location("building", &place.facts(&district.id, level));
+        [
+            area(&state, "0", "STATE"),
+            area(&district, &state.id, "DISTRICT"),
+            building(&self.family.office(), "CRVS_OFFICE"),
+            building(&self.family.facility(), "HEALTH_FACILITY"),
         ]
     }
-}
 
-fn administrative(place: &Place, part_of: &str, level: &str) -> Value {
-    json!({
-        "resourceType": "Location", "id": place.id,
-        "identifier": [
-            {"system": "http://opencrvs.org/specs/id/statistical-code", "value": format!("ADMIN_STRUCTURE_{}", place.code)},
-            {"system": "http://opencrvs.org/specs/id/jurisdiction-type", "value": level}
-        ],
-        "name": place.name, "alias": [place.name], "description": place.code,
-        "status": "active", "mode": "instance",
-        "partOf": {"reference": format!("Location/{part_of}")},
-        "type": {"coding": [{"system": "http://opencrvs.org/specs/location-type", "code": "ADMIN_STRUCTURE"}]},
-        "physicalType": {"coding": [{"code": "jdn", "display": "Jurisdiction"}]},
-        "extension": [
-            {
-                "url": "http://hl7.org/fhir/StructureDefinition/location-boundary-geojson",
-                "valueAttachment": {"contentType": "application/geo+json", "data": boundary(place)}
-            },
-            {
-                "url": "http://opencrvs.org/specs/id/statistics-total-populations",
-                "valueString": "[{\"2022\":60000},{\"2023\":80000}]"
-            }
-        ]
-    })
-}
-
-fn building(place: &Place, part_of: &str, kind: &str) -> Value {
-    json!({
-        "resourceType": "Location", "id": place.id,
-        "identifier": [{
-            "system": "http://opencrvs.org/specs/id/internal-id", "value": format!("{kind}_{}", place.code)
-        }],
-        "name": place.name, "alias": [place.name], "status": "active", "mode": "instance",
-        "partOf": {"reference": format!("Location/{part_of}")},
-        "type": {"coding": [{"system": "http://opencrvs.org/specs/location-type", "code": kind}]},
-        "physicalType": {"coding": [{"code": "bu", "display": "Building"}]}
-    })
+    fn location(&self, template: &str, own: &Value) -> Value {
+        with(self.fill("location", own), self.fill(template, own))
+    }
 }
 
 /// A boundary of a few kilobytes. In real documents most bytes are boundaries.

@@ -78,8 +78,9 @@ fn every_section_leads_somewhere_and_the_id_system_finds_what_it_needs() {
             }
             Kind::Marriage => {}
         }
-        let bytes = bundle.to_string().len();
-        assert!((10_000..40_000).contains(&bytes), "{bytes} bytes");
+        let text = bundle.to_string();
+        assert!(!text.contains("${"), "a placeholder without a fact: {text}");
+        assert!((10_000..40_000).contains(&text.len()), "{} bytes", text.len());
     }
     assert!((1..10).contains(&without_id), "{without_id} deceased without an ID");
 }
