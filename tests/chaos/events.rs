@@ -27,7 +27,7 @@ pub fn judge(accounts: &mut Accounts, id: &str, record: &Record, file: &EventFil
     accounts.broken += broken;
     accounts.late_index += of(file.stale_index && is_late(record));
     if broken > 0 {
-        accounts.bad.insert(id.to_owned(), format!("core would have damaged it: {}", told(file)));
+        accounts.bad.insert(id.to_owned(), format!("core would have damaged it: {}", describe(file)));
     }
     // Two different answers are possible only if nginx refused a registration that a front had
     // stored.
@@ -46,7 +46,7 @@ fn is_late(record: &Record) -> bool {
 }
 
 /// The state of the record in core, in one line.
-pub fn told(file: &EventFile) -> String {
+pub fn describe(file: &EventFile) -> String {
     let EventFile {
         failed,
         retries_without_trigger,

@@ -1,9 +1,12 @@
 //! The command line of the chaos test.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 use nidbridge::sandbox::opencrvs::Generations;
+
+use super::harness::temporary;
 
 /// Runs the whole bridge under a seeded schedule of faults and draws up the accounts.
 #[derive(Debug, Clone, Parser)]
@@ -45,4 +48,25 @@ pub struct Options {
     /// Time limit for everything to settle after the last fault.
     #[arg(long, default_value_t = 300, value_name = "SECONDS")]
     pub patience: u64,
+}
+
+impl Options {
+    /// The time during which registrations are submitted and faults happen.
+    pub fn length(&self) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "not that many registrations")]
+        let seconds = self.registrations as f64 / self.rate;
+        Duration::from_secs_f64(seconds.max(10.0))
+    }
+
+    /// Whether the random faults of single calls happen, beside the schedule.
+    pub fn has_call_faults(&self) -> bool {
+        !self.calm && self.only.is_none()
+    }
+
+    /// Makes the directory of the run.
+    pub fn make_dir(&self) -> PathBuf {
+        let dir = self.dir.clone().unwrap_or_else(|| temporary("chaos"));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        dir.canonicalize().expect("a directory")
+    }
 }

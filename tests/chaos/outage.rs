@@ -14,7 +14,8 @@ use tokio::time::sleep;
 
 use super::accounts::Accounts;
 use super::harness::eventually;
-use super::stage::{SOON, Stage};
+use super::rig::{Rig, SOON};
+use super::roles::FRONT;
 
 /// A caller may see a broken connection a little later than it broke.
 const AFTERMATH: SignedDuration = SignedDuration::from_millis(250);
@@ -24,7 +25,7 @@ const AFTERMATH: SignedDuration = SignedDuration::from_millis(250);
 pub struct Outages(Mutex<Vec<(Timestamp, Timestamp)>>);
 
 impl Outages {
-    fn note(&self, from: Timestamp, until: Timestamp) {
+    fn add(&self, from: Timestamp, until: Timestamp) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((from, until));
     }
 
@@ -41,26 +42,26 @@ fn met(attempt: &Attempt, (from, until): (Timestamp, Timestamp)) -> bool {
 }
 
 /// Kills nginx and starts it again; returns how many submissions that broke.
-pub async fn nginx_killed(stage: &Stage, lasts: Duration) -> u64 {
-    let mut nginx = stage.nginx.lock().await;
+pub async fn kill_nginx(rig: &Rig, lasts: Duration) -> u64 {
+    let mut nginx = rig.nginx.lock().await;
     let from = Timestamp::now();
     nginx.kill();
     sleep(lasts).await;
     nginx.restart();
     eventually(SOON, "nginx is back", async || nginx.answers().then_some(())).await;
     let until = Timestamp::now();
-    stage.outages.note(from, until);
+    rig.outages.add(from, until);
     sleep(Duration::try_from(AFTERMATH).unwrap_or_default()).await;
     let hit = |record: &Record| record.attempts.iter().filter(|one| met(one, (from, until))).count();
-    let hits = stage.opencrvs.inspect(|records| records.all().map(|(_, record)| hit(record)).sum::<usize>());
+    let hits = rig.opencrvs.inspect(|records| records.all().map(|(_, record)| hit(record)).sum::<usize>());
     u64::try_from(hits).unwrap_or(u64::MAX)
 }
 
 /// Checks that no front accepted a record that, according to the accounts, reached no front.
-pub fn doubt(stage: &Stage, accounts: &mut Accounts) {
+pub fn check_unheard(rig: &Rig, accounts: &mut Accounts) {
     for id in accounts.unheard_of.clone() {
         let accepted = format!("\"record.id\":\"{id}\",\"attempt.id\"");
-        if stage.said("front", &accepted) > 0 {
+        if rig.logged(FRONT, &accepted) > 0 {
             accounts.wrong(&id, "a front has taken it, and the ledger does not know it");
         }
     }

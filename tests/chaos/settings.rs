@@ -14,6 +14,8 @@ use nidbridge::sandbox::nid::{InvalidReply, VendorSettings};
 pub const SEAL_KEYS: &str = "chaos:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Seven days divided by twenty, in seconds.
 pub const TOKEN_LIFETIME: i64 = 30_240;
+/// The value of `CONFIRM_QUARANTINE`.
+pub const QUARANTINE: Duration = Duration::from_secs(30);
 /// The value of `OPENCRVS_TIMEOUT`.
 pub const GATEWAY_TIMEOUT: Duration = Duration::from_millis(1_500);
 

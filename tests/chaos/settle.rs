@@ -8,7 +8,7 @@ use nidbridge::ledger::AttemptSummary;
 
 use super::accounts::{Accounts, Evidence};
 use super::operator;
-use super::stage::Stage;
+use super::rig::Rig;
 
 /// Time without any change after which the run has settled.
 const REST: Duration = Duration::from_secs(3);
@@ -33,7 +33,7 @@ impl UnderWay {
 }
 
 /// Waits until every record has ended. After the patience, what has not ended is counted as wrong.
-pub async fn settled(stage: &Stage, patience: Duration) -> (bool, Accounts) {
+pub async fn settled(stage: &Rig, patience: Duration) -> (bool, Accounts) {
     let begun = Instant::now();
     let (mut last, mut since) = (None, Instant::now());
     let mut told = 0;
@@ -80,7 +80,7 @@ pub async fn settled(stage: &Stage, patience: Duration) -> (bool, Accounts) {
 
 /// The current accounts, and the work that has not ended; `None` if the broker's management API
 /// does not answer.
-async fn look(stage: &Stage) -> (Accounts, Option<UnderWay>) {
+async fn look(stage: &Rig) -> (Accounts, Option<UnderWay>) {
     let summaries: HashMap<String, AttemptSummary> = stage
         .ledger
         .summaries()
@@ -91,7 +91,7 @@ async fn look(stage: &Stage) -> (Accounts, Option<UnderWay>) {
         .collect();
     let (records, nid) = (stage.opencrvs.state(), stage.nid.state());
     let (people, vendor) = (&stage.people, &stage.nid.settings());
-    let somebody = stage.somebody.as_str();
+    let somebody = stage.id_owner.as_str();
     let outages = &stage.outages;
     let evidence =
         Evidence { records: &records, nid: &nid, summaries: &summaries, people, vendor, somebody, outages };
@@ -103,7 +103,7 @@ async fn look(stage: &Stage) -> (Accounts, Option<UnderWay>) {
     (accounts, under_way)
 }
 
-async fn queues(stage: &Stage) -> Option<Vec<String>> {
+async fn queues(stage: &Rig) -> Option<Vec<String>> {
     let text = stage.manage(reqwest::Method::GET, "/queues?columns=name,messages", "").await?;
     let all: Vec<serde_json::Value> = serde_json::from_str(&text).ok()?;
     let filled = |queue: &serde_json::Value| {
@@ -115,7 +115,7 @@ async fn queues(stage: &Stage) -> Option<Vec<String>> {
 }
 
 /// Stores what the broker reports about its queues and connections, for later analysis.
-async fn keep_what_the_broker_says(stage: &Stage) {
+async fn keep_what_the_broker_says(stage: &Rig) {
     for what in ["queues", "channels", "consumers", "connections"] {
         let said = stage.manage(reqwest::Method::GET, &format!("/{what}"), "").await;
         let file = stage.dir.join(format!("at-the-end-{what}.json"));
@@ -123,7 +123,7 @@ async fn keep_what_the_broker_says(stage: &Stage) {
     }
 }
 
-fn spooled(stage: &Stage) -> usize {
+fn spooled(stage: &Rig) -> usize {
     let directories =
         stage.of("front").into_iter().map(|role| &role.process.recipe.environment["FRONT_SPOOL"]);
     let files = directories.flat_map(std::fs::read_dir).flatten().flatten();

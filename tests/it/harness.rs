@@ -4,15 +4,16 @@
 //! Invariant: tests wait for conditions with a deadline, and nothing that a test starts outlives
 //! the test process.
 
+pub mod child;
 pub mod clock;
 pub mod eventually;
 pub mod http;
 pub mod ledgers;
-#[path = "../chaos/nginx.rs"]
 #[expect(dead_code, reason = "only the rig kills it")]
 pub mod nginx;
 #[expect(dead_code, reason = "the rig ends and recovers its cluster, the stories share one")]
 pub mod postgres;
+#[expect(dead_code, reason = "only the rig blocks one direction, and counts")]
 pub mod proxy;
 mod selftest;
 pub mod vhosts;

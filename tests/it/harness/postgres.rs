@@ -6,13 +6,14 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use nidbridge::sandbox::guardian::Guardian;
+use rustix::process::Signal;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use super::child::ChildProcess;
 use super::{clock, eventually, temporary};
 
 const INSTALL: &str =
@@ -25,8 +26,7 @@ pub struct Cluster {
     programs: PathBuf,
     dir: PathBuf,
     port: u16,
-    postgres: Child,
-    guardian: Guardian,
+    postgres: ChildProcess,
 }
 
 /// The URL of a new, empty database.
@@ -53,8 +53,8 @@ impl Cluster {
         initdb.args(["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]);
         must(initdb.args(["--username", USER, "--pgdata"]).arg(&data));
         let port = free_port();
-        let (postgres, guardian) = launch(&programs, &dir, port);
-        let cluster = Self { programs, dir, port, postgres, guardian };
+        let postgres = launch(&programs, &dir, port);
+        let cluster = Self { programs, dir, port, postgres };
         cluster.ready().await;
         cluster
     }
@@ -72,24 +72,19 @@ impl Cluster {
 
     /// Ends the server as a crash would: without a checkpoint, and with every connection broken.
     pub async fn crash(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.postgres);
-        rustix::process::kill_process(pid, rustix::process::Signal::QUIT).expect("PostgreSQL to crash");
-        let ended = async || self.postgres.try_wait().expect("PostgreSQL's end");
-        eventually(Duration::from_secs(60), "PostgreSQL has crashed", ended).await;
+        assert!(self.postgres.signal(Signal::QUIT), "PostgreSQL does not run");
+        eventually(Duration::from_secs(60), "PostgreSQL has crashed", async || self.postgres.status()).await;
     }
 
     /// Ends the server and removes its data.
     pub async fn stop(mut self) {
         self.crash().await;
-        self.guardian.dismiss();
         std::fs::remove_dir_all(&self.dir).expect("PostgreSQL's directory");
     }
 
     /// Starts the server again after a crash.
     pub async fn recover(&mut self) {
-        let (postgres, guardian) = launch(&self.programs, &self.dir, self.port);
-        self.postgres = postgres;
-        std::mem::replace(&mut self.guardian, guardian).dismiss();
+        self.postgres = launch(&self.programs, &self.dir, self.port);
         self.ready().await;
     }
 
@@ -115,21 +110,11 @@ impl Cluster {
     }
 }
 
-fn launch(programs: &Path, dir: &Path, port: u16) -> (Child, Guardian) {
+fn launch(programs: &Path, dir: &Path, port: u16) -> ChildProcess {
     let mut postgres = as_user(&programs.join("postgres"));
     postgres.arg("-D").arg(dir.join("data")).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"]);
     postgres.arg(dir).args(["-c", "max_connections=300", "-c", "shared_buffers=64MB"]);
-    let log = std::fs::File::options().create(true).append(true).open(dir.join("log"));
-    let log = log.expect("a log for PostgreSQL");
-    let child = postgres
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("a log for PostgreSQL"))
-        .stderr(log)
-        .process_group(0)
-        .spawn()
-        .expect("PostgreSQL");
-    let guardian = Guardian::watch(&[child.id()], Some(dir)).expect("a guardian");
-    (child, guardian)
+    ChildProcess::start_in(postgres.process_group(0), &dir.join("log"), Some(dir))
 }
 
 fn root() -> bool {

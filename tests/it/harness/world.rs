@@ -21,8 +21,8 @@ use url::Url;
 
 use self::network::{quick_vendor, vendor_settings};
 pub use self::observe::request_of;
-use self::roles::Role;
 use super::Vhosts;
+use super::child::ChildProcess;
 use super::http::free_port;
 use super::ledgers::{Engine, SEAL_KEYS, fresh_url, ledger};
 use super::vhosts::temporary;
@@ -44,7 +44,7 @@ pub struct World {
     pub dir: PathBuf,
     vhosts: Vhosts,
     vendor: Link,
-    roles: BTreeMap<&'static str, Role>,
+    roles: BTreeMap<&'static str, ChildProcess>,
     /// Settings of every role.
     environment: BTreeMap<String, String>,
     /// Settings of one role, which override those of every role.
@@ -141,8 +141,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         for role in self.roles.values_mut() {
-            drop(role.child.kill());
-            drop(role.child.wait());
+            role.kill();
         }
         let vendor = self.vendor.clone();
         drop(tokio::runtime::Handle::current().spawn(vendor.close()));

@@ -96,14 +96,14 @@ pub fn successors(world: &World, scope: &Scope, rules: Rules, c: u8, out: &mut N
     match confirmer {
         ConfirmerState::Idle => {}
         ConfirmerState::Leased { attempt, answer } => {
-            read(world, scope, rules, (c, attempt, answer), &mut push)
+            read(world, scope, rules, (c, attempt, answer), &mut push);
         }
         ConfirmerState::Deciding { attempt } => intend(world, rules, c, attempt, &mut push),
         ConfirmerState::Intended { attempt, late } => send(world, rules, (c, attempt, late), &mut push),
         ConfirmerState::Sent { attempt, flight } => receive_result(world, c, attempt, flight, &mut push),
         ConfirmerState::Retracting { attempt, park } => retract(world, c, attempt, park, &mut push),
         ConfirmerState::Ending { attempt, event, cause } => {
-            end(world, rules, (c, attempt), (event, cause), &mut push)
+            end(world, rules, (c, attempt), (event, cause), &mut push);
         }
     }
 }

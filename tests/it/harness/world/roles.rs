@@ -1,21 +1,14 @@
 //! The roles as processes: starts, configures and ends them, and runs the operator's commands.
 
-use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use nidbridge::sandbox::guardian::Guardian;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal};
 
+use super::super::child::ChildProcess;
 use super::super::http::{self, free_port};
 use super::super::{clock, eventually};
 use super::{SOON, World};
-
-/// A role that runs as a process of its own.
-pub struct Role {
-    pub(super) child: Child,
-    _guardian: Guardian,
-}
 
 impl World {
     /// Changes a setting of every role that is started from now on.
@@ -35,19 +28,11 @@ impl World {
 
     /// Starts a role under another name, so that the same role can run more than once.
     pub fn start_as(&mut self, name: &'static str, role: &'static str) {
-        let log = File::options().create(true).append(true).open(self.log(name)).expect("a log");
         let port = *self.admin.entry(name).or_insert_with(free_port);
         let mut command = self.command(role, &[role]);
         command.env("ADMIN_LISTEN", format!("127.0.0.1:{port}"));
         command.envs(self.role_settings.get(name).into_iter().flatten());
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a log"))
-            .stderr(log)
-            .spawn()
-            .expect("the product's binary");
-        let guardian = Guardian::watch(&[child.id()], None).expect("a guardian");
-        self.roles.insert(name, Role { child, _guardian: guardian });
+        self.roles.insert(name, ChildProcess::start(&mut command, &self.log(name)));
     }
 
     /// Starts a role under another command, such as `unshare`, from its next start on. The command
@@ -97,9 +82,7 @@ impl World {
     pub async fn ready(&mut self, role: &'static str) {
         let port = self.admin[role];
         eventually(SOON, &format!("{role} is ready"), async || {
-            if let Some(status) =
-                self.roles.get_mut(role).and_then(|role| role.child.try_wait().ok().flatten())
-            {
+            if let Some(status) = self.roles.get_mut(role).and_then(ChildProcess::status) {
                 panic!("{role} has ended with {status}:\n{}", self.log_text(role));
             }
             http::get(port, "/readyz").filter(|(status, _)| *status == 200).map(drop)
@@ -109,32 +92,25 @@ impl World {
 
     /// Ends a role as a crash would.
     pub fn kill9(&mut self, role: &'static str) {
-        let mut gone = self.roles.remove(role).expect("a role that runs");
-        gone.child.kill().expect("a process to kill");
-        gone.child.wait().expect("its end");
+        self.roles.remove(role).expect("a role that runs").kill();
     }
 
     /// Ends a role with SIGTERM and waits for its end; returns its exit code.
     pub async fn terminate(&mut self, role: &'static str) -> Option<i32> {
         let mut going = self.roles.remove(role).expect("a role that runs");
-        let pid = Pid::from_child(&going.child);
-        kill_process(pid, Signal::TERM).expect("a process to stop");
-        let what = format!("{role} has ended");
-        let status = eventually(SOON, &what, async || going.child.try_wait().expect("its state")).await;
+        assert!(going.signal(Signal::TERM), "{role} does not run");
+        let status = eventually(SOON, &format!("{role} has ended"), async || going.status()).await;
         status.code()
     }
 
     pub fn pid(&self, role: &str) -> Pid {
-        Pid::from_child(&self.roles[role].child)
+        self.roles[role].pid()
     }
 
     /// Fails if a role has ended by itself.
     pub fn assert_all_run(&mut self) {
-        let ended: Vec<_> = self
-            .roles
-            .iter_mut()
-            .filter_map(|(name, role)| Some((*name, role.child.try_wait().ok().flatten()?)))
-            .collect();
+        let ended: Vec<_> =
+            self.roles.iter_mut().filter_map(|(name, role)| Some((*name, role.status()?))).collect();
         assert!(ended.is_empty(), "these have ended: {ended:?}");
     }
 

@@ -2,19 +2,19 @@
 //! timeouts are replaced.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use nidbridge::sandbox::guardian::Guardian;
 use rustix::process::{Pid, Signal, kill_process};
 
-const SHIPPED: &str = include_str!("../../deploy/nginx/nidbridge.conf");
+use super::child::ChildProcess;
+
+const SHIPPED: &str = include_str!("../../../deploy/nginx/nidbridge.conf");
 
 /// A running nginx.
 pub struct Nginx {
     pub port: u16,
     dir: PathBuf,
-    child: Child,
-    guardian: Option<Guardian>,
+    process: ChildProcess,
 }
 
 impl Nginx {
@@ -26,47 +26,24 @@ impl Nginx {
         std::fs::create_dir_all(&dir).expect("a directory for nginx");
         let file = dir.join("nginx.conf");
         std::fs::write(&file, configuration(&dir, port, fronts, faster)).expect("a configuration for nginx");
-        let (child, guardian) = Self::spawn(&dir);
-        Self { port, dir, child, guardian: Some(guardian) }
-    }
-
-    fn spawn(dir: &Path) -> (Child, Guardian) {
-        let log = std::fs::File::options().create(true).append(true).open(dir.join("out.log"));
-        let log = log.expect("a log for nginx");
-        let child = Command::new(program())
-            .arg("-p")
-            .arg(dir)
-            .arg("-c")
-            .arg(dir.join("nginx.conf"))
-            .args(["-e", "error.log"])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a log for nginx"))
-            .stderr(log)
-            .spawn()
-            .expect("nginx");
-        let guardian = Guardian::watch(&[child.id()], None).expect("a guardian");
-        (child, guardian)
+        let process = spawn(&dir);
+        Self { port, dir, process }
     }
 
     /// Kills nginx with its workers, as the end of a container does: connections break, and nothing
     /// listens until [`Nginx::restart`].
     pub fn kill(&mut self) {
-        let workers = children(self.child.id());
-        self.child.kill().unwrap_or_default();
-        drop(self.child.wait());
+        let workers = children(self.process.pid());
+        self.process.kill();
         // The master is dead, so nothing starts new workers.
         for worker in workers {
             kill_process(worker, Signal::KILL).unwrap_or_default();
-        }
-        if let Some(guardian) = self.guardian.take() {
-            guardian.dismiss();
         }
     }
 
     /// Starts nginx again with the same configuration.
     pub fn restart(&mut self) {
-        let (child, guardian) = Self::spawn(&self.dir);
-        (self.child, self.guardian) = (child, Some(guardian));
+        self.process = spawn(&self.dir);
     }
 
     /// Whether nginx accepts connections.
@@ -77,27 +54,25 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // The workers end with the master only if the master handles the signal, so not after
-        // SIGKILL.
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).unwrap_or_default();
-        drop(self.child.wait());
-        if let Some(guardian) = self.guardian.take() {
-            guardian.dismiss();
-        }
+        // Only a master that handles a signal ends its workers.
+        self.process.terminate();
     }
 }
 
-/// The child processes of a process, as listed by the kernel.
-fn children(of: u32) -> Vec<Pid> {
-    let listed = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
-    let ids = listed.split_whitespace().filter_map(|id| id.parse().ok());
-    ids.filter_map(Pid::from_raw).collect()
+fn spawn(dir: &Path) -> ChildProcess {
+    let known = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"].map(Path::new);
+    let program = known.into_iter().find(|path| path.exists());
+    let mut command = Command::new(program.expect("nginx is not installed: deploy/chaos installs it"));
+    command.arg("-p").arg(dir).arg("-c").arg(dir.join("nginx.conf")).args(["-e", "error.log"]);
+    ChildProcess::start(&mut command, &dir.join("out.log"))
 }
 
-fn program() -> PathBuf {
-    let known = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"].map(PathBuf::from);
-    known.into_iter().find(|path| path.exists()).expect("nginx is not installed: deploy/chaos installs it")
+/// The child processes of a process, as listed by the kernel.
+fn children(parent: Pid) -> Vec<Pid> {
+    let parent = parent.as_raw_nonzero();
+    let listed =
+        std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    listed.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect()
 }
 
 /// The shipped configuration with these ports and the divided timeouts.

@@ -1,14 +1,15 @@
 //! All parts of a run: broker, ledger, both simulated sides, and the bridge between them. Each
 //! dependency of the bridge is behind a proxy that can be broken.
 
-use nidbridge::pipeline::names;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use nidbridge::broker::{Link, LinkSettings, Topology};
 use nidbridge::ledger::{Ledger, LedgerSettings};
+use nidbridge::pipeline::names;
 use nidbridge::sandbox::nid::{NidSim, VendorSettings};
 use nidbridge::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
 use nidbridge::sandbox::population::{Declaration, Mix, Population};
@@ -18,15 +19,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::harness::eventually;
+use super::faults::Target;
+use super::harness::http::free_port;
+use super::harness::nginx::Nginx;
 use super::harness::postgres::{self, Cluster as Postgres};
-use super::nginx::Nginx;
+use super::harness::{ChaosProxy, eventually};
 use super::options::Options;
 use super::outage::Outages;
 use super::process::Process;
-use super::proxy::Proxy;
-use super::settings::{ADVANCED, SEAL_KEYS, TOKEN_LIFETIME, vendor};
-use super::wiring::{PortRange, Wiring};
+use super::roles::Starter;
+use super::settings::{self, ADVANCED, SEAL_KEYS, TOKEN_LIFETIME};
 
 /// The longest time that an undisturbed step may take.
 pub const SOON: Duration = Duration::from_secs(120);
@@ -34,96 +36,89 @@ pub const SOON: Duration = Duration::from_secs(120);
 /// A process and the proxies in front of its dependencies.
 pub struct Role {
     pub process: Process,
-    pub broker: Proxy,
-    pub ledger: Option<Proxy>,
-    pub gateway: Option<Proxy>,
+    pub broker: ChaosProxy,
+    pub ledger: Option<ChaosProxy>,
+    pub gateway: Option<ChaosProxy>,
 }
 
 /// All parts of a run.
-pub struct Stage {
+pub struct Rig {
     pub dir: PathBuf,
     pub cluster: Mutex<Cluster>,
     pub controls: Vec<Control>,
-    pub management: Vec<u16>,
-    pub operator: (String, String),
+    management: Vec<u16>,
+    operator: (&'static str, SecretString),
     pub postgres: Mutex<Postgres>,
     pub opencrvs: OpencrvsSim,
     pub nid: NidSim,
-    pub vendor_wire: Proxy,
+    pub vendor: Link,
+    pub vendor_proxy: ChaosProxy,
     pub ledger: Ledger,
     pub ledger_url: String,
     pub people: HashMap<String, Declaration>,
     /// The record of the person who is registered before the run; empty until then.
-    pub somebody: String,
+    pub id_owner: String,
     pub roles: Vec<Role>,
-    pub front: Url,
-    pub http: reqwest::Client,
-    pub vendor: Link,
     pub nginx: Mutex<Nginx>,
+    /// URL of the bridge: nginx in front of the fronts.
+    pub front: Url,
+    http: reqwest::Client,
     pub outages: Outages,
 }
 
-impl Stage {
+impl Rig {
     /// Starts all parts; all of them are ready when this returns.
-    pub async fn set(options: &Options, dir: &Path) -> Self {
+    pub async fn start(options: &Options, dir: &Path) -> Self {
         let (cluster, postgres) = tokio::join!(broker(options, dir), Postgres::start());
-        let opencrvs = OpencrvsSim::start(OpencrvsSettings {
-            token_lifetime_s: TOKEN_LIFETIME,
-            ..OpencrvsSettings::default()
-        });
-        let opencrvs = opencrvs.await.expect("OpenCRVS");
+        let settings = OpencrvsSettings { token_lifetime_s: TOKEN_LIFETIME, ..OpencrvsSettings::default() };
+        let opencrvs = OpencrvsSim::start(settings).await.expect("OpenCRVS");
         let database = postgres.database();
         let ledger_url = postgres::url(postgres.port(), &database);
         let ledger = ledger(&ledger_url).await;
-        let mut wiring = Wiring {
+        let fronts = [free_port(), free_port()];
+        let starter = Starter {
             dir: dir.to_owned(),
-            nodes: cluster.amqp_ports(),
-            gateway: opencrvs.gateway_url(),
-            auth: opencrvs.auth_url(),
-            country_config: (options.opencrvs != Generations::Fhir).then(|| opencrvs.country_config_url()),
+            cluster: &cluster,
+            opencrvs: &opencrvs,
+            events: options.opencrvs != Generations::Fhir,
             postgres: postgres.port(),
             database,
-            ports: PortRange::new(),
-            fronts: Vec::new(),
+            fronts,
         };
-        let roles = wiring.all(&cluster).await;
-        let nginx = Nginx::start(dir, wiring.ports.next(), &wiring.fronts, 10);
-        let front = Url::parse(&format!("http://127.0.0.1:{}/", nginx.port)).expect("a URL");
-        let vendor_wire = Proxy::before(cluster.amqp_ports(), 1).await.expect("a wire");
-        let (vendor, nid) = vendor_side(&cluster, &vendor_wire, options.seed);
+        let roles = starter.start_all().await;
+        let nginx = Nginx::start(dir, free_port(), &fronts, 10);
+        let vendor_proxy = ChaosProxy::before_any(cluster.amqp_ports(), 1).await;
+        let vendor = vendor_link(&cluster, &vendor_proxy);
         let (user, password) = cluster.operator();
-        let operator = (user.to_owned(), password.expose_secret().to_owned());
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
-        let (management, controls) = (cluster.management_ports(), cluster.controls());
-        let stage = Self {
+        let rig = Self {
             dir: dir.to_owned(),
+            controls: cluster.controls(),
+            management: cluster.management_ports(),
+            operator: (user, password.clone()),
             cluster: Mutex::new(cluster),
-            controls,
-            management,
-            operator,
             postgres: Mutex::new(postgres),
             opencrvs,
-            nid,
-            vendor_wire,
+            nid: NidSim::start(VendorSettings { seed: options.seed, ..settings::vendor() }, &vendor),
+            vendor,
+            vendor_proxy,
             ledger,
             ledger_url,
             people: people(options),
-            somebody: String::new(),
+            id_owner: String::new(),
             roles,
-            front,
-            http,
-            vendor,
+            front: Url::parse(&format!("http://127.0.0.1:{}/", nginx.port)).expect("a URL"),
             nginx: Mutex::new(nginx),
+            http: reqwest::Client::builder().timeout(Duration::from_secs(4)).build().expect("a client"),
             outages: Outages::default(),
         };
-        stage.ready().await;
-        stage
+        rig.ready().await;
+        rig
     }
 
     async fn ready(&self) {
         for role in &self.roles {
             let what = format!("{} is ready", role.process.recipe.name);
-            eventually(SOON, &what, async || role.process.ready(&self.http).await.then_some(())).await;
+            eventually(SOON, &what, async || role.process.is_ready().then_some(())).await;
         }
         eventually(SOON, "nginx is ready", async || self.nginx.lock().await.answers().then_some(())).await;
     }
@@ -133,23 +128,26 @@ impl Stage {
         self.roles.iter().filter(|one| one.process.recipe.role == role).collect()
     }
 
-    /// How often a text occurs in the logs of a role.
-    pub fn said(&self, role: &str, what: &str) -> u64 {
-        let logs =
-            self.of(role).into_iter().map(|one| self.dir.join(format!("{}.log", one.process.recipe.name)));
-        let texts = logs.filter_map(|log| std::fs::read_to_string(log).ok());
-        texts.map(|text| text.matches(what).count() as u64).sum()
+    /// The process that a fault was drawn for.
+    pub fn process(&self, target: Target) -> &Role {
+        self.of(target.role)[target.number]
     }
 
-    /// Calls the management API of the first node that answers.
+    /// How often a text occurs in the logs of a role.
+    pub fn logged(&self, role: &str, text: &str) -> u64 {
+        let logs = self.of(role).into_iter().map(|one| format!("{}.log", one.process.recipe.name));
+        occurrences(logs.map(|log| self.dir.join(log)), text)
+    }
+
+    /// Calls the management API of the first node that answers; returns the body of a success.
     pub async fn manage(&self, method: reqwest::Method, path: &str, body: &str) -> Option<String> {
+        let (user, password) = &self.operator;
         for port in &self.management {
             let request = self
                 .http
                 .request(method.clone(), format!("http://127.0.0.1:{port}/api{path}"))
-                .basic_auth(&self.operator.0, Some(&self.operator.1))
+                .basic_auth(user, Some(password.expose_secret()))
                 .header("content-type", "application/json")
-                .timeout(Duration::from_secs(4))
                 .body(body.to_owned());
             if let Ok(answer) = request.send().await
                 && answer.status().is_success()
@@ -161,15 +159,9 @@ impl Stage {
     }
 
     /// Stops all parts; returns a description of each that did not end as it should.
-    pub async fn strike(self) -> Vec<String> {
-        let mut wrong = Vec::new();
-        let mut ending = Vec::new();
-        for mut role in self.roles {
-            ending.push(tokio::spawn(async move { role.process.finish().await }));
-        }
-        for end in ending {
-            wrong.extend(end.await.expect("the end of a process"));
-        }
+    pub async fn stop(mut self) -> Vec<String> {
+        let ends = join_all(self.roles.iter_mut().map(|role| role.process.finish())).await;
+        let mut wrong: Vec<String> = ends.into_iter().flatten().collect();
         self.nid.stop().await;
         self.vendor.close().await;
         self.ledger.close().await;
@@ -179,6 +171,12 @@ impl Stage {
         self.postgres.into_inner().stop().await;
         wrong
     }
+}
+
+/// How often a text occurs in these files.
+pub fn occurrences(files: impl Iterator<Item = PathBuf>, text: &str) -> u64 {
+    let contents = files.filter_map(|file| std::fs::read_to_string(file).ok());
+    contents.map(|content| content.matches(text).count() as u64).sum()
 }
 
 /// All declarations of the run, by record.
@@ -219,17 +217,13 @@ async fn ledger(url: &str) -> Ledger {
     Ledger::open(&settings, &sealer).await.expect("the ledger")
 }
 
-fn vendor_side(cluster: &Cluster, wire: &Proxy, seed: u64) -> (Link, NidSim) {
-    let url = cluster.vendor_url_by(wire.port(), names::NID_VHOST);
+fn vendor_link(cluster: &Cluster, proxy: &ChaosProxy) -> Link {
     let settings = LinkSettings {
         apply_topology: false,
         heartbeat: Duration::from_secs(2),
         publish_timeout: Duration::from_secs(3),
         reconnect_max: Duration::from_millis(500),
-        ..LinkSettings::new("vendor", url)
+        ..LinkSettings::new("vendor", cluster.vendor_url_by(proxy.port(), names::NID_VHOST))
     };
-    let link =
-        Link::open(&settings, Topology::empty(names::NID_VHOST), Arc::new(nidbridge::broker::Unobserved));
-    let nid = NidSim::start(VendorSettings { seed, ..vendor() }, &link);
-    (link, nid)
+    Link::open(&settings, Topology::empty(names::NID_VHOST), Arc::new(nidbridge::broker::Unobserved))
 }

@@ -10,33 +10,32 @@ use nidbridge::sandbox::opencrvs::{Generations, Status, SubmitOptions};
 use nidbridge::sandbox::population::{Mix, Population};
 
 use super::harness::eventually;
-use super::stage::{SOON, Stage};
+use super::options::Options;
+use super::rig::{Rig, SOON};
 
 /// Below the range from which the ID system issues IDs by itself.
 const ID: &str = "4999999999";
 
 /// Registers the person; returns their record.
-pub async fn register(stage: &Stage, seed: u64, generations: Generations) -> String {
+pub async fn register(rig: &Rig, options: &Options) -> String {
     let births = Mix { deaths: 0.0, marriages: 0.0, ..Mix::default() };
-    let family = Population::new(!seed, births).declaration(0);
+    let family = Population::new(!options.seed, births).declaration(0);
     let record = RecordId::parse(&family.record).expect("a record id");
     let request = RequestId::of(&record, &EventKind::from_name(family.kind.name())).to_string();
-    stage.nid.will_answer(&request, Final::Issued(ID.to_owned()));
+    rig.nid.will_answer(&request, Final::Issued(ID.to_owned()));
     let submit = SubmitOptions::default();
-    let submitted = match generations {
+    let submitted = match options.opencrvs {
         Generations::Fhir | Generations::Mixed => {
-            stage.opencrvs.submit(&family, &stage.front, submit).await.expect("a token")
+            rig.opencrvs.submit(&family, &rig.front, submit).await.expect("a token")
         }
-        Generations::Events => {
-            stage.opencrvs.submit_event(&family, &stage.front, submit).await.expect("a token")
-        }
+        Generations::Events => rig.opencrvs.submit_event(&family, &rig.front, submit).await.expect("a token"),
     };
     assert!(submitted.result.is_success(), "{submitted:?}");
-    eventually(SOON, "somebody is registered", async || {
-        let seen = stage.opencrvs.record(&family.record)?;
+    eventually(SOON, "the owner of the ID is registered", async || {
+        let seen = rig.opencrvs.record(&family.record)?;
         (seen.status() == Status::Registered && seen.identifiers.get("NATIONAL_ID")? == ID).then_some(())
     })
     .await;
-    stage.nid.change(|vendor| vendor.taken_id = Some(ID.to_owned()));
+    rig.nid.change(|vendor| vendor.taken_id = Some(ID.to_owned()));
     family.record
 }
