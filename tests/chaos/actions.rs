@@ -9,25 +9,25 @@ use tokio::time::{Instant, sleep};
 
 use super::faults::Target;
 use super::harness::{ChaosProxy, Mode};
-use super::rig::{Rig, Role};
-use super::roles::FRONT;
+use super::rig::Rig;
 use super::settings::GATEWAY_TIMEOUT;
 
 /// How much longer a fault may last if it has had no effect yet.
 const OVERTIME: Duration = Duration::from_secs(6);
 
-pub async fn signal(rig: &Rig, target: Target, signal: Signal) -> u64 {
+pub fn signal(rig: &Rig, target: Target, signal: Signal) -> u64 {
     u64::from(rig.process(target).process.signal(signal))
 }
 
 /// Counts only if both were running.
-pub async fn kill_both_fronts(rig: &Rig) -> u64 {
-    let killed = rig.of(FRONT).into_iter().filter(|front| front.process.signal(Signal::KILL));
+pub async fn kill_both(rig: &Rig, target: Target, _: Duration) -> u64 {
+    let killed = rig.of(target.role).into_iter().filter(|one| one.process.signal(Signal::KILL));
     u64::from(killed.count() == 2)
 }
 
 /// Counts only if the process that was stopped is the one that continues.
-pub async fn freeze(role: &Role, lasts: Duration) -> u64 {
+pub async fn freeze(rig: &Rig, target: Target, lasts: Duration) -> u64 {
+    let role = rig.process(target);
     let stopped = role.process.pid();
     let sent = role.process.signal(Signal::STOP);
     sleep(lasts).await;
@@ -36,10 +36,10 @@ pub async fn freeze(role: &Role, lasts: Duration) -> u64 {
 }
 
 /// As [`freeze`], with the connections to the gateway cut meanwhile.
-pub async fn freeze_without_gateway(role: &Role, lasts: Duration) -> u64 {
-    let Some(gateway) = &role.gateway else { return freeze(role, lasts).await };
+pub async fn freeze_without_gateway(rig: &Rig, target: Target, lasts: Duration) -> u64 {
+    let Some(gateway) = &rig.process(target).gateway else { return freeze(rig, target, lasts).await };
     gateway.set(Mode::Cut);
-    let effects = freeze(role, lasts).await;
+    let effects = freeze(rig, target, lasts).await;
     // Waits until a call that was about to be made has ended.
     sleep(GATEWAY_TIMEOUT * 2).await;
     gateway.set(Mode::Open);
@@ -87,14 +87,27 @@ pub async fn stop_service(rig: &Rig, service: Service, lasts: Duration) -> u64 {
     1
 }
 
-pub async fn kill_vendor(rig: &Rig, lasts: Duration) -> u64 {
+pub async fn rotate_key(rig: &Rig, _: Target, _: Duration) -> u64 {
+    rig.opencrvs.rotate_key().expect("a key");
+    1
+}
+
+/// The ID system reads requests and sends no replies.
+pub async fn silence_vendor(rig: &Rig, _: Target, lasts: Duration) -> u64 {
+    rig.nid.pause_replies();
+    sleep(lasts).await;
+    rig.nid.resume_replies();
+    1
+}
+
+pub async fn kill_vendor(rig: &Rig, _: Target, lasts: Duration) -> u64 {
     rig.nid.kill().await;
     sleep(lasts).await;
     rig.nid.restart(&rig.vendor);
     1
 }
 
-pub async fn crash_ledger(rig: &Rig, lasts: Duration) -> u64 {
+pub async fn crash_ledger(rig: &Rig, _: Target, lasts: Duration) -> u64 {
     let mut postgres = rig.postgres.lock().await;
     postgres.crash().await;
     sleep(lasts).await;

@@ -8,6 +8,7 @@ use nidbridge::sandbox::rabbitmq::{Cluster, Control, Frozen};
 use reqwest::Method;
 use tokio::time::{sleep, timeout};
 
+use super::faults::Target;
 use super::harness::{ChaosProxy, Mode};
 use super::rig::{Rig, occurrences};
 use super::roles::{FRONT, WORKER};
@@ -17,31 +18,31 @@ const CONTROL_TIMEOUT: Duration = Duration::from_secs(40);
 /// The name of the policy that limits the work queues.
 const POLICY: &str = "/policies/nidbridge/full";
 
-pub async fn kill(rig: &Rig, node: usize) -> u64 {
+pub async fn kill(rig: &Rig, target: Target, _: Duration) -> u64 {
     let mut cluster = rig.cluster.lock().await;
-    let killed = cluster.kill9(node).await.is_ok();
+    let killed = cluster.kill9(target.number).await.is_ok();
     sleep(Duration::from_secs(2)).await;
-    restart(&mut cluster, node).await;
+    restart(&mut cluster, target.number).await;
     u64::from(killed)
 }
 
-pub async fn terminate(rig: &Rig, node: usize) -> u64 {
+pub async fn terminate(rig: &Rig, target: Target, _: Duration) -> u64 {
     let mut cluster = rig.cluster.lock().await;
-    let ended = cluster.terminate(node).await.is_ok();
+    let ended = cluster.terminate(target.number).await.is_ok();
     sleep(Duration::from_secs(1)).await;
-    restart(&mut cluster, node).await;
+    restart(&mut cluster, target.number).await;
     u64::from(ended)
 }
 
-pub async fn freeze(rig: &Rig, node: usize, lasts: Duration) -> u64 {
+pub async fn freeze(rig: &Rig, target: Target, lasts: Duration) -> u64 {
     let mut cluster = rig.cluster.lock().await;
-    let frozen = cluster.freeze(node, Frozen::Yes).is_ok();
+    let frozen = cluster.freeze(target.number, Frozen::Yes).is_ok();
     sleep(lasts).await;
-    u64::from(frozen && cluster.freeze(node, Frozen::No).is_ok())
+    u64::from(frozen && cluster.freeze(target.number, Frozen::No).is_ok())
 }
 
 /// Kills the node that leads the queue of registrations.
-pub async fn kill_leader(rig: &Rig) -> u64 {
+pub async fn kill_leader(rig: &Rig, target: Target, lasts: Duration) -> u64 {
     let found = rig.manage(Method::GET, "/queues/nidbridge/registrations.work", "").await;
     let found: Option<serde_json::Value> = found.and_then(|text| serde_json::from_str(&text).ok());
     let leader = found.as_ref().and_then(|queue| queue["leader"].as_str());
@@ -50,7 +51,7 @@ pub async fn kill_leader(rig: &Rig) -> u64 {
         (0..cluster.size()).find(|node| leader.is_some() && cluster.name(*node) == leader)
     };
     match node {
-        Some(node) => kill(rig, node).await,
+        Some(number) => kill(rig, Target { number, ..target }, lasts).await,
         None => 0,
     }
 }
@@ -67,8 +68,8 @@ async fn restart(cluster: &mut Cluster, node: usize) {
 }
 
 /// Separates a node from the others: it uses a wrong cookie for them until the partition ends.
-pub async fn partition(rig: &Rig, node: usize, lasts: Duration) -> u64 {
-    let cluster = rig.cluster.lock().await;
+pub async fn partition(rig: &Rig, target: Target, lasts: Duration) -> u64 {
+    let (cluster, node) = (rig.cluster.lock().await, target.number);
     let others: Vec<String> = (0..cluster.size())
         .filter(|other| *other != node)
         .filter_map(|other| cluster.name(other).map(|name| format!("'{name}'")))
@@ -88,7 +89,7 @@ pub async fn partition(rig: &Rig, node: usize, lasts: Duration) -> u64 {
     panic!("node {node} does not come back to the others");
 }
 
-pub async fn memory_alarm(rig: &Rig, lasts: Duration) -> u64 {
+pub async fn memory_alarm(rig: &Rig, _: Target, lasts: Duration) -> u64 {
     let alarms = || logged(rig, "memory resource limit alarm set on node");
     let before = alarms();
     let mut set = None;
@@ -111,7 +112,7 @@ pub async fn memory_alarm(rig: &Rig, lasts: Duration) -> u64 {
 }
 
 /// Limits each work queue to one message, and disconnects the workers so that nothing consumes it.
-pub async fn queue_full(rig: &Rig, lasts: Duration) -> u64 {
+pub async fn queue_full(rig: &Rig, _: Target, lasts: Duration) -> u64 {
     let policy = r#"{"pattern":"\\.work$","definition":{"max-length":1},"apply-to":"queues","priority":9}"#;
     let refused = || rig.logged(FRONT, "the queue refuses it");
     let before = refused();
@@ -128,7 +129,7 @@ pub async fn queue_full(rig: &Rig, lasts: Duration) -> u64 {
 }
 
 /// Consumers keep their deliveries for too long, because the ledger does not answer.
-pub async fn consumer_timeout(rig: &Rig, lasts: Duration) -> u64 {
+pub async fn consumer_timeout(rig: &Rig, _: Target, lasts: Duration) -> u64 {
     let timeouts = || logged(rig, "has timed out waiting for delivery acknowledgement");
     let before = timeouts();
     set_consumer_timeout(rig, 2_500).await;

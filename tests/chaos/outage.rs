@@ -13,6 +13,7 @@ use nidbridge::sandbox::opencrvs::{Attempt, CallResult, Record};
 use tokio::time::sleep;
 
 use super::accounts::Accounts;
+use super::faults::Target;
 use super::harness::eventually;
 use super::rig::{Rig, SOON};
 use super::roles::FRONT;
@@ -42,7 +43,7 @@ fn met(attempt: &Attempt, (from, until): (Timestamp, Timestamp)) -> bool {
 }
 
 /// Kills nginx and starts it again; returns how many submissions that broke.
-pub async fn kill_nginx(rig: &Rig, lasts: Duration) -> u64 {
+pub async fn kill_nginx(rig: &Rig, _: Target, lasts: Duration) -> u64 {
     let mut nginx = rig.nginx.lock().await;
     let from = Timestamp::now();
     nginx.kill();
