@@ -75,6 +75,7 @@ mod attempt;
 mod cause;
 mod decide;
 mod decide_action;
+mod fields;
 mod ids;
 pub mod lease;
 mod number;
@@ -89,7 +90,8 @@ pub use answer::{Answer, AnswerKind, Reason, ReasonCode, RecordAnswer};
 pub use attempt::{Conflict, Event, State, next};
 pub use cause::Cause;
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide, withdrawal};
-pub use decide_action::{ActionCourse, IdField, decide_action};
+pub use decide_action::{ActionCourse, FieldStanding, decide_action};
+pub use fields::{FieldMapping, Forms, MappingFault, MissingField, UnusableMapping, WrittenFields};
 pub use ids::{
     ActionId, AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId,
     UnusableId,

@@ -127,10 +127,19 @@ impl Config {
     }
 
     fn check_field(&self, fault: &mut impl FnMut(&str, String, &str)) {
-        if self.confirm.identifier_field.is_some() && self.opencrvs.country_config_url.is_none() {
-            let why =
-                "is not set, but CONFIRM_IDENTIFIER_FIELD is: whether the forms define that field cannot be checked"
-                    .to_owned();
+        if self.confirm.fields.is_some() && self.confirm.identifier_field.is_some() {
+            let why = "is set, and CONFIRM_FIELDS (confirm.fields) as well".to_owned();
+            fault(
+                "confirm.identifier_field",
+                why,
+                "keep CONFIRM_FIELDS, with `*: FIELD = id` for this field",
+            );
+        }
+        if self.confirm.mapping().is_some() && self.opencrvs.country_config_url.is_none() {
+            let why = format!(
+                "is not set, but {} is: whether the forms define its fields cannot be checked",
+                self.confirm.mapping_setting()
+            );
             fault("opencrvs.country_config_url", why, "set the URL of the country's configuration service");
         }
     }

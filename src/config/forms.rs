@@ -22,7 +22,7 @@ pub(super) use quantity::{Size, Span, Steps};
 pub(super) use urls::{AmqpUrl, HttpUrl, LedgerUrl, WebhookUrl};
 
 use super::setting::Form;
-use crate::domain::{NegativePolicy, NumberTemplate};
+use crate::domain::{FieldMapping, NegativePolicy, NumberTemplate};
 use crate::seal::Sealer;
 
 /// Any text that is not empty.
@@ -153,6 +153,23 @@ impl Form for Template {
 
     fn parse(text: &str) -> Result<NumberTemplate, String> {
         NumberTemplate::parse(text).map_err(|why| format!("cannot be used: {why}"))
+    }
+}
+
+/// A field mapping. It is shown with every condition.
+pub(super) struct Mapping;
+
+impl Form for Mapping {
+    type Value = FieldMapping;
+    const EXPECTED: &'static str = "fields for each kind of event such as birth: child.nid = id, child.idType = \"NATIONAL_ID\"; death: \
+         deceased.nid = null when recorded";
+
+    fn parse(text: &str) -> Result<FieldMapping, String> {
+        FieldMapping::parse(text).map_err(|why| format!("cannot be used: {why}"))
+    }
+
+    fn show(text: &str) -> String {
+        FieldMapping::parse(text).map_or_else(|_| text.to_owned(), |mapping| mapping.to_string())
     }
 }
 

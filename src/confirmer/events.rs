@@ -11,8 +11,11 @@ use super::Confirmer;
 use super::settle::{AfterFault, IntentAfter, Next};
 use super::turn::UnsealedCase;
 use crate::broker::{Delay, Settlement};
-use crate::domain::{ActionCourse, ActionId, Answer, Cause, Event, IdField, NationalId, decide_action};
-use crate::opencrvs::events::{Acceptance, ActionState, EventsClient, IdentifierField};
+use crate::domain::{
+    ActionCourse, ActionId, Answer, Cause, Event, FieldStanding, RegistrationNumber, WrittenFields,
+    decide_action,
+};
+use crate::opencrvs::events::{Acceptance, ActionState, EventsClient, MappedFields};
 use crate::opencrvs::{FaultClass, OpencrvsFault, SystemClient, may_reject_record};
 use crate::pipeline::stage::{StageFault, delay};
 
@@ -22,8 +25,8 @@ pub struct EventsSide {
     pub client: EventsClient,
     /// The bridge's own client in OpenCRVS, if one is configured.
     pub system: Option<SystemClient>,
-    /// The field for an issued ID, if one is configured.
-    pub field: Option<IdentifierField>,
+    /// The fields that an answer writes, if any are configured.
+    pub fields: Option<MappedFields>,
     /// Whether the reason is sent after a rejection, if the token allows it.
     pub reasons: bool,
 }
@@ -34,16 +37,20 @@ impl Confirmer {
         case: &UnsealedCase,
         action: &ActionId,
     ) -> Result<Settlement, StageFault> {
-        let field = match &self.events.field {
-            Some(field) if matches!(case.answer, Answer::Issued(_)) => {
-                field.defined(&case.leased.case.record.kind).await
-            }
-            Some(_) | None => IdField::NotWanted,
+        let fields = match &self.events.fields {
+            Some(fields) => fields.standing(&case.leased.case.record.kind, &case.answer).await,
+            None => FieldStanding::NotWanted,
         };
-        let course = decide_action(&case.answer, field);
-        tracing::debug!(record.id = %case.record(), ?field, ?course, "decided");
+        let course = decide_action(&case.answer, &fields);
+        tracing::debug!(record.id = %case.record(), ?fields, ?course, "decided");
+        if let FieldStanding::Undefined { which } = &fields {
+            let kind = case.leased.case.record.kind.as_str();
+            tracing::warn!(
+                record.id = %case.record(), kind, fields = ?which, "the form of this kind of event does not define these fields"
+            );
+        }
         match course {
-            ActionCourse::Accept { with_id } => self.accept(case, action, with_id).await,
+            ActionCourse::Accept { with_fields } => self.accept(case, action, with_fields).await,
             ActionCourse::Reject => self.reject(case, action).await,
             ActionCourse::Later(cause) => Ok(delay(cause)),
             ActionCourse::Park(cause) => self.end(&case.leased, Event::Park, Some(cause)).await,
@@ -54,16 +61,16 @@ impl Confirmer {
         &self,
         case: &UnsealedCase,
         action: &ActionId,
-        with_id: bool,
+        with_fields: bool,
     ) -> Result<Settlement, StageFault> {
         let Some(number) = case.leased.case.record.number.clone() else {
             return self.end(&case.leased, Event::Park, Some(Cause::NumberTaken)).await;
         };
-        let identifier = if with_id { self.identifier(&case.answer) } else { None };
+        let fields = if with_fields { self.fields(case, &number) } else { WrittenFields::default() };
         if !self.intended(case.leased.lease).await? {
             return Ok(delay(Cause::Leased));
         }
-        let acceptance = Acceptance { number: number.clone(), identifier };
+        let acceptance = Acceptance { number: number.clone(), fields };
         let accepted = self.events.client.accept(&case.token, case.record(), action, &acceptance).await;
         self.observe_action(&accepted);
         match accepted {
@@ -79,14 +86,10 @@ impl Confirmer {
         }
     }
 
-    /// The configured field and the issued ID, if there are both.
-    fn identifier(&self, answer: &Answer) -> Option<(String, NationalId)> {
-        match answer {
-            Answer::Issued(id) => {
-                self.events.field.as_ref().map(|field| (field.name().to_owned(), id.clone()))
-            }
-            Answer::Recorded | Answer::NotAsked | Answer::Rejected(_) => None,
-        }
+    fn fields(&self, case: &UnsealedCase, number: &RegistrationNumber) -> WrittenFields {
+        let kind = &case.leased.case.record.kind;
+        let fields = self.events.fields.as_ref();
+        fields.map(|fields| fields.evaluate(kind, &case.answer, number)).unwrap_or_default()
     }
 
     async fn reject(&self, case: &UnsealedCase, action: &ActionId) -> Result<Settlement, StageFault> {

@@ -44,7 +44,7 @@ pub enum Cause {
     GatewayContract,
     /// The gateway cannot be reached or fails.
     GatewayUnavailable,
-    /// The country's forms do not define the field into which the ID is to be written.
+    /// The country's forms do not define, or hide, a field that the answer writes.
     FieldUndefined,
     /// The country's configuration service cannot be reached.
     CountryConfigUnavailable,

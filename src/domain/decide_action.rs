@@ -4,21 +4,21 @@
 //! reads nothing first, and repeats a call whose result is not known. However, writing a field that
 //! the country's forms do not define breaks the record for good.
 //!
-//! Invariant: an issued ID is written only into a field that is known to be defined. As long as
-//! that is not known, a record whose ID has to be written is not accepted.
+//! Invariant: a field is written, with an issued ID or anything else, only if all fields of the
+//! answer are known to be defined. As long as that is not known, the record is not accepted.
 
 use super::answer::Answer;
 use super::cause::Cause;
 
-/// Whether the country's forms have a field for the ID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdField {
-    /// No field is configured: the ID is not written.
+/// Whether the country's forms define the fields that an answer writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldStanding {
+    /// No field is mapped for this kind of event and this answer.
     NotWanted,
-    /// The country's forms define the field for this kind of event.
+    /// The form of this kind of event defines all of them.
     Defined,
-    /// The country's forms do not define the field.
-    Undefined,
+    /// The form does not define these fields.
+    Undefined { which: Vec<String> },
     /// The country's configuration service could not be asked.
     Unknown,
 }
@@ -26,9 +26,9 @@ pub enum IdField {
 /// How to answer the action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionCourse {
-    /// Accept, under the record's number. If `with_id` is set, the issued ID goes into its field.
+    /// Accept, under the record's number. If `with_fields` is set, the mapped fields are written.
     Accept {
-        with_id: bool,
+        with_fields: bool,
     },
     Reject,
     /// Try again later.
@@ -37,15 +37,21 @@ pub enum ActionCourse {
     Park(Cause),
 }
 
-pub fn decide_action(answer: &Answer, field: IdField) -> ActionCourse {
-    match (answer, field) {
-        (Answer::Issued(_), IdField::Defined) => ActionCourse::Accept { with_id: true },
-        (Answer::Issued(_), IdField::Undefined) => ActionCourse::Park(Cause::FieldUndefined),
-        (Answer::Issued(_), IdField::Unknown) => ActionCourse::Later(Cause::CountryConfigUnavailable),
-        (Answer::Issued(_), IdField::NotWanted) | (Answer::Recorded | Answer::NotAsked, _) => {
-            ActionCourse::Accept { with_id: false }
-        }
+pub fn decide_action(answer: &Answer, fields: &FieldStanding) -> ActionCourse {
+    match (answer, fields) {
         (Answer::Rejected(_), _) => ActionCourse::Reject,
+        (Answer::NotAsked, _) | (Answer::Issued(_) | Answer::Recorded, FieldStanding::NotWanted) => {
+            ActionCourse::Accept { with_fields: false }
+        }
+        (Answer::Issued(_) | Answer::Recorded, FieldStanding::Defined) => {
+            ActionCourse::Accept { with_fields: true }
+        }
+        (Answer::Issued(_) | Answer::Recorded, FieldStanding::Undefined { .. }) => {
+            ActionCourse::Park(Cause::FieldUndefined)
+        }
+        (Answer::Issued(_) | Answer::Recorded, FieldStanding::Unknown) => {
+            ActionCourse::Later(Cause::CountryConfigUnavailable)
+        }
     }
 }
 
@@ -54,27 +60,36 @@ mod tests {
     use super::*;
     use crate::domain::{NationalId, Reason, ReasonCode};
 
-    const FIELDS: [IdField; 4] = [IdField::NotWanted, IdField::Defined, IdField::Undefined, IdField::Unknown];
+    fn standings() -> [FieldStanding; 4] {
+        let which = vec!["child.nid".to_owned()];
+        [
+            FieldStanding::NotWanted,
+            FieldStanding::Defined,
+            FieldStanding::Undefined { which },
+            FieldStanding::Unknown,
+        ]
+    }
 
     #[test]
-    fn an_id_is_written_only_into_a_field_that_is_known_to_be_there() {
-        let issued = Answer::Issued(NationalId::parse("1").unwrap());
-        for field in FIELDS {
-            let with_id = decide_action(&issued, field) == ActionCourse::Accept { with_id: true };
-            assert_eq!(with_id, field == IdField::Defined, "{field:?}");
-            let without = decide_action(&issued, field) == ActionCourse::Accept { with_id: false };
-            assert_eq!(without, field == IdField::NotWanted, "{field:?}: an ID is not dropped on the way");
+    fn a_field_is_written_only_if_it_is_known_to_be_there_and_never_dropped_on_the_way() {
+        for answer in [Answer::Issued(NationalId::parse("1").unwrap()), Answer::Recorded] {
+            for fields in standings() {
+                let course = decide_action(&answer, &fields);
+                let with = course == ActionCourse::Accept { with_fields: true };
+                assert_eq!(with, fields == FieldStanding::Defined, "{answer:?} {fields:?}");
+                let without = course == ActionCourse::Accept { with_fields: false };
+                assert_eq!(without, fields == FieldStanding::NotWanted, "{answer:?} {fields:?}");
+            }
         }
     }
 
     #[test]
-    fn where_there_is_no_id_the_field_does_not_matter() {
+    fn where_the_id_system_did_not_agree_the_fields_do_not_matter() {
         let no = Answer::Rejected(Reason { code: ReasonCode::Policy, fields: Vec::new() });
-        for field in FIELDS {
-            assert_eq!(decide_action(&no, field), ActionCourse::Reject);
-            for answer in [Answer::Recorded, Answer::NotAsked] {
-                assert_eq!(decide_action(&answer, field), ActionCourse::Accept { with_id: false });
-            }
+        for fields in standings() {
+            assert_eq!(decide_action(&no, &fields), ActionCourse::Reject);
+            let not_asked = decide_action(&Answer::NotAsked, &fields);
+            assert_eq!(not_asked, ActionCourse::Accept { with_fields: false });
         }
     }
 }

@@ -50,8 +50,8 @@ runbook! {
         => "find out who registered it; the bridge does not overwrite it, and the ID system has the bridge's number";
     GatewayContract: "the gateway does not know a call of this release, or does not accept its input"
         => "check GATEWAY_URL and the release of OpenCRVS (1.7 to 2.x), then `attempts resume --cause gateway_contract`";
-    FieldUndefined: "the country's forms for this event lack the field CONFIRM_IDENTIFIER_FIELD; an undefined field would damage the record"
-        => "add the field to the country's forms, or correct the setting; then `attempts resume --cause field_undefined`";
+    FieldUndefined: "the country's form for this event lacks a field of CONFIRM_FIELDS (or CONFIRM_IDENTIFIER_FIELD), or hides it; an undefined field would damage the record"
+        => "see in the confirmer's log which field; add it to the country's form, or correct the setting; then `attempts resume --cause field_undefined`";
     NumberTaken: "another record has the registration number"
         => "change NUMBER_TEMPLATE, then `attempts resume --cause number_taken`, which makes a new number";
     IdOfAnotherRecord: "the ID system issued an ID that another record has already"
@@ -85,7 +85,7 @@ runbook! {
     // The work goes on by itself once the cause is gone.
     GatewayUnavailable: "OpenCRVS cannot be reached or fails"
         => "bring it back; what waits goes on by itself";
-    CountryConfigUnavailable: "the country's configuration service does not tell whether its forms have the field CONFIRM_IDENTIFIER_FIELD"
+    CountryConfigUnavailable: "the country's configuration service does not tell whether its forms have the fields of CONFIRM_FIELDS (or CONFIRM_IDENTIFIER_FIELD)"
         => "check COUNTRY_CONFIG_URL and bring it back; what waits goes on by itself";
     IdSystemUnavailable: "the ID system's queue does not take requests"
         => "check that the vendor consumes nid.requests.*; what waits goes on by itself";

@@ -2,7 +2,7 @@
 //! the confirmer writes the answer to OpenCRVS.
 //!
 //! Invariant: a sync answer says only what the confirmer would write. Where that is not certain,
-//! the caller gets 202: if the field for the ID may not be defined, or if the country confirms
+//! the caller gets 202: if a field of the answer may not be defined, or if the country confirms
 //! rejected registrations with a comment.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::BufferedBody;
@@ -18,10 +18,10 @@ use super::refusal::boom;
 use super::waiting::{WaitingCaller, WaitingCallers};
 use crate::config::Waits;
 use crate::domain::{
-    ActionCourse, Answer, AttemptId, Dialect, EventKind, IdField, NationalId, NegativePolicy, Reason,
+    ActionCourse, Answer, AttemptId, Dialect, EventKind, FieldStanding, NationalId, NegativePolicy, Reason,
     RegistrationNumber, decide_action,
 };
-use crate::opencrvs::events::IdentifierField;
+use crate::opencrvs::events::MappedFields;
 use crate::opencrvs::fhir::{Amendment, amend};
 use crate::pipeline::AnswerMessage;
 use crate::seal::{Field, Sealer};
@@ -33,8 +33,8 @@ pub struct SyncAnswers {
     pub waiting: Arc<WaitingCallers>,
     /// Identifier type under which OpenCRVS stores the ID (FHIR generation).
     pub identifier_type: String,
-    /// Field in which OpenCRVS stores the ID (events generation).
-    pub field: Option<IdentifierField>,
+    /// The fields that an answer writes (events generation).
+    pub fields: Option<MappedFields>,
     /// Policy for a negative answer in the FHIR generation.
     pub negative: NegativePolicy,
 }
@@ -88,34 +88,32 @@ impl SyncAnswers {
     }
 
     async fn to_events(&self, opened: Opened, kind: &EventKind, until: Instant) -> Option<Response> {
-        let field = match &self.field {
-            Some(field) if matches!(opened.answer, Answer::Issued(_)) => {
-                timeout_at(until, field.defined(kind)).await.unwrap_or(IdField::Unknown)
+        let standing = match &self.fields {
+            Some(fields) => {
+                let standing = fields.standing(kind, &opened.answer);
+                timeout_at(until, standing).await.unwrap_or(FieldStanding::Unknown)
             }
-            Some(_) | None => IdField::NotWanted,
+            None => FieldStanding::NotWanted,
         };
-        let mut declaration = Map::new();
-        match (decide_action(&opened.answer, field), opened.answer, &self.field) {
-            (ActionCourse::Accept { with_id: true }, Answer::Issued(id), Some(field)) => {
-                declaration.insert(field.name().to_owned(), Value::from(id.expose()));
+        // Up to OpenCRVS 1.9.12, any other member leaves the record requested for ever.
+        let mut body = json!({ "registrationNumber": opened.number.as_str() });
+        match (decide_action(&opened.answer, &standing), &opened.answer, &self.fields) {
+            (ActionCourse::Accept { with_fields: true }, answer, Some(fields)) => {
+                let fields = fields.evaluate(kind, answer, &opened.number);
+                body.as_object_mut()?.insert("declaration".to_owned(), serde_json::to_value(fields).ok()?);
             }
-            (ActionCourse::Accept { with_id: false }, _, _) => {}
+            (ActionCourse::Accept { with_fields: false }, _, _) => {}
             (ActionCourse::Reject, Answer::Rejected(reason), _) => {
-                return Some(boom(StatusCode::BAD_REQUEST, &explain(&reason)));
+                return Some(boom(StatusCode::BAD_REQUEST, &explain(reason)));
             }
             (
-                ActionCourse::Accept { with_id: true }
+                ActionCourse::Accept { with_fields: true }
                 | ActionCourse::Reject
                 | ActionCourse::Later(_)
                 | ActionCourse::Park(_),
                 _,
                 _,
             ) => return None,
-        }
-        // Up to OpenCRVS 1.9.12, any other member leaves the record requested for ever.
-        let mut body = json!({ "registrationNumber": opened.number.as_str() });
-        if let (false, Some(members)) = (declaration.is_empty(), body.as_object_mut()) {
-            members.insert("declaration".to_owned(), declaration.into());
         }
         Some(json_response(body.to_string().into_bytes()))
     }

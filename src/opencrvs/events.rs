@@ -26,7 +26,7 @@ use crate::domain::{ActionId, EventKind, RecordId, TrackingId};
 use action::EventDocument;
 
 pub use client::{Acceptance, ActionState, EventsClient};
-pub use field::{FieldFault, IdentifierField};
+pub use field::{FormsFault, MappedFields};
 
 use super::document::Document;
 

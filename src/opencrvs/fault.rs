@@ -74,6 +74,9 @@ pub enum OpencrvsFault {
     /// The action was rejected before (events generation).
     #[error("OpenCRVS has rejected the action already")]
     AlreadyRejected,
+    /// OpenCRVS refuses a field of the declaration, and has stored nothing (events generation, 2.1).
+    #[error("OpenCRVS refuses a field of the acceptance: the country's form does not define it, or hides it")]
+    FieldUndefined,
     /// OpenCRVS does not know the call, or does not take its input.
     #[error("OpenCRVS does not accept the call: is it a version that is supported?")]
     Contract,
@@ -95,6 +98,7 @@ impl OpencrvsFault {
             | Self::RecordRefused
             | Self::ActionNotFound
             | Self::WorkflowRefused
+            | Self::FieldUndefined
             | Self::Contract => FaultClass::Permanent,
             Self::TimedOut | Self::BrokenOff | Self::Status(_) | Self::Downstream | Self::Unreadable => {
                 FaultClass::Ambiguous
@@ -124,6 +128,7 @@ impl OpencrvsFault {
             Self::RecordRefused | Self::ActionNotFound => Cause::RecordRefused,
             Self::RecordNotFound => Cause::NotYetVisible,
             Self::AlreadyRejected => Cause::MovedOn,
+            Self::FieldUndefined => Cause::FieldUndefined,
             Self::Contract => Cause::GatewayContract,
         }
     }

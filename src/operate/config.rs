@@ -34,6 +34,10 @@ pub(crate) fn run(command: ConfigCommand, file: Option<PathBuf>) -> Result<(), F
             for warning in loaded.warnings {
                 output::line(&format!("warning: {warning}"))?;
             }
+            if let Some(mapping) = loaded.config.confirm.mapping() {
+                let setting = loaded.config.confirm.mapping_setting();
+                output::line(&format!("{setting} writes: {mapping}"))?;
+            }
             output::line(
                 "every setting is valid. Nothing was contacted: whether broker, ledger, auth and gateway can be reached and accept us, \
                  and whether SEAL_KEYS belongs to this ledger, shows at the start (`nidbridge topology check` asks the broker, \

@@ -78,31 +78,33 @@ fn rules(config: &Config, topology: &TopologySettings) -> Rules {
     }
 }
 
-/// Makes the part that answers in the events dialect, and checks the form field for the ID: the
-/// role does not start if no form of the country has this field. If the country's configuration
-/// service cannot be asked, the field is checked before the first write.
+/// Makes the part that answers in the events dialect, and checks the fields that answers write: the
+/// role does not start if the country's forms lack one of them. If the country's configuration
+/// service cannot be asked, the fields are checked before the first write.
 async fn events(config: &Config) -> Result<EventsSide, Failure> {
     let client = EventsClient::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the HTTP client for the events service cannot be made")?;
-    let field = parts::identifier_field(config)?;
-    if let Some(field) = &field {
-        match field.fetch().await {
-            Ok(kinds) if kinds.is_empty() => {
+    let fields = parts::mapped_fields(config)?;
+    if let Some(fields) = &fields {
+        match fields.missing().await {
+            Ok(missing) if missing.is_empty() => {
+                tracing::info!(mapping = %fields.mapping(), "the country's forms define every field that an answer writes");
+            }
+            Ok(missing) => {
+                let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
                 return Err(Failure::Unavailable(anyhow!(
-                    "CONFIRM_IDENTIFIER_FIELD (confirm.identifier_field): no form of the country defines {}; writing it \
-                     would break records for good. Add the field to the country's forms, or correct the setting",
-                    field.name()
+                    "{}: the country's forms do not define {}; writing that would break records for good. Add it to \
+                     the country's forms, or correct the setting",
+                    config.confirm.mapping_setting(),
+                    missing.join(", ")
                 )));
             }
-            Ok(kinds) => {
-                tracing::info!(field = field.name(), ?kinds, "these forms define the field for the ID");
-            }
             Err(fault) => {
-                tracing::warn!(error = %fault, "the field for the ID is checked later, before it is written");
+                tracing::warn!(error = %fault, "the fields that an answer writes are checked later, before they are written");
             }
         }
     }
-    Ok(EventsSide { client, system: parts::system_client(config)?, field, reasons: config.confirm.reasons })
+    Ok(EventsSide { client, system: parts::system_client(config)?, fields, reasons: config.confirm.reasons })
 }
 
 fn keeper(

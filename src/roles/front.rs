@@ -120,7 +120,7 @@ fn sync_answers(
         waits: config.front.wait.clone(),
         waiting: Arc::clone(waiting),
         identifier_type: config.confirm.identifier_type.clone(),
-        field: parts::identifier_field(config)?,
+        fields: parts::mapped_fields(config)?,
         negative: config.confirm.negative,
     }))
 }

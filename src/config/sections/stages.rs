@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use crate::config::forms::{Negative, Optional, Percent, Positive, Size, Span, Switch, Template, Text};
+use crate::config::forms::{
+    Mapping, Negative, Optional, Percent, Positive, Size, Span, Switch, Template, Text,
+};
 use crate::config::setting::settings;
-use crate::domain::{NegativePolicy, NumberTemplate};
+use crate::domain::{FieldMapping, NegativePolicy, NumberTemplate};
 
 settings! {
     /// The National ID system.
@@ -48,15 +50,37 @@ settings! {
         prefetch: u16, Positive<u16>, "16", ["CONFIRM_PREFETCH"];
         /// Identifier type under which OpenCRVS stores the ID (FHIR generation).
         identifier_type: String, Text, "NATIONAL_ID", ["CONFIRM_IDENTIFIER_TYPE"];
-        /// Form field in which OpenCRVS stores the ID (events generation), such as `child.nid`. If
-        /// it is empty, OpenCRVS does not get the ID.
+        /// Form fields that an answer writes into the record (events generation), for each kind of
+        /// event; `*` is each other kind. Values are `id`, `number`, a JSON text, number or boolean,
+        /// and `null`, which erases the field. `when issued`, `when recorded` or `when answered`
+        /// after a field limits it to these answers. If neither this nor CONFIRM_IDENTIFIER_FIELD is
+        /// set, OpenCRVS does not get the ID.
+        fields: Option<FieldMapping>, Optional<Mapping>, "", ["CONFIRM_FIELDS"];
+        /// Form field in which OpenCRVS stores the ID (events generation), such as `child.nid`:
+        /// short for `*: child.nid = id` in CONFIRM_FIELDS.
         identifier_field: Option<String>, Optional<Text>, "", ["CONFIRM_IDENTIFIER_FIELD"];
-        /// Time for which a check that the country's forms define that field stays valid.
+        /// Time for which a check that the country's forms define these fields stays valid.
         field_recheck: Duration, Span, "10m", ["CONFIRM_FIELD_RECHECK"];
         /// Whether OpenCRVS gets the reason of a rejection (events generation, 1.9.13 and newer).
         reasons: bool, Switch, "false", ["CONFIRM_REASONS"];
         /// Comment of a confirmation without an ID.
         comment: String, Text, "The National ID system did not issue an ID.", ["CONFIRM_COMMENT"];
+    }
+}
+
+impl ConfirmConfig {
+    /// The fields that an answer writes, if any are set.
+    pub fn mapping(&self) -> Option<FieldMapping> {
+        self.fields.clone().or_else(|| self.identifier_field.clone().map(FieldMapping::identifier))
+    }
+
+    /// Variable and key of the setting that [`ConfirmConfig::mapping`] comes from.
+    pub fn mapping_setting(&self) -> &'static str {
+        if self.fields.is_some() {
+            "CONFIRM_FIELDS (confirm.fields)"
+        } else {
+            "CONFIRM_IDENTIFIER_FIELD (confirm.identifier_field)"
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::trpc::result_of;
-use crate::domain::{ActionId, NationalId, RecordId, RegistrationNumber, TransactionId};
+use crate::domain::{ActionId, RecordId, RegistrationNumber, TransactionId, WrittenFields};
 use crate::opencrvs::call::{ClientSettings, HttpClient, send};
 use crate::opencrvs::fault::OpencrvsFault;
 
@@ -22,9 +22,8 @@ use crate::opencrvs::fault::OpencrvsFault;
 #[derive(Debug, Clone)]
 pub struct Acceptance {
     pub number: RegistrationNumber,
-    /// The field of the declaration for the issued ID, and the ID. The country's configuration must
-    /// define the field.
-    pub identifier: Option<(String, NationalId)>,
+    /// Fields of the declaration. The country's configuration must define each of them.
+    pub fields: WrittenFields,
 }
 
 /// State of an action in OpenCRVS.
@@ -55,7 +54,7 @@ struct Input<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     registration_number: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    declaration: Option<serde_json::Map<String, Value>>,
+    declaration: Option<&'a WrittenFields>,
     #[serde(skip_serializing_if = "Option::is_none")]
     keep_assignment: Option<bool>,
 }
@@ -97,10 +96,8 @@ impl<'a> Input<'a> {
     }
 
     fn accepting(self, acceptance: &'a Acceptance) -> Self {
-        let declaration = acceptance.identifier.as_ref().map(|(field, id)| {
-            let value = Value::String(id.expose().to_owned());
-            serde_json::Map::from_iter([(field.clone(), value)])
-        });
+        let fields = &acceptance.fields;
+        let declaration = (!fields.is_empty()).then_some(fields);
         Self { registration_number: Some(acceptance.number.as_str()), declaration, ..self }
     }
 }

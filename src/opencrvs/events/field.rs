@@ -1,148 +1,126 @@
-//! The field for the issued ID, checked against the country's configuration.
+//! The fields that an answer writes, checked against the country's forms.
 //!
 //! In the events generation a record has no identifiers, so the ID goes into a field of the
-//! declaration. Core stores any field that it is sent, but a field that the country's forms do not
-//! define breaks every view of that record for good.
+//! declaration. Up to 2.0, core stores any field that it is sent, but a field that the country's
+//! forms do not define breaks every view of that record for good.
 //!
-//! Source: `GET /events` of a country configuration, 1.9.
+//! Source: a country configuration tells its forms at `GET /events` in 1.9, and at
+//! `GET /config/events` from 2.0 (core v1.9.15 and v2.0.0, `packages/events/src/service/config`).
 //!
-//! Invariant: the ID is written only into a field that the country's configuration defines,
-//! according to a response that is not older than `recheck`.
+//! Invariant: a field is written only if the country's configuration defines it, according to a
+//! response that is not older than `recheck`.
+
+mod forms;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::domain::{EventKind, IdField};
-use crate::opencrvs::call::{CallFault, ClientSettings, HttpClient, send};
+use crate::domain::{
+    Answer, EventKind, FieldMapping, FieldStanding, Forms, MissingField, RegistrationNumber, WrittenFields,
+};
+use crate::opencrvs::call::ClientSettings;
+use forms::FormsClient;
 
-/// Shortest time between two requests while the field is not known to be defined. If `recheck` is
+pub use forms::FormsFault;
+
+/// Shortest time between two requests while a field is not known to be defined. If `recheck` is
 /// shorter, it is used instead.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Why the country's configuration is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum FieldFault {
-    #[error(
-        "the country's configuration service does not answer: check COUNTRY_CONFIG_URL and that it is up"
-    )]
-    Unavailable,
-    #[error("the country's configuration service answers GET /events with HTTP {0}")]
-    Status(u16),
-    #[error(
-        "the country's configuration service does not answer GET /events with a list of event configurations"
-    )]
-    Unreadable,
+/// The fields that answers write, and what is known of the country's forms.
+#[derive(Debug)]
+pub struct MappedFields {
+    mapping: FieldMapping,
+    recheck: Duration,
+    state: Mutex<State>,
 }
 
-/// The field that `CONFIRM_IDENTIFIER_FIELD` names, and the kinds of event that define it.
 #[derive(Debug)]
-pub struct IdentifierField {
-    client: HttpClient,
-    name: String,
-    recheck: Duration,
-    last: Mutex<Option<LastFetch>>,
+struct State {
+    client: FormsClient,
+    last: Option<LastFetch>,
 }
 
 #[derive(Debug)]
 struct LastFetch {
     at: Instant,
-    /// The kinds of event that defined the field.
-    kinds: Result<BTreeSet<String>, FieldFault>,
+    /// The mapped fields that the forms define.
+    forms: Result<Forms, FormsFault>,
 }
 
 impl LastFetch {
-    fn defines(&self, kind: &EventKind) -> bool {
-        matches!(&self.kinds, Ok(kinds) if kinds.contains(kind.as_str()))
+    fn standing(&self, kind: &EventKind, names: &BTreeSet<&str>) -> FieldStanding {
+        let Ok(forms) = &self.forms else { return FieldStanding::Unknown };
+        let form = forms.get(kind.as_str());
+        let is_missing = |name: &&str| !form.is_some_and(|form| form.contains(*name));
+        let which: Vec<String> = names.iter().copied().filter(is_missing).map(str::to_owned).collect();
+        if which.is_empty() { FieldStanding::Defined } else { FieldStanding::Undefined { which } }
     }
 }
 
-#[derive(Deserialize)]
-struct EventConfig {
-    id: String,
-    #[serde(default)]
-    declaration: FormConfig,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct FormConfig {
-    pages: Vec<PageConfig>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct PageConfig {
-    fields: Vec<FieldConfig>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct FieldConfig {
-    id: String,
-}
-
-impl EventConfig {
-    fn has_field(&self, name: &str) -> bool {
-        self.declaration.pages.iter().flat_map(|page| &page.fields).any(|field| field.id == name)
-    }
-}
-
-impl IdentifierField {
+impl MappedFields {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn new(
         country_config: &ClientSettings,
-        name: String,
+        mapping: FieldMapping,
         recheck: Duration,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: HttpClient::new(country_config)?, name, recheck, last: Mutex::new(None) })
+        let state = State { client: FormsClient::new(country_config)?, last: None };
+        Ok(Self { mapping, recheck, state: Mutex::new(state) })
     }
 
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn mapping(&self) -> &FieldMapping {
+        &self.mapping
     }
 
-    /// Whether this kind of event defines the field. Sends one request at a time, and none while
-    /// the last response is fresh.
-    pub async fn defined(&self, kind: &EventKind) -> IdField {
-        let mut last = self.last.lock().await;
-        let is_fresh = last.as_ref().is_some_and(|fetch| {
-            let limit = if fetch.defines(kind) { self.recheck } else { PAUSE.min(self.recheck) };
-            fetch.at.elapsed() < limit
-        });
-        if !is_fresh {
-            let kinds = self.fetch().await;
-            if let Err(fault) = &kinds {
-                tracing::warn!(error = %fault, "whether the forms define the field for the ID is not known");
+    /// The fields that this answer writes, with their values.
+    pub fn evaluate(&self, kind: &EventKind, answer: &Answer, number: &RegistrationNumber) -> WrittenFields {
+        self.mapping.evaluate(kind, answer, number)
+    }
+
+    /// Whether the form of this kind defines all fields that this answer writes. Sends one request
+    /// at a time, and none while the last response is fresh.
+    pub async fn standing(&self, kind: &EventKind, answer: &Answer) -> FieldStanding {
+        let names: BTreeSet<&str> = self.mapping.names(kind, answer).collect();
+        if names.is_empty() {
+            return FieldStanding::NotWanted;
+        }
+        let mut state = self.state.lock().await;
+        if let Some(last) = &state.last {
+            let standing = last.standing(kind, &names);
+            let is_defined = standing == FieldStanding::Defined;
+            let limit = if is_defined { self.recheck } else { PAUSE.min(self.recheck) };
+            if last.at.elapsed() < limit {
+                return standing;
             }
-            *last = Some(LastFetch { at: Instant::now(), kinds });
         }
-        match last.as_ref() {
-            Some(fetch) if fetch.defines(kind) => IdField::Defined,
-            Some(LastFetch { kinds: Ok(_), .. }) => IdField::Undefined,
-            Some(LastFetch { kinds: Err(_), .. }) | None => IdField::Unknown,
+        let forms = self.fetch(&mut state).await;
+        if let Err(fault) = &forms {
+            tracing::warn!(error = %fault, "whether the forms define the fields that an answer writes is not known");
         }
+        let last = LastFetch { at: Instant::now(), forms };
+        let standing = last.standing(kind, &names);
+        state.last = Some(last);
+        standing
     }
 
-    /// Fetches the kinds of event that define the field.
+    /// Asks for the forms, and returns the mapped fields that they lack.
     ///
     /// # Errors
-    /// [`FieldFault`].
-    pub async fn fetch(&self) -> Result<BTreeSet<String>, FieldFault> {
-        let response = send(self.client.get("events")).await.map_err(|_| FieldFault::Unavailable)?;
-        if !response.status().is_success() {
-            return Err(FieldFault::Status(response.status().as_u16()));
-        }
-        let body = response.body().await.map_err(|fault| match fault {
-            CallFault::TooLong => FieldFault::Unreadable,
-            CallFault::NotSent | CallFault::TimedOut | CallFault::BrokenOff => FieldFault::Unavailable,
-        })?;
-        let events: Vec<EventConfig> = serde_json::from_slice(&body).map_err(|_| FieldFault::Unreadable)?;
-        let defining = events.iter().filter(|event| event.has_field(&self.name));
-        Ok(defining.map(|event| EventKind::from_name(&event.id).as_str().to_owned()).collect())
+    /// [`FormsFault`].
+    pub async fn missing(&self) -> Result<Vec<MissingField>, FormsFault> {
+        let forms = self.fetch(&mut *self.state.lock().await).await?;
+        Ok(self.mapping.missing(&forms))
+    }
+
+    async fn fetch(&self, state: &mut State) -> Result<Forms, FormsFault> {
+        state.client.fetch(&self.mapping.all_names()).await
     }
 }
+
+#[cfg(test)]
+mod tests;

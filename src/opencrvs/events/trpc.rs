@@ -36,6 +36,7 @@ fn fault_of(response: &CompleteResponse, error: &Value) -> OpencrvsFault {
         "BAD_REQUEST" if message.starts_with("Action has already been rejected") => {
             OpencrvsFault::AlreadyRejected
         }
+        "BAD_REQUEST" if refuses_field(message) => OpencrvsFault::FieldUndefined,
         "BAD_REQUEST"
         | "PARSE_ERROR"
         | "UNSUPPORTED_MEDIA_TYPE"
@@ -44,6 +45,16 @@ fn fault_of(response: &CompleteResponse, error: &Value) -> OpencrvsFault {
         "TOO_MANY_REQUESTS" => OpencrvsFault::Throttled(None),
         _ => OpencrvsFault::of_status(Dialect::Events, response.status, None),
     }
+}
+
+/// Whether core refuses a field: its message is a list of field errors in JSON (`throwWhenNotEmpty`),
+/// or one sentence. The list also quotes values, so the whole text proves nothing.
+fn refuses_field(message: &str) -> bool {
+    const REFUSALS: [&str; 2] = ["Unexpected field", "Hidden or disabled field should not receive a value"];
+    let is_refusal = |text: &str| REFUSALS.iter().any(|refusal| text.starts_with(refusal));
+    let errors: Vec<Value> = serde_json::from_str(message).unwrap_or_default();
+    let mut messages = errors.iter().filter_map(|error| error.get("message")?.as_str());
+    is_refusal(message) || messages.any(is_refusal)
 }
 
 #[cfg(test)]
@@ -84,6 +95,28 @@ mod tests {
                 Cause::MovedOn,
             ),
             (400, "BAD_REQUEST", "Required", FaultClass::Permanent, Cause::GatewayContract),
+            (400, "BAD_REQUEST", "Unexpected field", FaultClass::Permanent, Cause::FieldUndefined),
+            (
+                400,
+                "BAD_REQUEST",
+                r#"[{"message":"Unexpected field","id":"child.nid","value":"8031687218"}]"#,
+                FaultClass::Permanent,
+                Cause::FieldUndefined,
+            ),
+            (
+                400,
+                "BAD_REQUEST",
+                r#"[{"message":"Required","id":"child.name","value":"Unexpected field"}]"#,
+                FaultClass::Permanent,
+                Cause::GatewayContract,
+            ),
+            (
+                400,
+                "BAD_REQUEST",
+                r#"[{"message":"Required"},{"message":"Hidden or disabled field should not receive a value"}]"#,
+                FaultClass::Permanent,
+                Cause::FieldUndefined,
+            ),
             (400, "PARSE_ERROR", "", FaultClass::Permanent, Cause::GatewayContract),
             (415, "UNSUPPORTED_MEDIA_TYPE", "", FaultClass::Permanent, Cause::GatewayContract),
             (405, "METHOD_NOT_SUPPORTED", "", FaultClass::Permanent, Cause::GatewayContract),

@@ -61,6 +61,7 @@ impl NotCompared {
             | OpencrvsFault::Throttled(_)
             | OpencrvsFault::LookupFailed
             | OpencrvsFault::Contract
+            | OpencrvsFault::FieldUndefined
             | OpencrvsFault::ActionNotFound
             | OpencrvsFault::AlreadyRejected
             | OpencrvsFault::Downstream

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use url::Url;
 
 use crate::config::Config;
-use crate::opencrvs::events::IdentifierField;
+use crate::opencrvs::events::MappedFields;
 use crate::opencrvs::{
     ClientCredentials, ClientSettings, KeyStore, KeyStoreSettings, SystemClient, TokenExchange,
 };
@@ -41,13 +41,12 @@ pub(crate) fn system_client(config: &Config) -> Result<Option<SystemClient>, Fai
     Ok(Some(client.context("the HTTP client for the gateway cannot be made")?))
 }
 
-/// The form field that gets an issued ID in the events dialect, if one is configured.
-pub(crate) fn identifier_field(config: &Config) -> Result<Option<IdentifierField>, Failure> {
-    let (Some(name), Some(url)) = (&config.confirm.identifier_field, &config.opencrvs.country_config_url)
-    else {
+/// The form fields that an answer writes in the events dialect, if any are configured.
+pub(crate) fn mapped_fields(config: &Config) -> Result<Option<MappedFields>, Failure> {
+    let (Some(mapping), Some(url)) = (config.confirm.mapping(), &config.opencrvs.country_config_url) else {
         return Ok(None);
     };
     let country = client_settings(config, url);
-    let field = IdentifierField::new(&country, name.clone(), config.confirm.field_recheck);
-    Ok(Some(field.context("the HTTP client for the country's configuration service cannot be made")?))
+    let fields = MappedFields::new(&country, mapping, config.confirm.field_recheck);
+    Ok(Some(fields.context("the HTTP client for the country's configuration service cannot be made")?))
 }

@@ -3,6 +3,7 @@ use serde_json::value::RawValue;
 use reqwest::StatusCode;
 
 use super::*;
+use crate::domain::{Answer, EventKind, FieldMapping, NationalId};
 use crate::opencrvs::call::CompleteResponse;
 use crate::opencrvs::events::tests::fixture;
 
@@ -44,10 +45,11 @@ fn on_the_wire(body: &RawValue) -> String {
 #[test]
 fn calls_are_byte_for_byte_those_of_the_official_client() {
     let (record, action) = ids();
-    let acceptance = Acceptance {
-        number: RegistrationNumber::parse("2026B0000001").unwrap(),
-        identifier: Some(("child.nid".to_owned(), NationalId::parse("8031687218").unwrap())),
-    };
+    let number = RegistrationNumber::parse("2026B0000001").unwrap();
+    let issued = Answer::Issued(NationalId::parse("8031687218").unwrap());
+    let fields =
+        FieldMapping::identifier("child.nid".to_owned()).evaluate(&EventKind::Birth, &issued, &number);
+    let acceptance = Acceptance { number, fields };
     let accept = Input::of(RECORDED, &record, &action).accepting(&acceptance);
     let accept = serde_json::to_string(&Envelope { json: accept }).unwrap();
     let reject = serde_json::to_string(&Envelope { json: Input::of("t", &record, &action) }).unwrap();

@@ -1,0 +1,126 @@
+//! Asks the country's configuration service for the fields of its forms.
+//!
+//! Invariant: one answer of either path counts; the path that answered is asked first the next
+//! time, until it stops answering.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use crate::domain::{EventKind, Forms};
+use crate::opencrvs::call::{CallFault, ClientSettings, HttpClient, send};
+
+/// The path of the event configurations from 2.0, and the one of 1.9.
+const PATHS: [&str; 2] = ["config/events", "events"];
+
+/// Why the forms are not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FormsFault {
+    #[error(
+        "the country's configuration service does not answer: check COUNTRY_CONFIG_URL and that it is up"
+    )]
+    Unavailable,
+    #[error("the country's configuration service answers GET /{path} with HTTP {status}")]
+    Status { path: &'static str, status: u16 },
+    #[error(
+        "the country's configuration service has neither GET /config/events nor GET /events: check COUNTRY_CONFIG_URL"
+    )]
+    NotFound,
+    #[error(
+        "the country's configuration service does not answer GET /{path} with a list of event configurations"
+    )]
+    Unreadable { path: &'static str },
+}
+
+#[derive(Debug)]
+pub(super) struct FormsClient {
+    client: HttpClient,
+    /// The path that answered last, if it did not fail since.
+    answered: Option<&'static str>,
+}
+
+#[derive(Deserialize)]
+struct EventConfig {
+    id: String,
+    #[serde(default)]
+    declaration: FormConfig,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FormConfig {
+    pages: Vec<PageConfig>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PageConfig {
+    fields: Vec<FieldConfig>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FieldConfig {
+    id: String,
+}
+
+impl FormsClient {
+    pub(super) fn new(country_config: &ClientSettings) -> Result<Self, reqwest::Error> {
+        Ok(Self { client: HttpClient::new(country_config)?, answered: None })
+    }
+
+    /// Fetches the forms. Of their fields, the result holds only those that are among `names`.
+    pub(super) async fn fetch(&mut self, names: &BTreeSet<&str>) -> Result<Forms, FormsFault> {
+        let mut paths = PATHS;
+        // A dropped call leaves nothing remembered, so the next one begins anew.
+        if self.answered.take() == Some(PATHS[1]) {
+            paths.reverse();
+        }
+        let mut first = None;
+        for path in paths {
+            match self.ask(path).await {
+                Ok(events) => {
+                    self.answered = Some(path);
+                    return Ok(forms(events, names));
+                }
+                // The other path is of the same service, which does not answer.
+                Err(FormsFault::Unavailable) => return Err(first.unwrap_or(FormsFault::Unavailable)),
+                Err(fault) => first = Some(worse(first, fault)),
+            }
+        }
+        Err(match first {
+            Some(FormsFault::Status { status: 404, .. }) | None => FormsFault::NotFound,
+            Some(fault) => fault,
+        })
+    }
+
+    async fn ask(&self, path: &'static str) -> Result<Vec<EventConfig>, FormsFault> {
+        let response = send(self.client.get(path)).await.map_err(|_| FormsFault::Unavailable)?;
+        if !response.status().is_success() {
+            return Err(FormsFault::Status { path, status: response.status().as_u16() });
+        }
+        let body = response.body().await.map_err(|fault| match fault {
+            CallFault::TooLong => FormsFault::Unreadable { path },
+            CallFault::NotSent | CallFault::TimedOut | CallFault::BrokenOff => FormsFault::Unavailable,
+        })?;
+        serde_json::from_slice(&body).map_err(|_| FormsFault::Unreadable { path })
+    }
+}
+
+/// The fault to report of two: a 404 only says that this release has the other path.
+fn worse(first: Option<FormsFault>, second: FormsFault) -> FormsFault {
+    match first {
+        Some(FormsFault::Status { status: 404, .. }) | None => second,
+        Some(fault) => fault,
+    }
+}
+
+fn forms(events: Vec<EventConfig>, names: &BTreeSet<&str>) -> Forms {
+    let mut forms = Forms::new();
+    for event in events {
+        let fields = event.declaration.pages.into_iter().flat_map(|page| page.fields);
+        let mapped = fields.map(|field| field.id).filter(|id| names.contains(id.as_str()));
+        forms.entry(EventKind::from_name(&event.id).as_str().to_owned()).or_default().extend(mapped);
+    }
+    forms
+}

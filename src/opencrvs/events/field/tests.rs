@@ -1,0 +1,155 @@
+use std::sync::{Arc, Mutex as StdMutex};
+
+use axum::Router;
+use axum::extract::State as Extract;
+use axum::http::{StatusCode, Uri};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::domain::NationalId;
+
+/// A country configuration that answers each path as it is told, and any other path with 404.
+#[derive(Default)]
+struct Country {
+    answers: Vec<(&'static str, u16, String)>,
+    /// The paths that were asked for.
+    asked: Vec<String>,
+}
+
+type Shared = Arc<StdMutex<Country>>;
+
+/// Starts a country configuration. Returns it with the mapped fields that ask it.
+async fn country(mapping: &str, recheck: Duration) -> (Shared, MappedFields) {
+    let country = Shared::default();
+    let app = Router::new().fallback(answer).with_state(Arc::clone(&country));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let timeout = Duration::from_secs(5);
+    let settings = ClientSettings { url, timeout, connect_timeout: timeout };
+    (country, MappedFields::new(&settings, FieldMapping::parse(mapping).unwrap(), recheck).unwrap())
+}
+
+async fn answer(Extract(country): Extract<Shared>, uri: Uri) -> (StatusCode, String) {
+    let mut country = country.lock().unwrap();
+    country.asked.push(uri.path().to_owned());
+    let answer = country.answers.iter().find(|(path, _, _)| *path == uri.path());
+    let (status, body) = answer.map_or((404, "{}".to_owned()), |(_, status, body)| (*status, body.clone()));
+    (StatusCode::from_u16(status).unwrap(), body)
+}
+
+fn answers(country: &Shared, path: &'static str, status: u16, body: &Value) {
+    let mut country = country.lock().unwrap();
+    country.answers.retain(|(known, _, _)| *known != path);
+    country.answers.push((path, status, body.to_string()));
+}
+
+fn asked(country: &Shared) -> Vec<String> {
+    std::mem::take(&mut country.lock().unwrap().asked)
+}
+
+fn forms(forms: &[(&str, &[&str])]) -> Value {
+    let form = |(kind, fields): &(&str, &[&str])| {
+        let fields: Vec<Value> = fields.iter().map(|id| json!({ "id": id, "type": "TEXT" })).collect();
+        json!({ "id": kind, "declaration": { "pages": [{ "id": "p", "fields": [] }, { "fields": fields }] } })
+    };
+    forms.iter().map(form).collect()
+}
+
+fn issued() -> Answer {
+    Answer::Issued(NationalId::parse("1").unwrap())
+}
+
+fn undefined(which: &[&str]) -> FieldStanding {
+    FieldStanding::Undefined { which: which.iter().map(|field| (*field).to_owned()).collect() }
+}
+
+const MAPPING: &str = "birth: child.nid = id, child.idType = 1; death: deceased.nid = null when recorded";
+
+#[tokio::test]
+async fn either_path_counts_and_the_one_that_answered_is_asked_first() {
+    let (country, fields) = country("birth: child.nid = id", Duration::ZERO).await;
+    let defined = forms(&[("birth", &["child.nid"])]);
+    let standing = async || fields.standing(&EventKind::Birth, &issued()).await;
+
+    answers(&country, "/events", 200, &defined);
+    assert_eq!(standing().await, FieldStanding::Defined);
+    assert_eq!(asked(&country), ["/config/events", "/events"], "1.9");
+    assert_eq!(standing().await, FieldStanding::Defined);
+    assert_eq!(asked(&country), ["/events"]);
+
+    answers(&country, "/events", 404, &Value::Null);
+    answers(&country, "/config/events", 200, &defined);
+    assert_eq!(standing().await, FieldStanding::Defined);
+    assert_eq!(asked(&country), ["/events", "/config/events"], "the country moved on to 2.x");
+    assert_eq!(standing().await, FieldStanding::Defined);
+    assert_eq!(asked(&country), ["/config/events"]);
+
+    answers(&country, "/config/events", 503, &Value::Null);
+    assert_eq!(standing().await, FieldStanding::Unknown);
+    assert_eq!(fields.missing().await, Err(FormsFault::Status { path: "config/events", status: 503 }));
+}
+
+#[tokio::test]
+async fn what_is_no_list_of_events_is_no_answer() {
+    let (country, fields) = country("birth: child.nid = id", Duration::ZERO).await;
+    assert_eq!(fields.missing().await, Err(FormsFault::NotFound));
+    answers(&country, "/config/events", 200, &json!("<html>"));
+    assert_eq!(fields.missing().await, Err(FormsFault::Unreadable { path: "config/events" }));
+    assert_eq!(fields.standing(&EventKind::Birth, &issued()).await, FieldStanding::Unknown);
+    answers(&country, "/events", 200, &forms(&[("birth", &["child.nid"])]));
+    assert_eq!(fields.missing().await, Ok(Vec::new()), "the other path has the list");
+    drop(fields);
+
+    let nobody = ClientSettings {
+        url: "http://127.0.0.1:9".parse().unwrap(),
+        timeout: Duration::from_secs(1),
+        connect_timeout: Duration::from_secs(1),
+    };
+    let fields =
+        MappedFields::new(&nobody, FieldMapping::identifier("a".to_owned()), Duration::ZERO).unwrap();
+    assert_eq!(fields.missing().await, Err(FormsFault::Unavailable));
+}
+
+#[tokio::test]
+async fn a_field_that_one_kind_lacks_stops_this_kind_only() {
+    let (country, fields) = country(MAPPING, Duration::ZERO).await;
+    answers(
+        &country,
+        "/config/events",
+        200,
+        &forms(&[("birth", &["child.nid", "child.idType"]), ("death", &[])]),
+    );
+    let [birth, death] = [EventKind::Birth, EventKind::Death];
+    assert_eq!(fields.standing(&birth, &issued()).await, FieldStanding::Defined);
+    assert_eq!(fields.standing(&death, &Answer::Recorded).await, undefined(&["deceased.nid"]));
+    assert_eq!(fields.standing(&death, &issued()).await, FieldStanding::NotWanted);
+    assert_eq!(fields.standing(&EventKind::Marriage, &issued()).await, FieldStanding::NotWanted);
+    let missing = fields.missing().await.unwrap();
+    assert_eq!(
+        missing.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["`deceased.nid` in the form of `death`"]
+    );
+    answers(&country, "/config/events", 200, &forms(&[("BIRTH", &["child.nid"])]));
+    assert_eq!(fields.standing(&birth, &issued()).await, undefined(&["child.idType"]));
+    assert_eq!(fields.standing(&death, &Answer::Recorded).await, undefined(&["deceased.nid"]));
+}
+
+#[tokio::test]
+async fn a_fresh_response_is_not_asked_for_again_unless_a_field_is_missing() {
+    let (country, fields) = country(MAPPING, Duration::from_secs(3_600)).await;
+    answers(&country, "/config/events", 200, &forms(&[("birth", &["child.nid", "child.idType"])]));
+    for _ in 0..3 {
+        assert_eq!(fields.standing(&EventKind::Birth, &issued()).await, FieldStanding::Defined);
+    }
+    assert_eq!(asked(&country).len(), 1);
+    let death = async || fields.standing(&EventKind::Death, &Answer::Recorded).await;
+    assert_eq!(death().await, undefined(&["deceased.nid"]));
+    assert_eq!(asked(&country).len(), 0, "not within the pause");
+    fields.state.lock().await.last.as_mut().unwrap().at -= PAUSE;
+    assert_eq!(fields.standing(&EventKind::Birth, &issued()).await, FieldStanding::Defined);
+    assert_eq!(asked(&country).len(), 0);
+    assert_eq!(death().await, undefined(&["deceased.nid"]));
+    assert_eq!(asked(&country).len(), 1);
+}
