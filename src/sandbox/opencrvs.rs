@@ -34,6 +34,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use clap::Parser;
 use jiff::Timestamp;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -76,23 +77,30 @@ pub enum SimulateError {
     Argument(String),
 }
 
-/// Addresses and token lifetime of a simulated OpenCRVS.
-#[derive(Debug, Clone)]
+/// Addresses and token lifetime of a simulated OpenCRVS. Port 0 takes a free port.
+#[derive(Debug, Clone, Parser)]
 pub struct OpencrvsSettings {
-    /// Listen address of auth; port 0 takes a free one.
+    /// Listen address of auth, for the bridge's `AUTH_URL`.
+    #[arg(long = "auth-listen", default_value = "127.0.0.1:4040", value_name = "ADDRESS")]
     pub auth: SocketAddr,
-    /// Listen address of the gateway; port 0 takes a free one.
+    /// Listen address of the gateway, for the bridge's `GATEWAY_URL`.
+    #[arg(long = "gateway-listen", default_value = "127.0.0.1:7070", value_name = "ADDRESS")]
     pub gateway: SocketAddr,
-    /// Listen address of the country's configuration service; port 0 takes a free one.
+    /// Listen address of the country's configuration service, for the bridge's
+    /// `COUNTRY_CONFIG_URL`.
+    #[arg(long = "country-config-listen", default_value = "127.0.0.1:3035", value_name = "ADDRESS")]
     pub country_config: SocketAddr,
-    /// Lifetime of a record token in seconds.
+    /// Lifetime of a record token.
+    #[arg(long = "token-lifetime", default_value_t = 604_800, value_name = "SECONDS",
+          value_parser = clap::value_parser!(i64).range(0..=i64::from(u32::MAX)))]
     pub token_lifetime_s: i64,
 }
 
+/// The defaults of the command line, but on free ports.
 impl Default for OpencrvsSettings {
     fn default() -> Self {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { auth: free, gateway: free, country_config: free, token_lifetime_s: 7 * 24 * 3_600 }
+        Self { auth: free, gateway: free, country_config: free, ..Self::parse_from(["opencrvs"]) }
     }
 }
 

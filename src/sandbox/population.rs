@@ -9,6 +9,7 @@ mod people;
 mod places;
 mod template;
 
+use clap::Parser;
 use fastrand::Rng;
 use uuid::Uuid;
 
@@ -63,19 +64,22 @@ pub enum Shape {
 }
 
 /// The mix of a population, as shares from 0 to 1. All other declarations are births.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Parser)]
 pub struct Mix {
     /// The share of deaths.
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
     pub deaths: f64,
     /// The share of marriages.
+    #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
     pub marriages: f64,
     /// The share of documents in the [`Shape::Register`] form.
+    #[arg(skip = 0.5)]
     pub register_path: f64,
 }
 
 impl Default for Mix {
     fn default() -> Self {
-        Self { deaths: 0.2, marriages: 0.1, register_path: 0.5 }
+        Self::parse_from(["mix"])
     }
 }
 

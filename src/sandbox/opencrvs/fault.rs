@@ -41,29 +41,49 @@ pub enum Effect {
     Late(u64),
 }
 
-impl Fault {
-    pub const UNAUTHORIZED: Self = Self::error(&ErrorRow::UNAUTHORIZED);
-    pub const AUTHENTICATION_FAILED: Self = Self::error(&ErrorRow::AUTHENTICATION_FAILED);
-    pub const USER_MANAGEMENT_DOWN: Self = Self::error(&ErrorRow::USER_MANAGEMENT_DOWN);
-    pub const NO_SCOPE: Self = Self::error(&ErrorRow::NO_CONFIRM_SCOPE);
-    pub const OTHER_RECORD: Self = Self::error(&ErrorRow::OTHER_RECORD);
-    pub const FAILS_BEFORE: Self = Self::error(&ErrorRow::CONFIRM_FAILED);
-    pub const FAILS_AFTER: Self = Self::Error { error: &ErrorRow::CONFIRM_FAILED, effect: Effect::AtOnce };
-    pub const WORKFLOW_UNREACHABLE: Self = Self::error(&ErrorRow::WORKFLOW_UNREACHABLE);
-    pub const WORKFLOW_UNAUTHORIZED: Self = Self::error(&ErrorRow::WORKFLOW_UNAUTHORIZED);
-    pub const WORKFLOW_FORBIDDEN: Self = Self::error(&ErrorRow::WORKFLOW_FORBIDDEN);
-    pub const PARSE_FAILED: Self = Self::error(&ErrorRow::PARSE_FAILED);
-    pub const VALIDATION_FAILED: Self = Self::error(&ErrorRow::VALIDATION_FAILED);
-    pub const BAD_USER_INPUT: Self = Self::error(&ErrorRow::BAD_DETAILS);
-    pub const RATE_LIMITED: Self = Self::error(&ErrorRow::RATE_LIMITED);
-    pub const NOT_JSON: Self = Self::transport(TransportFailure::NotJson, Effect::Never);
-    pub const HANG: Self = Self::transport(TransportFailure::Hang, Effect::Never);
-    pub const HANG_AFTER: Self = Self::transport(TransportFailure::Hang, Effect::AtOnce);
-    pub const CUT_BEFORE: Self = Self::transport(TransportFailure::Cut, Effect::Never);
-    pub const CUT_AFTER: Self = Self::transport(TransportFailure::Cut, Effect::AtOnce);
-    pub const TRUNCATED_BEFORE: Self = Self::transport(TransportFailure::Truncated, Effect::Never);
-    pub const TRUNCATED_AFTER: Self = Self::transport(TransportFailure::Truncated, Effect::AtOnce);
+/// Defines each fault as a constant, with the name that counters and the command line use.
+macro_rules! faults {
+    ($($constant:ident $name:literal => $fault:expr;)*) => {
+        impl Fault {
+            $(pub const $constant: Self = $fault;)*
+        }
+        const NAMES: &[(&str, Fault)] = &[
+            $(($name, $fault),)*
+            // A number is a placeholder for the one that follows the name.
+            ("http", Fault::http(0)),
+            ("http_after", Fault::http_after(0)),
+            ("hang_late", Fault::hang_late(0)),
+            ("cut_late", Fault::cut_late(0)),
+            ("delay", Fault::delay(0)),
+        ];
+    };
+}
 
+faults! {
+    UNAUTHORIZED "unauthorized" => Fault::error(&ErrorRow::UNAUTHORIZED);
+    AUTHENTICATION_FAILED "authentication_failed" => Fault::error(&ErrorRow::AUTHENTICATION_FAILED);
+    USER_MANAGEMENT_DOWN "user_management_down" => Fault::error(&ErrorRow::USER_MANAGEMENT_DOWN);
+    NO_SCOPE "no_scope" => Fault::error(&ErrorRow::NO_CONFIRM_SCOPE);
+    OTHER_RECORD "other_record" => Fault::error(&ErrorRow::OTHER_RECORD);
+    FAILS_BEFORE "fails_before" => Fault::error(&ErrorRow::CONFIRM_FAILED);
+    FAILS_AFTER "fails_after" => Fault::Error { error: &ErrorRow::CONFIRM_FAILED, effect: Effect::AtOnce };
+    WORKFLOW_UNREACHABLE "workflow_unreachable" => Fault::error(&ErrorRow::WORKFLOW_UNREACHABLE);
+    WORKFLOW_UNAUTHORIZED "workflow_unauthorized" => Fault::error(&ErrorRow::WORKFLOW_UNAUTHORIZED);
+    WORKFLOW_FORBIDDEN "workflow_forbidden" => Fault::error(&ErrorRow::WORKFLOW_FORBIDDEN);
+    PARSE_FAILED "parse_failed" => Fault::error(&ErrorRow::PARSE_FAILED);
+    VALIDATION_FAILED "validation_failed" => Fault::error(&ErrorRow::VALIDATION_FAILED);
+    BAD_USER_INPUT "bad_user_input" => Fault::error(&ErrorRow::BAD_DETAILS);
+    RATE_LIMITED "rate_limited" => Fault::error(&ErrorRow::RATE_LIMITED);
+    NOT_JSON "not_json" => Fault::transport(TransportFailure::NotJson, Effect::Never);
+    HANG "hang" => Fault::transport(TransportFailure::Hang, Effect::Never);
+    HANG_AFTER "hang_after" => Fault::transport(TransportFailure::Hang, Effect::AtOnce);
+    CUT_BEFORE "cut_before" => Fault::transport(TransportFailure::Cut, Effect::Never);
+    CUT_AFTER "cut_after" => Fault::transport(TransportFailure::Cut, Effect::AtOnce);
+    TRUNCATED_BEFORE "truncated_before" => Fault::transport(TransportFailure::Truncated, Effect::Never);
+    TRUNCATED_AFTER "truncated_after" => Fault::transport(TransportFailure::Truncated, Effect::AtOnce);
+}
+
+impl Fault {
     pub const fn http(status: u16) -> Self {
         Self::transport(TransportFailure::Http(status), Effect::Never)
     }
@@ -119,36 +139,6 @@ impl Fault {
         }
     }
 }
-
-/// Each fault by its name. A number in a fault is a placeholder for the one that follows the name.
-const NAMES: [(&str, Fault); 26] = [
-    ("unauthorized", Fault::UNAUTHORIZED),
-    ("authentication_failed", Fault::AUTHENTICATION_FAILED),
-    ("user_management_down", Fault::USER_MANAGEMENT_DOWN),
-    ("no_scope", Fault::NO_SCOPE),
-    ("other_record", Fault::OTHER_RECORD),
-    ("fails_before", Fault::FAILS_BEFORE),
-    ("fails_after", Fault::FAILS_AFTER),
-    ("workflow_unreachable", Fault::WORKFLOW_UNREACHABLE),
-    ("workflow_unauthorized", Fault::WORKFLOW_UNAUTHORIZED),
-    ("workflow_forbidden", Fault::WORKFLOW_FORBIDDEN),
-    ("parse_failed", Fault::PARSE_FAILED),
-    ("validation_failed", Fault::VALIDATION_FAILED),
-    ("bad_user_input", Fault::BAD_USER_INPUT),
-    ("rate_limited", Fault::RATE_LIMITED),
-    ("http", Fault::http(0)),
-    ("http_after", Fault::http_after(0)),
-    ("not_json", Fault::NOT_JSON),
-    ("hang", Fault::HANG),
-    ("hang_after", Fault::HANG_AFTER),
-    ("hang_late", Fault::hang_late(0)),
-    ("delay", Fault::delay(0)),
-    ("cut_before", Fault::CUT_BEFORE),
-    ("cut_after", Fault::CUT_AFTER),
-    ("cut_late", Fault::cut_late(0)),
-    ("truncated_before", Fault::TRUNCATED_BEFORE),
-    ("truncated_after", Fault::TRUNCATED_AFTER),
-];
 
 /// `cut_after`, `http/503`, `cut_late/3000`: the number is a status or milliseconds.
 impl FromStr for Fault {
@@ -249,7 +239,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_read_back_by_its_name() {
-        for (name, fault) in NAMES {
+        for &(name, fault) in NAMES {
             let text = if fault.with(0) == fault.with(1) { name.to_owned() } else { format!("{name}/503") };
             assert_eq!(text.parse(), Ok(fault.with(503)));
             assert_eq!(fault.with(7).name(), name);

@@ -1,8 +1,10 @@
 //! Many registrations at a steady rate, with registrars who submit rejected records again.
 
+use std::num::ParseIntError;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Parser;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -26,32 +28,50 @@ pub enum Generations {
     Mixed,
 }
 
-#[derive(Debug, Clone)]
+/// The registrations to submit. Each option is declared once, with its default on the command line.
+#[derive(Debug, Clone, Parser)]
 pub struct RunOptions {
     /// URL of the bridge's front.
+    #[arg(long, default_value = "http://127.0.0.1:3040/", value_name = "URL")]
     pub front: Url,
     /// The generation of OpenCRVS that the records belong to.
+    #[arg(long = "generation", value_enum, default_value_t, value_name = "GENERATION")]
     pub generations: Generations,
-    /// Number of registrations. `None`: until stopped.
+    /// Number of registrations. Without it, registrations go on until stopped. 0 only serves auth
+    /// and gateway.
+    #[arg(long, value_name = "COUNT")]
     pub registrations: Option<u64>,
-    /// Registrations per second; 0 submits as many as `in_flight` allows.
+    /// Registrations per second; 0 submits as fast as the bridge answers.
+    #[arg(long, default_value_t = 2.0, value_name = "PER SECOND")]
     pub rate: f64,
     /// Maximum number of concurrent calls to the front.
+    #[arg(long, default_value_t = 16, value_name = "COUNT")]
     pub in_flight: usize,
-    /// The mix of births, deaths and marriages.
+    #[command(flatten)]
     pub mix: Mix,
-    /// The share of first submissions whose answer is lost on the way.
+    /// The share of submissions whose answer is lost on the way.
+    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
     pub lost_answers: f64,
     /// Whether answers that refuse can be lost as well.
+    #[arg(skip)]
     pub lost_refusals: bool,
-    /// The share of rejected records that the registrar corrects and submits again.
+    /// The share of refused records that the registrar corrects and submits again.
+    #[arg(long, default_value_t = 0.9, value_name = "SHARE")]
     pub resubmit: f64,
-    /// Time that a registrar takes to correct and submit a record again.
+    /// Time that the registrar takes to correct and submit a record again.
+    #[arg(long = "resubmit-after-ms", default_value = "2000", value_parser = milliseconds,
+          value_name = "MILLISECONDS")]
     pub resubmit_after: Duration,
     /// The maximum number of submissions of a record.
+    #[arg(skip = 5_usize)]
     pub attempts: usize,
-    /// The seed of the people, the faults and the lost answers.
+    /// The same seed makes the same families and the same faults.
+    #[arg(long, default_value_t = 1)]
     pub seed: u64,
+}
+
+fn milliseconds(text: &str) -> Result<Duration, ParseIntError> {
+    text.parse().map(Duration::from_millis)
 }
 
 impl RunOptions {
@@ -59,17 +79,12 @@ impl RunOptions {
     pub fn to(front: Url) -> Self {
         Self {
             front,
-            generations: Generations::Fhir,
             registrations: Some(500),
             rate: 50.0,
             in_flight: 32,
-            mix: Mix::default(),
             lost_answers: 0.08,
-            lost_refusals: false,
-            resubmit: 0.9,
             resubmit_after: Duration::from_millis(500),
-            attempts: 5,
-            seed: 1,
+            ..Self::parse_from(["load"])
         }
     }
 }
@@ -86,26 +101,26 @@ impl OpencrvsSim {
         let people = Population::new(options.seed, options.mix);
         let wanted =
             options.registrations.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
-        let mut families: JoinSet<Result<(), SimulateError>> = JoinSet::new();
+        let mut running: JoinSet<Result<(), SimulateError>> = JoinSet::new();
         let started = Instant::now();
         for declaration in people.take(wanted) {
-            if !turn(&options, started, declaration.index, &stop).await {
+            if !wait_until_due(&options, started, declaration.index, &stop).await {
                 break;
             }
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
-            let family = Family { sim: self.clone(), options: Arc::clone(&options), declaration };
+            let registration = Registration { sim: self.clone(), options: Arc::clone(&options), declaration };
             let (permits, stop) = (Arc::clone(&permits), stop.clone());
-            families.spawn(async move {
+            running.spawn(async move {
                 tokio::select! {
-                    done = family.register(permit, &permits) => done,
+                    done = registration.register(permit, &permits) => done,
                     () = stop.cancelled() => Ok(()),
                 }
             });
-            while let Some(done) = families.try_join_next() {
+            while let Some(done) = running.try_join_next() {
                 done.unwrap_or(Ok(()))?;
             }
         }
-        while let Some(done) = families.join_next().await {
+        while let Some(done) = running.join_next().await {
             done.unwrap_or(Ok(()))?;
         }
         Ok(())
@@ -113,7 +128,12 @@ impl OpencrvsSim {
 }
 
 /// Waits until a registration is due; false if the run was stopped.
-async fn turn(options: &RunOptions, started: Instant, index: u64, stop: &CancellationToken) -> bool {
+async fn wait_until_due(
+    options: &RunOptions,
+    started: Instant,
+    index: u64,
+    stop: &CancellationToken,
+) -> bool {
     if options.rate > 0.0 {
         #[expect(clippy::cast_precision_loss, reason = "an index beyond 2^52 is never reached")]
         let at = started + Duration::from_secs_f64(index as f64 / options.rate);
@@ -125,13 +145,13 @@ async fn turn(options: &RunOptions, started: Instant, index: u64, stop: &Cancell
     !stop.is_cancelled()
 }
 
-struct Family {
+struct Registration {
     sim: OpencrvsSim,
     options: Arc<RunOptions>,
     declaration: Declaration,
 }
 
-impl Family {
+impl Registration {
     async fn register(
         self,
         permit: tokio::sync::OwnedSemaphorePermit,
