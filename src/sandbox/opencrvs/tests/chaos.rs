@@ -1,6 +1,12 @@
 //! The faults of a chaos run, one by one, on the simulated OpenCRVS.
 
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+
 use super::*;
+use crate::sandbox::population::{Declaration, Kind, Mix, Population};
 
 #[tokio::test]
 async fn a_late_confirm_comes_into_force_over_whatever_is_there_by_then() {
