@@ -1,10 +1,10 @@
-//! The counts that the demo and the chaos test share: submissions, and registration numbers and IDs
-//! that were given out twice.
+//! The counts that the demo and the chaos test share: submissions, how records ended, and what was
+//! given out twice.
 //!
-//! Invariant: the counts come from what the simulated OpenCRVS and ID system saw. The bridge is not
-//! asked.
+//! Invariant: the counts come from what the simulated OpenCRVS and ID system saw. The ledger is
+//! asked only whether an operator was told about a record.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
@@ -12,7 +12,6 @@ use super::nid::NidState;
 use super::opencrvs::{Record, Records};
 use crate::domain::{EventKind, RecordId, RequestId};
 
-/// The counts, and the records behind each duplicate.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Totals {
     /// Records that were submitted.
@@ -30,14 +29,40 @@ pub struct Totals {
     /// IDs that two records have, requests for which two IDs were issued, and persons whom the ID
     /// system counts as two.
     pub ids_doubled: u64,
-    /// The records that share a number or an ID with another record, and what they share.
+    /// Records that OpenCRVS has registered.
+    pub confirmed: u64,
+    /// Records that should be registered: accepted, not rejected by the ID system, and not taken
+    /// back.
+    pub confirmed_expected: u64,
+    /// Records that the ID system rejected and whose rejection was written to OpenCRVS, which is
+    /// possible in the events generation only.
+    pub rejected: u64,
+    /// Records that the ID system rejected and that now wait for an operator, who was told.
+    pub held: u64,
+    /// Records that OpenCRVS took back itself, because their last submission failed as far as it
+    /// knows, and that were not submitted again.
+    pub withdrawn: u64,
+    /// Records that stopped with a cause about which an operator was told.
+    pub parked: u64,
+    /// Records that did not end as they should, for no reason that anybody can give.
+    pub lost: u64,
+    /// Records that were confirmed more than once.
+    pub confirmed_twice: u64,
+    /// Records of the events generation that stay requested for ever: their trigger failed, and the
+    /// bridge does not have them.
+    pub stranded: u64,
+    /// Damage that a real core of the events generation would have done to records: an unknown
+    /// field, a stale index, a dropped or a contradictory answer.
+    pub broken: u64,
+    /// The reason for each record that did not end as it should.
     #[serde(skip)]
-    pub shared: Vec<(String, String)>,
+    pub bad: BTreeMap<String, String>,
 }
 
 impl Totals {
-    /// Counts all records. The submissions of the record `prepared`, which existed before the run,
-    /// are not counted.
+    /// Counts the submissions of all records, and what was given out twice. How the records ended
+    /// is for the caller to count. The submissions of the record `prepared`, which existed before
+    /// the run, are not counted.
     pub fn of(records: &Records, nid: &NidState, prepared: Option<&str>) -> Self {
         let mut totals = Self { ids_doubled: nid.ids_doubled + nid.persons_doubled, ..Self::default() };
         let (mut numbers, mut ids) = (HashMap::new(), HashMap::new());
@@ -48,13 +73,13 @@ impl Totals {
             for number in &record.numbers {
                 if let Some(other) = numbers.insert(number.as_str(), id) {
                     totals.numbers_doubled += 1;
-                    totals.shared.push((id.to_owned(), format!("its number is also that of {other}")));
+                    totals.bad.insert(id.to_owned(), format!("its number is also that of {other}"));
                 }
             }
             let issued = record.identifiers.get("NATIONAL_ID");
             if let Some(other) = issued.and_then(|issued| ids.insert(issued.as_str(), id)) {
                 totals.ids_doubled += 1;
-                totals.shared.push((id.to_owned(), format!("its ID is also that of {other}")));
+                totals.bad.insert(id.to_owned(), format!("its ID is also that of {other}"));
             }
         }
         totals
@@ -71,8 +96,10 @@ impl Totals {
         self.superseded += accepted.saturating_sub(1);
     }
 
-    pub fn nothing_is_doubled(&self) -> bool {
-        self.numbers_doubled == 0 && self.ids_doubled == 0
+    /// Whether no promise of the bridge is broken. The caller checks whether the counts add up.
+    pub fn promises_are_kept(&self) -> bool {
+        [self.lost, self.confirmed_twice, self.numbers_doubled, self.ids_doubled, self.stranded, self.broken]
+            == [0; 6]
     }
 }
 

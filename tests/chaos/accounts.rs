@@ -5,18 +5,18 @@
 //! for one. A record that did not end as expected is counted in `unexplained` or `lost`, never in a
 //! count of records that ended well.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use nidbridge::domain::State;
 use nidbridge::ledger::AttemptSummary;
 use nidbridge::sandbox::accounts::{Totals, request_id};
 use nidbridge::sandbox::nid::{Asked, Final, NidState, VendorSettings};
 use nidbridge::sandbox::opencrvs::{Confirmed, Effect, Fault, Record, Records, Status};
-use nidbridge::sandbox::population::{Declaration, Kind};
+use nidbridge::sandbox::population::Kind;
 use serde::Serialize;
 
 use super::events;
-use super::outage::Outages;
+use super::rig::Rig;
 
 /// How a record should end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,9 +28,6 @@ pub enum Expected {
     /// Back with the registrar: the ID system rejected it, and the rejection was written to
     /// OpenCRVS, which is possible in the events generation only.
     Rejected,
-    /// Either of the two: the ID system contradicts itself, and the answer that is processed first
-    /// wins. Two workers may process the two answers in either order.
-    Either(Box<Expected>, Box<Expected>),
     /// Back with the registrar, who did not submit it again: its last submission failed, as far as
     /// core knows.
     Returned,
@@ -38,38 +35,13 @@ pub enum Expected {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Accounts {
+    /// None should remain parked: the run does what an operator would do. It gives every
+    /// registration a fresh token after a change of auth's key, and it asks the ID system again
+    /// after an ID that belongs to another person.
     #[serde(flatten)]
     pub totals: Totals,
-    /// Records that are registered.
-    pub confirmed: u64,
-    /// Records that should be registered.
-    pub confirmed_expected: u64,
-    /// Records that the ID system rejected and whose rejection was written to OpenCRVS, which is
-    /// possible in the events generation only.
-    pub rejected: u64,
-    /// Records that the ID system rejected and that wait for an operator, as they must. An operator
-    /// was told.
-    pub held: u64,
-    /// Records that wait for an operator because of a scheduled fault. None should remain, because
-    /// the run then does what an operator would do: it gives every registration a fresh token after
-    /// a change of auth's key, and it asks the ID system again after an ID that belongs to another
-    /// person.
-    pub parked: u64,
-    /// Records whose last submission failed, as far as core knows, and that were not submitted
-    /// again.
-    pub withdrawn: u64,
-    /// Records that should be registered but are not.
-    pub lost: u64,
-    /// Records that were confirmed although they were registered already, or twice for one
-    /// submission.
-    pub confirmed_twice: u64,
-    /// Everything else that is not as expected.
+    /// Everything that is not as expected and has no count of its own.
     pub unexplained: u64,
-    /// Records of the events generation that stay requested for ever: their trigger failed, and the
-    /// bridge does not have them.
-    pub stranded: u64,
-    /// Damage that core would have done to records of the events generation.
-    pub broken: u64,
     /// Records of the events generation that the index shows as requested until somebody opens
     /// them. Our 202 came too late, because a front was stopped after it had stored the
     /// registration and before it had answered.
@@ -84,42 +56,34 @@ pub struct Accounts {
     /// The ids of the records in `unheard`.
     #[serde(skip)]
     pub unheard_of: Vec<String>,
-    /// The reason for each record that did not end as expected.
-    #[serde(skip)]
-    pub bad: BTreeMap<String, String>,
 }
 
 /// The sources of the accounts.
 pub struct Evidence<'a> {
+    pub rig: &'a Rig,
     pub records: &'a Records,
     pub nid: &'a NidState,
     pub summaries: &'a HashMap<String, AttemptSummary>,
-    /// The declaration of each record.
-    pub people: &'a HashMap<String, Declaration>,
     /// The settings by which the ID system decides.
     pub vendor: &'a VendorSettings,
-    /// The record of the person who was registered before the run, and whose ID the ID system also
-    /// gives to others.
-    pub somebody: &'a str,
-    /// The times at which the fronts could not be reached.
-    pub outages: &'a Outages,
 }
 
 impl Accounts {
     pub fn of(evidence: &Evidence<'_>) -> Self {
-        let totals = Totals::of(evidence.records, evidence.nid, Some(evidence.somebody));
-        let mut accounts = Self { bad: totals.shared.iter().cloned().collect(), totals, ..Self::default() };
-        for (id, record) in evidence.records.all().filter(|(id, _)| *id != evidence.somebody) {
+        let id_owner = evidence.rig.id_owner.as_str();
+        let totals = Totals::of(evidence.records, evidence.nid, Some(id_owner));
+        let mut accounts = Self { totals, ..Self::default() };
+        for (id, record) in evidence.records.all().filter(|(id, _)| *id != id_owner) {
             accounts.overwritten += u64::from(record.overwritten);
             accounts.judge(id, record, evidence);
         }
-        accounts.unexplained += evidence.nid.malformed + evidence.nid.changed_repeats;
         for (what, count) in [
             ("malformed requests", evidence.nid.malformed),
             ("changed repeats", evidence.nid.changed_repeats),
         ] {
+            accounts.unexplained += count;
             if count > 0 {
-                accounts.bad.insert(what.to_owned(), format!("{count} of them at the ID system"));
+                accounts.totals.bad.insert(what.to_owned(), format!("{count} of them at the ID system"));
             }
         }
         accounts
@@ -128,8 +92,8 @@ impl Accounts {
     fn judge(&mut self, id: &str, record: &Record, evidence: &Evidence<'_>) {
         let twice = record.confirms.iter().any(|one| one.status_before == Status::Registered);
         if twice || record.confirms.len() > record.attempts.len() {
-            self.confirmed_twice += 1;
-            self.bad.insert(id.to_owned(), format!("confirmed {} times", record.confirms.len()));
+            self.totals.confirmed_twice += 1;
+            self.bad(id, format!("confirmed {} times", record.confirms.len()));
         }
         if overtaken(id, record, evidence.records) {
             self.wrong(id, "an older answer over a newer attempt");
@@ -137,20 +101,19 @@ impl Accounts {
         if let Some(file) = &record.event {
             events::judge(self, id, record, file);
         }
-        let expected = expected(id, record, evidence).settle(record.status());
+        let expected = expected(id, record, evidence);
         let told = evidence.summaries.get(id);
         let state = told.map(|told| told.state);
-        self.parked += u64::from(state == Some(State::Parked));
-        let unheard = events::stranded(record) && told.is_none() && evidence.outages.broke_off(record);
-        if unheard {
+        self.totals.parked += u64::from(state == Some(State::Parked));
+        if events::stranded(record) && told.is_none() && evidence.rig.outages.broke_off(record) {
             self.unheard += 1;
             self.unheard_of.push(id.to_owned());
             return;
         }
-        self.confirmed_expected += u64::from(matches!(expected, Expected::Confirmed(_)));
+        self.totals.confirmed_expected += u64::from(matches!(expected, Expected::Confirmed(_)));
         match (&expected, record.status()) {
             (Expected::Confirmed(issued), Status::Registered | Status::Certified) => {
-                self.confirmed += 1;
+                self.totals.confirmed += 1;
                 if state != Some(State::Confirmed) {
                     self.wrong(id, &format!("registered, and the ledger says {state:?}"));
                 }
@@ -159,46 +122,45 @@ impl Accounts {
                     self.wrong(id, "registered with an ID that is not the one that was issued");
                 }
             }
-            (Expected::Held, Status::WaitingValidation) => match state {
-                Some(State::Held) => self.held += 1,
-                other => self.wrong(id, &format!("rejected by the ID system, and the ledger says {other:?}")),
-            },
-            (Expected::Rejected, Status::Rejected) => match state {
-                Some(State::Rejected) => self.rejected += 1,
-                other => self.wrong(id, &format!("rejected by the ID system, and the ledger says {other:?}")),
-            },
-            (Expected::Returned, Status::Rejected) => self.withdrawn += 1,
+            (Expected::Held, Status::WaitingValidation) if state == Some(State::Held) => {
+                self.totals.held += 1;
+            }
+            (Expected::Rejected, Status::Rejected) if state == Some(State::Rejected) => {
+                self.totals.rejected += 1;
+            }
+            (Expected::Held, Status::WaitingValidation) | (Expected::Rejected, Status::Rejected) => {
+                self.wrong(id, &format!("rejected by the ID system, and the ledger says {state:?}"));
+            }
+            (Expected::Returned, Status::Rejected) => self.totals.withdrawn += 1,
             _ if events::stranded(record) => {
-                self.stranded += 1;
-                self.bad.insert(id.to_owned(), format!("requested for ever; the ledger says {told:?}"));
+                self.totals.stranded += 1;
+                self.bad(id, format!("requested for ever; the ledger says {told:?}"));
             }
-            (Expected::Confirmed(_), _) => {
-                self.lost += 1;
-                self.bad.insert(
-                    id.to_owned(),
-                    format!("should be registered and is {:?}; the ledger says {told:?}", record.status()),
-                );
+            (Expected::Confirmed(_), status) => {
+                self.totals.lost += 1;
+                self.bad(id, format!("should be registered and is {status:?}; the ledger says {told:?}"));
             }
-            (Expected::Held | Expected::Rejected | Expected::Returned | Expected::Either(..), _) => {
-                self.wrong(id, &format!("should be {expected:?} and is {:?}", record.status()));
+            (Expected::Held | Expected::Rejected | Expected::Returned, status) => {
+                self.wrong(id, &format!("should be {expected:?} and is {status:?}"));
             }
         }
+    }
+
+    /// Notes why a record is not as expected.
+    pub fn bad(&mut self, id: &str, why: String) {
+        self.totals.bad.insert(id.to_owned(), why);
     }
 
     /// Counts a record that is not as expected.
     pub fn wrong(&mut self, id: &str, why: &str) {
         self.unexplained += 1;
-        self.bad.insert(id.to_owned(), why.to_owned());
+        self.bad(id, why.to_owned());
     }
 
     /// Whether every record ended as promised.
     pub fn hold_up(&self) -> bool {
-        self.faultless() && self.confirmed == self.confirmed_expected
-    }
-
-    fn faultless(&self) -> bool {
-        let bad = [self.confirmed_twice, self.lost, self.stranded, self.broken, self.unexplained];
-        self.totals.nothing_is_doubled() && bad.iter().all(|count| *count == 0)
+        let totals = &self.totals;
+        totals.promises_are_kept() && self.unexplained == 0 && totals.confirmed == totals.confirmed_expected
     }
 }
 
@@ -212,7 +174,7 @@ fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
     if came_back {
         return Expected::Returned;
     }
-    let asked = evidence.people.get(id).and_then(Asked::of);
+    let asked = evidence.rig.people.get(id).and_then(Asked::of);
     let Some((asked, request)) = asked.zip(request_id(id, record)) else {
         // A marriage, or the death of a person without an ID.
         return Expected::Confirmed(None);
@@ -227,23 +189,11 @@ fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
     let contradiction =
         submissions.filter_map(|one| evidence.vendor.decision(&request, one, asked).contradiction).next();
     let answer = of(evidence.vendor.decision(&request, 1, asked).answer);
-    match contradiction {
-        Some(other) => Expected::Either(Box::new(answer), Box::new(of(other))),
-        None => answer,
-    }
-}
-
-impl Expected {
-    /// The expectation that applies to a record in this state: one of the two for [`Self::Either`].
-    fn settle(self, status: Status) -> Self {
-        match self {
-            Self::Either(one, other) => {
-                let registered = matches!(status, Status::Registered | Status::Certified);
-                if matches!(*one, Self::Confirmed(_)) == registered { *one } else { *other }
-            }
-            Self::Confirmed(_) | Self::Held | Self::Rejected | Self::Returned => self,
-        }
-    }
+    // If the ID system contradicts itself, the answer that is processed first wins, and two workers
+    // may process the two answers in either order. So the one that fits the record is expected.
+    let registered = matches!(record.status(), Status::Registered | Status::Certified);
+    let fits = matches!(answer, Expected::Confirmed(_)) == registered;
+    contradiction.filter(|_| !fits).map_or(answer, of)
 }
 
 /// Whether an answer to an older attempt was written over a newer attempt, other than by a late

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use nidbridge::sandbox::rabbitmq::{Cluster, Control, Frozen};
+use nidbridge::sandbox::rabbitmq::{Cluster, Control};
 use reqwest::Method;
 use tokio::time::{sleep, timeout};
 
@@ -36,9 +36,9 @@ pub async fn terminate(rig: &Rig, target: Target, _: Duration) -> u64 {
 
 pub async fn freeze(rig: &Rig, target: Target, lasts: Duration) -> u64 {
     let mut cluster = rig.cluster.lock().await;
-    let frozen = cluster.freeze(target.number, Frozen::Yes).is_ok();
+    let frozen = cluster.freeze(target.number).is_ok();
     sleep(lasts).await;
-    u64::from(frozen && cluster.freeze(target.number, Frozen::No).is_ok())
+    u64::from(frozen && cluster.unfreeze(target.number).is_ok())
 }
 
 /// Kills the node that leads the queue of registrations.

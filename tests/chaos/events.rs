@@ -24,10 +24,10 @@ pub fn judge(accounts: &mut Accounts, id: &str, record: &Record, file: &EventFil
     let undefined = of(!file.undefined.is_empty());
     let behind = of(file.stale_index && !is_late(record));
     let broken = undefined + behind + u64::from(file.dropped) + of(file.crossed);
-    accounts.broken += broken;
+    accounts.totals.broken += broken;
     accounts.late_index += of(file.stale_index && is_late(record));
     if broken > 0 {
-        accounts.bad.insert(id.to_owned(), format!("core would have damaged it: {}", describe(file)));
+        accounts.bad(id, format!("core would have damaged it: {}", describe(file)));
     }
     // Two different answers are possible only if nginx refused a registration that a front had
     // stored.

@@ -51,7 +51,7 @@ impl Report {
 
 /// Prints the history of each record that did not end as expected, in OpenCRVS and in the ledger.
 pub async fn print_failures(rig: &Rig, accounts: &Accounts) {
-    for (id, why) in &accounts.bad {
+    for (id, why) in &accounts.totals.bad {
         eprintln!("chaos: {id}: {why}");
         let Some(record) = rig.opencrvs.record(id) else { continue };
         print_record(&record);

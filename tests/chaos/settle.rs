@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use nidbridge::domain::State;
 use nidbridge::ledger::AttemptSummary;
+use nidbridge::sandbox::accounts::Totals;
 
 use super::accounts::{Accounts, Evidence};
 use super::operator;
@@ -33,19 +34,20 @@ impl UnderWay {
 }
 
 /// Waits until every record has ended. After the patience, what has not ended is counted as wrong.
-pub async fn settled(stage: &Rig, patience: Duration) -> (bool, Accounts) {
+pub async fn settled(rig: &Rig, patience: Duration) -> (bool, Accounts) {
     let begun = Instant::now();
     let (mut last, mut since) = (None, Instant::now());
     let mut told = 0;
     loop {
-        let (mut accounts, under_way) = look(stage).await;
+        let (mut accounts, under_way) = look(rig).await;
         if last.as_ref() != Some(&accounts) {
             (last, since) = (Some(accounts.clone()), Instant::now());
         }
         // Random faults of the gateway stop when most records are confirmed. They then have
         // affected many records, and do not prevent the last ones from settling.
-        if accounts.confirmed * 10 > accounts.confirmed_expected * 8 || begun.elapsed() > patience / 3 {
-            stage.opencrvs.faults().clear();
+        let Totals { confirmed, confirmed_expected, .. } = accounts.totals;
+        if confirmed * 10 > confirmed_expected * 8 || begun.elapsed() > patience / 3 {
+            rig.opencrvs.faults().clear();
         }
         let nothing = under_way.as_ref().is_some_and(UnderWay::is_nothing);
         if nothing && since.elapsed() >= REST {
@@ -53,7 +55,7 @@ pub async fn settled(stage: &Rig, patience: Duration) -> (bool, Accounts) {
         }
         if begun.elapsed() > patience {
             eprintln!("chaos: not at an end: {under_way:?}");
-            keep_what_the_broker_says(stage).await;
+            keep_what_the_broker_says(rig).await;
             for id in under_way.unwrap_or_default().open {
                 accounts.wrong(&id, "it did not end within the patience");
             }
@@ -61,17 +63,17 @@ pub async fn settled(stage: &Rig, patience: Duration) -> (bool, Accounts) {
         }
         if begun.elapsed().as_secs() >= told {
             told += 10;
-            operator::replace_tokens(stage).await;
-            operator::resume(stage).await;
-            let (open, queues, spooled) = match &under_way {
-                Some(now) => (now.open.len(), now.queues.join(" "), now.spooled),
-                None => (0, "unknown".to_owned(), 0),
+            operator::replace_tokens(rig).await;
+            operator::resume(rig).await;
+            let now = match &under_way {
+                Some(UnderWay { open, queues, spooled, .. }) => {
+                    format!("{} open, {spooled} spooled, queues: {}", open.len(), queues.join(" "))
+                }
+                None => "the broker's management API does not answer".to_owned(),
             };
+            let seconds = begun.elapsed().as_secs_f64();
             eprintln!(
-                "chaos: {:>3.0} s after the faults: {} of {} confirmed, {open} open, {spooled} spooled, queues: {queues}",
-                begun.elapsed().as_secs_f64(),
-                accounts.confirmed,
-                accounts.confirmed_expected
+                "chaos: {seconds:>3.0} s after the faults: {confirmed} of {confirmed_expected} confirmed, {now}"
             );
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -80,8 +82,8 @@ pub async fn settled(stage: &Rig, patience: Duration) -> (bool, Accounts) {
 
 /// The current accounts, and the work that has not ended; `None` if the broker's management API
 /// does not answer.
-async fn look(stage: &Rig) -> (Accounts, Option<UnderWay>) {
-    let summaries: HashMap<String, AttemptSummary> = stage
+async fn look(rig: &Rig) -> (Accounts, Option<UnderWay>) {
+    let summaries: HashMap<String, AttemptSummary> = rig
         .ledger
         .summaries()
         .await
@@ -89,22 +91,19 @@ async fn look(stage: &Rig) -> (Accounts, Option<UnderWay>) {
         .into_iter()
         .map(|summary| (summary.record.to_string(), summary))
         .collect();
-    let (records, nid) = (stage.opencrvs.state(), stage.nid.state());
-    let (people, vendor) = (&stage.people, &stage.nid.settings());
-    let somebody = stage.id_owner.as_str();
-    let outages = &stage.outages;
-    let evidence =
-        Evidence { records: &records, nid: &nid, summaries: &summaries, people, vendor, somebody, outages };
-    let accounts = Accounts::of(&evidence);
+    let (records, nid) = (rig.opencrvs.state(), rig.nid.state());
+    let vendor = &rig.nid.settings();
+    let accounts =
+        Accounts::of(&Evidence { rig, records: &records, nid: &nid, summaries: &summaries, vendor });
     let open = summaries.iter().filter(|(_, one)| one.state.is_open()).map(|(id, _)| id.clone()).collect();
     let parked = summaries.values().filter(|one| one.state == State::Parked).count();
-    let under_way = queues(stage).await;
-    let under_way = under_way.map(|queues| UnderWay { open, queues, spooled: spooled(stage), parked });
+    let under_way = queues(rig).await;
+    let under_way = under_way.map(|queues| UnderWay { open, queues, spooled: spooled(rig), parked });
     (accounts, under_way)
 }
 
-async fn queues(stage: &Rig) -> Option<Vec<String>> {
-    let text = stage.manage(reqwest::Method::GET, "/queues?columns=name,messages", "").await?;
+async fn queues(rig: &Rig) -> Option<Vec<String>> {
+    let text = rig.manage(reqwest::Method::GET, "/queues?columns=name,messages", "").await?;
     let all: Vec<serde_json::Value> = serde_json::from_str(&text).ok()?;
     let filled = |queue: &serde_json::Value| {
         let (name, messages) = (queue["name"].as_str()?, queue["messages"].as_u64()?);
@@ -115,17 +114,17 @@ async fn queues(stage: &Rig) -> Option<Vec<String>> {
 }
 
 /// Stores what the broker reports about its queues and connections, for later analysis.
-async fn keep_what_the_broker_says(stage: &Rig) {
+async fn keep_what_the_broker_says(rig: &Rig) {
     for what in ["queues", "channels", "consumers", "connections"] {
-        let said = stage.manage(reqwest::Method::GET, &format!("/{what}"), "").await;
-        let file = stage.dir.join(format!("at-the-end-{what}.json"));
+        let said = rig.manage(reqwest::Method::GET, &format!("/{what}"), "").await;
+        let file = rig.dir.join(format!("at-the-end-{what}.json"));
         std::fs::write(file, said.unwrap_or_default()).expect("a file in the run's directory");
     }
 }
 
-fn spooled(stage: &Rig) -> usize {
+fn spooled(rig: &Rig) -> usize {
     let directories =
-        stage.of("front").into_iter().map(|role| &role.process.recipe.environment["FRONT_SPOOL"]);
+        rig.of("front").into_iter().map(|role| &role.process.recipe.environment["FRONT_SPOOL"]);
     let files = directories.flat_map(std::fs::read_dir).flatten().flatten();
     files.filter(|entry| entry.file_name().to_string_lossy().ends_with(".registration")).count()
 }

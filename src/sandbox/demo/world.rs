@@ -24,7 +24,7 @@ use crate::pipeline::names;
 use crate::roles::{Breakers, Failure, Process, all, parts};
 use crate::sandbox::nid::{NidSim, VendorSettings};
 use crate::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
-use crate::sandbox::rabbitmq::Node;
+use crate::sandbox::rabbitmq::Cluster;
 use crate::telemetry::Metrics;
 
 /// A file with the settings of the demo that a shell can source.
@@ -38,7 +38,7 @@ pub(super) struct DemoWorld {
     ledger: Ledger,
     admin: String,
     dir: PathBuf,
-    node: Node,
+    node: Cluster,
     stop: CancellationToken,
     bridge: JoinHandle<Result<(), Failure>>,
 }
@@ -49,7 +49,7 @@ impl DemoWorld {
         // The node's guardian removes this directory however the demo ends, so all files of the
         // demo are in it.
         let tool = config::load(&Sources::default(), Part::Tool).context("the defaults")?.config;
-        let node = Node::start_temporary(&dir, &parts::topologies(&tool)).await?;
+        let node = Cluster::start_temporary(&dir, &parts::topologies(&tool)).await?;
         let opencrvs = OpencrvsSim::start(OpencrvsSettings::default()).await?;
         opencrvs.faults().latency(Duration::from_millis(20));
         let config = configuration(&node, &opencrvs, generations, wait, &dir)?;
@@ -98,7 +98,7 @@ impl DemoWorld {
             self.admin,
             self.opencrvs.auth_url(),
             self.opencrvs.gateway_url(),
-            self.node.management_port(),
+            self.node.management_ports().first().copied().unwrap_or_default(),
             password.expose_secret(),
             self.node.vendor_url(names::NID_VHOST).expose_secret(),
             self.dir.join("ledger.db").display(),
@@ -137,7 +137,7 @@ impl DemoWorld {
 }
 
 fn configuration(
-    node: &Node,
+    node: &Cluster,
     opencrvs: &OpencrvsSim,
     generations: Generations,
     wait: &str,

@@ -1,4 +1,4 @@
-//! Private nodes that form one cluster.
+//! One or more private nodes that form one cluster.
 //!
 //! The nodes of a cluster share a port mapper and a cookie. Each node has its own directory, ports
 //! and process.
@@ -8,31 +8,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Child;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::launch::{
-    self, NodePlace, answers, await_epmd, free_ports, identify, prepare_directory, start_epmd, start_server,
-};
-use super::{BRIDGE, Frozen, NodeError, OPERATOR, POLL, VENDOR, installation, io_error};
+use super::launch::{await_epmd, free_ports, prepare_directory, start_epmd};
+use super::node::{Control, Member, NodePlace, SERVER};
+use super::{BRIDGE, NodeError, OPERATOR, VENDOR, installation, io_error};
 use crate::broker::Topology;
 use crate::sandbox::guardian::Guardian;
 
-const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
 /// Retry interval of dead-lettering, shortened from three minutes: a message that a full queue
 /// refused is offered to the queue again after 5 s, because a private node is short-lived.
 const ADVANCED: &str = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n";
-/// Long, because nodes of a cluster wait for each other.
-const START_TIMEOUT: Duration = Duration::from_secs(180);
-/// Time after which a node that was asked to stop is killed.
-const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// Number of characters of the log that an error shows.
-const LOG_TAIL: usize = 2_000;
 
 /// A running cluster, in which some nodes may be down.
 #[derive(Debug)]
@@ -44,29 +34,6 @@ pub struct Cluster {
     guardian: Option<Guardian>,
     /// Whether the directory is removed with the cluster.
     temporary: bool,
-}
-
-/// Controls a node with `rabbitmqctl`.
-#[derive(Debug, Clone)]
-pub struct Control {
-    place: NodePlace,
-    dir: PathBuf,
-}
-
-impl Control {
-    /// `rabbitmqctl` with the options that select the node; the caller adds the subcommand.
-    pub fn command(&self) -> Command {
-        let mut command = installation::command(CONTROL, &self.place.dir);
-        identify(&mut command, &self.place).args(["-n", &self.place.name]).current_dir(&self.dir);
-        command.stdin(Stdio::null());
-        command
-    }
-}
-
-#[derive(Debug)]
-struct Member {
-    place: NodePlace,
-    server: Child,
 }
 
 struct Setup<'a> {
@@ -81,9 +48,6 @@ impl Cluster {
     /// vhosts and queues. A queue that is declared before the other nodes have joined has only one
     /// member, so pass topologies without queues for more than one node. `advanced` is the
     /// `advanced.config` of all nodes.
-    ///
-    /// # Errors
-    /// [`NodeError`] says what is missing, or shows the end of a log.
     pub async fn start(
         dir: &Path,
         nodes: usize,
@@ -94,21 +58,21 @@ impl Cluster {
     }
 
     /// Starts one node in a directory that is removed when our process ends.
-    pub(super) async fn start_temporary(dir: &Path, topologies: &[Topology]) -> Result<Self, NodeError> {
+    pub async fn start_temporary(dir: &Path, topologies: &[Topology]) -> Result<Self, NodeError> {
         Self::launch(dir, Setup { nodes: 1, topologies, advanced: ADVANCED, temporary: true }).await
     }
 
     async fn launch(dir: &Path, setup: Setup<'_>) -> Result<Self, NodeError> {
-        if !installation::has(launch::SERVER) {
+        if !installation::has(SERVER) {
             return Err(NodeError::Missing);
         }
         let ports = free_ports(setup.nodes).map_err(io_error("there are no free ports"))?;
-        let Some(first) = ports.first().copied() else { return Err(NodeError::NoSuchNode) };
+        let first = *ports.first().ok_or(NodeError::NoSuchNode)?;
         fs::create_dir_all(dir).map_err(io_error("its directory cannot be made"))?;
         let dir = dir.canonicalize().map_err(io_error("its directory cannot be found"))?;
         let [password, cookie] = [(); 2].map(|()| Uuid::new_v4().simple().to_string());
-        let names: Vec<String> = (1..=setup.nodes).map(|number| format!("node{number}@localhost")).collect();
-        let peers = if names.len() > 1 { names.clone() } else { Vec::new() };
+        let name = |number: usize| format!("node{number}@localhost");
+        let peers: Vec<String> = (1..=setup.nodes).map(name).filter(|_| setup.nodes > 1).collect();
         let epmd = start_epmd(&dir, first).map_err(io_error("its port mapper cannot be started"))?;
         let mut cluster = Self {
             dir,
@@ -120,14 +84,14 @@ impl Cluster {
         };
         cluster.watch()?;
         await_epmd(first).await;
-        for (name, ports) in names.into_iter().zip(ports) {
-            let dir = cluster.dir.join(name.split('@').next().unwrap_or(&name));
-            let place = NodePlace { name, dir, ports, peers: peers.clone(), cookie: cookie.clone() };
-            let topologies = if cluster.members.is_empty() { setup.topologies } else { &[] };
+        for (number, ports) in (1..).zip(ports) {
+            let (dir, peers, cookie) =
+                (cluster.dir.join(format!("node{number}")), peers.clone(), cookie.clone());
+            let place = NodePlace { name: name(number), dir, ports, peers, cookie };
+            let topologies = if number == 1 { setup.topologies } else { &[] };
             prepare_directory(&place, topologies, &cluster.password, setup.advanced)
                 .map_err(io_error("its files cannot be written"))?;
-            let server = start_server(&place).map_err(io_error("it cannot be started"))?;
-            cluster.members.push(Member { place, server });
+            cluster.members.push(Member::start(place)?);
             cluster.watch()?;
         }
         for member in &mut cluster.members {
@@ -155,14 +119,24 @@ impl Cluster {
         self.members.iter().map(|member| member.place.ports.amqp).collect()
     }
 
-    /// The management API port of each node.
+    /// The port of the management API of each node, on the loopback interface.
     pub fn management_ports(&self) -> Vec<u16> {
         self.members.iter().map(|member| member.place.ports.management).collect()
     }
 
-    /// The URL of a vhost through a port, for the bridge.
+    /// The URL of a vhost on the first node, for the bridge.
+    pub fn amqp_url(&self, vhost: &str) -> SecretString {
+        self.amqp_url_by(self.first_port(), vhost)
+    }
+
+    /// The URL of a vhost through a port, such as that of a proxy, for the bridge.
     pub fn amqp_url_by(&self, port: u16, vhost: &str) -> SecretString {
         self.url(BRIDGE, port, vhost)
+    }
+
+    /// The URL of a vhost on the first node, for the vendor.
+    pub fn vendor_url(&self, vhost: &str) -> SecretString {
+        self.vendor_url_by(self.first_port(), vhost)
     }
 
     /// The URL of a vhost through a port, for the vendor.
@@ -175,47 +149,36 @@ impl Cluster {
         (OPERATOR, &self.password)
     }
 
-    /// The names of the users in [`Cluster::amqp_url_by`] and [`Cluster::vendor_url_by`].
+    /// The names of the users in [`Cluster::amqp_url`] and [`Cluster::vendor_url`].
     pub fn users() -> (&'static str, &'static str) {
         (BRIDGE, VENDOR)
     }
 
     /// Kills a node as a power cut would.
-    ///
-    /// # Errors
-    /// When there is no such node, or it cannot be killed.
     pub async fn kill9(&mut self, node: usize) -> Result<(), NodeError> {
         self.member(node)?.end(Signal::KILL).await
     }
 
     /// Stops a node cleanly, or kills it when it does not stop in time.
-    ///
-    /// # Errors
-    /// When there is no such node, or it cannot be killed.
     pub async fn terminate(&mut self, node: usize) -> Result<(), NodeError> {
         self.member(node)?.end(Signal::TERM).await
     }
 
-    /// Freezes a node, or lets it continue.
-    ///
-    /// # Errors
-    /// When there is no such node, or its process has ended.
-    pub fn freeze(&mut self, node: usize, frozen: Frozen) -> Result<(), NodeError> {
-        let signal = match frozen {
-            Frozen::Yes => Signal::STOP,
-            Frozen::No => Signal::CONT,
-        };
-        self.member(node)?.signal(signal)
+    /// Freezes a node: it does nothing until it is unfrozen.
+    pub fn freeze(&mut self, node: usize) -> Result<(), NodeError> {
+        self.member(node)?.signal(Signal::STOP)
     }
 
-    /// Starts a node again with its data, and waits until it is ready.
-    ///
-    /// # Errors
-    /// As [`Cluster::start`].
+    pub fn unfreeze(&mut self, node: usize) -> Result<(), NodeError> {
+        self.member(node)?.signal(Signal::CONT)
+    }
+
+    /// Starts a node again with its data on the same ports, and waits until it is ready. Stops it
+    /// first if it runs.
     pub async fn restart(&mut self, node: usize) -> Result<(), NodeError> {
         let member = self.member(node)?;
         member.end(Signal::TERM).await?;
-        member.server = start_server(&member.place).map_err(io_error("it cannot be started again"))?;
+        *member = Member::start(member.place.clone())?;
         self.watch()?;
         self.member(node)?.ready().await
     }
@@ -223,14 +186,11 @@ impl Cluster {
     /// One control for each node. The controls work even while another task has exclusive access to
     /// the cluster.
     pub fn controls(&self) -> Vec<Control> {
-        let of = |member: &Member| Control { place: member.place.clone(), dir: self.dir.clone() };
-        self.members.iter().map(of).collect()
+        self.members.iter().map(|member| Control(member.place.clone())).collect()
     }
 
-    /// Kills all nodes; their data is no longer needed.
-    ///
-    /// # Errors
-    /// When a process cannot be ended; the guardian still ends it when our process ends.
+    /// Kills all nodes; their data is no longer needed. If a process cannot be ended, the guardian
+    /// still ends it when our process ends.
     pub async fn stop(mut self) -> Result<(), NodeError> {
         for member in &mut self.members {
             member.end(Signal::KILL).await?;
@@ -250,6 +210,10 @@ impl Cluster {
         self.members.get_mut(node).ok_or(NodeError::NoSuchNode)
     }
 
+    fn first_port(&self) -> u16 {
+        self.members.first().map_or(0, |member| member.place.ports.amqp)
+    }
+
     fn url(&self, user: &str, port: u16, vhost: &str) -> SecretString {
         let vhost = vhost.replace('%', "%25").replace('/', "%2f");
         let password = self.password.expose_secret();
@@ -257,8 +221,8 @@ impl Cluster {
     }
 
     fn watch(&mut self) -> Result<(), NodeError> {
-        let mut processes: Vec<u32> = self.members.iter().map(|member| member.server.id()).collect();
-        processes.push(self.epmd.id());
+        let processes = self.members.iter().map(|member| member.server.id());
+        let processes: Vec<u32> = processes.chain([self.epmd.id()]).collect();
         let remove = self.temporary.then_some(self.dir.as_path());
         let guardian =
             Guardian::watch(&processes, remove).map_err(io_error("its guardian cannot be started"))?;
@@ -267,53 +231,4 @@ impl Cluster {
         }
         Ok(())
     }
-}
-
-impl Member {
-    fn signal(&self, signal: Signal) -> Result<(), NodeError> {
-        let pid = i32::try_from(self.server.id()).ok().and_then(Pid::from_raw);
-        let sent = pid.map_or(Err(rustix::io::Errno::SRCH), |pid| kill_process(pid, signal));
-        sent.map_err(|cause| NodeError::Io { what: "no signal reaches it", cause: cause.into() })
-    }
-
-    fn has_ended(&mut self) -> Result<bool, NodeError> {
-        Ok(self.server.try_wait().map_err(io_error("its end cannot be awaited"))?.is_some())
-    }
-
-    async fn end(&mut self, signal: Signal) -> Result<(), NodeError> {
-        if self.has_ended()? {
-            return Ok(());
-        }
-        self.signal(signal)?;
-        let deadline = Instant::now() + STOP_TIMEOUT;
-        while !self.has_ended()? {
-            if Instant::now() > deadline {
-                self.signal(Signal::KILL)?;
-            }
-            sleep(POLL).await;
-        }
-        Ok(())
-    }
-
-    async fn ready(&mut self) -> Result<(), NodeError> {
-        let deadline = Instant::now() + START_TIMEOUT;
-        while !answers(self.place.ports.amqp) {
-            let what = match (self.has_ended()?, Instant::now() > deadline) {
-                (true, _) => "ended while it started",
-                (false, true) => "did not come up in time",
-                (false, false) => {
-                    sleep(POLL).await;
-                    continue;
-                }
-            };
-            return Err(NodeError::NotReady { what, tail: log_tail(&self.place) });
-        }
-        Ok(())
-    }
-}
-
-fn log_tail(place: &NodePlace) -> String {
-    let logs = [place.dir.join("log").join(format!("{}.log", place.name)), place.dir.join("start.log")];
-    let text: String = logs.iter().filter_map(|log| fs::read_to_string(log).ok()).collect();
-    text.chars().rev().take(LOG_TAIL).collect::<Vec<_>>().into_iter().rev().collect()
 }

@@ -1,31 +1,29 @@
-//! The files, ports and processes of a private node.
+//! The files and ports of private nodes, and the port mapper through which they find each other.
 //!
 //! Invariant: every listener is on the loopback interface, on a port that was free. Nothing is
 //! written outside the node's directory.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 
+use super::node::NodePlace;
 use super::{BRIDGE, OPERATOR, POLL, VENDOR, installation};
 use crate::broker::{Topology, User};
 use crate::pipeline::Users;
 
-/// The start script itself, because the wrapper in `/usr/sbin` changes the user and drops the
-/// environment.
-pub(super) const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// Below the range of ports for outgoing connections, so that a port is still free after a restart.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
-/// Ports in that range that a RabbitMQ node of the system uses.
-const NOT_OURS: [u16; 1] = [25_672];
+/// The port in that range that a RabbitMQ node of the system uses.
+const NOT_OURS: u16 = 25_672;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ports {
@@ -35,43 +33,24 @@ pub(super) struct Ports {
     pub(super) epmd: u16,
 }
 
-/// Name, directory and ports of one node.
-#[derive(Debug, Clone)]
-pub(super) struct NodePlace {
-    pub(super) name: String,
-    pub(super) dir: PathBuf,
-    pub(super) ports: Ports,
-    /// All nodes of the cluster, including this one; empty for a node without a cluster.
-    pub(super) peers: Vec<String>,
-    /// The Erlang cookie: a secret that all nodes of a cluster share.
-    pub(super) cookie: String,
-}
-
 /// Free ports for this many nodes that share a port mapper. Each port is kept bound until all are
 /// found.
 pub(super) fn free_ports(nodes: usize) -> io::Result<Vec<Ports>> {
-    let mut held: Vec<(u16, TcpListener)> = Vec::new();
-    for _ in 0..1_000 {
-        if held.len() == nodes * 3 + 1 {
-            let numbers: Vec<u16> = held.iter().map(|(port, _)| *port).collect();
-            let [epmd, rest @ ..] = numbers.as_slice() else { break };
-            let of = |own: &[u16]| match *own {
-                [amqp, management, distribution] => {
-                    Some(Ports { amqp, management, distribution, epmd: *epmd })
-                }
-                _ => None,
-            };
-            return Ok(rest.chunks(3).filter_map(of).collect());
-        }
-        let port = fastrand::u16(PORTS);
-        if NOT_OURS.contains(&port) {
-            continue;
-        }
-        held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|listener| (port, listener)));
-    }
-    Err(io::ErrorKind::AddrInUse.into())
+    let tried = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(1_000);
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
+    let bound = tried.filter(|port| *port != NOT_OURS).filter_map(bind).take(nodes * 3 + 1);
+    let bound: Vec<TcpListener> = bound.collect();
+    let numbers: Vec<u16> =
+        bound.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<io::Result<_>>()?;
+    let Some((epmd, own)) = numbers.split_first().filter(|(_, own)| own.len() == nodes * 3) else {
+        return Err(io::ErrorKind::AddrInUse.into());
+    };
+    let of =
+        |&[amqp, management, distribution]: &[u16; 3]| Ports { amqp, management, distribution, epmd: *epmd };
+    Ok(own.as_chunks().0.iter().map(of).collect())
 }
 
+/// Writes the configuration of a node, and the definitions that it loads.
 pub(super) fn prepare_directory(
     place: &NodePlace,
     topologies: &[Topology],
@@ -151,55 +130,4 @@ pub(super) async fn await_epmd(ports: Ports) {
     while TcpStream::connect((Ipv4Addr::LOCALHOST, ports.epmd)).is_err() && Instant::now() < deadline {
         sleep(POLL).await;
     }
-}
-
-/// Starts the node. With `RUNNING_UNDER_SYSTEMD` the script replaces itself with the node, so that
-/// a signal to the process reaches the node.
-pub(super) fn start_server(place: &NodePlace) -> io::Result<Child> {
-    let (dir, ports) = (place.dir.as_path(), place.ports);
-    let log = OpenOptions::new().create(true).append(true).open(dir.join("start.log"))?;
-    let mut command = installation::command(SERVER, dir);
-    identify(&mut command, place)
-        .env("RABBITMQ_MNESIA_BASE", dir.join("db"))
-        .env("RABBITMQ_LOG_BASE", dir.join("log"))
-        .env("RABBITMQ_PID_FILE", dir.join("pid"))
-        .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf"))
-        .env("RABBITMQ_ADVANCED_CONFIG_FILE", dir.join("advanced.config"))
-        .env("RABBITMQ_CONFIG_FILES", dir.join("conf.d"))
-        .env("RABBITMQ_GENERATED_CONFIG_DIR", dir.join("gen"))
-        .env("RABBITMQ_FEATURE_FLAGS_FILE", dir.join("db").join("feature_flags"))
-        .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
-        .env(
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-            "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
-        )
-        .env("RUNNING_UNDER_SYSTEMD", "true")
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .process_group(0)
-        .spawn()
-}
-
-/// The environment that a node and its control must share.
-pub(super) fn identify<'a>(command: &'a mut Command, place: &NodePlace) -> &'a mut Command {
-    command
-        .env("HOME", place.dir.join("home"))
-        .env("RABBITMQ_NODENAME", &place.name)
-        .env("RABBITMQ_CONF_ENV_FILE", place.dir.join("none.conf"))
-        .env("RABBITMQ_ENABLED_PLUGINS_FILE", place.dir.join("enabled_plugins"))
-        .env("ERL_EPMD_PORT", place.ports.epmd.to_string())
-        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-}
-
-/// Whether the node speaks AMQP. It opens this port last, after it has loaded the definitions.
-pub(super) fn answers(port: u16) -> bool {
-    let ask = || -> io::Result<usize> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"AMQP\x00\x00\x09\x01")?;
-        stream.read(&mut [0_u8; 1])
-    };
-    ask().is_ok_and(|read| read > 0)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nidbridge::broker::{
     BrokerError, ConsumerSettings, Link, LinkSettings, LinkState, Settlement, Target, Topology, WorkQueue,
 };
-use nidbridge::sandbox::rabbitmq::Node;
+use nidbridge::sandbox::rabbitmq::Cluster;
 use nidbridge::telemetry::Metrics;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -150,7 +150,8 @@ async fn a_broker_that_is_killed_keeps_what_it_confirmed_and_is_used_again() {
     let settings = quick();
     let topologies = [topology::bridge(&settings, &[names::AMQP_SYSTEM]), topology::national_id(&settings)];
     let dir = temporary("killed");
-    let mut node = Node::start_temporary(&dir, &topologies).await.unwrap_or_else(|cause| panic!("{cause}"));
+    let mut node =
+        Cluster::start_temporary(&dir, &topologies).await.unwrap_or_else(|cause| panic!("{cause}"));
     let link_settings = LinkSettings {
         apply_topology: false,
         publish_timeout: Duration::from_secs(5),
@@ -187,8 +188,8 @@ async fn a_broker_that_is_killed_keeps_what_it_confirmed_and_is_used_again() {
         (link.depth(names::REGISTRATIONS_WORK).await.ok()?.ready > 20).then_some(())
     })
     .await;
-    node.kill9().await.unwrap();
-    node.restart().await.unwrap_or_else(|cause| panic!("{cause}"));
+    node.kill9(0).await.unwrap();
+    node.restart(0).await.unwrap_or_else(|cause| panic!("{cause}"));
     let stored = tokio::time::timeout(SOON * 2, publishing).await.expect("in time").expect("a publisher");
     let link = connected(link).await;
     let mut found = BTreeSet::new();

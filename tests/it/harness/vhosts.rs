@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nidbridge::broker::{Link, LinkSettings, QueueLimits, Topology};
-use nidbridge::sandbox::rabbitmq::Node;
+use nidbridge::sandbox::rabbitmq::Cluster;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -14,16 +14,16 @@ use uuid::Uuid;
 use super::http::Api;
 
 /// One node for the whole test process. Its guardian ends it.
-static NODE: OnceCell<Node> = OnceCell::const_new();
+static NODE: OnceCell<Cluster> = OnceCell::const_new();
 
 /// A new path for a temporary directory. The caller makes the directory and removes it.
 pub fn temporary(what: &str) -> PathBuf {
     std::env::temp_dir().join(format!("nidbridge-{what}-{}", Uuid::new_v4().simple()))
 }
 
-async fn node() -> &'static Node {
+async fn node() -> &'static Cluster {
     NODE.get_or_init(async || {
-        Node::start_temporary(&temporary("rabbitmq"), &[]).await.unwrap_or_else(|cause| panic!("{cause}"))
+        Cluster::start_temporary(&temporary("rabbitmq"), &[]).await.unwrap_or_else(|cause| panic!("{cause}"))
     })
     .await
 }
@@ -34,7 +34,7 @@ pub struct Vhosts {
     pub vendor: String,
     /// Settings of the topology, with short delays.
     pub settings: TopologySettings,
-    node: &'static Node,
+    node: &'static Cluster,
     api: Api,
 }
 
@@ -44,7 +44,7 @@ impl Vhosts {
         let node = node().await;
         let (user, password) = node.operator();
         let api = Api {
-            port: node.management_port(),
+            port: node.management_ports()[0],
             user: user.to_owned(),
             password: password.expose_secret().to_owned(),
         };
@@ -114,12 +114,12 @@ impl Vhosts {
     }
 
     pub fn amqp_port(&self) -> u16 {
-        self.node.amqp_port()
+        self.node.amqp_ports()[0]
     }
 
     /// Evaluates an Erlang expression on the node.
     pub async fn eval(&self, term: &str) {
-        let mut command = self.node.control().expect("a node").command();
+        let mut command = self.node.controls()[0].command();
         command.args(["eval", term]);
         let output = tokio::task::spawn_blocking(move || command.output()).await.expect("a thread");
         let output = output.expect("rabbitmqctl");
@@ -166,7 +166,7 @@ fn patient(settings: LinkSettings) -> LinkSettings {
 
 /// Makes both vhosts, with the permissions of the bridge and of the vendor.
 fn create(api: &Api, bridge: &str, vendor: &str) {
-    let (bridge_user, vendor_user) = Node::users();
+    let (bridge_user, vendor_user) = Cluster::users();
     let all = r#"{"configure":".*","write":".*","read":".*"}"#;
     for name in [bridge, vendor] {
         api.must("PUT", &format!("/vhosts/{name}"), "{}");
