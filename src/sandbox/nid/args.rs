@@ -21,8 +21,8 @@ pub struct NidArgs {
     pub behaviour: VendorSettings,
 }
 
-/// Runs until stopped; returns what the ID system saw and sent.
-pub async fn run(args: NidArgs, stop: CancellationToken) -> NidState {
+/// Runs until stopped; logs what the ID system saw and sent.
+pub async fn run(args: NidArgs, stop: CancellationToken) {
     // A vendor may not declare queues: the bridge declares them.
     let link =
         LinkSettings { apply_topology: false, ..LinkSettings::new("simulated-id-system", args.amqp_url) };
@@ -31,11 +31,9 @@ pub async fn run(args: NidArgs, stop: CancellationToken) -> NidState {
     while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(10))).await.is_some() {
         report(&sim.state());
     }
-    let seen = sim.state();
+    report(&sim.state());
     sim.stop().await;
     link.close().await;
-    report(&seen);
-    seen
 }
 
 fn report(seen: &NidState) {

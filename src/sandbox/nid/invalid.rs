@@ -4,12 +4,10 @@
 //! answer is sent well after it, because the first final answer wins.
 
 use clap::ValueEnum;
-use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::reply::{Final, data, event};
-use super::request::Request;
+use super::reply::{Final, Message, Replies, data, event};
 use crate::sandbox::json::with;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,40 +41,32 @@ impl InvalidReply {
     pub fn is_final(self) -> bool {
         matches!(self, Self::Contradiction | Self::IdOfAnother)
     }
-}
 
-/// What an invalid reply is built from.
-pub(super) struct Source<'a> {
-    pub(super) request: &'a Request,
-    pub(super) answer: &'a Final,
-    /// An ID that was issued for another request.
-    pub(super) id_of_another: Option<&'a str>,
-    pub(super) huge: usize,
-    pub(super) now: Timestamp,
-}
-
-impl Source<'_> {
-    /// Builds the message: its id and its body.
-    pub(super) fn build(&self, kind: InvalidReply) -> (String, Vec<u8>) {
-        let (id, submission) = (&self.request.id, self.request.submission);
+    /// Builds the message. `another` is an ID that was issued for another request.
+    pub(super) fn build(
+        self,
+        to: &Replies<'_>,
+        answer: &Final,
+        another: Option<&str>,
+        huge: usize,
+    ) -> Message {
+        let (id, submission) = (&to.request.id, to.request.submission);
         let with_status = |status| json!({"request_id": id, "submission": submission, "status": status});
-        let code = if *self.answer == Final::Rejected("policy") { "other" } else { "policy" };
+        let code = if *answer == Final::Rejected("policy") { "other" } else { "policy" };
         let contradiction = Final::Rejected(code);
-        let made = match kind {
-            InvalidReply::NotJson => return (Uuid::new_v4().to_string(), b"{\"status\": issued".to_vec()),
-            InvalidReply::UnknownRequest => data(&Uuid::new_v4().to_string(), submission, self.answer),
-            InvalidReply::UnknownStatus => with_status("maybe"),
-            InvalidReply::WrongSubmission => data(id, submission + 7, &Final::Rejected("policy")),
-            InvalidReply::IssuedWithoutId => with_status("issued"),
-            InvalidReply::Contradiction => data(id, submission, &contradiction),
-            InvalidReply::IdOfAnother => {
-                let another = self.id_of_another.map(|another| Final::Issued(another.to_owned()));
+        let made = match self {
+            Self::NotJson => return (Uuid::new_v4().to_string(), b"{\"status\": issued".to_vec()),
+            Self::UnknownRequest => data(&Uuid::new_v4().to_string(), submission, answer),
+            Self::UnknownStatus => with_status("maybe"),
+            Self::WrongSubmission => data(id, submission + 7, &Final::Rejected("policy")),
+            Self::IssuedWithoutId => with_status("issued"),
+            Self::Contradiction => data(id, submission, &contradiction),
+            Self::IdOfAnother => {
+                let another = another.map(|another| Final::Issued(another.to_owned()));
                 data(id, submission, &another.unwrap_or(contradiction))
             }
-            InvalidReply::Huge => {
-                with(data(id, submission, self.answer), json!({"remark": "x".repeat(self.huge)}))
-            }
+            Self::Huge => with(data(id, submission, answer), json!({"remark": "x".repeat(huge)})),
         };
-        event(&made, self.now)
+        event(&made, to.now)
     }
 }

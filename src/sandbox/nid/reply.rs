@@ -47,6 +47,9 @@ pub struct Planned {
     pub body: Vec<u8>,
 }
 
+/// The id and the body of a message.
+pub(super) type Message = (String, Vec<u8>);
+
 /// Plans the messages for one request.
 pub(super) struct Replies<'a> {
     pub(super) request: &'a Request,
@@ -55,28 +58,19 @@ pub(super) struct Replies<'a> {
 }
 
 impl Replies<'_> {
-    pub(super) fn answer(&self, after: Duration, answer: &Final) -> Planned {
-        self.plan(after, &data(&self.request.id, self.request.submission, answer))
+    pub(super) fn answer(&self, answer: &Final) -> Message {
+        event(&data(&self.request.id, self.request.submission, answer), self.now)
     }
 
-    /// Another final answer, sent well after the first one.
-    pub(super) fn second(&self, apart: Duration, answer: &Final) -> Planned {
-        let said = data(&self.request.id, self.request.submission, answer);
-        self.second_message(apart, event(&said, self.now))
-    }
-
-    pub(super) fn second_message(&self, apart: Duration, message: (String, Vec<u8>)) -> Planned {
-        let after = self.behaviour.due + self.behaviour.latency + apart;
-        Planned { apart, ..self.message(after, message) }
-    }
-
-    pub(super) fn plan(&self, after: Duration, data: &Value) -> Planned {
-        self.message(after, event(data, self.now))
-    }
-
-    pub(super) fn message(&self, after: Duration, (message_id, body): (String, Vec<u8>)) -> Planned {
+    /// A message that is due this long after the request.
+    pub(super) fn after(&self, after: Duration, (message_id, body): Message) -> Planned {
         let (routing_key, correlation_id) = (self.request.asked.reply_to(), self.request.id.clone());
         Planned { after, apart: Duration::ZERO, routing_key, correlation_id, message_id, body }
+    }
+
+    /// Another final answer, sent this long after the first one.
+    pub(super) fn second(&self, apart: Duration, message: Message) -> Planned {
+        Planned { apart, ..self.after(self.behaviour.due + self.behaviour.latency + apart, message) }
     }
 }
 
@@ -94,7 +88,7 @@ pub(super) fn data(request: &str, submission: u64, answer: &Final) -> Value {
 }
 
 /// The whole message around [`data`], with a new id.
-pub(super) fn event(data: &Value, now: Timestamp) -> (String, Vec<u8>) {
+pub(super) fn event(data: &Value, now: Timestamp) -> Message {
     let id = Uuid::new_v4().to_string();
     let event = json!({
         "specversion": "1.0",

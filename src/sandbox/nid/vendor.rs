@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::behaviour::Behaviour;
 use super::decision::{Decision, Mistake};
-use super::invalid::{InvalidReply, Source};
-use super::reply::{Final, Planned, Replies};
+use super::invalid::InvalidReply;
+use super::reply::{Final, Planned, Replies, event};
 use super::request::Request;
 use super::settings::VendorSettings;
 use super::state::NidState;
@@ -36,7 +36,7 @@ struct Submission {
 }
 
 /// The ID system's decisions and memory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Vendor {
     settings: VendorSettings,
     /// By request id.
@@ -54,15 +54,7 @@ pub struct Vendor {
 
 impl Vendor {
     pub fn new(settings: VendorSettings) -> Self {
-        Self {
-            settings,
-            people: HashMap::new(),
-            numbers: HashMap::new(),
-            ids: HashMap::new(),
-            doubled: HashSet::new(),
-            scripted: HashMap::new(),
-            state: NidState::new(),
-        }
+        Self { settings, state: NidState::new(), ..Self::default() }
     }
 
     /// What the vendor saw and sent so far.
@@ -93,13 +85,14 @@ impl Vendor {
         let reply = Replies { request: &request, behaviour: &behaviour, now };
         let submission = self.remember(&request);
         if let Some(answer) = &submission.answer {
-            return vec![reply.answer(behaviour.due, answer)];
+            return vec![reply.after(behaviour.due, reply.answer(answer))];
         }
         if behaviour.retry && !submission.asked_to_retry {
             submission.asked_to_retry = true;
             self.state.count("retry");
             let after = json!({"retry_after_s": self.settings.retry_after_s.max(1)});
-            return vec![reply.plan(behaviour.latency, &with(self.progress(&request, "retry"), after))];
+            let retry = with(self.progress(&request, "retry"), after);
+            return vec![reply.after(behaviour.latency, event(&retry, now))];
         }
         let decision = self.settings.decision(&request.id, request.submission, request.asked);
         let answer = self.decide(&request, &decision);
@@ -110,14 +103,14 @@ impl Vendor {
         // contradiction would not contradict the answer, so it is not sent.
         if let Some(other) = decision.contradiction.filter(|_| answer == decision.answer) {
             self.state.count("contradiction");
-            planned.push(reply.second(apart, &other));
+            planned.push(reply.second(apart, reply.answer(&other)));
         }
         if let (Some(mistake), Some(taken)) = (decision.mistake, self.settings.taken_id.clone()) {
             self.state.count("id_of_another");
-            let taken = Final::Issued(taken);
+            let taken = reply.answer(&Final::Issued(taken));
             match mistake {
-                Mistake::Before => planned.insert(0, reply.answer(behaviour.latency / 2, &taken)),
-                Mistake::After => planned.push(reply.second(apart, &taken)),
+                Mistake::Before => planned.insert(0, reply.after(behaviour.latency / 2, taken)),
+                Mistake::After => planned.push(reply.second(apart, taken)),
             }
         }
         planned.sort_by_key(|message| message.after);
@@ -183,24 +176,17 @@ impl Vendor {
 
     /// The first final answer with its duplicate, and the progress before it.
     fn genuine(&mut self, reply: &Replies<'_>, answer: &Final) -> Vec<Planned> {
-        let behaviour = reply.behaviour;
-        let mut planned = vec![reply.answer(behaviour.due, answer)];
-        if behaviour.duplicate {
-            planned.push(reply.answer(behaviour.due + behaviour.latency, answer));
+        let &Behaviour { due, latency, late, at_once, duplicate, pending, .. } = reply.behaviour;
+        let mut planned = vec![reply.after(due, reply.answer(answer))];
+        if duplicate {
+            planned.push(reply.after(due + latency, reply.answer(answer)));
         }
-        if behaviour.pending {
-            planned.push(reply.plan(Duration::ZERO, &self.progress(reply.request, "pending")));
+        if pending {
+            let pending = event(&self.progress(reply.request, "pending"), reply.now);
+            planned.push(reply.after(Duration::ZERO, pending));
         }
-        for (way, misbehaves) in [
-            ("late", behaviour.late),
-            ("at_once", behaviour.at_once),
-            ("duplicate", behaviour.duplicate),
-            ("pending", behaviour.pending),
-        ] {
-            if misbehaves {
-                self.state.count(way);
-            }
-        }
+        let ways = [("late", late), ("at_once", at_once), ("duplicate", duplicate), ("pending", pending)];
+        ways.into_iter().filter(|(_, misbehaves)| *misbehaves).for_each(|(way, _)| self.state.count(way));
         planned
     }
 
@@ -212,15 +198,14 @@ impl Vendor {
     }
 
     fn invalid(&mut self, reply: &Replies<'_>, answer: &Final, kind: InvalidReply) -> Planned {
-        let (request, now, huge) = (reply.request, reply.now, self.settings.huge);
-        let id_of_another =
-            self.ids.iter().find(|(_, owner)| **owner != request.id).map(|(id, _)| id.as_str());
-        let message = Source { request, answer, id_of_another, huge, now }.build(kind);
         self.state.count(format!("garbage.{}", kind.name()));
+        let another =
+            self.ids.iter().find(|(_, owner)| **owner != reply.request.id).map(|(id, _)| id.as_str());
+        let message = kind.build(reply, answer, another, self.settings.huge);
         if kind.is_final() {
-            reply.second_message(self.settings.contradict_after, message)
+            reply.second(self.settings.contradict_after, message)
         } else {
-            reply.message(reply.behaviour.latency / 2, message)
+            reply.after(reply.behaviour.latency / 2, message)
         }
     }
 }

@@ -84,11 +84,10 @@ fn configuration(place: &NodePlace) -> String {
     let (amqp, management) = (place.ports.amqp, place.ports.management);
     let definitions = place.dir.join("definitions.json");
     let definitions = definitions.display();
-    let mut cluster = String::new();
-    for (number, peer) in place.peers.iter().enumerate() {
-        let number = number + 1;
-        cluster.push_str(&format!("cluster_formation.classic_config.nodes.{number} = {peer}\n"));
-    }
+    let peers = (1..).zip(&place.peers);
+    let peers =
+        peers.map(|(number, peer)| format!("cluster_formation.classic_config.nodes.{number} = {peer}\n"));
+    let mut cluster: String = peers.collect();
     if !place.peers.is_empty() {
         cluster.push_str(
             "cluster_formation.peer_discovery_backend = classic_config\n\

@@ -26,6 +26,11 @@ fn said(planned: &[Planned]) -> Vec<Value> {
     planned.iter().filter_map(parse).map(|event| event["data"].clone()).collect()
 }
 
+/// What a vendor plans for a submission of a person.
+fn ask(vendor: &mut Vendor, person: u64, submission: u64) -> Vec<Planned> {
+    vendor.answer(&request(person, submission), Timestamp::UNIX_EPOCH)
+}
+
 fn vendor(settings: VendorSettings) -> Vendor {
     Vendor::new(VendorSettings { seed: 5, ..settings })
 }
@@ -33,8 +38,8 @@ fn vendor(settings: VendorSettings) -> Vendor {
 #[test]
 fn a_repeat_gets_the_same_answer_in_a_new_message() {
     let mut vendor = vendor(VendorSettings::default());
-    let first = vendor.answer(&request(1, 1), Timestamp::UNIX_EPOCH);
-    let again = vendor.answer(&request(1, 1), Timestamp::UNIX_EPOCH);
+    let first = ask(&mut vendor, 1, 1);
+    let again = ask(&mut vendor, 1, 1);
     assert_eq!(said(&first), said(&again));
     assert_eq!(said(&first)[0]["status"], "issued");
     assert_ne!(first[0].message_id, again[0].message_id);
@@ -44,10 +49,10 @@ fn a_repeat_gets_the_same_answer_in_a_new_message() {
 #[test]
 fn an_id_once_issued_is_answered_to_every_later_submission() {
     let mut vendor = vendor(VendorSettings::default());
-    let first = said(&vendor.answer(&request(1, 1), Timestamp::UNIX_EPOCH));
+    let first = said(&ask(&mut vendor, 1, 1));
     vendor.settings_mut().reject = 1.0;
     vendor.will_answer("person-1", Final::Rejected("policy"));
-    let second = said(&vendor.answer(&request(1, 2), Timestamp::UNIX_EPOCH));
+    let second = said(&ask(&mut vendor, 1, 2));
     assert_eq!(second[0]["national_id"], first[0]["national_id"]);
     assert_eq!(second[0]["submission"], 2);
     assert_eq!((vendor.state().persons, vendor.state().ids_doubled), (1, 0));
@@ -56,22 +61,22 @@ fn an_id_once_issued_is_answered_to_every_later_submission() {
 #[test]
 fn a_corrected_submission_is_evaluated_anew() {
     let mut vendor = vendor(VendorSettings { reject: 1.0, ..VendorSettings::default() });
-    assert_eq!(said(&vendor.answer(&request(1, 1), Timestamp::UNIX_EPOCH))[0]["status"], "rejected");
+    assert_eq!(said(&ask(&mut vendor, 1, 1))[0]["status"], "rejected");
     vendor.settings_mut().reject = 0.0;
-    assert_eq!(said(&vendor.answer(&request(1, 1), Timestamp::UNIX_EPOCH))[0]["status"], "rejected");
-    assert_eq!(said(&vendor.answer(&request(1, 2), Timestamp::UNIX_EPOCH))[0]["status"], "issued");
+    assert_eq!(said(&ask(&mut vendor, 1, 1))[0]["status"], "rejected");
+    assert_eq!(said(&ask(&mut vendor, 1, 2))[0]["status"], "issued");
     assert_eq!(vendor.state().ended("issued"), 1);
 }
 
 #[test]
 fn whoever_is_asked_to_retry_gets_the_answer_the_next_time() {
     let mut vendor = vendor(VendorSettings { retry: 1.0, ..VendorSettings::default() });
-    let first = said(&vendor.answer(&request(1, 1), Timestamp::UNIX_EPOCH));
+    let first = said(&ask(&mut vendor, 1, 1));
     assert_eq!(
         (first.len(), &first[0]["status"], &first[0]["retry_after_s"]),
         (1, &json!("retry"), &json!(1))
     );
-    assert_eq!(said(&vendor.answer(&request(1, 1), Timestamp::UNIX_EPOCH))[0]["status"], "issued");
+    assert_eq!(said(&ask(&mut vendor, 1, 1))[0]["status"], "issued");
 }
 
 #[test]
@@ -79,8 +84,8 @@ fn a_restarted_vendor_issues_the_same_ids_and_nobody_shares_one() {
     let (mut before, mut after) = (vendor(VendorSettings::default()), vendor(VendorSettings::default()));
     let mut ids = HashSet::new();
     for person in 0..500 {
-        let first = said(&before.answer(&request(person, 1), Timestamp::UNIX_EPOCH));
-        let again = said(&after.answer(&request(person, 1), Timestamp::UNIX_EPOCH));
+        let first = said(&ask(&mut before, person, 1));
+        let again = said(&ask(&mut after, person, 1));
         assert_eq!(first[0]["national_id"], again[0]["national_id"]);
         let id = first[0]["national_id"].as_str().unwrap().to_owned();
         assert_eq!(id.len(), 10);
@@ -91,11 +96,11 @@ fn a_restarted_vendor_issues_the_same_ids_and_nobody_shares_one() {
 #[test]
 fn an_id_that_is_taken_comes_beside_the_answer_and_is_nobodys_second() {
     let mut vendor = vendor(VendorSettings { mistake: 1.0, ..VendorSettings::default() });
-    assert_eq!(said(&vendor.answer(&request(1, 1), Timestamp::UNIX_EPOCH)).len(), 1, "nobody's to give");
+    assert_eq!(said(&ask(&mut vendor, 1, 1)).len(), 1, "nobody's to give");
     vendor.settings_mut().taken_id = Some("4999999999".to_owned());
     let mut turns = [0, 0];
     for person in 2..102 {
-        let planned = vendor.answer(&request(person, 1), Timestamp::UNIX_EPOCH);
+        let planned = ask(&mut vendor, person, 1);
         let ids: Vec<Value> = said(&planned).iter().map(|said| said["national_id"].clone()).collect();
         let taken = ids.iter().position(|id| id == "4999999999").unwrap();
         assert_eq!(ids.len(), 2, "{ids:?}");
@@ -104,7 +109,7 @@ fn an_id_that_is_taken_comes_beside_the_answer_and_is_nobodys_second() {
         assert_eq!(planned[taken].apart, apart);
     }
     assert!(turns.iter().all(|turn| *turn > 30), "{turns:?}");
-    assert_eq!(said(&vendor.answer(&request(2, 1), Timestamp::UNIX_EPOCH)).len(), 1, "a repeat is a repeat");
+    assert_eq!(said(&ask(&mut vendor, 2, 1)).len(), 1, "a repeat is a repeat");
     assert_eq!((vendor.state().misbehaved["id_of_another"], vendor.state().ids_doubled), (100, 0));
 }
 
@@ -112,7 +117,7 @@ fn an_id_that_is_taken_comes_beside_the_answer_and_is_nobodys_second() {
 fn the_shares_hold_and_garbage_never_takes_the_place_of_an_answer() {
     let mut vendor = vendor(VendorSettings { garbage: 0.5, retry: 0.0, ..VendorSettings::lively() });
     for person in 0..1_000 {
-        let planned = vendor.answer(&request(person, 1), Timestamp::UNIX_EPOCH);
+        let planned = ask(&mut vendor, person, 1);
         let genuine = planned.iter().position(|message| {
             let said = said(std::slice::from_ref(message));
             let about_us = said.first().is_some_and(|said| said["request_id"] == format!("person-{person}"));
@@ -145,7 +150,7 @@ fn the_shares_hold_and_garbage_never_takes_the_place_of_an_answer() {
 fn a_bridge_that_breaks_the_contract_is_counted() {
     let mut vendor = vendor(VendorSettings::default());
     assert!(vendor.answer(b"not a request", Timestamp::UNIX_EPOCH).is_empty());
-    vendor.answer(&request(1, 1), Timestamp::UNIX_EPOCH);
+    ask(&mut vendor, 1, 1);
     let other_content = String::from_utf8(request(1, 1)).unwrap().replace("Amara", "Aamara");
     vendor.answer(other_content.as_bytes(), Timestamp::UNIX_EPOCH);
     let other_id = String::from_utf8(request(1, 1)).unwrap().replace("person-1", "person-2");
@@ -169,8 +174,8 @@ fn the_vendor_ends_every_submission_as_it_was_known_beforehand() {
     let settings = vendor.settings_mut().clone();
     for person in 0..300 {
         for _ in 0..2 {
-            vendor.answer(&request(person, 1), Timestamp::UNIX_EPOCH);
-            vendor.answer(&request(person, 3), Timestamp::UNIX_EPOCH);
+            ask(&mut vendor, person, 1);
+            ask(&mut vendor, person, 3);
         }
         let id = format!("person-{person}");
         let answers = &vendor.state().answers[&id];
@@ -188,13 +193,13 @@ fn a_contradiction_comes_well_after_the_answer_that_holds() {
         ..VendorSettings::default()
     });
     for person in 0..40 {
-        let planned = vendor.answer(&request(person, 1), Timestamp::UNIX_EPOCH);
+        let planned = ask(&mut vendor, person, 1);
         let said = said(&planned);
         let kept = vendor.state().finals[&format!("person-{person}")].status();
         assert_eq!((said.len(), said[0]["status"].as_str().unwrap()), (2, kept));
         assert_ne!(said[1]["status"], kept);
         assert!(planned[1].after > planned[0].after && planned[1].apart == Duration::from_secs(2));
-        assert_eq!(vendor.answer(&request(person, 1), Timestamp::UNIX_EPOCH).len(), 1, "only once");
+        assert_eq!(ask(&mut vendor, person, 1).len(), 1, "only once");
     }
     assert_eq!(vendor.state().misbehaved["contradiction"], 40);
 }
@@ -203,7 +208,7 @@ fn a_contradiction_comes_well_after_the_answer_that_holds() {
 fn whoever_is_answered_at_once_is_answered_without_any_latency() {
     let mut vendor = vendor(VendorSettings { at_once: 0.5, ..VendorSettings::default() });
     let at_once = (0..400).filter(|person| {
-        let planned = vendor.answer(&request(*person, 1), Timestamp::UNIX_EPOCH);
+        let planned = ask(&mut vendor, *person, 1);
         planned[0].after.is_zero()
     });
     let at_once = u64::try_from(at_once.count()).unwrap();
