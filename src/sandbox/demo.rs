@@ -121,7 +121,6 @@ async fn watch(
     patience: Duration,
     stop: &CancellationToken,
 ) -> anyhow::Result<Accounts> {
-    let mut progress = Progress { terminal: std::io::stderr().is_terminal() };
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     let (mut last, mut moved) = (Accounts::default(), Instant::now());
     loop {
@@ -131,7 +130,7 @@ async fn watch(
         }
         let done_submitting = submitted.is_finished();
         let now = world.accounts(begun.elapsed()).await?;
-        progress.show(&now, begun.elapsed());
+        show_progress(&now, begun.elapsed());
         if !now.same_as(&last) {
             (last, moved) = (now.clone(), Instant::now());
         }
@@ -149,25 +148,19 @@ async fn watch(
     }
 }
 
-struct Progress {
-    terminal: bool,
-}
-
-impl Progress {
-    /// Overwrites one line on a terminal; elsewhere prints a line every five seconds.
-    fn show(&mut self, now: &Accounts, elapsed: Duration) {
-        let line = now.line(elapsed.as_secs());
-        let mut err = std::io::stderr().lock();
-        let shown = if self.terminal {
-            write!(err, "\r\x1b[2K{line}").and_then(|()| err.flush())
-        } else if elapsed.as_secs().is_multiple_of(5) {
-            writeln!(err, "{line}")
-        } else {
-            Ok(())
-        };
-        // If stderr is closed, nobody can see the progress.
-        shown.unwrap_or_default();
-    }
+/// Overwrites one line on a terminal; elsewhere prints a line every five seconds.
+fn show_progress(now: &Accounts, elapsed: Duration) {
+    let line = now.line(elapsed.as_secs());
+    let mut err = std::io::stderr().lock();
+    let shown = if err.is_terminal() {
+        write!(err, "\r\x1b[2K{line}").and_then(|()| err.flush())
+    } else if elapsed.as_secs().is_multiple_of(5) {
+        writeln!(err, "{line}")
+    } else {
+        Ok(())
+    };
+    // If stderr is closed, nobody can see the progress.
+    shown.unwrap_or_default();
 }
 
 fn print(text: &str) {

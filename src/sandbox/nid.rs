@@ -20,7 +20,7 @@ mod settings;
 mod state;
 mod vendor;
 
-pub use args::{NidArgs, run};
+pub use args::{NidArgs, run, vendor_link};
 pub use decision::{Asked, Decision, Mistake};
 pub use invalid::InvalidReply;
 pub use reply::{Final, Planned};

@@ -118,7 +118,7 @@ impl Population {
 
     /// The declaration at an index.
     pub fn declaration(&self, index: u64) -> Declaration {
-        let position = Sequence::Kind.at(self.seed, index);
+        let position = Sequence::KIND.at(self.seed, index);
         let kind = if position < self.mix.marriages {
             Kind::Marriage
         } else if position < self.mix.marriages + self.mix.deaths {
@@ -126,7 +126,7 @@ impl Population {
         } else {
             Kind::Birth
         };
-        let shape = if Sequence::Shape.at(self.seed, index) < self.mix.register_path {
+        let shape = if Sequence::SHAPE.at(self.seed, index) < self.mix.register_path {
             Shape::Register
         } else {
             Shape::Create

@@ -5,33 +5,26 @@
 
 /// An evenly spread sequence for one kind of decision. Each has its own irrational step, so that
 /// the sequences are independent of each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sequence {
-    /// Which kind of event a registration is.
-    Kind,
-    /// Whether the answer to a submission is lost.
-    LostAnswer,
-    /// Whether a registrar submits a refused record again.
-    Resubmission,
-    /// What shape the document has.
-    Shape,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sequence {
+    step: f64,
 }
 
 impl Sequence {
-    fn step(self) -> f64 {
-        match self {
-            Self::Kind => 0.618_033_988_749_894_9,
-            Self::LostAnswer => 0.414_213_562_373_095_1,
-            Self::Resubmission => 0.732_050_807_568_877_3,
-            Self::Shape => 0.236_067_977_499_789_7,
-        }
-    }
+    /// Which kind of event a registration is.
+    pub(super) const KIND: Self = Self { step: 0.618_033_988_749_894_9 };
+    /// Whether the answer to a submission is lost.
+    pub(super) const LOST_ANSWER: Self = Self { step: 0.414_213_562_373_095_1 };
+    /// Whether a registrar submits a refused record again.
+    pub(super) const RESUBMISSION: Self = Self { step: 0.732_050_807_568_877_3 };
+    /// What shape the document has.
+    pub(super) const SHAPE: Self = Self { step: 0.236_067_977_499_789_7 };
 
     /// The value at an index, from 0 to below 1.
     pub(super) fn at(self, seed: u64, index: u64) -> f64 {
-        let start = fastrand::Rng::with_seed(seed ^ self.step().to_bits()).f64();
+        let start = fastrand::Rng::with_seed(seed ^ self.step.to_bits()).f64();
         #[expect(clippy::cast_precision_loss, reason = "an index beyond 2^52 is never reached")]
-        let moved = index as f64 * self.step();
+        let moved = index as f64 * self.step;
         (start + moved).fract()
     }
 }
@@ -65,7 +58,7 @@ mod tests {
     #[test]
     fn a_share_holds_for_a_hundred_neighbours_whatever_the_seed() {
         for seed in 0..50 {
-            for sequence in [Sequence::Kind, Sequence::LostAnswer, Sequence::Resubmission, Sequence::Shape] {
+            for sequence in [Sequence::KIND, Sequence::LOST_ANSWER, Sequence::RESUBMISSION, Sequence::SHAPE] {
                 let hits = (0..100).filter(|index| sequence.at(seed, *index) < 0.1).count();
                 assert!((8..=12).contains(&hits), "{sequence:?} with seed {seed}: {hits}");
             }

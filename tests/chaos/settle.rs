@@ -123,8 +123,7 @@ async fn keep_what_the_broker_says(rig: &Rig) {
 }
 
 fn spooled(rig: &Rig) -> usize {
-    let directories =
-        rig.of("front").into_iter().map(|role| &role.process.recipe.environment["FRONT_SPOOL"]);
+    let directories = rig.of("front").into_iter().map(|role| &role.process.recipe.environment["FRONT_SPOOL"]);
     let files = directories.flat_map(std::fs::read_dir).flatten().flatten();
     files.filter(|entry| entry.file_name().to_string_lossy().ends_with(".registration")).count()
 }

@@ -16,13 +16,13 @@ use url::Url;
 
 use super::Accounts;
 use crate::admin::{self, Readiness};
-use crate::broker::{Link, LinkSettings, Topology};
+use crate::broker::Link;
 use crate::config::{self, Config, Part, Sources};
 use crate::domain::State;
 use crate::ledger::Ledger;
 use crate::pipeline::names;
 use crate::roles::{Breakers, Failure, Process, all, parts};
-use crate::sandbox::nid::{NidSim, VendorSettings};
+use crate::sandbox::nid::{NidSim, VendorSettings, vendor_link};
 use crate::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
 use crate::sandbox::rabbitmq::Cluster;
 use crate::telemetry::Metrics;
@@ -53,14 +53,7 @@ impl DemoWorld {
         let opencrvs = OpencrvsSim::start(OpencrvsSettings::default()).await?;
         opencrvs.faults().latency(Duration::from_millis(20));
         let config = configuration(&node, &opencrvs, generations, wait, &dir)?;
-        let vendor = Link::open(
-            &LinkSettings {
-                apply_topology: false,
-                ..LinkSettings::new("vendor", node.vendor_url(names::NID_VHOST))
-            },
-            Topology::empty(names::NID_VHOST),
-            Arc::new(Metrics::new()),
-        );
+        let vendor = vendor_link("vendor", node.vendor_url(names::NID_VHOST));
         let nid = NidSim::start(VendorSettings { seed, ..VendorSettings::lively() }, &vendor);
         let listener = TcpListener::bind(config.front.listen).await.context("a port for the front")?;
         let console = TcpListener::bind(config.admin.listen).await.context("a port for /metrics")?;
@@ -157,15 +150,13 @@ fn configuration(
         ("ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
         ("FRONT_WAIT", wait.to_owned()),
     ];
-    let events_settings = match generations {
-        Generations::Fhir => Vec::new(),
-        Generations::Events | Generations::Mixed => vec![
-            ("FRONT_EVENTS", "true".to_owned()),
-            ("FRONT_SPOOL", dir.join("spool").display().to_string()),
-            ("COUNTRY_CONFIG_URL", opencrvs.country_config_url()),
-            ("CONFIRM_IDENTIFIER_FIELD", "child.nid".to_owned()),
-        ],
-    };
+    let events_settings = [
+        ("FRONT_EVENTS", "true".to_owned()),
+        ("FRONT_SPOOL", dir.join("spool").display().to_string()),
+        ("COUNTRY_CONFIG_URL", opencrvs.country_config_url()),
+        ("CONFIRM_IDENTIFIER_FIELD", "child.nid".to_owned()),
+    ];
+    let events_settings = events_settings.into_iter().filter(|_| generations != Generations::Fhir);
     let environment: BTreeMap<String, String> =
         settings.into_iter().chain(events_settings).map(|(name, value)| (name.to_owned(), value)).collect();
     // For operators who try out commands during the demo. The keys are worthless after it.

@@ -21,12 +21,15 @@ pub struct NidArgs {
     pub behaviour: VendorSettings,
 }
 
+/// Connects to the vendor's vhost. A vendor may not declare queues: the bridge declares them.
+pub fn vendor_link(name: &'static str, url: SecretString) -> Link {
+    let settings = LinkSettings { apply_topology: false, ..LinkSettings::new(name, url) };
+    Link::open(&settings, Topology::empty(names::NID_VHOST), Arc::new(Metrics::new()))
+}
+
 /// Runs until stopped; logs what the ID system saw and sent.
 pub async fn run(args: NidArgs, stop: CancellationToken) {
-    // A vendor may not declare queues: the bridge declares them.
-    let link =
-        LinkSettings { apply_topology: false, ..LinkSettings::new("simulated-id-system", args.amqp_url) };
-    let link = Link::open(&link, Topology::empty(names::NID_VHOST), Arc::new(Metrics::new()));
+    let link = vendor_link("simulated-id-system", args.amqp_url);
     let sim = NidSim::start(args.behaviour, &link);
     while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(10))).await.is_some() {
         report(&sim.state());

@@ -108,6 +108,7 @@ impl NidSim {
 }
 
 /// One run of the vendor, from its start to its stop or kill.
+#[derive(Clone)]
 struct Run {
     tasks: TaskTracker,
     /// Also cancelled when `killed` is.
@@ -119,13 +120,9 @@ impl Run {
     fn begin(vendor: &Arc<VendorState>, link: &Link) -> Self {
         let killed = CancellationToken::new();
         let run = Self { tasks: TaskTracker::new(), stop: killed.child_token(), killed };
-        let consumer = Consumer {
-            vendor: Arc::clone(vendor),
-            publisher: link.publisher(),
-            tasks: run.tasks.clone(),
-            stop: run.stop.clone(),
-        };
-        let unsent = lock(&vendor.outbox).requests();
+        let (vendor, publisher) = (Arc::clone(vendor), link.publisher());
+        let consumer = Consumer { vendor, publisher, run: run.clone() };
+        let unsent = lock(&consumer.vendor.outbox).requests();
         unsent.into_iter().for_each(|request| consumer.send_later(request));
         let consumer = Arc::new(consumer);
         for kind in names::NID_KINDS {
@@ -159,8 +156,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Consumer {
     vendor: Arc<VendorState>,
     publisher: Publisher,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    run: Run,
 }
 
 impl Consumer {
@@ -183,8 +179,8 @@ impl Consumer {
     }
 
     fn send_later(&self, request: u64) {
-        let (consumer, stop) = (self.clone(), self.stop.clone());
-        self.tasks.spawn(async move { stop.run_until_cancelled(consumer.send(request, None)).await });
+        let (consumer, stop) = (self.clone(), self.run.stop.clone());
+        self.run.tasks.spawn(async move { stop.run_until_cancelled(consumer.send(request, None)).await });
     }
 
     async fn publish(&self, message: Planned) {

@@ -158,8 +158,8 @@ impl Registration {
         permits: &Arc<Semaphore>,
     ) -> Result<(), SimulateError> {
         let (seed, index) = (self.options.seed, self.declaration.index);
-        let lose_answer = Sequence::LostAnswer.at(seed, index) < self.options.lost_answers;
-        let patient = Sequence::Resubmission.at(seed, index) < self.options.resubmit;
+        let lose_answer = Sequence::LOST_ANSWER.at(seed, index) < self.options.lost_answers;
+        let patient = Sequence::RESUBMISSION.at(seed, index) < self.options.resubmit;
         let lose_refusal = lose_answer && self.options.lost_refusals;
         let mut submit = SubmitOptions { lose_answer, lose_refusal, ..SubmitOptions::default() };
         let mut permit = Some(permit);
