@@ -209,6 +209,28 @@ fn the_reference_names_every_setting_and_no_secret() {
 }
 
 #[test]
+fn a_field_mapping_is_shown_with_its_conditions_and_one_field_is_short_for_it() {
+    let url = ("COUNTRY_CONFIG_URL", "http://country");
+    let with = |settings: &[(&str, &str)]| environment(&[&[("SEAL_KEYS", KEY), url], settings].concat());
+    let loaded = |settings: &[(&str, &str)]| load(&with(settings), Part::All).unwrap();
+    let mapping = |settings: &[(&str, &str)]| loaded(settings).config.confirm.mapping();
+    assert_eq!(mapping(&[]), None);
+    let long = [("CONFIRM_FIELDS", "* : child.nid = id")];
+    let short = [("CONFIRM_IDENTIFIER_FIELD", "child.nid")];
+    assert_eq!(mapping(&long), mapping(&short));
+    let loaded = loaded(&long);
+    let shown = loaded.shown.iter().find(|shown| shown.key == "confirm.fields").unwrap();
+    assert_eq!(shown.value, "*: child.nid = id when issued");
+
+    let both = faults(&with(&[long, short].concat()));
+    let told = "CONFIRM_IDENTIFIER_FIELD (confirm.identifier_field): is set, and CONFIRM_FIELDS (confirm.fields) as well;";
+    assert!(matches!(both.as_slice(), [only] if only.starts_with(told)), "{both:#?}");
+    let wrong = faults(&with(&[("CONFIRM_FIELDS", "birth: child.nid")]));
+    let told = "cannot be used: at character 17: after the name of a field, `=` is missing; write fields for each kind";
+    assert!(matches!(wrong.as_slice(), [only] if only.contains(told)), "{wrong:#?}");
+}
+
+#[test]
 fn of_a_webhook_only_the_host_is_shown() {
     use setting::Form as _;
     let shown =
@@ -236,6 +258,7 @@ fn requirements_between_settings_are_checked_for_the_roles_that_use_them() {
         (("FRONT_BODY_MEMORY", "1KiB"), "FRONT_BODY_MEMORY", &front),
         (("CONFIRM_LEASE", "1s"), "CONFIRM_LEASE", &confirmer),
         (("CONFIRM_IDENTIFIER_FIELD", "child.nid"), "COUNTRY_CONFIG_URL", &confirmer),
+        (("CONFIRM_FIELDS", "*: child.nid = id"), "CONFIRM_FIELDS (confirm.fields) is", &confirmer),
         (("OPENCRVS_CLIENT_ID", "7d1c0a52"), "OPENCRVS_CLIENT_SECRET", &confirmer),
         (("OPENCRVS_CLIENT_SECRET", "hush"), "OPENCRVS_CLIENT_ID", &confirmer),
         (("OPENCRVS_CLIENT_SECRET_NEXT", "hush"), "OPENCRVS_CLIENT_SECRET_NEXT", &confirmer),

@@ -1,6 +1,8 @@
 //! Registrations of the events generation are confirmed or rejected, and no record is left
 //! requested or damaged.
 
+mod fields;
+
 use std::process::Stdio;
 use std::time::Duration;
 
