@@ -48,19 +48,19 @@ fn lane(pause_s: Range<u64>, faults: impl Into<Vec<Fault>>) -> Lane {
     Lane { times: Times::Pause(pause_s), faults: faults.into() }
 }
 
-fn fault<P>(name: &'static str, affects: Affects, lasts_ms: (u64, u64), play: &'static P) -> Fault
+fn fault<A>(name: &'static str, affects: Affects, lasts_ms: (u64, u64), action: &'static A) -> Fault
 where
-    P: AsyncFn(&Rig, Target, Duration) -> u64,
+    A: AsyncFn(&Rig, Target, Duration) -> u64,
 {
-    Fault { name, affects, lasts_ms, play }
+    Fault { name, affects, lasts_ms, action }
 }
 
 /// Broken connections: one row for each mode.
-fn broken<P>(name: &'static str, roles: &'static [&'static str], play: &'static P) -> Vec<Fault>
+fn broken<A>(name: &'static str, roles: &'static [&'static str], action: &'static A) -> Vec<Fault>
 where
-    P: AsyncFn(&Rig, Target, Duration) -> u64,
+    A: AsyncFn(&Rig, Target, Duration) -> u64,
 {
-    BROKEN.chunks(1).map(|mode| fault(name, Connections(roles, mode), AT_ONCE, play)).collect()
+    BROKEN.chunks(1).map(|mode| fault(name, Connections(roles, mode), AT_ONCE, action)).collect()
 }
 
 /// All lanes of a run.

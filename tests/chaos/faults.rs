@@ -29,16 +29,16 @@ pub struct Fault {
     pub affects: Affects,
     /// Duration in milliseconds. The duration of broken connections depends on their mode.
     pub lasts_ms: (u64, u64),
-    pub play: &'static dyn Play,
+    pub action: &'static dyn Action,
 }
 
-pub trait Play {
+pub trait Action {
     /// Causes the fault, waits for its duration and undoes it; returns the number of its effects.
-    fn play<'a>(&'a self, rig: &'a Rig, target: Target, lasts: Duration) -> LocalBoxFuture<'a, u64>;
+    fn run<'a>(&'a self, rig: &'a Rig, target: Target, lasts: Duration) -> LocalBoxFuture<'a, u64>;
 }
 
-impl<F: AsyncFn(&Rig, Target, Duration) -> u64> Play for F {
-    fn play<'a>(&'a self, rig: &'a Rig, target: Target, lasts: Duration) -> LocalBoxFuture<'a, u64> {
+impl<F: AsyncFn(&Rig, Target, Duration) -> u64> Action for F {
+    fn run<'a>(&'a self, rig: &'a Rig, target: Target, lasts: Duration) -> LocalBoxFuture<'a, u64> {
         self(rig, target, lasts).boxed_local()
     }
 }
@@ -131,7 +131,7 @@ pub async fn carry_out(rig: &Rig, schedule: &[Planned], effects: &Effects) {
         effects.add(planned.name(), 0);
         sleep_until(begun + planned.at).await;
         let from = begun.elapsed().as_secs_f64();
-        let met = planned.fault.play.play(rig, planned.target, planned.lasts).await;
+        let met = planned.fault.action.run(rig, planned.target, planned.lasts).await;
         let (now, to) = (jiff::Timestamp::now(), begun.elapsed().as_secs_f64());
         writeln!(&effects.log, "{now} {from:>6.1} s to {to:>6.1} s  effects {met:>3}  {planned}")
             .expect("a log");

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use nidbridge::sandbox::guardian::Guardian;
 use serde_json::Value;
 
+use crate::harness::child::ChildProcess;
 use crate::harness::eventually;
 use crate::harness::http::free_port;
 use crate::harness::world::{SOON, World};
@@ -38,8 +38,7 @@ pub fn ours(path: &str) -> PathBuf {
 pub struct Program {
     pub port: u16,
     log: PathBuf,
-    child: Child,
-    _guardian: Guardian,
+    process: ChildProcess,
 }
 
 impl Program {
@@ -89,13 +88,10 @@ impl Program {
 
     async fn start(mut command: Command, port: u16, dir: &Path) -> Self {
         let log = dir.join("out.log");
-        let file = fs::File::create(&log).unwrap();
-        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let guardian = Guardian::watch(&[child.id()], None).unwrap();
-        let mut started = Self { port, log, child, _guardian: guardian };
+        let process = ChildProcess::start(&mut command, &log);
+        let mut started = Self { port, log, process };
         eventually(SOON, &format!("{command:?} listens"), async || {
-            if let Some(status) = started.child.try_wait().unwrap() {
+            if let Some(status) = started.process.status() {
                 panic!("{command:?} has ended with {status}: {}", started.said());
             }
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())
@@ -115,12 +111,5 @@ impl Program {
 
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
