@@ -24,7 +24,7 @@ use jiff::Timestamp;
 
 pub use events::EventsSide;
 pub use keeper::{Keeper, KeeperRules};
-pub(crate) use unseal::token_of;
+pub(crate) use unseal::{action_of, token_of};
 
 use crate::broker::{Breaker, Delay, Handler, Incoming, Settlement};
 use crate::domain::{Cause, NegativePolicy, State};
@@ -45,6 +45,9 @@ pub struct Rules {
     pub lease: Duration,
     /// Time during which a write whose result is unknown may still arrive (FHIR generation).
     pub quarantine: Duration,
+    /// Whether the bridge has a system client in OpenCRVS. It answers in the events generation, so
+    /// there an attempt does not expire with its token.
+    pub has_client: bool,
     /// What to do with a rejection by the ID system (FHIR generation, where no call can reject a
     /// record).
     pub negative: NegativePolicy,

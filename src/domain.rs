@@ -75,6 +75,7 @@ mod attempt;
 mod cause;
 mod decide;
 mod decide_action;
+mod expiry;
 mod fields;
 mod ids;
 pub mod lease;
@@ -91,6 +92,7 @@ pub use attempt::{Conflict, Event, State, next};
 pub use cause::Cause;
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide, withdrawal};
 pub use decide_action::{ActionCourse, FieldStanding, decide_action};
+pub use expiry::expires_at;
 pub use fields::{FieldMapping, Forms, MappingFault, MissingField, UnusableMapping, WrittenFields};
 pub use ids::{
     ActionId, AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId,

@@ -19,6 +19,7 @@ mod users;
 
 pub use message::{
     AnswerMessage, MESSAGE_VERSION, Message, OutcomeMessage, RegistrationMessage, RequestMessage,
+    TOKENLESS_VERSION,
 };
 pub use next_hop::{NextHop, Queues};
 pub use parked::{own_id, parked_for};

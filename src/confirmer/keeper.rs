@@ -228,8 +228,8 @@ impl Keeper {
     }
 
     async fn postpone(&self, case: &Case) -> Result<(), Halt> {
-        let left = case.attempt.token_expires_at.duration_since(Timestamp::now());
-        let left = Duration::try_from(left).unwrap_or_default();
+        let left = case.attempt.token_expires_at.map(|end| end.duration_since(Timestamp::now()));
+        let left = left.and_then(|left| Duration::try_from(left).ok()).unwrap_or_default();
         Ok(self.ledger.postpone_renewal(case, (left / RETRY_SHARE).max(self.rules.interval)).await?)
     }
 

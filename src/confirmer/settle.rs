@@ -132,7 +132,7 @@ impl Confirmer {
     /// replaced meanwhile, or has not expired by the ledger's clock), the delivery is tried again
     /// later.
     pub(super) async fn expire(&self, lease: Lease) -> Result<Settlement, StageFault> {
-        let Expiry::Ended { orphan } = self.ledger.expire_leased(lease).await? else {
+        let Expiry::Ended { orphan } = self.ledger.expire_leased(lease, self.rules.has_client).await? else {
             return Ok(delay(Cause::TokenExpiring));
         };
         for cause in [Some(Cause::TokenRefused), orphan.then_some(Cause::OrphanId)].into_iter().flatten() {

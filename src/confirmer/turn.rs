@@ -13,8 +13,7 @@ use super::{Confirmer, unseal};
 use crate::broker::{Delay, Settlement};
 use crate::domain::{Answer, Cause, Dialect, Event, RecordId, State, lease};
 use crate::ledger::{Case, Lease};
-use crate::opencrvs::action_of;
-use crate::pipeline::stage::StageFault;
+use crate::pipeline::stage::{StageFault, delay};
 
 /// An attempt, and the lease on its record.
 pub(super) struct LeasedCase {
@@ -46,8 +45,14 @@ impl Confirmer {
         if let Some(left) = self.quarantine_left(case).await? {
             return Ok(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::Quarantined.into() });
         }
-        if case.attempt.token_expires_at <= Timestamp::now() {
+        let has_ended = |end: Timestamp| end <= Timestamp::now();
+        if case.expires_at(self.rules.has_client).is_some_and(has_ended) {
             return self.expire(leased.lease).await;
+        }
+        let action = unseal::action_of(&self.sealer, case);
+        // Without a usable token, only the bridge's system client can answer.
+        if action.is_some() && case.attempt.token_expires_at.is_none_or(has_ended) {
+            return Ok(delay(Cause::ClientMissing));
         }
         let (answer, token) =
             match (unseal::answer_of(&self.sealer, case), unseal::token_of(&self.sealer, case)) {
@@ -57,8 +62,6 @@ impl Confirmer {
                 }
                 (Err(fault), _) | (_, Err(fault)) => return Err(fault),
             };
-        // The claims of the token tell the generation that must be answered.
-        let action = action_of(&token);
         let case = UnsealedCase { leased, answer, token, tries };
         match action {
             None => self.confirm_record(&case).await,

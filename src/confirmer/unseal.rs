@@ -2,8 +2,9 @@
 
 use secrecy::SecretString;
 
-use crate::domain::{Answer, Cause, NationalId};
+use crate::domain::{ActionId, Answer, Cause, NationalId};
 use crate::ledger::Case;
+use crate::opencrvs;
 use crate::pipeline::stage::StageFault;
 use crate::seal::{Field, Sealer};
 
@@ -20,6 +21,12 @@ pub(super) fn answer_of(sealer: &Sealer, case: &Case) -> Result<Answer, StageFau
 pub(crate) fn token_of(sealer: &Sealer, case: &Case) -> Result<SecretString, StageFault> {
     let sealed = case.attempt.sealed_token.as_deref();
     open(sealer, case, Field::Token, sealed, |text| Ok(SecretString::from(text)))
+}
+
+/// The action to answer, or `None` in the FHIR generation. In a row that an older release wrote,
+/// only the token names it; the token can be read although it has expired.
+pub(crate) fn action_of(sealer: &Sealer, case: &Case) -> Option<ActionId> {
+    case.attempt.action.clone().or_else(|| opencrvs::action_of(&token_of(sealer, case).ok()?))
 }
 
 fn open<T>(

@@ -28,6 +28,8 @@ pub enum Cause {
     OrphanId,
     /// The ID system rejected the registration, and this generation of OpenCRVS cannot be told.
     RejectedByIdSystem,
+    /// An attempt that no token limits has been open for longer than the country's deadline.
+    Overdue,
     /// OpenCRVS refuses the token: it has expired, or its signing key was replaced.
     TokenRefused,
     /// The token expires soon, and OpenCRVS has not been told the answer yet.
@@ -103,6 +105,7 @@ impl Cause {
             Self::IdOfAnotherRecord => "id_of_another_record",
             Self::OrphanId => "orphan_id",
             Self::RejectedByIdSystem => "rejected_by_id_system",
+            Self::Overdue => "overdue",
             Self::TokenRefused => "token_refused",
             Self::TokenExpiring => "token_expiring",
             Self::TokenOrphaned => "token_orphaned",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::ids::{AttemptId, RecordId, RegistrationNumber, TrackingId};
+use super::ids::{ActionId, AttemptId, RecordId, RegistrationNumber, TrackingId};
 
 /// The generation of OpenCRVS that submitted a record; the answer has to be given in the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -119,6 +119,14 @@ impl AttemptKey {
     pub fn id(&self) -> AttemptId {
         AttemptId::derive(&["attempt", self.dialect.as_str(), self.record.as_str(), &self.mark])
     }
+
+    /// The action that has to be answered. `None` in the FHIR generation, which has no actions.
+    pub fn action(&self) -> Option<ActionId> {
+        match self.dialect {
+            Dialect::Fhir => None,
+            Dialect::Events => ActionId::parse(&self.mark).ok(),
+        }
+    }
 }
 
 /// What the front accepted, without the view and the token.
@@ -137,8 +145,10 @@ pub struct Registration {
     /// write to OpenCRVS during that time.
     #[serde(default, rename = "wait_ms", with = "millis", skip_serializing_if = "Duration::is_zero")]
     pub wait: Duration,
-    /// When the record token expires (claim `exp`).
-    pub token_expires_at: Timestamp,
+    /// When the token that came with the registration expires (claim `exp`). `None` if it came
+    /// with a service token, which cannot answer it and is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_expires_at: Option<Timestamp>,
     /// A registration number that the country's own handler has already given. It is used if the
     /// record has no number yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]

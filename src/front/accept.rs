@@ -20,7 +20,7 @@ use super::sync_answer::Caller;
 use super::{Front, Refusal};
 use crate::domain::{ActionId, AttemptKey, Dialect, EventKind, Registration, RegistrationNumber};
 use crate::opencrvs::{Document, RecordToken, TokenFault, events, fhir};
-use crate::pipeline::{MESSAGE_VERSION, RegistrationMessage};
+use crate::pipeline::RegistrationMessage;
 use crate::seal::Field;
 
 /// Size in bytes from which a body is parsed on a thread of its own, because parsing it would block
@@ -133,8 +133,8 @@ fn message(
         office: document.office,
         accepted_at: Timestamp::now(),
         wait: Duration::ZERO,
-        token_expires_at: token.expires_at,
+        token_expires_at: Some(token.expires_at),
         number: number.and_then(|number| RegistrationNumber::parse(number.trim()).ok()),
     };
-    Ok(RegistrationMessage { v: MESSAGE_VERSION, registration, sealed_view, sealed_token })
+    Ok(RegistrationMessage::new(registration, sealed_view, Some(sealed_token)))
 }

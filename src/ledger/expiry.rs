@@ -30,19 +30,26 @@ pub enum Expiry {
 
 impl Ledger {
     /// Open attempts whose token has expired, whose record is not leased, and whose last intent is
-    /// past its `quarantine`.
+    /// past its `quarantine`. With `has_client`, the attempts of the events generation do not
+    /// expire.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn expirable(&self, quarantine: Duration, most: usize) -> Result<Vec<AttemptId>, LedgerError> {
+    pub async fn expirable(
+        &self,
+        quarantine: Duration,
+        has_client: bool,
+        most: usize,
+    ) -> Result<Vec<AttemptId>, LedgerError> {
         let found = sqlx::query(
             "SELECT a.attempt_id FROM attempt a JOIN record r ON r.record_id = a.record_id \
              WHERE a.ended_at IS NULL AND a.state IN ('received', 'requested', 'answered') \
              AND a.token_expires_at <= (SELECT now_ms FROM clock) AND r.lease_until <= (SELECT now_ms FROM clock) \
              AND COALESCE(r.intent_at, 0) <= (SELECT now_ms FROM clock) - $1 \
-             ORDER BY a.token_expires_at LIMIT $2",
+             AND ($2 = 0 OR r.dialect <> 'events') ORDER BY a.token_expires_at LIMIT $3",
         )
         .bind(millis(quarantine))
+        .bind(i64::from(has_client))
         .bind(limit(most))
         .fetch_all(&self.pool)
         .await?;
@@ -53,7 +60,12 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn expire(&self, attempt: AttemptId, quarantine: Duration) -> Result<Expiry, LedgerError> {
+    pub async fn expire(
+        &self,
+        attempt: AttemptId,
+        quarantine: Duration,
+        has_client: bool,
+    ) -> Result<Expiry, LedgerError> {
         let Some(case) = self.case(attempt).await? else { return Ok(Expiry::LeftAlone) };
         let record = case.record.id.as_str();
         let Some(mut tx) = self.on_record(record).await? else { return Ok(Expiry::LeftAlone) };
@@ -63,7 +75,7 @@ impl Ledger {
         let (state, now) = lease_state(&mut tx, case.record.id.as_str()).await?;
         let intended = case.record.intent.map(|intent| intent.at);
         let may = may_expire(&state, intended, now, quarantine) && case.attempt.state.is_open();
-        if !may || case.attempt.token_expires_at > now {
+        if !may || case.expires_at(has_client).is_none_or(|end| end > now) {
             tx.rollback().await?;
             return Ok(Expiry::LeftAlone);
         }
@@ -77,14 +89,14 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
-    pub async fn expire_leased(&self, lease: Lease) -> Result<Expiry, LedgerError> {
+    pub async fn expire_leased(&self, lease: Lease, has_client: bool) -> Result<Expiry, LedgerError> {
         let Some(case) = self.case(lease.attempt).await? else { return Ok(Expiry::LeftAlone) };
         let record = case.record.id.as_str();
         let Some(mut tx) = self.on_record(record).await? else { return Ok(Expiry::LeftAlone) };
         let case = rows::case_in(&mut tx, lease.attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
         let (state, now) = lease_state(&mut tx, record).await?;
         let may = may_finish(&state, lease.fence, Event::Expire) && case.attempt.state.is_open();
-        if !may || case.attempt.token_expires_at > now {
+        if !may || case.expires_at(has_client).is_none_or(|end| end > now) {
             tx.rollback().await?;
             return Ok(Expiry::LeftAlone);
         }

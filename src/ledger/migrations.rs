@@ -56,9 +56,13 @@ pub(super) async fn migrate(backend: Backend, pool: &AnyPool) -> Result<(), Ledg
 }
 
 fn migrator(backend: Backend) -> Migrator {
-    let dialect = match backend {
-        Backend::Sqlite => include_str!("migrations/0002_sqlite.sql"),
-        Backend::Postgres => include_str!("migrations/0002_postgres.sql"),
+    let (dialect, action) = match backend {
+        Backend::Sqlite => {
+            (include_str!("migrations/0002_sqlite.sql"), include_str!("migrations/0009_sqlite.sql"))
+        }
+        Backend::Postgres => {
+            (include_str!("migrations/0002_postgres.sql"), include_str!("migrations/0009_postgres.sql"))
+        }
     };
     let migrations = [
         (1, "ledger", include_str!("migrations/0001_ledger.sql")),
@@ -69,6 +73,7 @@ fn migrator(backend: Backend) -> Migrator {
         (6, "wait", include_str!("migrations/0006_wait.sql")),
         (7, "parking", include_str!("migrations/0007_parking.sql")),
         (8, "unread", include_str!("migrations/0008_unread.sql")),
+        (9, "action", action),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)

@@ -3,6 +3,7 @@
 //! Invariant: a record has one number, allocated once; each attempt that is sent has its own
 //! submission number; receiving the same attempt again changes nothing.
 
+use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::columns::{attempt_id, required, timestamp};
@@ -33,7 +34,7 @@ impl Ledger {
         registration: &Registration,
         number: &RegistrationNumber,
         sealed_view: &str,
-        sealed_token: &str,
+        sealed_token: Option<&str>,
     ) -> Result<Receipt, LedgerError> {
         let key = &registration.key;
         self.ensure_record(registration).await?;
@@ -83,7 +84,7 @@ impl Ledger {
         tx: &mut Transaction<'static, Any>,
         registration: &Registration,
         sealed_view: &str,
-        sealed_token: &str,
+        sealed_token: Option<&str>,
     ) -> Result<bool, LedgerError> {
         let key = &registration.key;
         let id = key.id();
@@ -110,19 +111,20 @@ impl Ledger {
         }
         sqlx::query(
             "INSERT INTO attempt (attempt_id, record_id, stamp, submission, accepted_at, token_expires_at, \
-             sealed_view, sealed_token, state, wait_ms, recorded_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, (SELECT now_ms FROM clock))",
+             sealed_view, sealed_token, state, wait_ms, action_id, recorded_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT now_ms FROM clock))",
         )
         .bind(id.to_string())
         .bind(key.record.as_str())
         .bind(ours)
         .bind(if newest { submissions + 1 } else { 0 })
         .bind(registration.accepted_at.as_millisecond())
-        .bind(registration.token_expires_at.as_millisecond())
+        .bind(registration.token_expires_at.map(Timestamp::as_millisecond))
         .bind(sealed_view)
         .bind(sealed_token)
         .bind(state.as_str())
         .bind(i64::try_from(registration.wait.as_millis()).unwrap_or(i64::MAX))
+        .bind(key.action().map(|action| action.to_string()))
         .execute(&mut **tx)
         .await?;
         let entry = NewEntry {

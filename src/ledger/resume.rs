@@ -32,21 +32,21 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn check_resume(&self, attempt: AttemptId) -> Result<Resumed, LedgerError> {
+    pub async fn check_resume(&self, attempt: AttemptId, has_client: bool) -> Result<Resumed, LedgerError> {
         let Some(case) = self.case(attempt).await? else { return Ok(Resumed::Unknown) };
         let now = self.now().await?;
         // `asked` decides only which state comes next, not whether the event is legal.
         let event = Event::Resume { asked: false, answered: case.attempt.answer.is_some() };
         Ok(if next(case.attempt.state, event).is_err() {
             Resumed::NotParked(case.attempt.state)
-        } else if case.attempt.token_expires_at <= now {
+        } else if case.expires_at(has_client).is_some_and(|end| end <= now) {
             Resumed::TokenExpired
         } else {
             Resumed::Open(Box::new(case))
         })
     }
 
-    /// Resumes a parked attempt. A record that has no number yet gets one from `numbers`.
+    /// Resumes a parked attempt, unless it has expired ([`Case::expires_at`]). A record that has no number yet gets one from `numbers`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
@@ -54,9 +54,10 @@ impl Ledger {
         &self,
         attempt: AttemptId,
         numbers: &NumberTemplate,
+        has_client: bool,
         why: &str,
     ) -> Result<Resumed, LedgerError> {
-        let check = self.check_resume(attempt).await?;
+        let check = self.check_resume(attempt, has_client).await?;
         let Resumed::Open(case) = check else { return Ok(check) };
         let mut tx = self.on_record(case.record.id.as_str()).await?.ok_or(LedgerError::Missing("record"))?;
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;

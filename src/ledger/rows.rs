@@ -12,8 +12,8 @@ use super::columns::{attempt_id, optional, optional_timestamp, record_id, requir
 use super::{Ledger, LedgerError, Recorded};
 use crate::domain::resolve::AttemptStatus;
 use crate::domain::{
-    AnswerKind, AttemptId, Cause, Dialect, EventKind, Reason, RecordAnswer, RecordId, RegistrationNumber,
-    RequestId, State, TrackingId,
+    ActionId, AnswerKind, AttemptId, Cause, Dialect, EventKind, Reason, RecordAnswer, RecordId,
+    RegistrationNumber, RequestId, State, TrackingId, expires_at,
 };
 
 /// A write to OpenCRVS that was begun and whose result is not known.
@@ -52,10 +52,15 @@ pub struct AttemptRow {
     pub accepted_at: Timestamp,
     /// How long after the acceptance the caller waits for a sync answer.
     pub wait: Duration,
-    pub token_expires_at: Timestamp,
+    /// The action to answer (events generation). `None` in a row that an older release
+    /// wrote: there only the token names the action.
+    pub action: Option<ActionId>,
+    /// `None` if the registration came without a token that is kept.
+    pub token_expires_at: Option<Timestamp>,
     /// `None` after the value was erased.
     pub sealed_view: Option<String>,
-    /// `None` after the value was erased.
+    /// `None` if the registration came without a token that is kept, and after the value was
+    /// erased.
     pub sealed_token: Option<String>,
     pub state: State,
     /// The cause of the state, if it has one.
@@ -112,6 +117,12 @@ impl Case {
         self.record.newest == self.attempt.id
     }
 
+    /// When the attempt expires; see [`expires_at`].
+    pub fn expires_at(&self, has_client: bool) -> Option<Timestamp> {
+        let Self { record, attempt } = self;
+        expires_at(record.dialect, attempt.token_expires_at, has_client)
+    }
+
     /// The attempt in the form that the rules of the domain need.
     pub(super) fn status(&self) -> AttemptStatus {
         AttemptStatus { state: self.attempt.state, answer: self.attempt.answer }
@@ -120,7 +131,7 @@ impl Case {
 
 const CASE: &str = "SELECT r.record_id, r.dialect, r.kind, r.tracking_id, r.office, r.number, r.request_id, \
      r.newest_attempt, r.known, r.sealed_id, r.intent_attempt, r.intent_at, \
-     a.attempt_id, a.stamp, a.submission, a.accepted_at, a.wait_ms, a.token_expires_at, a.sealed_view, \
+     a.attempt_id, a.stamp, a.submission, a.accepted_at, a.wait_ms, a.action_id, a.token_expires_at, a.sealed_view, \
      a.sealed_token, a.state, a.cause, a.answer, a.reason, a.trace, \
      COALESCE(a.recorded_at, a.accepted_at) AS recorded_at, a.published_at, a.sent_at \
      FROM attempt a JOIN record r ON r.record_id = a.record_id WHERE a.attempt_id = $1";
@@ -193,7 +204,8 @@ fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
         wait: u64::try_from(wait_ms)
             .map(Duration::from_millis)
             .map_err(|_| LedgerError::Unreadable("wait_ms"))?,
-        token_expires_at: timestamp(row.try_get("token_expires_at")?)?,
+        action: optional(row, "action_id", |text| ActionId::parse(text).ok())?,
+        token_expires_at: optional_timestamp(row, "token_expires_at")?,
         sealed_view: row.try_get("sealed_view")?,
         sealed_token: row.try_get("sealed_token")?,
         state: required(row, "state", State::parse)?,

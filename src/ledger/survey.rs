@@ -9,7 +9,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
 
-use super::columns::{attempt_id, limit, record_id, required, timestamp};
+use super::columns::{attempt_id, limit, optional_timestamp, record_id, required, timestamp};
 use super::rows::Case;
 use super::{Ledger, LedgerError, Recorded};
 use crate::domain::{AttemptId, Cause, EventKind, RecordId, State, TrackingId};
@@ -22,7 +22,8 @@ pub struct Selection {
     pub cause: Option<Cause>,
     /// The code of a registration office. `None` selects any office.
     pub office: Option<String>,
-    /// Selects only attempts whose token expires at or before this time.
+    /// Selects only attempts whose token expires at or before this time, and no attempt without a
+    /// token.
     pub expiring_by: Option<Timestamp>,
 }
 
@@ -37,7 +38,8 @@ pub struct ListedAttempt {
     pub state: State,
     pub cause: Option<Recorded<Cause>>,
     pub accepted_at: Timestamp,
-    pub token_expires_at: Timestamp,
+    /// `None` if the attempt has no token.
+    pub token_expires_at: Option<Timestamp>,
 }
 
 /// Attempts in the same state with the same cause.
@@ -48,14 +50,16 @@ pub struct AttemptGroup {
     pub count: u64,
     /// When the oldest of them was accepted.
     pub oldest: Timestamp,
-    /// When the first of their tokens expires.
-    pub first_expiry: Timestamp,
+    /// When the first of their tokens expires. `None` if none of them has a token.
+    pub first_expiry: Option<Timestamp>,
 }
 
-/// The states are bound as one text `,a,b,` because both databases compare that in the same way.
+/// The states are bound as one text `,a,b,` because both databases compare that in the same way. An
+/// attempt without a token counts as one whose token never expires, because the two databases sort
+/// NULL differently.
 const SELECTED: &str = "FROM attempt a JOIN record r ON r.record_id = a.record_id \
      WHERE $1 LIKE '%,' || a.state || ',%' AND ($2 = '' OR a.cause = $2) AND ($3 = '' OR r.office = $3) \
-     AND a.token_expires_at <= $4";
+     AND COALESCE(a.token_expires_at, 9223372036854775807) <= $4";
 
 impl Ledger {
     /// The attempts of a selection, in the order in which their tokens expire.
@@ -69,7 +73,8 @@ impl Ledger {
     ) -> Result<Vec<ListedAttempt>, LedgerError> {
         let sql = format!(
             "SELECT a.attempt_id, a.record_id, r.tracking_id, r.kind, r.office, a.state, a.cause, \
-             a.accepted_at, a.token_expires_at {SELECTED} ORDER BY a.token_expires_at, a.attempt_id LIMIT $5"
+             a.accepted_at, a.token_expires_at {SELECTED} \
+             ORDER BY COALESCE(a.token_expires_at, 9223372036854775807), a.attempt_id LIMIT $5"
         );
         let query = selection.bound(sqlx::query(AssertSqlSafe(sql)));
         let found = query.bind(limit(most)).fetch_all(&self.pool).await?;
@@ -85,7 +90,8 @@ impl Ledger {
         let sql = format!(
             "SELECT a.state, a.cause, COUNT(*) AS n, MIN(a.accepted_at) AS oldest, \
              MIN(a.token_expires_at) AS first_expiry {SELECTED} \
-             GROUP BY a.state, a.cause ORDER BY MIN(a.token_expires_at)"
+             GROUP BY a.state, a.cause \
+             ORDER BY COALESCE(MIN(a.token_expires_at), 9223372036854775807)"
         );
         let found = selection.bound(sqlx::query(AssertSqlSafe(sql))).fetch_all(&self.pool).await?;
         found.iter().map(group).collect()
@@ -167,7 +173,7 @@ fn listed_attempt(row: &AnyRow) -> Result<ListedAttempt, LedgerError> {
         state: required(row, "state", State::parse)?,
         cause: row.try_get::<Option<String>, _>("cause")?.map(Recorded::cause),
         accepted_at: timestamp(row.try_get("accepted_at")?)?,
-        token_expires_at: timestamp(row.try_get("token_expires_at")?)?,
+        token_expires_at: optional_timestamp(row, "token_expires_at")?,
     })
 }
 
@@ -178,6 +184,6 @@ fn group(row: &AnyRow) -> Result<AttemptGroup, LedgerError> {
         cause: row.try_get::<Option<String>, _>("cause")?.map(Recorded::cause),
         count: count.unsigned_abs(),
         oldest: timestamp(row.try_get("oldest")?)?,
-        first_expiry: timestamp(row.try_get("first_expiry")?)?,
+        first_expiry: optional_timestamp(row, "first_expiry")?,
     })
 }

@@ -96,7 +96,8 @@ impl Ledger {
         self.page(
             "SELECT a.attempt_id FROM attempt a WHERE a.ended_at IS NULL AND a.attempt_id > $1 \
              AND (a.token_orphaned = 1 OR a.warned_for = a.token_expires_at \
-                 OR (a.state = 'parked' AND a.cause IN ('token_refused', 'registrar_inactive'))) \
+                 OR (a.state = 'parked' AND a.sealed_token IS NOT NULL \
+                     AND a.cause IN ('token_refused', 'registrar_inactive'))) \
              ORDER BY a.attempt_id LIMIT $2",
             after,
             most,

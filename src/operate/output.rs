@@ -5,7 +5,7 @@
 use std::io::{ErrorKind, Write as _};
 
 use anyhow::Context as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::roles::Failure;
@@ -63,8 +63,9 @@ pub(crate) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// How long a token is still valid, or how long ago it expired.
-pub(crate) fn left(until: Timestamp, now: Timestamp) -> String {
+/// How long a token is still valid, or how long ago it expired; `none` without a token.
+pub(crate) fn left(until: Option<Timestamp>, now: Timestamp) -> String {
+    let Some(until) = until else { return "none".to_owned() };
     if until <= now { format!("expired {} ago", span(until, now)) } else { span(now, until) }
 }
 
@@ -82,9 +83,10 @@ pub(crate) fn span(from: Timestamp, to: Timestamp) -> String {
     format!("{sign}{}", largest.join(" "))
 }
 
-/// A duration in hours, rounded to a tenth.
-pub(crate) fn hours(between: SignedDuration) -> f64 {
-    (between.as_secs_f64() / 360.0).round() / 10.0
+/// How long a token is still valid, in hours, rounded to a tenth. Negative after its expiry, `None`
+/// without a token.
+pub(crate) fn hours_left(until: Option<Timestamp>, now: Timestamp) -> Option<f64> {
+    until.map(|until| (until.duration_since(now).as_secs_f64() / 360.0).round() / 10.0)
 }
 
 #[cfg(test)]

@@ -11,13 +11,23 @@ use serde::{Deserialize, Serialize};
 use crate::broker::Outgoing;
 use crate::domain::{AnswerKind, AttemptId, Cause, Reason, RecordId, Registration, RegistrationNumber};
 
-/// The version that this release writes, and the only one that it reads.
+/// The version of every message, except for a registration without a token.
 pub const MESSAGE_VERSION: u16 = 1;
+/// The version of a registration without a token. A release that knows only [`MESSAGE_VERSION`]
+/// parks it as [`Cause::UnknownVersion`].
+pub const TOKENLESS_VERSION: u16 = 2;
 
 /// A message between stages: JSON with its version in `v`.
 pub trait Message: Serialize + DeserializeOwned {
     /// AMQP `type`.
     const KIND: &'static str;
+    /// The versions that this release reads.
+    const VERSIONS: &'static [u16] = &[MESSAGE_VERSION];
+
+    /// Whether the content is what the version says.
+    fn is_of_its_version(&self) -> bool {
+        true
+    }
 
     /// The message to publish. Its id is the id of the attempt, so that a repeat is recognised.
     ///
@@ -34,17 +44,18 @@ pub trait Message: Serialize + DeserializeOwned {
         })
     }
 
-    /// Reads a message of [`MESSAGE_VERSION`]. The version is read before the rest, because a
+    /// Reads a message of one of [`Message::VERSIONS`]. The version is read before the rest, because a
     /// message of a newer release may have another shape and is not malformed.
     ///
     /// # Errors
     /// The cause to park the message for: [`Cause::Malformed`] or [`Cause::UnknownVersion`].
     fn read(body: &[u8]) -> Result<Self, Cause> {
         let Version { v } = serde_json::from_slice(body).map_err(|_| Cause::Malformed)?;
-        if v != MESSAGE_VERSION {
+        if !Self::VERSIONS.contains(&v) {
             return Err(Cause::UnknownVersion);
         }
-        serde_json::from_slice(body).map_err(|_| Cause::Malformed)
+        let message: Self = serde_json::from_slice(body).map_err(|_| Cause::Malformed)?;
+        if message.is_of_its_version() { Ok(message) } else { Err(Cause::Malformed) }
     }
 }
 
@@ -60,8 +71,18 @@ pub struct RegistrationMessage {
     pub registration: Registration,
     /// The view (JSON), sealed for this record and the field `view`.
     pub sealed_view: String,
-    /// The record token (JWT), sealed for this record and the field `token`.
-    pub sealed_token: String,
+    /// The token (JWT) that can answer the registration, sealed for this record and the field
+    /// `token`. `None` if the registration came with a service token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_token: Option<String>,
+}
+
+impl RegistrationMessage {
+    /// Makes the message, in the version that its content needs.
+    pub fn new(registration: Registration, sealed_view: String, sealed_token: Option<String>) -> Self {
+        let v = if sealed_token.is_some() { MESSAGE_VERSION } else { TOKENLESS_VERSION };
+        Self { v, registration, sealed_view, sealed_token }
+    }
 }
 
 /// record stage → send stage: the request of this attempt is due to be sent to the ID system.
@@ -98,6 +119,12 @@ pub struct AnswerMessage {
 
 impl Message for RegistrationMessage {
     const KIND: &'static str = "registration.v1";
+    const VERSIONS: &'static [u16] = &[MESSAGE_VERSION, TOKENLESS_VERSION];
+
+    fn is_of_its_version(&self) -> bool {
+        let has_token = self.v == MESSAGE_VERSION;
+        self.sealed_token.is_some() == has_token && self.registration.token_expires_at.is_some() == has_token
+    }
 }
 
 impl Message for RequestMessage {
@@ -125,7 +152,39 @@ mod tests {
             assert_eq!(OutcomeMessage::read(body), Err(cause));
         }
         // A newer registration is recognised by its version alone, whatever its shape.
-        assert_eq!(RegistrationMessage::read(br#"{"v":2}"#), Err(Cause::UnknownVersion));
-        assert_eq!(RegistrationMessage::read(br#"{"v":1}"#), Err(Cause::Malformed));
+        assert_eq!(RegistrationMessage::read(br#"{"v":3}"#), Err(Cause::UnknownVersion));
+        for known in [br#"{"v":1}"#, br#"{"v":2}"#] {
+            assert_eq!(RegistrationMessage::read(known), Err(Cause::Malformed));
+        }
+    }
+
+    fn registration(v: u16, expiry: &str, token: &str) -> String {
+        format!(
+            r#"{{"v":{v},"registration":{{"key":{{"dialect":"events","record":"e","mark":"a","stamp":"2026-01-02T00:00:00Z"}},"kind":"birth","tracking_id":"BXXDBIC","office":null,"accepted_at":"2026-01-02T00:00:01Z"{expiry}}},"sealed_view":"v1.a.x"{token}}}"#
+        )
+    }
+
+    const EXPIRY: &str = r#","token_expires_at":"2026-01-09T00:00:00Z""#;
+    const TOKEN: &str = r#","sealed_token":"v1.a.y""#;
+
+    #[test]
+    fn a_registration_with_a_token_is_written_as_before_and_one_without_has_the_next_version() {
+        for (v, expiry, token) in [(1, EXPIRY, TOKEN), (2, "", "")] {
+            let text = registration(v, expiry, token);
+            let read = RegistrationMessage::read(text.as_bytes()).unwrap();
+            let RegistrationMessage { registration, sealed_view, sealed_token, .. } = read.clone();
+            assert_eq!(RegistrationMessage::new(registration, sealed_view, sealed_token), read);
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_registration_whose_content_is_of_another_version_is_malformed() {
+        for (v, expiry, token) in
+            [(1, "", ""), (1, EXPIRY, ""), (1, "", TOKEN), (2, EXPIRY, TOKEN), (2, "", TOKEN)]
+        {
+            let text = registration(v, expiry, token);
+            assert_eq!(RegistrationMessage::read(text.as_bytes()), Err(Cause::Malformed), "{text}");
+        }
     }
 }

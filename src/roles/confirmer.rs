@@ -72,6 +72,7 @@ fn rules(config: &Config, topology: &TopologySettings) -> Rules {
         confirm_after: topology.confirm_after,
         lease: config.confirm.lease,
         quarantine: config.confirm.quarantine,
+        has_client: parts::has_client(config),
         negative: config.confirm.negative,
         identifier_type: config.confirm.identifier_type.clone(),
         comment: config.confirm.comment.clone(),

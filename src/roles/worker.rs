@@ -157,6 +157,7 @@ impl Worker {
                 },
                 expiring: config.sweep.expiring,
                 quarantine: config.confirm.quarantine,
+                has_client: parts::has_client(config),
                 keep_sealed: config.retention.sealed,
             },
         }

@@ -54,8 +54,10 @@ impl RecordStage {
             .clone()
             .map_or(number, Ok)
             .map_err(|_| StageFault::Message(Cause::Malformed))?;
-        let Receipt { case, fresh } =
-            self.ledger.receive(registration, &number, &message.sealed_view, &message.sealed_token).await?;
+        let Receipt { case, fresh } = self
+            .ledger
+            .receive(registration, &number, &message.sealed_view, message.sealed_token.as_deref())
+            .await?;
         tracing::info!(
             record.id = %case.record.id, attempt.id = %case.attempt.id, attempt.state = case.attempt.state.as_str(),
             fresh, "registration recorded"

@@ -40,7 +40,7 @@ pub(super) fn ask_about(case: &Case, view: &View, settings: &RequestSettings) ->
         number: case.record.number.as_ref()?,
         office: case.record.office.as_deref(),
         accepted_at: case.attempt.accepted_at,
-        expires_at: case.attempt.token_expires_at.min(deadline),
+        expires_at: case.attempt.token_expires_at.map_or(deadline, |end| end.min(deadline)),
         source: &settings.source,
     };
     Some(ask(&facts, view))

@@ -45,6 +45,9 @@ pub struct SweepRules {
     pub expiring: Duration,
     /// Time after a write intent during which the write may still arrive.
     pub quarantine: Duration,
+    /// Whether the bridge has a system client in OpenCRVS, which answers in the events generation
+    /// without the attempt's token.
+    pub has_client: bool,
     /// Sealed values are kept this long after the end of an attempt.
     pub keep_sealed: Duration,
 }

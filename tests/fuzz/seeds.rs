@@ -184,14 +184,14 @@ fn files() -> Vec<Vec<u8>> {
         office: Some("CRVS_OFFICE_1".to_owned()),
         accepted_at: stamp,
         wait: std::time::Duration::ZERO,
-        token_expires_at: stamp,
+        token_expires_at: Some(stamp),
         number: None,
     };
     let message = RegistrationMessage {
         v: 1,
         registration,
         sealed_view: "v1.a.x".to_owned(),
-        sealed_token: "v1.a.y".to_owned(),
+        sealed_token: Some("v1.a.y".to_owned()),
     };
     let trace = [("traceparent".to_owned(), "00-1-2-01".to_owned())].into();
     let file = spool::write(&message, &trace).unwrap_or_default();

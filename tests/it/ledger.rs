@@ -9,14 +9,15 @@ use nidbridge::domain::{
     RegistrationNumber, State, TrackingId,
 };
 use nidbridge::ledger::{
-    Case, LeaseRefusal, Ledger, LedgerError, Recorded, Resolution, SealedId, Stage, VendorReply,
+    AttemptRow, Case, LeaseRefusal, Ledger, LedgerError, Recorded, Resolution, Resumed, SealedId, Selection,
+    Stage, VendorReply,
 };
 
 use crate::harness::ledgers::{Engine, OpenLedger, SEAL_KEYS, both, fresh_url, ledger};
 
 pub const TTL: Duration = Duration::from_secs(60);
 
-fn registration(record: &str, minute: i64, kind: EventKind) -> Registration {
+pub fn registration(record: &str, minute: i64, kind: EventKind) -> Registration {
     // The stamp identifies the attempt, so it is the same in every call. Only the clock decides
     // what is due.
     let stamp = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute);
@@ -35,7 +36,7 @@ fn registration(record: &str, minute: i64, kind: EventKind) -> Registration {
         office: None,
         accepted_at,
         wait: Duration::ZERO,
-        token_expires_at: accepted_at + SignedDuration::from_hours(168),
+        token_expires_at: Some(accepted_at + SignedDuration::from_hours(168)),
         number: None,
     }
 }
@@ -47,7 +48,7 @@ pub async fn receive(ledger: &Ledger, record: &str, minute: i64) -> Case {
 async fn receive_as(ledger: &Ledger, record: &str, minute: i64, kind: EventKind, number: &str) -> Case {
     let number = RegistrationNumber::parse(number).unwrap();
     let registration = registration(record, minute, kind);
-    ledger.receive(&registration, &number, "v1.k.view", "v1.k.token").await.unwrap().case
+    ledger.receive(&registration, &number, "v1.k.view", Some("v1.k.token")).await.unwrap().case
 }
 
 pub async fn requested(ledger: &Ledger, record: &str, minute: i64) -> Case {
@@ -395,7 +396,12 @@ async fn processes_that_start_at_once_find_one_ledger() {
     }
 }
 
-/// Takes a ledger back to the schema of the release before `0008_unread.sql`, with values in the
+/// Takes a ledger back to the schema of the release before `0009`, whose attempts all have a token
+/// and name no action.
+const BEFORE_0009: [&str; 2] =
+    ["ALTER TABLE attempt DROP COLUMN action_id", "DELETE FROM _sqlx_migrations WHERE version = 9"];
+
+/// Takes that ledger back to the schema of the release before `0008_unread.sql`, with values in the
 /// columns that it drops.
 const BEFORE_0008: [&str; 5] = [
     "ALTER TABLE record ADD COLUMN route TEXT",
@@ -411,7 +417,7 @@ async fn a_ledger_of_an_older_release_is_upgraded_and_loses_only_what_was_never_
         let case = requested(&open.ledger, "r", 0).await;
         reply(&open.ledger, &case, 1, &issued(&open.ledger, "1111111111")).await;
         let before = open.ledger.case(case.attempt.id).await.unwrap().unwrap();
-        for sql in BEFORE_0008 {
+        for sql in BEFORE_0009.iter().chain(&BEFORE_0008).copied() {
             open.execute(sql).await.unwrap();
         }
         let upgraded = open.reopen(&open.seal_keys).await.unwrap();
@@ -420,6 +426,77 @@ async fn a_ledger_of_an_older_release_is_upgraded_and_loses_only_what_was_never_
         {
             assert!(open.execute(sql).await.is_err(), "{sql} still finds the column");
         }
+    }
+}
+
+/// A registration of the events generation.
+pub fn event(record: &str, minute: i64, token: bool) -> Registration {
+    let mut event = registration(record, minute, EventKind::Birth);
+    event.key.dialect = Dialect::Events;
+    event.key.mark = format!("action-{minute}");
+    if !token {
+        event.token_expires_at = None;
+    }
+    event
+}
+
+async fn receive_event(ledger: &Ledger, event: &Registration) -> Case {
+    let token = event.token_expires_at.map(|_| "v1.k.token");
+    let number = RegistrationNumber::parse(event.key.record.as_str()).unwrap();
+    ledger.receive(event, &number, "v1.k.view", token).await.unwrap().case
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_of_an_older_release_keep_all_they_have_and_new_ones_need_no_token() {
+    for open in &both().await {
+        let mut cases = Vec::new();
+        for record in ["with-view", "moved"] {
+            cases.push(receive_event(&open.ledger, &event(record, 0, true)).await);
+        }
+        open.ledger.requested(&cases[1], Some("00-1-2-01")).await.unwrap();
+        open.execute("UPDATE attempt SET warned_for = 7, token_since = 8, token_key = 'k'").await.unwrap();
+        let before = open.ledger.case(cases[1].attempt.id).await.unwrap().unwrap();
+        assert_eq!(before.attempt.action.as_ref().map(|action| action.as_str()), Some("action-0"));
+        for sql in BEFORE_0009 {
+            open.execute(sql).await.unwrap();
+        }
+        if open.engine() == Engine::Postgres {
+            open.execute("ALTER TABLE attempt ALTER COLUMN token_expires_at SET NOT NULL").await.unwrap();
+        }
+        let upgraded = open.reopen(&open.seal_keys).await.unwrap();
+        let mut expected = before;
+        expected.attempt.action = None;
+        assert_eq!(upgraded.case(expected.attempt.id).await.unwrap().unwrap(), expected);
+        assert_eq!(upgraded.counts().await.unwrap().values().sum::<u64>(), 2);
+        assert_eq!(upgraded.unchecked_tokens("k", 10).await.unwrap().len(), 0, "other columns are kept");
+        let tokenless = receive_event(&upgraded, &event("tokenless", 0, false)).await;
+        let AttemptRow { action, token_expires_at, sealed_token, .. } = &tokenless.attempt;
+        assert_eq!(action.as_ref().map(|action| action.as_str()), Some("action-0"));
+        assert_eq!((token_expires_at, sealed_token), (&None, &None));
+        assert_eq!(receive_event(&upgraded, &event("tokenless", 0, false)).await, tokenless, "a repeat");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_without_a_token_is_listed_last_and_needs_expires_and_renews_nothing() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let tokenless = receive_event(ledger, &event("a-tokenless", 0, false)).await;
+        let with_token = receive_event(ledger, &event("with-token", 0, true)).await;
+        let all = Selection { states: State::ALL.to_vec(), ..Selection::default() };
+        let listed = ledger.list_attempts(&all, 10).await.unwrap();
+        let ids: Vec<_> = listed.iter().map(|one| (one.attempt, one.token_expires_at)).collect();
+        let expiry = with_token.attempt.token_expires_at;
+        assert_eq!(ids, [(with_token.attempt.id, expiry), (tokenless.attempt.id, None)]);
+        let groups = ledger.group_attempts(&all).await.unwrap();
+        assert_eq!((groups[0].count, groups[0].first_expiry), (2, expiry));
+        let soon = Selection { expiring_by: Some(Timestamp::MAX), ..all };
+        assert_eq!(ledger.list_attempts(&soon, 10).await.unwrap().len(), 1, "it never expires");
+        ledger.park(&tokenless, Stage::Confirm, Cause::TokenRefused).await.unwrap();
+        assert!(ledger.needing_token(None, 10).await.unwrap().is_empty());
+        assert_eq!(ledger.unchecked_tokens("k", 10).await.unwrap(), [with_token.attempt.id]);
+        assert_eq!(ledger.warn_expiring(Duration::from_secs(100 * 365 * 86_400), 10).await.unwrap().len(), 1);
+        let resumed = ledger.check_resume(tokenless.attempt.id, false).await.unwrap();
+        assert!(matches!(resumed, Resumed::Open(_)), "{resumed:?}");
     }
 }
 

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::{MESSAGE_VERSION, RegistrationMessage};
+use crate::pipeline::{Message as _, RegistrationMessage};
 
 const MAGIC: &str = "nidbridge-spool.v1";
 
@@ -63,7 +63,9 @@ pub(super) fn decode(file: &[u8]) -> Result<Envelope, Unreadable> {
         return Err(Unreadable::Checksum);
     }
     let envelope: Envelope = serde_json::from_slice(content).map_err(|_| Unreadable::Content)?;
-    if envelope.message.v == MESSAGE_VERSION { Ok(envelope) } else { Err(Unreadable::Content) }
+    let message = &envelope.message;
+    let known = RegistrationMessage::VERSIONS.contains(&message.v) && message.is_of_its_version();
+    if known { Ok(envelope) } else { Err(Unreadable::Content) }
 }
 
 fn checksum(content: &[u8]) -> String {
@@ -73,6 +75,7 @@ fn checksum(content: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::{MESSAGE_VERSION, TOKENLESS_VERSION};
 
     fn message() -> RegistrationMessage {
         serde_json::from_value(serde_json::json!({
@@ -100,6 +103,15 @@ mod tests {
     }
 
     #[test]
+    fn a_registration_without_a_token_is_read_back() {
+        let mut tokenless = message();
+        (tokenless.v, tokenless.sealed_token) = (TOKENLESS_VERSION, None);
+        tokenless.registration.token_expires_at = None;
+        let file = encode(&tokenless, &BTreeMap::new()).unwrap();
+        assert_eq!(decode(&file).unwrap().message, tokenless);
+    }
+
+    #[test]
     fn no_cut_and_no_changed_byte_goes_unnoticed() {
         let file = encode(&message(), &BTreeMap::new()).unwrap();
         for length in 0..file.len() {
@@ -116,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_message_of_another_version_is_not_guessed_at() {
-        let newer = RegistrationMessage { v: MESSAGE_VERSION + 1, ..message() };
+        let newer = RegistrationMessage { v: TOKENLESS_VERSION + 1, ..message() };
         let file = encode(&newer, &BTreeMap::new()).unwrap();
         assert!(matches!(decode(&file), Err(Unreadable::Content)));
     }

@@ -56,7 +56,7 @@ impl Ledger {
         sealed: &str,
         expires_at: Timestamp,
     ) -> Result<bool, LedgerError> {
-        if expires_at <= case.attempt.token_expires_at {
+        if case.attempt.token_expires_at.is_none_or(|end| expires_at <= end) {
             return Ok(false);
         }
         let record = case.record.id.as_str();

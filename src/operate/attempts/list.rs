@@ -48,7 +48,8 @@ struct Row<'a> {
     state: &'static str,
     cause: Option<&'a str>,
     accepted_at: Timestamp,
-    token_hours_left: f64,
+    /// `None` without a token.
+    token_hours_left: Option<f64>,
 }
 
 fn print_list(found: &[ListedAttempt], more: bool, json: bool, now: Timestamp) -> Result<(), Failure> {
@@ -62,7 +63,7 @@ fn print_list(found: &[ListedAttempt], more: bool, json: bool, now: Timestamp) -
             state: one.state.as_str(),
             cause: one.cause.as_ref().map(Recorded::<Cause>::as_str),
             accepted_at: one.accepted_at,
-            token_hours_left: output::hours(one.token_expires_at.duration_since(now)),
+            token_hours_left: output::hours_left(one.token_expires_at, now),
         });
         return output::json(&List { attempts: attempts.collect(), more });
     }
@@ -92,7 +93,8 @@ struct CountedGroup<'a> {
     cause: Option<&'a str>,
     count: u64,
     oldest: Timestamp,
-    least_token_hours_left: f64,
+    /// `None` if no attempt of the group has a token.
+    least_token_hours_left: Option<f64>,
 }
 
 fn print_groups(groups: &[AttemptGroup], json: bool, now: Timestamp) -> Result<(), Failure> {
@@ -102,7 +104,7 @@ fn print_groups(groups: &[AttemptGroup], json: bool, now: Timestamp) -> Result<(
             cause: group.cause.as_ref().map(Recorded::<Cause>::as_str),
             count: group.count,
             oldest: group.oldest,
-            least_token_hours_left: output::hours(group.first_expiry.duration_since(now)),
+            least_token_hours_left: output::hours_left(group.first_expiry, now),
         });
         return output::json(&counted.collect::<Vec<_>>());
     }

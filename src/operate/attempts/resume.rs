@@ -14,22 +14,23 @@ use crate::operate::session::Session;
 use crate::operate::tally::{Miss, Tally};
 use crate::pipeline::NextHop;
 use crate::pipeline::stage::chain;
-use crate::roles::Failure;
+use crate::roles::{Failure, parts};
 
 pub(super) async fn run(session: &mut Session, args: &ResumeArgs) -> Result<(), Failure> {
     let ledger = session.ledger(&format!("operator {}", args.change.by())).await?;
     let attempts = selected(args, &ledger).await?;
+    let has_client = parts::has_client(&session.config);
     let mut tally = Tally::default();
     match args.change.mode() {
         Mode::DryRun => {
             for attempt in attempts {
-                count(&mut tally, attempt, &ledger.check_resume(attempt).await?)?;
+                count(&mut tally, attempt, &ledger.check_resume(attempt, has_client).await?)?;
             }
             output::line(&format!("would be resumed: {}", tally.done()))?;
         }
         Mode::Change { reason } => {
             let next = session.next_hop(&ledger).await?;
-            let done = Resume { session, ledger, next, reason }.all(&attempts, &mut tally).await;
+            let done = Resume { session, ledger, next, has_client, reason }.all(&attempts, &mut tally).await;
             output::line(&format!("resumed: {}; already under way: {}", tally.done(), tally.skipped()))?;
             done?;
         }
@@ -48,6 +49,7 @@ struct Resume<'a> {
     session: &'a Session,
     ledger: Ledger,
     next: NextHop,
+    has_client: bool,
     reason: &'a str,
 }
 
@@ -56,7 +58,7 @@ impl Resume<'_> {
         let numbers = &self.session.config.number.template;
         for attempt in attempts {
             self.session.check_stop()?;
-            let resumed = self.ledger.resume(*attempt, numbers, self.reason).await?;
+            let resumed = self.ledger.resume(*attempt, numbers, self.has_client, self.reason).await?;
             count(tally, *attempt, &resumed)?;
             if let Resumed::Open(case) = resumed {
                 self.publish(&case).await?;

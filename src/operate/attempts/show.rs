@@ -63,8 +63,9 @@ struct ShownAttempt {
     /// free text of the ID system is not kept.
     reason: Option<Reason>,
     accepted_at: Timestamp,
-    token_expires_at: Timestamp,
-    token_hours_left: f64,
+    /// `None` without a token.
+    token_expires_at: Option<Timestamp>,
+    token_hours_left: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -137,7 +138,7 @@ impl ShownAttempt {
             reason: attempt.reason.clone(),
             accepted_at: attempt.accepted_at,
             token_expires_at: attempt.token_expires_at,
-            token_hours_left: output::hours(attempt.token_expires_at.duration_since(now)),
+            token_hours_left: output::hours_left(attempt.token_expires_at, now),
         }
     }
 

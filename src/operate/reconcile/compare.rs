@@ -117,7 +117,7 @@ impl Comparison<'_> {
     }
 
     fn token(&self, case: &Case) -> Result<SecretString, NotCompared> {
-        if case.attempt.token_expires_at <= Timestamp::now() {
+        if case.attempt.token_expires_at.is_none_or(|end| end <= Timestamp::now()) {
             return Err(NotCompared::TokenExpired);
         }
         let sealed = case.attempt.sealed_token.as_deref().ok_or(NotCompared::TokenExpired)?;

@@ -60,7 +60,8 @@ struct Ours {
     state: &'static str,
     cause: Option<String>,
     accepted_at: Timestamp,
-    token_hours_left: f64,
+    /// `None` without a token.
+    token_hours_left: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,13 +99,12 @@ impl Theirs {
 
 impl Ours {
     fn of(case: &Case) -> Self {
-        let left = case.attempt.token_expires_at.duration_since(Timestamp::now());
         Self {
             attempt: case.attempt.id.to_string(),
             state: case.attempt.state.as_str(),
             cause: case.attempt.cause.as_ref().map(|cause| cause.as_str().to_owned()),
             accepted_at: case.attempt.accepted_at,
-            token_hours_left: output::hours(left),
+            token_hours_left: output::hours_left(case.attempt.token_expires_at, Timestamp::now()),
         }
     }
 }

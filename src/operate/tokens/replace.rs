@@ -7,10 +7,10 @@ use anyhow::{Context as _, anyhow};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::ReplaceArgs;
-use crate::confirmer::token_of;
+use crate::confirmer::action_of;
 use crate::domain::{AttemptId, Dialect, RecordId, State};
 use crate::ledger::{Case, Ledger, Replaced};
-use crate::opencrvs::{KeyStore, RenewalFault, TokenExchange, action_of};
+use crate::opencrvs::{KeyStore, RenewalFault, TokenExchange};
 use crate::operate::output;
 use crate::operate::session::Session;
 use crate::operate::tally::{Miss, Tally};
@@ -63,8 +63,11 @@ impl Replacement {
         if !state.is_open() && state != State::Parked {
             return self.miss(record, &format!("needs no token: its newest attempt is {}", state.as_str()));
         }
-        // In the events generation a token is for one action, and only the old token names it.
-        let action = token_of(&self.sealer, case).ok().as_ref().and_then(action_of);
+        if case.attempt.sealed_token.is_none() {
+            return self.miss(record, "has no token to replace: the bridge's system client answers it");
+        }
+        // In the events generation a token is for one action.
+        let action = action_of(&self.sealer, case);
         if action.is_none() && case.record.dialect == Dialect::Events {
             return self
                 .miss(record, "no key of SEAL_KEYS opens its old token, and only that names the action");

@@ -1,6 +1,6 @@
 //! Expires attempts whose token has expired, and warns of tokens that expire soon.
 
-use super::Sweeper;
+use super::{SweepRules, Sweeper};
 use crate::domain::{AttemptId, Cause};
 use crate::ledger::{Case, Expiry};
 use crate::pipeline::elected::{Halt, Leadership};
@@ -8,9 +8,10 @@ use crate::pipeline::elected::{Halt, Leadership};
 impl Sweeper {
     /// Expires one batch of the attempts whose token has expired.
     pub(super) async fn expire(&self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
-        for attempt in self.ledger.expirable(self.rules.quarantine, self.rules.batch).await? {
+        let SweepRules { quarantine, has_client, batch, .. } = self.rules;
+        for attempt in self.ledger.expirable(quarantine, has_client, batch).await? {
             leadership.check().await?;
-            let Expiry::Ended { orphan } = self.ledger.expire(attempt, self.rules.quarantine).await? else {
+            let Expiry::Ended { orphan } = self.ledger.expire(attempt, quarantine, has_client).await? else {
                 continue;
             };
             self.alarm(attempt, Cause::TokenRefused, "the token expired before OpenCRVS could be told");

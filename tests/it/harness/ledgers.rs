@@ -78,6 +78,10 @@ async fn ledger_of(url: &str, seal_keys: &str, who: &str) -> Result<Ledger, Ledg
 }
 
 impl OpenLedger {
+    pub fn engine(&self) -> Engine {
+        if self.url.starts_with("sqlite:") { Engine::Sqlite } else { Engine::Postgres }
+    }
+
     /// Opens the same database again with these keys.
     pub async fn reopen(&self, seal_keys: &str) -> Result<Ledger, LedgerError> {
         ledger(&self.url, seal_keys).await

@@ -8,7 +8,7 @@ use nidbridge::domain::{
     AttemptKey, Dialect, EventKind, RecordId, Registration, RegistrationNumber, TrackingId,
 };
 use nidbridge::inlets::spool::{attempt, name, read, write};
-use nidbridge::pipeline::{MESSAGE_VERSION, RegistrationMessage};
+use nidbridge::pipeline::RegistrationMessage;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -28,17 +28,13 @@ fn message() -> impl Strategy<Value = RegistrationMessage> {
     let text = |most: usize| proptest::string::string_regex(&format!("[^\\p{{Cc}}]{{1,{most}}}")).unwrap();
     let dialect = select(vec![Dialect::Fhir, Dialect::Events]);
     let key = (dialect, text(64), stamp());
-    let rest = (
-        text(20),
-        text(32),
-        proptest::option::of(text(40)),
-        proptest::option::of(text(64)),
-        ".{0,60}",
-        ".{0,60}",
-    );
-    (key, rest, stamp(), stamp(), 0_u64..60_000).prop_map(
-        |((dialect, record, stamp), rest, accepted_at, token_expires_at, wait_ms)| {
-            let (kind, tracking_id, office, number, sealed_view, sealed_token) = rest;
+    let rest =
+        (text(20), text(32), proptest::option::of(text(40)), proptest::option::of(text(64)), ".{0,60}");
+    let token = proptest::option::of((stamp(), ".{0,60}"));
+    (key, rest, stamp(), token, 0_u64..60_000).prop_map(
+        |((dialect, record, stamp), rest, accepted_at, token, wait_ms)| {
+            let (kind, tracking_id, office, number, sealed_view) = rest;
+            let (token_expires_at, sealed_token) = token.unzip();
             let record = RecordId::parse(&record).unwrap();
             let registration = Registration {
                 key: AttemptKey { dialect, record, mark: stamp.to_string(), stamp },
@@ -50,7 +46,7 @@ fn message() -> impl Strategy<Value = RegistrationMessage> {
                 token_expires_at,
                 number: number.map(|number| RegistrationNumber::parse(&number).unwrap()),
             };
-            RegistrationMessage { v: MESSAGE_VERSION, registration, sealed_view, sealed_token }
+            RegistrationMessage::new(registration, sealed_view, sealed_token)
         },
     )
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use nidbridge::domain::{Event, Lane, State};
-use nidbridge::ledger::{Case, Expiry, Ledger, Resolution, VendorReply};
+use nidbridge::domain::{Cause, Event, Lane, RegistrationNumber, State};
+use nidbridge::ledger::{Case, Expiry, Ledger, Resolution, Resumed, Stage, VendorReply};
 
 use crate::harness::ledgers::{OpenLedger, both};
-use crate::ledger::{TTL, issued, receive, reply, requested, state};
+use crate::ledger::{TTL, event, issued, receive, reply, requested, state};
 
 const NOW: Duration = Duration::ZERO;
 const LATER: Duration = Duration::from_secs(3_600);
@@ -68,19 +68,19 @@ async fn an_expired_token_ends_no_attempt_that_a_confirmer_has_leased() {
         reply(ledger, &case, 1, &issued(ledger, "1234567890")).await;
         open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
         let (lease, _) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
-        let outlived = async |quarantine| ledger.expirable(quarantine, 10).await.unwrap();
+        let outlived = async |quarantine| ledger.expirable(quarantine, false, 10).await.unwrap();
         assert!(outlived(NOW).await.is_empty());
-        assert_eq!(ledger.expire(case.attempt.id, NOW).await.unwrap(), Expiry::LeftAlone);
+        assert_eq!(ledger.expire(case.attempt.id, NOW, false).await.unwrap(), Expiry::LeftAlone);
         assert!(ledger.intend(lease, TTL).await.unwrap());
         ledger.release_record(lease).await.unwrap();
         // The write may still be applied.
         assert!(outlived(LATER).await.is_empty());
-        assert_eq!(ledger.expire(case.attempt.id, LATER).await.unwrap(), Expiry::LeftAlone);
+        assert_eq!(ledger.expire(case.attempt.id, LATER, false).await.unwrap(), Expiry::LeftAlone);
         assert_eq!(outlived(NOW).await, [case.attempt.id]);
         let ended = Expiry::Ended { orphan: true };
-        assert_eq!(ledger.expire(case.attempt.id, NOW).await.unwrap(), ended);
+        assert_eq!(ledger.expire(case.attempt.id, NOW, false).await.unwrap(), ended);
         assert_eq!(state(ledger, &case).await, State::Expired);
-        assert_eq!(ledger.expire(case.attempt.id, NOW).await.unwrap(), Expiry::LeftAlone);
+        assert_eq!(ledger.expire(case.attempt.id, NOW, false).await.unwrap(), Expiry::LeftAlone);
     }
 }
 
@@ -139,5 +139,27 @@ async fn one_holder_at_a_time_and_the_next_when_its_time_is_up() {
         ours.release_task_lease("x").await.unwrap();
         assert!(theirs.acquire_task_lease("x", Duration::ZERO).await.unwrap());
         assert!(ours.acquire_task_lease("x", TTL).await.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_client_an_expired_token_ends_no_attempt_of_the_events_generation() {
+    for open in &both().await {
+        let ledger = &open.ledger;
+        let fhir = requested(ledger, "fhir", 0).await;
+        let number = RegistrationNumber::parse("events").unwrap();
+        let registration = event("events", 0, true);
+        let events =
+            ledger.receive(&registration, &number, "v1.k.view", Some("v1.k.token")).await.unwrap().case;
+        open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
+        assert_eq!(ledger.expirable(NOW, true, 10).await.unwrap(), [fhir.attempt.id]);
+        assert_eq!(ledger.expirable(NOW, false, 10).await.unwrap().len(), 2);
+        assert_eq!(ledger.expire(events.attempt.id, NOW, true).await.unwrap(), Expiry::LeftAlone);
+        ledger.park(&events, Stage::Confirm, Cause::RecordRefused).await.unwrap();
+        let resume = async |has_client| ledger.check_resume(events.attempt.id, has_client).await.unwrap();
+        assert_eq!(resume(false).await, Resumed::TokenExpired);
+        assert!(matches!(resume(true).await, Resumed::Open(_)));
+        let ended = Expiry::Ended { orphan: false };
+        assert_eq!(ledger.expire(fhir.attempt.id, NOW, true).await.unwrap(), ended);
     }
 }

@@ -20,7 +20,7 @@ async fn an_older_token_never_replaces_a_newer_one() {
     for OpenLedger { ledger, .. } in &both().await {
         let before = requested(ledger, "r", 0).await;
         let (soon, late) = (SignedDuration::from_hours(1), SignedDuration::from_hours(2));
-        let died = before.attempt.token_expires_at;
+        let died = before.attempt.token_expires_at.unwrap();
         assert!(!ledger.renew_token(&before, "v1.k.same", died).await.unwrap(), "it lives no longer");
         assert!(ledger.renew_token(&before, "v1.k.second", died + late).await.unwrap());
         for expires in [soon, late * 2] {
@@ -32,7 +32,7 @@ async fn an_older_token_never_replaces_a_newer_one() {
         }
         let now = read(ledger, &before).await;
         assert_eq!(now.attempt.sealed_token.as_deref(), Some("v1.k.second"));
-        assert_eq!(now.attempt.token_expires_at, died + late);
+        assert_eq!(now.attempt.token_expires_at, Some(died + late));
         assert!(!ledger.renew_token(&now, "v1.k.third", died + soon).await.unwrap());
         // An operator may replace it: the key may have changed since.
         assert_eq!(ledger.replace_token(&now, "v1.k.third", died + soon).await.unwrap(), Replaced::Done);
@@ -52,7 +52,7 @@ async fn a_token_is_due_when_its_share_has_gone_and_neither_twice_nor_for_ever()
         );
         ledger.postpone_renewal(&case, TTL).await.unwrap();
         assert_eq!(due(AT_ONCE).await, 0, "postponed");
-        let until = case.attempt.token_expires_at + SignedDuration::from_hours(1);
+        let until = case.attempt.token_expires_at.unwrap() + SignedDuration::from_hours(1);
         assert!(ledger.renew_token(&case, "v1.k.second", until).await.unwrap());
         assert_eq!(
             due(RenewalRule { at_percent: 1, ..AT_ONCE }).await,
@@ -79,7 +79,7 @@ async fn an_orphan_is_told_once_until_it_has_another_token() {
         assert_eq!(judged(&case, "c", TokenCheck::Orphaned).await, TokenChange::None);
         assert_eq!(ledger.renewable(AT_ONCE, 10).await.unwrap().len(), 0);
         assert_eq!(ledger.needing_token(None, 10).await.unwrap(), [case.attempt.id]);
-        let until = case.attempt.token_expires_at;
+        let until = case.attempt.token_expires_at.unwrap();
         assert_eq!(ledger.replace_token(&case, "v1.k.second", until).await.unwrap(), Replaced::Done);
         assert!(ledger.needing_token(None, 10).await.unwrap().is_empty());
         // This result concerns the former token, so it is ignored.
@@ -108,7 +108,10 @@ async fn a_fresh_token_resumes_what_was_parked_for_its_token_and_nothing_else() 
             }
             ledger.park(&case, Stage::Confirm, cause).await.unwrap();
             let parked = read(ledger, &case).await;
-            ledger.replace_token(&parked, "v1.k.second", case.attempt.token_expires_at).await.unwrap();
+            ledger
+                .replace_token(&parked, "v1.k.second", case.attempt.token_expires_at.unwrap())
+                .await
+                .unwrap();
             assert_eq!(state(ledger, &case).await, expected, "{record}");
             assert_eq!(read(ledger, &case).await.record.intent, parked.record.intent, "{record}");
         }
@@ -121,7 +124,7 @@ async fn nothing_expires_unannounced_even_when_there_was_no_time() {
         let ledger = &open.ledger;
         let case = requested(ledger, "r", 0).await;
         open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
-        let ended = ledger.expire(case.attempt.id, Duration::ZERO).await.unwrap();
+        let ended = ledger.expire(case.attempt.id, Duration::ZERO, false).await.unwrap();
         assert_eq!(ended, Expiry::Ended { orphan: false });
         let alerts = ledger.claim_alerts(10, TTL, TTL).await.unwrap();
         let told: Vec<_> = alerts.iter().map(|alert| (alert.cause, alert.state)).collect();
@@ -136,14 +139,18 @@ async fn a_confirmer_ends_what_has_outlived_its_token_and_only_that() {
         let case = requested(ledger, "r", 0).await;
         reply(ledger, &case, 1, &issued(ledger, "1234567890")).await;
         let (lease, read_before) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
-        assert_eq!(ledger.expire_leased(lease).await.unwrap(), Expiry::LeftAlone, "it lives");
+        assert_eq!(ledger.expire_leased(lease, false).await.unwrap(), Expiry::LeftAlone, "it lives");
         open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
         // An operator replaces the token meanwhile.
-        let until = case.attempt.token_expires_at;
+        let until = case.attempt.token_expires_at.unwrap();
         assert_eq!(ledger.replace_token(&read_before, "v1.k.second", until).await.unwrap(), Replaced::Done);
-        assert_eq!(ledger.expire_leased(lease).await.unwrap(), Expiry::LeftAlone, "it has another token");
+        assert_eq!(
+            ledger.expire_leased(lease, false).await.unwrap(),
+            Expiry::LeftAlone,
+            "it has another token"
+        );
         open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
-        assert_eq!(ledger.expire_leased(lease).await.unwrap(), Expiry::Ended { orphan: true });
+        assert_eq!(ledger.expire_leased(lease, false).await.unwrap(), Expiry::Ended { orphan: true });
         let alerts = ledger.claim_alerts(10, TTL, TTL).await.unwrap();
         let mut told: Vec<_> = alerts.iter().map(|alert| alert.cause.as_str()).collect();
         told.sort_unstable();
