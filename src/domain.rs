@@ -20,8 +20,11 @@
 //! - **stamp**: the time at which the registrar submitted. It orders the attempts of a record.
 //! - **view**: the 2–4 KB that the bridge keeps of a document, sealed (encrypted with a key of
 //!   `SEAL_KEYS`).
-//! - **token** (record token): comes with a registration, expires at a fixed time, and allows the
-//!   bridge to write the answer.
+//! - **token** (record token, or action token in the events generation): comes with a registration,
+//!   expires at a fixed time, and allows the bridge to write the answer. OpenCRVS 2.1 sends a
+//!   **service token** instead, which only proves the origin; it is not kept.
+//! - **client**: the bridge's own account in OpenCRVS. It can answer in the events generation,
+//!   without the attempt's token, from 2.1 on.
 //! - **dialect**: the generation of OpenCRVS that submitted the record, FHIR or events. The answer
 //!   has to be given in the same one.
 //!
@@ -50,7 +53,7 @@
 //! - **withdrawn**: OpenCRVS moved the record on by itself;
 //! - **held**: the answer is negative, and this generation of OpenCRVS cannot be told; the record
 //!   keeps waiting there;
-//! - **expired**: its token expired before OpenCRVS was told.
+//! - **expired**: its token expired before OpenCRVS was told, and the client cannot answer it.
 //!
 //! A **parked** attempt has stopped with a cause and goes on when an operator resumes it. A
 //! **cause** says why something stopped or was refused; it comes from a bounded set ([`Cause`]). A

@@ -6,8 +6,8 @@
 //! [`worker`](crate::worker).
 //!
 //! Invariant: the front answers 2xx only after the broker's confirm, or once the [`spool`] has
-//! stored the registration durably. The document is dropped here; only the sealed view and the
-//! sealed token are published. No response to OpenCRVS holds personal data, except a sync answer.
+//! stored the registration durably. The document is dropped here; only the sealed view and,
+//! unless it is a service token, the sealed token are published. No response to OpenCRVS holds personal data, except a sync answer.
 
 mod accept;
 mod body;
@@ -37,7 +37,7 @@ use spool::Spool;
 
 /// The dependencies and settings of the front.
 pub struct Front {
-    /// Verifies record tokens.
+    /// Verifies the tokens of registrations.
     pub keys: KeyStore,
     /// Seals view and token.
     pub sealer: Arc<Sealer>,

@@ -26,5 +26,5 @@ pub use document::Document;
 pub use exchange::{RenewalFault, TokenExchange};
 pub use fault::{FaultClass, OpencrvsFault};
 pub use keys::{KeyId, KeyStore, KeyStoreSettings};
-pub use token::{RecordToken, TokenFault};
+pub use token::{RecordToken, ServiceToken, TokenFault, VerifiedToken};
 pub(crate) use token::{action_of, may_reject_record};

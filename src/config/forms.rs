@@ -37,6 +37,20 @@ impl Form for Text {
     }
 }
 
+/// One or more names, separated by commas.
+pub(super) struct Names;
+
+impl Form for Names {
+    type Value = Vec<String>;
+    const EXPECTED: &'static str = "one name, or several with commas between them";
+
+    fn parse(text: &str) -> Result<Vec<String>, String> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
+        let names: Vec<String> = names.collect();
+        if names.is_empty() { Err("contains no name".to_owned()) } else { Ok(names) }
+    }
+}
+
 pub(super) struct Switch;
 
 impl Form for Switch {

@@ -22,8 +22,9 @@ pub fn alert_cause(moved: Option<State>, cause: Option<Cause>) -> Option<Cause> 
             | State::Superseded
             | State::Withdrawn,
         )
-        | None => cause
-            .filter(|cause| matches!(cause, Cause::TokenExpiring | Cause::TokenOrphaned | Cause::OrphanId)),
+        | None => cause.filter(|cause| {
+            matches!(cause, Cause::TokenExpiring | Cause::Overdue | Cause::TokenOrphaned | Cause::OrphanId)
+        }),
     }
 }
 
@@ -32,13 +33,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_parked_held_expired_or_expiring_attempts_and_orphaned_ids_alert() {
+    fn only_parked_held_expired_expiring_or_overdue_attempts_and_orphaned_ids_alert() {
         for (moved, cause, expected) in [
             (Some(State::Parked), Some(Cause::TokenRefused), Some(Cause::TokenRefused)),
             (Some(State::Held), Some(Cause::RejectedByIdSystem), Some(Cause::RejectedByIdSystem)),
             (Some(State::Expired), Some(Cause::TokenRefused), Some(Cause::TokenRefused)),
             (Some(State::Expired), None, Some(Cause::Internal)),
             (None, Some(Cause::TokenExpiring), Some(Cause::TokenExpiring)),
+            (None, Some(Cause::Overdue), Some(Cause::Overdue)),
             (None, Some(Cause::TokenOrphaned), Some(Cause::TokenOrphaned)),
             (Some(State::Withdrawn), Some(Cause::OrphanId), Some(Cause::OrphanId)),
             (None, Some(Cause::OrphanId), Some(Cause::OrphanId)),

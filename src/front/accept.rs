@@ -19,7 +19,7 @@ use super::handover::{StoredBy, hand_over};
 use super::sync_answer::Caller;
 use super::{Front, Refusal};
 use crate::domain::{ActionId, AttemptKey, Dialect, EventKind, Registration, RegistrationNumber};
-use crate::opencrvs::{Document, RecordToken, TokenFault, events, fhir};
+use crate::opencrvs::{Document, RecordToken, ServiceToken, TokenFault, VerifiedToken, events, fhir};
 use crate::pipeline::RegistrationMessage;
 use crate::seal::Field;
 
@@ -46,8 +46,8 @@ pub(super) async fn accept(
         body::discard(body, front.limits.body_timeout);
     }
     let (token, body) = read?;
-    let (document, body) = parse(body, token.action.clone()).await?;
-    if document.record != token.record {
+    let (document, body) = parse(body, Target::of(&token)).await?;
+    if token.record().is_some_and(|record| *record != document.record) {
         return Err(TokenFault::OtherRecord.into());
     }
     let mut message = message(front, document, &token, &parts.headers)?;
@@ -78,7 +78,7 @@ async fn authenticate_and_read(
     dialect: Dialect,
     headers: &HeaderMap,
     body: &mut Body,
-) -> Result<(RecordToken, BufferedBody), Refusal> {
+) -> Result<(VerifiedToken, BufferedBody), Refusal> {
     let token = front.keys.verify(bearer(headers)?).await?;
     if token.dialect() != dialect {
         return Err(TokenFault::OtherDialect.into());
@@ -93,33 +93,64 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(TokenFault::Missing.into()) }
 }
 
-async fn parse(body: BufferedBody, action: Option<ActionId>) -> Result<(Document, BufferedBody), Refusal> {
-    if body.bytes.len() < LARGE {
-        return Ok((read(&body.bytes, action.as_ref())?, body));
-    }
-    let parsed = tokio::task::spawn_blocking(move || Ok((read(&body.bytes, action.as_ref())?, body))).await;
-    parsed.map_err(|_| Refusal::Internal)?
+/// What the body has to contain, according to the token.
+enum Target {
+    Bundle,
+    /// An event document. The token can answer this action.
+    Action(ActionId),
+    /// An event document in which this action waits for an answer.
+    BoundAction(ActionId),
+    /// An event document in which any REGISTER waits for an answer.
+    AnyAction,
 }
 
-fn read(body: &[u8], action: Option<&ActionId>) -> Result<Document, Refusal> {
-    Ok(match action {
-        None => fhir::read(body)?,
-        Some(action) => events::read(body, action)?,
-    })
+impl Target {
+    fn of(token: &VerifiedToken) -> Self {
+        match token {
+            VerifiedToken::Record(RecordToken { action: None, .. }) => Self::Bundle,
+            VerifiedToken::Record(RecordToken { action: Some(action), .. }) => Self::Action(action.clone()),
+            VerifiedToken::Service(ServiceToken { bound: Some((_, action)) }) => {
+                Self::BoundAction(action.clone())
+            }
+            VerifiedToken::Service(ServiceToken { bound: None }) => Self::AnyAction,
+        }
+    }
+
+    fn read(&self, body: &[u8]) -> Result<Document, Refusal> {
+        Ok(match self {
+            Self::Bundle => fhir::read(body)?,
+            Self::Action(action) => events::read(body, Some(action))?,
+            Self::BoundAction(action) => events::read_bound(body, action)?,
+            Self::AnyAction => events::read(body, None)?,
+        })
+    }
+}
+
+async fn parse(body: BufferedBody, target: Target) -> Result<(Document, BufferedBody), Refusal> {
+    if body.bytes.len() < LARGE {
+        return Ok((target.read(&body.bytes)?, body));
+    }
+    let parsed = tokio::task::spawn_blocking(move || Ok((target.read(&body.bytes)?, body))).await;
+    parsed.map_err(|_| Refusal::Internal)?
 }
 
 fn message(
     front: &Front,
     document: Document,
-    token: &RecordToken,
+    token: &VerifiedToken,
     headers: &HeaderMap,
 ) -> Result<RegistrationMessage, Refusal> {
     let view = serde_json::to_vec(&document.view).map_err(|_| Refusal::Internal)?;
     let seal = |field, plain: &[u8]| {
         front.sealer.seal(&document.record, field, plain).map_err(|_| Refusal::Internal)
     };
-    let (sealed_view, sealed_token) =
-        (seal(Field::View, &view)?, seal(Field::Token, token.raw.expose_secret().as_bytes())?);
+    let sealed_view = seal(Field::View, &view)?;
+    let (token_expires_at, sealed_token) = match token {
+        VerifiedToken::Record(token) => {
+            (Some(token.expires_at), Some(seal(Field::Token, token.raw.expose_secret().as_bytes())?))
+        }
+        VerifiedToken::Service(_) => (None, None),
+    };
     let number = headers.get("x-registration-number").and_then(|number| number.to_str().ok());
     let registration = Registration {
         key: AttemptKey {
@@ -133,8 +164,8 @@ fn message(
         office: document.office,
         accepted_at: Timestamp::now(),
         wait: Duration::ZERO,
-        token_expires_at: Some(token.expires_at),
+        token_expires_at,
         number: number.and_then(|number| RegistrationNumber::parse(number.trim()).ok()),
     };
-    Ok(RegistrationMessage::new(registration, sealed_view, Some(sealed_token)))
+    Ok(RegistrationMessage::new(registration, sealed_view, sealed_token))
 }

@@ -1,8 +1,9 @@
 //! Queries of the sweeper and of `nidbridge recover`: open attempts that have stopped moving, and
-//! tokens that expire soon.
+//! tokens that expire soon. It also warns of attempts that no token limits and that are open for
+//! too long.
 //!
 //! Invariant: only the newest attempt of a record is ever published again; an operator is warned
-//! once of each token that expires soon.
+//! once of each token that expires soon, and once of each attempt that is open for too long.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -105,33 +106,66 @@ impl Ledger {
     }
 
     /// Warns an operator of each attempt that has not ended and whose token expires within
-    /// `notice`, unless there was a warning of that token before. Returns the attempts with a new
-    /// warning.
+    /// `notice`, unless there was a warning of that token before. With `has_client`, attempts of
+    /// the events generation do not need their token. Returns the attempts with a new warning.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; warnings that were already written stay.
-    pub async fn warn_expiring(&self, notice: Duration, most: usize) -> Result<Vec<Case>, LedgerError> {
+    pub async fn warn_expiring(
+        &self,
+        notice: Duration,
+        has_client: bool,
+        most: usize,
+    ) -> Result<Vec<Case>, LedgerError> {
         let found = sqlx::query(
-            "SELECT a.attempt_id FROM attempt a WHERE a.ended_at IS NULL \
-             AND a.token_expires_at > (SELECT now_ms FROM clock) \
+            "SELECT a.attempt_id FROM attempt a JOIN record r ON r.record_id = a.record_id \
+             WHERE a.ended_at IS NULL AND a.token_expires_at > (SELECT now_ms FROM clock) \
              AND a.token_expires_at <= (SELECT now_ms FROM clock) + $1 \
-             AND COALESCE(a.warned_for, 0) <> a.token_expires_at ORDER BY a.token_expires_at LIMIT $2",
+             AND ($2 = 0 OR r.dialect <> 'events') \
+             AND COALESCE(a.warned_for, 0) <> a.token_expires_at ORDER BY a.token_expires_at LIMIT $3",
         )
         .bind(millis(notice))
+        .bind(i64::from(has_client))
         .bind(limit(most))
         .fetch_all(&self.pool)
         .await?;
+        self.warn(&attempt_ids(&found)?, Warning::TokenExpiring).await
+    }
+
+    /// Warns an operator, once, of each open attempt that was accepted longer than `deadline` ago
+    /// and that no token limits ([`Case::expires_at`]). Returns the attempts with a new warning.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`]; warnings that were already written stay.
+    pub async fn warn_overdue(
+        &self,
+        deadline: Duration,
+        has_client: bool,
+        most: usize,
+    ) -> Result<Vec<Case>, LedgerError> {
+        let found = sqlx::query(
+            "SELECT a.attempt_id FROM attempt a JOIN record r ON r.record_id = a.record_id \
+             WHERE a.ended_at IS NULL AND a.state IN ('received', 'requested', 'answered') \
+             AND a.accepted_at <= (SELECT now_ms FROM clock) - $1 \
+             AND (a.token_expires_at IS NULL OR ($2 = 1 AND r.dialect = 'events')) \
+             AND COALESCE(a.warned_for, 0) <> a.accepted_at ORDER BY a.accepted_at LIMIT $3",
+        )
+        .bind(millis(deadline))
+        .bind(i64::from(has_client))
+        .bind(limit(most))
+        .fetch_all(&self.pool)
+        .await?;
+        self.warn(&attempt_ids(&found)?, Warning::Overdue).await
+    }
+
+    async fn warn(&self, attempts: &[AttemptId], warning: Warning) -> Result<Vec<Case>, LedgerError> {
         let mut warned = Vec::new();
-        for attempt in attempt_ids(&found)? {
+        for attempt in attempts.iter().copied() {
             let Some(case) = self.case(attempt).await? else { continue };
             let Some(mut tx) = self.on_record(case.record.id.as_str()).await? else { continue };
-            if mark_warned(&mut tx, attempt).await? {
-                let entry = entry(
-                    case.record.id.as_str(),
-                    Some(attempt),
-                    "token_expiring",
-                    Some(Cause::TokenExpiring),
-                );
+            if warning.mark(&mut tx, attempt).await? {
+                let cause = warning.cause();
+                let entry = entry(case.record.id.as_str(), Some(attempt), cause.as_str(), Some(cause));
                 self.add_entry(&mut tx, entry).await?;
                 tx.commit().await?;
                 warned.push(case);
@@ -141,15 +175,37 @@ impl Ledger {
     }
 }
 
-async fn mark_warned(tx: &mut Transaction<'static, Any>, attempt: AttemptId) -> Result<bool, LedgerError> {
-    let marked = sqlx::query(
-        "UPDATE attempt SET warned_for = token_expires_at WHERE attempt_id = $1 \
-         AND ended_at IS NULL AND COALESCE(warned_for, 0) <> token_expires_at",
-    )
-    .bind(attempt.to_string())
-    .execute(&mut **tx)
-    .await?;
-    Ok(marked.rows_affected() == 1)
+/// What an operator is warned of. `attempt.warned_for` holds the time that the last warning was
+/// about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Warning {
+    TokenExpiring,
+    Overdue,
+}
+
+impl Warning {
+    fn cause(self) -> Cause {
+        match self {
+            Self::TokenExpiring => Cause::TokenExpiring,
+            Self::Overdue => Cause::Overdue,
+        }
+    }
+
+    /// Notes the warning. Returns `false` if it was given before, or if the attempt has ended.
+    async fn mark(self, tx: &mut Transaction<'static, Any>, attempt: AttemptId) -> Result<bool, LedgerError> {
+        let mark = match self {
+            Self::TokenExpiring => {
+                "UPDATE attempt SET warned_for = token_expires_at WHERE attempt_id = $1 \
+                 AND ended_at IS NULL AND COALESCE(warned_for, 0) <> token_expires_at"
+            }
+            Self::Overdue => {
+                "UPDATE attempt SET warned_for = accepted_at WHERE attempt_id = $1 \
+                 AND ended_at IS NULL AND COALESCE(warned_for, 0) <> accepted_at"
+            }
+        };
+        let marked = sqlx::query(mark).bind(attempt.to_string()).execute(&mut **tx).await?;
+        Ok(marked.rows_affected() == 1)
+    }
 }
 
 fn entry<'a>(

@@ -23,7 +23,7 @@ mod trpc;
 mod view;
 
 use crate::domain::{ActionId, EventKind, RecordId, TrackingId};
-use action::EventDocument;
+use action::{Action, EventDocument};
 
 pub use client::{Acceptance, ActionState, EventsClient};
 pub use field::{FormsFault, MappedFields};
@@ -51,7 +51,7 @@ pub enum InvalidDocument {
     #[error("the event document has no usable trackingId")]
     NoTrackingId,
     #[error(
-        "the event document has no requested action that the token is for and that waits for an answer: send the document with all its actions"
+        "the event document has no requested REGISTER action that waits for an answer and that the token is for: send the document with all its actions"
     )]
     NoPendingAction,
     #[error(
@@ -60,11 +60,32 @@ pub enum InvalidDocument {
     NoCreatedAt,
 }
 
-/// Reads an event document. `action` is the action that the token names.
+/// Reads an event document. `action` is the action that the action token names, which is the only
+/// one that can be answered, whatever the document says. Without such a token, it is the document's
+/// last REGISTER that waits for an answer.
 ///
 /// # Errors
 /// [`InvalidDocument`].
-pub fn read(body: &[u8], action: &ActionId) -> Result<Document, InvalidDocument> {
+pub fn read(body: &[u8], action: Option<&ActionId>) -> Result<Document, InvalidDocument> {
+    read_pending(body, |event| match action {
+        Some(action) => Some((event.pending(action.as_str())?, action.clone())),
+        None => event.last_open(|_| true),
+    })
+}
+
+/// Reads an event document in which exactly this action waits for an answer. It is for a token that
+/// names the action but cannot answer it.
+///
+/// # Errors
+/// [`InvalidDocument`].
+pub fn read_bound(body: &[u8], action: &ActionId) -> Result<Document, InvalidDocument> {
+    read_pending(body, |event| event.last_open(|open| open == action))
+}
+
+fn read_pending(
+    body: &[u8],
+    pending: impl FnOnce(&EventDocument) -> Option<(&Action, ActionId)>,
+) -> Result<Document, InvalidDocument> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(InvalidDocument::Empty);
     }
@@ -76,14 +97,13 @@ pub fn read(body: &[u8], action: &ActionId) -> Result<Document, InvalidDocument>
     let kind = EventKind::from_name(kind);
     let tracking_id = event.tracking_id.as_deref().and_then(|id| TrackingId::parse(id).ok());
     let tracking_id = tracking_id.ok_or(InvalidDocument::NoTrackingId)?;
-    let pending = event.pending(action.as_str()).ok_or(InvalidDocument::NoPendingAction)?;
+    let (pending, action) = pending(&event).ok_or(InvalidDocument::NoPendingAction)?;
     let stamp =
         pending.created_at.as_deref().and_then(|at| at.parse().ok()).ok_or(InvalidDocument::NoCreatedAt)?;
     let declaration = merge::declaration(&event.actions, pending);
     let view = view::of(&declaration, &kind, pending);
     let office = view.office.id.clone();
-    // Only the action that the token names can be answered, whatever the document says.
-    Ok(Document { record, mark: action.as_str().to_owned(), stamp, kind, tracking_id, office, view })
+    Ok(Document { record, mark: action.to_string(), stamp, kind, tracking_id, office, view })
 }
 
 #[cfg(test)]

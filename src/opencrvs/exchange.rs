@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::call::{CallFault, ClientSettings, HttpClient, Response, send};
 use super::keys::KeyStore;
-use super::token::{RecordToken, TokenFault};
+use super::token::{RecordToken, TokenFault, VerifiedToken};
 use crate::domain::{ActionId, RecordId};
 
 const GRANT: &str = "urn:opencrvs:oauth:grant-type:token-exchange";
@@ -80,6 +80,9 @@ impl TokenExchange {
     ) -> Result<RecordToken, RenewalFault> {
         let fresh = self.exchange(record, action, token).await?;
         let fresh = keys.verify(fresh.expose_secret()).await.map_err(RenewalFault::Unusable)?;
+        let VerifiedToken::Record(fresh) = fresh else {
+            return Err(RenewalFault::Unusable(TokenFault::Scope));
+        };
         if fresh.record == *record && fresh.action.as_ref() == action {
             Ok(fresh)
         } else {

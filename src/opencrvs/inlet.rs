@@ -8,15 +8,19 @@ use serde_json::Value;
 
 use super::call::CompleteResponse;
 use super::fhir::{self, FetchedRecord};
-use super::{OpencrvsFault, RecordToken, TokenFault, token};
+use super::{OpencrvsFault, TokenFault, VerifiedToken, token};
 
-/// Verifies a record token from an `Authorization` header, given without the word `Bearer`.
+/// Verifies a token from an `Authorization` header, given without the word `Bearer`.
 ///
 /// # Errors
 /// [`TokenFault`].
-pub fn record_token(text: &str, key: &DecodingKey) -> Result<RecordToken, TokenFault> {
+pub fn trigger_token(
+    text: &str,
+    key: &DecodingKey,
+    service_users: &[String],
+) -> Result<VerifiedToken, TokenFault> {
     token::plausible(text)?;
-    token::verify(text, key)
+    token::verify(text, key, service_users)
 }
 
 /// Reads the `data` of a GraphQL response. Returns `None` if `status` is not an HTTP status code.

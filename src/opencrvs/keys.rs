@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use super::call::{ClientSettings, HttpClient, send};
-use super::token::{RecordToken, TokenFault, plausible, verify};
+use super::token::{TokenFault, VerifiedToken, plausible, verify};
 
 /// Name of a key: the SHA-256 of its PEM, which is the same in every process and does not show the
 /// key.
@@ -54,13 +54,16 @@ pub struct KeyStoreSettings {
     pub refetch: Duration,
     /// File that caches the last good key.
     pub cache: Option<PathBuf>,
+    /// Subjects of the service token (claim `sub`).
+    pub service_users: Vec<String>,
 }
 
-/// Verifies record tokens with auth's key, which it fetches and caches.
+/// Verifies tokens with auth's key, which it fetches and caches.
 pub struct KeyStore {
     client: HttpClient,
     refetch: Duration,
     cache: Option<PathBuf>,
+    service_users: Vec<String>,
     known: RwLock<Option<Arc<AuthKey>>>,
     /// Start of the last fetch. Locked while a fetch runs.
     last_fetch: Mutex<Option<Instant>>,
@@ -78,6 +81,7 @@ impl KeyStore {
             client: HttpClient::new(&settings.auth)?,
             refetch: settings.refetch,
             cache: settings.cache,
+            service_users: settings.service_users,
             known: RwLock::new(known),
             last_fetch: Mutex::new(None),
         })
@@ -88,7 +92,7 @@ impl KeyStore {
     ///
     /// # Errors
     /// [`TokenFault`]; [`TokenFault::NoKey`] while no key is known.
-    pub async fn verify(&self, token: &str) -> Result<RecordToken, TokenFault> {
+    pub async fn verify(&self, token: &str) -> Result<VerifiedToken, TokenFault> {
         plausible(token)?;
         let arrived = Instant::now();
         if let Some(verdict) = self.verdict(token).await {
@@ -104,7 +108,7 @@ impl KeyStore {
             self.refresh(&mut last_fetch).await;
         }
         drop(last_fetch);
-        self.known_key().await.map_or(Err(TokenFault::NoKey), |known| verify(token, &known.key))
+        self.known_key().await.map_or(Err(TokenFault::NoKey), |known| self.verify_by(&known, token))
     }
 
     /// Fetches auth's key as soon as `refetch` permits, and returns its name. Returns `None` if
@@ -116,9 +120,13 @@ impl KeyStore {
 
     /// Verifies a token with the key of this name, without a call to auth. Returns `None` if the
     /// known key has changed.
-    pub async fn verify_with(&self, token: &str, key: &KeyId) -> Option<Result<RecordToken, TokenFault>> {
+    pub async fn verify_with(&self, token: &str, key: &KeyId) -> Option<Result<VerifiedToken, TokenFault>> {
         let known = self.known_key().await.filter(|known| known.id == *key)?;
-        Some(plausible(token).and_then(|()| verify(token, &known.key)))
+        Some(plausible(token).and_then(|()| self.verify_by(&known, token)))
+    }
+
+    fn verify_by(&self, known: &AuthKey, token: &str) -> Result<VerifiedToken, TokenFault> {
+        verify(token, &known.key, &self.service_users)
     }
 
     async fn known_key(&self) -> Option<Arc<AuthKey>> {
@@ -127,8 +135,8 @@ impl KeyStore {
 
     /// Verifies a token with the known key. Returns `None` if no key is known, or if the signature
     /// does not match it but may match a newer key.
-    async fn verdict(&self, token: &str) -> Option<Result<RecordToken, TokenFault>> {
-        let verdict = verify(token, &self.known_key().await?.key);
+    async fn verdict(&self, token: &str) -> Option<Result<VerifiedToken, TokenFault>> {
+        let verdict = self.verify_by(&*self.known_key().await?, token);
         (verdict.as_ref().err() != Some(&TokenFault::Signature)).then_some(verdict)
     }
 

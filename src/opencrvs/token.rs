@@ -1,15 +1,18 @@
-//! The record token: the only credential that can answer a registration (auth of 1.7–2.0).
+//! The tokens that come with a registration. Auth signs them with its only key (RS256).
 //!
-//! Auth signs it with its only key (RS256); it is valid for seven days by default. A token is for
-//! one record (claim `recordId`, FHIR generation) or for one action of one event (claims `eventId`
-//! and `actionId`, events generation); these claims tell which generation must be answered. Issuer
-//! and audience alone prove nothing, because the public `GET /anonymous-token` returns a token with
-//! both; so scope and record are checked too.
+//! Up to OpenCRVS 2.0 the token can answer the registration, and is valid for seven days by
+//! default. It is for one record (*record token*, claim `recordId`, FHIR generation) or for one
+//! action of one event (*action token*, claims `eventId` and `actionId`, events generation). Since
+//! 2.1 it is a *service token*: it has no scopes and proves only that OpenCRVS itself sends the
+//! request. The claims tell these kinds apart.
 //!
-//! Source: `auth` of opencrvs-core, v1.7.0–v2.0.0.
+//! Issuer and audience alone prove nothing, because the public `GET /anonymous-token` returns a
+//! token with both, and so does every login; so scope and record, or the subject, are checked too.
 //!
-//! Invariant: a token is accepted only for the record that it names; no error and no log line shows
-//! a token.
+//! Source: `auth` of opencrvs-core, v1.7.0–v2.1.0, and `SERVICE_USER_ID` in its `commons`.
+//!
+//! Invariant: a record or action token is accepted only for the record that it names; no error and
+//! no log line shows a token.
 
 mod claims;
 
@@ -31,7 +34,41 @@ const AUDIENCE: &str = "opencrvs:countryconfig-user";
 /// parameters.
 const SCOPE: &str = "record.confirm-registration";
 
-/// A verified token.
+/// A verified token of any kind.
+#[derive(Debug, Clone)]
+pub enum VerifiedToken {
+    /// A token that can answer the registration that it came with.
+    Record(RecordToken),
+    Service(ServiceToken),
+}
+
+impl VerifiedToken {
+    /// The generation of OpenCRVS that issued the token.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Record(token) => token.dialect(),
+            Self::Service(_) => Dialect::Events,
+        }
+    }
+
+    /// The record that the token is for. `None` if it is for any.
+    pub fn record(&self) -> Option<&RecordId> {
+        match self {
+            Self::Record(token) => Some(&token.record),
+            Self::Service(token) => token.bound.as_ref().map(|(record, _)| record),
+        }
+    }
+}
+
+/// A verified service token. It cannot answer anything, so its text is not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceToken {
+    /// The only event and action that the token is for. The tokens of 2.1.0 name none; those of
+    /// some builds before it do.
+    pub bound: Option<(RecordId, ActionId)>,
+}
+
+/// A verified token that can answer a registration: a record token or an action token.
 #[derive(Debug, Clone)]
 pub struct RecordToken {
     /// Claim `recordId` or `eventId`.
@@ -77,13 +114,15 @@ pub enum TokenFault {
         "the token lacks the scope record.confirm-registration: send the record token, not a user's or an anonymous one"
     )]
     Scope,
+    #[error("the token is not from the service user of OpenCRVS (claim sub): check OPENCRVS_SERVICE_USER")]
+    OtherService,
     /// The claims name no record, or the id of the record is not valid.
     #[error(
         "the token names no record (claim recordId, or eventId and actionId): OpenCRVS 1.7 or newer is needed"
     )]
     NoRecord,
     #[error(
-        "the token is for the other generation of OpenCRVS: FHIR tokens name a recordId, events tokens an actionId"
+        "the token is for the other generation of OpenCRVS: FHIR tokens name a recordId, events tokens an actionId or nothing"
     )]
     OtherDialect,
     #[error("the token is for another record than the one in the body: send the token of this record")]
@@ -96,6 +135,8 @@ pub enum TokenFault {
 #[derive(Deserialize)]
 struct Claims {
     exp: i64,
+    #[serde(default)]
+    sub: Option<String>,
     #[serde(default)]
     scope: Option<Scope>,
     #[serde(default, flatten)]
@@ -121,20 +162,41 @@ fn is_algorithm(error: &jsonwebtoken::errors::Error) -> bool {
 }
 
 /// Verifies signature, expiry, issuer, audience and scope of a token, and reads which record (and
-/// action) it is for.
-pub(super) fn verify(token: &str, key: &DecodingKey) -> Result<RecordToken, TokenFault> {
+/// action) it is for. A token without the scope is a service token if its subject is one of
+/// `service_users`, or if it is for one action.
+pub(super) fn verify(
+    token: &str,
+    key: &DecodingKey,
+    service_users: &[String],
+) -> Result<VerifiedToken, TokenFault> {
     let mut rules = Validation::new(Algorithm::RS256);
     rules.leeway = 0;
     rules.set_issuer(&[ISSUER]);
     rules.set_audience(&[AUDIENCE]);
     rules.set_required_spec_claims(&["exp", "iss", "aud"]);
     let claims = decode::<Claims>(token, key, &rules).map_err(|error| fault(error.kind()))?.claims;
-    if !claims.scope.is_some_and(|scope| scope.allows(SCOPE)) {
-        return Err(TokenFault::Scope);
+    if !claims.scope.as_ref().is_some_and(|scope| scope.allows(SCOPE)) {
+        return service_token(&claims, service_users).map(VerifiedToken::Service);
     }
     let (record, action) = claims.subject.read().ok_or(TokenFault::NoRecord)?;
     let expires_at = Timestamp::from_second(claims.exp).map_err(|_| TokenFault::Garbage)?;
-    Ok(RecordToken { record, action, expires_at, raw: SecretString::from(token) })
+    Ok(VerifiedToken::Record(RecordToken { record, action, expires_at, raw: SecretString::from(token) }))
+}
+
+fn service_token(claims: &Claims, service_users: &[String]) -> Result<ServiceToken, TokenFault> {
+    if !claims.subject.is_empty() {
+        let bound = match claims.subject.read() {
+            Some((record, Some(action))) => (record, action),
+            Some((_, None)) | None => return Err(TokenFault::Scope),
+        };
+        return Ok(ServiceToken { bound: Some(bound) });
+    }
+    if claims.sub.as_ref().is_some_and(|sub| service_users.contains(sub)) {
+        return Ok(ServiceToken { bound: None });
+    }
+    // A user's token and the anonymous one have scopes.
+    let has_scopes = claims.scope.as_ref().is_some_and(|scope| !scope.is_empty());
+    Err(if has_scopes { TokenFault::Scope } else { TokenFault::OtherService })
 }
 
 #[expect(

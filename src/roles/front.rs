@@ -89,6 +89,7 @@ fn keys(config: &Config) -> Result<KeyStore, Failure> {
         auth: parts::client_settings(config, &config.opencrvs.auth_url),
         refetch: config.opencrvs.key_refetch,
         cache: config.front.key_cache.clone(),
+        service_users: config.opencrvs.service_user.clone(),
     };
     Ok(KeyStore::new(settings).context("the HTTP client for auth cannot be made")?)
 }

@@ -156,6 +156,7 @@ impl Worker {
                     asked: config.nid.resend_after.max(longest),
                 },
                 expiring: config.sweep.expiring,
+                deadline: config.nid.deadline,
                 quarantine: config.confirm.quarantine,
                 has_client: parts::has_client(config),
                 keep_sealed: config.retention.sealed,

@@ -1,7 +1,7 @@
 //! Stage *sweep*: looks after attempts that are stuck or expired, and erases old sealed values.
 //!
 //! One worker of the whole installation sweeps. In each turn it expires attempts whose token has
-//! expired, warns of tokens that expire soon, erases sealed values that were kept long enough, and
+//! expired, warns of tokens that expire soon and of attempts that are open for too long, erases sealed values that were kept long enough, and
 //! publishes messages again that were lost on the way.
 //!
 //! Invariant: sweeping cannot make an outage worse. It publishes one message at a time and stops at
@@ -43,6 +43,8 @@ pub struct SweepRules {
     pub patience: Patience,
     /// An operator is warned this long before a token expires.
     pub expiring: Duration,
+    /// An operator is warned this long after the acceptance of an attempt that no token limits.
+    pub deadline: Duration,
     /// Time after a write intent during which the write may still arrive.
     pub quarantine: Duration,
     /// Whether the bridge has a system client in OpenCRVS, which answers in the events generation

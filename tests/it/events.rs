@@ -13,7 +13,7 @@ use nidbridge::sandbox::population::{Declaration, Kind};
 
 use crate::front::wire::{event_taken_down, send};
 use crate::harness::eventually;
-use crate::harness::ledgers::Engine;
+use crate::harness::ledgers::{Engine, execute};
 use crate::harness::world::{SOON, World, request_of};
 use crate::operator::ended;
 use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
@@ -22,6 +22,7 @@ on_both_ledgers![
     every_kind_of_event_is_registered_once_under_its_number,
     a_lost_answer_leaves_no_record_requested,
     a_rejection_is_told_with_its_reason_and_the_next_submission_is_registered,
+    an_attempt_that_an_older_release_recorded_is_answered_with_the_action_of_its_token,
 ];
 
 /// Starts all roles with the settings for events.
@@ -115,6 +116,19 @@ async fn a_rejection_is_told_with_its_reason_and_the_next_submission_is_register
     let corrected = Some("Corrected".to_owned());
     submit(&world, &family, SubmitOptions { corrected, ..SubmitOptions::default() }).await;
     ends_as(&world, &family.record, Status::Registered).await;
+    whole(&world);
+}
+
+async fn an_attempt_that_an_older_release_recorded_is_answered_with_the_action_of_its_token(engine: Engine) {
+    let world = world(engine, &[]).await;
+    let family = people(Kind::Birth, 1, 97).remove(0);
+    world.nid.pause_replies();
+    submit(&world, &family, SubmitOptions::default()).await;
+    stands_as(&world, &family.record, "requested").await;
+    execute(world.ledger_url(), "UPDATE attempt SET action_id = NULL").await.unwrap();
+    world.nid.resume_replies();
+    ends_as(&world, &family.record, Status::Registered).await;
+    stands_as(&world, &family.record, "confirmed").await;
     whole(&world);
 }
 

@@ -494,7 +494,10 @@ async fn an_attempt_without_a_token_is_listed_last_and_needs_expires_and_renews_
         ledger.park(&tokenless, Stage::Confirm, Cause::TokenRefused).await.unwrap();
         assert!(ledger.needing_token(None, 10).await.unwrap().is_empty());
         assert_eq!(ledger.unchecked_tokens("k", 10).await.unwrap(), [with_token.attempt.id]);
-        assert_eq!(ledger.warn_expiring(Duration::from_secs(100 * 365 * 86_400), 10).await.unwrap().len(), 1);
+        assert_eq!(
+            ledger.warn_expiring(Duration::from_secs(100 * 365 * 86_400), false, 10).await.unwrap().len(),
+            1
+        );
         let resumed = ledger.check_resume(tokenless.attempt.id, false).await.unwrap();
         assert!(matches!(resumed, Resumed::Open(_)), "{resumed:?}");
     }

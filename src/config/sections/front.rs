@@ -7,7 +7,8 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::forms::{
-    HttpUrl, Kinds, Listen, Optional, Path, Positive, Renewable, SecretSource, Size, Span, Switch, Text,
+    HttpUrl, Kinds, Listen, Names, Optional, Path, Positive, Renewable, SecretSource, Size, Span, Switch,
+    Text,
 };
 use crate::config::setting::settings;
 use crate::config::waits::Waits;
@@ -81,8 +82,8 @@ settings! {
         /// the first one. A file (`OPENCRVS_CLIENT_SECRET_NEXT_FILE`) may be empty until then.
         client_secret_next: Option<SecretSource>, Renewable, "", ["OPENCRVS_CLIENT_SECRET_NEXT"];
         /// Subject (claim `sub`) of the service token that comes with each registration of OpenCRVS
-        /// 2.1.
-        service_user: String, Text, "__SERVICE_USER__", ["OPENCRVS_SERVICE_USER"];
+        /// 2.1. There may be several, with commas between them.
+        service_user: Vec<String>, Names, "__SERVICE_USER__", ["OPENCRVS_SERVICE_USER"];
         /// Whether the front registers the client with OpenCRVS when OpenCRVS announces that it is
         /// ready (`GET /trigger/system/ready`).
         register_client: bool, Switch, "false", ["OPENCRVS_REGISTER_CLIENT"];

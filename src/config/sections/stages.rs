@@ -16,7 +16,8 @@ settings! {
         /// Maximum size of a reply.
         reply_max_bytes: usize, Size, "64KiB", ["NID_REPLY_MAX_BYTES"];
         /// Time that the ID system has for its answer, from the acceptance of the registration:
-        /// `expires_at` of a request, unless the record token expires earlier.
+        /// `expires_at` of a request, unless the token of the registration expires earlier. After
+        /// this time an operator is alerted to a registration that no token limits.
         deadline: Duration, Span, "7d", ["NID_DEADLINE"];
         /// Time without any reply after which a request is sent again. `pending` counts as a reply.
         resend_after: Duration, Span, "24h", ["NID_RESEND_AFTER"];

@@ -1,7 +1,10 @@
 //! Reads an event document leniently: a member of an unexpected type counts as absent.
 
+use jiff::Timestamp;
 use serde::de::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+
+use crate::domain::ActionId;
 
 /// An event document. It is the whole body of the request, without an envelope.
 #[derive(serde::Deserialize)]
@@ -66,12 +69,25 @@ impl EventDocument {
     pub(super) fn pending(&self, action: &str) -> Option<&Action> {
         let named = self.actions.iter().find(|one| one.id.as_deref() == Some(action));
         named.filter(|one| one.is("Requested")).or_else(|| {
-            let requested = self.actions.iter().filter(|one| one.is("Requested"));
-            let register = requested.filter(|one| one.kind.as_deref() == Some("REGISTER"));
-            let mut open = register.filter(|one| !self.is_answered(one));
+            let mut open = self.open();
             let first = open.next()?;
             open.next().is_none().then_some(first)
         })
+    }
+
+    /// The last of the requested registrations without an answer that pass the test, and its id. The
+    /// order of the list counts only between actions of the same time.
+    pub(super) fn last_open(&self, test: impl Fn(&ActionId) -> bool) -> Option<(&Action, ActionId)> {
+        let identified = self.open().filter_map(|one| Some((one, ActionId::parse(one.id.as_deref()?).ok()?)));
+        let created = |one: &Action| one.created_at.as_deref()?.parse::<Timestamp>().ok();
+        identified.filter(|(_, id)| test(id)).max_by_key(|(one, _)| created(one))
+    }
+
+    /// The requested registrations without an answer, in the order of the list.
+    fn open(&self) -> impl Iterator<Item = &Action> {
+        let requested = self.actions.iter().filter(|one| one.is("Requested"));
+        let register = requested.filter(|one| one.kind.as_deref() == Some("REGISTER"));
+        register.filter(|one| !self.is_answered(one))
     }
 
     fn is_answered(&self, requested: &Action) -> bool {

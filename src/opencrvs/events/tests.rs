@@ -45,7 +45,7 @@ fn event(kind: &str, actions: &[Value]) -> Value {
 }
 
 fn read_event(event: &Value) -> Result<Document, InvalidDocument> {
-    read(event.to_string().as_bytes(), &pending())
+    read(event.to_string().as_bytes(), Some(&pending()))
 }
 
 /// The view of a birth with this declaration, while its registration is pending.
@@ -77,7 +77,7 @@ fn first(name: &str) -> Value {
 #[test]
 fn the_registrars_own_edit_wins_and_what_it_does_not_touch_stays() {
     let Some(body) = fixture("synthetic-2.0-birth-REGISTER-with-edit.json") else { return };
-    let document = read(&body, &pending()).unwrap();
+    let document = read(&body, Some(&pending())).unwrap();
     assert_eq!(document.record.as_str(), "43b8c015-2caf-469a-8900-a2209128ad44");
     assert_eq!(document.mark, PENDING);
     assert_eq!(document.stamp.to_string(), "2025-08-20T04:01:00Z");
@@ -102,9 +102,9 @@ fn the_registrars_own_edit_wins_and_what_it_does_not_touch_stays() {
 #[test]
 fn the_recorded_triggers_give_their_view() {
     let Some(birth) = fixture("trigger-birth-REGISTER.json") else { return };
-    let birth = read(&birth, &pending()).unwrap();
+    let birth = read(&birth, Some(&pending())).unwrap();
     assert_eq!(firstname(&birth.view), Some("Ace"));
-    let death = read(&fixture("trigger-death-REGISTER.json").unwrap(), &pending()).unwrap();
+    let death = read(&fixture("trigger-death-REGISTER.json").unwrap(), Some(&pending())).unwrap();
     let deceased = death.view.person(Role::Deceased).unwrap();
     assert_eq!((&death.kind, deceased.date_of_death.as_deref()), (&EventKind::Death, Some("2025-08-19")));
     assert!(deceased.dob.is_none() && deceased.age.is_some() && deceased.nid.is_none());
@@ -118,7 +118,7 @@ fn the_recorded_triggers_give_their_view() {
 #[test]
 fn what_waits_for_no_registration_is_refused() {
     let Some(notify) = fixture("trigger-birth-NOTIFY.json") else { return };
-    assert_eq!(read(&notify, &pending()).unwrap_err(), InvalidDocument::NoPendingAction);
+    assert_eq!(read(&notify, Some(&pending())).unwrap_err(), InvalidDocument::NoPendingAction);
     let answered = [
         action(PENDING, "Requested", "REGISTER", 1, json!({})),
         action("b", "Accepted", "REGISTER", 2, json!({ "originalActionId": PENDING })),
@@ -126,7 +126,53 @@ fn what_waits_for_no_registration_is_refused() {
     assert!(read_event(&event("birth", &answered)).is_ok(), "the token's own action always counts");
     let other = ActionId::parse("other").unwrap();
     let body = event("birth", &answered).to_string();
-    assert_eq!(read(body.as_bytes(), &other).unwrap_err(), InvalidDocument::NoPendingAction);
+    assert_eq!(read(body.as_bytes(), Some(&other)).unwrap_err(), InvalidDocument::NoPendingAction);
+}
+
+/// The action that is to be answered, read from the body alone.
+fn found(actions: &[Value]) -> Result<String, InvalidDocument> {
+    read(event("birth", actions).to_string().as_bytes(), None).map(|document| document.mark)
+}
+
+#[test]
+fn without_the_token_of_an_action_the_last_pending_registration_is_found_in_the_body() {
+    let register = |id: &str, at| action(id, "Requested", "REGISTER", at, json!({}));
+    let answer =
+        |of: &str, status: &str| action("x", status, "REGISTER", 9, json!({ "originalActionId": of }));
+    let none = Err(InvalidDocument::NoPendingAction);
+    assert_eq!(found(&[]), none);
+    assert_eq!(found(&[action("a", "Requested", "DECLARE", 1, json!({}))]), none, "another type");
+    for status in ["Accepted", "Rejected"] {
+        assert_eq!(found(&[register("a", 1), answer("a", status)]), none, "it is answered");
+    }
+    let early = [action("n", "Requested", "NOTIFY", 5, json!({})), register("a", 2), register("b", 3)];
+    assert_eq!(found(&early).as_deref(), Ok("b"), "several actions in one go");
+    let swapped = [register("b", 3), register("a", 2)];
+    assert_eq!(found(&swapped).as_deref(), Ok("b"), "the time decides, not the list");
+    assert_eq!(
+        found(&[register("a", 2), register("b", 2)]).as_deref(),
+        Ok("b"),
+        "and the list at the same time"
+    );
+    let again = [register("a", 1), answer("a", "Rejected"), register("b", 2)];
+    assert_eq!(found(&again).as_deref(), Ok("b"), "registered again after a rejection");
+    let answered_last = [register("a", 1), register("b", 2), answer("b", "Accepted")];
+    assert_eq!(found(&answered_last).as_deref(), Ok("a"));
+    assert_eq!(found(&[register("", 1)]), none, "an id that cannot be answered");
+}
+
+#[test]
+fn a_token_that_is_bound_to_an_action_needs_that_very_action_in_the_body() {
+    let register = |id: &str, at| action(id, "Requested", "REGISTER", at, json!({}));
+    let bound = |actions: &[Value]| {
+        read_bound(event("birth", actions).to_string().as_bytes(), &pending()).map(|document| document.mark)
+    };
+    let none = Err(InvalidDocument::NoPendingAction);
+    assert_eq!(bound(&[register(PENDING, 1), register("later", 2)]).as_deref(), Ok(PENDING));
+    assert_eq!(bound(&[register("other", 1)]), none);
+    let accepted = action("x", "Accepted", "REGISTER", 2, json!({ "originalActionId": PENDING }));
+    assert_eq!(bound(&[register(PENDING, 1), accepted]), none);
+    assert_eq!(bound(&[action(PENDING, "Requested", "DECLARE", 1, json!({}))]), none);
 }
 
 #[test]
@@ -252,7 +298,7 @@ fn what_could_never_be_answered_is_refused_with_its_cause() {
         ("{", InvalidDocument::NotADocument),
         ("[]", InvalidDocument::NotADocument),
     ] {
-        assert_eq!(read(body.as_bytes(), &pending()).unwrap_err(), refusal, "{body}");
+        assert_eq!(read(body.as_bytes(), Some(&pending())).unwrap_err(), refusal, "{body}");
     }
 }
 

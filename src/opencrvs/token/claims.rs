@@ -53,6 +53,11 @@ pub(super) struct Subject {
 }
 
 impl Subject {
+    /// Whether the token is for no record and no action in particular.
+    pub(super) fn is_empty(&self) -> bool {
+        self.record_id.is_none() && self.event_id.is_none() && self.action_id.is_none()
+    }
+
     /// The record and, in the events generation, the action.
     pub(super) fn read(&self) -> Option<(RecordId, Option<ActionId>)> {
         match (self.record_id.as_deref(), self.event_id.as_deref(), self.action_id.as_deref()) {
@@ -76,6 +81,10 @@ pub(super) enum Scope {
 impl Scope {
     pub(super) fn allows(&self, name: &str) -> bool {
         self.any(|scope| is_of_type(scope, name))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.any(|scope| !scope.is_empty())
     }
 
     fn any(&self, test: impl Fn(&str) -> bool) -> bool {

@@ -29,7 +29,12 @@ pub(crate) fn has_client(config: &Config) -> bool {
 pub(crate) fn auth(config: &Config) -> Result<(KeyStore, TokenExchange), Failure> {
     let auth = client_settings(config, &config.opencrvs.auth_url);
     let exchange = TokenExchange::new(&auth).context("the HTTP client for auth cannot be made")?;
-    let keys = KeyStoreSettings { auth, refetch: config.opencrvs.key_refetch, cache: None };
+    let keys = KeyStoreSettings {
+        auth,
+        refetch: config.opencrvs.key_refetch,
+        cache: None,
+        service_users: config.opencrvs.service_user.clone(),
+    };
     Ok((KeyStore::new(keys).context("the HTTP client for auth cannot be made")?, exchange))
 }
 

@@ -1,4 +1,5 @@
-//! Expires attempts whose token has expired, and warns of tokens that expire soon.
+//! Expires attempts whose token has expired, and warns of tokens that expire soon and of attempts
+//! that are open for too long.
 
 use super::{SweepRules, Sweeper};
 use crate::domain::{AttemptId, Cause};
@@ -22,10 +23,15 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Warns of tokens that expire soon, once for each token.
+    /// Warns of tokens that expire soon, once for each token, and of attempts that no token limits
+    /// and that are open for longer than the ID system's deadline.
     pub(super) async fn warn(&self) -> Result<(), Halt> {
-        for Case { attempt, .. } in self.ledger.warn_expiring(self.rules.expiring, self.rules.batch).await? {
+        let SweepRules { expiring, deadline, has_client, batch, .. } = self.rules;
+        for Case { attempt, .. } in self.ledger.warn_expiring(expiring, has_client, batch).await? {
             self.alarm(attempt.id, Cause::TokenExpiring, "the token expires soon");
+        }
+        for Case { attempt, .. } in self.ledger.warn_overdue(deadline, has_client, batch).await? {
+            self.alarm(attempt.id, Cause::Overdue, "OpenCRVS has no answer although NID_DEADLINE is over");
         }
         Ok(())
     }

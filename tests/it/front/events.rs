@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use nidbridge::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim};
+use nidbridge::sandbox::opencrvs::{Claims, OpencrvsSettings, OpencrvsSim};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use url::Url;
@@ -38,6 +38,32 @@ fn event(id: &str, action: &str) -> Value {
 
 fn action_token(world: &World, event: &str, action: &str) -> String {
     world.opencrvs.mint(&world.opencrvs.action_claims(event, action)).unwrap()
+}
+
+/// A service token as auth of OpenCRVS 2.1 signs it, after this change.
+fn service_token(opencrvs: &OpencrvsSim, change: impl FnOnce(&mut Claims)) -> String {
+    let mut claims = Claims {
+        sub: "__SERVICE_USER__".to_owned(),
+        aud: vec!["opencrvs:countryconfig-user".to_owned()],
+        scope: vec![],
+        record_id: None,
+        ..opencrvs.record_claims("")
+    };
+    change(&mut claims);
+    opencrvs.mint(&claims).unwrap()
+}
+
+/// An event without a REGISTER that waits for an answer, and why.
+fn without_a_pending_registration() -> [(&'static str, Value); 3] {
+    let mut other = event("event-1", "action-1");
+    other["actions"][1]["type"] = "DECLARE".into();
+    let mut accepted = event("event-1", "action-1");
+    let answer =
+        json!({ "id": "x", "type": "REGISTER", "status": "Accepted", "originalActionId": "action-1" });
+    accepted["actions"].as_array_mut().unwrap().push(answer);
+    let mut none = event("event-1", "action-1");
+    none["actions"].as_array_mut().unwrap().pop();
+    [("no registration", none), ("of another type", other), ("not pending any more", accepted)]
 }
 
 fn set_up(world: &mut World) {
@@ -99,6 +125,89 @@ async fn what_is_certainly_not_stored_is_answered_400_and_never_anything_else() 
         "POST {REGISTER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token_1}\r\nContent-Length: 9\r\n\r\n{{"
     );
     assert_eq!(send(&world.front, stalled.as_bytes()).await.status, 400);
+    assert!(stored(&world).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_with_a_service_token_is_stored_without_the_token_and_for_its_last_pending_action() {
+    let world = front(&[("OPENCRVS_SERVICE_USER", "__SERVICE_USER__, another-name")]).await;
+    let mut two = event("event-2", "action-2");
+    let mut later = two["actions"][1].clone();
+    later["id"] = "action-3".into();
+    later["createdAt"] = "2026-01-03T00:00:00.000Z".into();
+    two["actions"].as_array_mut().unwrap().insert(0, later);
+    let plain = service_token(&world.opencrvs, |_| {});
+    let named = service_token(&world.opencrvs, |claims| claims.sub = "another-name".to_owned());
+    let bound = service_token(&world.opencrvs, |claims| {
+        claims.sub = "a registrar".to_owned();
+        (claims.event_id, claims.action_id) = (Some("event-2".to_owned()), Some("action-2".to_owned()));
+    });
+    for (token, body, action) in [
+        (&plain, event("event-1", "action-1"), "action-1"),
+        (&named, event("event-1", "action-1"), "action-1"),
+        (&plain, two.clone(), "action-3"),
+        (&bound, two, "action-2"),
+    ] {
+        let answer = post(&world.front, REGISTER, token, body.to_string().as_bytes()).await;
+        assert_eq!((answer.status, answer.body.as_str()), (202, ""), "{action}");
+        let (message, view) = view(&stored(&world).await[0]);
+        assert_eq!((message.v, message.sealed_token), (2, None), "an older worker must not read it");
+        let registration = message.registration;
+        assert_eq!((registration.key.mark.as_str(), registration.token_expires_at), (action, None));
+        assert_eq!(registration.key.dialect.as_str(), "events");
+        assert!(view.person(nidbridge::domain::Role::Child).is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_service_token_does_not_prove_or_the_body_does_not_hold_is_answered_400_with_the_fix() {
+    let world = front(&[]).await;
+    let good = event("event-1", "action-1");
+    let stranger = OpencrvsSim::start(OpencrvsSettings::default()).await.unwrap();
+    let of_us = |change: fn(&mut Claims)| service_token(&world.opencrvs, change);
+    let plain = of_us(|_| {});
+    let tokens = [
+        ("another subject", of_us(|claims| claims.sub = "someone".to_owned()), "check OPENCRVS_SERVICE_USER"),
+        ("forged", service_token(&stranger, |_| {}), "check AUTH_URL"),
+        ("expired", of_us(|claims| claims.exp = claims.iat - 1), "submit the record again"),
+        ("of a user", world.opencrvs.user_token("user-1", &["record.register"]).unwrap(), "not a user's"),
+        (
+            "of another event",
+            of_us(|claims| {
+                (claims.event_id, claims.action_id) =
+                    (Some("event-2".to_owned()), Some("action-1".to_owned()));
+            }),
+            "send the token of this record",
+        ),
+        (
+            "of another action",
+            of_us(|claims| {
+                (claims.event_id, claims.action_id) =
+                    (Some("event-1".to_owned()), Some("action-2".to_owned()));
+            }),
+            "send the document with all its actions",
+        ),
+    ];
+    let bodies = without_a_pending_registration();
+    let cases = tokens.iter().map(|(what, token, fix)| (*what, token, &good, *fix));
+    let cases = cases.chain(
+        bodies.iter().map(|(what, body)| (*what, &plain, body, "send the document with all its actions")),
+    );
+    for (what, token, body, fix) in cases {
+        let answer = post(&world.front, REGISTER, token, body.to_string().as_bytes()).await;
+        let message = super::boom(&answer, what, 400, "Bad Request");
+        assert!(message.contains(": ") && message.contains(fix), "{what}: {message}");
+    }
+    assert!(stored(&world).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_token_opens_no_route_of_the_fhir_generation() {
+    let world = World::with_front(&[]).await;
+    let body = super::bundle(&births(1, 5)[0]).to_string();
+    let token = service_token(&world.opencrvs, |_| {});
+    let answer = post(&world.front, "/event-registration", &token, body.as_bytes()).await;
+    assert!(super::boom(&answer, "a service token", 401, "Unauthorized").contains("other generation"));
     assert!(stored(&world).await.is_empty());
 }
 

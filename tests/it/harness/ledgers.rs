@@ -94,8 +94,13 @@ impl OpenLedger {
 
     /// Runs a statement on the database directly.
     pub async fn execute(&self, sql: &'static str) -> Result<(), sqlx::Error> {
-        use sqlx::Connection as _;
-        let mut connection = sqlx::AnyConnection::connect(&self.url).await?;
-        sqlx::query(sql).execute(&mut connection).await.map(|_| ())
+        execute(&self.url, sql).await
     }
+}
+
+/// Runs a statement on a database directly.
+pub async fn execute(url: &str, sql: &'static str) -> Result<(), sqlx::Error> {
+    use sqlx::Connection as _;
+    let mut connection = sqlx::AnyConnection::connect(url).await?;
+    sqlx::query(sql).execute(&mut connection).await.map(|_| ())
 }

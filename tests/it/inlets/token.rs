@@ -3,13 +3,13 @@
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
-use nidbridge::opencrvs::TokenFault;
+use nidbridge::opencrvs::{RecordToken, ServiceToken, TokenFault, VerifiedToken};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use super::checks::token::Auth;
+use super::checks::token::{Auth, SERVICE_USER};
 
 static AUTH: LazyLock<Auth> = LazyLock::new(Auth::new);
 
@@ -17,6 +17,13 @@ const SCOPE: &str = "record.confirm-registration";
 const AUDIENCE: &str = "opencrvs:countryconfig-user";
 const NAMES: [&str; 8] =
     [SCOPE, AUDIENCE, "opencrvs:auth-service", "record-1", "exp", "aud", "scope", "recordId"];
+
+fn record_token(token: VerifiedToken) -> RecordToken {
+    match token {
+        VerifiedToken::Record(token) => token,
+        VerifiedToken::Service(token) => panic!("{token:?}"),
+    }
+}
 
 fn claims() -> Value {
     json!({
@@ -53,7 +60,7 @@ proptest! {
         if !(-5..=5).contains(&left) {
             prop_assert_eq!(read.is_ok(), good, "{} {:?}", claims, read.err());
         }
-        if let Ok(token) = read {
+        if let Ok(token) = read.map(record_token) {
             prop_assert_eq!(Some(token.record.as_str()), record.as_str());
             prop_assert_eq!(token.expires_at.as_second(), exp);
         }
@@ -106,8 +113,56 @@ fn a_token_with_another_algorithm_is_refused() {
 fn what_is_read_of_a_token_is_what_was_signed() {
     let claims = claims();
     let token = AUTH.token(claims.to_string().as_bytes());
-    let read = AUTH.judge(&token).unwrap();
+    let read = record_token(AUTH.judge(&token).unwrap());
     assert_eq!(read.record.as_str(), "record-1");
     assert_eq!(read.raw.expose_secret(), token);
     assert_eq!(Some(read.expires_at.as_second()), claims["exp"].as_i64());
+}
+
+/// The claims of OpenCRVS 2.1's service token, as its auth service writes them.
+fn service(more: &Value) -> Vec<u8> {
+    let mut claims = json!({
+        "iss": "opencrvs:auth-service", "aud": [AUDIENCE], "sub": SERVICE_USER, "scope": [], "userType": "system",
+        "iat": 1, "exp": Timestamp::now().as_second() + 600,
+    });
+    for (name, value) in more.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims.to_string().into_bytes()
+}
+
+#[test]
+fn a_service_token_is_told_from_every_other_token_by_its_claims() {
+    let gone = Timestamp::now().as_second() - 1;
+    for (more, expected) in [
+        (json!({}), Ok(None)),
+        (json!({ "aud": [AUDIENCE, "opencrvs:gateway-user"] }), Ok(None)),
+        (json!({ "scope": null }), Ok(None)),
+        (json!({ "sub": "x", "eventId": "e", "actionId": "a" }), Ok(Some(("e", "a")))),
+        (json!({ "sub": "another service" }), Err(TokenFault::OtherService)),
+        (json!({ "sub": null }), Err(TokenFault::OtherService)),
+        (
+            json!({ "sub": "a user", "scope": ["record.register"], "userType": "user" }),
+            Err(TokenFault::Scope),
+        ),
+        (json!({ "sub": "__ANONYMOUS_USER__", "scope": ["verify"] }), Err(TokenFault::Scope)),
+        (json!({ "recordId": "r" }), Err(TokenFault::Scope)),
+        (json!({ "eventId": "e" }), Err(TokenFault::Scope)),
+        (json!({ "eventId": "", "actionId": "a" }), Err(TokenFault::Scope)),
+        (json!({ "scope": [SCOPE] }), Err(TokenFault::NoRecord)),
+        (json!({ "exp": gone }), Err(TokenFault::Expired)),
+        (json!({ "iss": "somebody" }), Err(TokenFault::Issuer)),
+        (json!({ "aud": ["opencrvs:gateway-user"] }), Err(TokenFault::Audience)),
+    ] {
+        let read = AUTH.check(&service(&more)).map(|token| match token {
+            VerifiedToken::Service(ServiceToken { bound }) => bound,
+            VerifiedToken::Record(token) => panic!("{more}: {token:?}"),
+        });
+        let names = read
+            .as_ref()
+            .map(|bound| bound.as_ref().map(|(event, action)| (event.as_str(), action.as_str())));
+        assert_eq!(names.map_err(|fault| *fault), expected, "{more}");
+    }
+    let stranger = Auth::new().token(&service(&json!({})));
+    assert_eq!(AUTH.judge(&stranger).unwrap_err(), TokenFault::Signature);
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use nidbridge::domain::{ActionId, RecordId};
 use nidbridge::opencrvs::{
-    ClientSettings, KeyStore, KeyStoreSettings, RecordToken, RenewalFault, TokenExchange,
+    ClientSettings, KeyStore, KeyStoreSettings, RecordToken, RenewalFault, TokenExchange, VerifiedToken,
 };
 use nidbridge::sandbox::opencrvs::{Calls, Claims, Fault, OpencrvsSettings, OpencrvsSim};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -26,7 +27,12 @@ impl Ground {
             connect_timeout: Duration::from_secs(1),
         };
         let exchange = TokenExchange::new(&auth).unwrap();
-        let keys = KeyStore::new(KeyStoreSettings { auth, refetch: Duration::from_millis(10), cache: None });
+        let keys = KeyStore::new(KeyStoreSettings {
+            auth,
+            refetch: Duration::from_millis(10),
+            cache: None,
+            service_users: vec![],
+        });
         Self { sim, keys: keys.unwrap(), exchange, record: RecordId::parse("record-1").unwrap() }
     }
 
@@ -34,6 +40,13 @@ impl Ground {
     fn token(&self, left_s: i64) -> SecretString {
         let claims = self.sim.record_claims(self.record.as_str());
         SecretString::from(self.sim.mint(&Claims { exp: claims.iat + left_s, ..claims }).unwrap())
+    }
+
+    async fn expiry(&self, token: &SecretString) -> Timestamp {
+        match self.keys.verify(token.expose_secret()).await.unwrap() {
+            VerifiedToken::Record(token) => token.expires_at,
+            VerifiedToken::Service(token) => panic!("{token:?}"),
+        }
     }
 
     async fn renew(&self, token: &SecretString) -> Result<RecordToken, RenewalFault> {
@@ -50,7 +63,7 @@ impl Ground {
 async fn a_token_that_is_about_to_die_gets_a_successor_for_its_record() {
     let ground = Ground::new().await;
     let old = ground.token(60);
-    let died = ground.keys.verify(old.expose_secret()).await.unwrap().expires_at;
+    let died = ground.expiry(&old).await;
     let fresh = ground.renew(&old).await.unwrap();
     assert_eq!(fresh.record, ground.record);
     assert!(fresh.expires_at > died);
@@ -96,7 +109,7 @@ async fn a_token_of_an_action_has_a_successor_of_the_same_action() {
     let action = ActionId::parse("action-1").unwrap();
     let renewed = ground.exchange.renew(&ground.keys, &ground.record, Some(&action), &old).await.unwrap();
     assert_eq!((renewed.action.as_ref(), &renewed.record), (Some(&action), &ground.record));
-    let died = ground.keys.verify(old.expose_secret()).await.unwrap().expires_at;
+    let died = ground.expiry(&old).await;
     assert!(renewed.expires_at > died);
     // A user's own token makes one as well, but only if the action is named.
     let user = SecretString::from(ground.sim.user_token("user-1", &[]).unwrap());

@@ -44,7 +44,7 @@ impl Auth {
     fn store(&self, cache: Option<PathBuf>) -> KeyStore {
         let limit = Duration::from_secs(5);
         let auth = ClientSettings { url: self.url.clone(), timeout: limit, connect_timeout: limit };
-        KeyStore::new(KeyStoreSettings { auth, refetch: REFETCH, cache }).unwrap()
+        KeyStore::new(KeyStoreSettings { auth, refetch: REFETCH, cache, service_users: vec![] }).unwrap()
     }
 
     fn asked(&self) -> Vec<Instant> {
@@ -64,7 +64,7 @@ async fn any_number_of_forged_tokens_costs_auth_one_question_per_pause() {
     let auth = Auth::serving(sim.public_key()).await;
     let keys = auth.store(None);
     for verdict in join_all((0..20).map(|_| keys.verify(&good))).await {
-        assert_eq!(verdict.unwrap().record.as_str(), "record-1");
+        assert_eq!(verdict.unwrap().record().unwrap().as_str(), "record-1");
     }
     assert_eq!(auth.asked().len(), 1);
     for verdict in join_all((0..50).map(|_| keys.verify(&forged))).await {

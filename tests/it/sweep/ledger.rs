@@ -89,7 +89,7 @@ async fn an_operator_is_warned_once_for_each_end_of_a_token() {
     for open in &both().await {
         let ledger = &open.ledger;
         receive(ledger, "r", 0).await;
-        let warned = async |notice| ledger.warn_expiring(notice, 10).await.unwrap().len();
+        let warned = async |notice| ledger.warn_expiring(notice, false, 10).await.unwrap().len();
         let century = Duration::from_secs(100 * 365 * 86_400);
         assert_eq!(warned(Duration::ZERO).await, 0);
         assert_eq!((warned(century).await, warned(century).await), (1, 0));
@@ -161,5 +161,37 @@ async fn with_a_client_an_expired_token_ends_no_attempt_of_the_events_generation
         assert!(matches!(resume(true).await, Resumed::Open(_)));
         let ended = Expiry::Ended { orphan: false };
         assert_eq!(ledger.expire(fhir.attempt.id, NOW, true).await.unwrap(), ended);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_is_warned_once_of_an_attempt_that_no_token_limits_and_that_is_open_for_too_long() {
+    for open in &both().await {
+        let ledger = &open.ledger;
+        let number = |record: &str| RegistrationNumber::parse(record).unwrap();
+        let mut ids = Vec::new();
+        for (record, token) in [("tokenless", None), ("with-token", Some("v1.k.token"))] {
+            let registration = event(record, 0, token.is_some());
+            let received = ledger.receive(&registration, &number(record), "v1.k.view", token).await;
+            ids.push(received.unwrap().case.attempt.id);
+        }
+        receive(ledger, "fhir", 0).await;
+        let overdue = async |deadline, has_client| {
+            let warned = ledger.warn_overdue(deadline, has_client, 10).await.unwrap();
+            warned.iter().map(|case| case.attempt.id).collect::<Vec<_>>()
+        };
+        // `event` was accepted an hour ago.
+        assert!(overdue(Duration::from_secs(7_200), true).await.is_empty());
+        assert_eq!(overdue(Duration::from_secs(60), false).await, ids[..1]);
+        assert!(overdue(NOW, false).await.is_empty(), "once");
+        assert_eq!(overdue(NOW, true).await, ids[1..], "the client answers it, so its token sets no limit");
+        let century = Duration::from_secs(100 * 365 * 86_400);
+        let expiring = ledger.warn_expiring(century, true, 10).await.unwrap();
+        assert_eq!(expiring.len(), 1, "only the token of the FHIR generation is needed");
+        assert!(overdue(NOW, true).await.is_empty(), "once");
+        let alerts = ledger.claim_alerts(10, TTL, TTL).await.unwrap();
+        let count = |cause| alerts.iter().filter(|alert| alert.cause == cause).count();
+        assert_eq!((count(Cause::Overdue), count(Cause::TokenExpiring)), (2, 1));
+        assert!(alerts.iter().all(|alert| alert.state == State::Received), "nothing ended");
     }
 }

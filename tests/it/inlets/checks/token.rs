@@ -7,9 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use jsonwebtoken::DecodingKey;
-use nidbridge::inlets::opencrvs::record_token;
-use nidbridge::opencrvs::{RecordToken, TokenFault};
+use nidbridge::inlets::opencrvs::trigger_token;
+use nidbridge::opencrvs::{TokenFault, VerifiedToken};
 use secrecy::ExposeSecret as _;
+
+/// `sub` of the service token of OpenCRVS 2.1.
+pub const SERVICE_USER: &str = "__SERVICE_USER__";
 
 /// A signing key like auth's.
 pub struct Auth {
@@ -35,21 +38,22 @@ impl Auth {
     }
 
     /// Reads the bytes as the front does, both as a token and as the claims of one.
-    pub fn check(&self, input: &[u8]) -> Result<RecordToken, TokenFault> {
+    pub fn check(&self, input: &[u8]) -> Result<VerifiedToken, TokenFault> {
         if let Ok(text) = std::str::from_utf8(input) {
             assert!(self.judge(text).is_err(), "nobody but auth signs");
         }
         self.judge(&self.token(input))
     }
 
-    pub fn judge(&self, text: &str) -> Result<RecordToken, TokenFault> {
-        let read = record_token(text, &self.checks);
+    pub fn judge(&self, text: &str) -> Result<VerifiedToken, TokenFault> {
+        let read = trigger_token(text, &self.checks, &[SERVICE_USER.to_owned()]);
         match &read {
-            Ok(token) => {
+            Ok(VerifiedToken::Record(token)) => {
                 assert_eq!(token.raw.expose_secret(), text);
                 assert!(!format!("{token:?}").contains(text), "a token is never shown");
                 assert!(token.expires_at > Timestamp::now() - std::time::Duration::from_secs(5));
             }
+            Ok(VerifiedToken::Service(token)) => assert!(!format!("{token:?}").contains(text)),
             Err(fault) => assert!(format!("{fault} {fault:?}").len() < 256),
         }
         read
