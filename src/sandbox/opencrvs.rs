@@ -1,4 +1,4 @@
-//! A simulated OpenCRVS 1.7 to 2.0 on real sockets: auth, the gateway, the country's configuration
+//! A simulated OpenCRVS 1.7 to 2.1 on real sockets: auth, the gateway, the country's configuration
 //! service, and the services that call the bridge. It serves the FHIR generation and the events
 //! generation (`events`) at the same time.
 //!
@@ -40,10 +40,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use args::{OpencrvsArgs, run};
 pub use errors::ErrorRow;
-pub use events::{EventFile, EventsTally};
+pub use events::{
+    ActionRequest, ActionState, ActionSummary, Announced, Assignment, ClientCredentials, Credential,
+    EventFile, EventsArgs, EventsBehaviour, EventsTally, Release, SystemClient, TokenRequests,
+};
 pub use fault::{Calls, Effect, Fault, Share, TransportFailure};
 pub use faults::Faults;
-pub use keys::{Claims, ISSUER, TokenHash};
+pub use keys::{Claims, ISSUER, TokenHash, UserType};
 pub use load::{Generations, RunOptions};
 pub use record::{Attempt, CallResult, Confirmed, HistoryRow, Record, Status};
 pub use records::{Exchanged, Records};
@@ -90,17 +93,25 @@ pub struct OpencrvsSettings {
     /// `COUNTRY_CONFIG_URL`.
     #[arg(long = "country-config-listen", default_value = "127.0.0.1:3035", value_name = "ADDRESS")]
     pub country_config: SocketAddr,
+    /// Listen address of the events service on the inner network, where the country's integrations
+    /// are registered.
+    #[arg(long = "events-listen", default_value = "127.0.0.1:5555", value_name = "ADDRESS")]
+    pub events: SocketAddr,
     /// Lifetime of a record token.
     #[arg(long = "token-lifetime", default_value_t = 604_800, value_name = "SECONDS",
           value_parser = clap::value_parser!(i64).range(0..=i64::from(u32::MAX)))]
     pub token_lifetime_s: i64,
+    /// The release of the events generation.
+    #[arg(long, value_enum, default_value_t)]
+    pub release: Release,
 }
 
 /// The defaults of the command line, but on free ports.
 impl Default for OpencrvsSettings {
     fn default() -> Self {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { auth: free, gateway: free, country_config: free, ..Self::parse_from(["opencrvs"]) }
+        let parsed = Self::parse_from(["opencrvs"]);
+        Self { auth: free, gateway: free, country_config: free, events: free, ..parsed }
     }
 }
 
@@ -113,6 +124,8 @@ pub enum Service {
     Gateway,
     /// The country's configuration service, which serves the form fields.
     CountryConfig,
+    /// The events service on the inner network, which registers system clients.
+    Events,
 }
 
 /// A running simulated OpenCRVS. Clones share it; it stops when the last clone is dropped.
@@ -122,6 +135,7 @@ pub struct OpencrvsSim {
     auth: Arc<Server>,
     gateway: Arc<Server>,
     country_config: Arc<Server>,
+    events: Arc<Server>,
     correlation: Arc<AtomicU64>,
     _until_dropped: Arc<DropGuard>,
 }
@@ -132,13 +146,15 @@ impl OpencrvsSim {
     /// # Errors
     /// [`SimulateError`] when an address is taken or the machine has no randomness.
     pub async fn start(settings: OpencrvsSettings) -> Result<Self, SimulateError> {
-        let core = Arc::new(Core::new(settings.token_lifetime_s)?);
+        let core = Arc::new(Core::new(settings.token_lifetime_s, settings.release)?);
         let stop = CancellationToken::new();
         let auth = Server::bind(settings.auth, auth::router(Arc::clone(&core)), stop.clone()).await?;
         let gateway =
             Server::bind(settings.gateway, gateway::router(Arc::clone(&core)), stop.clone()).await?;
         let country = events::country_config(Arc::clone(&core));
         let country_config = Arc::new(Server::bind(settings.country_config, country, stop.clone()).await?);
+        let inner = events::events_service(Arc::clone(&core));
+        let events = Arc::new(Server::bind(settings.events, inner, stop.clone()).await?);
         let (auth, gateway) = (Arc::new(auth), Arc::new(gateway));
         let correlation = Arc::new(AtomicU64::new(1));
         Ok(Self {
@@ -146,6 +162,7 @@ impl OpencrvsSim {
             auth,
             gateway,
             country_config,
+            events,
             correlation,
             _until_dropped: Arc::new(stop.drop_guard()),
         })
@@ -166,15 +183,14 @@ impl OpencrvsSim {
         format!("http://{}", self.country_config.address())
     }
 
+    /// The URL of the events service on the inner network, `http://events:5555/` of a deployment.
+    pub fn events_url(&self) -> String {
+        format!("http://{}/", self.events.address())
+    }
+
     /// Defines these fields on the country's forms instead of `child.nid`.
     pub fn define_fields(&self, fields: &[&str]) {
         self.core.define(fields);
-    }
-
-    /// Counts the records of the events generation, and the damage that a real core would have
-    /// done.
-    pub fn events_tally(&self) -> EventsTally {
-        self.inspect(EventsTally::of)
     }
 
     /// Kills a service: its connections break, and nothing listens until [`OpencrvsSim::restart`].
@@ -196,6 +212,7 @@ impl OpencrvsSim {
             Service::Auth => &self.auth,
             Service::Gateway => &self.gateway,
             Service::CountryConfig => &self.country_config,
+            Service::Events => &self.events,
         }
     }
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::events::EventsArgs;
 use super::{Calls, OpencrvsSettings, OpencrvsSim, RunOptions, Share, SimulateError, Tally};
 use crate::sandbox::population::Mix;
 
-/// A simulated OpenCRVS 1.7 to 2.0: auth, gateway, and registrars who register.
+/// A simulated OpenCRVS 1.7 to 2.1: auth, gateway, and registrars who register.
 #[derive(Debug, Clone, clap::Args)]
 pub struct OpencrvsArgs {
     #[command(flatten)]
@@ -20,11 +21,13 @@ pub struct OpencrvsArgs {
     /// A share of the calls to auth and gateway that go wrong, such as `confirm:cut_after=0.02` or
     /// `fetch:http/503=0.1`. May be given more than once.
     ///
-    /// CALLS is confirm, action, fetch, search, exchange or key. The faults `http` and `http_after`
+    /// CALLS is confirm, action, fetch, search, read, exchange, token or key. The faults `http` and `http_after`
     /// take a status; `delay`, `hang_late` and `cut_late` take milliseconds. A wrong name prints
     /// the list of all faults.
     #[arg(long = "fault", value_name = "CALLS:FAULT=SHARE")]
     pub faults: Vec<Share>,
+    #[command(flatten)]
+    pub events: EventsArgs,
 }
 
 impl OpencrvsArgs {
@@ -59,6 +62,7 @@ pub async fn run(args: OpencrvsArgs, stop: CancellationToken) -> Result<Tally, S
     let sim = OpencrvsSim::start(args.services).await?;
     sim.faults().latency(Duration::from_millis(args.gateway_latency_ms));
     sim.faults().by_share(args.load.seed, &args.faults);
+    args.events.prepare(&sim, &args.load.front)?;
     tracing::info!(auth = sim.auth_url(), gateway = sim.gateway_url(), "the simulated OpenCRVS listens");
     let running = sim.run(args.load, stop.clone());
     let reporting = async {

@@ -1,11 +1,15 @@
-//! The auth service: its public key, the token exchange, and the anonymous token.
+//! The auth service: its public key, the token exchange, the tokens of system clients, and the
+//! anonymous token.
+//!
+//! Wire source: `opencrvs-events.md` §3; `opencrvs-2.1.md` §2; opencrvs-core, `packages/auth`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -14,10 +18,12 @@ use serde_json::json;
 
 use super::connection::ConnectionBreaker;
 use super::core::Core;
+use super::events::{Release, TokenRefusal};
 use super::fault::{Calls, Effect, Fault};
 use super::keys::{Claims, TokenHash};
 use super::records::Exchanged;
 
+const CLIENT_CREDENTIALS: &str = "client_credentials";
 const EXCHANGE: &str = "urn:opencrvs:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const RECORD_TOKEN: &str = "urn:opencrvs:oauth:token-type:single_record_token";
@@ -25,7 +31,7 @@ const RECORD_TOKEN: &str = "urn:opencrvs:oauth:token-type:single_record_token";
 pub(super) fn router(core: Arc<Core>) -> Router {
     Router::new()
         .route("/.well-known", get(public_key))
-        .route("/token", post(exchange))
+        .route("/token", post(token))
         .route("/anonymous-token", get(anonymous))
         .with_state(core)
 }
@@ -47,18 +53,63 @@ async fn anonymous(State(core): State<Arc<Core>>) -> Response {
     }
 }
 
-async fn exchange(
+/// `POST /token`, also as `/auth/token` of the gateway: the token exchange and client credentials.
+pub(super) async fn token(
     State(core): State<Arc<Core>>,
     ConnectInfo(connection): ConnectInfo<ConnectionBreaker>,
-    Query(asked): Query<HashMap<String, String>>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+    body: Bytes,
 ) -> Response {
-    let text = |name: &str| asked.get(name).map(String::as_str).unwrap_or_default();
-    let fault = core.faults.next_fault(Calls::Exchange, record_of(&text));
+    let asked = Asked::of(&core, query, &headers, &body);
+    let is_client = asked.text("grant_type") == CLIENT_CREDENTIALS;
+    let text = |name: &str| asked.text(name);
+    let (calls, about) =
+        if is_client { (Calls::Token, text("client_id")) } else { (Calls::Exchange, record_of(&text)) };
+    let fault = core.faults.next_fault(calls, about);
     let done = match fault.map(Fault::effect) {
+        None | Some(Effect::AtOnce | Effect::Late(_)) if is_client => client_token(&core, &asked),
         None | Some(Effect::AtOnce | Effect::Late(_)) => exchanged(&core, text),
         Some(Effect::Never) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
     };
     apply_fault(fault, done, &connection).await
+}
+
+/// The parameters of a request for a token.
+struct Asked {
+    given: HashMap<String, String>,
+    has_credentials_in_query: bool,
+}
+
+impl Asked {
+    /// 1.9 reads the query only, newer releases the form as well.
+    fn of(core: &Core, query: HashMap<String, String>, headers: &HeaderMap, body: &[u8]) -> Self {
+        let has_credentials_in_query =
+            ["client_id", "client_secret"].iter().any(|name| query.contains_key(*name));
+        let mut given = query;
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.starts_with("application/x-www-form-urlencoded") && core.events.release() != Release::V1_9 {
+            given.extend(url::form_urlencoded::parse(body).into_owned());
+        }
+        Self { given, has_credentials_in_query }
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.given.get(name).map(String::as_str).unwrap_or_default()
+    }
+}
+
+fn client_token(core: &Core, asked: &Asked) -> Response {
+    match core.client_token(
+        asked.text("client_id"),
+        asked.text("client_secret"),
+        asked.has_credentials_in_query,
+    ) {
+        Ok(token) => Json(json!({"access_token": token, "token_type": "Bearer"})).into_response(),
+        Err(TokenRefusal::InvalidRequest) => refusal(StatusCode::BAD_REQUEST, "invalid_request"),
+        Err(TokenRefusal::InvalidClient) => refusal(StatusCode::UNAUTHORIZED, "invalid_client"),
+        Err(TokenRefusal::Failed) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 /// Exchanges a token. As in auth, the signature, audience and expiry are checked, but not the
@@ -66,6 +117,9 @@ async fn exchange(
 fn exchanged<'a>(core: &Core, text: impl Fn(&str) -> &'a str) -> Response {
     if text("grant_type") != EXCHANGE {
         return refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type");
+    }
+    if let Some(status) = core.exchange_gone() {
+        return refusal(status, "unsupported_grant_type");
     }
     let complete = text("subject_token_type") == ACCESS_TOKEN
         && text("requested_token_type") == RECORD_TOKEN
@@ -126,5 +180,5 @@ fn refusal(status: StatusCode, error: &str) -> Response {
         "error_description": "Invalid request. Check that all required parameters have been provided.",
         "error_uri": "Refer to https://documentation.opencrvs.org/"
     });
-    (status, Json(body)).into_response()
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -35,15 +35,30 @@ pub(super) async fn trigger(front: &Url, kind: &str, token: &str, event: &Value)
         let path = format!("trigger/events/{kind}/actions/REGISTER");
         let target = front.join(&path).map_err(|error| error.to_string())?;
         let mut request = request(&target, token, event)?;
-        let host = format!("{}:{}", host(&target), target.port_or_known_default().unwrap_or(80));
-        let host = HeaderValue::from_str(&host).map_err(|_| "not a host".to_owned())?;
-        request.headers_mut().insert(header::HOST, host);
+        request.headers_mut().insert(header::HOST, host_header(&target)?);
         exchange(&target, request).await
     };
     match call.await {
         Ok((status, body)) => (CallResult::Status(status), body),
         Err(why) => (CallResult::NoAnswer(why), Vec::new()),
     }
+}
+
+/// Calls a path with a token, as core does at provisioning. Returns the status of the answer.
+pub(super) async fn get(base: &Url, path: &str, token: &str) -> Result<u16, String> {
+    let target = base.join(path).map_err(|error| error.to_string())?;
+    let mut request = request(&target, token, &Value::Null)?;
+    *request.method_mut() = Method::GET;
+    *request.body_mut() = Full::default();
+    let headers = request.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    headers.insert(header::HOST, host_header(&target)?);
+    exchange(&target, request).await.map(|(status, _)| status)
+}
+
+fn host_header(target: &Url) -> Result<HeaderValue, String> {
+    let host = format!("{}:{}", host(target), target.port_or_known_default().unwrap_or(80));
+    HeaderValue::from_str(&host).map_err(|_| "not a host".to_owned())
 }
 
 fn host(target: &Url) -> String {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 
 use super::SimulateError;
-use super::events::IDENTIFIER;
+use super::events::{EventsState, IDENTIFIER, Release};
 use super::faults::Faults;
 use super::keys::{Claims, SigningKey};
 use super::records::Records;
@@ -17,6 +17,7 @@ pub(super) struct Core {
     key: Mutex<SigningKey>,
     records: Mutex<Records>,
     pub(super) faults: Faults,
+    pub(super) events: EventsState,
     pub(super) exchange_refused: AtomicU64,
     pub(super) downloaded: AtomicU64,
     keys_rotated: AtomicU64,
@@ -25,11 +26,12 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(token_lifetime_s: i64) -> Result<Self, SimulateError> {
+    pub(super) fn new(token_lifetime_s: i64, release: Release) -> Result<Self, SimulateError> {
         Ok(Self {
             key: Mutex::new(SigningKey::generate()?),
             records: Mutex::new(Records::default()),
             faults: Faults::default(),
+            events: EventsState::new(release),
             exchange_refused: AtomicU64::new(0),
             downloaded: AtomicU64::new(0),
             keys_rotated: AtomicU64::new(0),
@@ -84,7 +86,11 @@ impl Core {
     }
 
     pub(super) fn action_claims(&self, registrar: &str, event: &str, action: &str) -> Claims {
-        Claims::action(registrar, (event, action), Timestamp::now(), self.token_lifetime_s)
+        let claims = match self.events.release() {
+            Release::V1_9 => Claims::action_1_9,
+            Release::V2_0 | Release::V2_1 => Claims::action,
+        };
+        claims(registrar, (event, action), Timestamp::now(), self.token_lifetime_s)
     }
 
     pub(super) fn record_claims(&self, registrar: &str, record: &str) -> Claims {

@@ -1,57 +1,56 @@
-//! The events generation (1.9 and 2.0) of the simulated OpenCRVS: a record is a list of actions,
-//! core triggers the bridge, and the bridge answers over tRPC.
+//! The events generation (1.9, 2.0 and 2.1) of the simulated OpenCRVS: a record is a list of
+//! actions, core triggers the bridge, and the bridge answers over tRPC.
 //!
-//! It combines the strictest behaviour of all its releases. A request stays open whatever the
-//! trigger answered. A client that retries is answered with a success, without another trigger. A
-//! 200 with an unexpected member is a fault. What core does not check is not checked here either;
+//! It combines the strictest behaviour of all patches of a release. A request stays open whatever
+//! the trigger answered. A client that retries is answered with a success, without another trigger.
+//! A 200 with an unexpected member is a fault. What core does not check is not checked here either;
 //! the damage is counted.
 //!
-//! Invariant: damage that core would have done is never repaired here.
+//! Invariant: damage that core would have done is never repaired here; no code of the bridge's own
+//! OpenCRVS client is used, so that an error in it cannot hide itself.
 
 mod actions;
+mod answers;
+mod args;
+mod behaviour;
+mod clients;
+mod confirm;
 mod country;
+mod credential;
 mod document;
+mod file;
+mod integrations;
 mod procedures;
+mod queries;
+mod ready;
+mod release;
+mod scopes;
+mod search;
+mod sim;
+mod state;
 mod submit;
+mod tokens;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::record::Status;
 use super::records::Records;
 
 pub(super) use actions::IDENTIFIER;
+pub use args::EventsArgs;
+pub use behaviour::EventsBehaviour;
+pub use clients::{ClientCredentials, SystemClient};
 pub(super) use country::router as country_config;
+pub use credential::Credential;
+pub use file::{ActionRequest, ActionState, Assignment, EventFile};
+pub(super) use integrations::router as events_service;
 pub(super) use procedures::router as procedures;
-
-/// The part of a record that only the events generation has.
-#[derive(Debug, Clone, Default)]
-pub struct EventFile {
-    /// The actions as core stores them, oldest first.
-    pub actions: Vec<Value>,
-    /// Whether core saw the trigger of the newest request fail.
-    pub failed: bool,
-    /// How often a client's retry was answered with a success although no trigger was sent.
-    pub retries_without_trigger: u32,
-    /// Fields that were written although no form defines them. Each breaks the record permanently.
-    pub undefined: Vec<String>,
-    /// The index shows the record as requested although it is answered, because the answer came
-    /// before our 202.
-    pub stale_index: bool,
-    /// How often the same answer came again. A repeated answer has no effect.
-    pub repeats: u32,
-    /// Writes that core dropped because another write has the same transaction id.
-    pub dropped: u32,
-    /// Answers that came after a different answer. Core refuses them.
-    pub contradicted: u32,
-    /// Our 400 came after the acceptance. Core stores both, and shows the registered record as
-    /// rejected.
-    pub crossed: bool,
-    /// The bridge rejected the newest request after it had accepted it.
-    pub rejected: bool,
-    /// The reason of the rejection, if the bridge gave one.
-    pub reason: Option<String>,
-}
+pub use ready::Announced;
+pub use release::Release;
+pub use sim::ActionSummary;
+pub(super) use state::EventsState;
+pub use state::TokenRequests;
+pub(super) use tokens::TokenRefusal;
 
 /// The damage that a real core would have done, and the states of the records of this generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -174,17 +174,29 @@ pub enum Calls {
     Action,
     /// `fetchRegistration`.
     Fetch,
-    /// `searchEvents`.
+    /// `searchEvents`, and `event.search` of the events generation.
     Search,
-    /// `POST /token` of auth.
+    /// `event.get` of the events generation.
+    Read,
+    /// The token exchange of auth.
     Exchange,
+    /// A system client's request for a token.
+    Token,
     /// `GET /.well-known` of auth.
     Key,
 }
 
 impl Calls {
-    pub const ALL: [Self; 6] =
-        [Self::Confirm, Self::Action, Self::Fetch, Self::Search, Self::Exchange, Self::Key];
+    pub const ALL: [Self; 8] = [
+        Self::Confirm,
+        Self::Action,
+        Self::Fetch,
+        Self::Search,
+        Self::Read,
+        Self::Exchange,
+        Self::Token,
+        Self::Key,
+    ];
 
     /// The name that counters and the command line use.
     pub fn name(self) -> &'static str {
@@ -193,7 +205,9 @@ impl Calls {
             Self::Action => "action",
             Self::Fetch => "fetch",
             Self::Search => "search",
+            Self::Read => "read",
             Self::Exchange => "exchange",
+            Self::Token => "token",
             Self::Key => "key",
         }
     }
@@ -223,8 +237,9 @@ impl FromStr for Share {
         let (calls, rest) = text.split_once(':').ok_or_else(wrong)?;
         let (fault, share) = rest.split_once('=').ok_or_else(wrong)?;
         let calls = Calls::ALL.into_iter().find(|known| known.name() == calls);
-        let calls =
-            calls.ok_or("the calls are confirm, action, fetch, search, exchange and key".to_owned())?;
+        let calls = calls.ok_or(
+            "the calls are confirm, action, fetch, search, read, exchange, token and key".to_owned(),
+        )?;
         let share: f64 = share.parse().map_err(|_| wrong())?;
         if !(0.0..=1.0).contains(&share) {
             return Err("a share is a number from 0 to 1".to_owned());

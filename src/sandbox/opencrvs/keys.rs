@@ -44,6 +44,28 @@ const AUDIENCES: [&str; 13] = [
     "notification-api-user",
 ];
 
+/// The audiences of 2.x, where most services are gone.
+const AUDIENCES_2: [&str; 6] =
+    ["gateway-user", "events-user", "user-mgnt-user", "auth-user", "countryconfig-user", "documents-user"];
+
+/// `sub` of the bootstrap token. A guess of the wire facts, except that it is a UUID.
+const BOOTSTRAP_SUBJECT: &str = "00000000-0000-4000-8000-00000000c0de";
+/// The only scope of the bootstrap token.
+const BOOTSTRAP_SCOPE: &str = "type=integration.create";
+
+fn audiences(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| format!("opencrvs:{name}")).collect()
+}
+
+/// Claim `userType` of the events generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UserType {
+    User,
+    /// A system client, or core itself.
+    System,
+}
+
 /// The claims of a token. Tests change the claims that the bridge must refuse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
@@ -58,6 +80,9 @@ pub struct Claims {
     pub iat: i64,
     /// Time of expiry, in seconds since the Unix epoch.
     pub exp: i64,
+    /// Who holds the token. Only the events generation says so.
+    #[serde(rename = "userType", default, skip_serializing_if = "Option::is_none")]
+    pub user_type: Option<UserType>,
     /// The record that the token is for.
     #[serde(rename = "recordId", default, skip_serializing_if = "Option::is_none")]
     pub record_id: Option<String>,
@@ -75,10 +100,11 @@ impl Claims {
         Self {
             iss: ISSUER.to_owned(),
             sub: registrar.to_owned(),
-            aud: AUDIENCES.iter().map(|name| format!("opencrvs:{name}")).collect(),
+            aud: audiences(&AUDIENCES),
             scope: vec!["record.confirm-registration".to_owned(), "record.reject-registration".to_owned()],
             iat: now.as_second(),
             exp: now.as_second() + lifetime_s,
+            user_type: None,
             record_id: Some(record.to_owned()),
             event_id: None,
             action_id: None,
@@ -91,7 +117,9 @@ impl Claims {
         let scope =
             ["record.confirm-registration", "record.reject-registration", "record.reject", "record.read"];
         Self {
+            aud: audiences(&AUDIENCES_2),
             scope: scope.iter().map(|name| format!("type={name}")).collect(),
+            user_type: Some(UserType::User),
             record_id: None,
             event_id: Some(event.to_owned()),
             action_id: Some(action.to_owned()),
@@ -99,15 +127,63 @@ impl Claims {
         }
     }
 
-    /// Whether the token grants this scope, in the format of either generation.
-    pub(super) fn has(&self, scope: &str) -> bool {
-        self.scope.iter().any(|held| held == scope || held.strip_prefix("type=") == Some(scope))
+    /// The claims of the same token in 1.9.13 and newer, with that generation's scopes.
+    pub fn action_1_9(registrar: &str, ids: (&str, &str), now: Timestamp, lifetime_s: i64) -> Self {
+        let kinds = "[event=birth|death|marriage]";
+        let scope = [
+            "record.confirm-registration".to_owned(),
+            "record.reject-registration".to_owned(),
+            format!("record.declared.reject{kinds}"),
+            format!("record.read{kinds}"),
+        ];
+        Self {
+            aud: audiences(&AUDIENCES),
+            scope: scope.to_vec(),
+            ..Self::action(registrar, ids, now, lifetime_s)
+        }
+    }
+
+    /// The claims of a system client's token.
+    pub fn client(client: &str, scope: Vec<String>, now: Timestamp, lifetime_s: i64) -> Self {
+        Self { aud: audiences(&AUDIENCES_2), scope, ..Self::system(client, now, lifetime_s) }
+    }
+
+    /// The claims of the token on a trigger of 2.1, which only proves that core sent it.
+    pub fn service(subject: &str, now: Timestamp, lifetime_s: i64) -> Self {
+        Self { aud: audiences(&["countryconfig-user"]), ..Self::system(subject, now, lifetime_s) }
+    }
+
+    /// The claims of the token with which the country registers its integrations.
+    pub fn bootstrap(now: Timestamp) -> Self {
+        Self {
+            aud: audiences(&["countryconfig-user", "events-user"]),
+            scope: vec![BOOTSTRAP_SCOPE.to_owned()],
+            ..Self::system(BOOTSTRAP_SUBJECT, now, 60)
+        }
+    }
+
+    pub(super) fn is_bootstrap(&self) -> bool {
+        self.sub == BOOTSTRAP_SUBJECT
+    }
+
+    fn system(subject: &str, now: Timestamp, lifetime_s: i64) -> Self {
+        Self {
+            scope: Vec::new(),
+            user_type: Some(UserType::System),
+            record_id: None,
+            ..Self::record(subject, "", now, lifetime_s)
+        }
     }
 
     /// The claims of a user's own token, with these scopes.
     pub fn user(user: &str, scope: &[&str], now: Timestamp) -> Self {
         let scope = scope.iter().map(|scope| (*scope).to_owned()).collect();
-        Self { scope, record_id: None, ..Self::record(user, "", now, 7 * 24 * 3_600) }
+        Self {
+            scope,
+            user_type: Some(UserType::User),
+            record_id: None,
+            ..Self::record(user, "", now, 7 * 24 * 3_600)
+        }
     }
 
     /// The claims of the anonymous token.
@@ -119,6 +195,7 @@ impl Claims {
             scope: vec!["verify".to_owned()],
             iat: now.as_second(),
             exp: now.as_second() + 600,
+            user_type: None,
             record_id: None,
             event_id: None,
             action_id: None,

@@ -64,6 +64,10 @@ impl Records {
         self.records.get_mut(id)
     }
 
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = (&str, &mut Record)> {
+        self.records.iter_mut().map(|(id, record)| (id.as_str(), record))
+    }
+
     /// All records with their ids, in no particular order.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Record)> {
         self.records.iter().map(|(id, record)| (id.as_str(), record))

@@ -146,7 +146,8 @@ async fn tokens_are_exchanged_as_the_auth_service_does_and_die_with_its_key() {
     let claims = sim.core.with_key(|key| key.verify(fresh, "gateway-user")).unwrap();
     assert_eq!(claims.record_id.as_deref(), Some("record-2"));
     for (change, expected) in [
-        (("grant_type", "client_credentials"), (400, "unsupported_grant_type")),
+        (("grant_type", "password"), (400, "unsupported_grant_type")),
+        (("grant_type", "client_credentials"), (400, "invalid_request")),
         (("subject_token", ""), (400, "invalid_request")),
         (("requested_token_type", "urn:something"), (400, "invalid_request")),
         (("subject_token", "nonsense"), (401, "unauthorized_client")),

@@ -1,18 +1,20 @@
-//! The actions of a record: requested, accepted, rejected.
+//! A registration is requested, and the answer to its trigger is applied.
 
-use std::collections::BTreeSet;
+use std::time::Duration;
 
-use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::EventFile;
-use crate::sandbox::json::with;
+use super::file::{ActionRequest, ActionState, Actor, NewAction, after};
+use super::release::Release;
 use crate::sandbox::opencrvs::record::{CallResult, Record, Status, iso};
 use crate::sandbox::opencrvs::records::{Confirmation, Opened, Records, Subject};
 
 /// The form field of this country that takes the ID of a child.
 pub(in crate::sandbox::opencrvs) const IDENTIFIER: &str = "child.nid";
+
+/// A user who is no registrar of the records and assigns events to itself.
+const CLERK: &str = "5fc1e4000000000000000001";
 
 /// A requested registration: its action, and the document that the trigger carries.
 pub(super) struct Requested {
@@ -21,31 +23,32 @@ pub(super) struct Requested {
     pub(super) event: Value,
 }
 
-/// The arguments of `register.accept` or `register.reject`.
-#[derive(Debug, Clone)]
-pub(super) struct ActionCall {
-    pub(super) event: String,
-    pub(super) action: String,
-    pub(super) transaction: String,
-    pub(super) declaration: Map<String, Value>,
+/// The body of a 200, which accepts the registration within the trigger's request.
+pub(super) struct Inline {
     pub(super) confirmation: Confirmation,
+    pub(super) declaration: Map<String, Value>,
+    /// Fields that the country's forms do not define.
+    pub(super) undefined: Vec<String>,
 }
 
-/// Why a call is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refused {
-    pub(super) status: StatusCode,
-    pub(super) message: &'static str,
+/// How the bridge answered a trigger, and what core does then.
+pub(super) struct TriggerAnswer {
+    pub(super) result: CallResult,
+    /// The body of a 200 as core parses it.
+    pub(super) read: Option<Inline>,
+    /// The answer was lost on the way.
+    pub(super) lost: bool,
+    pub(super) rules: TriggerRules,
 }
 
-impl Refused {
-    pub(super) const NO_EVENT: Self =
-        Self { status: StatusCode::NOT_FOUND, message: "Event not found with ID" };
-    const NO_ACTION: Self = Self { status: StatusCode::NOT_FOUND, message: "Action not found." };
-    const REJECTED: Self =
-        Self { status: StatusCode::BAD_REQUEST, message: "Action has already been rejected." };
-    pub(super) const HIDDEN: Self =
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: "Internal server error" };
+/// What core does after a trigger, apart from what its status says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TriggerRules {
+    pub(super) release: Release,
+    /// How long another user is assigned after a 202, if one is.
+    pub(super) other_user: Option<Duration>,
+    pub(super) registrar_leaves_after: Option<Duration>,
+    pub(super) indexes_failed_triggers: bool,
 }
 
 impl Records {
@@ -68,29 +71,36 @@ impl Records {
         let file = record.event.get_or_insert_default();
         file.failed = false;
         file.rejected = false;
-        let mut row =
-            |status: &str, kind: &str, more: Value| file.add(status, kind, &opened.stamp, &registrar, more);
+        let actor = Actor::registrar(&registrar);
+        let new = |status, kind| NewAction { status, kind, at: &opened.stamp, actor: &actor };
         if opened.attempt == 0 {
-            row("Accepted", "CREATE", json!({}));
-            let declared = row("Requested", "DECLARE", json!({ "declaration": declaration }));
-            row("Accepted", "DECLARE", json!({ "originalActionId": declared }));
-            row("Accepted", "UNASSIGN", json!({}));
+            file.add(&new("Accepted", "CREATE"), json!({}));
+            let declared = file.add(&new("Requested", "DECLARE"), json!({ "declaration": declaration }));
+            file.add(&new("Accepted", "DECLARE"), json!({ "originalActionId": declared }));
+            file.add(&new("Accepted", "UNASSIGN"), json!({}));
         }
-        row("Accepted", "ASSIGN", json!({ "assignedTo": registrar }));
-        let action = row("Requested", "REGISTER", json!({ "declaration": correction }));
+        file.assign(&registrar, None, &opened.stamp);
+        file.index_now(now);
+        let action = file.add(&new("Requested", "REGISTER"), json!({ "declaration": correction }));
+        file.requests.push(ActionRequest {
+            action: action.clone(),
+            attempt: opened.attempt,
+            requested: now,
+            trigger_failed: false,
+        });
         let event = document(&subject.record, record);
         Some(Requested { opened, action, event })
     }
 
-    /// Applies the answer to a trigger. `read` is the body of a 200 as core parses it.
+    /// Applies the answer to a trigger.
     pub(super) fn triggered(
         &mut self,
         id: &str,
         requested: &Requested,
-        (result, read): (CallResult, Option<Inline>),
-        lost: bool,
+        answer: TriggerAnswer,
         now: Timestamp,
     ) {
+        let TriggerAnswer { result, read, lost, rules } = answer;
         let Some(record) = self.record_mut(id) else { return };
         let answered = record.event.as_ref().is_some_and(|file| file.answer_to(&requested.action).is_some());
         let status = match &result {
@@ -102,172 +112,76 @@ impl Records {
             attempt.answered = Some(now);
             attempt.lost = lost;
         }
-        let registrar = record.registrar.clone();
+        let actor = Actor::registrar(&record.registrar);
         let Some(file) = record.event.as_mut() else { return };
         match (status, read) {
-            // Core now overwrites the index with the document from before the trigger.
-            (Some(202), _) => file.stale_index = answered,
+            (Some(202), _) => file.accepted_for_later(answered, rules, now),
             (Some(200), Some(inline)) if !answered => {
                 let more = json!({
                     "registrationNumber": inline.confirmation.number, "declaration": inline.declaration,
                 });
-                file.answer("Accepted", &requested.action, &registrar, now, more);
+                file.answer("Accepted", &requested.action, &actor, now, more);
+                file.unassign(now);
                 file.undefined.extend(inline.undefined);
+                file.index_now(now);
                 self.confirm(id, inline.confirmation, now);
             }
             (Some(200), Some(_)) => {}
             (Some(400), _) if !answered => {
-                file.answer("Rejected", &requested.action, &registrar, now, json!({}));
+                file.answer("Rejected", &requested.action, &actor, now, json!({}));
+                file.unassign(now);
+                file.index_now(now);
                 record.enter(Status::Rejected, now);
             }
             (Some(400), _) => file.crossed = file.answer_to(&requested.action) == Some("Accepted"),
-            (Some(_) | None, _) => {
-                // The client retries with the same transaction id and gets a success.
-                file.failed = true;
-                file.retries_without_trigger += 1;
-            }
+            (Some(_) | None, _) => file.trigger_failed(&requested.action, rules, now),
         }
     }
 
-    /// `register.accept`. The declaration is stored unchecked. An undefined field makes the later
-    /// indexing fail.
-    pub(super) fn accept(
-        &mut self,
-        call: &ActionCall,
-        defined: &BTreeSet<String>,
-        now: Timestamp,
-    ) -> Result<Value, Refused> {
-        let taken = self.is_taken(&call.transaction, &call.action, "Accepted");
-        let record = self.record_mut(&call.event).ok_or(Refused::NO_EVENT)?;
-        let file = record.event.as_mut().ok_or(Refused::NO_EVENT)?;
-        if !file.has(&call.action) {
-            return Err(Refused::NO_ACTION);
-        }
-        match file.answer_to(&call.action) {
-            Some("Rejected") => {
-                file.contradicted += 1;
-                return Err(Refused::REJECTED);
-            }
-            Some(_) => {
-                file.repeats += 1;
-                return Ok(document(&call.event, record));
-            }
-            None if taken => {
-                file.dropped += 1;
-                return Ok(document(&call.event, record));
-            }
-            None => {}
-        }
-        let unknown: Vec<String> =
-            call.declaration.keys().filter(|field| !defined.contains(*field)).cloned().collect();
-        let registrar = record.registrar.clone();
-        let more = json!({
-            "registrationNumber": call.confirmation.number, "declaration": call.declaration,
-            "transactionId": call.transaction,
-        });
-        file.answer("Accepted", &call.action, &registrar, now, more);
-        file.stale_index = false;
-        let is_broken = !unknown.is_empty();
-        file.undefined.extend(unknown);
-        self.confirm(&call.event, call.confirmation.clone(), now);
-        if is_broken {
-            return Err(Refused::HIDDEN);
-        }
-        self.record(&call.event).map(|record| document(&call.event, record)).ok_or(Refused::NO_EVENT)
-    }
-
-    /// `register.reject`.
-    pub(super) fn reject(&mut self, call: &ActionCall, now: Timestamp) -> Result<Value, Refused> {
-        let taken = self.is_taken(&call.transaction, &call.action, "Rejected");
-        let record = self.record_mut(&call.event).ok_or(Refused::NO_EVENT)?;
-        let registrar = record.registrar.clone();
-        let file = record.event.as_mut().ok_or(Refused::NO_EVENT)?;
-        match file.answer_to(&call.action) {
-            Some("Rejected") => file.repeats += 1,
-            Some(_) => {
-                file.contradicted += 1;
-                return Err(Refused::HIDDEN);
-            }
-            None if !file.has(&call.action) => return Err(Refused::HIDDEN),
-            None if taken => file.dropped += 1,
-            None => {
-                let more = json!({ "transactionId": call.transaction });
-                file.answer("Rejected", &call.action, &registrar, now, more);
-                file.rejected = true;
-                file.stale_index = false;
-                record.enter(Status::Rejected, now);
-            }
-        }
-        Ok(document(&call.event, record))
-    }
-
-    /// `reject.request`: the registrar's own rejection of the record, with a reason.
-    pub(super) fn explain(&mut self, id: &str, reason: &str) -> Result<Value, Refused> {
-        let record = self.record_mut(id).ok_or(Refused::NO_EVENT)?;
-        record.event.as_mut().ok_or(Refused::NO_EVENT)?.reason = Some(reason.to_owned());
-        Ok(document(id, record))
-    }
-
-    /// `event.get`.
-    pub(super) fn event(&self, id: &str) -> Option<Value> {
-        let record = self.record(id).filter(|record| record.event.is_some())?;
+    /// `event.get`. Core notes that the event was read, and indexes it again.
+    pub(super) fn read_event(&mut self, id: &str, reader: &Actor, now: Timestamp) -> Option<Value> {
+        let record = self.record_mut(id)?;
+        let file = record.event.as_mut()?;
+        let _ = file.assignee(now);
+        let new = NewAction { status: "Accepted", kind: "READ", at: &iso(now), actor: reader };
+        file.add(&new, json!({}));
+        file.index_now(now);
         Some(document(id, record))
     }
+}
 
-    /// Whether another action has a write with this transaction id. If so, core drops the new
-    /// write.
-    fn is_taken(&self, transaction: &str, action: &str, status: &str) -> bool {
-        let is = |row: &Value, name: &str, text: &str| row.get(name).and_then(Value::as_str) == Some(text);
-        self.all().filter_map(|(_, record)| record.event.as_ref()).flat_map(|file| &file.actions).any(|row| {
-            is(row, "transactionId", transaction)
-                && is(row, "status", status)
-                && is(row, "type", "REGISTER")
-                && !is(row, "originalActionId", action)
-        })
+impl super::EventFile {
+    fn accepted_for_later(&mut self, answered: bool, rules: TriggerRules, now: Timestamp) {
+        // Core now overwrites the index with the document from before the trigger.
+        self.stale_index = answered;
+        if rules.release.has_action_tokens() {
+            self.index_as(Some(ActionState::Pending), now);
+            return;
+        }
+        self.unassign(now);
+        if let Some(span) = rules.other_user {
+            self.assign(CLERK, Some(after(now, span)), &iso(now));
+        }
+        self.index_as(Some(ActionState::Pending), now);
+    }
+
+    fn trigger_failed(&mut self, action: &str, rules: TriggerRules, now: Timestamp) {
+        // The client retries with the same transaction id and gets a success.
+        self.failed = true;
+        self.retries_without_trigger += 1;
+        if let Some(request) = self.requests.iter_mut().find(|request| request.action == action) {
+            request.trigger_failed = true;
+        }
+        if let Some(span) = rules.registrar_leaves_after.filter(|_| !rules.release.has_action_tokens()) {
+            self.leaves_at(after(now, span));
+        }
+        if rules.indexes_failed_triggers {
+            self.index_now(now);
+        }
     }
 }
 
-/// The body of a 200, which accepts the registration within the trigger's request.
-pub(super) struct Inline {
-    pub(super) confirmation: Confirmation,
-    pub(super) declaration: Map<String, Value>,
-    /// Fields that the country's forms do not define.
-    pub(super) undefined: Vec<String>,
-}
-
-impl EventFile {
-    fn add(&mut self, status: &str, kind: &str, at: &str, registrar: &str, more: Value) -> String {
-        let id = uuid::Uuid::new_v4().to_string();
-        let row = json!({
-            "id": id, "type": kind, "status": status, "createdAt": at, "createdBy": registrar,
-            "createdByUserType": "user", "createdByRole": "LOCAL_REGISTRAR",
-            "createdAtLocation": "9e069dda-0d83-4f67-a4f2-9adbf5658e2e", "declaration": {},
-            "transactionId": uuid::Uuid::new_v4().to_string(),
-        });
-        self.actions.push(with(row, more));
-        id
-    }
-
-    fn answer(&mut self, status: &str, action: &str, registrar: &str, now: Timestamp, more: Value) {
-        let more = with(more, json!({ "originalActionId": action }));
-        self.add(status, "REGISTER", &iso(now), registrar, more);
-    }
-
-    fn has(&self, action: &str) -> bool {
-        self.actions.iter().any(|row| row.get("id").and_then(Value::as_str) == Some(action))
-    }
-
-    /// The status of the answer to an action, if the action is answered.
-    fn answer_to(&self, action: &str) -> Option<&str> {
-        let row = self
-            .actions
-            .iter()
-            .find(|row| row.get("originalActionId").and_then(Value::as_str) == Some(action))?;
-        row.get("status").and_then(Value::as_str)
-    }
-}
-
-fn document(id: &str, record: &Record) -> Value {
+pub(super) fn document(id: &str, record: &Record) -> Value {
     let actions = record.event.as_ref().map(|file| file.actions.clone()).unwrap_or_default();
     let created = record.history.first().map(|step| step.at.clone());
     json!({

@@ -1,19 +1,50 @@
-//! The country's configuration service, reduced to what the bridge reads: the fields of the forms.
+//! The country's configuration service, reduced to what the bridge or core reads: the fields of the
+//! forms, and empty answers for the rest of the configuration.
+//!
+//! Wire source: `opencrvs-2.1.md` §5. 2.0 moved every path under `/config`.
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::routing::get;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
+use super::release::Release;
 use crate::sandbox::opencrvs::core::Core;
 
 pub(in crate::sandbox::opencrvs) fn router(core: Arc<Core>) -> Router {
-    Router::new().route("/events", get(events)).with_state(core)
+    Router::new().fallback(answer).with_state(core)
 }
 
-async fn events(State(core): State<Arc<Core>>) -> Json<Value> {
+async fn answer(State(core): State<Arc<Core>>, request: Request) -> Response {
+    let path = request.uri().path();
+    let name = match core.events.release() {
+        Release::V1_9 => match path {
+            "/events" => "events",
+            "/workqueue" => "workqueues",
+            "/application-config" => "application",
+            "/locations" => "locations",
+            "/roles" => "roles",
+            "/users" => "users",
+            _ => "",
+        },
+        Release::V2_0 | Release::V2_1 => path.strip_prefix("/config/").unwrap_or_default(),
+    };
+    match name {
+        _ if request.method() != Method::GET => StatusCode::NOT_FOUND.into_response(),
+        "events" => Json(events(&core)).into_response(),
+        "workqueues" | "locations" | "roles" | "users" => Json(json!([])).into_response(),
+        "application" => Json(json!({ "APPLICATION_NAME": "Simulated country" })).into_response(),
+        _ => {
+            let body = json!({ "statusCode": 404, "error": "Not Found", "message": "Not Found" });
+            (StatusCode::NOT_FOUND, Json(body)).into_response()
+        }
+    }
+}
+
+fn events(core: &Core) -> Value {
     let of = |kind: &str| {
         let prefix = match kind {
             "birth" => "child.",
@@ -31,5 +62,5 @@ async fn events(State(core): State<Arc<Core>>) -> Json<Value> {
             { "id": "more", "type": "FORM", "fields": fields },
         ]}})
     };
-    Json(["birth", "death", "marriage"].into_iter().map(of).collect())
+    ["birth", "death", "marriage"].into_iter().map(of).collect()
 }

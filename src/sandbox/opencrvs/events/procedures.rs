@@ -1,46 +1,50 @@
-//! The gateway's `/events/…`: tRPC with superjson, limited to the procedures that answer an action.
+//! The gateway's `/events/…`: tRPC with superjson, limited to the procedures that answer an action,
+//! and the queries that read (`queries`).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::Router;
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::actions::{ActionCall, IDENTIFIER, Refused};
+use super::actions::IDENTIFIER;
+use super::answers::{answer, apply_fault, denied, error};
+use super::confirm::{ActionCall, ConfirmRules, Refused};
+use super::credential::{Caller, Credential, admit};
+use super::queries;
+use super::release::Release;
+use super::scopes::Grant;
+use crate::sandbox::opencrvs::auth;
 use crate::sandbox::opencrvs::connection::ConnectionBreaker;
 use crate::sandbox::opencrvs::core::Core;
 use crate::sandbox::opencrvs::fault::{Calls, Effect, Fault};
-use crate::sandbox::opencrvs::keys::{Claims, TokenHash};
 use crate::sandbox::opencrvs::records::Confirmation;
 
-const CONFIRM: &str = "record.confirm-registration";
-const REJECT: &str = "record.reject-registration";
+const ACCEPT: &str = "event.actions.register.accept";
+const REJECT: &str = "event.actions.register.reject";
 
+/// What the gateway passes on: to the events service, and to auth.
 pub(in crate::sandbox::opencrvs) fn router(core: Arc<Core>) -> Router {
     Router::new()
-        .route("/events/event.get", get(read))
+        .route("/events/event.get", get(queries::read))
+        .route("/events/event.search", get(queries::search))
         .route("/events/{procedure}", post(call))
+        .layer(middleware::from_fn_with_state(Arc::clone(&core), login_page))
+        .route("/auth/token", post(auth::token))
         .with_state(core)
 }
 
-async fn read(
-    State(core): State<Arc<Core>>,
-    headers: HeaderMap,
-    Query(query): Query<HashMap<String, String>>,
-) -> Response {
-    if caller(&core, &headers).is_none() {
-        return unauthorized();
+async fn login_page(State(core): State<Arc<Core>>, request: Request, next: Next) -> Response {
+    if core.events.behaviour().login_page {
+        return Html("<!doctype html><html><title>Login to OpenCRVS</title></html>").into_response();
     }
-    let input: Value =
-        query.get("input").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let id = input.pointer("/json/eventId").and_then(Value::as_str).unwrap_or_default();
-    answer(core.with_records(|records| records.event(id)).ok_or(Refused::NO_EVENT), "event.get")
+    next.run(request).await
 }
 
 async fn call(
@@ -86,134 +90,158 @@ struct Called {
 }
 
 impl Called {
-    /// Checks in core's order: envelope and contents come before the token.
     fn run(&self, input: &Value, fault: Option<Fault>) -> Response {
-        let Some(claims) = caller(&self.core, &self.headers) else { return unauthorized() };
+        let caller = match admit(&self.core, &self.headers, "gateway-user", &self.procedure) {
+            Ok(caller) => caller,
+            Err(why) => return denied(why, &self.procedure),
+        };
         let json =
             |value: &str| value.split(';').next().is_some_and(|kind| kind.trim() == "application/json");
         let kind = self.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         if !kind.is_some_and(json) {
-            return self.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported content-type");
+            let refused = "Unsupported content-type";
+            return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, refused, &self.procedure);
         }
-        let Some(input) = input.get("json").and_then(Value::as_object) else { return self.required("") };
+        answer(self.dispatch(input, &caller, fault), &self.procedure)
+    }
+
+    fn dispatch(&self, input: &Value, caller: &Caller, fault: Option<Fault>) -> Result<Value, Refused> {
+        let none = Map::new();
+        let envelope = input.get("json").and_then(Value::as_object);
+        let is_action = [ACCEPT, REJECT].contains(&self.procedure.as_str());
+        // 2.1 refuses a caller before it parses the input; 1.9 and 2.0 parse first.
+        let authorizes_first = is_action && !self.core.events.release().has_action_tokens();
+        if envelope.is_none() && !authorizes_first {
+            return Err(Refused::required(""));
+        }
+        let input = envelope.unwrap_or(&none);
         match self.procedure.as_str() {
-            "event.actions.register.accept" | "event.actions.register.reject" => {
-                self.register(input, &claims, fault)
+            ACCEPT | REJECT if authorizes_first => {
+                self.authorize_client(input, caller)?;
+                self.complete(input)?;
+                self.confirm(input, caller, fault)
             }
-            "event.actions.reject.request" => self.explain(input, &claims),
-            _ => self.refuse(StatusCode::NOT_FOUND, "No procedure found on path"),
+            ACCEPT | REJECT => {
+                self.complete(input)?;
+                self.authorize_before_2_1(input, caller)?;
+                self.confirm(input, caller, fault)
+            }
+            "event.actions.reject.request" => self.explain(input, caller),
+            _ => Err(Refused::new(StatusCode::NOT_FOUND, "No procedure found on path")),
         }
     }
 
-    fn register(&self, input: &Map<String, Value>, claims: &Claims, fault: Option<Fault>) -> Response {
-        let accepts = self.procedure.ends_with("accept");
+    fn accepts(&self) -> bool {
+        self.procedure == ACCEPT
+    }
+
+    fn complete(&self, input: &Map<String, Value>) -> Result<(), Refused> {
         let mut needed = vec!["eventId", "actionId", "transactionId"];
-        needed.extend(accepts.then_some("registrationNumber"));
-        if let Some(missing) = needed.into_iter().find(|name| text(input, name).is_none()) {
-            return self.required(missing);
+        needed.extend(self.accepts().then_some("registrationNumber"));
+        match needed.into_iter().find(|name| text(input, name).is_none()) {
+            Some(missing) => Err(Refused::required(missing)),
+            None => Ok(()),
         }
-        let call = self.call(input, fault);
-        if !claims.has(CONFIRM) || !claims.has(REJECT) {
-            return self
-                .refuse(StatusCode::FORBIDDEN, "Missing required scopes/claims for action confirmation");
+    }
+
+    /// The holder of the action's own token, or a system client where 2.0 allows it.
+    fn authorize_before_2_1(&self, input: &Map<String, Value>, caller: &Caller) -> Result<(), Refused> {
+        let scopes = &caller.claims.scope;
+        let behaviour = self.core.events.behaviour();
+        let may_clients = self.core.events.release() == Release::V2_0 && behaviour.client_confirms_on_2_0;
+        if caller.credential == Credential::Client && may_clients {
+            return self.authorize_client(input, caller);
         }
-        let of_this = (claims.event_id.as_deref(), claims.action_id.as_deref());
-        if of_this != (Some(call.event.as_str()), Some(call.action.as_str())) {
-            return self.refuse(StatusCode::FORBIDDEN, "FORBIDDEN");
+        let confirms = ["record.confirm-registration", "record.reject-registration"];
+        if confirms.iter().any(|scope| Grant::of(scopes, scope).is_none()) {
+            let missing = "Missing required scopes/claims for action confirmation";
+            return Err(Refused::new(StatusCode::FORBIDDEN, missing));
         }
-        let defined = self.core.defined();
+        let claims = &caller.claims;
+        let ids = (claims.event_id.as_deref(), claims.action_id.as_deref());
+        let is_of_this = ids == (text(input, "eventId"), text(input, "actionId")) && ids.0.is_some();
+        if is_of_this { Ok(()) } else { Err(Refused::FORBIDDEN) }
+    }
+
+    /// A system client with the scope for this kind of event.
+    fn authorize_client(&self, input: &Map<String, Value>, caller: &Caller) -> Result<(), Refused> {
+        if caller.credential != Credential::Client {
+            return Err(Refused::FORBIDDEN);
+        }
+        let scope = if self.accepts() { "record.action.accept" } else { "record.action.reject" };
+        let grant = Grant::of(&caller.claims.scope, scope).ok_or(Refused::FORBIDDEN)?;
+        let (Some(event), Some(_)) = (text(input, "eventId"), text(input, "actionId")) else {
+            return Err(Refused::new(StatusCode::BAD_REQUEST, "BAD_REQUEST"));
+        };
+        queries::kind_in_scope(&self.core, event, &grant)
+    }
+
+    fn confirm(
+        &self,
+        input: &Map<String, Value>,
+        caller: &Caller,
+        fault: Option<Fault>,
+    ) -> Result<Value, Refused> {
+        let call = action_call(input, caller, fault);
+        let rules = self.rules(caller);
         let now = Timestamp::now();
-        let done = self.core.with_records(|records| {
-            if accepts { records.accept(&call, &defined, now) } else { records.reject(&call, now) }
-        });
-        answer(done, &self.procedure)
+        self.core.with_records(|records| {
+            if self.accepts() {
+                records.accept(&call, &rules, now)
+            } else {
+                records.reject(&call, &rules, now)
+            }
+        })
     }
 
-    fn call(&self, input: &Map<String, Value>, fault: Option<Fault>) -> ActionCall {
-        let text = |name| text(input, name).unwrap_or_default().to_owned();
-        let declaration = input.get("declaration").and_then(Value::as_object).cloned().unwrap_or_default();
-        let id = declaration.get(IDENTIFIER).and_then(Value::as_str).map(str::to_owned);
-        ActionCall {
-            event: text("eventId"),
-            action: text("actionId"),
-            transaction: text("transactionId"),
-            confirmation: Confirmation {
-                number: text("registrationNumber"),
-                identifiers: id.map(|id| ("NATIONAL_ID".to_owned(), id)).into_iter().collect(),
-                comment: None,
-                token: TokenHash::of(bearer(&self.headers).unwrap_or_default()),
-                fault,
-            },
-            declaration,
+    fn rules(&self, caller: &Caller) -> ConfirmRules {
+        let is_strict = !self.core.events.release().has_action_tokens();
+        let behaviour = self.core.events.behaviour();
+        ConfirmRules {
+            client: (caller.credential == Credential::Client).then(|| caller.claims.sub.clone()),
+            is_strict,
+            assignment_before_action: behaviour.assignment_before_action,
+            defined: self.core.defined(),
+            refuses_undefined_fields: behaviour.refuses_undefined_fields.unwrap_or(is_strict),
         }
     }
 
-    fn explain(&self, input: &Map<String, Value>, claims: &Claims) -> Response {
+    fn explain(&self, input: &Map<String, Value>, caller: &Caller) -> Result<Value, Refused> {
         let reason = input.get("content").and_then(|content| content.get("reason")).and_then(Value::as_str);
         let (Some(id), Some(reason)) = (text(input, "eventId"), reason) else {
-            return self.required("content");
+            return Err(Refused::required("content"));
         };
-        if !claims.has("record.reject") {
-            return self.refuse(StatusCode::FORBIDDEN, "FORBIDDEN");
+        if caller.credential == Credential::Client && !self.core.events.behaviour().client_rejects_with_reason
+        {
+            return Err(Refused::FORBIDDEN);
         }
-        answer(self.core.with_records(|records| records.explain(id, reason)), &self.procedure)
+        let scopes = ["record.reject", "record.declared.reject"];
+        let grant = scopes.iter().find_map(|scope| Grant::of(&caller.claims.scope, scope));
+        queries::kind_in_scope(&self.core, id, &grant.ok_or(Refused::FORBIDDEN)?)?;
+        self.core.with_records(|records| records.explain(id, reason))
     }
+}
 
-    fn required(&self, name: &str) -> Response {
-        let path: Vec<&str> = if name.is_empty() { Vec::new() } else { vec![name] };
-        let issues = json!([{ "code": "invalid_type", "path": path, "message": "Required" }]);
-        self.refuse(StatusCode::BAD_REQUEST, &issues.to_string())
-    }
-
-    fn refuse(&self, status: StatusCode, message: &str) -> Response {
-        error(status, message, &self.procedure)
+fn action_call(input: &Map<String, Value>, caller: &Caller, fault: Option<Fault>) -> ActionCall {
+    let text = |name| text(input, name).unwrap_or_default().to_owned();
+    let declaration = input.get("declaration").and_then(Value::as_object).cloned().unwrap_or_default();
+    let id = declaration.get(IDENTIFIER).and_then(Value::as_str).map(str::to_owned);
+    ActionCall {
+        event: text("eventId"),
+        action: text("actionId"),
+        transaction: text("transactionId"),
+        keeps_assignment: input.get("keepAssignment").and_then(Value::as_bool).unwrap_or_default(),
+        confirmation: Confirmation {
+            number: text("registrationNumber"),
+            identifiers: id.map(|id| ("NATIONAL_ID".to_owned(), id)).into_iter().collect(),
+            comment: None,
+            token: caller.token.clone(),
+            fault,
+        },
+        declaration,
     }
 }
 
 fn text<'i>(input: &'i Map<String, Value>, name: &str) -> Option<&'i str> {
     input.get(name).and_then(Value::as_str)
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
-}
-
-fn caller(core: &Core, headers: &HeaderMap) -> Option<Claims> {
-    let claims = core.with_key(|key| key.verify(bearer(headers)?, "gateway-user"))?;
-    (!core.faults.is_deactivated(&claims.sub)).then_some(claims)
-}
-
-/// The gateway's own error, which is not in tRPC's format.
-fn unauthorized() -> Response {
-    let body = json!({ "statusCode": 401, "error": "Unauthorized", "message": "Missing authentication" });
-    (StatusCode::UNAUTHORIZED, Json(body)).into_response()
-}
-
-fn answer(done: Result<Value, Refused>, procedure: &str) -> Response {
-    match done {
-        Ok(event) => Json(json!({ "result": { "data": { "json": event } } })).into_response(),
-        Err(refused) => error(refused.status, refused.message, procedure),
-    }
-}
-
-fn error(status: StatusCode, message: &str, procedure: &str) -> Response {
-    let code = match status.as_u16() {
-        400 => "BAD_REQUEST",
-        403 => "FORBIDDEN",
-        404 => "NOT_FOUND",
-        415 => "UNSUPPORTED_MEDIA_TYPE",
-        429 => "TOO_MANY_REQUESTS",
-        _ => "INTERNAL_SERVER_ERROR",
-    };
-    let data = json!({ "code": code, "httpStatus": status.as_u16(), "path": procedure });
-    (status, Json(json!({ "error": { "json": { "message": message, "code": -32_600, "data": data } } })))
-        .into_response()
-}
-
-async fn apply_fault(fault: Fault, done: Response, connection: &ConnectionBreaker) -> Response {
-    match fault {
-        Fault::Error { error: row, .. } if row.trpc.0 == StatusCode::UNAUTHORIZED => unauthorized(),
-        Fault::Error { error: row, .. } => error(row.trpc.0, row.trpc.1, ""),
-        Fault::Transport { failure, .. } => failure.apply(done, connection).await,
-    }
 }

@@ -5,13 +5,17 @@ use jiff::Timestamp;
 use serde_json::Value;
 use url::Url;
 
-use super::actions::{IDENTIFIER, Inline};
+use super::actions::{IDENTIFIER, Inline, Requested, TriggerAnswer, TriggerRules};
 use super::document;
-use crate::sandbox::opencrvs::keys::TokenHash;
+use crate::sandbox::opencrvs::keys::{Claims, TokenHash};
 use crate::sandbox::opencrvs::record::{CallResult, Record, Status};
 use crate::sandbox::opencrvs::records::{Confirmation, Subject};
 use crate::sandbox::opencrvs::{OpencrvsSim, SimulateError, SubmitOptions, SubmitOutcome, caller};
 use crate::sandbox::population::Declaration;
+use crate::sandbox::random::rng;
+
+/// The seed of which events another user takes.
+const ASSIGNMENT: u64 = 0xa551_61ed;
 
 impl OpencrvsSim {
     /// Registers a declaration in the events generation, for the first time or again. While a
@@ -42,10 +46,7 @@ impl OpencrvsSim {
         };
         let token = match &options.token {
             Some(token) => token.clone(),
-            None => {
-                let claims = self.core.action_claims(&requested.opened.registrar, id, &requested.action);
-                self.core.mint(&claims)?
-            }
+            None => self.core.mint(&self.trigger_claims(id, &requested))?,
         };
         self.core.with_records(|records| {
             records.carry(id, &requested.opened, TokenHash::of(&token), options.corrected.clone());
@@ -59,10 +60,32 @@ impl OpencrvsSim {
         };
         let lost = options.loses(&result);
         let read = self.inline(&body);
+        let rules = self.trigger_rules(id);
+        let answer = TriggerAnswer { result: result.clone(), read, lost, rules };
         self.core.with_records(|records| {
-            records.triggered(id, &requested, (result.clone(), read), lost, Timestamp::now());
+            records.triggered(id, &requested, answer, Timestamp::now());
         });
         Ok(self.outcome(id, requested.opened.stamp, result, !lost))
+    }
+
+    /// The claims of the token on the trigger: for this action, or core's own in 2.1.
+    fn trigger_claims(&self, event: &str, requested: &Requested) -> Claims {
+        if self.release().has_action_tokens() {
+            self.core.action_claims(&requested.opened.registrar, event, &requested.action)
+        } else {
+            self.core.service_claims()
+        }
+    }
+
+    fn trigger_rules(&self, event: &str) -> TriggerRules {
+        let behaviour = self.behaviour();
+        let is_taken = rng(ASSIGNMENT, event, 0).f64() < behaviour.assigned_share;
+        TriggerRules {
+            release: self.release(),
+            other_user: is_taken.then_some(behaviour.assigned_for),
+            registrar_leaves_after: behaviour.registrar_leaves_after,
+            indexes_failed_triggers: behaviour.indexes_failed_triggers,
+        }
     }
 
     fn outcome(&self, record: &str, stamp: String, result: CallResult, arrived: bool) -> SubmitOutcome {

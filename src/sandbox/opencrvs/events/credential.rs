@@ -1,0 +1,90 @@
+//! Who calls the events service: the credential in the `Authorization` header, and whether it is
+//! any good.
+//!
+//! Wire source: `opencrvs-2.1.md` §0, §1, §8.
+
+use axum::http::{HeaderMap, header};
+use serde::Serialize;
+
+use crate::sandbox::opencrvs::core::Core;
+use crate::sandbox::opencrvs::keys::{Claims, TokenHash, UserType};
+
+/// The kind of token that a call carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Credential {
+    /// No token, or one that auth did not sign for this service.
+    None,
+    /// A token for one action, from a trigger of 1.9 or 2.0 or from the token exchange.
+    ActionToken,
+    /// The token of a system client.
+    Client,
+    /// A user's own token.
+    User,
+    /// Core's own token: the service token on a trigger of 2.1, or the bootstrap token.
+    Service,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) claims: Claims,
+    pub(super) credential: Credential,
+    pub(super) token: TokenHash,
+}
+
+/// Why a caller is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// By the gateway.
+    Gateway,
+    /// By the events service, which does not know the subject of the token.
+    Unknown,
+    /// An action token after the upgrade to 2.1, with the status of the answer.
+    Stale(u16),
+}
+
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// Checks the token of a call for this audience (without the prefix `opencrvs:`) and counts the
+/// call.
+pub(super) fn admit(
+    core: &Core,
+    headers: &HeaderMap,
+    audience: &str,
+    procedure: &str,
+) -> Result<Caller, Denied> {
+    let verified = bearer(headers)
+        .and_then(|token| Some((token, core.with_key(|key| key.verify(token, audience))?)))
+        .filter(|(_, claims)| !core.faults.is_deactivated(&claims.sub));
+    let credential = verified.as_ref().map_or(Credential::None, |(_, claims)| credential_of(core, claims));
+    core.events.count_call(procedure, credential);
+    let (token, claims) = verified.ok_or(Denied::Gateway)?;
+    let caller = Caller { claims, credential, token: TokenHash::of(token) };
+    core.events.with(|state| match credential {
+        Credential::ActionToken if !state.release.has_action_tokens() => {
+            Err(Denied::Stale(state.behaviour.stale_token_status))
+        }
+        Credential::Client if state.clients.get(&caller.claims.sub).is_none() => Err(Denied::Unknown),
+        Credential::Client
+            if state.behaviour.rotation_kills_tokens
+                && state.clients.is_from_before_rotation(&caller.token) =>
+        {
+            Err(Denied::Unknown)
+        }
+        _ => Ok(caller),
+    })
+}
+
+fn credential_of(core: &Core, claims: &Claims) -> Credential {
+    if claims.action_id.is_some() {
+        return Credential::ActionToken;
+    }
+    let is_service = claims.sub == core.events.with(|state| state.behaviour.service_subject.clone());
+    match claims.user_type {
+        Some(UserType::System) if is_service || claims.is_bootstrap() => Credential::Service,
+        Some(UserType::System) => Credential::Client,
+        Some(UserType::User) | None => Credential::User,
+    }
+}

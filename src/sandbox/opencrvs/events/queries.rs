@@ -1,0 +1,118 @@
+//! The queries of the events service that read: `event.get` and `event.search`.
+//!
+//! Wire source: `opencrvs-events.md` §2.4. For `event.search`, opencrvs-core itself:
+//! `packages/events/src/router/event/event.search.*.test.ts` and
+//! `packages/events/src/service/indexing/query.ts`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::answers::{answer, apply_fault, denied};
+use super::confirm::Refused;
+use super::credential::{Caller, Credential, admit};
+use super::file::Actor;
+use super::release::Release;
+use super::scopes::Grant;
+use super::search;
+use crate::sandbox::opencrvs::connection::ConnectionBreaker;
+use crate::sandbox::opencrvs::core::Core;
+use crate::sandbox::opencrvs::fault::{Calls, Effect, Fault};
+
+type Input = Query<HashMap<String, String>>;
+type Connection = ConnectInfo<ConnectionBreaker>;
+type Outcome = Result<Value, Refused>;
+
+pub(super) async fn read(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(connection): Connection,
+    headers: HeaderMap,
+    Query(query): Input,
+) -> Response {
+    let input = input(&query);
+    let event = event_id(&core, &input).map(str::to_owned);
+    let call = QueryCall { core, procedure: "event.get", calls: Calls::Read, headers };
+    let about = event.clone().unwrap_or_default();
+    call.run(&about, &connection, |core, caller| get(core, caller, event)).await
+}
+
+pub(super) async fn search(
+    State(core): State<Arc<Core>>,
+    ConnectInfo(connection): Connection,
+    headers: HeaderMap,
+    Query(query): Input,
+) -> Response {
+    let input = input(&query);
+    let call = QueryCall { core, procedure: "event.search", calls: Calls::Search, headers };
+    call.run("", &connection, |core, caller| search::run(core, &caller.claims.scope, &input)).await
+}
+
+struct QueryCall {
+    core: Arc<Core>,
+    procedure: &'static str,
+    calls: Calls,
+    headers: HeaderMap,
+}
+
+impl QueryCall {
+    async fn run(
+        self,
+        about: &str,
+        connection: &ConnectionBreaker,
+        work: impl FnOnce(&Core, &Caller) -> Outcome,
+    ) -> Response {
+        let fault = self.core.faults.next_fault(self.calls, about);
+        tokio::time::sleep(self.core.faults.gateway_latency()).await;
+        let done = match fault.map(Fault::effect) {
+            Some(Effect::Never) => answer(Err(Refused::HIDDEN), self.procedure),
+            None | Some(Effect::AtOnce | Effect::Late(_)) => {
+                match admit(&self.core, &self.headers, "gateway-user", self.procedure) {
+                    Ok(caller) => answer(work(&self.core, &caller), self.procedure),
+                    Err(why) => denied(why, self.procedure),
+                }
+            }
+        };
+        match fault {
+            Some(fault) => apply_fault(fault, done, connection).await,
+            None => done,
+        }
+    }
+}
+
+fn input(query: &HashMap<String, String>) -> Value {
+    let input: Option<Value> = query.get("input").and_then(|text| serde_json::from_str(text).ok());
+    input.and_then(|mut input| input.get_mut("json").map(Value::take)).unwrap_or_default()
+}
+
+/// 1.9 takes the bare id, 2.0 an object.
+fn event_id<'i>(core: &Core, input: &'i Value) -> Option<&'i str> {
+    match core.events.release() {
+        Release::V1_9 => input.as_str(),
+        Release::V2_0 | Release::V2_1 => input.get("eventId").and_then(Value::as_str),
+    }
+}
+
+fn get(core: &Core, caller: &Caller, event: Option<String>) -> Outcome {
+    let grant = Grant::of(&caller.claims.scope, "record.read").ok_or(Refused::FORBIDDEN)?;
+    let event = event.ok_or_else(|| Refused::required("eventId"))?;
+    kind_in_scope(core, &event, &grant)?;
+    let is_system = caller.credential == Credential::Client;
+    let reader = Actor { id: caller.claims.sub.clone(), is_system };
+    let now = Timestamp::now();
+    core.with_records(|records| records.read_event(&event, &reader, now))
+        .ok_or_else(|| Refused::no_event(&event))
+}
+
+/// Refuses an event of a kind outside the grant as if it did not exist.
+pub(super) fn kind_in_scope(core: &Core, event: &str, grant: &Grant) -> Result<(), Refused> {
+    let covered = core.with_records(|records| {
+        let record = records.record(event).filter(|record| record.event.is_some());
+        record.is_some_and(|record| grant.covers(record.kind.name()))
+    });
+    if covered { Ok(()) } else { Err(Refused::no_event(event)) }
+}
