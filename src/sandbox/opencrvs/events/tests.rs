@@ -6,8 +6,16 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use super::*;
+use super::{Credential, Release};
 use crate::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim, SubmitOptions};
 use crate::sandbox::population::{Declaration, Mix, Population};
+
+mod actions;
+mod clients;
+mod country;
+mod ready;
+mod search;
+mod upgrade;
 
 /// A front that gives this answer to every trigger. The channel yields the token and the document
 /// of each request.
@@ -44,6 +52,33 @@ fn birth() -> Declaration {
 
 const LATER: &str = "202 Accepted\r\ncontent-length: 0\r\n\r\n";
 
+async fn sim(release: Release) -> OpencrvsSim {
+    OpencrvsSim::start(OpencrvsSettings { release, ..OpencrvsSettings::default() }).await.unwrap()
+}
+
+/// Asks the gateway for a client's token, with a form in the body and parameters in the query.
+async fn token(sim: &OpencrvsSim, form: &[(&str, &str)], query: &[(&str, &str)]) -> (u16, Value) {
+    let encode = |pairs: &[(&str, &str)]| {
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    };
+    let grant = [("grant_type", "client_credentials")];
+    let form = [grant.as_slice(), form].concat();
+    let answer = reqwest::Client::new()
+        .post(format!("{}/auth/token?{}", sim.gateway_url(), encode(query)))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(encode(&form))
+        .send()
+        .await
+        .unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+fn message(answer: &(u16, Value)) -> (u16, &str) {
+    (answer.0, answer.1["error"]["json"]["message"].as_str().unwrap_or_default())
+}
+
+const NUMBER: &str = "N1";
+
 struct Ground {
     sim: OpencrvsSim,
     family: Declaration,
@@ -54,7 +89,12 @@ struct Ground {
 
 impl Ground {
     async fn answered(answer: &'static str) -> Self {
-        let sim = OpencrvsSim::start(OpencrvsSettings::default()).await.unwrap();
+        Self::on(Release::V2_0, answer).await
+    }
+
+    /// A birth whose trigger got this answer, on this release.
+    async fn on(release: Release, answer: &'static str) -> Self {
+        let sim = sim(release).await;
         let (url, mut got) = front(answer).await;
         let family = birth();
         sim.submit_event(&family, &url, SubmitOptions::default()).await.unwrap();
@@ -76,6 +116,29 @@ impl Ground {
 
     async fn accept(&self, number: &str, fields: Value) -> u16 {
         self.call("accept", json!({ "registrationNumber": number, "declaration": fields })).await.0
+    }
+
+    /// The ground of another token.
+    fn with(&self, token: String) -> Self {
+        let (sim, family) = (self.sim.clone(), self.family.clone());
+        Self { sim, family, token, action: self.action.clone(), http: self.http.clone() }
+    }
+
+    /// The ground of a new system client with these scopes.
+    async fn client(&self, scopes: &[&str]) -> Self {
+        let client = self.sim.add_client("bridge", scopes);
+        let form = [("client_id", client.client_id.as_str()), ("client_secret", &client.client_secret)];
+        let (status, body) = token(&self.sim, &form, &[]).await;
+        assert_eq!(status, 200, "{body}");
+        self.with(body["access_token"].as_str().unwrap().to_owned())
+    }
+
+    async fn query(&self, procedure: &str, input: Value) -> (u16, Value) {
+        let url = format!("{}/events/{procedure}", self.sim.gateway_url());
+        let input = json!({ "json": input }).to_string();
+        let request = self.http.get(url).query(&[("input", input)]).bearer_auth(&self.token);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
     fn status(&self) -> Status {
