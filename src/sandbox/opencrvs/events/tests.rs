@@ -118,6 +118,17 @@ impl Ground {
         self.call("accept", json!({ "registrationNumber": number, "declaration": fields })).await.0
     }
 
+    /// Accepts again and again while a user is assigned.
+    async fn accepted_at_last(&self) {
+        for _ in 0..200 {
+            match self.accept(NUMBER, json!({})).await {
+                409 => tokio::time::sleep(Duration::from_millis(100)).await,
+                status => return assert_eq!(status, 200),
+            }
+        }
+        panic!("the user never leaves");
+    }
+
     /// The ground of another token.
     fn with(&self, token: String) -> Self {
         let (sim, family) = (self.sim.clone(), self.family.clone());

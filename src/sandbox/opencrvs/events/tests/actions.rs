@@ -81,21 +81,20 @@ async fn an_assigned_user_is_a_conflict_until_the_user_leaves() {
 
 #[tokio::test]
 async fn a_share_of_users_is_assigned_for_a_while() {
-    let sim = sim(Release::V2_1).await;
-    sim.behave(|behaviour| {
+    let first = Ground::on(Release::V2_1, LATER).await;
+    let bridge = first.client(&[ACCEPT]).await;
+    first.sim.behave(|behaviour| {
         behaviour.assigned_share = 1.0;
-        behaviour.assigned_for = Duration::from_millis(200);
+        behaviour.assigned_for = Duration::from_secs(3);
     });
-    let (url, mut got) = front(LATER).await;
-    let family = birth();
-    sim.submit_event(&family, &url, SubmitOptions::default()).await.unwrap();
-    let token = got.recv().await.unwrap().0;
-    let action = sim.pending_actions()[0].action.clone();
-    let ground = Ground { sim, family, token, action, http: reqwest::Client::new() };
-    let bridge = ground.client(&[ACCEPT]).await;
-    assert_eq!(bridge.call("accept", acceptance()).await.0, 409);
-    tokio::time::sleep(Duration::from_millis(250)).await;
-    assert_eq!(bridge.call("accept", acceptance()).await.0, 200);
+    let (url, _got) = front(LATER).await;
+    let family = Population::new(4, Mix { deaths: 0.0, marriages: 0.0, ..Mix::default() }).declaration(0);
+    first.sim.submit_event(&family, &url, SubmitOptions::default()).await.unwrap();
+    let pending = first.sim.pending_actions();
+    let action = pending.iter().find(|one| one.event == family.record).unwrap().action.clone();
+    let taken = Ground { family, action, ..bridge };
+    assert_eq!(taken.call("accept", acceptance()).await.0, 409);
+    taken.accepted_at_last().await;
 }
 
 #[tokio::test]
