@@ -3,7 +3,7 @@ use crate::sandbox::opencrvs::UserType;
 
 const READ: &str = "type=record.read&event=birth";
 
-fn form(credentials: &super::super::ClientCredentials) -> [(&str, &str); 2] {
+fn form(credentials: &ClientCredentials) -> [(&str, &str); 2] {
     [("client_id", &credentials.client_id), ("client_secret", &credentials.client_secret)]
 }
 
