@@ -456,7 +456,7 @@ async fn attempts_of_an_older_release_keep_all_they_have_and_new_ones_need_no_to
         open.ledger.requested(&cases[1], Some("00-1-2-01")).await.unwrap();
         open.execute("UPDATE attempt SET warned_for = 7, token_since = 8, token_key = 'k'").await.unwrap();
         let before = open.ledger.case(cases[1].attempt.id).await.unwrap().unwrap();
-        assert_eq!(before.attempt.action.as_ref().map(|action| action.as_str()), Some("action-0"));
+        assert_eq!(before.attempt.action.as_ref().map(nidbridge::domain::ActionId::as_str), Some("action-0"));
         for sql in BEFORE_0009 {
             open.execute(sql).await.unwrap();
         }
@@ -471,7 +471,7 @@ async fn attempts_of_an_older_release_keep_all_they_have_and_new_ones_need_no_to
         assert_eq!(upgraded.unchecked_tokens("k", 10).await.unwrap().len(), 0, "other columns are kept");
         let tokenless = receive_event(&upgraded, &event("tokenless", 0, false)).await;
         let AttemptRow { action, token_expires_at, sealed_token, .. } = &tokenless.attempt;
-        assert_eq!(action.as_ref().map(|action| action.as_str()), Some("action-0"));
+        assert_eq!(action.as_ref().map(nidbridge::domain::ActionId::as_str), Some("action-0"));
         assert_eq!((token_expires_at, sealed_token), (&None, &None));
         assert_eq!(receive_event(&upgraded, &event("tokenless", 0, false)).await, tokenless, "a repeat");
     }

@@ -54,11 +54,11 @@ settings! {
         /// Form fields that an answer writes into the record (events generation), for each kind of
         /// event; `*` is each other kind. Values are `id`, `number`, a JSON text, number or boolean,
         /// and `null`, which erases the field. `when issued`, `when recorded` or `when answered`
-        /// after a field limits it to these answers. If neither this nor CONFIRM_IDENTIFIER_FIELD is
-        /// set, OpenCRVS does not get the ID.
+        /// after a field limits it to these answers. If neither this nor `CONFIRM_IDENTIFIER_FIELD`
+        /// is set, OpenCRVS does not get the ID.
         fields: Option<FieldMapping>, Optional<Mapping>, "", ["CONFIRM_FIELDS"];
         /// Form field in which OpenCRVS stores the ID (events generation), such as `child.nid`:
-        /// short for `*: child.nid = id` in CONFIRM_FIELDS.
+        /// short for `*: child.nid = id` in `CONFIRM_FIELDS`.
         identifier_field: Option<String>, Optional<Text>, "", ["CONFIRM_IDENTIFIER_FIELD"];
         /// Time for which a check that the country's forms define these fields stays valid.
         field_recheck: Duration, Span, "10m", ["CONFIRM_FIELD_RECHECK"];

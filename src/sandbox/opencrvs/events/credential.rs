@@ -73,7 +73,11 @@ pub(super) fn admit(
         {
             Err(Denied::Unknown)
         }
-        _ => Ok(caller),
+        Credential::None
+        | Credential::ActionToken
+        | Credential::Client
+        | Credential::User
+        | Credential::Service => Ok(caller),
     })
 }
 

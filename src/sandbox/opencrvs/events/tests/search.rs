@@ -4,7 +4,7 @@ const SEARCH: &str = "type=record.search&event=birth";
 const READ: &str = "type=record.read&event=birth";
 
 fn query(clause: Value) -> Value {
-    json!({ "query": { "type": "and", "clauses": [clause] } })
+    json!({ "query": { "type": "and", "clauses": vec![clause] } })
 }
 
 fn requested() -> Value {
