@@ -11,7 +11,8 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Part;
 use crate::operate::{
-    attempts, causes, config, healthcheck, output, queue, reconcile, recover, seal, spool, tokens, topology,
+    attempts, causes, config, healthcheck, opencrvs, output, queue, reconcile, recover, seal, spool, tokens,
+    topology,
 };
 use crate::roles::{Failure, all, confirmer, front, start, worker};
 use crate::sandbox::{demo, simulate};
@@ -58,6 +59,9 @@ pub enum Command {
     Causes(causes::CausesArgs),
     /// Compare the registrations that have not ended with what waits in OpenCRVS; change nothing.
     Reconcile(reconcile::ReconcileArgs),
+    /// Show the bridge's own client in OpenCRVS.
+    #[command(subcommand)]
+    Opencrvs(opencrvs::OpencrvsCommand),
     /// List and replay messages that could not be recorded (parking queues).
     #[command(subcommand)]
     Queue(queue::QueueCommand),
@@ -113,6 +117,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Attempts(what) => attempts::run(what, file).await,
         Command::Causes(args) => causes::run(&args),
         Command::Reconcile(args) => reconcile::run(args, file).await,
+        Command::Opencrvs(what) => opencrvs::run(what, file).await,
         Command::Queue(what) => queue::run(what, file).await,
         Command::Seal(what) => seal::run(what, file).await,
         Command::Topology(what) => topology::run(what, file).await,

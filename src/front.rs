@@ -18,6 +18,7 @@ mod routes;
 mod server;
 pub mod spool;
 mod sync_answer;
+mod system_ready;
 mod waiting;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use std::time::Duration;
 pub use refusal::Refusal;
 pub use server::serve;
 pub use sync_answer::SyncAnswers;
+pub use system_ready::Registrar;
 pub use waiting::WaitingCallers;
 
 use crate::broker::Publisher;
@@ -49,6 +51,8 @@ pub struct Front {
     pub events: bool,
     /// Without sync answers, every caller gets 202 at once.
     pub sync_answers: Option<SyncAnswers>,
+    /// Registers the bridge's client in OpenCRVS, if the country wants the bridge to do that.
+    pub registrar: Option<Registrar>,
     /// Proxies every request that is not a registration. Without a proxy, such a request is
     /// refused.
     pub passthrough: Option<Passthrough>,

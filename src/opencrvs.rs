@@ -17,6 +17,7 @@ mod fault;
 pub mod fhir;
 #[cfg(feature = "inlets")]
 pub mod inlet;
+mod integrations;
 mod keys;
 mod token;
 
@@ -25,6 +26,7 @@ pub use client::{AccessToken, ClientCredentials, ClientFault, Right, SystemClien
 pub use document::Document;
 pub use exchange::{RenewalFault, TokenExchange};
 pub use fault::{FaultClass, OpencrvsFault};
+pub use integrations::{IntegrationFault, Integrations, Registered, WantedClient, scope_of};
 pub use keys::{KeyId, KeyStore, KeyStoreSettings};
-pub use token::{RecordToken, ServiceToken, TokenFault, VerifiedToken};
+pub use token::{BootstrapToken, RecordToken, ServiceToken, TokenFault, VerifiedToken};
 pub(crate) use token::{action_of, may_reject_record};

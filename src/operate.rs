@@ -13,6 +13,7 @@ pub(crate) mod causes;
 mod change;
 pub(crate) mod config;
 pub(crate) mod healthcheck;
+pub(crate) mod opencrvs;
 pub(crate) mod output;
 pub(crate) mod queue;
 pub(crate) mod reconcile;

@@ -86,11 +86,12 @@ async fn authenticate_and_read(
     Ok((token, body::read(headers, body, &front.limits, memory).await?))
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+/// The token of the header `Authorization`.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, TokenFault> {
     let value = headers.get(header::AUTHORIZATION).ok_or(TokenFault::Missing)?;
     let text = value.to_str().map_err(|_| TokenFault::Garbage)?;
     let (scheme, token) = text.trim().split_once(' ').ok_or(TokenFault::Missing)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(TokenFault::Missing.into()) }
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(TokenFault::Missing) }
 }
 
 /// What the body has to contain, according to the token.

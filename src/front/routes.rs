@@ -17,7 +17,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::accept::{Accepted, accept};
 use super::server::Shared;
-use super::{Refusal, body};
+use super::{Refusal, body, system_ready};
 use crate::domain::Dialect;
 use crate::telemetry;
 
@@ -87,6 +87,16 @@ pub(super) async fn trigger(
         Ok(accepted) => recorded(&span, shared.answer(&span, accepted).await),
         Err(refusal) => recorded(&span, refusal.rejecting()),
     })
+}
+
+/// OpenCRVS has started and lets the country register its system clients.
+pub(super) async fn system_ready(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    match &shared.front.registrar {
+        Some(registrar) if request.method() == Method::GET => {
+            system_ready::answer(&shared.front, registrar, request).await
+        }
+        Some(_) | None => shared.proxy(request, Refusal::UnknownPath).await,
+    }
 }
 
 pub(super) async fn ping(State(shared): State<Arc<Shared>>, request: Request) -> Response {

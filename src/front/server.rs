@@ -39,6 +39,8 @@ pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken)
     let router = Router::new()
         .route("/event-registration", any(routes::event_registration))
         .route("/trigger/events/{event}/actions/{action}", any(routes::trigger))
+        .route("/trigger/system/ready", any(routes::system_ready))
+        .route("/triggers/system/ready", any(routes::system_ready))
         .route("/ping", any(routes::ping))
         .fallback(routes::other_path)
         .with_state(shared);

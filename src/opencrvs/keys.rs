@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use super::call::{ClientSettings, HttpClient, send};
-use super::token::{TokenFault, VerifiedToken, plausible, verify};
+use super::token::{BootstrapToken, TokenFault, VerifiedToken, plausible, verify, verify_bootstrap};
 
 /// Name of a key: the SHA-256 of its PEM, which is the same in every process and does not show the
 /// key.
@@ -46,6 +46,9 @@ impl AuthKey {
         Some(Self { key: DecodingKey::from_rsa_pem(pem).ok()?, id: KeyId::of(pem) })
     }
 }
+
+/// Verifies one type of token with a key.
+type Verify<T> = fn(&KeyStore, &AuthKey, &str) -> Result<T, TokenFault>;
 
 #[derive(Debug, Clone)]
 pub struct KeyStoreSettings {
@@ -93,22 +96,34 @@ impl KeyStore {
     /// # Errors
     /// [`TokenFault`]; [`TokenFault::NoKey`] while no key is known.
     pub async fn verify(&self, token: &str) -> Result<VerifiedToken, TokenFault> {
+        self.check(token, Self::verify_by).await
+    }
+
+    /// Verifies a bootstrap token in the same way.
+    ///
+    /// # Errors
+    /// As [`KeyStore::verify`].
+    pub async fn verify_bootstrap(&self, token: &str) -> Result<BootstrapToken, TokenFault> {
+        self.check(token, |_, known, token| verify_bootstrap(token, &known.key)).await
+    }
+
+    async fn check<T>(&self, token: &str, verify: Verify<T>) -> Result<T, TokenFault> {
         plausible(token)?;
         let arrived = Instant::now();
-        if let Some(verdict) = self.verdict(token).await {
+        if let Some(verdict) = self.verdict(token, verify).await {
             return verdict;
         }
         let mut last_fetch = self.last_fetch.lock().await;
         // The fetch that held the lock may have brought the key. Another fetch would only make the
         // caller wait.
-        if let Some(verdict) = self.verdict(token).await {
+        if let Some(verdict) = self.verdict(token, verify).await {
             return verdict;
         }
         if last_fetch.is_none_or(|begun| begun < arrived) {
             self.refresh(&mut last_fetch).await;
         }
         drop(last_fetch);
-        self.known_key().await.map_or(Err(TokenFault::NoKey), |known| self.verify_by(&known, token))
+        self.known_key().await.map_or(Err(TokenFault::NoKey), |known| verify(self, &known, token))
     }
 
     /// Fetches auth's key as soon as `refetch` permits, and returns its name. Returns `None` if
@@ -135,8 +150,8 @@ impl KeyStore {
 
     /// Verifies a token with the known key. Returns `None` if no key is known, or if the signature
     /// does not match it but may match a newer key.
-    async fn verdict(&self, token: &str) -> Option<Result<VerifiedToken, TokenFault>> {
-        let verdict = self.verify_by(&*self.known_key().await?, token);
+    async fn verdict<T>(&self, token: &str, verify: Verify<T>) -> Option<Result<T, TokenFault>> {
+        let verdict = verify(self, &*self.known_key().await?, token);
         (verdict.as_ref().err() != Some(&TokenFault::Signature)).then_some(verdict)
     }
 

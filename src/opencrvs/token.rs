@@ -14,6 +14,7 @@
 //! Invariant: a record or action token is accepted only for the record that it names; no error and
 //! no log line shows a token.
 
+mod bootstrap;
 mod claims;
 
 use jiff::Timestamp;
@@ -25,6 +26,8 @@ use serde::Deserialize;
 use crate::domain::{ActionId, Dialect, RecordId};
 use claims::{Scope, Subject};
 
+pub use bootstrap::BootstrapToken;
+pub(super) use bootstrap::verify_bootstrap;
 pub(super) use claims::unverified;
 pub(crate) use claims::{action_of, may_reject_record};
 
@@ -127,6 +130,10 @@ pub enum TokenFault {
     OtherDialect,
     #[error("the token is for another record than the one in the body: send the token of this record")]
     OtherRecord,
+    #[error(
+        "the token may not register a client (scope integration.create): only OpenCRVS core makes this call"
+    )]
+    NotBootstrap,
     /// Auth has never been reached, so there is no key to verify with.
     #[error("auth's public key could not be fetched yet: check AUTH_URL and that auth is up")]
     NoKey,

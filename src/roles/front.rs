@@ -13,8 +13,8 @@ use crate::broker;
 use crate::config::Config;
 use crate::front::passthrough::{Passthrough, PassthroughSettings};
 use crate::front::spool::{Spool, SpoolSettings};
-use crate::front::{Front, Limits, SyncAnswers, WaitingCallers, serve};
-use crate::opencrvs::{KeyStore, KeyStoreSettings};
+use crate::front::{Front, Limits, Registrar, SyncAnswers, WaitingCallers, serve};
+use crate::opencrvs::{Integrations, KeyStore, KeyStoreSettings, WantedClient};
 use crate::pipeline::queues;
 use crate::telemetry::Metrics;
 
@@ -60,6 +60,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         spool: spool.clone(),
         events: config.front.events,
         sync_answers: sync_answers(config, waiting.as_ref())?,
+        registrar: registrar(config)?,
         passthrough: passthrough(config, &metrics)?,
         metrics,
         limits: limits(config),
@@ -124,6 +125,23 @@ fn sync_answers(
         fields: parts::mapped_fields(config)?,
         negative: config.confirm.negative,
     }))
+}
+
+/// Returns `None` unless the settings let the bridge register its client.
+fn registrar(config: &Config) -> Result<Option<Registrar>, Failure> {
+    let settings = &config.opencrvs;
+    let Some(credentials) = parts::client_credentials(config).filter(|_| settings.register_client) else {
+        return Ok(None);
+    };
+    let events = parts::client_settings(config, &settings.events_url);
+    let integrations =
+        Integrations::new(&events).context("the HTTP client for the events service cannot be made")?;
+    let client = WantedClient {
+        name: settings.client_name.clone(),
+        credentials,
+        kinds: settings.client_kinds.clone(),
+    };
+    Ok(Some(Registrar { integrations, client }))
 }
 
 fn passthrough(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Passthrough>, Failure> {

@@ -13,4 +13,6 @@ pub(crate) use broker::{
     topology_settings,
 };
 pub(crate) use ledger::{ledger, operators_ledger, sealer};
-pub(crate) use opencrvs::{auth, client_settings, has_client, mapped_fields, system_client};
+pub(crate) use opencrvs::{
+    auth, client_credentials, client_settings, has_client, mapped_fields, system_client,
+};

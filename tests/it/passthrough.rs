@@ -5,6 +5,7 @@ mod broken;
 mod callers;
 mod country;
 mod exact;
+mod ready;
 
 use std::fs;
 

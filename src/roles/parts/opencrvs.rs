@@ -38,16 +38,18 @@ pub(crate) fn auth(config: &Config) -> Result<(KeyStore, TokenExchange), Failure
     Ok((KeyStore::new(keys).context("the HTTP client for auth cannot be made")?, exchange))
 }
 
+/// Id and secrets of the bridge's own client in OpenCRVS, if one is configured.
+pub(crate) fn client_credentials(config: &Config) -> Option<ClientCredentials> {
+    Some(ClientCredentials {
+        id: config.opencrvs.client_id.clone()?,
+        secret: config.opencrvs.client_secret.clone()?,
+        next_secret: config.opencrvs.client_secret_next.clone(),
+    })
+}
+
 /// The bridge's own client in OpenCRVS, if one is configured.
 pub(crate) fn system_client(config: &Config) -> Result<Option<SystemClient>, Failure> {
-    let (Some(id), Some(secret)) = (&config.opencrvs.client_id, &config.opencrvs.client_secret) else {
-        return Ok(None);
-    };
-    let credentials = ClientCredentials {
-        id: id.clone(),
-        secret: secret.clone(),
-        next_secret: config.opencrvs.client_secret_next.clone(),
-    };
+    let Some(credentials) = client_credentials(config) else { return Ok(None) };
     let client = SystemClient::new(&client_settings(config, &config.opencrvs.gateway_url), credentials);
     Ok(Some(client.context("the HTTP client for the gateway cannot be made")?))
 }

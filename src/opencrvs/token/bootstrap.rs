@@ -1,0 +1,45 @@
+//! The bootstrap token, with which OpenCRVS core lets the country register its system clients
+//! (2.0.1 and newer, 60 s).
+//!
+//! Source: `packages/auth` of opencrvs-core (integration creator token).
+//!
+//! Invariant: only a token of auth, for the country's configuration service, that may create
+//! integrations is a bootstrap token. Its `sub` differs between the releases and proves nothing.
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::claims::Scope;
+use super::{AUDIENCE, ISSUER, TokenFault, fault};
+
+const SCOPE: &str = "integration.create";
+
+#[derive(Debug, Clone)]
+pub struct BootstrapToken {
+    pub raw: SecretString,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(default)]
+    scope: Option<Scope>,
+}
+
+/// Verifies signature, expiry, issuer, audience and scope.
+pub(in crate::opencrvs) fn verify_bootstrap(
+    token: &str,
+    key: &DecodingKey,
+) -> Result<BootstrapToken, TokenFault> {
+    let mut rules = Validation::new(Algorithm::RS256);
+    rules.leeway = 0;
+    rules.set_issuer(&[ISSUER]);
+    rules.set_audience(&[AUDIENCE]);
+    rules.set_required_spec_claims(&["exp", "iss", "aud"]);
+    let claims = decode::<Claims>(token, key, &rules).map_err(|error| fault(error.kind()))?.claims;
+    if claims.scope.is_some_and(|scope| scope.allows(SCOPE)) {
+        Ok(BootstrapToken { raw: SecretString::from(token) })
+    } else {
+        Err(TokenFault::NotBootstrap)
+    }
+}
