@@ -21,8 +21,9 @@ use nidbridge::seal::{Field, Sealer};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::harness::eventually;
 use crate::harness::ledgers::SEAL_KEYS;
-use crate::harness::world::World;
+use crate::harness::world::{SOON, World};
 use crate::pipeline::people;
 use wire::Answer;
 
@@ -56,6 +57,9 @@ fn resources<'b>(bundle: &'b mut Value, kind: &'b str) -> impl Iterator<Item = &
 /// Takes every accepted registration out of the queue, oldest first.
 async fn stored(world: &World) -> Vec<Incoming> {
     let look = world.look().await;
+    // The front sets up its queues in the background, and a request that is refused waits for none.
+    let there = async || look.depth(ACCEPTED).await.ok().map(drop);
+    eventually(SOON, "the queue exists", there).await;
     let mut found = Vec::new();
     while let Some(message) = look.take(ACCEPTED).await.unwrap() {
         found.push(message);
