@@ -9,6 +9,7 @@
 //! nobody can explain counts as lost.
 
 mod accounts;
+mod settings;
 mod world;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -41,7 +42,7 @@ pub struct DemoArgs {
     /// The same seed makes the same families, faults and IDs.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// The generation of OpenCRVS that the records belong to.
+    /// The generation or release of OpenCRVS that the records belong to.
     #[arg(long, value_enum, default_value_t)]
     pub opencrvs: Generations,
     /// Keep OpenCRVS waiting for the answer, as `FRONT_WAIT` does: 3s, or birth=3s,death=1s.

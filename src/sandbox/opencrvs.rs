@@ -19,6 +19,7 @@ mod events;
 mod fault;
 mod faults;
 mod gateway;
+mod generations;
 mod graphql;
 mod keys;
 mod load;
@@ -46,8 +47,9 @@ pub use events::{
 };
 pub use fault::{Calls, Effect, Fault, Share, TransportFailure};
 pub use faults::Faults;
+pub use generations::Generations;
 pub use keys::{Claims, ISSUER, TokenHash, UserType};
-pub use load::{Generations, RunOptions};
+pub use load::RunOptions;
 pub use record::{Attempt, CallResult, Confirmed, HistoryRow, Record, Status};
 pub use records::{Exchanged, Records};
 pub use submit::{SubmitOptions, SubmitOutcome};
@@ -101,8 +103,8 @@ pub struct OpencrvsSettings {
     #[arg(long = "token-lifetime", default_value_t = 604_800, value_name = "SECONDS",
           value_parser = clap::value_parser!(i64).range(0..=i64::from(u32::MAX)))]
     pub token_lifetime_s: i64,
-    /// The release of the events generation.
-    #[arg(long, value_enum, default_value_t)]
+    /// The release of OpenCRVS itself. Some records may be of older releases.
+    #[arg(skip)]
     pub release: Release,
 }
 

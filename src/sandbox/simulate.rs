@@ -11,7 +11,7 @@ use crate::sandbox::{nid, opencrvs};
 
 #[derive(Debug, Subcommand)]
 pub enum Simulate {
-    /// A simulated OpenCRVS 1.7 to 2.0: auth, gateway, and registrars who register.
+    /// A simulated OpenCRVS 1.7 to 2.1: auth, gateway, and registrars who register.
     Opencrvs(Box<opencrvs::OpencrvsArgs>),
     /// A simulated ID system on the queue contract.
     Nid(Box<nid::NidArgs>),

@@ -6,7 +6,7 @@
 
 use nidbridge::domain::{EventKind, RecordId, RequestId};
 use nidbridge::sandbox::nid::Final;
-use nidbridge::sandbox::opencrvs::{Generations, Status, SubmitOptions};
+use nidbridge::sandbox::opencrvs::{Status, SubmitOptions};
 use nidbridge::sandbox::population::{Mix, Population};
 
 use super::harness::eventually;
@@ -24,11 +24,10 @@ pub async fn register(rig: &Rig, options: &Options) -> String {
     let request = RequestId::of(&record, &EventKind::from_name(family.kind.name())).to_string();
     rig.nid.will_answer(&request, Final::Issued(ID.to_owned()));
     let submit = SubmitOptions::default();
-    let submitted = match options.opencrvs {
-        Generations::Fhir | Generations::Mixed => {
-            rig.opencrvs.submit(&family, &rig.front, submit).await.expect("a token")
-        }
-        Generations::Events => rig.opencrvs.submit_event(&family, &rig.front, submit).await.expect("a token"),
+    let submitted = if options.opencrvs.has_fhir() {
+        rig.opencrvs.submit(&family, &rig.front, submit).await.expect("a token")
+    } else {
+        rig.opencrvs.submit_event(&family, &rig.front, submit).await.expect("a token")
     };
     assert!(submitted.result.is_success(), "{submitted:?}");
     eventually(SOON, "the owner of the ID is registered", async || {

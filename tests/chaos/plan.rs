@@ -175,7 +175,7 @@ pub fn shares(generations: Generations) -> Vec<Share> {
     let of_both = key.iter().map(share(Calls::Key, 0.1));
     match generations {
         Generations::Fhir => fhir.chain(of_both).collect(),
-        Generations::Events => events.chain(of_both).collect(),
         Generations::Mixed => fhir.chain(events).chain(of_both).collect(),
+        Generations::V1_9 | Generations::V2_0 | Generations::V2_1 => events.chain(of_both).collect(),
     }
 }

@@ -1,13 +1,11 @@
 //! Everything that the demo runs: the node, both simulated sides and the bridge between them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -15,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::Accounts;
+use super::settings::{ENVIRONMENT, Surroundings};
 use crate::admin::{self, Readiness};
 use crate::broker::Link;
-use crate::config::{self, Config, Part, Sources};
+use crate::config::{self, Part, Sources};
 use crate::domain::State;
 use crate::ledger::Ledger;
 use crate::pipeline::names;
@@ -26,9 +25,6 @@ use crate::sandbox::nid::{NidSim, VendorSettings, vendor_link};
 use crate::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
 use crate::sandbox::rabbitmq::Cluster;
 use crate::telemetry::Metrics;
-
-/// A file with the settings of the demo that a shell can source.
-const ENVIRONMENT: &str = "environment";
 
 pub(super) struct DemoWorld {
     pub(super) front: Url,
@@ -50,9 +46,11 @@ impl DemoWorld {
         // demo are in it.
         let tool = config::load(&Sources::default(), Part::Tool).context("the defaults")?.config;
         let node = Cluster::start_temporary(&dir, &parts::topologies(&tool)).await?;
-        let opencrvs = OpencrvsSim::start(OpencrvsSettings::default()).await?;
+        let settings = OpencrvsSettings { release: generations.release(), ..OpencrvsSettings::default() };
+        let opencrvs = OpencrvsSim::start(settings).await?;
         opencrvs.faults().latency(Duration::from_millis(20));
-        let config = configuration(&node, &opencrvs, generations, wait, &dir)?;
+        let surroundings = Surroundings { node: &node, opencrvs: &opencrvs, generations, wait, dir: &dir };
+        let (config, needs_client) = (surroundings.configuration()?, surroundings.needs_client());
         let vendor = vendor_link("vendor", node.vendor_url(names::NID_VHOST));
         let nid = NidSim::start(VendorSettings { seed, ..VendorSettings::lively() }, &vendor);
         let listener = TcpListener::bind(config.front.listen).await.context("a port for the front")?;
@@ -70,6 +68,14 @@ impl DemoWorld {
             let process = Process { config: Arc::new(config), metrics, breakers, readiness, stop };
             async move { all::serve_on(listener, process).await }
         });
+        if needs_client {
+            // As at the provisioning of OpenCRVS. The country config of the demo has no clients of its own.
+            let announced = opencrvs.announce_ready(&front).await?;
+            anyhow::ensure!(
+                !opencrvs.clients().is_empty(),
+                "the bridge has no client in OpenCRVS: {announced:?}"
+            );
+        }
         Ok(Self { front, opencrvs, nid, vendor, ledger, admin, dir, node, stop, bridge })
     }
 
@@ -127,42 +133,4 @@ impl DemoWorld {
         }
         Ok(())
     }
-}
-
-fn configuration(
-    node: &Cluster,
-    opencrvs: &OpencrvsSim,
-    generations: Generations,
-    wait: &str,
-    dir: &std::path::Path,
-) -> anyhow::Result<Config> {
-    std::fs::create_dir_all(dir.join("spool"))?;
-    let mut key = [0_u8; 32];
-    aws_lc_rs::rand::fill(&mut key).map_err(|_| anyhow::anyhow!("this machine has no randomness"))?;
-    let settings = [
-        ("AMQP_URL", node.amqp_url(names::BRIDGE_VHOST).expose_secret().to_owned()),
-        ("NID_AMQP_URL", node.amqp_url(names::NID_VHOST).expose_secret().to_owned()),
-        ("LEDGER_URL", format!("sqlite:{}", dir.join("ledger.db").display())),
-        ("SEAL_KEYS", format!("demo:{}", STANDARD.encode(key))),
-        ("AUTH_URL", opencrvs.auth_url()),
-        ("GATEWAY_URL", opencrvs.gateway_url()),
-        ("FRONT_LISTEN", "127.0.0.1:0".to_owned()),
-        ("ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
-        ("FRONT_WAIT", wait.to_owned()),
-    ];
-    let events_settings = [
-        ("FRONT_EVENTS", "true".to_owned()),
-        ("FRONT_SPOOL", dir.join("spool").display().to_string()),
-        ("COUNTRY_CONFIG_URL", opencrvs.country_config_url()),
-        ("CONFIRM_IDENTIFIER_FIELD", "child.nid".to_owned()),
-    ];
-    let events_settings = events_settings.into_iter().filter(|_| generations != Generations::Fhir);
-    let environment: BTreeMap<String, String> =
-        settings.into_iter().chain(events_settings).map(|(name, value)| (name.to_owned(), value)).collect();
-    // For operators who try out commands during the demo. The keys are worthless after it.
-    let exports: String =
-        environment.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
-    std::fs::write(dir.join(ENVIRONMENT), exports)?;
-    let loaded = config::load(&Sources { file: None, environment }, Part::All)?;
-    Ok(loaded.config)
 }

@@ -59,10 +59,13 @@ impl OpencrvsArgs {
 /// [`SimulateError`] when an address is taken or an argument makes no sense.
 pub async fn run(args: OpencrvsArgs, stop: CancellationToken) -> Result<Tally, SimulateError> {
     args.check()?;
-    let sim = OpencrvsSim::start(args.services).await?;
+    let release = args.load.generations.release();
+    let sim = OpencrvsSim::start(OpencrvsSettings { release, ..args.services }).await?;
     sim.faults().latency(Duration::from_millis(args.gateway_latency_ms));
     sim.faults().by_share(args.load.seed, &args.faults);
-    args.events.prepare(&sim, &args.load.front)?;
+    if args.load.generations.has_events() {
+        args.events.prepare(&sim, &args.load.front)?;
+    }
     tracing::info!(auth = sim.auth_url(), gateway = sim.gateway_url(), "the simulated OpenCRVS listens");
     let running = sim.run(args.load, stop.clone());
     let reporting = async {
@@ -100,12 +103,21 @@ mod tests {
     use clap::{Args as _, Command, FromArgMatches as _};
 
     use super::*;
+    use crate::sandbox::opencrvs::Generations;
 
     fn checked(line: &[&str]) -> Result<OpencrvsArgs, SimulateError> {
         let command = OpencrvsArgs::augment_args(Command::new("opencrvs"));
         let matches = command.try_get_matches_from(std::iter::once(&"opencrvs").chain(line)).unwrap();
         let args = OpencrvsArgs::from_arg_matches(&matches).unwrap();
         args.check().map(|()| args)
+    }
+
+    #[test]
+    fn one_option_names_the_release_and_what_the_records_belong_to() {
+        for line in [["--release", "2.1"], ["--generation", "2.1"]] {
+            let args = checked(&line).unwrap();
+            assert_eq!(args.load.generations, Generations::V2_1);
+        }
     }
 
     #[test]

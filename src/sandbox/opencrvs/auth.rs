@@ -118,7 +118,7 @@ fn exchanged<'a>(core: &Core, text: impl Fn(&str) -> &'a str) -> Response {
     if text("grant_type") != EXCHANGE {
         return refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type");
     }
-    if let Some(status) = core.exchange_gone() {
+    if let Some(status) = core.exchange_gone(record_of(&text)) {
         return refusal(status, "unsupported_grant_type");
     }
     let complete = text("subject_token_type") == ACCESS_TOKEN

@@ -86,7 +86,7 @@ impl Core {
     }
 
     pub(super) fn action_claims(&self, registrar: &str, event: &str, action: &str) -> Claims {
-        let claims = match self.events.release() {
+        let claims = match self.release_of(event) {
             Release::V1_9 => Claims::action_1_9,
             Release::V2_0 | Release::V2_1 => Claims::action,
         };

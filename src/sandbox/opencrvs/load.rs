@@ -11,22 +11,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::generations::{Generation, Generations};
 use super::record::Status;
 use super::{OpencrvsSim, SimulateError, SubmitOptions};
 use crate::sandbox::population::{Declaration, Mix, Population};
 use crate::sandbox::random::Sequence;
-
-/// The generation of OpenCRVS that records belong to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Generations {
-    /// 1.7 to 1.9: a FHIR bundle, GraphQL.
-    #[default]
-    Fhir,
-    /// 1.9 and 2.x: an event document, tRPC.
-    Events,
-    /// Both, alternating: 1.9 during its migration.
-    Mixed,
-}
 
 /// The registrations to submit. Each option is declared once, with its default on the command line.
 #[derive(Debug, Clone, Parser)]
@@ -34,8 +23,14 @@ pub struct RunOptions {
     /// URL of the bridge's front.
     #[arg(long, default_value = "http://127.0.0.1:3040/", value_name = "URL")]
     pub front: Url,
-    /// The generation of OpenCRVS that the records belong to.
-    #[arg(long = "generation", value_enum, default_value_t, value_name = "GENERATION")]
+    /// The generation or release of OpenCRVS that the records belong to.
+    #[arg(
+        long = "release",
+        visible_alias = "generation",
+        value_enum,
+        default_value_t,
+        value_name = "RELEASE"
+    )]
     pub generations: Generations,
     /// Number of registrations. Without it, registrations go on until stopped. 0 only serves auth
     /// and gateway.
@@ -164,16 +159,13 @@ impl Registration {
         let mut submit = SubmitOptions { lose_answer, lose_refusal, ..SubmitOptions::default() };
         let mut permit = Some(permit);
         for attempt in 1..=self.options.attempts.max(1) {
-            let is_event = match self.options.generations {
-                Generations::Fhir => false,
-                Generations::Events => true,
-                Generations::Mixed => index % 2 == 1,
-            };
             let (family, front) = (&self.declaration, &self.options.front);
-            let outcome = if is_event {
-                self.sim.submit_event(family, front, submit).await?
-            } else {
-                self.sim.submit(family, front, submit).await?
+            let outcome = match self.options.generations.of(index, self.sim.release()) {
+                Generation::Fhir => self.sim.submit(family, front, submit).await?,
+                Generation::Events(release) => {
+                    submit.release = Some(release);
+                    self.sim.submit_event(family, front, submit).await?
+                }
             };
             drop(permit.take());
             if outcome.status != Status::Rejected || !patient {

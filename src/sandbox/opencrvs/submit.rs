@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::events::Release;
 use super::keys::TokenHash;
 use super::record::{CallResult, Status};
 use super::records::Subject;
@@ -31,6 +32,9 @@ pub struct SubmitOptions {
     pub at: Option<Timestamp>,
     /// A token to send instead of the record's own.
     pub token: Option<String>,
+    /// The release that an event belongs to, instead of the simulator's own. It decides which token
+    /// the trigger carries, and who may answer.
+    pub release: Option<Release>,
     /// How long the caller waits for the answer. Core itself has no timeout.
     pub timeout: Option<Duration>,
 }

@@ -59,6 +59,7 @@ impl Records {
         subject: &Subject,
         declaration: &Map<String, Value>,
         correction: &Map<String, Value>,
+        release: Release,
         now: Timestamp,
     ) -> Option<Requested> {
         let waits = |record: &Record| record.status() == Status::WaitingValidation;
@@ -84,6 +85,7 @@ impl Records {
         let action = file.add(&new("Requested", "REGISTER"), json!({ "declaration": correction }));
         file.requests.push(ActionRequest {
             action: action.clone(),
+            release,
             attempt: opened.attempt,
             requested: now,
             trigger_failed: false,

@@ -62,8 +62,9 @@ pub(super) fn admit(
     core.events.count_call(procedure, credential);
     let (token, claims) = verified.ok_or(Denied::Gateway)?;
     let caller = Caller { claims, credential, token: TokenHash::of(token) };
+    let release = core.release_of(caller.claims.event_id.as_deref().unwrap_or_default());
     core.events.with(|state| match credential {
-        Credential::ActionToken if !state.release.has_action_tokens() => {
+        Credential::ActionToken if !release.has_action_tokens() => {
             Err(Denied::Stale(state.behaviour.stale_token_status))
         }
         Credential::Client if state.clients.get(&caller.claims.sub).is_none() => Err(Denied::Unknown),

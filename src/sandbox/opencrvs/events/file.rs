@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::release::Release;
 use crate::sandbox::json::with;
 use crate::sandbox::opencrvs::record::iso;
 
@@ -54,6 +55,8 @@ pub struct EventFile {
 pub struct ActionRequest {
     /// The action's id.
     pub action: String,
+    /// The release that the action was requested in.
+    pub release: Release,
     /// Index of the record's attempt that sent the trigger.
     pub attempt: usize,
     pub requested: Timestamp,
@@ -111,6 +114,11 @@ pub(super) struct NewAction<'a> {
 }
 
 impl EventFile {
+    /// The release that the newest registration was requested in.
+    pub(in crate::sandbox::opencrvs) fn release(&self) -> Option<Release> {
+        self.requests.last().map(|request| request.release)
+    }
+
     /// The state of a requested registration, or `None` if the event has no such request.
     pub fn state_of(&self, action: &str) -> Option<ActionState> {
         self.requests.iter().find(|request| request.action == action)?;

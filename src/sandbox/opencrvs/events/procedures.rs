@@ -110,7 +110,8 @@ impl Called {
         let envelope = input.get("json").and_then(Value::as_object);
         let is_action = [ACCEPT, REJECT].contains(&self.procedure.as_str());
         // 2.1 refuses a caller before it parses the input; 1.9 and 2.0 parse first.
-        let authorizes_first = is_action && !self.core.events.release().has_action_tokens();
+        let release = self.release(envelope.unwrap_or(&none));
+        let authorizes_first = is_action && !release.has_action_tokens();
         if envelope.is_none() && !authorizes_first {
             return Err(Refused::required(""));
         }
@@ -131,6 +132,11 @@ impl Called {
         }
     }
 
+    /// The release of the event that the call is about.
+    fn release(&self, input: &Map<String, Value>) -> Release {
+        self.core.release_of(text(input, "eventId").unwrap_or_default())
+    }
+
     fn accepts(&self) -> bool {
         self.procedure == ACCEPT
     }
@@ -148,7 +154,7 @@ impl Called {
     fn authorize_before_2_1(&self, input: &Map<String, Value>, caller: &Caller) -> Result<(), Refused> {
         let scopes = &caller.claims.scope;
         let behaviour = self.core.events.behaviour();
-        let may_clients = self.core.events.release() == Release::V2_0 && behaviour.client_confirms_on_2_0;
+        let may_clients = self.release(input) == Release::V2_0 && behaviour.client_confirms_on_2_0;
         if caller.credential == Credential::Client && may_clients {
             return self.authorize_client(input, caller);
         }
@@ -183,7 +189,7 @@ impl Called {
         fault: Option<Fault>,
     ) -> Result<Value, Refused> {
         let call = action_call(input, caller, fault);
-        let rules = self.rules(caller);
+        let rules = self.rules(caller, self.release(input));
         let now = Timestamp::now();
         self.core.with_records(|records| {
             if self.accepts() {
@@ -194,8 +200,8 @@ impl Called {
         })
     }
 
-    fn rules(&self, caller: &Caller) -> ConfirmRules {
-        let is_strict = !self.core.events.release().has_action_tokens();
+    fn rules(&self, caller: &Caller, release: Release) -> ConfirmRules {
+        let is_strict = !release.has_action_tokens();
         let behaviour = self.core.events.behaviour();
         ConfirmRules {
             client: (caller.credential == Credential::Client).then(|| caller.claims.sub.clone()),

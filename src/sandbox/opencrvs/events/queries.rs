@@ -91,10 +91,10 @@ fn input(query: &HashMap<String, String>) -> Value {
 
 /// 1.9 takes the bare id, 2.0 an object.
 fn event_id<'i>(core: &Core, input: &'i Value) -> Option<&'i str> {
-    match core.events.release() {
-        Release::V1_9 => input.as_str(),
-        Release::V2_0 | Release::V2_1 => input.get("eventId").and_then(Value::as_str),
-    }
+    let bare = input.as_str();
+    let event = bare.or_else(|| input.get("eventId").and_then(Value::as_str))?;
+    let takes_bare = core.release_of(event) == Release::V1_9;
+    (takes_bare == bare.is_some()).then_some(event)
 }
 
 fn get(core: &Core, caller: &Caller, event: Option<String>) -> Outcome {

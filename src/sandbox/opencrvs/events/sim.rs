@@ -26,6 +26,8 @@ use crate::sandbox::population::Kind;
 pub struct ActionSummary {
     pub event: String,
     pub action: String,
+    /// The release that the action was requested in.
+    pub release: Release,
     /// `birth`, `death` or `marriage`.
     pub kind: &'static str,
     pub state: ActionState,
@@ -49,11 +51,13 @@ impl OpencrvsSim {
         self.core.events.release()
     }
 
-    /// Switches to another release. Pending actions stay pending and registrars stay assigned to
-    /// them. From 2.1 on, action tokens are refused and no token is exchanged.
+    /// Switches to another release, and migrates the events of older releases to it. Pending actions
+    /// stay pending and registrars stay assigned to them. From 2.1 on, action tokens are refused and
+    /// no token of an event is exchanged.
     pub fn upgrade(&self, release: Release) {
         let leaves = self.core.events.with(|state| {
             state.release = release;
+            state.oldest = release;
             state.behaviour.registrar_leaves_after
         });
         let now = Timestamp::now();
@@ -240,6 +244,7 @@ fn summaries<'r>(
         Some(ActionSummary {
             event: id.to_owned(),
             action: request.action.clone(),
+            release: request.release,
             kind: record.kind.name(),
             state: file.state_of(&request.action)?,
             requested: request.requested,

@@ -17,6 +17,8 @@ pub(in crate::sandbox::opencrvs) struct EventsState {
 #[derive(Debug, Default)]
 pub(super) struct Inner {
     pub(super) release: Release,
+    /// Records of older releases have been migrated to this one.
+    pub(super) oldest: Release,
     pub(super) behaviour: EventsBehaviour,
     pub(super) clients: Clients,
     /// Number of calls by procedure and credential.
@@ -38,7 +40,8 @@ pub struct TokenRequests {
 
 impl EventsState {
     pub(in crate::sandbox::opencrvs) fn new(release: Release) -> Self {
-        Self { inner: Mutex::new(Inner { release, ..Inner::default() }) }
+        let inner = Inner { release, oldest: Release::V1_9, ..Inner::default() };
+        Self { inner: Mutex::new(inner) }
     }
 
     pub(super) fn with<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
@@ -47,6 +50,11 @@ impl EventsState {
 
     pub(in crate::sandbox::opencrvs) fn release(&self) -> Release {
         self.with(|state| state.release)
+    }
+
+    /// The release by which an event is handled that was submitted in this one, if it is known.
+    pub(super) fn release_since(&self, submitted: Option<Release>) -> Release {
+        self.with(|state| submitted.map_or(state.release, |release| release.max(state.oldest)))
     }
 
     pub(super) fn behaviour(&self) -> EventsBehaviour {

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::actions::{IDENTIFIER, Inline, Requested, TriggerAnswer, TriggerRules};
 use super::document;
+use super::release::Release;
 use crate::sandbox::opencrvs::keys::{Claims, TokenHash};
 use crate::sandbox::opencrvs::record::{CallResult, Record, Status};
 use crate::sandbox::opencrvs::records::{Confirmation, Subject};
@@ -38,15 +39,16 @@ impl OpencrvsSim {
         let declaration = document::declaration(family);
         let correction = document::correction(family.kind, options.corrected.as_deref());
         let id = &family.record;
-        let requested = self
-            .core
-            .with_records(|records| records.request(&subject, &declaration, &correction, Timestamp::now()));
+        let release = self.core.events.release_since(options.release);
+        let requested = self.core.with_records(|records| {
+            records.request(&subject, &declaration, &correction, release, Timestamp::now())
+        });
         let Some(requested) = requested else {
             return Ok(self.outcome(id, String::new(), CallResult::Status(409), true));
         };
         let token = match &options.token {
             Some(token) => token.clone(),
-            None => self.core.mint(&self.trigger_claims(id, &requested))?,
+            None => self.core.mint(&self.trigger_claims(id, &requested, release))?,
         };
         self.core.with_records(|records| {
             records.carry(id, &requested.opened, TokenHash::of(&token), options.corrected.clone());
@@ -69,8 +71,8 @@ impl OpencrvsSim {
     }
 
     /// The claims of the token on the trigger: for this action, or core's own in 2.1.
-    fn trigger_claims(&self, event: &str, requested: &Requested) -> Claims {
-        if self.release().has_action_tokens() {
+    fn trigger_claims(&self, event: &str, requested: &Requested, release: Release) -> Claims {
+        if release.has_action_tokens() {
             self.core.action_claims(&requested.opened.registrar, event, &requested.action)
         } else {
             self.core.service_claims()
@@ -81,7 +83,7 @@ impl OpencrvsSim {
         let behaviour = self.behaviour();
         let is_taken = rng(ASSIGNMENT, event, 0).f64() < behaviour.assigned_share;
         TriggerRules {
-            release: self.release(),
+            release: self.core.release_of(event),
             other_user: is_taken.then_some(behaviour.assigned_for),
             registrar_leaves_after: behaviour.registrar_leaves_after,
             indexes_failed_triggers: behaviour.indexes_failed_triggers,

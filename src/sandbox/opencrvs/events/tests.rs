@@ -94,10 +94,14 @@ impl Ground {
 
     /// A birth whose trigger got this answer, on this release.
     async fn on(release: Release, answer: &'static str) -> Self {
-        let sim = sim(release).await;
+        Self::of_release(sim(release).await, None, answer).await
+    }
+
+    /// The same of a record that may belong to an older release than its OpenCRVS.
+    async fn of_release(sim: OpencrvsSim, release: Option<Release>, answer: &'static str) -> Self {
         let (url, mut got) = front(answer).await;
         let family = birth();
-        sim.submit_event(&family, &url, SubmitOptions::default()).await.unwrap();
+        sim.submit_event(&family, &url, SubmitOptions { release, ..SubmitOptions::default() }).await.unwrap();
         let (token, document) = got.recv().await.unwrap();
         let last = document["actions"].as_array().unwrap().last().unwrap();
         let action = last["id"].as_str().unwrap().to_owned();

@@ -8,8 +8,10 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 
+use super::release::Release;
 use crate::sandbox::opencrvs::core::Core;
 use crate::sandbox::opencrvs::keys::{Claims, TokenHash};
+use crate::sandbox::opencrvs::records::Records;
 
 /// Why a client gets no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,14 +58,22 @@ impl Core {
         Ok(token)
     }
 
-    /// The status with which this release refuses a token exchange; `None` if it exchanges tokens.
-    pub(in crate::sandbox::opencrvs) fn exchange_gone(&self) -> Option<StatusCode> {
-        self.events.with(|state| {
-            if state.release.has_action_tokens() {
-                return None;
-            }
-            StatusCode::from_u16(state.behaviour.exchange_gone_status).ok().or(Some(StatusCode::BAD_REQUEST))
-        })
+    /// The status with which the release of a record refuses a token exchange; `None` if it
+    /// exchanges tokens.
+    pub(in crate::sandbox::opencrvs) fn exchange_gone(&self, record: &str) -> Option<StatusCode> {
+        let is_fhir = |records: &mut Records| records.record(record).is_some_and(|one| one.event.is_none());
+        if self.with_records(is_fhir) || self.release_of(record).has_action_tokens() {
+            return None;
+        }
+        let status = self.events.with(|state| state.behaviour.exchange_gone_status);
+        StatusCode::from_u16(status).ok().or(Some(StatusCode::BAD_REQUEST))
+    }
+
+    /// The release by which calls about an event are judged: the simulator's own for an event that
+    /// does not exist.
+    pub(in crate::sandbox::opencrvs) fn release_of(&self, event: &str) -> Release {
+        let submitted = self.with_records(|records| records.record(event)?.event.as_ref()?.release());
+        self.events.release_since(submitted)
     }
 
     pub(super) fn service_claims(&self) -> Claims {

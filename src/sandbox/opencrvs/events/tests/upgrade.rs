@@ -39,6 +39,27 @@ async fn a_client_confirms_on_2_0_only_where_that_is_allowed() {
 }
 
 #[tokio::test]
+async fn a_record_of_an_older_release_keeps_to_it_until_the_upgrade() {
+    for release in [Release::V1_9, Release::V2_0] {
+        let old = Ground::of_release(sim(Release::V2_1).await, Some(release), LATER).await;
+        let bridge = old.client(&[ACCEPT]).await;
+        assert_eq!(bridge.accept(NUMBER, json!({})).await, 403, "{release:?}");
+        let event = &old.family.record;
+        let (bare, object) = (json!(event), json!({ "eventId": event }));
+        let (taken, refused) = if release == Release::V1_9 { (bare, object) } else { (object, bare) };
+        assert_eq!(old.query("event.get", taken).await.0, 200, "{release:?}");
+        assert_eq!(old.query("event.get", refused).await.0, 400, "{release:?}");
+        assert_eq!(old.sim.core.exchange_gone(event), None, "{release:?}");
+        assert!(old.sim.core.exchange_gone("another").is_some());
+        assert_eq!(old.accept(NUMBER, json!({})).await, 200, "{release:?}");
+        old.sim.upgrade(Release::V2_1);
+        assert_eq!(old.accept(NUMBER, json!({})).await, 401, "{release:?}");
+        assert!(old.sim.core.exchange_gone(event).is_some());
+        assert_eq!(old.sim.actions()[0].release, release);
+    }
+}
+
+#[tokio::test]
 async fn the_tokens_of_1_9_have_plain_scopes() {
     let ground = Ground::on(Release::V1_9, LATER).await;
     let claims = ground.sim.core.with_key(|key| key.verify(&ground.token, "gateway-user")).unwrap();
