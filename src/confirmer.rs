@@ -10,6 +10,8 @@
 //! while an earlier write may still arrive (`quarantine`); no older answer is written over a newer
 //! attempt.
 
+mod answer;
+mod client;
 mod events;
 mod fhir;
 mod keeper;
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use client::ClientSide;
 pub use events::EventsSide;
 pub use keeper::{Keeper, KeeperRules};
 pub(crate) use unseal::{action_of, token_of};

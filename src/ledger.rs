@@ -12,6 +12,7 @@
 mod alerts;
 mod answer;
 mod asking;
+mod client;
 mod columns;
 mod erasure;
 mod error;

@@ -36,6 +36,10 @@ enum Subject<'a> {
         message_id: Option<&'a str>,
         messages: u64,
     },
+    Client {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scope: Option<&'a str>,
+    },
 }
 
 /// Makes the body of a call at the time `now`.
@@ -55,6 +59,7 @@ pub(super) fn of(alert: &Alert, now: Timestamp) -> Vec<u8> {
         About::Parking { queue, message, messages } => {
             Subject::Parking { queue, message_id: message.as_deref(), messages: *messages }
         }
+        About::Client { scope } => Subject::Client { scope: scope.as_deref() },
     };
     let advice = alert.cause.advice();
     let body = Body {

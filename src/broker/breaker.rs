@@ -77,6 +77,12 @@ impl Breaker {
         self.report(BreakerEvent::Throttled(after));
     }
 
+    /// Opens the breaker at once, because repeating the call cannot help: the dependency refuses
+    /// every call.
+    pub fn trip(&self) {
+        self.report(BreakerEvent::Throttled(self.0.rules.pause));
+    }
+
     pub fn is_open(&self) -> bool {
         matches!(*self.0.state.borrow(), BreakerState::Open { .. })
     }

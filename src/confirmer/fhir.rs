@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use super::Confirmer;
 use super::settle::{AfterFault, IntentAfter, Next};
 use super::turn::UnsealedCase;
@@ -15,16 +17,25 @@ use crate::opencrvs::{FaultClass, OpencrvsFault};
 use crate::pipeline::stage::{StageFault, delay};
 
 impl Confirmer {
-    pub(super) async fn confirm_record(&self, case: &UnsealedCase) -> Result<Settlement, StageFault> {
-        let read = self.gateway.read(&case.token, case.record()).await;
+    pub(super) async fn confirm_record(
+        &self,
+        case: &UnsealedCase,
+        token: &SecretString,
+    ) -> Result<Settlement, StageFault> {
+        let read = self.gateway.read(token, case.record()).await;
         self.observe(&read);
         match read {
-            Ok(found) => self.act_on(case, &found).await,
+            Ok(found) => self.act_on(case, token, &found).await,
             Err(fault) => self.settle_fault(case, &fault, after_read(&fault)).await,
         }
     }
 
-    async fn act_on(&self, case: &UnsealedCase, found: &FetchedRecord) -> Result<Settlement, StageFault> {
+    async fn act_on(
+        &self,
+        case: &UnsealedCase,
+        token: &SecretString,
+        found: &FetchedRecord,
+    ) -> Result<Settlement, StageFault> {
         let attempt = &case.leased.case.attempt;
         let Some(number) = case.leased.case.record.number.as_ref() else {
             return self.end(&case.leased, Event::Park, Some(Cause::NumberTaken)).await;
@@ -41,7 +52,7 @@ impl Confirmer {
         });
         tracing::debug!(record.id = %case.record(), status = ?found.status, ?decision, "decided");
         match decision.course(&case.answer) {
-            Course::Write => self.write(case, &self.confirmation(&case.answer, number)).await,
+            Course::Write => self.write(case, token, &self.confirmation(&case.answer, number)).await,
             Course::Later => Ok(delay(Cause::NotYetVisible)),
             Course::End(Event::Confirm, _) => self.confirmed(&case.leased, "already").await,
             Course::End(event, cause) => self.end(&case.leased, event, cause).await,
@@ -62,12 +73,13 @@ impl Confirmer {
     async fn write(
         &self,
         case: &UnsealedCase,
+        token: &SecretString,
         confirmation: &Confirmation,
     ) -> Result<Settlement, StageFault> {
         if !self.intended(case.leased.lease).await? {
             return Ok(delay(Cause::Leased));
         }
-        let confirmed = self.gateway.confirm(&case.token, case.record(), confirmation).await;
+        let confirmed = self.gateway.confirm(token, case.record(), confirmation).await;
         self.observe(&confirmed);
         match confirmed {
             Ok(()) => self.confirmed(&case.leased, "confirmed").await,

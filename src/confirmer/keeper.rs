@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
-use super::token_of;
-use crate::domain::{AttemptId, Cause};
+use super::{ClientSide, token_of};
+use crate::domain::{AttemptId, Cause, Dialect};
 use crate::ledger::{Case, Ledger, RenewalRule, TokenChange, TokenCheck};
 use crate::opencrvs::{KeyId, KeyStore, RenewalFault, TokenExchange, TokenFault, action_of};
 use crate::pipeline::elected::{ElectedTask, Election, Halt, Leadership, OnStop, Report, run_elected};
@@ -49,6 +49,8 @@ pub struct Keeper {
     pub sealer: Arc<Sealer>,
     pub keys: KeyStore,
     pub exchange: TokenExchange,
+    /// The bridge's own client in OpenCRVS, if one is configured.
+    pub client: Option<Arc<ClientSide>>,
     pub metrics: Arc<Metrics>,
     pub rules: KeeperRules,
 }
@@ -96,6 +98,13 @@ impl Keeper {
         run_elected(&mut task, &self.ledger, election, stop).await;
     }
 
+    /// The generation whose tokens are looked after; `None` for both. The tokens of the events
+    /// generation do not matter while the client may answer in their place. OpenCRVS 2.1, where it
+    /// always may, has no token exchange either.
+    fn only(&self) -> Option<Dialect> {
+        self.client.as_ref().is_some_and(|client| client.may_answer()).then_some(Dialect::Fhir)
+    }
+
     async fn fetch_key(&self) -> Result<KeyId, Halt> {
         self.keys.fetch_key().await.ok_or(KeeperFault::NoKey.into())
     }
@@ -104,7 +113,7 @@ impl Keeper {
     async fn check_all(&self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
         let mut key = self.fetch_key().await?;
         loop {
-            let page = self.ledger.unchecked_tokens(key.as_str(), self.rules.batch).await?;
+            let page = self.ledger.unchecked_tokens(key.as_str(), self.only(), self.rules.batch).await?;
             if page.is_empty() {
                 return Ok(());
             }
@@ -159,7 +168,7 @@ impl Keeper {
     }
 
     async fn renew_due(&self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
-        for attempt in self.ledger.renewable(self.rules.due, self.rules.batch).await? {
+        for attempt in self.ledger.renewable(self.rules.due, self.only(), self.rules.batch).await? {
             leadership.check().await?;
             let Some(case) = self.ledger.case(attempt).await? else { continue };
             let Some(token) = self.unseal(&case) else {

@@ -67,8 +67,10 @@ impl Confirmer {
     ) -> Result<Settlement, StageFault> {
         let (lease, cause) = (case.leased.lease, fault.cause());
         let is_read = after.intent == IntentAfter::NotCommitted;
-        let may_be_good =
-            async || *fault == OpencrvsFault::Unauthorized && self.may_be_good(&case.token, case.tries).await;
+        let may_be_good = async || match &case.token {
+            Some(token) if *fault == OpencrvsFault::Unauthorized => self.may_be_good(token, case.tries).await,
+            Some(_) | None => false,
+        };
         // During an outage of auth every read is refused, and the warning below would wrongly blame
         // the token.
         if is_read && may_be_good().await {

@@ -25,7 +25,9 @@ pub(super) struct LeasedCase {
 pub(super) struct UnsealedCase {
     pub(super) leased: LeasedCase,
     pub(super) answer: Answer,
-    pub(super) token: SecretString,
+    /// `None` if the attempt has no token or if it has expired: then only the bridge's own client
+    /// can answer (events generation).
+    pub(super) token: Option<SecretString>,
     /// How often the delivery was delayed before this turn.
     pub(super) tries: u32,
 }
@@ -50,22 +52,25 @@ impl Confirmer {
             return self.expire(leased.lease).await;
         }
         let action = unseal::action_of(&self.sealer, case);
-        // Without a usable token, only the bridge's system client can answer.
-        if action.is_some() && case.attempt.token_expires_at.is_none_or(has_ended) {
-            return Ok(delay(Cause::ClientMissing));
-        }
-        let (answer, token) =
-            match (unseal::answer_of(&self.sealer, case), unseal::token_of(&self.sealer, case)) {
-                (Ok(answer), Ok(token)) => (answer, token),
-                (Err(StageFault::Seal(_)), _) | (_, Err(StageFault::Seal(_))) => {
-                    return self.end(&leased, Event::Park, Some(Cause::Unsealable)).await;
-                }
-                (Err(fault), _) | (_, Err(fault)) => return Err(fault),
-            };
+        let is_usable = case.attempt.token_expires_at.is_some_and(|end| !has_ended(end));
+        let token = is_usable.then(|| unseal::token_of(&self.sealer, case)).transpose();
+        let (answer, token) = match (unseal::answer_of(&self.sealer, case), token) {
+            (Ok(answer), Ok(token)) => (answer, token),
+            (Err(StageFault::Seal(_)), _) | (_, Err(StageFault::Seal(_))) => {
+                return self.end(&leased, Event::Park, Some(Cause::Unsealable)).await;
+            }
+            (Err(fault), _) | (_, Err(fault)) => return Err(fault),
+        };
         let case = UnsealedCase { leased, answer, token, tries };
-        match action {
-            None => self.confirm_record(&case).await,
-            Some(action) => self.answer_action(&case, &action).await,
+        let dialect = case.leased.case.record.dialect;
+        match (dialect, action, &case.token) {
+            (Dialect::Events, Some(action), _) => self.answer_action(&case, &action).await,
+            // Only the token named the action, and it cannot be read any more.
+            (Dialect::Events, None, _) => self.end(&case.leased, Event::Park, Some(Cause::Unsealable)).await,
+            (Dialect::Fhir, _, Some(token)) => self.confirm_record(&case, token).await,
+            // An attempt of this generation expires with its token, so this clock and the ledger's
+            // differ.
+            (Dialect::Fhir, _, None) => Ok(delay(Cause::TokenExpiring)),
         }
     }
 

@@ -23,7 +23,8 @@ pub struct Alert {
     pub id: String,
     pub about: About,
     pub cause: Cause,
-    /// The state of the attempt; *parked* for a parking queue.
+    /// The state of the attempt; *parked* for a parking queue, and *answered* for the configuration
+    /// of the client, for which answered attempts wait.
     pub state: State,
     pub at: Timestamp,
     /// Number of earlier tries to send the alert.
@@ -47,6 +48,11 @@ pub enum About {
         message: Option<String>,
         /// Number of messages in the queue, of any cause.
         messages: u64,
+    },
+    /// The configuration of the bridge's client in OpenCRVS, which concerns every record.
+    Client {
+        /// The scope that the client lacks, if that is the cause.
+        scope: Option<String>,
     },
 }
 
@@ -211,6 +217,10 @@ fn about(row: &AnyRow) -> Result<About, LedgerError> {
         let messages: Option<i64> = row.try_get("messages")?;
         let messages = messages.and_then(|count| u64::try_from(count).ok()).unwrap_or_default();
         return Ok(About::Parking { queue, message: row.try_get("message_id")?, messages });
+    }
+    if row.try_get::<Option<String>, _>("record_id")?.is_none() {
+        let scope: Option<String> = row.try_get("message_id")?;
+        return Ok(About::Client { scope: scope.filter(|scope| !scope.is_empty()) });
     }
     Ok(About::Record {
         record: record_id(row)?,

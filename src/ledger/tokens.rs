@@ -15,7 +15,7 @@ use super::columns::{attempt_ids, limit, millis};
 use super::history::{NewEntry, What};
 use super::rows::Case;
 use super::{Ledger, LedgerError, Stage};
-use crate::domain::{AttemptId, Cause};
+use crate::domain::{AttemptId, Cause, Dialect};
 
 /// Which tokens are due for renewal.
 #[derive(Debug, Clone, Copy)]
@@ -44,39 +44,56 @@ pub enum TokenChange {
 }
 
 impl Ledger {
-    /// Attempts whose token is due for renewal, in the order in which the tokens expire.
+    /// Attempts whose token is due for renewal, in the order in which the tokens expire. `only`
+    /// selects a generation of OpenCRVS.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn renewable(&self, rule: RenewalRule, most: usize) -> Result<Vec<AttemptId>, LedgerError> {
+    pub async fn renewable(
+        &self,
+        rule: RenewalRule,
+        only: Option<Dialect>,
+        most: usize,
+    ) -> Result<Vec<AttemptId>, LedgerError> {
         let found = sqlx::query(
-            "SELECT a.attempt_id FROM attempt a WHERE a.ended_at IS NULL AND a.sealed_token IS NOT NULL \
+            "SELECT a.attempt_id FROM attempt a JOIN record r ON r.record_id = a.record_id \
+             WHERE a.ended_at IS NULL AND a.sealed_token IS NOT NULL \
              AND a.token_orphaned = 0 AND a.token_expires_at > (SELECT now_ms FROM clock) \
              AND COALESCE(a.token_since, a.accepted_at) \
                  + (a.token_expires_at - COALESCE(a.token_since, a.accepted_at)) * $1 / 100 \
                  <= (SELECT now_ms FROM clock) \
              AND COALESCE(a.token_try_at, 0) <= (SELECT now_ms FROM clock) \
-             AND a.accepted_at + $2 > (SELECT now_ms FROM clock) \
-             ORDER BY a.token_expires_at LIMIT $3",
+             AND a.accepted_at + $2 > (SELECT now_ms FROM clock) AND ($3 = '' OR r.dialect = $3) \
+             ORDER BY a.token_expires_at LIMIT $4",
         )
         .bind(i64::from(rule.at_percent))
         .bind(millis(rule.until))
+        .bind(only.map_or("", Dialect::as_str))
         .bind(limit(most))
         .fetch_all(&self.pool)
         .await?;
         attempt_ids(&found)
     }
 
-    /// Attempts whose token has not been checked with this key yet.
+    /// Attempts whose token has not been checked with this key yet. `only` selects a generation of
+    /// OpenCRVS.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn unchecked_tokens(&self, key: &str, most: usize) -> Result<Vec<AttemptId>, LedgerError> {
+    pub async fn unchecked_tokens(
+        &self,
+        key: &str,
+        only: Option<Dialect>,
+        most: usize,
+    ) -> Result<Vec<AttemptId>, LedgerError> {
         let found = sqlx::query(
-            "SELECT a.attempt_id FROM attempt a WHERE a.ended_at IS NULL AND a.sealed_token IS NOT NULL \
-             AND COALESCE(a.token_key, '') <> $1 ORDER BY a.token_expires_at LIMIT $2",
+            "SELECT a.attempt_id FROM attempt a JOIN record r ON r.record_id = a.record_id \
+             WHERE a.ended_at IS NULL AND a.sealed_token IS NOT NULL \
+             AND COALESCE(a.token_key, '') <> $1 AND ($2 = '' OR r.dialect = $2) \
+             ORDER BY a.token_expires_at LIMIT $3",
         )
         .bind(key.to_owned())
+        .bind(only.map_or("", Dialect::as_str))
         .bind(limit(most))
         .fetch_all(&self.pool)
         .await?;

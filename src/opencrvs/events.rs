@@ -25,7 +25,7 @@ mod view;
 use crate::domain::{ActionId, EventKind, RecordId, TrackingId};
 use action::{Action, EventDocument};
 
-pub use client::{Acceptance, ActionState, EventsClient};
+pub use client::{Acceptance, ActionState, Bearer, EventState, EventsClient, PendingAction};
 pub use field::{FormsFault, MappedFields};
 
 use super::document::Document;

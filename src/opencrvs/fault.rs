@@ -62,9 +62,27 @@ pub enum OpencrvsFault {
     /// OpenCRVS has no such record, or its search service is in trouble (FHIR generation).
     #[error("OpenCRVS could not find the record")]
     RecordNotFound,
-    /// OpenCRVS has no such event, or the event has no such action (events generation).
+    /// The event has no such action (events generation).
     #[error("OpenCRVS does not know the record or its action")]
     ActionNotFound,
+    /// OpenCRVS has no such event. It also says so of an event whose kind is outside the scopes of
+    /// the client (events generation, 2.1).
+    #[error("OpenCRVS does not know the record")]
+    EventNotFound,
+    /// The action waits for no confirmation, or is of another type (events generation, 2.1).
+    #[error("the action in OpenCRVS does not wait for this answer")]
+    NotPending,
+    /// A user is assigned to the event, so no client may answer it (events generation, 2.1).
+    #[error("a user of OpenCRVS is assigned to the record")]
+    Assigned,
+    /// OpenCRVS refuses the bridge's client, or its access token.
+    #[error(
+        "OpenCRVS refuses the bridge's client: check OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET, and that the client is active"
+    )]
+    ClientRefused,
+    /// The bridge's client lacks a scope, or this release lets no client confirm.
+    #[error("OpenCRVS does not let the bridge's client do this: does it lack a scope?")]
+    ClientScope,
     /// The workflow service answered the gateway with 401 or 403 (FHIR generation).
     #[error("the workflow service of OpenCRVS refuses the token")]
     WorkflowRefused,
@@ -91,12 +109,19 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 impl OpencrvsFault {
     pub fn class(&self) -> FaultClass {
         match self {
-            Self::Unreachable | Self::LookupFailed | Self::RecordNotFound => FaultClass::Transient,
+            Self::Unreachable
+            | Self::LookupFailed
+            | Self::RecordNotFound
+            | Self::Assigned
+            | Self::ClientRefused
+            | Self::ClientScope => FaultClass::Transient,
             Self::Throttled(after) => FaultClass::Throttled(after.unwrap_or(DEFAULT_RETRY_AFTER)),
             Self::Unauthorized
             | Self::RegistrarInactive
             | Self::RecordRefused
             | Self::ActionNotFound
+            | Self::EventNotFound
+            | Self::NotPending
             | Self::WorkflowRefused
             | Self::FieldUndefined
             | Self::Contract => FaultClass::Permanent,
@@ -125,7 +150,12 @@ impl OpencrvsFault {
             | Self::Unreadable => Cause::GatewayUnavailable,
             Self::Unauthorized | Self::WorkflowRefused => Cause::TokenRefused,
             Self::RegistrarInactive => Cause::RegistrarInactive,
-            Self::RecordRefused | Self::ActionNotFound => Cause::RecordRefused,
+            Self::RecordRefused | Self::ActionNotFound | Self::EventNotFound | Self::NotPending => {
+                Cause::RecordRefused
+            }
+            Self::Assigned => Cause::Assigned,
+            Self::ClientRefused => Cause::ClientRefused,
+            Self::ClientScope => Cause::ClientScope,
             Self::RecordNotFound => Cause::NotYetVisible,
             Self::AlreadyRejected => Cause::MovedOn,
             Self::FieldUndefined => Cause::FieldUndefined,

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Breaker, BreakerRules, Link};
 use crate::config::Config;
+use crate::confirmer::ClientSide;
 use crate::ledger::Ledger;
 use crate::opencrvs::KeyStore;
 use crate::opencrvs::fhir::Gateway;
@@ -68,9 +69,21 @@ impl Breakers {
         self.gateway.keep(|| gateway.answers(), stop).await;
     }
 
-    /// Probes auth by fetching its public key.
-    pub(crate) async fn probe_auth(self, keys: Arc<KeyStore>, stop: CancellationToken) {
-        let probe = || async { keys.fetch_key().await.is_some() };
+    /// Probes auth by fetching its public key and, if the bridge has a client, an access token. If
+    /// auth does not answer the second request, the gateway's breaker looks after that.
+    pub(crate) async fn probe_auth(
+        self,
+        keys: Arc<KeyStore>,
+        client: Option<Arc<ClientSide>>,
+        stop: CancellationToken,
+    ) {
+        let probe = || async {
+            let takes_client = match &client {
+                Some(client) => client.system.access_token().await.err().is_none_or(|fault| !fault.is_refusal()),
+                None => true,
+            };
+            takes_client && keys.fetch_key().await.is_some()
+        };
         self.auth.keep(probe, stop).await;
     }
 }

@@ -7,13 +7,11 @@ use anyhow::{Context as _, anyhow};
 use super::runner::Runner;
 use super::{Failure, Process, parts};
 use crate::config::Config;
-use crate::confirmer::{Confirmer, ConfirmerBreakers, EventsSide, Keeper, KeeperRules, Rules};
-use crate::ledger::{Ledger, RenewalRule};
+use crate::confirmer::{ClientSide, Confirmer, ConfirmerBreakers, EventsSide, Keeper, KeeperRules, Rules};
+use crate::ledger::RenewalRule;
 use crate::opencrvs::events::EventsClient;
 use crate::opencrvs::fhir::Gateway;
 use crate::pipeline::{TopologySettings, queues};
-use crate::seal::Sealer;
-use crate::telemetry::Metrics;
 
 /// Runs until the process is to stop.
 pub(crate) async fn run(process: Process) -> Result<(), Failure> {
@@ -34,11 +32,15 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let (keys, _) = parts::auth(config)?;
     let keys = Arc::new(keys);
     let topology = parts::topology_settings(config);
+    let system = parts::system_client(config)?;
+    let system = system.map(|client| Arc::new(ClientSide::new(client, config.token.interval)));
+    let events = events(config, system.clone()).await?;
+    let events_client = events.client.clone();
     let confirmer = Confirmer {
         ledger: ledger.clone(),
         sealer: Arc::clone(&sealer),
         gateway: gateway.clone(),
-        events: events(config).await?,
+        events,
         keys: Arc::clone(&keys),
         rules: rules(config, &topology),
         metrics: Arc::clone(&metrics),
@@ -48,7 +50,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
             auth: breakers.auth.clone(),
         },
     };
-    let keeper = keeper(config, &ledger, &sealer, &metrics)?;
+    let keeper = keeper(config, &confirmer)?;
     let alerts = parts::alerts(config, &ledger, &metrics)?;
 
     let mut runner = Runner::new(&config.broker, stop);
@@ -59,7 +61,10 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     runner.background(|stop| async move { alerts.run(&stop).await });
     runner.background(|stop| breakers.clone().probe_ledger(ledger.clone(), stop));
     runner.background(|stop| breakers.clone().probe_gateway(gateway, stop));
-    runner.background(|stop| breakers.clone().probe_auth(keys, stop));
+    runner.background(|stop| breakers.clone().probe_auth(keys, system.clone(), stop));
+    if let Some(system) = system {
+        runner.background(|stop| async move { system.watch(&events_client, &stop).await });
+    }
 
     let result = runner.run().await;
     link.close().await;
@@ -82,7 +87,7 @@ fn rules(config: &Config, topology: &TopologySettings) -> Rules {
 /// Makes the part that answers in the events dialect, and checks the fields that answers write: the
 /// role does not start if the country's forms lack one of them. If the country's configuration
 /// service cannot be asked, the fields are checked before the first write.
-async fn events(config: &Config) -> Result<EventsSide, Failure> {
+async fn events(config: &Config, system: Option<Arc<ClientSide>>) -> Result<EventsSide, Failure> {
     let client = EventsClient::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the HTTP client for the events service cannot be made")?;
     let fields = parts::mapped_fields(config)?;
@@ -105,22 +110,18 @@ async fn events(config: &Config) -> Result<EventsSide, Failure> {
             }
         }
     }
-    Ok(EventsSide { client, system: parts::system_client(config)?, fields, reasons: config.confirm.reasons })
+    Ok(EventsSide { client, system, fields, reasons: config.confirm.reasons })
 }
 
-fn keeper(
-    config: &Config,
-    ledger: &Ledger,
-    sealer: &Arc<Sealer>,
-    metrics: &Arc<Metrics>,
-) -> Result<Keeper, Failure> {
+fn keeper(config: &Config, confirmer: &Confirmer) -> Result<Keeper, Failure> {
     let (keys, exchange) = parts::auth(config)?;
     Ok(Keeper {
-        ledger: ledger.clone(),
-        sealer: Arc::clone(sealer),
+        ledger: confirmer.ledger.clone(),
+        sealer: Arc::clone(&confirmer.sealer),
         keys,
         exchange,
-        metrics: Arc::clone(metrics),
+        client: confirmer.events.system.clone(),
+        metrics: Arc::clone(&confirmer.metrics),
         rules: KeeperRules {
             interval: config.token.interval,
             batch: usize::try_from(config.token.batch).unwrap_or(usize::MAX),

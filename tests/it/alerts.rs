@@ -3,7 +3,7 @@
 //!
 //! Each test runs on SQLite and on PostgreSQL.
 
-mod hook;
+pub mod hook;
 mod parking;
 
 use std::collections::BTreeMap;

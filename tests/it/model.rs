@@ -7,6 +7,7 @@
 //! [`resolve`](nidbridge::domain::resolve()), as production does. Time exists only as events: the
 //! lease ends, the quarantine passes.
 
+mod action;
 mod confirmer;
 mod explore;
 mod rules;
@@ -18,7 +19,7 @@ use std::time::Instant;
 
 use nidbridge::domain::{NegativePolicy, State};
 
-use explore::explore;
+use explore::{Pipeline, explore};
 use rules::{Rule, Rules};
 use world::{Scope, Wrong};
 
@@ -62,8 +63,8 @@ fn lines(path: &[steps::Step]) -> String {
 /// Explores the model without these rules and prints the result.
 fn run(name: &str, scope: &Scope, out: &'static [Rule]) -> Option<Wrong> {
     let began = Instant::now();
-    let explored = explore(scope, Rules(out));
-    let (states, time) = (explored.states, began.elapsed());
+    let explored = explore(&Pipeline { scope, rules: Rules(out) });
+    let (states, time) = (explored.worlds.len(), began.elapsed());
     let Some((wrong, path)) = explored.found else {
         eprintln!("{name}: nothing wrong in {states} states ({time:.1?})");
         return None;
@@ -72,10 +73,15 @@ fn run(name: &str, scope: &Scope, out: &'static [Rule]) -> Option<Wrong> {
     Some(wrong)
 }
 
+/// The attempt states that are reached with all rules in force.
+fn reached(scope: &Scope) -> Vec<State> {
+    explore(&Pipeline { scope, rules: Rules(&[]) }).reached()
+}
+
 #[test]
 fn nothing_goes_wrong_with_two_confirmers_and_a_gateway_that_refuses() {
     assert_eq!(run("refusals", &WRITES, &[]), None);
-    let reached = explore(&WRITES, Rules(&[])).reached;
+    let reached = reached(&WRITES);
     // In these settings no rejection is told inside a request and no token expires. Every other
     // state is reached.
     let missing: Vec<State> = State::ALL.into_iter().filter(|state| !reached.contains(state)).collect();
@@ -106,13 +112,13 @@ fn nothing_goes_wrong_where_a_token_dies_at_any_moment() {
     let one = Scope { confirmers: 1, ..MORTAL };
     assert_eq!(run("tokens and stops", &Scope { stops: true, ..one }, &[]), None);
     assert_eq!(run("tokens, restless", &Scope { restless: true, lenient: true, ..one }, &[]), None);
-    assert!(explore(&one, Rules(&[])).reached.contains(&State::Expired));
+    assert!(reached(&one).contains(&State::Expired));
 }
 
 #[test]
 fn nothing_goes_wrong_where_core_may_be_told_a_rejection_in_its_own_request() {
     assert_eq!(run("held", &HELD, &[]), None);
-    assert!(explore(&HELD, Rules(&[])).reached.contains(&State::Rejected));
+    assert!(reached(&HELD).contains(&State::Rejected));
     assert_eq!(run("held, contradictions", &Scope { held: true, ..ANSWERS }, &[]), None);
     assert_eq!(run("held, restless", &Scope { held: true, ..RESTLESS }, &[]), None);
 }

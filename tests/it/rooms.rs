@@ -18,7 +18,7 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     // An AMQP engine that knows no queue of ours and could be a crate of its own.
     ("broker", &[]),
     ("ledger", &["domain", "seal"]),
-    ("opencrvs", &["domain"]),
+    ("opencrvs", &["domain", "config"]),
     ("nid", &["domain"]),
     ("pipeline", &["domain", "config", "telemetry", "seal", "broker", "ledger", "nid"]),
     ("front", &["domain", "config", "telemetry", "seal", "broker", "opencrvs", "pipeline"]),

@@ -72,8 +72,8 @@ settings! {
         /// Shortest pause between two fetches of the public key of auth.
         key_refetch: Duration, Span, "5s", ["OPENCRVS_KEY_REFETCH"];
         /// Id of the bridge's own client in OpenCRVS, which is called an integration there (2.1 and
-        /// newer; in 2.0 it is used where the release permits it). Without it, the bridge answers
-        /// only with the tokens that come with the registrations.
+        /// newer; in 2.0 it is used where the release permits it). Set it for worker and confirmer.
+        /// Without it, the bridge answers only with the tokens that come with the registrations.
         client_id: Option<String>, Optional<Text>, "", ["OPENCRVS_CLIENT_ID"];
         /// Secret of that client. If it is given by `OPENCRVS_CLIENT_SECRET_FILE`, the file is read
         /// again each time an access token is fetched, so a new secret needs no restart.

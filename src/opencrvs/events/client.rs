@@ -1,22 +1,31 @@
 //! Answers an action of the events generation through the gateway, by tRPC with superjson
-//! (1.9.0–2.0.0).
+//! (1.9.0–2.1.0).
 //!
 //! These calls have no REST form. Their input is wrapped in `{"json": …}`.
 //!
-//! Source: `events` of opencrvs-core, v1.9.0–v2.0.0, and recorded calls of its official client.
+//! Source: `events` of opencrvs-core, v1.9.0–v2.1.0, and recorded calls of its official client.
 //!
 //! Invariant: accepting and rejecting are idempotent per action, so a call whose result is unknown
 //! may be repeated; the transaction id is derived from the action, so a repeated call neither
 //! writes twice nor takes the place of a write to another record.
 
-use secrecy::{ExposeSecret as _, SecretString};
+mod bearer;
+mod state;
+
+use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::trpc::result_of;
 use crate::domain::{ActionId, RecordId, RegistrationNumber, TransactionId, WrittenFields};
 use crate::opencrvs::call::{ClientSettings, HttpClient, send};
+use crate::opencrvs::client::{AccessToken, Right};
 use crate::opencrvs::fault::OpencrvsFault;
+
+pub use bearer::{Bearer, PendingAction};
+pub use state::{ActionState, EventState};
+use state::{action_state, assigned_to};
 
 /// What is written when a registration is accepted.
 #[derive(Debug, Clone)]
@@ -24,16 +33,6 @@ pub struct Acceptance {
     pub number: RegistrationNumber,
     /// Fields of the declaration. The country's configuration must define each of them.
     pub fields: WrittenFields,
-}
-
-/// State of an action in OpenCRVS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ActionState {
-    /// The action waits for its answer.
-    Open,
-    /// Holds the registration number, if the document contains it.
-    Accepted(Option<String>),
-    Rejected,
 }
 
 /// Client of the events service. It answers the registration actions.
@@ -110,125 +109,136 @@ impl EventsClient {
     }
 
     /// Registers the record. Accepting an action that is accepted already succeeds and changes
-    /// nothing; the returned state then holds the number under which the record is registered.
+    /// nothing (2.1 may also refuse it with [`OpencrvsFault::NotPending`]); the returned state then
+    /// holds the number under which the record is registered.
     ///
     /// # Errors
     /// [`OpencrvsFault`].
     pub async fn accept(
         &self,
-        token: &SecretString,
-        record: &RecordId,
-        action: &ActionId,
+        bearer: Bearer<'_>,
+        pending: &PendingAction<'_>,
         acceptance: &Acceptance,
     ) -> Result<ActionState, OpencrvsFault> {
-        let transaction = TransactionId::of(action).to_string();
-        let input = Input::of(&transaction, record, action).accepting(acceptance);
-        let event = self.mutate("event.actions.register.accept", token, input).await?;
-        Ok(action_state(&event, action).unwrap_or(ActionState::Accepted(None)))
+        let transaction = TransactionId::of(pending.action).to_string();
+        let input = Input::of(&transaction, pending.record, pending.action).accepting(acceptance);
+        let accepted = self.mutate("event.actions.register.accept", bearer, input).await;
+        let event = accepted.map_err(|fault| bearer.explain(fault, Right::Accept, pending.kind))?;
+        Ok(action_state(&event, pending.action).unwrap_or(ActionState::Accepted(None)))
     }
 
     /// Rejects the registration. The call takes no reason. [`EventsClient::explain`] can send it
     /// afterwards, but only if the registrar stays assigned (`keep_assignment`).
     ///
     /// # Errors
-    /// [`OpencrvsFault`]. For an action that is accepted already it is `Status(500)`, as in an outage.
+    /// [`OpencrvsFault`]. For an action that is accepted already it is `Status(500)` in 1.9 and 2.0,
+    /// as in an outage.
     pub async fn reject(
         &self,
-        token: &SecretString,
-        record: &RecordId,
-        action: &ActionId,
+        bearer: Bearer<'_>,
+        pending: &PendingAction<'_>,
         keep_assignment: bool,
     ) -> Result<(), OpencrvsFault> {
-        let transaction = TransactionId::of(action).to_string();
+        let transaction = TransactionId::of(pending.action).to_string();
         let input = Input {
             keep_assignment: keep_assignment.then_some(true),
-            ..Input::of(&transaction, record, action)
+            ..Input::of(&transaction, pending.record, pending.action)
         };
-        self.mutate("event.actions.register.reject", token, input).await?;
-        Ok(())
+        let rejected = self.mutate("event.actions.register.reject", bearer, input).await;
+        rejected.map(|_| ()).map_err(|fault| bearer.explain(fault, Right::Reject, pending.kind))
     }
 
     /// Sends the record back for updates with a reason, after its registration was rejected. Works
     /// only if the token carries the registrar's own right to reject (1.9.13 and newer) and the
-    /// registrar is still assigned.
+    /// registrar is still assigned. Whether 2.1 permits it to a client is not known.
     ///
     /// # Errors
     /// [`OpencrvsFault`]; the rejection of the registration stands.
     pub async fn explain(
         &self,
-        token: &SecretString,
-        record: &RecordId,
-        action: &ActionId,
+        bearer: Bearer<'_>,
+        pending: &PendingAction<'_>,
         reason: &str,
     ) -> Result<(), OpencrvsFault> {
-        let transaction = TransactionId::of(action).to_string();
+        let transaction = TransactionId::of(pending.action).to_string();
         let explanation = Explanation {
             transaction_id: &transaction,
-            event_id: record.as_str(),
+            event_id: pending.record.as_str(),
             declaration: Empty {},
             annotation: Empty {},
             content: Content { reason },
         };
-        self.mutate("event.actions.reject.request", token, explanation).await?;
-        Ok(())
+        let explained = self.mutate("event.actions.reject.request", bearer, explanation).await;
+        explained.map(|_| ()).map_err(|fault| bearer.explain(fault, Right::Reject, pending.kind))
     }
 
-    /// Reads the state of the action. Works only if the token may read the record (1.9.13 and
-    /// newer, and only if the registrar may read it). Core notes in the record that it was read.
+    /// Reads the event: the state of the action, and to whom the event is assigned. Works only if
+    /// the token may read the record (1.9.13 and newer, and only if the registrar may read it), or
+    /// if the client has the scope `record.read`. Core notes in the record that it was read.
     ///
     /// # Errors
     /// [`OpencrvsFault`].
-    pub async fn state(
+    pub async fn read(
         &self,
-        token: &SecretString,
-        record: &RecordId,
-        action: &ActionId,
-    ) -> Result<ActionState, OpencrvsFault> {
-        let input = serde_json::json!({ "eventId": record.as_str() });
-        let event = match self.event(token, &input).await {
+        bearer: Bearer<'_>,
+        pending: &PendingAction<'_>,
+    ) -> Result<EventState, OpencrvsFault> {
+        let input = serde_json::json!({ "eventId": pending.record.as_str() });
+        let read = match self.event(bearer, &input).await {
             // The input is the bare id in 1.9, and an object in 2.0.
-            Err(OpencrvsFault::Contract) => self.event(token, &Value::from(record.as_str())).await?,
-            result => result?,
+            Err(OpencrvsFault::Contract) => self.event(bearer, &Value::from(pending.record.as_str())).await,
+            result => result,
         };
-        Ok(action_state(&event, action).unwrap_or(ActionState::Open))
+        let event = read.map_err(|fault| bearer.explain(fault, Right::Read, pending.kind))?;
+        Ok(EventState {
+            action: action_state(&event, pending.action).unwrap_or(ActionState::Open),
+            assigned_to: assigned_to(&event),
+        })
+    }
+
+    /// Whether this release lets the client accept an action. The client accepts an action of an
+    /// event that does not exist, which changes nothing: OpenCRVS checks the right first.
+    ///
+    /// # Errors
+    /// [`OpencrvsFault`] if the response tells neither.
+    pub async fn may_accept(&self, token: &AccessToken) -> Result<bool, OpencrvsFault> {
+        let [event, action, transaction] = std::array::from_fn(|_| Uuid::new_v4().to_string());
+        let input = Input {
+            transaction_id: &transaction,
+            event_id: &event,
+            action_id: &action,
+            registration_number: Some("PROBE"),
+            declaration: None,
+            keep_assignment: None,
+        };
+        match self.mutate("event.actions.register.accept", Bearer::Client(token), input).await {
+            Err(OpencrvsFault::EventNotFound | OpencrvsFault::ActionNotFound) => Ok(true),
+            Err(OpencrvsFault::RecordRefused) => Ok(false),
+            Err(OpencrvsFault::Unauthorized) => Err(OpencrvsFault::ClientRefused),
+            Err(fault) => Err(fault),
+            Ok(_) => Err(OpencrvsFault::Unreadable),
+        }
     }
 
     async fn mutate<T: Serialize>(
         &self,
         procedure: &str,
-        token: &SecretString,
+        bearer: Bearer<'_>,
         input: T,
     ) -> Result<Value, OpencrvsFault> {
         let request = self.client.post(&format!("events/{procedure}")).json(&Envelope { json: input });
-        call(token, request).await
+        call(bearer, request).await
     }
 
-    async fn event(&self, token: &SecretString, input: &Value) -> Result<Value, OpencrvsFault> {
+    async fn event(&self, bearer: Bearer<'_>, input: &Value) -> Result<Value, OpencrvsFault> {
         let input = serde_json::json!({ "json": input }).to_string();
-        call(token, self.client.get("events/event.get").query(&[("input", input.as_str())])).await
+        call(bearer, self.client.get("events/event.get").query(&[("input", input.as_str())])).await
     }
 }
 
-async fn call(token: &SecretString, request: reqwest::RequestBuilder) -> Result<Value, OpencrvsFault> {
-    let request = request.bearer_auth(token.expose_secret());
+async fn call(bearer: Bearer<'_>, request: reqwest::RequestBuilder) -> Result<Value, OpencrvsFault> {
+    let request = request.bearer_auth(bearer.secret().expose_secret());
     result_of(&send(request).await?.complete().await?)
-}
-
-/// The state of an action according to the event document, or `None` if the document contains no
-/// answer to the action.
-fn action_state(event: &Value, action: &ActionId) -> Option<ActionState> {
-    let actions = event.get("actions").and_then(Value::as_array)?;
-    let mut answers = actions
-        .iter()
-        .filter(|one| one.get("originalActionId").and_then(Value::as_str) == Some(action.as_str()));
-    answers.find_map(|answer| match answer.get("status").and_then(Value::as_str)? {
-        "Accepted" => {
-            let number = answer.get("registrationNumber").and_then(Value::as_str);
-            Some(ActionState::Accepted(number.map(str::to_owned)))
-        }
-        "Rejected" => Some(ActionState::Rejected),
-        _ => None,
-    })
 }
 
 #[cfg(test)]

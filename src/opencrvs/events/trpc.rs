@@ -1,9 +1,9 @@
-//! tRPC responses of the events service behind the gateway, 1.9.0–2.0.0, and their errors.
+//! tRPC responses of the events service behind the gateway, 1.9.0–2.1.0, and their errors.
 //!
 //! A response is `{"result":{"data":{"json":…}}}` or `{"error":{"json":…}}`, in a list if the call
 //! was batched (our calls are not).
 //!
-//! Source: `events` of opencrvs-core, v1.9.0–v2.0.0, with the messages of a production deployment.
+//! Source: `events` of opencrvs-core, v1.9.0–v2.1.0, with the messages of a production deployment.
 
 use serde_json::Value;
 
@@ -32,11 +32,20 @@ fn fault_of(response: &CompleteResponse, error: &Value) -> OpencrvsFault {
         "UNAUTHORIZED" => OpencrvsFault::Unauthorized,
         "FORBIDDEN" => OpencrvsFault::RecordRefused,
         "NOT_FOUND" if message.starts_with("No procedure found") => OpencrvsFault::Contract,
-        "NOT_FOUND" => OpencrvsFault::ActionNotFound,
+        "NOT_FOUND" if message.starts_with("Action not found") => OpencrvsFault::ActionNotFound,
+        "NOT_FOUND" => OpencrvsFault::EventNotFound,
+        "CONFLICT" if message.starts_with("User is assigned") => OpencrvsFault::Assigned,
         "BAD_REQUEST" if message.starts_with("Action has already been rejected") => {
             OpencrvsFault::AlreadyRejected
         }
         "BAD_REQUEST" if refuses_field(message) => OpencrvsFault::FieldUndefined,
+        // The message begins with `Action`, then the id of the action.
+        "BAD_REQUEST"
+            if message.contains("is not awaiting confirmation")
+                || message.contains("cannot be confirmed as") =>
+        {
+            OpencrvsFault::NotPending
+        }
         "BAD_REQUEST"
         | "PARSE_ERROR"
         | "UNSUPPORTED_MEDIA_TYPE"
@@ -94,6 +103,21 @@ mod tests {
                 FaultClass::AlreadyRejected,
                 Cause::MovedOn,
             ),
+            (
+                400,
+                "BAD_REQUEST",
+                "Action 7 is not awaiting confirmation.",
+                FaultClass::Permanent,
+                Cause::RecordRefused,
+            ),
+            (
+                400,
+                "BAD_REQUEST",
+                "Action 7 is of type DECLARE, cannot be confirmed as REGISTER.",
+                FaultClass::Permanent,
+                Cause::RecordRefused,
+            ),
+            (409, "CONFLICT", "User is assigned to this event", FaultClass::Transient, Cause::Assigned),
             (400, "BAD_REQUEST", "Required", FaultClass::Permanent, Cause::GatewayContract),
             (400, "BAD_REQUEST", "Unexpected field", FaultClass::Permanent, Cause::FieldUndefined),
             (

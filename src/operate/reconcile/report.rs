@@ -63,6 +63,11 @@ impl NotCompared {
             | OpencrvsFault::Contract
             | OpencrvsFault::FieldUndefined
             | OpencrvsFault::ActionNotFound
+            | OpencrvsFault::EventNotFound
+            | OpencrvsFault::NotPending
+            | OpencrvsFault::Assigned
+            | OpencrvsFault::ClientRefused
+            | OpencrvsFault::ClientScope
             | OpencrvsFault::AlreadyRejected
             | OpencrvsFault::Downstream
             | OpencrvsFault::Unreadable => Self::GatewayInTrouble,

@@ -19,9 +19,9 @@ pub(crate) fn client_settings(config: &Config, url: &Url) -> ClientSettings {
 }
 
 /// Whether the bridge has a system client in OpenCRVS, which answers in the events generation
-/// without the token of an attempt.
+/// without the token of an attempt. Only the confirmer needs the client's secret.
 pub(crate) fn has_client(config: &Config) -> bool {
-    config.opencrvs.client_id.is_some() && config.opencrvs.client_secret.is_some()
+    config.opencrvs.client_id.is_some()
 }
 
 /// The clients for auth's public key and token exchange, for the tasks that renew or replace

@@ -90,7 +90,7 @@ impl World {
         Self::of(OpencrvsSettings::default(), engine, settings).await
     }
 
-    async fn of(opencrvs: OpencrvsSettings, engine: Engine, settings: &[(&str, &str)]) -> Self {
+    pub async fn of(opencrvs: OpencrvsSettings, engine: Engine, settings: &[(&str, &str)]) -> Self {
         let vhosts = Vhosts::fresh().await;
         let opencrvs = OpencrvsSim::start(opencrvs).await.expect("OpenCRVS");
         let dir = temporary("world");

@@ -5,6 +5,7 @@
 //! used.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 pub use jiff::Timestamp;
@@ -12,8 +13,71 @@ pub use jiff::Timestamp;
 use nidbridge::domain::State;
 
 use super::rules::Rules;
-use super::steps::{Step, successors};
+use super::steps::{self, Step};
 use super::world::{Scope, World, Wrong};
+
+/// A model: its states, and the steps between them.
+pub trait Model {
+    type World: Copy + Eq + Hash;
+    type Step: Copy + Debug;
+    type Wrong: Copy;
+
+    /// A state from which no end can be reached without a further fault.
+    const NEVER_ENDS: Self::Wrong;
+
+    fn start(&self) -> Self::World;
+
+    fn successors(&self, world: &Self::World, out: &mut Vec<(Self::Step, Self::World)>);
+
+    /// One representative for all states that differ only in details on which nothing depends.
+    fn canonical(&self, world: Self::World) -> Self::World;
+
+    /// The violation of a state, if there is one.
+    fn wrong(&self, world: &Self::World) -> Option<Self::Wrong>;
+
+    /// Whether the step is a fault. Progress must not depend on faults.
+    fn is_fault(&self, step: Self::Step, before: &Self::World) -> bool;
+
+    fn is_over(&self, world: &Self::World) -> bool;
+}
+
+/// The model of the whole pipeline with the FHIR generation.
+pub struct Pipeline<'a> {
+    pub scope: &'a Scope,
+    pub rules: Rules,
+}
+
+impl Model for Pipeline<'_> {
+    type World = World;
+    type Step = Step;
+    type Wrong = Wrong;
+
+    const NEVER_ENDS: Wrong = Wrong::NeverEnds;
+
+    fn start(&self) -> World {
+        World::start(self.scope)
+    }
+
+    fn successors(&self, world: &World, out: &mut Vec<(Step, World)>) {
+        steps::successors(world, self.scope, self.rules, out);
+    }
+
+    fn canonical(&self, world: World) -> World {
+        world.canonical(self.scope)
+    }
+
+    fn wrong(&self, world: &World) -> Option<Wrong> {
+        world.fault(self.scope)
+    }
+
+    fn is_fault(&self, step: Step, before: &World) -> bool {
+        step.is_fault(before)
+    }
+
+    fn is_over(&self, world: &World) -> bool {
+        world.is_over()
+    }
+}
 
 /// A fast hash for small values.
 #[derive(Default)]
@@ -49,16 +113,27 @@ pub fn digest<T: Hash>(value: &T) -> u64 {
     hasher.finish()
 }
 
-pub struct Explored {
-    pub states: usize,
-    /// The attempt states that were reached.
-    pub reached: Vec<State>,
+pub struct Explored<M: Model> {
+    /// All states that were reached.
+    pub worlds: Vec<M::World>,
     /// The violation and the path to it.
-    pub found: Option<(Wrong, Vec<Step>)>,
+    pub found: Option<(M::Wrong, Vec<M::Step>)>,
 }
 
-struct Graph {
-    worlds: Vec<World>,
+impl Explored<Pipeline<'_>> {
+    /// The attempt states that were reached.
+    pub fn reached(&self) -> Vec<State> {
+        let has = |state: &State| {
+            let row = |world: &World| world.ledger.rows.iter().flatten().any(|row| row.state == *state);
+            self.worlds.iter().any(row)
+        };
+        State::ALL.into_iter().filter(has).collect()
+    }
+}
+
+struct Graph<'a, M: Model> {
+    model: &'a M,
+    worlds: Vec<M::World>,
     /// For each state, the state from which it was first reached.
     previous: Vec<u32>,
     /// Steps without a fault, backwards: (to, from).
@@ -66,66 +141,58 @@ struct Graph {
 }
 
 /// Explores everything; stops at the first violation.
-pub fn explore(scope: &Scope, rules: Rules) -> Explored {
-    let start = World::start(scope).canonical(scope);
-    let mut seen: HashMap<World, u32, BuildHasherDefault<FastHasher>> = HashMap::default();
+pub fn explore<M: Model>(model: &M) -> Explored<M> {
+    let start = model.canonical(model.start());
+    let mut seen: HashMap<M::World, u32, BuildHasherDefault<FastHasher>> = HashMap::default();
     seen.insert(start, 0);
-    let mut graph = Graph { worlds: vec![start], previous: vec![0], progress: Vec::new() };
+    let mut graph = Graph { model, worlds: vec![start], previous: vec![0], progress: Vec::new() };
     let mut next = Vec::new();
     let mut at = 0;
     while at < graph.worlds.len() {
         next.clear();
-        successors(&graph.worlds[at], scope, rules, &mut next);
+        model.successors(&graph.worlds[at], &mut next);
         for (step, world) in &next {
-            let world = world.canonical(scope);
+            let world = model.canonical(*world);
             let fresh = graph.worlds.len() as u32;
             let to = *seen.entry(world).or_insert(fresh);
             if to == fresh {
                 graph.worlds.push(world);
                 graph.previous.push(at as u32);
-                if let Some(wrong) = world.fault(scope) {
-                    let found = Some((wrong, graph.path(to, scope, rules)));
-                    return Explored { states: graph.worlds.len(), reached: graph.reached(), found };
+                if let Some(wrong) = model.wrong(&world) {
+                    let found = Some((wrong, graph.path(to)));
+                    return Explored { worlds: graph.worlds, found };
                 }
             }
-            if !step.is_fault(&graph.worlds[at]) && to != at as u32 {
+            if !model.is_fault(*step, &graph.worlds[at]) && to != at as u32 {
                 graph.progress.push((to, at as u32));
             }
         }
         at += 1;
     }
-    let found = graph.dead_end().map(|at| (Wrong::NeverEnds, graph.path(at, scope, rules)));
-    Explored { states: graph.worlds.len(), reached: graph.reached(), found }
+    let found = graph.dead_end().map(|at| (M::NEVER_ENDS, graph.path(at)));
+    Explored { worlds: graph.worlds, found }
 }
 
-impl Graph {
+impl<M: Model> Graph<'_, M> {
     /// The path to a state. It is computed again from the start, so that each confirmer keeps its
     /// index along the path.
-    fn path(&self, mut at: u32, scope: &Scope, rules: Rules) -> Vec<Step> {
+    fn path(&self, mut at: u32) -> Vec<M::Step> {
         let mut through = Vec::new();
         while at != 0 {
             through.push(at);
             at = self.previous[at as usize];
         }
-        let mut world = World::start(scope);
+        let mut world = self.model.start();
         let mut path = Vec::new();
         for at in through.into_iter().rev() {
             let mut next = Vec::new();
-            successors(&world, scope, rules, &mut next);
+            self.model.successors(&world, &mut next);
             let goal = self.worlds[at as usize];
-            let (step, to) = next.into_iter().find(|(_, to)| to.canonical(scope) == goal).unwrap();
+            let (step, to) = next.into_iter().find(|(_, to)| self.model.canonical(*to) == goal).unwrap();
             path.push(step);
             world = to;
         }
         path
-    }
-
-    fn reached(&self) -> Vec<State> {
-        let has = |state: &State| {
-            let row = |world: &World| world.ledger.rows.iter().flatten().any(|row| row.state == *state);
-            self.worlds.iter().any(row)
-        };
-        State::ALL.into_iter().filter(has).collect()
     }
 
     /// The first state from which no end can be reached.
@@ -134,7 +201,7 @@ impl Graph {
         let mut ends = vec![false; self.worlds.len()];
         let mut todo: Vec<u32> = Vec::new();
         for (at, world) in self.worlds.iter().enumerate() {
-            if world.is_over() {
+            if self.model.is_over(world) {
                 ends[at] = true;
                 todo.push(at as u32);
             }

@@ -43,7 +43,7 @@ async fn an_older_token_never_replaces_a_newer_one() {
 async fn a_token_is_due_when_its_share_has_gone_and_neither_twice_nor_for_ever() {
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;
-        let due = async |rule| ledger.renewable(rule, 10).await.unwrap().len();
+        let due = async |rule| ledger.renewable(rule, None, 10).await.unwrap().len();
         assert_eq!(due(AT_ONCE).await, 1);
         assert_eq!(
             due(RenewalRule { until: Duration::from_millis(1), ..AT_ONCE }).await,
@@ -69,15 +69,15 @@ async fn an_orphan_is_told_once_until_it_has_another_token() {
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;
         let judged = async |case: &Case, key: &str, judgement| {
-            assert_eq!(ledger.unchecked_tokens(key, 10).await.unwrap().len(), 1);
+            assert_eq!(ledger.unchecked_tokens(key, None, 10).await.unwrap().len(), 1);
             let judged = ledger.token_checked(case, key, judgement).await.unwrap();
-            assert_eq!(ledger.unchecked_tokens(key, 10).await.unwrap().len(), 0);
+            assert_eq!(ledger.unchecked_tokens(key, None, 10).await.unwrap().len(), 0);
             judged
         };
         assert_eq!(judged(&case, "a", TokenCheck::Valid).await, TokenChange::None);
         assert_eq!(judged(&case, "b", TokenCheck::Orphaned).await, TokenChange::NewlyOrphaned);
         assert_eq!(judged(&case, "c", TokenCheck::Orphaned).await, TokenChange::None);
-        assert_eq!(ledger.renewable(AT_ONCE, 10).await.unwrap().len(), 0);
+        assert_eq!(ledger.renewable(AT_ONCE, None, 10).await.unwrap().len(), 0);
         assert_eq!(ledger.needing_token(None, 10).await.unwrap(), [case.attempt.id]);
         let until = case.attempt.token_expires_at.unwrap();
         assert_eq!(ledger.replace_token(&case, "v1.k.second", until).await.unwrap(), Replaced::Done);

@@ -1,6 +1,8 @@
-use serde_json::value::RawValue;
-
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::StatusCode;
+use secrecy::SecretString;
+use serde_json::value::RawValue;
 
 use super::*;
 use crate::domain::{Answer, EventKind, FieldMapping, NationalId};
@@ -100,26 +102,37 @@ fn every_recorded_answer_is_understood() {
 }
 
 #[test]
-fn an_acceptance_says_under_which_number() {
-    let (_, action) = ids();
-    let of = |status: &str| {
-        let event = serde_json::json!({ "actions": [
-            { "id": action.as_str(), "status": "Requested" },
-            { "status": "Accepted", "originalActionId": "other", "registrationNumber": "OTHER" },
-            { "status": status, "originalActionId": action.as_str(), "registrationNumber": "2026B" },
-        ]});
-        action_state(&event, &action)
-    };
-    assert_eq!(of("Accepted"), Some(ActionState::Accepted(Some("2026B".to_owned()))));
-    assert_eq!(of("Rejected"), Some(ActionState::Rejected));
-    assert_eq!(of("Requested"), None);
-}
-
-#[test]
 fn a_transaction_is_the_actions_and_of_no_other() {
     let (_, action) = ids();
     let other = ActionId::parse("other").unwrap();
     assert_eq!(TransactionId::of(&action), TransactionId::of(&action));
     assert_ne!(TransactionId::of(&action), TransactionId::of(&other));
     assert_eq!(TransactionId::of(&action).to_string().chars().nth(14), Some('5'));
+}
+
+fn access_token(scopes: &[&str]) -> AccessToken {
+    let claims = serde_json::json!({ "exp": 4_000_000_000_i64, "scope": scopes }).to_string();
+    AccessToken::read(format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))).unwrap()
+}
+
+#[test]
+fn a_refusal_of_the_client_is_about_its_configuration_and_one_of_the_token_about_the_record() {
+    let token = access_token(&["type=record.action.accept&event=birth"]);
+    let by_client = |fault, kind: &str| {
+        Bearer::Client(&token).explain(fault, Right::Accept, &EventKind::from_name(kind))
+    };
+    let secret = SecretString::from("token");
+    for (fault, kind, expected) in [
+        (OpencrvsFault::Unauthorized, "birth", OpencrvsFault::ClientRefused),
+        (OpencrvsFault::RecordRefused, "birth", OpencrvsFault::ClientScope),
+        (OpencrvsFault::EventNotFound, "death", OpencrvsFault::ClientScope),
+        (OpencrvsFault::EventNotFound, "birth", OpencrvsFault::EventNotFound),
+        (OpencrvsFault::ActionNotFound, "death", OpencrvsFault::ActionNotFound),
+        (OpencrvsFault::Assigned, "birth", OpencrvsFault::Assigned),
+        (OpencrvsFault::Status(500), "birth", OpencrvsFault::Status(500)),
+    ] {
+        assert_eq!(by_client(fault, kind), expected, "{fault:?} {kind}");
+        let by_token = Bearer::Token(&secret).explain(fault, Right::Accept, &EventKind::from_name(kind));
+        assert_eq!(by_token, fault);
+    }
 }

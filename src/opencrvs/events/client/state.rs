@@ -1,0 +1,93 @@
+//! What an event document says about an action and about the event's assignment.
+
+use serde_json::Value;
+
+use crate::domain::ActionId;
+use crate::opencrvs::events::LONGEST_MARK;
+
+/// State of an action in OpenCRVS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActionState {
+    /// The action waits for its answer.
+    Open,
+    /// Holds the registration number, if the document contains it.
+    Accepted(Option<String>),
+    Rejected,
+}
+
+/// An event, as far as it matters for an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventState {
+    pub action: ActionState,
+    /// The id of the user to whom the event is assigned.
+    pub assigned_to: Option<String>,
+}
+
+/// The state of an action according to the event document, or `None` if the document contains no
+/// answer to the action.
+pub(super) fn action_state(event: &Value, action: &ActionId) -> Option<ActionState> {
+    let actions = event.get("actions").and_then(Value::as_array)?;
+    let mut answers = actions
+        .iter()
+        .filter(|one| one.get("originalActionId").and_then(Value::as_str) == Some(action.as_str()));
+    answers.find_map(|answer| match answer.get("status").and_then(Value::as_str)? {
+        "Accepted" => {
+            let number = answer.get("registrationNumber").and_then(Value::as_str);
+            Some(ActionState::Accepted(number.map(str::to_owned)))
+        }
+        "Rejected" => Some(ActionState::Rejected),
+        _ => None,
+    })
+}
+
+/// The user to whom the event is assigned: that of the last assignment that was not undone. `None`
+/// also for an id that is not usable.
+pub(super) fn assigned_to(event: &Value) -> Option<String> {
+    let actions = event.get("actions").and_then(Value::as_array)?;
+    let of = |action: &Value, name: &str| action.get(name).and_then(Value::as_str).map(str::to_owned);
+    let is_assignment = |action: &&Value| matches!(of(action, "type").as_deref(), Some("ASSIGN" | "UNASSIGN"));
+    // The times are RFC 3339 in UTC with the same precision, so they sort as texts.
+    let last = actions.iter().filter(is_assignment).max_by_key(|action| of(action, "createdAt"))?;
+    let holder = last.get("assignedTo").and_then(Value::as_str)?;
+    let is_usable = !holder.is_empty() && holder.len() <= LONGEST_MARK && !holder.contains(char::is_control);
+    is_usable.then(|| holder.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_acceptance_says_under_which_number() {
+        let action = ActionId::parse("6a1b2c3d-0000-4000-8000-000000000002").unwrap();
+        let of = |status: &str| {
+            let event = json!({ "actions": [
+                { "id": action.as_str(), "status": "Requested" },
+                { "status": "Accepted", "originalActionId": "other", "registrationNumber": "OTHER" },
+                { "status": status, "originalActionId": action.as_str(), "registrationNumber": "2026B" },
+            ]});
+            action_state(&event, &action)
+        };
+        assert_eq!(of("Accepted"), Some(ActionState::Accepted(Some("2026B".to_owned()))));
+        assert_eq!(of("Rejected"), Some(ActionState::Rejected));
+        assert_eq!(of("Requested"), None);
+    }
+
+    #[test]
+    fn an_event_is_assigned_to_the_user_of_the_last_assignment_unless_that_was_undone() {
+        let assign = |second: u8, who: &str| {
+            json!({ "type": "ASSIGN", "assignedTo": who,
+                "createdAt": format!("2026-11-30T10:00:0{second}.000Z") })
+        };
+        let undo = json!({ "type": "UNASSIGN", "createdAt": "2026-11-30T10:00:05.000Z" });
+        let of = |actions: &[Value]| assigned_to(&json!({ "actions": actions }));
+        let other = json!({ "type": "READ", "createdAt": "2026-11-30T11:00:00.000Z" });
+        assert_eq!(of(&[assign(2, "b"), assign(1, "a"), other]).as_deref(), Some("b"));
+        assert_eq!(of(&[assign(1, "a"), undo.clone()]), None);
+        assert_eq!(of(&[undo, assign(6, "c")]).as_deref(), Some("c"));
+        assert_eq!(of(&[assign(1, "a\nb")]), None);
+        assert_eq!(of(&[]), None);
+    }
+}
