@@ -18,7 +18,6 @@ mod alerts;
 mod attach;
 mod breakers;
 mod broker;
-mod client;
 mod events;
 mod front;
 mod gateway;

@@ -103,21 +103,6 @@ mod tests {
                 FaultClass::AlreadyRejected,
                 Cause::MovedOn,
             ),
-            (
-                400,
-                "BAD_REQUEST",
-                "Action 7 is not awaiting confirmation.",
-                FaultClass::Permanent,
-                Cause::RecordRefused,
-            ),
-            (
-                400,
-                "BAD_REQUEST",
-                "Action 7 is of type DECLARE, cannot be confirmed as REGISTER.",
-                FaultClass::Permanent,
-                Cause::RecordRefused,
-            ),
-            (409, "CONFLICT", "User is assigned to this event", FaultClass::Transient, Cause::Assigned),
             (400, "BAD_REQUEST", "Required", FaultClass::Permanent, Cause::GatewayContract),
             (400, "BAD_REQUEST", "Unexpected field", FaultClass::Permanent, Cause::FieldUndefined),
             (
@@ -153,6 +138,28 @@ mod tests {
             let fault = error(status, code, message);
             assert_eq!((fault.class(), fault.cause()), (class, cause), "{status} {code} {message}");
         }
+    }
+
+    #[test]
+    fn what_2_1_refuses_about_an_action_is_told_apart() {
+        for (status, code, message, fault) in [
+            (409, "CONFLICT", "User is assigned to this event", OpencrvsFault::Assigned),
+            (400, "BAD_REQUEST", "Action 7 is not awaiting confirmation.", OpencrvsFault::NotPending),
+            (
+                400,
+                "BAD_REQUEST",
+                "Action 7 is of type DECLARE, cannot be confirmed as REGISTER.",
+                OpencrvsFault::NotPending,
+            ),
+            (404, "NOT_FOUND", "Action not found.", OpencrvsFault::ActionNotFound),
+            (404, "NOT_FOUND", "Event not found with ID: 7", OpencrvsFault::EventNotFound),
+        ] {
+            assert_eq!(error(status, code, message), fault, "{message}");
+        }
+        assert_eq!(OpencrvsFault::Assigned.class(), FaultClass::Transient);
+        assert_eq!(OpencrvsFault::Assigned.cause(), Cause::Assigned);
+        assert_eq!(OpencrvsFault::NotPending.class(), FaultClass::Permanent);
+        assert_eq!(OpencrvsFault::NotPending.cause(), Cause::RecordRefused);
     }
 
     #[test]

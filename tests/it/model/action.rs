@@ -56,16 +56,22 @@ impl Model for Action {
     }
 }
 
-const SCOPE: Scope = Scope { from: Release::Old, upgrades: 2, has_token: true, has_client: true, rejects: false };
-
 /// The upgrade from a release that takes only the token to one that takes only the client.
-const UPGRADE: Scope = SCOPE;
+const UPGRADE: Scope = Scope {
+    from: Release::Old,
+    to: Release::New,
+    has_token: true,
+    has_client: true,
+    confirmers: 1,
+    trouble: true,
+    rejects: false,
+};
 
 /// OpenCRVS 2.1 from the start: no token.
-const NEW: Scope = Scope { from: Release::New, upgrades: 0, has_token: false, ..SCOPE };
+const NEW: Scope = Scope { from: Release::New, has_token: false, ..UPGRADE };
 
 /// A bridge without a client, on releases that take the token.
-const TOKEN_ONLY: Scope = Scope { upgrades: 0, has_client: false, ..SCOPE };
+const TOKEN_ONLY: Scope = Scope { to: Release::Middle, has_client: false, confirmers: 2, ..UPGRADE };
 
 fn run(name: &str, scope: Scope, without: &'static [Rule]) -> Option<Wrong> {
     let began = Instant::now();
@@ -86,9 +92,11 @@ fn an_action_is_answered_by_whichever_credential_the_release_takes() {
         assert_eq!(run("upgrade", Scope { rejects, ..UPGRADE }, &[]), None);
         assert_eq!(run("2.1", Scope { rejects, ..NEW }, &[]), None);
         assert_eq!(run("token only", Scope { rejects, ..TOKEN_ONLY }, &[]), None);
-        let old = Scope { upgrades: 0, rejects, ..UPGRADE };
-        assert_eq!(run("no upgrade", old, &[]), None);
     }
+    assert_eq!(run("no upgrade", Scope { to: Release::Old, ..UPGRADE }, &[]), None);
+    assert_eq!(run("2.1, two confirmers", Scope { confirmers: 2, ..NEW }, &[]), None);
+    let calm = Scope { confirmers: 2, trouble: false, ..UPGRADE };
+    assert_eq!(run("upgrade, two confirmers", calm, &[]), None);
 }
 
 #[test]

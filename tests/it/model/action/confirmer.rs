@@ -14,8 +14,8 @@ pub fn successors(world: &World, scope: &Scope, without: &[Rule], out: &mut Vec<
     if !world.state.is_open() && world.confirmers.iter().all(|one| one.turn == Turn::Idle) {
         return;
     }
-    environment(world, scope, out);
-    for c in 0..2 {
+    environment(world, scope, without, out);
+    for c in 0..scope.confirmers {
         Process { world, scope, without, c }.successors(out);
     }
 }
@@ -39,7 +39,8 @@ impl Process<'_> {
     fn successors(&self, out: &mut Vec<(Step, World)>) {
         let mut push = |does: Does, after: World| out.push((Step::Confirmer(self.c, does), after));
         let me = self.world.confirmers[self.me()];
-        if self.scope.has_client {
+        // The order of the two matters only where there are two.
+        if self.scope.has_client && self.scope.has_token && self.scope.confirmers == 1 {
             self.probe(&mut push);
         }
         if me.turn != Turn::Idle {
@@ -82,7 +83,6 @@ impl Process<'_> {
         let mut after = *world;
         after.owner = Some(self.c);
         after.leased = true;
-        after.waits = None;
         let is_dead = world.core.token_dead;
         // The token has ended if it is dead: a time before now.
         let end = self.scope.has_token.then_some(if is_dead { Timestamp::UNIX_EPOCH } else { Timestamp::MAX });
@@ -146,8 +146,7 @@ impl Process<'_> {
         let mut after = *self.world;
         let me = &mut after.confirmers[self.me()];
         if call == Credential::Client && me.cached.is_none() {
-            let file_new = self.world.file_new && self.has(Rule::RereadSecret);
-            let accepted = file_new == self.world.core.rotated;
+            let accepted = !self.world.core.rotated;
             let refusal = if accepted { None } else { Some(ClientRefusal::Refused) };
             me.cached = accepted.then_some(true);
             me.turn = Turn::Choosing { token, refusal, fresh };
@@ -220,9 +219,10 @@ impl Process<'_> {
             self.finish(&mut after, Event::Park);
             return after;
         }
-        after.waits = Some(blocker);
-        after.scope_alert |= blocker == Blocker::Scope && self.has(Rule::Alert);
-        after.secret_alert |= blocker == Blocker::Refused && self.has(Rule::Alert);
+        let is_configuration = matches!(blocker, Blocker::Scope | Blocker::Refused);
+        after.unreported = is_configuration && !self.has(Rule::Alert);
+        after.scope_alert |= blocker == Blocker::Scope;
+        after.secret_alert |= blocker == Blocker::Refused;
         self.back_in_queue(&mut after);
         after.message = self.has(Rule::Redeliver);
         after

@@ -2,7 +2,7 @@
 
 use nidbridge::domain::{ClientRefusal, Credential};
 
-use super::world::{Core, Flight, Release, Response, Scope, Step, Turn, World};
+use super::world::{Core, Flight, Release, Response, Rule, Scope, Step, Turn, World};
 
 /// Handles a call and stores the answer. `live` tells whether its access token is valid.
 pub fn handle(core: &mut Core, call: Credential, live: bool) -> Response {
@@ -23,7 +23,7 @@ pub fn handle(core: &mut Core, call: Credential, live: bool) -> Response {
 }
 
 /// Everything that happens outside the confirmers.
-pub fn environment(world: &World, scope: &Scope, out: &mut Vec<(Step, World)>) {
+pub fn environment(world: &World, scope: &Scope, without: &[Rule], out: &mut Vec<(Step, World)>) {
     let mut change = |step: Step, change: &dyn Fn(&mut World)| {
         let mut after = *world;
         change(&mut after);
@@ -31,31 +31,28 @@ pub fn environment(world: &World, scope: &Scope, out: &mut Vec<(Step, World)>) {
             out.push((step, after));
         }
     };
-    if let Some(next) = world.core.release.next().filter(|_| world.core.upgrades > 0 && world.state.is_open()) {
-        change(Step::Upgraded, &|after| {
-            after.core.release = next;
-            after.core.upgrades -= 1;
-        });
+    let upgraded = world.core.release.next().filter(|next| *next <= scope.to && world.state.is_open());
+    if let Some(next) = upgraded {
+        change(Step::Upgraded, &|after| after.core.release = next);
     }
-    change(Step::UserAssigned, &|after| after.core.assigned = true);
-    change(Step::UserUnassigned, &|after| after.core.assigned = false);
     if scope.has_token {
         change(Step::TokenDies, &|after| after.core.token_dead = true);
     }
-    if scope.has_client {
-        // An operator acts only on an alert.
+    if scope.trouble {
+        change(Step::UserAssigned, &|after| after.core.assigned = true);
+        change(Step::UserUnassigned, &|after| after.core.assigned = false);
         change(Step::SecretRotated, &|after| after.core.rotated = true);
-        if world.core.rotated && world.secret_alert {
-            change(Step::FileUpdated, &|after| after.file_new = true);
-        }
-        if world.scope_alert {
-            change(Step::ScopeAdded, &|after| after.core.scope = true);
-        } else {
-            change(Step::ScopeRemoved, &|after| after.core.scope = false);
-        }
+        change(Step::ScopeRemoved, &|after| after.core.scope = false);
+    }
+    // An operator acts only on an alert.
+    if world.secret_alert && !without.contains(&Rule::RereadSecret) {
+        change(Step::FileUpdated, &|after| after.core.rotated = false);
+    }
+    if world.scope_alert {
+        change(Step::ScopeAdded, &|after| after.core.scope = true);
     }
     change(Step::LeaseEnds, &|after| after.leased = false);
-    for c in 0..2_u8 {
+    for c in 0..scope.confirmers {
         let n = usize::from(c);
         if world.confirmers[n].cached == Some(true) {
             change(Step::AccessTokenDies(c), &|after| after.confirmers[n].cached = Some(false));

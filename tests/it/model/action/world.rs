@@ -1,9 +1,11 @@
 //! The state of the model: OpenCRVS, the ledger's row, the queue and two confirmers, for one action.
 
-use nidbridge::domain::{Blocker, ClientRefusal, ClientStanding, Credential, State, TokenState};
+use nidbridge::domain::{ClientRefusal, ClientStanding, Credential, State, TokenState};
+
+use crate::model::explore::digest;
 
 /// What a release of OpenCRVS accepts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Release {
     /// 1.9 and 2.0.0: only the token, whoever is assigned.
     Old,
@@ -26,13 +28,12 @@ impl Release {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Core {
     pub release: Release,
-    pub upgrades: u8,
     /// How often an answer to the action was stored.
     pub stored: u8,
     pub assigned: bool,
     /// Whether the token has expired, or its key was changed.
     pub token_dead: bool,
-    /// Whether the secret of the client was changed.
+    /// Whether the secret of the client is another one than that in the bridge's file.
     pub rotated: bool,
     /// Whether the client has the scope. An operator may add it.
     pub scope: bool,
@@ -82,14 +83,14 @@ pub struct World {
     /// The last owner of the lease.
     pub owner: Option<u8>,
     pub leased: bool,
-    /// The change of the configuration that the attempt waits for.
-    pub waits: Option<Blocker>,
+    /// Whether operators know that the client lacks a scope.
     pub scope_alert: bool,
+    /// Whether operators know that the secret is refused.
     pub secret_alert: bool,
+    /// Whether the attempt waits for an operator who does not know.
+    pub unreported: bool,
     /// Whether the attempt was parked because the token was refused where no client may answer.
     pub operators: bool,
-    /// Whether the secret in the bridge's file is the new one.
-    pub file_new: bool,
     pub confirmers: [Confirmer; 2],
     /// Calls on their way whose confirmer has stopped, by credential.
     pub strays: [bool; 2],
@@ -99,10 +100,13 @@ pub struct World {
 #[derive(Debug, Clone, Copy)]
 pub struct Scope {
     pub from: Release,
-    /// How often OpenCRVS may be upgraded.
-    pub upgrades: u8,
+    /// The release up to which OpenCRVS may be upgraded.
+    pub to: Release,
     pub has_token: bool,
     pub has_client: bool,
+    pub confirmers: u8,
+    /// Whether users are assigned, secrets rotated and scopes taken away.
+    pub trouble: bool,
     /// Whether the answer is a rejection.
     pub rejects: bool,
 }
@@ -226,7 +230,6 @@ impl World {
         Self {
             core: Core {
                 release: scope.from,
-                upgrades: scope.upgrades,
                 stored: 0,
                 assigned: false,
                 token_dead: false,
@@ -237,20 +240,28 @@ impl World {
             message: true,
             owner: None,
             leased: false,
-            waits: None,
             scope_alert: false,
             secret_alert: false,
+            unreported: false,
             operators: false,
-            file_new: false,
             confirmers: [Confirmer { turn: Turn::Idle, standing, cached: None }; 2],
             strays: [false; 2],
         }
     }
 
-    /// One representative for all states that differ only in the names of the confirmers, or in what
-    /// no longer matters once the attempt has ended.
+    /// One representative for all states that differ only in the names of the confirmers, or in
+    /// what matters no more.
     pub fn canonical(mut self) -> Self {
-        let rank = |c: usize| (super::super::explore::digest(&self.confirmers[c]), self.owner != Some(c as u8));
+        if self.core.stored > 0 {
+            self.strays = [false; 2];
+        }
+        self.scope_alert &= !self.core.scope;
+        self.secret_alert &= self.core.rotated;
+        if self.owner.is_some_and(|c| self.confirmers[usize::from(c)].turn == Turn::Idle) {
+            self.owner = None;
+        }
+        self.leased &= self.owner.is_some() || self.confirmers.iter().any(|one| one.turn != Turn::Idle);
+        let rank = |c: usize| (digest(&self.confirmers[c]), self.owner != Some(c as u8));
         if rank(0) > rank(1) {
             self.confirmers.swap(0, 1);
             self.owner = self.owner.map(|c| 1 - c);
@@ -270,11 +281,6 @@ impl World {
         if !self.state.is_open() && self.state != told && answerable {
             return Some(Wrong::EndedAnswerable);
         }
-        let is_reported = match self.waits {
-            Some(Blocker::Scope) => self.scope_alert,
-            Some(Blocker::Refused) => self.secret_alert,
-            Some(Blocker::Assigned | Blocker::Missing | Blocker::Unavailable) | None => true,
-        };
-        (!is_reported).then_some(Wrong::WaitsUnreported)
+        self.unreported.then_some(Wrong::WaitsUnreported)
     }
 }
