@@ -18,6 +18,7 @@ mod alerts;
 mod attach;
 mod breakers;
 mod broker;
+mod client;
 mod events;
 mod front;
 mod gateway;
