@@ -200,7 +200,7 @@ async fn while_a_user_is_assigned_the_answer_waits_and_operators_see_who_it_is(e
 
 async fn what_the_client_may_not_do_raises_one_alert_that_names_the_scope(engine: Engine) {
     let ground = Ground::new(engine, Release::V2_1, &scopes("birth")).await;
-    let [births, deaths] = [Kind::Birth, Kind::Death].map(|kind| people(kind, 3, 403));
+    let [births, deaths] = [Kind::Birth, Kind::Death].map(|kind| people(kind, 3, kind as u64 + 430));
     for family in births.iter().chain(&deaths) {
         ground.submit(family).await;
     }

@@ -63,7 +63,7 @@ const UPGRADE: Scope = Scope {
     has_token: true,
     has_client: true,
     confirmers: 1,
-    trouble: true,
+    troubles: 2,
     rejects: false,
 };
 
@@ -71,7 +71,7 @@ const UPGRADE: Scope = Scope {
 const NEW: Scope = Scope { from: Release::New, has_token: false, ..UPGRADE };
 
 /// A bridge without a client, on releases that take the token.
-const TOKEN_ONLY: Scope = Scope { to: Release::Middle, has_client: false, confirmers: 2, ..UPGRADE };
+const TOKEN_ONLY: Scope = Scope { to: Release::Middle, has_client: false, confirmers: 2, troubles: 1, ..UPGRADE };
 
 fn run(name: &str, scope: Scope, without: &'static [Rule]) -> Option<Wrong> {
     let began = Instant::now();
@@ -94,8 +94,8 @@ fn an_action_is_answered_by_whichever_credential_the_release_takes() {
         assert_eq!(run("token only", Scope { rejects, ..TOKEN_ONLY }, &[]), None);
     }
     assert_eq!(run("no upgrade", Scope { to: Release::Old, ..UPGRADE }, &[]), None);
-    assert_eq!(run("2.1, two confirmers", Scope { confirmers: 2, ..NEW }, &[]), None);
-    let calm = Scope { confirmers: 2, trouble: false, ..UPGRADE };
+    assert_eq!(run("2.1, two confirmers", Scope { confirmers: 2, troubles: 2, ..NEW }, &[]), None);
+    let calm = Scope { confirmers: 2, troubles: 1, ..UPGRADE };
     assert_eq!(run("upgrade, two confirmers", calm, &[]), None);
 }
 

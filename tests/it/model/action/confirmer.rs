@@ -18,6 +18,11 @@ pub fn successors(world: &World, scope: &Scope, without: &[Rule], out: &mut Vec<
     for c in 0..scope.confirmers {
         Process { world, scope, without, c }.successors(out);
     }
+    out.retain_mut(|(step, after)| {
+        let costs = u8::from(step.is_trouble());
+        after.troubles = world.troubles.saturating_sub(costs);
+        world.troubles >= costs
+    });
 }
 
 struct Process<'a> {

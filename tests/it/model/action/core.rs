@@ -38,9 +38,9 @@ pub fn environment(world: &World, scope: &Scope, without: &[Rule], out: &mut Vec
     if scope.has_token {
         change(Step::TokenDies, &|after| after.core.token_dead = true);
     }
-    if scope.trouble {
-        change(Step::UserAssigned, &|after| after.core.assigned = true);
-        change(Step::UserUnassigned, &|after| after.core.assigned = false);
+    change(Step::UserAssigned, &|after| after.core.assigned = true);
+    change(Step::UserUnassigned, &|after| after.core.assigned = false);
+    if scope.has_client {
         change(Step::SecretRotated, &|after| after.core.rotated = true);
         change(Step::ScopeRemoved, &|after| after.core.scope = false);
     }

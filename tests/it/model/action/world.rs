@@ -92,6 +92,8 @@ pub struct World {
     /// Whether the attempt was parked because the token was refused where no client may answer.
     pub operators: bool,
     pub confirmers: [Confirmer; 2],
+    /// How many troubles there may still be.
+    pub troubles: u8,
     /// Calls on their way whose confirmer has stopped, by credential.
     pub strays: [bool; 2],
 }
@@ -105,8 +107,9 @@ pub struct Scope {
     pub has_token: bool,
     pub has_client: bool,
     pub confirmers: u8,
-    /// Whether users are assigned, secrets rotated and scopes taken away.
-    pub trouble: bool,
+    /// How many troubles there may be: users who are assigned, changed secrets, scopes that are
+    /// taken away, access tokens that die, broken connections, processes that stop.
+    pub troubles: u8,
     /// Whether the answer is a rejection.
     pub rejects: bool,
 }
@@ -191,6 +194,11 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether the step is one of the troubles whose number is limited.
+    pub fn is_trouble(self) -> bool {
+        self.is_fault() && !matches!(self, Self::Upgraded | Self::TokenDies)
+    }
+
     pub fn is_fault(self) -> bool {
         match self {
             Self::Upgraded
@@ -200,7 +208,7 @@ impl Step {
             | Self::ScopeRemoved
             | Self::AccessTokenDies(_)
             | Self::Broken(_)
-            | Self::Confirmer(_, Does::FetchFails | Does::Stops | Does::HearsNothing) => true,
+            | Self::Confirmer(_, Does::FetchFails | Does::Stops) => true,
             Self::UserUnassigned
             | Self::FileUpdated
             | Self::ScopeAdded
@@ -216,6 +224,7 @@ impl Step {
                 | Does::SeesItDone
                 | Does::Sends(_)
                 | Does::Hears
+                | Does::HearsNothing
                 | Does::Waits
                 | Does::Parks
                 | Does::Probes,
@@ -245,6 +254,7 @@ impl World {
             unreported: false,
             operators: false,
             confirmers: [Confirmer { turn: Turn::Idle, standing, cached: None }; 2],
+            troubles: scope.troubles,
             strays: [false; 2],
         }
     }
