@@ -226,8 +226,9 @@ impl Process<'_> {
         }
         let is_configuration = matches!(blocker, Blocker::Scope | Blocker::Refused);
         after.unreported = is_configuration && !self.has(Rule::Alert);
-        after.scope_alert |= blocker == Blocker::Scope;
-        after.secret_alert |= blocker == Blocker::Refused;
+        // An alert about what was mended meanwhile makes nobody act.
+        after.scope_alert |= blocker == Blocker::Scope && !after.core.scope;
+        after.secret_alert |= blocker == Blocker::Refused && after.core.rotated;
         self.back_in_queue(&mut after);
         after.message = self.has(Rule::Redeliver);
         after

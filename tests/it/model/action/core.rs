@@ -46,10 +46,16 @@ pub fn environment(world: &World, scope: &Scope, without: &[Rule], out: &mut Vec
     }
     // An operator acts only on an alert.
     if world.secret_alert && !without.contains(&Rule::RereadSecret) {
-        change(Step::FileUpdated, &|after| after.core.rotated = false);
+        change(Step::FileUpdated, &|after| {
+            after.core.rotated = false;
+            after.secret_alert = false;
+        });
     }
     if world.scope_alert {
-        change(Step::ScopeAdded, &|after| after.core.scope = true);
+        change(Step::ScopeAdded, &|after| {
+            after.core.scope = true;
+            after.scope_alert = false;
+        });
     }
     change(Step::LeaseEnds, &|after| after.leased = false);
     for c in 0..scope.confirmers {

@@ -265,12 +265,9 @@ impl World {
         if self.core.stored > 0 {
             self.strays = [false; 2];
         }
-        self.scope_alert &= !self.core.scope;
-        self.secret_alert &= self.core.rotated;
         if self.owner.is_some_and(|c| self.confirmers[usize::from(c)].turn == Turn::Idle) {
             self.owner = None;
         }
-        self.leased &= self.owner.is_some() || self.confirmers.iter().any(|one| one.turn != Turn::Idle);
         let rank = |c: usize| (digest(&self.confirmers[c]), self.owner != Some(c as u8));
         if rank(0) > rank(1) {
             self.confirmers.swap(0, 1);
