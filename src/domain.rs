@@ -94,7 +94,9 @@ pub use alert::alert_cause;
 pub use answer::{Answer, AnswerKind, Reason, ReasonCode, RecordAnswer};
 pub use attempt::{Conflict, Event, State, next};
 pub use cause::Cause;
-pub use credential::{Blocker, ClientRefusal, ClientStanding, Choice, Credential, Credentials, TokenState, choose};
+pub use credential::{
+    Blocker, Choice, ClientRefusal, ClientStanding, Credential, Credentials, TokenState, choose,
+};
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide, withdrawal};
 pub use decide_action::{ActionCourse, FieldStanding, decide_action};
 pub use expiry::expires_at;

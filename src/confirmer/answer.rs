@@ -69,9 +69,8 @@ impl Confirmer {
         let system = self.events.system.as_ref();
         let mut credentials = Credentials {
             token: if case.token.is_some() { TokenState::Usable } else { TokenState::Absent },
-            client: system.map_or(ClientStanding::NotConfigured, |client| {
-                client.standing(reply.right(), pending.kind)
-            }),
+            client: system
+                .map_or(ClientStanding::NotConfigured, |client| client.standing(reply.right(), pending.kind)),
             refusal: None,
         };
         let mut token_fault = OpencrvsFault::Unauthorized;
@@ -101,7 +100,9 @@ impl Confirmer {
     }
 
     async fn try_token(&self, answering: &Answering<'_>) -> Result<Tried<OpencrvsFault>, StageFault> {
-        let Some(token) = &answering.case.token else { return Ok(Tried::Refused(OpencrvsFault::Unauthorized)) };
+        let Some(token) = &answering.case.token else {
+            return Ok(Tried::Refused(OpencrvsFault::Unauthorized));
+        };
         let bearer = Bearer::Token(token);
         if !self.intended(answering.case.leased.lease).await? {
             return Ok(Tried::Settled(delay(Cause::Leased)));
@@ -238,6 +239,4 @@ impl Confirmer {
             self.breakers.auth.worked();
         }
     }
-
-
 }

@@ -56,7 +56,11 @@ impl ClientSide {
     pub(super) fn standing(&self, right: Right, kind: &EventKind) -> ClientStanding {
         match self.finding() {
             Some(Finding { may_accept: Some(may_accept), token }) => {
-                if may_accept && token.may(right, kind) { ClientStanding::May } else { ClientStanding::MayNot }
+                if may_accept && token.may(right, kind) {
+                    ClientStanding::May
+                } else {
+                    ClientStanding::MayNot
+                }
             }
             Some(Finding { may_accept: None, .. }) | None => ClientStanding::Unknown,
         }

@@ -138,12 +138,8 @@ mod tests {
     use super::*;
 
     const TOKENS: [TokenState; 3] = [TokenState::Absent, TokenState::Usable, TokenState::Refused];
-    const STANDINGS: [ClientStanding; 4] = [
-        ClientStanding::NotConfigured,
-        ClientStanding::Unknown,
-        ClientStanding::May,
-        ClientStanding::MayNot,
-    ];
+    const STANDINGS: [ClientStanding; 4] =
+        [ClientStanding::NotConfigured, ClientStanding::Unknown, ClientStanding::May, ClientStanding::MayNot];
     const REFUSALS: [ClientRefusal; 6] = [
         ClientRefusal::Assigned,
         ClientRefusal::Scope,
@@ -207,15 +203,11 @@ mod tests {
             (ClientRefusal::Unavailable, Blocker::Unavailable),
         ] {
             for token in [TokenState::Absent, TokenState::Refused] {
-                let credentials =
-                    Credentials { token, client: ClientStanding::May, refusal: Some(refusal) };
+                let credentials = Credentials { token, client: ClientStanding::May, refusal: Some(refusal) };
                 assert_eq!(choose(&credentials), Choice::Later(blocker), "{credentials:?}");
             }
         }
-        assert_eq!(
-            first(TokenState::Absent, ClientStanding::NotConfigured),
-            Choice::Later(Blocker::Missing)
-        );
+        assert_eq!(first(TokenState::Absent, ClientStanding::NotConfigured), Choice::Later(Blocker::Missing));
         assert_eq!(first(TokenState::Refused, ClientStanding::NotConfigured), Choice::TokenRefused);
     }
 

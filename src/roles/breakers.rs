@@ -79,7 +79,9 @@ impl Breakers {
     ) {
         let probe = || async {
             let takes_client = match &client {
-                Some(client) => client.system.access_token().await.err().is_none_or(|fault| !fault.is_refusal()),
+                Some(client) => {
+                    client.system.access_token().await.err().is_none_or(|fault| !fault.is_refusal())
+                }
                 None => true,
             };
             takes_client && keys.fetch_key().await.is_some()

@@ -120,7 +120,8 @@ impl Ground {
     /// Waits for the first alert with this cause. Fails if it is not the only alert.
     async fn alert(&self, cause: Cause) -> Option<String> {
         let what = format!("an alert {}", cause.as_str());
-        let alerts = eventually(SOON, &what, async || (!self.alerts().is_empty()).then(|| self.alerts())).await;
+        let alerts =
+            eventually(SOON, &what, async || (!self.alerts().is_empty()).then(|| self.alerts())).await;
         assert_eq!(alerts[0].0, cause.as_str(), "{alerts:?}");
         assert_eq!(alerts.len(), 1, "{alerts:?}");
         alerts[0].1.clone()

@@ -468,7 +468,11 @@ async fn attempts_of_an_older_release_keep_all_they_have_and_new_ones_need_no_to
         expected.attempt.action = None;
         assert_eq!(upgraded.case(expected.attempt.id).await.unwrap().unwrap(), expected);
         assert_eq!(upgraded.counts().await.unwrap().values().sum::<u64>(), 2);
-        assert_eq!(upgraded.unchecked_tokens("k", None, 10).await.unwrap().len(), 0, "other columns are kept");
+        assert_eq!(
+            upgraded.unchecked_tokens("k", None, 10).await.unwrap().len(),
+            0,
+            "other columns are kept"
+        );
         let tokenless = receive_event(&upgraded, &event("tokenless", 0, false)).await;
         let AttemptRow { action, token_expires_at, sealed_token, .. } = &tokenless.attempt;
         assert_eq!(action.as_ref().map(nidbridge::domain::ActionId::as_str), Some("action-0"));

@@ -131,7 +131,8 @@ impl Confirmer {
             | FaultClass::Ambiguous
             | FaultClass::AlreadyRejected => Next::Delay(Delay::Next, fault.cause()),
         };
-        let after = AfterFault { message: "the event could not be read", intent: IntentAfter::NotCommitted, next };
+        let after =
+            AfterFault { message: "the event could not be read", intent: IntentAfter::NotCommitted, next };
         self.settle_fault(answering.case, fault, after).await
     }
 }

@@ -3,9 +3,7 @@
 
 use super::*;
 
-on_both_ledgers![
-    a_refused_secret_opens_the_breaker_alerts_once_and_the_right_one_in_the_file_is_enough,
-];
+on_both_ledgers![a_refused_secret_opens_the_breaker_alerts_once_and_the_right_one_in_the_file_is_enough,];
 
 /// The dependencies whose breaker is open, according to the confirmer's `/readyz`.
 fn left_alone(ground: &Ground) -> String {

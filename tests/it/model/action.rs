@@ -71,7 +71,8 @@ const UPGRADE: Scope = Scope {
 const NEW: Scope = Scope { from: Release::New, has_token: false, ..UPGRADE };
 
 /// A bridge without a client, on releases that take the token.
-const TOKEN_ONLY: Scope = Scope { to: Release::Middle, has_client: false, confirmers: 2, troubles: 1, ..UPGRADE };
+const TOKEN_ONLY: Scope =
+    Scope { to: Release::Middle, has_client: false, confirmers: 2, troubles: 1, ..UPGRADE };
 
 fn run(name: &str, scope: Scope, without: &'static [Rule]) -> Option<Wrong> {
     let began = Instant::now();
@@ -104,7 +105,10 @@ fn an_action_is_answered_by_whichever_credential_the_release_takes() {
 fn with_a_client_no_action_expires_and_from_2_1_on_each_gets_its_answer() {
     let reached = |scope| {
         let worlds = explore(&Action { scope, without: &[] }).worlds;
-        State::ALL.into_iter().filter(|state| worlds.iter().any(|world| world.state == *state)).collect::<Vec<_>>()
+        State::ALL
+            .into_iter()
+            .filter(|state| worlds.iter().any(|world| world.state == *state))
+            .collect::<Vec<_>>()
     };
     assert_eq!(reached(NEW), [State::Answered, State::Confirmed]);
     assert_eq!(reached(Scope { troubles: 1, ..UPGRADE }), [State::Answered, State::Confirmed, State::Parked]);

@@ -45,7 +45,8 @@ pub(super) fn action_state(event: &Value, action: &ActionId) -> Option<ActionSta
 pub(super) fn assigned_to(event: &Value) -> Option<String> {
     let actions = event.get("actions").and_then(Value::as_array)?;
     let of = |action: &Value, name: &str| action.get(name).and_then(Value::as_str).map(str::to_owned);
-    let is_assignment = |action: &&Value| matches!(of(action, "type").as_deref(), Some("ASSIGN" | "UNASSIGN"));
+    let is_assignment =
+        |action: &&Value| matches!(of(action, "type").as_deref(), Some("ASSIGN" | "UNASSIGN"));
     // The times are RFC 3339 in UTC with the same precision, so they sort as texts.
     let last = actions.iter().filter(is_assignment).max_by_key(|action| of(action, "createdAt"))?;
     let holder = last.get("assignedTo").and_then(Value::as_str)?;

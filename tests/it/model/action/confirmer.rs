@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use nidbridge::domain::lease::{LeaseState, may_finish};
 use nidbridge::domain::{
-    Blocker, Choice, ClientRefusal, ClientStanding, Credential, Credentials, Dialect, Event, State, TokenState,
-    choose, expires_at, next,
+    Blocker, Choice, ClientRefusal, ClientStanding, Credential, Credentials, Dialect, Event, State,
+    TokenState, choose, expires_at, next,
 };
 
 use super::core::environment;
@@ -73,8 +73,7 @@ impl Process<'_> {
         let mut after = *self.world;
         let core = &self.world.core;
         let may = core.release != Release::Old && core.scope;
-        after.confirmers[self.me()].standing =
-            if may { ClientStanding::May } else { ClientStanding::MayNot };
+        after.confirmers[self.me()].standing = if may { ClientStanding::May } else { ClientStanding::MayNot };
         if after != *self.world {
             push(Does::Probes, after);
         }
@@ -90,7 +89,8 @@ impl Process<'_> {
         after.leased = true;
         let is_dead = world.core.token_dead;
         // The token has ended if it is dead: a time before now.
-        let end = self.scope.has_token.then_some(if is_dead { Timestamp::UNIX_EPOCH } else { Timestamp::MAX });
+        let end =
+            self.scope.has_token.then_some(if is_dead { Timestamp::UNIX_EPOCH } else { Timestamp::MAX });
         let has_client = self.scope.has_client && self.has(Rule::NoExpiryWithClient);
         if expires_at(Dialect::Events, end, has_client).is_some_and(|end| end == Timestamp::UNIX_EPOCH) {
             self.finish(&mut after, Event::Expire);
@@ -99,7 +99,8 @@ impl Process<'_> {
         // The confirmer may also find out only from OpenCRVS that the token is dead.
         let mut states = vec![TokenState::Absent];
         if self.scope.has_token {
-            states = if is_dead { vec![TokenState::Absent, TokenState::Usable] } else { vec![TokenState::Usable] };
+            states =
+                if is_dead { vec![TokenState::Absent, TokenState::Usable] } else { vec![TokenState::Usable] };
         }
         for token in states {
             after.confirmers[self.me()].turn = Turn::Choosing { token, refusal: None, fresh: false };

@@ -7,7 +7,9 @@ use super::world::{Core, Flight, Release, Response, Rule, Scope, Step, Turn, Wor
 /// Handles a call and stores the answer. `live` tells whether its access token is valid.
 pub fn handle(core: &mut Core, call: Credential, live: bool) -> Response {
     match call {
-        Credential::Token if core.release == Release::New || core.token_dead => return Response::TokenRefused,
+        Credential::Token if core.release == Release::New || core.token_dead => {
+            return Response::TokenRefused;
+        }
         Credential::Client if !live => return Response::Client(ClientRefusal::Refused),
         Credential::Client if core.release == Release::Old => {
             let refusal = if core.scope { ClientRefusal::Release } else { ClientRefusal::Scope };
