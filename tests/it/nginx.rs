@@ -130,6 +130,34 @@ async fn a_registration_of_the_events_generation_is_taken_or_refused_and_never_l
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_the_unheard_are_found_a_trigger_without_an_answer_is_202_and_a_refused_one_400() {
+    use Does::{Answer503, Break, Hang};
+    for (does, trigger) in [
+        ([None, None], 202),
+        ([Some(Break), None], 202),
+        ([Some(Hang), Some(Hang)], 202),
+        // A front that answers 503 does not have the registration.
+        ([Some(Answer503), Some(Answer503)], 400),
+    ] {
+        let (ports, asked) = ([free_port(), free_port()], Asked::default());
+        let nginx = Nginx::start_changed(&temporary("nginx"), free_port(), &ports, FASTER, |shipped| {
+            assert!(shipped.contains("#return 202;"), "{shipped}");
+            shipped.replace("#return 202;", "return 202;")
+        });
+        eventually(SOON, "nginx answers", async || nginx.answers().then_some(())).await;
+        let mut fronts = Vec::new();
+        for (port, does) in ports.into_iter().zip(does) {
+            if let Some(does) = does {
+                fronts.push(Front::listen(port, does, &asked).await);
+            }
+        }
+        for _ in 0..2 {
+            assert_eq!(ask(&nginx, REGISTER).await, trigger, "{does:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_front_that_comes_back_while_the_other_one_hangs_is_asked_again() {
     let (ports, asked) = ([free_port(), free_port()], Asked::default());
     let nginx = Arc::new(before(ports).await);

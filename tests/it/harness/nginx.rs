@@ -22,10 +22,21 @@ impl Nginx {
     /// test passes half of its usual divisor: on two cores a front may be starved of CPU, and nginx
     /// must not mistake that for a front that hangs.
     pub fn start(dir: &Path, port: u16, fronts: &[u16], faster: u32) -> Self {
+        Self::start_changed(dir, port, fronts, faster, str::to_owned)
+    }
+
+    /// As [`Nginx::start`], with a change of the configuration.
+    pub fn start_changed(
+        dir: &Path,
+        port: u16,
+        fronts: &[u16],
+        faster: u32,
+        change: impl FnOnce(&str) -> String,
+    ) -> Self {
         let dir = dir.join("nginx");
         std::fs::create_dir_all(&dir).expect("a directory for nginx");
-        let file = dir.join("nginx.conf");
-        std::fs::write(&file, configuration(&dir, port, fronts, faster)).expect("a configuration for nginx");
+        let configuration = change(&configuration(&dir, port, fronts, faster));
+        std::fs::write(dir.join("nginx.conf"), configuration).expect("a configuration for nginx");
         let process = spawn(&dir);
         Self { port, dir, process }
     }
