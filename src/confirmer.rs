@@ -17,6 +17,7 @@ mod fhir;
 mod keeper;
 mod settle;
 mod turn;
+mod unheard;
 mod unseal;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use jiff::Timestamp;
 pub use client::ClientSide;
 pub use events::EventsSide;
 pub use keeper::{Keeper, KeeperRules};
+pub use unheard::{Finding, SearchFault, TakeIn, UnexplainedPage, Unheard, UnheardRules, UnheardSearch};
 pub(crate) use unseal::{action_of, token_of};
 
 use crate::broker::{Breaker, Delay, Handler, Incoming, Settlement};

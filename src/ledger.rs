@@ -34,6 +34,7 @@ mod sweep;
 mod task_lease;
 mod tokens;
 mod transition;
+mod unheard;
 
 use std::str::FromStr;
 use std::sync::Arc;

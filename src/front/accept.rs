@@ -167,6 +167,7 @@ fn message(
         wait: Duration::ZERO,
         token_expires_at,
         number: number.and_then(|number| RegistrationNumber::parse(number.trim()).ok()),
+        unheard: false,
     };
     Ok(RegistrationMessage::new(registration, sealed_view, sealed_token))
 }

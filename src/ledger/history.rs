@@ -93,6 +93,7 @@ impl What {
     }
 }
 
+#[derive(Clone, Copy)]
 pub(super) struct NewEntry<'a> {
     pub(super) record: &'a str,
     pub(super) attempt: Option<AttemptId>,

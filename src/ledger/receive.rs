@@ -134,6 +134,9 @@ impl Ledger {
             what: What::Moved(state),
             cause: None,
         };
+        if registration.unheard {
+            self.add_entry(tx, NewEntry { what: What::Event("unheard"), ..entry }).await?;
+        }
         self.add_entry(tx, entry).await?;
         Ok(newest)
     }

@@ -136,5 +136,6 @@ fn registration(case: &Case) -> Registration {
         wait: attempt.wait,
         token_expires_at: attempt.token_expires_at,
         number: None,
+        unheard: false,
     }
 }

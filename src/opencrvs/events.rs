@@ -19,6 +19,7 @@ mod field;
 mod merge;
 mod person;
 mod place;
+mod search;
 mod trpc;
 mod view;
 
@@ -27,6 +28,8 @@ use action::{Action, EventDocument};
 
 pub use client::{Acceptance, ActionState, Bearer, EventState, EventsClient, PendingAction};
 pub use field::{FormsFault, MappedFields};
+
+pub use search::{EventSearch, Waiting, WaitingEvent, WaitingPage};
 
 use super::document::Document;
 

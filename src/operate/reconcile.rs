@@ -2,32 +2,42 @@
 //!
 //! There are two kinds of mismatch. An attempt is open here, but OpenCRVS does not wait for it: to
 //! find these, each record is read with its own token. Or a record waits in OpenCRVS, but is not
-//! open here: to find these, the token of a user is needed, because only a user may list records. A
-//! mismatch is reported only if a second look confirms it and it is older than `--grace`, so that
+//! open here: to find these, the token of a user is needed in the FHIR generation, because only a user
+//! may list records there, and the bridge's client in the events generation. A mismatch is reported
+//! only if a second look confirms it and it is older than `--grace`, so that
 //! work in progress is not reported.
 //!
-//! Invariant: nothing is written, here or in OpenCRVS, and no personal data is shown.
+//! Invariant: nothing is written, here or in OpenCRVS, unless `--take-in` is given, and then only
+//! registrations that the bridge has never had. (OpenCRVS itself notes which events were read.) No
+//! personal data is shown.
 
 mod compare;
 mod mismatch;
 mod report;
+mod unheard;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 
 use super::session::{self, Session, unless_stopped};
 use crate::config;
+use crate::confirmer::TakeIn;
+use crate::ledger::Ledger;
 use crate::opencrvs::fhir::{Gateway, UserToken};
 use crate::roles::{Failure, parts};
 use compare::Comparison;
+use unheard::Unheard;
 
 const REMARKS: &str = "\
 Without --token-file only records that are open here are compared. The file holds the token of a user of OpenCRVS who may \
 search (a registrar); it is read once and stored nowhere. A record that waits in OpenCRVS and is not known here may still \
 be in the queue registrations.work or in the spool of a front.\n\n\
+With a client (OPENCRVS_CLIENT_ID) that may search and read, registrations of the events generation that the bridge has never \
+had are found, too. --take-in takes them in as if a front had just accepted them; one that a front still holds may be among \
+them, which does no harm.\n\n\
 Exit codes: 0 both sides agree on all that could be compared; 1 some could not be compared, and the rest agrees; 3 they \
 differ; 69 ledger or gateway cannot be reached; 75 stopped before the end, run it again; 78 the configuration is wrong.";
 
@@ -42,6 +52,10 @@ pub struct ReconcileArgs {
     /// for that time a record is not written again after a write whose result is unknown.
     #[arg(long, default_value = "15m", value_name = "DURATION", value_parser = config::duration)]
     pub grace: Duration,
+    /// Take in the registrations of the events generation that wait in OpenCRVS and that the bridge
+    /// has never had.
+    #[arg(long)]
+    pub take_in: bool,
     /// Print one line of JSON.
     #[arg(long)]
     pub json: bool,
@@ -65,9 +79,41 @@ async fn reconcile(session: &mut Session, args: &ReconcileArgs) -> Result<(), Fa
         user: user.as_ref(),
         grace: args.grace,
     };
-    let report = unless_stopped(&session.stop, comparison.run()).await?;
+    let unheard = unheard(session, args, &ledger).await?;
+    let report = unless_stopped(&session.stop, async {
+        let mut report = comparison.run().await?;
+        if let Some(unheard) = &unheard {
+            unheard.run(&mut report).await?;
+        }
+        Ok(report)
+    })
+    .await?;
     report.print(args.json)?;
     report.verdict()
+}
+
+/// Returns `None` if no client is configured.
+async fn unheard(
+    session: &mut Session,
+    args: &ReconcileArgs,
+    ledger: &Ledger,
+) -> Result<Option<Unheard>, Failure> {
+    let Some(client) = parts::system_client(&session.config)? else {
+        return if args.take_in {
+            Err(Failure::Misconfigured(anyhow!(
+                "--take-in needs the bridge's client: set OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET"
+            )))
+        } else {
+            Ok(None)
+        };
+    };
+    let take_in = if args.take_in {
+        Some(TakeIn { sealer: session.sealer()?, publisher: session.bridge_link().await?.publisher() })
+    } else {
+        None
+    };
+    let search = parts::unheard_search(&session.config, ledger, args.grace)?;
+    Ok(Some(Unheard { client, kinds: session.config.opencrvs.client_kinds.clone(), search, take_in }))
 }
 
 fn user_token(path: &Path) -> Result<UserToken, Failure> {

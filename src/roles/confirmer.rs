@@ -6,8 +6,12 @@ use anyhow::{Context as _, anyhow};
 
 use super::runner::Runner;
 use super::{Failure, Process, parts};
+use crate::broker::Link;
 use crate::config::Config;
-use crate::confirmer::{ClientSide, Confirmer, ConfirmerBreakers, EventsSide, Keeper, KeeperRules, Rules};
+use crate::confirmer::TakeIn;
+use crate::confirmer::{
+    ClientSide, Confirmer, ConfirmerBreakers, EventsSide, Keeper, KeeperRules, Rules, Unheard, UnheardRules,
+};
 use crate::ledger::RenewalRule;
 use crate::opencrvs::events::EventsClient;
 use crate::opencrvs::fhir::Gateway;
@@ -52,6 +56,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     };
     let keeper = keeper(config, &confirmer)?;
     let alerts = parts::alerts(config, &ledger, &metrics)?;
+    let unheard = unheard(config, &confirmer, &link)?;
 
     let mut runner = Runner::new(&config.broker, stop);
     let outcomes = queues::outcomes(&topology);
@@ -59,6 +64,9 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     confirm.needs([&breakers.ledger, &breakers.gateway, &breakers.auth]);
     runner.background(|stop| async move { keeper.run(&stop).await });
     runner.background(|stop| async move { alerts.run(&stop).await });
+    if let Some(unheard) = unheard {
+        runner.background(|stop| async move { unheard.run(&stop).await });
+    }
     runner.background(|stop| breakers.clone().probe_ledger(ledger.clone(), stop));
     runner.background(|stop| breakers.clone().probe_gateway(gateway, stop));
     runner.background(|stop| breakers.clone().probe_auth(keys, system.clone(), stop));
@@ -111,6 +119,25 @@ async fn events(config: &Config, system: Option<Arc<ClientSide>>) -> Result<Even
         }
     }
     Ok(EventsSide { client, system, fields, reasons: config.confirm.reasons })
+}
+
+/// What finds the registrations that no front has. Returns `None` if no client is configured.
+fn unheard(config: &Config, confirmer: &Confirmer, link: &Link) -> Result<Option<Unheard>, Failure> {
+    let Some(client) = confirmer.events.system.clone() else { return Ok(None) };
+    Ok(Some(Unheard {
+        client,
+        search: parts::unheard_search(config, &confirmer.ledger, config.opencrvs.unheard_after)?,
+        take_in: TakeIn { sealer: Arc::clone(&confirmer.sealer), publisher: link.publisher() },
+        bridge: link.clone(),
+        registrations: queues::registrations(&parts::topology_settings(config)),
+        gateway: confirmer.breakers.gateway.clone(),
+        metrics: Arc::clone(&confirmer.metrics),
+        rules: UnheardRules {
+            interval: config.opencrvs.unheard_interval,
+            kinds: config.opencrvs.client_kinds.clone(),
+            call_timeout: config.opencrvs.timeout,
+        },
+    }))
 }
 
 fn keeper(config: &Config, confirmer: &Confirmer) -> Result<Keeper, Failure> {

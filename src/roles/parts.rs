@@ -14,5 +14,5 @@ pub(crate) use broker::{
 };
 pub(crate) use ledger::{ledger, operators_ledger, sealer};
 pub(crate) use opencrvs::{
-    auth, client_credentials, client_settings, has_client, mapped_fields, system_client,
+    auth, client_credentials, client_settings, has_client, mapped_fields, system_client, unheard_search,
 };

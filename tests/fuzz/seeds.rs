@@ -186,6 +186,7 @@ fn files() -> Vec<Vec<u8>> {
         wait: std::time::Duration::ZERO,
         token_expires_at: Some(stamp),
         number: None,
+            unheard: false,
     };
     let message = RegistrationMessage {
         v: 1,

@@ -38,6 +38,7 @@ pub fn registration(record: &str, minute: i64, kind: EventKind) -> Registration 
         wait: Duration::ZERO,
         token_expires_at: Some(accepted_at + SignedDuration::from_hours(168)),
         number: None,
+        unheard: false,
     }
 }
 

@@ -41,5 +41,6 @@ mod spool;
 mod sweep;
 mod tokens;
 mod traces;
+mod unheard;
 mod vendor;
 mod waiting;

@@ -93,5 +93,11 @@ settings! {
         events_url: Url, HttpUrl, "http://events:5555", ["OPENCRVS_EVENTS_URL"];
         /// Kinds of event that the client is registered for.
         client_kinds: Vec<EventKind>, Kinds, "birth,death", ["OPENCRVS_CLIENT_KINDS"];
+        /// Time between two searches of OpenCRVS for registrations that no front has. The search needs
+        /// a client that may search and read.
+        unheard_interval: Duration, Span, "1m", ["OPENCRVS_UNHEARD_INTERVAL"];
+        /// Time for which a registration must have waited in OpenCRVS before the search takes it in.
+        /// Choose more than `FRONT_HOLD`.
+        unheard_after: Duration, Span, "3m", ["OPENCRVS_UNHEARD_AFTER"];
     }
 }

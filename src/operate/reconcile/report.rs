@@ -17,6 +17,8 @@ use crate::roles::Failure;
 
 const NOT_LISTED: &str = "records that wait in OpenCRVS and are not open here were not looked for: that takes the token of a user (--token-file)";
 
+const NOT_SEARCHED: &str = "registrations of the events generation that the bridge has never had were not looked for: that takes a client that may search and read (nidbridge opencrvs client)";
+
 /// Why a record could not be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,6 +42,13 @@ pub(super) struct ComparisonReport {
     pub(super) waiting: Option<usize>,
     /// Whether OpenCRVS has more records than it lists.
     pub(super) truncated: bool,
+    /// Events that wait in OpenCRVS without an open attempt here and were read; `None` if nobody
+    /// could search.
+    pub(super) read_events: Option<usize>,
+    /// Events that wait in OpenCRVS and cannot be used.
+    pub(super) unusable: usize,
+    /// Registrations that were taken in.
+    pub(super) taken_in: usize,
     /// What the user's token does not show.
     limits: Vec<String>,
     pub(super) differences: Vec<Mismatch>,
@@ -101,6 +110,9 @@ impl ComparisonReport {
             open: 0,
             waiting: None,
             truncated: false,
+            read_events: None,
+            unusable: 0,
+            taken_in: 0,
             limits: user.map(|user| user.limits.clone()).unwrap_or_default(),
             differences: Vec::new(),
             not_compared: BTreeMap::new(),
@@ -142,6 +154,13 @@ impl ComparisonReport {
             Some(count) => output::line(&format!("waiting in OpenCRVS: {count}"))?,
             None => output::line(NOT_LISTED)?,
         }
+        match self.read_events {
+            Some(count) => output::line(&format!(
+                "read in OpenCRVS (events generation): {count}, of these taken in: {}",
+                self.taken_in
+            ))?,
+            None => output::line(NOT_SEARCHED)?,
+        }
         if self.truncated {
             output::line("OpenCRVS lists no more than its 10000 oldest declarations: there are more")?;
         }
@@ -159,6 +178,7 @@ impl ComparisonReport {
         for (why, count) in &self.not_compared {
             tally.add_missed(why.miss(), u64::try_from(*count).unwrap_or(u64::MAX));
         }
+        tally.add_missed(Miss::Failed, u64::try_from(self.unusable).unwrap_or(u64::MAX));
         let skipped = tally.missed();
         tally.add_missed(Miss::Differs, u64::try_from(self.differences.len()).unwrap_or(u64::MAX));
         tally.verdict(|miss, count| match miss {

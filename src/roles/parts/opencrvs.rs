@@ -1,10 +1,14 @@
 //! Makes the clients of OpenCRVS.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use url::Url;
 
 use crate::config::Config;
-use crate::opencrvs::events::MappedFields;
+use crate::confirmer::UnheardSearch;
+use crate::ledger::Ledger;
+use crate::opencrvs::events::{EventSearch, MappedFields};
 use crate::opencrvs::{
     ClientCredentials, ClientSettings, KeyStore, KeyStoreSettings, SystemClient, TokenExchange,
 };
@@ -62,4 +66,15 @@ pub(crate) fn mapped_fields(config: &Config) -> Result<Option<MappedFields>, Fai
     let country = client_settings(config, url);
     let fields = MappedFields::new(&country, mapping, config.confirm.field_recheck);
     Ok(Some(fields.context("the HTTP client for the country's configuration service cannot be made")?))
+}
+
+/// What finds registrations that wait in OpenCRVS for longer than `after` and are not in the ledger.
+pub(crate) fn unheard_search(
+    config: &Config,
+    ledger: &Ledger,
+    after: Duration,
+) -> Result<UnheardSearch, Failure> {
+    let search = EventSearch::new(&client_settings(config, &config.opencrvs.gateway_url))
+        .context("the HTTP client for the events service cannot be made")?;
+    Ok(UnheardSearch { ledger: ledger.clone(), search, after })
 }

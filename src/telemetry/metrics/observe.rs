@@ -23,6 +23,11 @@ impl Metrics {
         self.passed.of([outcome]).inc();
     }
 
+    /// An event that waits in OpenCRVS without an open attempt was read.
+    pub fn unheard(&self, outcome: &'static str) {
+        self.unheard.of([outcome]).inc();
+    }
+
     /// The number of callers that wait for a sync answer now.
     pub fn waiting(&self, count: usize) {
         self.waiting.set(i64::try_from(count).unwrap_or(i64::MAX));

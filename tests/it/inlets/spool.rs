@@ -45,6 +45,7 @@ fn message() -> impl Strategy<Value = RegistrationMessage> {
                 wait: std::time::Duration::from_millis(wait_ms),
                 token_expires_at,
                 number: number.map(|number| RegistrationNumber::parse(&number).unwrap()),
+                unheard: false,
             };
             RegistrationMessage::new(registration, sealed_view, sealed_token)
         },

@@ -1,0 +1,173 @@
+//! The unheard: registrations that wait in OpenCRVS although no front has them, because their trigger
+//! met no front, or a front that died with it.
+//!
+//! Core sends a trigger once. So OpenCRVS is searched for events that may have a pending registration,
+//! and those that the ledger does not have are read and published as a front would publish them.
+//!
+//! Invariant: taking in a registration that a front or a queue still holds does no harm, because both
+//! messages are of the same attempt and the record stage recognises the second one. An event is read
+//! only if the ledger does not explain why it waits, because OpenCRVS notes each read in the event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::broker::{Outgoing, Publisher};
+use crate::domain::{AttemptKey, Cause, Dialect, EventKind, RecordId, Registration};
+use crate::ledger::{Ledger, LedgerError};
+use crate::opencrvs::events::{self, EventSearch, InvalidDocument, Waiting, WaitingEvent};
+use crate::opencrvs::{Document, OpencrvsFault};
+use crate::pipeline::stage::StageFault;
+use crate::pipeline::{Message as _, RegistrationMessage, targets};
+use crate::seal::{Field, Sealer};
+
+/// Why a search or a read could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchFault {
+    #[error(transparent)]
+    Opencrvs(#[from] OpencrvsFault),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// Compares what waits in OpenCRVS with the ledger.
+#[derive(Clone)]
+pub struct UnheardSearch {
+    pub ledger: Ledger,
+    pub search: EventSearch,
+    /// Age below which a pending registration counts as under way: its trigger, or the message of a
+    /// front, may not have arrived yet.
+    pub after: Duration,
+}
+
+/// A page of events that the ledger does not explain.
+#[derive(Debug)]
+pub struct UnexplainedPage {
+    pub events: Vec<RecordId>,
+    /// Where the next page begins; `None` after the last page.
+    pub next: Option<usize>,
+}
+
+/// What the document of an event says.
+#[derive(Debug)]
+pub enum Finding {
+    /// The ledger does not have the pending registration.
+    Unheard(Box<Document>),
+    /// The ledger has it; its attempt has ended or is parked.
+    Known,
+    /// It is younger than [`UnheardSearch::after`].
+    Young,
+    /// The event does not wait any more, or the client may not read it.
+    NotWaiting,
+    /// The document is not a registration that can be answered.
+    Unusable(InvalidDocument),
+}
+
+impl UnheardSearch {
+    /// A page of events of a kind that have no open attempt in the ledger.
+    ///
+    /// # Errors
+    /// [`SearchFault`].
+    pub async fn unexplained(
+        &self,
+        token: &SecretString,
+        kind: &EventKind,
+        waiting: Waiting,
+        offset: usize,
+    ) -> Result<UnexplainedPage, SearchFault> {
+        let page = self.search.page(token, kind, waiting, offset).await?;
+        let now = Timestamp::now();
+        let old: Vec<RecordId> = page
+            .events
+            .into_iter()
+            .filter(|event| self.may_be_old(event, now))
+            .map(|event| event.record)
+            .collect();
+        let open = self.ledger.open_among(&old).await?;
+        let events = old.into_iter().filter(|record| !open.contains(record)).collect();
+        Ok(UnexplainedPage { events, next: page.next })
+    }
+
+    /// The pending action is newer than the last accepted one.
+    fn may_be_old(&self, event: &WaitingEvent, now: Timestamp) -> bool {
+        event.updated_at.is_none_or(|at| is_older(at, self.after, now))
+    }
+
+    /// Reads an event and says whether its pending registration is unheard.
+    ///
+    /// # Errors
+    /// [`SearchFault`].
+    pub async fn read(&self, token: &SecretString, record: &RecordId) -> Result<Finding, SearchFault> {
+        let body = match self.search.document(token, record).await {
+            Ok(body) => body,
+            Err(OpencrvsFault::ActionNotFound) => return Ok(Finding::NotWaiting),
+            Err(fault) => return Err(fault.into()),
+        };
+        let document = match events::read(&body, None) {
+            Ok(document) => document,
+            Err(InvalidDocument::NoPendingAction) => return Ok(Finding::NotWaiting),
+            Err(fault) => return Ok(Finding::Unusable(fault)),
+        };
+        if document.record != *record {
+            return Ok(Finding::Unusable(InvalidDocument::NoId));
+        }
+        if self.ledger.has_attempt(key_of(&document).id()).await? {
+            return Ok(Finding::Known);
+        }
+        if is_older(document.stamp, self.after, Timestamp::now()) {
+            Ok(Finding::Unheard(Box::new(document)))
+        } else {
+            Ok(Finding::Young)
+        }
+    }
+}
+
+fn is_older(since: Timestamp, than: Duration, now: Timestamp) -> bool {
+    Duration::try_from(now.duration_since(since)).is_ok_and(|age| age >= than)
+}
+
+fn key_of(document: &Document) -> AttemptKey {
+    AttemptKey {
+        dialect: Dialect::Events,
+        record: document.record.clone(),
+        mark: document.mark.clone(),
+        stamp: document.stamp,
+    }
+}
+
+/// Publishes registrations that were found, as a front publishes those that it accepts.
+#[derive(Clone)]
+pub struct TakeIn {
+    pub sealer: Arc<Sealer>,
+    pub publisher: Publisher,
+}
+
+impl TakeIn {
+    /// Publishes a registration to the record stage. It counts as accepted now.
+    pub(crate) async fn take_in(&self, document: &Document) -> Result<(), StageFault> {
+        let outgoing = self.message(document)?;
+        Ok(self.publisher.publish(&targets::registrations(), outgoing).await?)
+    }
+
+    fn message(&self, document: &Document) -> Result<Outgoing, StageFault> {
+        let internal = |_| StageFault::Message(Cause::Internal);
+        let view = serde_json::to_vec(&document.view).map_err(internal)?;
+        let key = key_of(document);
+        let (record, attempt) = (key.record.clone(), key.id());
+        let sealed_view = self.sealer.seal(&record, Field::View, &view)?;
+        let registration = Registration {
+            key,
+            kind: document.kind.clone(),
+            tracking_id: document.tracking_id.clone(),
+            office: document.office.clone(),
+            accepted_at: Timestamp::now(),
+            wait: Duration::ZERO,
+            token_expires_at: None,
+            number: None,
+            unheard: true,
+        };
+        RegistrationMessage::new(registration, sealed_view, None).outgoing(attempt, &record).map_err(internal)
+    }
+}

@@ -1,0 +1,206 @@
+//! Finds the events with a pending registration, and reads one of them whole.
+//!
+//! Both calls need a system client: a registrar's action token may not search. `event.search` shows
+//! which events wait, but not which of their actions; only `event.get` shows that.
+//!
+//! Core indexes a registration that was answered 202 as pending. One whose trigger failed is stored,
+//! but not indexed until somebody reads the event. In the index such an event is not registered, and
+//! its registrar is still assigned, so [`Waiting::Assigned`] finds it among others.
+//!
+//! Source: `packages/events/src/router/event` and `packages/commons/src/events` (`SearchQuery`,
+//! `state/flags.ts`) of opencrvs-core, 2.0–2.1.
+//!
+//! Invariant: of a search result only id, kind and time are kept; no fault contains a text from
+//! OpenCRVS.
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+
+use super::trpc::result_of;
+use crate::domain::{EventKind, RecordId};
+use crate::opencrvs::call::{ClientSettings, HttpClient, send};
+use crate::opencrvs::fault::OpencrvsFault;
+
+/// Flag of an event whose last registration action waits for its answer. The status of such an event
+/// is that of its last accepted action, so the status says nothing.
+const PENDING: &str = "register:requested";
+/// States of an event that is not registered. Releases differ in the others.
+const UNREGISTERED: [&str; 3] = ["CREATED", "NOTIFIED", "DECLARED"];
+/// Events that one search returns at most.
+const PAGE: usize = 100;
+/// OpenCRVS's search engine refuses to go beyond this many results.
+const DEEPEST: usize = 10_000;
+
+/// Which events a search shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// Events with a pending registration, the oldest first.
+    Requested,
+    /// Events that are not registered and that a user is assigned to, the newest first. Few of them
+    /// have a registration whose trigger failed; on the others a registrar is working.
+    Assigned,
+}
+
+/// Searches with the rights of the bridge's system client.
+#[derive(Debug, Clone)]
+pub struct EventSearch {
+    client: HttpClient,
+}
+
+/// An event that may have a pending registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingEvent {
+    pub record: RecordId,
+    /// Time of the last accepted action. The pending action is newer.
+    pub updated_at: Option<Timestamp>,
+}
+
+/// A page of a search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingPage {
+    pub events: Vec<WaitingEvent>,
+    /// Where the next page begins; `None` after the last page.
+    pub next: Option<usize>,
+}
+
+impl EventSearch {
+    /// # Errors
+    /// When the HTTP client cannot be made.
+    pub fn new(gateway: &ClientSettings) -> Result<Self, reqwest::Error> {
+        Ok(Self { client: HttpClient::new(gateway)? })
+    }
+
+    /// A page of the events of a kind. OpenCRVS notes the search in the client's audit log.
+    ///
+    /// # Errors
+    /// [`OpencrvsFault`].
+    pub async fn page(
+        &self,
+        token: &SecretString,
+        kind: &EventKind,
+        waiting: Waiting,
+        offset: usize,
+    ) -> Result<WaitingPage, OpencrvsFault> {
+        let input = json!({
+            "query": { "type": "and", "clauses": [waiting.clause(kind)] },
+            "limit": PAGE,
+            "offset": offset,
+            "sort": [{ "field": "updatedAt", "direction": waiting.direction() }],
+        });
+        let found = self.query("event.search", token, &input).await?;
+        page(&found, waiting, offset).ok_or(OpencrvsFault::Unreadable)
+    }
+
+    /// The whole document of an event, as a trigger would send it. OpenCRVS notes the read in the
+    /// event itself, so an event should not be read again without need.
+    ///
+    /// # Errors
+    /// [`OpencrvsFault`]; [`OpencrvsFault::ActionNotFound`] also for an event that the client may not
+    /// read.
+    pub async fn document(&self, token: &SecretString, record: &RecordId) -> Result<Vec<u8>, OpencrvsFault> {
+        let event = match self.query("event.get", token, &json!({ "eventId": record.as_str() })).await {
+            // The input is the bare id in 1.9, and an object in 2.x.
+            Err(OpencrvsFault::Contract) => {
+                self.query("event.get", token, &Value::from(record.as_str())).await?
+            }
+            result => result?,
+        };
+        serde_json::to_vec(&event).map_err(|_| OpencrvsFault::Unreadable)
+    }
+
+    async fn query(
+        &self,
+        procedure: &str,
+        token: &SecretString,
+        input: &Value,
+    ) -> Result<Value, OpencrvsFault> {
+        let input = json!({ "json": input }).to_string();
+        let request = self.client.get(&format!("events/{procedure}")).query(&[("input", input.as_str())]);
+        result_of(&send(request.bearer_auth(token.expose_secret())).await?.complete().await?)
+    }
+}
+
+impl Waiting {
+    fn clause(self, kind: &EventKind) -> Value {
+        match self {
+            Self::Requested => json!({ "eventType": kind.as_str(), "flags": { "anyOf": [PENDING] } }),
+            Self::Assigned => json!({
+                "eventType": kind.as_str(),
+                "status": { "type": "anyOf", "terms": UNREGISTERED },
+                "flags": { "noneOf": [PENDING] },
+            }),
+        }
+    }
+
+    fn direction(self) -> &'static str {
+        match self {
+            Self::Requested => "asc",
+            Self::Assigned => "desc",
+        }
+    }
+
+    /// Whether the search was for this event. An index may ignore a condition.
+    fn includes(self, event: &Value) -> bool {
+        let flags = event.get("flags").and_then(Value::as_array);
+        let is_pending = flags.is_some_and(|flags| flags.iter().any(|flag| flag.as_str() == Some(PENDING)));
+        match self {
+            Self::Requested => is_pending,
+            Self::Assigned => !is_pending && event.get("assignedTo").is_some_and(Value::is_string),
+        }
+    }
+}
+
+fn page(found: &Value, waiting: Waiting, offset: usize) -> Option<WaitingPage> {
+    let results = found.get("results")?.as_array()?;
+    let total = usize::try_from(found.get("total")?.as_u64()?).ok()?;
+    let end = offset + results.len();
+    // The last page may end at the limit, not beyond it.
+    let more = !results.is_empty() && end < total && end + PAGE <= DEEPEST;
+    let events = results.iter().filter(|event| waiting.includes(event)).filter_map(event).collect();
+    Some(WaitingPage { events, next: more.then_some(end) })
+}
+
+fn event(result: &Value) -> Option<WaitingEvent> {
+    let record = RecordId::parse(result.get("id")?.as_str()?).ok()?;
+    let updated_at = result.get("updatedAt").and_then(Value::as_str).and_then(|at| at.parse().ok());
+    Some(WaitingEvent { record, updated_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_events_that_were_searched_for_are_kept_and_the_next_page_begins_after_all_results() {
+        let found = json!({ "total": 7, "results": [
+            { "id": "e1", "flags": ["register:requested"], "updatedAt": "2026-01-01T00:00:00.000Z",
+              "declaration": { "child.name": "Ada" }, "assignedTo": "user" },
+            { "id": "e2", "flags": ["register:rejected"], "assignedTo": "user" },
+            { "id": "e3", "flags": ["incomplete", "register:requested"] },
+            { "id": 4, "flags": ["register:requested"] },
+            { "id": "e5", "flags": [] },
+        ]});
+        let requested = page(&found, Waiting::Requested, 0).unwrap();
+        let names = |page: &WaitingPage| {
+            page.events.iter().map(|event| event.record.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(names(&requested), "e1 e3");
+        assert!(requested.events[0].updated_at.is_some() && requested.events[1].updated_at.is_none());
+        assert_eq!(requested.next, Some(5));
+        assert_eq!(names(&page(&found, Waiting::Assigned, 0).unwrap()), "e2");
+    }
+
+    #[test]
+    fn the_last_page_an_empty_page_and_the_deepest_page_have_no_next_one() {
+        let one = json!({ "id": "e1", "flags": ["register:requested"] });
+        let next = |total: usize, offset: usize, results: &[Value]| {
+            page(&json!({ "total": total, "results": results }), Waiting::Requested, offset).unwrap().next
+        };
+        assert_eq!(next(3, 2, std::slice::from_ref(&one)), None);
+        assert_eq!(next(3, 0, &[]), None);
+        assert_eq!(next(20_000, 9_900, std::slice::from_ref(&one)), None);
+        assert_eq!(next(20_000, 9_899, &[one]), Some(9_900));
+        assert_eq!(page(&json!([]), Waiting::Requested, 0), None);
+    }
+}
