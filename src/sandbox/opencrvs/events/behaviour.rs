@@ -30,7 +30,7 @@ pub struct EventsBehaviour {
     pub refuses_undefined_fields: Option<bool>,
     /// Whether the check for an assigned user comes before the checks of the action.
     pub assignment_before_action: bool,
-    /// `sub` of the service token on a trigger of 2.1.
+    /// `sub` of the service token on a trigger of 2.1 (`SERVICE_USER_ID` of core).
     pub service_subject: String,
     /// Lifetime of the service token.
     pub service_token_lifetime: Duration,
@@ -69,7 +69,7 @@ impl Default for EventsBehaviour {
             client_rejects_with_reason: false,
             refuses_undefined_fields: None,
             assignment_before_action: true,
-            service_subject: "opencrvs:events-service".to_owned(),
+            service_subject: "__SERVICE_USER__".to_owned(),
             service_token_lifetime: Duration::from_secs(600),
             service_token_for_gateway: false,
             assigned_share: 0.0,
