@@ -40,7 +40,7 @@ impl Model for Action {
     }
 
     fn canonical(&self, world: World) -> World {
-        world.canonical()
+        world.canonical(&self.scope)
     }
 
     fn wrong(&self, world: &World) -> Option<Wrong> {

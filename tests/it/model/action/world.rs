@@ -261,7 +261,7 @@ impl World {
 
     /// One representative for all states that differ only in the names of the confirmers, or in
     /// what matters no more.
-    pub fn canonical(mut self) -> Self {
+    pub fn canonical(mut self, scope: &Scope) -> Self {
         if self.core.stored > 0 {
             self.strays = [false; 2];
         }
@@ -269,7 +269,7 @@ impl World {
             self.owner = None;
         }
         let rank = |c: usize| (digest(&self.confirmers[c]), self.owner != Some(c as u8));
-        if rank(0) > rank(1) {
+        if scope.confirmers == 2 && rank(0) > rank(1) {
             self.confirmers.swap(0, 1);
             self.owner = self.owner.map(|c| 1 - c);
         }
