@@ -130,6 +130,9 @@ impl Reply {
     }
 }
 
+/// The largest integer that every JSON reader keeps exactly (RFC 8259 §6): 2^53 − 1.
+const LARGEST_INTEGER: u64 = 9_007_199_254_740_991;
+
 fn read_data(data: &Value) -> Result<Reply, Malformed> {
     let request = data.get("request_id").and_then(Value::as_str).filter(|id| id.chars().count() <= 36);
     let submission = data.get("submission").and_then(integer).filter(|n| *n >= 1);
@@ -221,11 +224,12 @@ fn text_within(value: &Value, min: usize, max: usize) -> bool {
 
 /// Reads an integer as JSON Schema defines it: `1.0` is an integer.
 fn integer(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| {
+    let number = value.as_u64().or_else(|| {
         let number =
             value.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(n))?;
         format!("{number:.0}").parse().ok()
-    })
+    });
+    number.filter(|number| *number <= LARGEST_INTEGER)
 }
 
 #[cfg(test)]
