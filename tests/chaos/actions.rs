@@ -56,7 +56,7 @@ pub async fn break_connections(proxy: &ChaosProxy, mode: Mode, lasts: Duration) 
 
 /// Waits for the duration of a fault. At some moments there is nothing that a fault can disturb.
 /// The fault then lasts longer, but always much shorter than the quarantine.
-async fn until_effective(lasts: Duration, effective: impl Fn() -> bool) {
+pub async fn until_effective(lasts: Duration, effective: impl Fn() -> bool) {
     sleep(lasts).await;
     let end = Instant::now() + OVERTIME;
     while !effective() && Instant::now() < end {

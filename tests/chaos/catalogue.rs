@@ -16,9 +16,11 @@ use rustix::process::Signal;
 
 use super::actions::{self, break_connections, fail_calls, signal, stop_service};
 use super::broker;
+use super::client;
 use super::faults::Affects::{self, Connections, Fixed, Node, Process, Processes};
 use super::faults::{Fault, Target};
 use super::harness::Mode;
+use super::options::Options;
 use super::outage;
 use super::rig::Rig;
 use super::roles::{CONFIRMER, FRONT, ROLES, WORKER};
@@ -64,7 +66,7 @@ where
 }
 
 /// All lanes of a run.
-pub fn lanes(nodes: usize, generations: Generations) -> Vec<Lane> {
+pub fn lanes(nodes: usize, options: &Options) -> Vec<Lane> {
     let mut lanes = processes();
     lanes.extend(broker_and_ledger(nodes));
     lanes.extend(both_sides());
@@ -72,13 +74,32 @@ pub fn lanes(nodes: usize, generations: Generations) -> Vec<Lane> {
     lanes.push(lane(20..40, [fault("kill9_both_fronts", Processes(FRONT), AT_ONCE, &actions::kill_both)]));
     // nginx is killed with its workers, in the middle of their requests.
     lanes.push(lane(12..24, [fault("kill9_nginx", Fixed, (200, 700), &outage::kill_nginx)]));
-    if generations != Generations::Fhir {
+    if options.opencrvs.has_events() {
         let down = fault("country_config_down", Fixed, SERVICE_DOWN, &async |rig, _, lasts| {
             stop_service(rig, Service::CountryConfig, lasts).await
         });
         lanes.push(lane(8..16, [down]));
     }
+    if options.has_client() {
+        lanes.push(of_client());
+    }
+    if matches!(options.opencrvs, Generations::V2_0 | Generations::Mixed) {
+        let upgrade = fault("upgrade", Fixed, SERVICE_DOWN, &client::upgrade);
+        lanes.push(Lane { times: Times::Once(0.45..0.65), faults: vec![upgrade] });
+    }
     lanes
+}
+
+/// Faults of the bridge's client in OpenCRVS.
+fn of_client() -> Lane {
+    let lasts = (2_000, 5_000);
+    let faults = [
+        fault("secret_rotation", Fixed, lasts, &client::rotate_secret),
+        fault("secret_rotation_only", Fixed, lasts, &client::rotate_secret_only),
+        fault("secret_rotation_with_next", Fixed, lasts, &client::rotate_to_next_secret),
+        fault("client_tokens_die", Fixed, (1_000, 2_000), &client::revoke_tokens),
+    ];
+    lane(6..14, faults)
 }
 
 fn processes() -> Vec<Lane> {

@@ -18,6 +18,7 @@ mod accounts;
 mod actions;
 mod broker;
 mod catalogue;
+mod client;
 mod events;
 mod faults;
 mod harness;
@@ -40,7 +41,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use nidbridge::sandbox::opencrvs::{Generations, RunOptions};
+use nidbridge::sandbox::opencrvs::RunOptions;
 use tokio_util::sync::CancellationToken;
 
 use faults::{Effects, carry_out};
@@ -102,7 +103,7 @@ async fn perform(options: &Options, schedule: &[Planned], dir: &Path) -> Report 
     let effects = Effects::new(dir);
     let watcher = Watcher::start(&rig);
     if options.has_call_faults() {
-        rig.opencrvs.faults().by_share(options.seed, &plan::shares(options.opencrvs));
+        rig.opencrvs.faults().by_share(options.seed, &plan::shares(options));
     }
     eprintln!("chaos: the registrations begin");
     let registrars = tokio::spawn(submit(options.clone(), Arc::clone(&rig)));
@@ -115,7 +116,7 @@ async fn perform(options: &Options, schedule: &[Planned], dir: &Path) -> Report 
     let (redeliveries, leases_taken_over) = watcher.finish(&rig).await;
     let mut faults = effects.counts();
     if options.has_call_faults() {
-        faults.extend(random_faults(&rig, options.opencrvs));
+        faults.extend(random_faults(&rig, options));
     }
     let ambiguous_writes = ambiguous_writes(&rig);
     print_failures(&rig, &accounts).await;
@@ -161,9 +162,9 @@ async fn stop(rig: Rig) -> u64 {
 }
 
 /// Random faults of OpenCRVS and of the ID system, with the number of times that each happened.
-fn random_faults(rig: &Rig, generations: Generations) -> Vec<(String, u64)> {
+fn random_faults(rig: &Rig, options: &Options) -> Vec<(String, u64)> {
     let met = rig.opencrvs.counts().faults;
-    let shares = plan::shares(generations).into_iter();
+    let shares = plan::shares(options).into_iter();
     let shares = shares.map(|share| format!("{}.{}", share.calls.name(), share.fault.name()));
     let gateway = shares.map(|name| {
         let times = met.get(&name).copied().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use nidbridge::sandbox::opencrvs::Generations;
+use nidbridge::sandbox::opencrvs::{Generations, Release};
 
 use super::harness::temporary;
 
@@ -18,7 +18,8 @@ pub struct Options {
     /// The same seed makes the same families, the same schedule of faults and the same ID system.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// The generation of OpenCRVS that the records belong to; mixed: half of them of each.
+    /// The generation or release of OpenCRVS that the records belong to. With mixed and 2.0,
+    /// OpenCRVS is upgraded to 2.1 in the middle of the run.
     #[arg(long, value_enum, default_value_t)]
     pub opencrvs: Generations,
     /// Print the accounts as one line of JSON on stdout at the end.
@@ -56,6 +57,11 @@ impl Options {
         #[expect(clippy::cast_precision_loss, reason = "not that many registrations")]
         let seconds = self.registrations as f64 / self.rate;
         Duration::from_secs_f64(seconds.max(10.0))
+    }
+
+    /// Whether the bridge has a client in OpenCRVS.
+    pub fn has_client(&self) -> bool {
+        self.opencrvs.has_events() && self.opencrvs.release() > Release::V1_9
     }
 
     /// Whether the random faults of single calls happen, beside the schedule.

@@ -69,7 +69,7 @@ pub fn schedule(options: &Options) -> Vec<Planned> {
     if options.calm {
         return plan.all;
     }
-    for lane in lanes(plan.nodes, options.opencrvs) {
+    for lane in lanes(plan.nodes, options) {
         match lane.times {
             Times::Pause(seconds) => plan.repeat(seconds, &lane.faults),
             Times::Once(between) => plan.once(&between, &lane.faults),
@@ -145,7 +145,7 @@ impl Plan {
 
 /// Faults that single calls of the gateway meet at random, beside the schedule: before the mutation
 /// is applied, after it, and while it is applied.
-pub fn shares(generations: Generations) -> Vec<Share> {
+pub fn shares(options: &Options) -> Vec<Share> {
     let write = [
         CallFault::http(503),
         CallFault::http_after(502),
@@ -164,18 +164,22 @@ pub fn shares(generations: Generations) -> Vec<Share> {
         CallFault::NOT_JSON,
     ];
     let fetch = [CallFault::http(503), CallFault::HANG, CallFault::CUT_BEFORE, CallFault::TRUNCATED_BEFORE];
+    let reads = fetch;
     let key = [CallFault::http(503), CallFault::NOT_JSON, CallFault::TRUNCATED_BEFORE];
     // With both generations, each has only half of the calls. The share is higher then, so that
     // every kind of fault still occurs.
-    let of_writes = if generations == Generations::Mixed { 0.02 } else { 0.012 };
+    let of_writes = if options.opencrvs == Generations::Mixed { 0.02 } else { 0.012 };
     let share = |calls, of: f64| move |fault: &CallFault| Share::of(calls, *fault, of);
     let fhir =
         write.iter().map(share(Calls::Confirm, of_writes)).chain(fetch.iter().map(share(Calls::Fetch, 0.01)));
     let events = write.iter().map(share(Calls::Action, of_writes));
+    let client = reads
+        .iter()
+        .flat_map(|fault| [Share::of(Calls::Read, *fault, 0.02), Share::of(Calls::Search, *fault, 0.05)])
+        .chain([CallFault::http(503), CallFault::NOT_JSON].map(|fault| Share::of(Calls::Token, fault, 0.2)));
     let of_both = key.iter().map(share(Calls::Key, 0.1));
-    match generations {
-        Generations::Fhir => fhir.chain(of_both).collect(),
-        Generations::Mixed => fhir.chain(events).chain(of_both).collect(),
-        Generations::V1_9 | Generations::V2_0 | Generations::V2_1 => events.chain(of_both).collect(),
-    }
+    let fhir = fhir.filter(|_| options.opencrvs.has_fhir());
+    let events = events.filter(|_| options.opencrvs.has_events());
+    let client = client.filter(|_| options.has_client());
+    fhir.chain(events).chain(client).chain(of_both).collect()
 }

@@ -11,7 +11,7 @@ use nidbridge::broker::{Link, LinkSettings, Topology};
 use nidbridge::ledger::{Ledger, LedgerSettings};
 use nidbridge::pipeline::names;
 use nidbridge::sandbox::nid::{NidSim, VendorSettings};
-use nidbridge::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
+use nidbridge::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim};
 use nidbridge::sandbox::population::{Declaration, Mix, Population};
 use nidbridge::sandbox::rabbitmq::{Cluster, Control};
 use nidbridge::seal::Sealer;
@@ -19,6 +19,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 use url::Url;
 
+use super::client::{self, BridgeClient};
 use super::faults::Target;
 use super::harness::http::free_port;
 use super::harness::nginx::Nginx;
@@ -50,6 +51,8 @@ pub struct Rig {
     operator: (&'static str, SecretString),
     pub postgres: Mutex<Postgres>,
     pub opencrvs: OpencrvsSim,
+    /// `None` if the release of the run has no clients.
+    pub client: Option<BridgeClient>,
     pub nid: NidSim,
     pub vendor: Link,
     pub vendor_proxy: ChaosProxy,
@@ -70,8 +73,8 @@ impl Rig {
     /// Starts all parts; all of them are ready when this returns.
     pub async fn start(options: &Options, dir: &Path) -> Self {
         let (cluster, postgres) = tokio::join!(broker(options, dir), Postgres::start());
-        let settings = OpencrvsSettings { token_lifetime_s: TOKEN_LIFETIME, ..OpencrvsSettings::default() };
-        let opencrvs = OpencrvsSim::start(settings).await.expect("OpenCRVS");
+        let opencrvs = opencrvs(options).await;
+        let client = BridgeClient::create(options, &opencrvs, dir);
         let database = postgres.database();
         let ledger_url = postgres::url(postgres.port(), &database);
         let ledger = ledger(&ledger_url).await;
@@ -80,7 +83,8 @@ impl Rig {
             dir: dir.to_owned(),
             cluster: &cluster,
             opencrvs: &opencrvs,
-            events: options.opencrvs != Generations::Fhir,
+            events: options.opencrvs.has_events(),
+            client: client.as_ref(),
             postgres: postgres.port(),
             database,
             fronts,
@@ -98,6 +102,7 @@ impl Rig {
             cluster: Mutex::new(cluster),
             postgres: Mutex::new(postgres),
             opencrvs,
+            client,
             nid: NidSim::start(VendorSettings { seed: options.seed, ..settings::vendor() }, &vendor),
             vendor,
             vendor_proxy,
@@ -171,6 +176,15 @@ impl Rig {
         self.postgres.into_inner().stop().await;
         wrong
     }
+}
+
+async fn opencrvs(options: &Options) -> OpencrvsSim {
+    let release = options.opencrvs.release();
+    let settings =
+        OpencrvsSettings { token_lifetime_s: TOKEN_LIFETIME, release, ..OpencrvsSettings::default() };
+    let opencrvs = OpencrvsSim::start(settings).await.expect("OpenCRVS");
+    client::prepare(options, &opencrvs);
+    opencrvs
 }
 
 /// How often a text occurs in these files.

@@ -9,6 +9,7 @@ use nidbridge::sandbox::rabbitmq::Cluster;
 use secrecy::ExposeSecret as _;
 use url::Url;
 
+use super::client::BridgeClient;
 use super::harness::ChaosProxy;
 use super::harness::http::free_port;
 use super::harness::postgres;
@@ -29,6 +30,8 @@ pub struct Starter<'a> {
     pub opencrvs: &'a OpencrvsSim,
     /// Whether the run has records of the events generation.
     pub events: bool,
+    /// The bridge's client in OpenCRVS.
+    pub client: Option<&'a BridgeClient>,
     /// Port of the database server.
     pub postgres: u16,
     pub database: String,
@@ -57,6 +60,10 @@ impl Starter<'_> {
         let mut environment = shared();
         if self.events {
             environment.extend(events(&self.opencrvs.country_config_url()));
+        }
+        if let Some(client) = self.client {
+            let settings = client.settings(self.opencrvs).into_iter();
+            environment.extend(settings.map(|(name, value)| (name.to_owned(), value)));
         }
         let mut set = |name: &str, value: String| drop(environment.insert(name.to_owned(), value));
         let broker_url = |vhost| self.cluster.amqp_url_by(broker.port(), vhost).expose_secret().to_owned();

@@ -26,6 +26,10 @@ use crate::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
 use crate::sandbox::rabbitmq::Cluster;
 use crate::telemetry::Metrics;
 
+/// How long a registrar stays assigned to an event of 2.1 after a failed trigger. Until then, core
+/// lets nobody answer.
+const REGISTRAR_STAYS: Duration = Duration::from_secs(3);
+
 pub(super) struct DemoWorld {
     pub(super) front: Url,
     pub(super) opencrvs: OpencrvsSim,
@@ -49,6 +53,8 @@ impl DemoWorld {
         let settings = OpencrvsSettings { release: generations.release(), ..OpencrvsSettings::default() };
         let opencrvs = OpencrvsSim::start(settings).await?;
         opencrvs.faults().latency(Duration::from_millis(20));
+        // Core saw the triggers fail whose answer was lost, so their registrars stay assigned.
+        opencrvs.behave(|behaviour| behaviour.registrar_leaves_after = Some(REGISTRAR_STAYS));
         let surroundings = Surroundings { node: &node, opencrvs: &opencrvs, generations, wait, dir: &dir };
         let (config, needs_client) = (surroundings.configuration()?, surroundings.needs_client());
         let vendor = vendor_link("vendor", node.vendor_url(names::NID_VHOST));

@@ -25,7 +25,7 @@ pub struct EventsArgs {
     /// leaves, the event cannot be answered.
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     pub assigned: f64,
-    /// How long such a user stays assigned.
+    /// How long such a user stays assigned, and the registrar after a trigger that failed.
     #[arg(long, default_value_t = 30_000, value_name = "MILLISECONDS")]
     pub assigned_for_ms: u64,
 }
@@ -64,6 +64,7 @@ impl EventsArgs {
         sim.behave(|behaviour| {
             behaviour.assigned_share = self.assigned;
             behaviour.assigned_for = Duration::from_millis(self.assigned_for_ms);
+            behaviour.registrar_leaves_after = Some(behaviour.assigned_for);
         });
         if let Some(client) = &self.client {
             sim.add_client_with((&client.id, &client.secret), "NID Bridge", &CLIENT_SCOPES);

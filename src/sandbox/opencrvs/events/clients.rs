@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
+use crate::sandbox::opencrvs::OpencrvsSim;
 use crate::sandbox::opencrvs::keys::TokenHash;
 
 /// A system client.
@@ -18,8 +19,10 @@ pub struct SystemClient {
     pub scopes: Vec<String>,
     /// Whether an administrator has deactivated the client. It is then given no tokens.
     pub is_disabled: bool,
-    /// How often the secret was rotated.
-    rotations: u32,
+    /// How often the secret was rotated or the tokens were revoked.
+    changes: u32,
+    /// Tokens that were given before so many changes are revoked.
+    revoked: u32,
 }
 
 /// The credentials of a new client, as `POST /integrations` answers them.
@@ -34,7 +37,7 @@ pub struct ClientCredentials {
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     clients: BTreeMap<String, SystemClient>,
-    /// The client of each token that was given, and the client's rotations at that time.
+    /// The client of each token that was given, and the client's changes at that time.
     tokens: HashMap<TokenHash, (String, u32)>,
 }
 
@@ -56,7 +59,8 @@ impl Clients {
             secret: secret.clone(),
             scopes,
             is_disabled: false,
-            rotations: 0,
+            changes: 0,
+            revoked: 0,
         };
         self.clients.insert(id.clone(), client);
         Some(ClientCredentials { client_id: id, client_secret: secret, sha_secret: random() })
@@ -75,10 +79,10 @@ impl Clients {
     }
 
     /// Gives the client another secret. The old one is worthless at once.
-    pub(super) fn rotate(&mut self, id: &str) -> Option<String> {
+    fn rotate(&mut self, id: &str, secret: String) -> Option<String> {
         let client = self.clients.get_mut(id)?;
-        client.secret = random();
-        client.rotations += 1;
+        client.secret = secret;
+        client.changes += 1;
         Some(client.secret.clone())
     }
 
@@ -92,14 +96,84 @@ impl Clients {
     }
 
     pub(super) fn give(&mut self, client: &str, token: TokenHash) {
-        let rotations = self.clients.get(client).map_or(0, |client| client.rotations);
-        self.tokens.insert(token, (client.to_owned(), rotations));
+        let changes = self.clients.get(client).map_or(0, |client| client.changes);
+        self.tokens.insert(token, (client.to_owned(), changes));
     }
 
-    /// Whether the token was given before its client's secret was rotated.
-    pub(super) fn is_from_before_rotation(&self, token: &TokenHash) -> bool {
-        self.tokens.get(token).is_some_and(|(client, rotations)| {
-            self.clients.get(client).is_some_and(|client| client.rotations > *rotations)
+    /// Whether the token is revoked, or was given before its client's secret was rotated and a
+    /// rotation kills tokens.
+    pub(super) fn is_dead(&self, token: &TokenHash, rotation_kills: bool) -> bool {
+        self.tokens.get(token).is_some_and(|(client, changes)| {
+            self.clients.get(client).is_some_and(|client| {
+                *changes < client.revoked || (rotation_kills && *changes < client.changes)
+            })
+        })
+    }
+}
+
+impl OpencrvsSim {
+    /// Creates a system client with these scopes, in the form `type=record.read&event=birth,death`.
+    pub fn add_client(&self, name: &str, scopes: &[&str]) -> ClientCredentials {
+        let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        // A random id is never taken.
+        loop {
+            let created = self.core.events.with(|state| state.clients.create(name, scopes.clone(), None));
+            if let Some(created) = created {
+                return created;
+            }
+        }
+    }
+
+    /// Creates a system client with pre-shared credentials. `None` if the id is taken.
+    pub fn add_client_with(
+        &self,
+        (id, secret): (&str, &str),
+        name: &str,
+        scopes: &[&str],
+    ) -> Option<ClientCredentials> {
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let credentials = Some((id.to_owned(), secret.to_owned()));
+        self.core.events.with(|state| state.clients.create(name, scopes, credentials))
+    }
+
+    pub fn clients(&self) -> Vec<SystemClient> {
+        self.core.events.with(|state| state.clients.all().cloned().collect())
+    }
+
+    /// Replaces the scopes of a client. A token keeps the scopes that it was given.
+    pub fn set_client_scopes(&self, client: &str, scopes: &[&str]) -> bool {
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        self.core.events.with(|state| state.clients.change(client, |client| client.scopes = scopes))
+    }
+
+    /// Deactivates a client, or activates it again. A deactivated client is given no tokens.
+    pub fn disable_client(&self, client: &str, is_disabled: bool) -> bool {
+        self.core.events.with(|state| state.clients.change(client, |client| client.is_disabled = is_disabled))
+    }
+
+    /// Deletes a client. Its tokens are worthless at once.
+    pub fn delete_client(&self, client: &str) -> bool {
+        self.core.events.with(|state| state.clients.delete(client))
+    }
+
+    /// Gives a client a new secret and returns it. The old one is worthless at once. `None` if the
+    /// client does not exist.
+    pub fn rotate_secret(&self, client: &str) -> Option<String> {
+        self.core.events.with(|state| state.clients.rotate(client, random()))
+    }
+
+    /// The same with a secret that is known beforehand. Returns false if the client does not exist.
+    pub fn rotate_secret_to(&self, client: &str, secret: &str) -> bool {
+        self.core.events.with(|state| state.clients.rotate(client, secret.to_owned())).is_some()
+    }
+
+    /// Makes all tokens of a client worthless at once. Returns false if the client does not exist.
+    pub fn revoke_tokens(&self, client: &str) -> bool {
+        self.core.events.with(|state| {
+            state.clients.change(client, |client| {
+                client.changes += 1;
+                client.revoked = client.changes;
+            })
         })
     }
 }

@@ -68,10 +68,7 @@ pub(super) fn admit(
             Err(Denied::Stale(state.behaviour.stale_token_status))
         }
         Credential::Client if state.clients.get(&caller.claims.sub).is_none() => Err(Denied::Unknown),
-        Credential::Client
-            if state.behaviour.rotation_kills_tokens
-                && state.clients.is_from_before_rotation(&caller.token) =>
-        {
+        Credential::Client if state.clients.is_dead(&caller.token, state.behaviour.rotation_kills_tokens) => {
             Err(Denied::Unknown)
         }
         Credential::None

@@ -9,7 +9,6 @@ use url::Url;
 
 use super::actions::document;
 use super::behaviour::EventsBehaviour;
-use super::clients::{ClientCredentials, SystemClient};
 use super::credential::Credential;
 use super::file::{ActionState, after};
 use super::release::Release;
@@ -143,56 +142,6 @@ impl OpencrvsSim {
                 }
             }
         });
-    }
-
-    /// Creates a system client with these scopes, in the form `type=record.read&event=birth,death`.
-    pub fn add_client(&self, name: &str, scopes: &[&str]) -> ClientCredentials {
-        let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        // A random id is never taken.
-        loop {
-            let created = self.core.events.with(|state| state.clients.create(name, scopes.clone(), None));
-            if let Some(created) = created {
-                return created;
-            }
-        }
-    }
-
-    /// Creates a system client with pre-shared credentials. `None` if the id is taken.
-    pub fn add_client_with(
-        &self,
-        (id, secret): (&str, &str),
-        name: &str,
-        scopes: &[&str],
-    ) -> Option<ClientCredentials> {
-        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        let credentials = Some((id.to_owned(), secret.to_owned()));
-        self.core.events.with(|state| state.clients.create(name, scopes, credentials))
-    }
-
-    pub fn clients(&self) -> Vec<SystemClient> {
-        self.core.events.with(|state| state.clients.all().cloned().collect())
-    }
-
-    /// Replaces the scopes of a client. A token keeps the scopes that it was given.
-    pub fn set_client_scopes(&self, client: &str, scopes: &[&str]) -> bool {
-        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        self.core.events.with(|state| state.clients.change(client, |client| client.scopes = scopes))
-    }
-
-    /// Deactivates a client, or activates it again. A deactivated client is given no tokens.
-    pub fn disable_client(&self, client: &str, is_disabled: bool) -> bool {
-        self.core.events.with(|state| state.clients.change(client, |client| client.is_disabled = is_disabled))
-    }
-
-    /// Deletes a client. Its tokens are worthless at once.
-    pub fn delete_client(&self, client: &str) -> bool {
-        self.core.events.with(|state| state.clients.delete(client))
-    }
-
-    /// Gives a client a new secret and returns it. The old one is worthless at once. `None` if the
-    /// client does not exist.
-    pub fn rotate_secret(&self, client: &str) -> Option<String> {
-        self.core.events.with(|state| state.clients.rotate(client))
     }
 
     /// The claims of the token on a trigger of 2.1.

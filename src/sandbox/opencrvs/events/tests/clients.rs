@@ -43,6 +43,14 @@ async fn a_rotated_secret_is_worthless_and_its_tokens_may_be_too() {
     assert_eq!(held.query("event.get", get.clone()).await.0, 401);
     let fresh = [("client_id", client.client_id.as_str()), ("client_secret", secret.as_str())];
     let (_, body) = token(&ground.sim, &fresh, &[]).await;
+    let held = ground.with(body["access_token"].as_str().unwrap().to_owned());
+    assert_eq!(held.query("event.get", get.clone()).await.0, 200);
+    ground.sim.behave(|behaviour| behaviour.rotation_kills_tokens = false);
+    assert!(ground.sim.revoke_tokens(&client.client_id));
+    assert_eq!(held.query("event.get", get.clone()).await.0, 401);
+    // The hash of a token that is signed in the same second is the same.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let (_, body) = token(&ground.sim, &fresh, &[]).await;
     let fresh = ground.with(body["access_token"].as_str().unwrap().to_owned());
     assert_eq!(fresh.query("event.get", get).await.0, 200);
 }
