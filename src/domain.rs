@@ -20,11 +20,13 @@
 //! - **stamp**: the time at which the registrar submitted. It orders the attempts of a record.
 //! - **view**: the 2–4 KB that the bridge keeps of a document, sealed (encrypted with a key of
 //!   `SEAL_KEYS`).
-//! - **token** (record token, or action token in the events generation): comes with a registration,
-//!   expires at a fixed time, and allows the bridge to write the answer. OpenCRVS 2.1 sends a
-//!   **service token** instead, which only proves the origin; it is not kept.
-//! - **client**: the bridge's own account in OpenCRVS. It can answer in the events generation,
-//!   without the attempt's token, from 2.1 on.
+//! - **token**: comes with a registration up to OpenCRVS 2.0, expires at a fixed time, and allows
+//!   the bridge to write the answer. A *record token* (FHIR) is for one record, an *action token*
+//!   (events) for one action of one event.
+//! - **service token**: comes with a registration from 2.1 on instead. It only proves the origin,
+//!   and is not kept.
+//! - **unheard**: said of a registration that waits in OpenCRVS although no front has it. The
+//!   confirmer searches for these and takes them in.
 //! - **dialect**: the generation of OpenCRVS that submitted the record, FHIR or events. The answer
 //!   has to be given in the same one.
 //!
@@ -38,6 +40,16 @@
 //!   the caller waits. It is faster, but the confirmer handles the answer all the same.
 //!
 //! Writing to OpenCRVS:
+//! - **client**: the bridge's own account in OpenCRVS, a *system client*; OpenCRVS's user interface
+//!   calls it an integration. It can answer in the events generation without the attempt's token:
+//!   in some releases of 2.0, and from 2.1 on.
+//! - **access token**: what auth gives the client for its id and secret. It lives for minutes, and
+//!   its scopes are the client's rights.
+//! - **bootstrap token**: core sends it when it starts; it allows the country to register clients.
+//! - **credential**: what a call to OpenCRVS carries to be allowed: the attempt's token or an access
+//!   token of the client.
+//! - **assigned**: said of a record that a user of OpenCRVS has taken on. The client cannot answer it
+//!   meanwhile.
 //! - **lease**: the exclusive right to write a record, limited in time. A *task lease* is the same
 //!   right for a task that only one process of the installation may do at a time, such as sweeping.
 //! - **fence** (fencing token): the number of a lease. A write under an older number is refused.

@@ -6,8 +6,9 @@
 //! [`worker`](crate::worker).
 //!
 //! Invariant: the front answers 2xx only after the broker's confirm, or once the [`spool`] has
-//! stored the registration durably. The document is dropped here; only the sealed view and,
-//! unless it is a service token, the sealed token are published. No response to OpenCRVS holds personal data, except a sync answer.
+//! stored the registration durably. The document is dropped here; only the sealed view and the
+//! sealed token (but no service token) are published. No response to OpenCRVS holds personal data,
+//! except a sync answer.
 
 mod accept;
 mod body;
@@ -27,7 +28,7 @@ use std::time::Duration;
 pub use refusal::Refusal;
 pub use server::serve;
 pub use sync_answer::SyncAnswers;
-pub use system_ready::Registrar;
+pub use system_ready::ClientRegistration;
 pub use waiting::WaitingCallers;
 
 use crate::broker::Publisher;
@@ -51,8 +52,8 @@ pub struct Front {
     pub events: bool,
     /// Without sync answers, every caller gets 202 at once.
     pub sync_answers: Option<SyncAnswers>,
-    /// Registers the bridge's client in OpenCRVS, if the country wants the bridge to do that.
-    pub registrar: Option<Registrar>,
+    /// Registers the bridge's client in OpenCRVS. `None` unless the settings ask for it.
+    pub client_registration: Option<ClientRegistration>,
     /// Proxies every request that is not a registration. Without a proxy, such a request is
     /// refused.
     pub passthrough: Option<Passthrough>,

@@ -56,14 +56,13 @@ pub enum Cause {
     LedgerUnavailable,
     /// The broker cannot be reached.
     BrokerUnavailable,
-    /// In OpenCRVS a user is assigned to the record, which the bridge's client may not answer
-    /// meanwhile.
+    /// In OpenCRVS a user is assigned to the record, so the bridge's client may not answer it.
     Assigned,
     /// The bridge's client in OpenCRVS lacks a scope.
     ClientScope,
     /// OpenCRVS refuses the id or the secret of the bridge's client, or its access token.
     ClientRefused,
-    /// A registration without a token, and no client of the bridge is configured.
+    /// The registration has no usable token, and no client of the bridge is configured.
     ClientMissing,
     /// Another confirmer has the lease on the record.
     Leased,

@@ -2,11 +2,11 @@
 //! registration, or the bridge's own client.
 //!
 //! OpenCRVS 1.9 takes the token only, 2.0 the token and in some releases the client, 2.1 the client
-//! only. Nobody tells the bridge which release it talks to, and a release may change while an
+//! only. The bridge is not told which release it talks to, and OpenCRVS may be upgraded while an
 //! attempt waits.
 //!
-//! Invariant: no attempt ends because the wrong one of the two was tried first; an attempt that may
-//! be answered by a client that is configured never ends for lack of a credential.
+//! Invariant: no attempt ends because the wrong credential was tried first, and an attempt that the
+//! configured client may answer never ends for lack of a credential.
 
 use super::cause::Cause;
 
@@ -25,23 +25,23 @@ pub enum ClientStanding {
     NotConfigured,
     /// Not probed yet.
     Unknown,
-    /// This release lets the client answer, and its scopes cover the kind of event.
+    /// This release lets the client answer, and the client's scopes cover the kind of event.
     May,
     /// This release lets no client answer, or the client lacks a scope.
     MayNot,
 }
 
-/// The action token in this turn.
+/// What is known of the action token while one delivery is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenState {
     /// The attempt has none, or it has expired.
     Absent,
     Usable,
-    /// OpenCRVS refused it in this turn (401 or 403).
+    /// OpenCRVS refused it during this delivery (401 or 403).
     Refused,
 }
 
-/// Why the client could not answer in this turn.
+/// Why the client could not answer during this delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClientRefusal {
     /// A user is assigned to the event (409).
@@ -50,7 +50,7 @@ pub enum ClientRefusal {
     Scope,
     /// Refused (403), although its scopes cover the call: this release lets no client answer.
     Release,
-    /// OpenCRVS refuses its secret, or its access token even after a fresh one was fetched.
+    /// OpenCRVS refuses the client's secret, or even a fresh access token.
     Refused,
     /// No access token could be fetched, because OpenCRVS does not answer.
     Unavailable,
@@ -63,19 +63,19 @@ pub enum ClientRefusal {
 pub struct Credentials {
     pub token: TokenState,
     pub client: ClientStanding,
-    /// What the client was told in this turn.
+    /// Why the client could not answer, if it was tried during this delivery.
     pub refusal: Option<ClientRefusal>,
 }
 
-/// What to do next in this turn.
+/// The next step of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Choice {
     Try(Credential),
-    /// Neither can answer now. Try again later, for as long as it takes.
+    /// No credential can answer now. Try again later, without a limit.
     Later(Blocker),
-    /// The token was refused, and no client can take its place: what the refusal says is final.
+    /// OpenCRVS refused the token, and no client can answer instead. The refusal is final.
     TokenRefused,
-    /// OpenCRVS does not know the event, whatever the credential.
+    /// OpenCRVS does not know the event, whichever credential is used.
     NotFound,
 }
 
@@ -106,8 +106,7 @@ impl Blocker {
     }
 }
 
-/// Chooses the credential of the next call. A credential that was refused in this turn is not tried
-/// again, so a turn makes at most one try with each.
+/// Chooses the credential of the next call. A delivery tries each credential at most once.
 pub fn choose(credentials: &Credentials) -> Choice {
     let Credentials { token, client, refusal } = *credentials;
     let has_token = token == TokenState::Usable;
@@ -116,17 +115,17 @@ pub fn choose(credentials: &Credentials) -> Choice {
         (true, true) if client == ClientStanding::May => Choice::Try(Credential::Client),
         (true, _) => Choice::Try(Credential::Token),
         (false, true) => Choice::Try(Credential::Client),
-        (false, false) => without_any(token, refusal),
+        (false, false) => without_credential(token, refusal),
     }
 }
 
-fn without_any(token: TokenState, refusal: Option<ClientRefusal>) -> Choice {
+fn without_credential(token: TokenState, refusal: Option<ClientRefusal>) -> Choice {
     match refusal {
         Some(ClientRefusal::Assigned) => Choice::Later(Blocker::Assigned),
         Some(ClientRefusal::Unavailable) => Choice::Later(Blocker::Unavailable),
         Some(ClientRefusal::Refused) => Choice::Later(Blocker::Refused),
         Some(ClientRefusal::NotFound) => Choice::NotFound,
-        // Waiting for a scope is in vain where no scope helps.
+        // Where no scope lets a client answer, waiting for one is useless.
         Some(ClientRefusal::Release) | None if token == TokenState::Refused => Choice::TokenRefused,
         Some(ClientRefusal::Release | ClientRefusal::Scope) => Choice::Later(Blocker::Scope),
         None => Choice::Later(Blocker::Missing),
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_is_tried_once_in_a_turn() {
+    fn a_delivery_tries_each_credential_once() {
         for (token, client) in TOKENS.into_iter().flat_map(|token| STANDINGS.map(|client| (token, client))) {
             for refusal in REFUSALS.map(Some).into_iter().chain([None]) {
                 let choice = choose(&Credentials { token, client, refusal });
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_credential_it_waits_for_what_the_client_lacks() {
+    fn without_a_usable_credential_an_attempt_waits_for_what_the_client_lacks() {
         for (refusal, blocker) in [
             (ClientRefusal::Assigned, Blocker::Assigned),
             (ClientRefusal::Scope, Blocker::Scope),
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_client_may_answer_a_refused_token_is_the_operators() {
+    fn where_no_client_may_answer_the_refusal_of_the_token_is_final() {
         let client = ClientStanding::MayNot;
         let after = |token| choose(&Credentials { token, client, refusal: Some(ClientRefusal::Release) });
         assert_eq!(after(TokenState::Refused), Choice::TokenRefused);

@@ -4,8 +4,8 @@
 //! reads nothing first, and repeats a call whose result is not known. However, writing a field that
 //! the country's forms do not define breaks the record for good.
 //!
-//! Invariant: a field is written, with an issued ID or anything else, only if all fields of the
-//! answer are known to be defined. As long as that is not known, the record is not accepted.
+//! Invariant: fields are written only if the form is known to define all fields of the answer. As
+//! long as that is not known, the record is not accepted.
 
 use super::answer::Answer;
 use super::cause::Cause;

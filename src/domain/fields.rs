@@ -1,8 +1,8 @@
 //! Which fields of the declaration an answer writes, and with which values (events generation).
 //!
-//! In this generation a record has no identifiers: what the ID system answers goes into fields of
-//! the country's own forms. An operator writes the mapping as one text, a list of fields for each
-//! kind of event:
+//! In this generation a record has no identifiers, so the answer goes into fields of the country's
+//! own forms. An operator writes the mapping as one text, with a list of fields for each kind of
+//! event:
 //!
 //! ```text
 //! birth: child.nid = id, child.idType = "NATIONAL_ID"; death: deceased.nid = null when recorded
@@ -11,9 +11,9 @@
 //! - A list begins with its kind of event. `*` is for each kind without a list of its own.
 //! - A value is `id` (the issued ID), `number` (the registration number), a JSON text, number,
 //!   `true` or `false`, or `null`, which erases the field.
-//! - `when issued`, `when recorded` and `when answered` (either of the two) say for which answers
-//!   the field before them is written. Without it, a field of a list that writes `id` is written
-//!   when an ID was issued, and a field of any other list whenever the ID system answered.
+//! - `when issued`, `when recorded` or `when answered` (issued or recorded) follows a field and says
+//!   for which answers it is written. The default is `when issued` in a list that writes `id`, and
+//!   `when answered` in any other list.
 //!
 //! Invariant: an ID is always written as a text, and only when the ID system issued it.
 
@@ -129,7 +129,7 @@ impl FieldMapping {
     }
 
     /// The mapped fields that the forms do not define. A field of a named kind has to be in the
-    /// form of that kind, a field of `*` in one form at least.
+    /// form of that kind; a field of `*` in the form of at least one kind without a list of its own.
     pub fn missing(&self, forms: &Forms) -> Vec<MissingField> {
         let mut missing = Vec::new();
         for FieldList { kind, fields } in &self.0 {
@@ -183,7 +183,7 @@ impl fmt::Display for FieldValue {
     }
 }
 
-/// A mapped field that no form defines that it is mapped for.
+/// A mapped field that is not defined in any form for which it is mapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingField {
     field: String,

@@ -47,13 +47,13 @@ runbook! {
     ClientRefused: "OpenCRVS refuses the id or the secret of the bridge's client, or its access token; the registrations wait"
         => "put the right secret into OPENCRVS_CLIENT_SECRET_FILE, or set OPENCRVS_CLIENT_SECRET and restart; what waits goes on by itself";
     ClientMissing: "OpenCRVS 2.1 or newer takes answers only from a client, and the bridge has none; the registrations wait"
-        => "set OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET and restart the confirmer; what waits goes on by itself";
+        => "set OPENCRVS_CLIENT_ID (worker and confirmer) and OPENCRVS_CLIENT_SECRET (confirmer) and restart both; what waits goes on by itself";
     OtherNumber: "OpenCRVS has registered the record under another registration number than the bridge gave"
         => "find out who registered it; the bridge does not overwrite it, and the ID system has the bridge's number";
     GatewayContract: "the gateway does not know a call of this release, or does not accept its input"
         => "check GATEWAY_URL and the release of OpenCRVS (1.7 to 2.x), then `attempts resume --cause gateway_contract`";
-    FieldUndefined: "the country's form for this event lacks a field of CONFIRM_FIELDS (or CONFIRM_IDENTIFIER_FIELD), or hides it; an undefined field would damage the record"
-        => "see in the confirmer's log which field; add it to the country's form, or correct the setting; then `attempts resume --cause field_undefined`";
+    FieldUndefined: "the country's form for this event does not define a field of CONFIRM_FIELDS (or CONFIRM_IDENTIFIER_FIELD), or hides it; writing it would damage the record"
+        => "find the field in the confirmer's log; add it to the country's form, or correct the setting; then `attempts resume --cause field_undefined`";
     NumberTaken: "another record has the registration number"
         => "change NUMBER_TEMPLATE, then `attempts resume --cause number_taken`, which makes a new number";
     IdOfAnotherRecord: "the ID system issued an ID that another record has already"
@@ -77,7 +77,7 @@ runbook! {
     SpoolUnwritable: "the disk of the front's spool is full, broken or does not answer"
         => "free or replace the disk; OpenCRVS is answered 503 as long as the broker is away as well";
     SpoolCorrupt: "a file in the front's spool cannot be read; it was renamed to *.corrupt"
-        => "keep the file and check the disk; `reconcile --token-file` (events: a search for register:requested) lists its record";
+        => "keep the file and check the disk; `reconcile --token-file` (events: `reconcile` with the bridge's client, or a search in OpenCRVS for register:requested) lists its record";
     DeliveryLimit: "the broker parked a message after BROKER_DELIVERY_LIMIT deliveries: each time the process that had it died or hung"
         => "read the logs of that time, report it, and run `queue replay --cause delivery_limit` once";
     Unrouted: "no queue takes what was published: an exchange, a queue or a binding is missing"
@@ -91,7 +91,7 @@ runbook! {
         => "check COUNTRY_CONFIG_URL and bring it back; what waits goes on by itself";
     IdSystemUnavailable: "the ID system's queue does not take requests"
         => "check that the vendor consumes nid.requests.*; what waits goes on by itself";
-    Assigned: "in OpenCRVS a user is assigned to the record, and nobody else may answer it meanwhile"
+    Assigned: "in OpenCRVS a user is assigned to the record, so the bridge's client may not answer it"
         => "if it lasts, have that user (`attempts show`) finish with the record or unassign it; what waits goes on by itself";
     LedgerUnavailable: "the ledger cannot be reached"
         => "bring the database back; what waits goes on by itself";

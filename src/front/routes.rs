@@ -89,11 +89,11 @@ pub(super) async fn trigger(
     })
 }
 
-/// OpenCRVS has started and lets the country register its system clients.
+/// OpenCRVS has started, and the country may register its system clients.
 pub(super) async fn system_ready(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    match &shared.front.registrar {
-        Some(registrar) if request.method() == Method::GET => {
-            system_ready::answer(&shared.front, registrar, request).await
+    match &shared.front.client_registration {
+        Some(registration) if request.method() == Method::GET => {
+            system_ready::answer(&shared.front, registration, request).await
         }
         Some(_) | None => shared.proxy(request, Refusal::UnknownPath).await,
     }

@@ -26,7 +26,7 @@ use crate::opencrvs::fhir::{Amendment, amend};
 use crate::pipeline::AnswerMessage;
 use crate::seal::{Field, Sealer};
 
-/// Which callers wait for a sync answer, and what it looks like.
+/// Decides which callers wait for a sync answer, and makes their responses.
 #[derive(Debug)]
 pub struct SyncAnswers {
     pub waits: Waits,

@@ -1,20 +1,22 @@
 //! Registers the bridge's system client when OpenCRVS starts: `GET /trigger/system/ready` (2.1) or
 //! `/triggers/system/ready` (2.0).
 //!
-//! Core makes this call up to ten times, with a new bootstrap token each time, until it gets a 2xx,
-//! 404 or 501. It gives up a call after 5 s. The bridge registers its own client within
-//! [`OURS`], and then proxies the call unchanged, so that the country registers its clients too.
-//! Without a country config the bridge answers by itself.
+//! Core makes this call up to ten times, with a new bootstrap token each time, until the response is
+//! 2xx, 404 or 501. Each call times out after 5 s. The bridge registers its own client, for at most
+//! [`REGISTRATION_TIMEOUT`], and then proxies the call unchanged to the country config, so that the
+//! country can register its clients too. Without a country config the bridge responds by itself.
 //!
-//! | Our registration | With a country config | Without |
+//! | The bridge's client | Status with a country config | Status without |
 //! |---|---|---|
-//! | done, or the client is there | its answer | 200 |
-//! | may succeed later | its answer, but 503 in place of 2xx, 404 and 501, so that core repeats | 503 |
-//! | needs an operator (name or id is taken) | its answer | 200: a repeat would fail in the same way |
-//! | not core's token | its answer | 401 |
+//! | is registered, now or before | that of the country config | 200 |
+//! | may be registered by a later call | the same, but 503 for 2xx, 404 and 501 | 503 |
+//! | needs an operator (name or id is taken) | that of the country config | 200 |
+//! | was not tried: the token is not core's | that of the country config | 401 |
 //!
-//! Invariant: nothing is registered before the bootstrap token is verified; this call is no action,
-//! so no answer to it strands a record.
+//! A 503 makes core call again; a 200 does not, because the next call would fail in the same way.
+//!
+//! Invariant: nothing is registered before the bootstrap token is verified. No record depends on
+//! this call, so no response to it leaves a record waiting.
 
 use std::time::Duration;
 
@@ -29,12 +31,12 @@ use super::passthrough::Passthrough;
 use super::refusal::boom;
 use crate::opencrvs::{IntegrationFault, Integrations, Registered, TokenFault, WantedClient};
 
-/// Time limit for our own registration. It leaves the country config more than half of the 5 s.
-const OURS: Duration = Duration::from_secs(2);
+/// It leaves the country config more than half of core's 5 s.
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Registers the bridge's client.
 #[derive(Debug)]
-pub struct Registrar {
+pub struct ClientRegistration {
     pub integrations: Integrations,
     pub client: WantedClient,
 }
@@ -47,7 +49,8 @@ enum NotRegistered {
     #[error(transparent)]
     Events(#[from] IntegrationFault),
     #[error(
-        "registering the bridge's client took longer than {OURS:?}: check AUTH_URL and OPENCRVS_EVENTS_URL"
+        "registering the bridge's client took longer than {REGISTRATION_TIMEOUT:?}: check AUTH_URL and \
+         OPENCRVS_EVENTS_URL"
     )]
     Slow,
 }
@@ -71,23 +74,28 @@ impl NotRegistered {
     }
 }
 
-/// Registers the client, and answers the call.
-pub(super) async fn answer(front: &Front, registrar: &Registrar, request: Request) -> Response {
-    let registered = match timeout(OURS, register(front, registrar, request.headers())).await {
+/// Registers the client, and responds to the call.
+pub(super) async fn answer(front: &Front, registration: &ClientRegistration, request: Request) -> Response {
+    let registering = register(front, registration, request.headers());
+    let registered = match timeout(REGISTRATION_TIMEOUT, registering).await {
         Ok(registered) => registered,
         Err(_) => Err(NotRegistered::Slow),
     };
     let label = registered.as_ref().map_or_else(NotRegistered::label, |()| "registered");
     front.metrics.front_request("client", label);
     match &front.passthrough {
-        Some(country) => through(country, request, &registered).await,
-        None => alone(&registered),
+        Some(country) => proxied(country, request, &registered).await,
+        None => unproxied(&registered),
     }
 }
 
-async fn register(front: &Front, registrar: &Registrar, headers: &HeaderMap) -> Result<(), NotRegistered> {
-    let registered = try_to_register(front, registrar, headers).await;
-    let client = registrar.client.name.as_str();
+async fn register(
+    front: &Front,
+    registration: &ClientRegistration,
+    headers: &HeaderMap,
+) -> Result<(), NotRegistered> {
+    let registered = try_to_register(front, registration, headers).await;
+    let client = registration.client.name.as_str();
     match &registered {
         Ok(Registered::Created) => tracing::info!(client, "the bridge's client is registered in OpenCRVS"),
         Ok(Registered::Present { lacking }) if lacking.is_empty() => {
@@ -100,7 +108,7 @@ async fn register(front: &Front, registrar: &Registrar, headers: &HeaderMap) -> 
              that it is registered again with them"
         ),
         Err(fault) if fault.is_transient() => {
-            tracing::warn!(client, error = %fault, "the bridge's client is not registered yet: OpenCRVS tries again");
+            tracing::warn!(client, error = %fault, "the bridge's client is not registered yet: OpenCRVS calls again");
         }
         Err(fault) => tracing::error!(client, error = %fault, "the bridge's client is not registered"),
     }
@@ -109,32 +117,33 @@ async fn register(front: &Front, registrar: &Registrar, headers: &HeaderMap) -> 
 
 async fn try_to_register(
     front: &Front,
-    registrar: &Registrar,
+    registration: &ClientRegistration,
     headers: &HeaderMap,
 ) -> Result<Registered, NotRegistered> {
     let token = front.keys.verify_bootstrap(bearer(headers)?).await?;
-    Ok(registrar.integrations.ensure(&token.raw, &registrar.client).await?)
+    Ok(registration.integrations.ensure(&token.raw, &registration.client).await?)
 }
 
-/// The country's answer, unless it would keep core from trying again.
-async fn through(
+/// The response of the country config, or 503 if it would keep core from calling again although a
+/// later call may register the client.
+async fn proxied(
     country: &Passthrough,
     request: Request,
     registered: &Result<(), NotRegistered>,
 ) -> Response {
     let response = country.proxy(request).await;
     match registered {
-        Err(fault) if fault.is_transient() && ends_the_repeats(response.status()) => later(fault),
+        Err(fault) if fault.is_transient() && ends_the_calls(response.status()) => later(fault),
         Ok(()) | Err(_) => response,
     }
 }
 
-/// Whether core stops calling after an answer with this status.
-fn ends_the_repeats(status: StatusCode) -> bool {
+/// Whether core stops calling after a response with this status.
+fn ends_the_calls(status: StatusCode) -> bool {
     status.is_success() || [StatusCode::NOT_FOUND, StatusCode::NOT_IMPLEMENTED].contains(&status)
 }
 
-fn alone(registered: &Result<(), NotRegistered>) -> Response {
+fn unproxied(registered: &Result<(), NotRegistered>) -> Response {
     match registered {
         Err(fault) if fault.is_transient() => later(fault),
         Err(fault @ NotRegistered::Token(_)) => boom(StatusCode::UNAUTHORIZED, &fault.to_string()),

@@ -1,5 +1,5 @@
-//! What the ledger keeps about the bridge's own client in OpenCRVS: alerts about its configuration,
-//! and the users who keep it from answering.
+//! What the ledger stores about the bridge's own client in OpenCRVS: alerts about its configuration,
+//! and the users that records are assigned to.
 //!
 //! Invariant: an alert about the configuration is raised once for all records and all processes,
 //! and again only after it was settled, or after [`REPEAT_AFTER`].
@@ -58,8 +58,8 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Settles an alert about the configuration of the client: the next one of this kind is raised
-    /// again.
+    /// Settles an alert about the configuration of the client, so that the same alert can be raised
+    /// again at once.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -75,8 +75,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Adds to the history that a user is assigned to the record in OpenCRVS, once for each user.
-    /// Returns whether this is new.
+    /// Adds an entry to the history that a user is assigned to the record in OpenCRVS, once for each
+    /// user. Returns whether the entry is new.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].

@@ -46,7 +46,8 @@ impl Ledger {
         })
     }
 
-    /// Resumes a parked attempt, unless it has expired ([`Case::expires_at`]). A record that has no number yet gets one from `numbers`.
+    /// Resumes a parked attempt, unless it has expired ([`Case::expires_at`]). A record that has no
+    /// number yet gets one from `numbers`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.

@@ -55,12 +55,11 @@ pub struct AttemptRow {
     /// The action to answer (events generation). `None` in a row that an older release
     /// wrote: there only the token names the action.
     pub action: Option<ActionId>,
-    /// `None` if the registration came without a token that is kept.
+    /// `None` if the registration came with a service token.
     pub token_expires_at: Option<Timestamp>,
     /// `None` after the value was erased.
     pub sealed_view: Option<String>,
-    /// `None` if the registration came without a token that is kept, and after the value was
-    /// erased.
+    /// `None` after the value was erased, and for a registration that came with a service token.
     pub sealed_token: Option<String>,
     pub state: State,
     /// The cause of the state, if it has one.

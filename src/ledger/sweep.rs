@@ -175,8 +175,8 @@ impl Ledger {
     }
 }
 
-/// What an operator is warned of. `attempt.warned_for` holds the time that the last warning was
-/// about.
+/// What an operator is warned of. `attempt.warned_for` holds the time to which the last warning
+/// referred: the token's expiry or the acceptance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Warning {
     TokenExpiring,
@@ -191,7 +191,7 @@ impl Warning {
         }
     }
 
-    /// Notes the warning. Returns `false` if it was given before, or if the attempt has ended.
+    /// Stores the warning. Returns `false` if it was given before, or if the attempt has ended.
     async fn mark(self, tx: &mut Transaction<'static, Any>, attempt: AttemptId) -> Result<bool, LedgerError> {
         let mark = match self {
             Self::TokenExpiring => {

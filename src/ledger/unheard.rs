@@ -1,4 +1,4 @@
-//! What the ledger knows of events that wait in OpenCRVS.
+//! Looks up in the ledger which events that wait in OpenCRVS it has already.
 //!
 //! Invariant: this module only reads.
 
@@ -11,7 +11,7 @@ use super::{Ledger, LedgerError};
 use crate::domain::{AttemptId, RecordId};
 
 impl Ledger {
-    /// Those of the records that have an open attempt.
+    /// The records among these that have an open attempt.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].

@@ -1,12 +1,11 @@
 //! The bridge's own client in OpenCRVS (a "system client"; OpenCRVS calls it an integration), and
-//! the access tokens that it gets.
+//! its access tokens.
 //!
 //! Source: create-a-client of the OpenCRVS documentation, and `auth` of opencrvs-core, 2.0–2.1.
 //! The parameters go into the body of the request: auth refuses them in the query string.
 //!
-//! Invariant: at most one request for an access token is in flight, whatever number of tasks wait
-//! for it. Neither a secret, nor a token, nor a URL appears in an error, a log line or a `Debug`
-//! text.
+//! Invariant: at most one request for an access token is in flight, however many tasks wait for it.
+//! No secret, token or URL appears in an error, a log line or a `Debug` text.
 
 mod access;
 
@@ -41,25 +40,23 @@ pub struct ClientCredentials {
 pub enum ClientFault {
     #[error("OpenCRVS did not return an access token: check GATEWAY_URL, and that its auth service is up")]
     Unavailable,
-    #[error("OpenCRVS asks to send fewer requests for access tokens")]
+    #[error("OpenCRVS limits the requests for access tokens (HTTP 429): the bridge tries again later")]
     Throttled(Option<Duration>),
     #[error(
         "OpenCRVS refuses the client: check OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET, and that the client is active"
     )]
     Refused,
-    #[error(
-        "the secret of the client is not there: check OPENCRVS_CLIENT_SECRET_FILE, which must not be empty"
-    )]
+    #[error("the client's secret cannot be read, or is empty: check OPENCRVS_CLIENT_SECRET_FILE")]
     NoSecret,
     #[error("OpenCRVS has no access tokens for clients (HTTP {0}): version 2.0 or newer is needed")]
     Unsupported(u16),
-    /// Whoever answered is not auth: a login page, for example.
-    #[error("the response to the request for an access token holds no token: check GATEWAY_URL")]
+    /// The response is not from auth; it may be a login page.
+    #[error("the response to the request for an access token has no token: check GATEWAY_URL")]
     NotAToken,
 }
 
 impl ClientFault {
-    /// Whether OpenCRVS, or the lack of a secret, refuses the client until an operator acts.
+    /// Whether the fault lasts until an operator acts.
     pub fn is_refusal(self) -> bool {
         match self {
             Self::Refused | Self::NoSecret | Self::Unsupported(_) => true,
@@ -123,14 +120,14 @@ impl SystemClient {
         let begun = Instant::now();
         let result = self.fetch().await;
         if let Err(fault) = &result {
-            tracing::warn!(error = %fault, "there is no access token for the client");
+            tracing::warn!(error = %fault, "no access token could be fetched for the client");
         }
         *last = Some(LastFetch { begun, result: result.clone() });
         result
     }
 
-    /// Forgets an access token that OpenCRVS refuses (401), so that the next call fetches another
-    /// one. Does nothing if there is another one already.
+    /// Forgets an access token that OpenCRVS refused (401), so that the next call fetches a new one.
+    /// Does nothing if the current token is another one.
     pub async fn refused(&self, token: &AccessToken) {
         let mut last = self.0.last.lock().await;
         if matches!(last.as_ref(), Some(LastFetch { result: Ok(known), .. }) if known.is_same(token)) {

@@ -46,7 +46,7 @@ pub enum OpencrvsFault {
     #[error("OpenCRVS answered with HTTP {0}")]
     Status(u16),
     /// Too many requests. Holds the time of `Retry-After`, if the response has one.
-    #[error("OpenCRVS asks to send fewer requests")]
+    #[error("OpenCRVS limits the requests (HTTP 429): the bridge tries again later")]
     Throttled(Option<Duration>),
     /// The token has expired, is signed with another key or is for another audience.
     #[error("OpenCRVS refuses the record's token: it has expired, or auth's key was changed")]
@@ -81,7 +81,9 @@ pub enum OpencrvsFault {
     )]
     ClientRefused,
     /// The bridge's client lacks a scope, or this release lets no client confirm.
-    #[error("OpenCRVS does not let the bridge's client do this: does it lack a scope?")]
+    #[error(
+        "OpenCRVS does not let the bridge's client do this: see `nidbridge opencrvs client` for the scopes that it lacks"
+    )]
     ClientScope,
     /// The workflow service answered the gateway with 401 or 403 (FHIR generation).
     #[error("the workflow service of OpenCRVS refuses the token")]

@@ -1,16 +1,16 @@
 //! Registers the bridge's system client in OpenCRVS (2.0.1 and newer), which calls it an
 //! integration.
 //!
-//! The events service takes two REST calls, `GET` and `POST /integrations`, from whoever holds the
-//! bootstrap token. OpenCRVS core sends that token to the country's configuration service when it
-//! starts. Core accepts two clients of the same name, so the list is read first.
+//! The events service accepts two REST calls, `GET` and `POST /integrations`, from any caller that
+//! has a bootstrap token. OpenCRVS core sends such a token to the country's configuration service
+//! when it starts. Core would create a second client of the same name, so the list is read first.
 //!
 //! Source: `packages/events/src/router/integrations` of opencrvs-core (057c1f2d), and *Create a
 //! client* of the OpenCRVS documentation (2.1).
 //!
-//! Invariant: only the URL of the settings is called and no redirect is followed, so a caller cannot
-//! choose where the bootstrap token and the secret go; no fault contains a token, a secret, a URL or
-//! a text from OpenCRVS.
+//! Invariant: only the URL of the settings is called, and no redirect is followed, so no caller can
+//! choose where the bootstrap token and the secret are sent. No fault contains a token, a secret, a
+//! URL or a text from OpenCRVS.
 
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -27,9 +27,9 @@ use crate::domain::EventKind;
 pub struct WantedClient {
     /// The name in OpenCRVS's list of integrations.
     pub name: String,
-    /// Id, a UUID that the country has chosen, and secret.
+    /// The id is a UUID that the country has chosen.
     pub credentials: ClientCredentials,
-    /// The kinds of event that the client may confirm.
+    /// The kinds of event that the client is to answer.
     pub kinds: Vec<EventKind>,
 }
 
@@ -48,7 +48,7 @@ pub enum Registered {
 pub enum IntegrationFault {
     #[error("the events service of OpenCRVS did not answer: check OPENCRVS_EVENTS_URL and that it is up")]
     Unavailable,
-    #[error("the events service of OpenCRVS answered with HTTP {0}")]
+    #[error("the events service of OpenCRVS answered with HTTP {0}: see its log")]
     Status(u16),
     #[error(
         "the events service of OpenCRVS refuses the bootstrap token (HTTP {0}): check that AUTH_URL and \
@@ -60,33 +60,31 @@ pub enum IntegrationFault {
          that OPENCRVS_EVENTS_URL is the events service, and that OPENCRVS_CLIENT_ID is a UUID"
     )]
     Unsupported(u16),
-    #[error("the answer of the events service of OpenCRVS cannot be read: check OPENCRVS_EVENTS_URL")]
+    #[error("the response of OpenCRVS's events service cannot be read: check OPENCRVS_EVENTS_URL")]
     Unreadable,
     #[error(
-        "OpenCRVS has a client of the name OPENCRVS_CLIENT_NAME with another id: set OPENCRVS_CLIENT_ID and \
+        "OpenCRVS has a client with the name OPENCRVS_CLIENT_NAME but another id: set OPENCRVS_CLIENT_ID and \
          OPENCRVS_CLIENT_SECRET to those of that client, or delete it in OpenCRVS (Integrations) and restart its events \
          service, or choose another OPENCRVS_CLIENT_NAME"
     )]
     NameTaken,
     #[error(
-        "another client of OpenCRVS has the id OPENCRVS_CLIENT_ID: set a new UUID, or set OPENCRVS_CLIENT_NAME to the name \
-         of that client if it is the bridge's"
+        "OpenCRVS has a client with the id OPENCRVS_CLIENT_ID but another name: if it is the bridge's, set \
+         OPENCRVS_CLIENT_NAME to that name, else set OPENCRVS_CLIENT_ID to a new UUID"
     )]
     IdTaken,
-    #[error(
-        "the secret of the client is not there: check OPENCRVS_CLIENT_SECRET_FILE, which must not be empty"
-    )]
+    #[error("the client's secret cannot be read, or is empty: check OPENCRVS_CLIENT_SECRET_FILE")]
     NoSecret,
     #[error("the bridge's client is deactivated in OpenCRVS: activate it there (Integrations)")]
     Deactivated,
 }
 
 impl IntegrationFault {
-    /// Whether the same registration may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later although nobody changes anything.
     pub fn is_transient(self) -> bool {
         match self {
-            // Core sends a new bootstrap token with each repeat, and its services may come up one
-            // after another.
+            // Core sends a new bootstrap token with each repeat, and its services start one after
+            // another.
             Self::Unavailable | Self::Status(_) | Self::Unreadable | Self::Refused(_) | Self::NoSecret => {
                 true
             }
@@ -104,13 +102,13 @@ impl From<CallFault> for IntegrationFault {
     }
 }
 
-/// Client of the events service's list of integrations.
+/// HTTP client for the events service's list of integrations.
 #[derive(Debug, Clone)]
 pub struct Integrations {
     client: HttpClient,
 }
 
-/// One client in the list. Releases differ in what else they show.
+/// One client in the list. Not every release shows scopes and status.
 #[derive(Deserialize)]
 struct Listed {
     id: String,
@@ -168,7 +166,7 @@ impl Integrations {
             "credentials": { "clientId": wanted.credentials.id, "clientSecret": secret.expose_secret() },
         });
         let created: Created = call(bootstrap, self.client.post("integrations").json(&body)).await?;
-        // A release that ignores `credentials` makes a client with an id of its own.
+        // A release that ignores `credentials` chooses the id itself.
         if is_same(&created.client_id, &wanted.credentials.id) {
             Ok(Registered::Created)
         } else {
@@ -219,7 +217,8 @@ fn is_same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
-/// Whether one of the scopes grants the wanted one: the same type, and no kinds or all of them.
+/// Whether one of the scopes grants the wanted one: it has the same type, and either no kinds of
+/// event or all the wanted ones.
 fn is_granted(scopes: &[String], wanted: &str) -> bool {
     let (right, kinds) = parts(wanted);
     scopes.iter().any(|scope| {
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_known_by_its_id_and_its_name_together() {
+    fn a_client_is_the_bridges_if_both_id_and_name_match() {
         let nothing = Registered::Present { lacking: Vec::new() };
         assert_eq!(found("[]"), Ok(None));
         assert_eq!(found(r#"[{"id":"1","name":"MOSIP"}]"#), Ok(None));

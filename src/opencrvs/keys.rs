@@ -99,7 +99,7 @@ impl KeyStore {
         self.check(token, Self::verify_by).await
     }
 
-    /// Verifies a bootstrap token in the same way.
+    /// Verifies a bootstrap token, with the same key.
     ///
     /// # Errors
     /// As [`KeyStore::verify`].

@@ -66,8 +66,8 @@ impl VerifiedToken {
 /// A verified service token. It cannot answer anything, so its text is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceToken {
-    /// The only event and action that the token is for. The tokens of 2.1.0 name none; those of
-    /// some builds before it do.
+    /// The event and the action that the token is limited to. The tokens of 2.1.0 name none; those
+    /// of some builds before it do.
     pub bound: Option<(RecordId, ActionId)>,
 }
 

@@ -1,13 +1,16 @@
 //! `nidbridge reconcile`: compares what is open in the ledger with what waits in OpenCRVS.
 //!
-//! There are two kinds of mismatch. An attempt is open here, but OpenCRVS does not wait for it: to
-//! find these, each record is read with its own token. Or a record waits in OpenCRVS, but is not
-//! open here: to find these, the token of a user is needed in the FHIR generation, because only a user
-//! may list records there, and the bridge's client in the events generation. A mismatch is reported
-//! only if a second look confirms it and it is older than `--grace`, so that
+//! There are two kinds of mismatch:
+//! - An attempt is open here, but OpenCRVS does not wait for it. To find these, each record is read
+//!   with its own token (FHIR generation).
+//! - A record waits in OpenCRVS, but has no open attempt here. To find these, records are listed:
+//!   with the token of a user in the FHIR generation, where only users may list records, and with
+//!   the bridge's client in the events generation.
+//!
+//! A mismatch is reported only if a second read confirms it and it is older than `--grace`, so that
 //! work in progress is not reported.
 //!
-//! Invariant: nothing is written, here or in OpenCRVS, unless `--take-in` is given, and then only
+//! Invariant: nothing is written, here or in OpenCRVS, except that `--take-in` publishes
 //! registrations that the bridge has never had. (OpenCRVS itself notes which events were read.) No
 //! personal data is shown.
 

@@ -114,14 +114,17 @@ async fn events(config: &Config, system: Option<Arc<ClientSide>>) -> Result<Even
                 )));
             }
             Err(fault) => {
-                tracing::warn!(error = %fault, "the fields that an answer writes are checked later, before they are written");
+                tracing::warn!(
+                    error = %fault,
+                    "the country's forms could not be read: fields are checked before the first answer that writes them"
+                );
             }
         }
     }
     Ok(EventsSide { client, system, fields, reasons: config.confirm.reasons })
 }
 
-/// What finds the registrations that no front has. Returns `None` if no client is configured.
+/// Returns `None` if no client is configured.
 fn unheard(config: &Config, confirmer: &Confirmer, link: &Link) -> Result<Option<Unheard>, Failure> {
     let Some(client) = confirmer.events.system.clone() else { return Ok(None) };
     Ok(Some(Unheard {

@@ -13,7 +13,7 @@ use crate::broker;
 use crate::config::Config;
 use crate::front::passthrough::{Passthrough, PassthroughSettings};
 use crate::front::spool::{Spool, SpoolSettings};
-use crate::front::{Front, Limits, Registrar, SyncAnswers, WaitingCallers, serve};
+use crate::front::{ClientRegistration, Front, Limits, SyncAnswers, WaitingCallers, serve};
 use crate::opencrvs::{Integrations, KeyStore, KeyStoreSettings, WantedClient};
 use crate::pipeline::queues;
 use crate::telemetry::Metrics;
@@ -60,7 +60,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         spool: spool.clone(),
         events: config.front.events,
         sync_answers: sync_answers(config, waiting.as_ref())?,
-        registrar: registrar(config)?,
+        client_registration: client_registration(config)?,
         passthrough: passthrough(config, &metrics)?,
         metrics,
         limits: limits(config),
@@ -128,7 +128,7 @@ fn sync_answers(
 }
 
 /// Returns `None` unless the settings let the bridge register its client.
-fn registrar(config: &Config) -> Result<Option<Registrar>, Failure> {
+fn client_registration(config: &Config) -> Result<Option<ClientRegistration>, Failure> {
     let settings = &config.opencrvs;
     let Some(credentials) = parts::client_credentials(config).filter(|_| settings.register_client) else {
         return Ok(None);
@@ -141,7 +141,7 @@ fn registrar(config: &Config) -> Result<Option<Registrar>, Failure> {
         credentials,
         kinds: settings.client_kinds.clone(),
     };
-    Ok(Some(Registrar { integrations, client }))
+    Ok(Some(ClientRegistration { integrations, client }))
 }
 
 fn passthrough(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Passthrough>, Failure> {

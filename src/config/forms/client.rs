@@ -1,5 +1,4 @@
-//! What the client of the bridge in OpenCRVS is configured with: its secrets and its kinds of
-//! event.
+//! Settings of the bridge's client in OpenCRVS: its secrets and its kinds of event.
 //!
 //! Invariant: a secret appears in no fault and no log line.
 
@@ -11,7 +10,7 @@ use secrecy::SecretString;
 use crate::config::setting::Form;
 use crate::domain::EventKind;
 
-/// Where a secret that may be rotated is read from.
+/// Where a secret that can be rotated without a restart is read from.
 #[derive(Clone)]
 pub enum SecretSource {
     Value(SecretString),
@@ -22,17 +21,17 @@ pub enum SecretSource {
 /// Why a secret is not available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretFault {
-    #[error("the file of the secret cannot be read")]
+    #[error("the file of the secret cannot be read: check its path and permissions")]
     Unreadable,
-    #[error("the file of the secret is empty")]
+    #[error("the file of the secret is empty: write the secret into it")]
     Empty,
 }
 
 impl SecretSource {
-    /// The secret as it is now.
+    /// The current secret.
     ///
     /// # Errors
-    /// [`SecretFault`]
+    /// [`SecretFault`].
     pub async fn read(&self) -> Result<SecretString, SecretFault> {
         let path = match self {
             Self::Value(secret) => return Ok(secret.clone()),
@@ -55,8 +54,8 @@ impl fmt::Debug for SecretSource {
     }
 }
 
-/// A secret that may be left out, and whose mounted file is read again later. The file may be empty
-/// at the start.
+/// An optional secret. If it comes from a file, the file is read again each time the secret is
+/// needed, and may be empty at the start.
 pub(in crate::config) struct Renewable;
 
 impl Form for Renewable {
@@ -82,7 +81,7 @@ impl Form for Kinds {
 
     fn parse(text: &str) -> Result<Vec<EventKind>, String> {
         let names: Vec<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-        // These characters have a meaning of their own in a scope of OpenCRVS.
+        // Most of these characters are syntax in a scope of OpenCRVS.
         let is_odd =
             |c: char| c.is_whitespace() || c.is_control() || matches!(c, '&' | '=' | '%' | '+' | '#');
         if names.iter().any(|name| name.contains(is_odd)) {

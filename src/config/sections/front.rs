@@ -71,32 +71,35 @@ settings! {
         connect_timeout: Duration, Span, "5s", ["OPENCRVS_CONNECT_TIMEOUT"];
         /// Shortest pause between two fetches of the public key of auth.
         key_refetch: Duration, Span, "5s", ["OPENCRVS_KEY_REFETCH"];
-        /// Id of the bridge's own client in OpenCRVS, which is called an integration there (2.1 and
-        /// newer; in 2.0 it is used where the release permits it). Set it for worker and confirmer.
-        /// Without it, the bridge answers only with the tokens that come with the registrations.
+        /// Id of the bridge's own client in OpenCRVS, which calls it an integration. OpenCRVS 2.1
+        /// takes answers only from a client, and some releases of 2.0 take them from a client as
+        /// well. Set it for worker and confirmer. Without it, the bridge answers only with the
+        /// tokens that come with the registrations.
         client_id: Option<String>, Optional<Text>, "", ["OPENCRVS_CLIENT_ID"];
-        /// Secret of that client. If it is given by `OPENCRVS_CLIENT_SECRET_FILE`, the file is read
-        /// again each time an access token is fetched, so a new secret needs no restart.
+        /// Secret of that client. The file of `OPENCRVS_CLIENT_SECRET_FILE` is read again each time
+        /// an access token is fetched, so a new secret in it needs no restart.
         client_secret: Option<SecretSource>, Renewable, "", ["OPENCRVS_CLIENT_SECRET"];
-        /// The client's next secret, for a rotation without a gap: it is tried when OpenCRVS refuses
-        /// the first one. A file (`OPENCRVS_CLIENT_SECRET_NEXT_FILE`) may be empty until then.
+        /// Next secret of that client, for a rotation without a gap: it is used when OpenCRVS
+        /// refuses the first one. The file of `OPENCRVS_CLIENT_SECRET_NEXT_FILE` may be empty until
+        /// the rotation.
         client_secret_next: Option<SecretSource>, Renewable, "", ["OPENCRVS_CLIENT_SECRET_NEXT"];
         /// Subject (claim `sub`) of the service token that comes with each registration of OpenCRVS
-        /// 2.1. There may be several, with commas between them.
+        /// 2.1. Separate several by commas.
         service_user: Vec<String>, Names, "__SERVICE_USER__", ["OPENCRVS_SERVICE_USER"];
-        /// Whether the front registers the client with OpenCRVS when OpenCRVS announces that it is
-        /// ready (`GET /trigger/system/ready`).
+        /// Whether the front registers the client in OpenCRVS when OpenCRVS reports that it is ready
+        /// (`GET /trigger/system/ready`).
         register_client: bool, Switch, "false", ["OPENCRVS_REGISTER_CLIENT"];
-        /// Name under which the client is registered with OpenCRVS.
+        /// Name under which the front registers the client.
         client_name: String, Text, "NID Bridge", ["OPENCRVS_CLIENT_NAME"];
-        /// URL of OpenCRVS's events service, with which the client is registered.
+        /// URL of OpenCRVS's events service, at which the front registers the client.
         events_url: Url, HttpUrl, "http://events:5555", ["OPENCRVS_EVENTS_URL"];
-        /// Kinds of event that the client is registered for.
+        /// Kinds of event for which the client is registered, and for which it searches OpenCRVS for
+        /// registrations that no front has.
         client_kinds: Vec<EventKind>, Kinds, "birth,death", ["OPENCRVS_CLIENT_KINDS"];
-        /// Time between two searches of OpenCRVS for registrations that no front has. The search needs
-        /// a client that may search and read.
+        /// Time between two searches of OpenCRVS for registrations that no front has. The search
+        /// needs a client that may search, read and accept.
         unheard_interval: Duration, Span, "1m", ["OPENCRVS_UNHEARD_INTERVAL"];
-        /// Time for which a registration must have waited in OpenCRVS before the search takes it in.
+        /// Time that a registration must have waited in OpenCRVS before the confirmer takes it in.
         /// Choose more than `FRONT_HOLD`.
         unheard_after: Duration, Span, "3m", ["OPENCRVS_UNHEARD_AFTER"];
     }

@@ -17,14 +17,14 @@ const LARGEST_INTEGER: f64 = 9_007_199_254_740_991.0;
 pub enum MappingFault {
     #[error("a list begins with a kind of event and a colon, such as `birth:`, or `*:` for all other kinds")]
     NoKind,
-    #[error("the kind of event has a list already")]
+    #[error("the kind of event has a list already: write all its fields into one list")]
     KindTwice,
     #[error(
         "the name of a field is missing; a name with other characters than letters, digits, `.`, `_` and `-` \
          needs double quotes"
     )]
     NoName,
-    #[error("the field is written twice for the same answer")]
+    #[error("the field is written twice for the same answer: remove one, or limit both with `when`")]
     FieldTwice,
     #[error("after the name of a field, `=` is missing")]
     NoEquals,

@@ -3,8 +3,8 @@
 //! A scope is a query string such as `type=record.action.accept&event=birth,death`. Without
 //! `event`, it is for every kind of event.
 //!
-//! Invariant: what is read here tells what to expect of OpenCRVS, which alone decides. The token is
-//! not verified, because auth returned it to this process.
+//! Invariant: the scopes only predict what OpenCRVS will allow; OpenCRVS decides. The token is not
+//! verified, because it came straight from auth.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,8 +18,7 @@ use url::form_urlencoded;
 use crate::domain::EventKind;
 use crate::opencrvs::token::unverified;
 
-/// Time before its end at which an access token is replaced. If the lifetime is shorter than twice
-/// this time, half of the lifetime is used instead.
+/// Time before its expiry at which an access token is replaced, but at most half of its lifetime.
 const MARGIN: Duration = Duration::from_secs(60);
 
 /// What a client may be allowed to do with the events of a kind.
@@ -107,7 +106,7 @@ impl AccessToken {
     pub(in crate::opencrvs) fn read(raw: String) -> Option<Self> {
         let claims: Claims = unverified(&raw)?;
         let expires_at = Timestamp::from_second(claims.exp).ok()?;
-        // The lifetime by auth's own clock, so that a clock that differs does no harm.
+        // Both times are by auth's clock, so it does no harm if the two clocks differ.
         let begin =
             claims.iat.and_then(|iat| Timestamp::from_second(iat).ok()).unwrap_or_else(Timestamp::now);
         let lifetime = Duration::try_from(expires_at.duration_since(begin)).unwrap_or_default();
@@ -123,7 +122,7 @@ impl AccessToken {
         })
     }
 
-    /// The text for the header `Authorization`.
+    /// The token as it goes into the header `Authorization`, after `Bearer`.
     pub fn secret(&self) -> &SecretString {
         &self.raw
     }
@@ -138,7 +137,7 @@ impl AccessToken {
     }
 
     /// Whether the scopes let the client reject a record with a reason, as a registrar does. The
-    /// documentation lists the scope for clients; whether 2.1 heeds it is not known.
+    /// documentation lists this scope for clients; it is not known whether 2.1 honours it.
     pub fn may_explain(&self, kind: &EventKind) -> bool {
         self.scopes.iter().any(|scope| scope.is("record.reject", kind))
     }
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_token_with_an_expiry_is_refused() {
+    fn a_text_that_is_not_a_token_with_an_expiry_is_refused() {
         for odd in ["", "<html>", "a.b.c", "e30.e30.c2ln"] {
             assert!(AccessToken::read(odd.to_owned()).is_none(), "{odd}");
         }

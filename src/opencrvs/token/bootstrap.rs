@@ -1,10 +1,10 @@
 //! The bootstrap token, with which OpenCRVS core lets the country register its system clients
-//! (2.0.1 and newer, 60 s).
+//! (2.0.1 and newer). It is valid for 60 s.
 //!
 //! Source: `packages/auth` of opencrvs-core (integration creator token).
 //!
-//! Invariant: only a token of auth, for the country's configuration service, that may create
-//! integrations is a bootstrap token. Its `sub` differs between the releases and proves nothing.
+//! Invariant: a token is accepted only if auth signed it for the country's configuration service
+//! and it may create integrations. Its `sub` differs between releases and proves nothing.
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use secrecy::SecretString;

@@ -53,7 +53,7 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// Whether the token is for no record and no action in particular.
+    /// Whether the token names neither a record nor an action.
     pub(super) fn is_empty(&self) -> bool {
         self.record_id.is_none() && self.event_id.is_none() && self.action_id.is_none()
     }

@@ -14,7 +14,7 @@ use crate::opencrvs::{AccessToken, ClientFault, Right, scope_of};
 use crate::operate::output;
 use crate::roles::Failure;
 
-/// Stands for the secret until the request is put into quotes.
+/// Placeholder in the body of the request. [`request`] replaces it with the shell's variable.
 const SECRET: &str = "OPENCRVS_CLIENT_SECRET";
 
 #[derive(Debug, Serialize)]
@@ -29,7 +29,7 @@ pub(super) struct ClientReport {
     rights: Vec<KindRights>,
     /// The scopes to add.
     lacking: Vec<String>,
-    /// The request that registers the client, unless all is well.
+    /// The request that registers the client, if OpenCRVS refuses it or it lacks a scope.
     request: Option<String>,
 }
 
@@ -120,11 +120,11 @@ impl ClientReport {
 }
 
 const INSTRUCTIONS: &str = "\
-To register the client: with OPENCRVS_REGISTER_CLIENT=true the front does it when OpenCRVS's events service starts. Without a \
-front in the way, run this in the network of OpenCRVS (the token is valid for 60 s). A client that exists already is not \
-changed: delete it in OpenCRVS (Integrations) first.";
+With OPENCRVS_REGISTER_CLIENT=true the front registers the client when OpenCRVS's events service starts. Otherwise run the \
+following in the network of OpenCRVS (the token is valid for 60 s). A client that exists already is not changed: delete it in \
+OpenCRVS (Integrations) first.";
 
-/// One scope for each right that is lacking, with the kinds of event that lack it.
+/// One scope for each right that the client lacks, with the kinds of event for which it lacks it.
 fn lacking(token: &AccessToken, kinds: &[EventKind]) -> Vec<String> {
     let scope = |right: Right| {
         let without: Vec<EventKind> = kinds.iter().filter(|kind| !token.may(right, kind)).cloned().collect();

@@ -15,9 +15,9 @@ use crate::operate::output;
 use crate::operate::tally::{Miss, Tally};
 use crate::roles::Failure;
 
-const NOT_LISTED: &str = "records that wait in OpenCRVS and are not open here were not looked for: that takes the token of a user (--token-file)";
+const NOT_LISTED: &str = "records that wait in OpenCRVS and are not open here were not looked for: that needs the token of a user (--token-file)";
 
-const NOT_SEARCHED: &str = "registrations of the events generation that the bridge has never had were not looked for: that takes a client that may search and read (nidbridge opencrvs client)";
+const NOT_SEARCHED: &str = "registrations of the events generation that the bridge has never had were not looked for: that needs a client that may search, read and accept (nidbridge opencrvs client)";
 
 /// Why a record could not be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -42,10 +42,10 @@ pub(super) struct ComparisonReport {
     pub(super) waiting: Option<usize>,
     /// Whether OpenCRVS has more records than it lists.
     pub(super) truncated: bool,
-    /// Events that wait in OpenCRVS without an open attempt here and were read; `None` if nobody
-    /// could search.
+    /// Events that were read because they wait in OpenCRVS without an open attempt here; `None` if
+    /// the client may not search.
     pub(super) read_events: Option<usize>,
-    /// Events that wait in OpenCRVS and cannot be used.
+    /// Events that wait in OpenCRVS and cannot be taken in.
     pub(super) unusable: usize,
     /// Registrations that were taken in.
     pub(super) taken_in: usize,

@@ -1,5 +1,5 @@
-//! Finds registrations of the events generation that wait in OpenCRVS and that the bridge has never
-//! had, with the bridge's own client; takes them in if asked to.
+//! Finds, with the bridge's own client, registrations of the events generation that wait in OpenCRVS
+//! and that the bridge has never had. With `--take-in` it publishes them as a front would.
 
 use anyhow::anyhow;
 
@@ -17,7 +17,7 @@ pub(super) struct Unheard {
     pub(super) client: SystemClient,
     pub(super) kinds: Vec<EventKind>,
     pub(super) search: UnheardSearch,
-    /// `None` if they are only to be reported.
+    /// `None` if the registrations are only reported.
     pub(super) take_in: Option<TakeIn>,
 }
 
@@ -56,7 +56,7 @@ impl Unheard {
                     Finding::Unheard(document) => self.found(&document, report).await?,
                     Finding::Unusable(fault) => {
                         output::progress(&format!(
-                            "{record}: it waits in OpenCRVS, but cannot be used: {fault}"
+                            "{record}: waits in OpenCRVS, but the bridge cannot take it in: {fault}"
                         ));
                         report.unusable += 1;
                     }

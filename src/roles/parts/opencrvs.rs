@@ -68,13 +68,14 @@ pub(crate) fn mapped_fields(config: &Config) -> Result<Option<MappedFields>, Fai
     Ok(Some(fields.context("the HTTP client for the country's configuration service cannot be made")?))
 }
 
-/// What finds registrations that wait in OpenCRVS for longer than `after` and are not in the ledger.
+/// The search for registrations that have waited in OpenCRVS for longer than `after` and are not in
+/// the ledger.
 pub(crate) fn unheard_search(
     config: &Config,
     ledger: &Ledger,
     after: Duration,
 ) -> Result<UnheardSearch, Failure> {
     let search = EventSearch::new(&client_settings(config, &config.opencrvs.gateway_url))
-        .context("the HTTP client for the events service cannot be made")?;
+        .context("the HTTP client for the gateway cannot be made")?;
     Ok(UnheardSearch { ledger: ledger.clone(), search, after })
 }
