@@ -1,9 +1,10 @@
 //! The confirmer: answers registrations in OpenCRVS. No other role writes there.
 //!
 //! For each outcome, the confirmer takes the record's lease, reads the record in OpenCRVS, decides
-//! ([`domain::decide`](crate::domain::decide)), commits the intent, writes with the record's own
-//! token, and stores the result in the ledger. In the events generation it does not read the record
-//! first ([`domain::decide_action`](crate::domain::decide_action)).
+//! ([`domain::decide`](crate::domain::decide)), commits the intent, writes with the record token,
+//! and stores the result in the ledger. In the events generation it decides without reading
+//! ([`domain::decide_action`](crate::domain::decide_action)), and writes with the action token or the
+//! bridge's own client, whichever OpenCRVS accepts.
 //!
 //! Invariant: nothing is written before `confirm_after` has passed since the acceptance; nothing is
 //! written without the lease and a committed intent; in the FHIR generation, nothing is written
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use client::ClientSide;
+pub use client::ClientMonitor;
 pub use events::EventsSide;
 pub use keeper::{Keeper, KeeperRules};
 pub use unheard::{Finding, SearchFault, TakeIn, UnexplainedPage, Unheard, UnheardRules, UnheardSearch};

@@ -1,8 +1,8 @@
 //! Sends the answer to an action, with the credential that OpenCRVS accepts: the action token that
 //! came with the registration, or the bridge's own client.
 //!
-//! The rules are in [`domain::choose`](crate::domain::choose). The client reads the event before it
-//! writes, and again if the result of the write is not known, where it may read.
+//! The rules are in [`domain::choose`](crate::domain::choose). If the client may read events, the
+//! event is read before the client writes, and again if the result of the write is unknown.
 //!
 //! Invariant: a refused credential never ends an attempt while the other one may be able to answer.
 
@@ -117,7 +117,7 @@ impl Confirmer {
         }
     }
 
-    /// Tries with the client: once more with a fresh access token if OpenCRVS refuses the first one.
+    /// Tries the client, and once more with a fresh access token if OpenCRVS refuses the first one.
     async fn try_client(&self, answering: &Answering<'_>) -> Result<Tried<ClientRefusal>, StageFault> {
         let Some(client) = &self.events.system else { return Ok(Tried::Refused(ClientRefusal::Unavailable)) };
         let mut refused = false;
@@ -134,7 +134,7 @@ impl Confirmer {
                 }
                 Tried::Refused(refusal) => {
                     if matches!(refusal, ClientRefusal::Scope | ClientRefusal::Release) {
-                        client.doubt();
+                        client.request_probe();
                     }
                     return Ok(Tried::Refused(refusal));
                 }
@@ -159,7 +159,7 @@ impl Confirmer {
                 Err(fault) if fault.is_outage() => {
                     return Ok(Tried::Settled(self.settle_read_fault(answering, &fault).await?));
                 }
-                // Whether the client may read does not matter to the write.
+                // The write may succeed although the client could not read the event.
                 Ok(_) | Err(_) => {}
             }
         }

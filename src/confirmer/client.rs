@@ -1,11 +1,13 @@
-//! The bridge's own client in OpenCRVS, as the confirmer knows it: what it may do, and the access
-//! token for the next call.
+//! The bridge's own client in OpenCRVS, with what the confirmer knows of it: what it may do, and
+//! which alerts about it are open.
 //!
-//! A task probes it: at the start, after OpenCRVS refused a call of it, and every few minutes
-//! while the client may not answer. The probe accepts an action of an event that does not exist.
+//! A background task probes the client: at the start, after OpenCRVS refused one of its calls, and
+//! at intervals while it may not answer. The probe sends an acceptance for an event that does not
+//! exist.
 //!
-//! Invariant: the probe changes nothing in OpenCRVS. What it finds only decides which credential is
-//! tried first, so a wrong finding costs a call and no record.
+//! Invariant: the probe changes nothing in OpenCRVS, and its result ends no attempt. The result only
+//! decides which credential is tried first, whether action tokens are renewed, and whether OpenCRVS
+//! is searched for unheard registrations.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,22 +20,21 @@ use crate::domain::{Cause, ClientStanding, EventKind};
 use crate::opencrvs::events::EventsClient;
 use crate::opencrvs::{AccessToken, Right, SystemClient};
 
-pub struct ClientSide {
+pub struct ClientMonitor {
     pub system: SystemClient,
     /// Time between two probes.
     interval: Duration,
-    known: Mutex<Option<Finding>>,
-    doubted: Notify,
-    /// Alerts about the configuration that this process has seen, and the scope that each names.
-    alerts: Mutex<BTreeSet<Reported>>,
+    last_probe: Mutex<Option<ProbeResult>>,
+    probe_requested: Notify,
+    /// The alerts about the client's configuration that this process has raised or met.
+    alerts: Mutex<BTreeSet<ConfigurationAlert>>,
 }
 
-/// An alert about the configuration: its cause, and the scope that the client lacks.
-type Reported = (Cause, Option<String>);
+/// The cause of an alert, and the scope that the client lacks.
+type ConfigurationAlert = (Cause, Option<String>);
 
-/// The result of the last probe.
 #[derive(Clone)]
-struct Finding {
+struct ProbeResult {
     /// Whether this release lets the client accept an action. `None` if the probe got no clear
     /// response.
     may_accept: Option<bool>,
@@ -41,28 +42,34 @@ struct Finding {
     token: AccessToken,
 }
 
-impl std::fmt::Debug for ClientSide {
+impl std::fmt::Debug for ClientMonitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientSide").field("may_accept", &self.may_accept()).finish_non_exhaustive()
+        f.debug_struct("ClientMonitor").field("may_accept", &self.may_accept()).finish_non_exhaustive()
     }
 }
 
-impl ClientSide {
+impl ClientMonitor {
     pub fn new(system: SystemClient, interval: Duration) -> Self {
-        Self { system, interval, known: Mutex::new(None), doubted: Notify::new(), alerts: Mutex::default() }
+        Self {
+            system,
+            interval,
+            last_probe: Mutex::new(None),
+            probe_requested: Notify::new(),
+            alerts: Mutex::default(),
+        }
     }
 
     /// What is known of a right of the client for a kind of event.
     pub(super) fn standing(&self, right: Right, kind: &EventKind) -> ClientStanding {
-        match self.finding() {
-            Some(Finding { may_accept: Some(may_accept), token }) => {
+        match self.last_probe() {
+            Some(ProbeResult { may_accept: Some(may_accept), token }) => {
                 if may_accept && token.may(right, kind) {
                     ClientStanding::May
                 } else {
                     ClientStanding::MayNot
                 }
             }
-            Some(Finding { may_accept: None, .. }) | None => ClientStanding::Unknown,
+            Some(ProbeResult { may_accept: None, .. }) | None => ClientStanding::Unknown,
         }
     }
 
@@ -71,17 +78,17 @@ impl ClientSide {
         self.may_accept() == Some(true)
     }
 
-    /// Reports that OpenCRVS refused a call for lack of a right, so that the client is probed again.
-    pub(super) fn doubt(&self) {
-        self.doubted.notify_one();
+    /// Requests another probe, because OpenCRVS refused a call for lack of a right.
+    pub(super) fn request_probe(&self) {
+        self.probe_requested.notify_one();
     }
 
-    pub(super) fn reported(&self, cause: Cause, scope: Option<String>) {
+    pub(super) fn remember_alert(&self, cause: Cause, scope: Option<String>) {
         unpoisoned(&self.alerts).insert((cause, scope));
     }
 
     /// Removes the alerts that do not apply any more once the client has used this scope.
-    pub(super) fn take_settled(&self, scope: &str) -> Vec<Reported> {
+    pub(super) fn take_settled(&self, scope: &str) -> Vec<ConfigurationAlert> {
         let of_call = |named: &Option<String>| named.as_deref().is_none_or(|named| named == scope);
         unpoisoned(&self.alerts).extract_if(.., |(_, named)| of_call(named)).collect()
     }
@@ -93,7 +100,7 @@ impl ClientSide {
                 self.probe(events).await;
                 tokio::time::sleep(self.interval).await;
                 if self.may_answer() {
-                    self.doubted.notified().await;
+                    self.probe_requested.notified().await;
                 }
             }
         };
@@ -105,7 +112,7 @@ impl ClientSide {
 
     /// Probes once, with a fresh access token, because scopes may have been added to the client.
     async fn probe(&self, events: &EventsClient) {
-        if let Some(last) = self.finding() {
+        if let Some(last) = self.last_probe() {
             self.system.refused(&last.token).await;
         }
         // The fault of a missing token is logged where the token is fetched.
@@ -113,29 +120,26 @@ impl ClientSide {
         let may_accept = match events.may_accept(&token).await {
             Ok(may_accept) => Some(may_accept),
             Err(fault) => {
-                tracing::warn!(error = %fault, "what the client may do in OpenCRVS is not known");
+                tracing::warn!(error = %fault, "it is not known whether OpenCRVS lets the client answer: the probe is repeated");
                 None
             }
         };
         match may_accept {
             Some(may_accept) if self.may_accept() != Some(may_accept) => {
-                tracing::info!(may_accept, "the client was probed: whether OpenCRVS lets it answer");
+                let with = if may_accept { "the client" } else { "the tokens of the registrations" };
+                tracing::info!(may_accept, "the client was probed: OpenCRVS takes answers with {with}");
             }
             Some(_) | None => {}
         }
-        *self.lock() = Some(Finding { may_accept, token });
+        *unpoisoned(&self.last_probe) = Some(ProbeResult { may_accept, token });
     }
 
     fn may_accept(&self) -> Option<bool> {
-        self.finding()?.may_accept
+        self.last_probe()?.may_accept
     }
 
-    fn finding(&self) -> Option<Finding> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Finding>> {
-        unpoisoned(&self.known)
+    fn last_probe(&self) -> Option<ProbeResult> {
+        unpoisoned(&self.last_probe).clone()
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::Confirmer;
 use super::answer::Reply;
-use super::client::ClientSide;
+use super::client::ClientMonitor;
 use super::turn::UnsealedCase;
 use crate::broker::Settlement;
 use crate::domain::{
@@ -25,7 +25,7 @@ use crate::pipeline::stage::{StageFault, delay};
 pub struct EventsSide {
     pub client: EventsClient,
     /// The bridge's own client in OpenCRVS, if one is configured.
-    pub system: Option<Arc<ClientSide>>,
+    pub system: Option<Arc<ClientMonitor>>,
     /// The fields that an answer writes, if any are configured.
     pub fields: Option<MappedFields>,
     /// Whether the reason is sent after a rejection, if the credential allows it.

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
-use super::{ClientSide, token_of};
+use super::{ClientMonitor, token_of};
 use crate::domain::{AttemptId, Cause, Dialect};
 use crate::ledger::{Case, Ledger, RenewalRule, TokenChange, TokenCheck};
 use crate::opencrvs::{KeyId, KeyStore, RenewalFault, TokenExchange, TokenFault, action_of};
@@ -50,7 +50,7 @@ pub struct Keeper {
     pub keys: KeyStore,
     pub exchange: TokenExchange,
     /// The bridge's own client in OpenCRVS, if one is configured.
-    pub client: Option<Arc<ClientSide>>,
+    pub client: Option<Arc<ClientMonitor>>,
     pub metrics: Arc<Metrics>,
     pub rules: KeeperRules,
 }
@@ -98,9 +98,9 @@ impl Keeper {
         run_elected(&mut task, &self.ledger, election, stop).await;
     }
 
-    /// The generation whose tokens are looked after; `None` for both. The tokens of the events
-    /// generation do not matter while the client may answer in their place. OpenCRVS 2.1, where it
-    /// always may, has no token exchange either.
+    /// The generation whose tokens are looked after; `None` for both. The action tokens are not
+    /// needed while the client may answer. (OpenCRVS 2.1 could not exchange them: it has no token
+    /// exchange.)
     fn only(&self) -> Option<Dialect> {
         self.client.as_ref().is_some_and(|client| client.may_answer()).then_some(Dialect::Fhir)
     }

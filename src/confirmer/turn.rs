@@ -65,11 +65,12 @@ impl Confirmer {
         let dialect = case.leased.case.record.dialect;
         match (dialect, action, &case.token) {
             (Dialect::Events, Some(action), _) => self.answer_action(&case, &action).await,
-            // Only the token named the action, and it cannot be read any more.
+            // An older release wrote the row: only the token names the action, and it cannot be
+            // unsealed.
             (Dialect::Events, None, _) => self.end(&case.leased, Event::Park, Some(Cause::Unsealable)).await,
             (Dialect::Fhir, _, Some(token)) => self.confirm_record(&case, token).await,
-            // An attempt of this generation expires with its token, so this clock and the ledger's
-            // differ.
+            // An attempt of this generation expires with its token, so it comes here only if this
+            // clock and the ledger's differ.
             (Dialect::Fhir, _, None) => Ok(delay(Cause::TokenExpiring)),
         }
     }

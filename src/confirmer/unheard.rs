@@ -1,14 +1,15 @@
-//! Takes in the registrations that wait in OpenCRVS and that no front has ([`search`]).
+//! Takes in unheard registrations: those that wait in OpenCRVS although no front has them
+//! ([`search`]).
 //!
-//! One confirmer of the whole installation searches, with the bridge's own client. It needs a client
-//! that may search, read and accept; without these rights it does nothing.
+//! One confirmer of the whole installation searches, with the bridge's own client. The client has to
+//! have the rights to search, read and accept; otherwise nothing is searched.
 //!
 //! Invariant: searching cannot make an outage worse. It reads and publishes one event at a time and
-//! stops at the first failure. It waits while the queue of registrations has a backlog, because what
-//! is in that queue is not in the ledger yet. Every event is read again only after a pause that
-//! grows.
+//! stops at the first failure. It waits while the queue of registrations has a backlog, because the
+//! registrations in that queue are not in the ledger yet. An event is read again only after a pause,
+//! which grows.
 
-mod looked;
+mod schedule;
 mod search;
 
 use std::sync::Arc;
@@ -16,25 +17,25 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::client::ClientSide;
+use super::client::ClientMonitor;
 use crate::broker::{Breaker, BrokerError, Link, WorkQueue};
 use crate::domain::{EventKind, RecordId};
 use crate::opencrvs::events::Waiting;
 use crate::opencrvs::{AccessToken, OpencrvsFault, Right};
 use crate::pipeline::elected::{ElectedTask, Election, Halt, Leadership, OnStop, Report, run_elected};
 use crate::telemetry::Metrics;
-use looked::Looked;
+use schedule::ReadSchedule;
 pub use search::{Finding, SearchFault, TakeIn, UnexplainedPage, UnheardSearch};
 
 /// Name of the lease that elects the process that searches.
 const LEASE: &str = "unheard";
 /// Added to the lease, so that it outlasts a slow turn even if interval and timeout are short.
 const LEASE_FLOOR: Duration = Duration::from_secs(5);
-/// The most events that are read in one turn.
+/// Maximum number of events that are read in one turn.
 const BATCH: usize = 200;
-/// In one of this many turns, events are searched whose registration core has not indexed.
-const WIDE: u32 = 10;
-/// Waiting registrations above which the search waits.
+/// Every how many turns the search includes [`Waiting::Assigned`].
+const ASSIGNED_EVERY: u32 = 10;
+/// Maximum number of queued registrations with which the search runs.
 const BACKLOG: u32 = 200;
 
 #[derive(Debug, Clone)]
@@ -48,7 +49,7 @@ pub struct UnheardRules {
 }
 
 pub struct Unheard {
-    pub client: Arc<ClientSide>,
+    pub client: Arc<ClientMonitor>,
     pub search: UnheardSearch,
     pub take_in: TakeIn,
     /// Our own vhost.
@@ -77,9 +78,9 @@ impl Unheard {
             on_stop: OnStop::Abandon,
             report: Report::FirstFailure,
         };
-        let looked = || Looked::new(self.search.after);
+        let schedule = || ReadSchedule::new(self.search.after);
         let mut turns =
-            Turns { unheard: self, requested: looked(), assigned: looked(), turn: 0, rights: None };
+            Turns { unheard: self, requested: schedule(), assigned: schedule(), turn: 0, may_search: None };
         run_elected(&mut turns, &self.search.ledger, election, stop).await;
     }
 
@@ -89,7 +90,7 @@ impl Unheard {
         self.rules.kinds.iter().filter(may).cloned().collect()
     }
 
-    /// Whether more registrations wait to be recorded than a turn would add.
+    /// Whether more than [`BACKLOG`] registrations wait in the queue and its delay queues.
     async fn has_backlog(&self) -> Result<bool, BrokerError> {
         let mut sum = self.bridge.depth(self.registrations.name()).await?.ready;
         for (_, name) in self.registrations.delays() {
@@ -98,8 +99,8 @@ impl Unheard {
         Ok(sum > BACKLOG)
     }
 
-    /// The halt after a fault. A refused access token is forgotten, so that the next turn fetches
-    /// another one.
+    /// Ends the turn after a fault. A refused access token is forgotten, so that the next turn
+    /// fetches another one.
     async fn halt(&self, access: &AccessToken, fault: SearchFault) -> Halt {
         match fault {
             SearchFault::Ledger(fault) => fault.into(),
@@ -116,32 +117,30 @@ impl Unheard {
 /// The turns of one process.
 struct Turns<'a> {
     unheard: &'a Unheard,
-    /// Events that were read because the index shows them as pending.
-    requested: Looked,
-    /// Events that were read because a user is assigned to them.
-    assigned: Looked,
+    requested: ReadSchedule,
+    assigned: ReadSchedule,
     /// Number of the turn.
     turn: u32,
     /// Whether the client might search in the last turn, for the log.
-    rights: Option<bool>,
+    may_search: Option<bool>,
 }
 
 impl ElectedTask for Turns<'_> {
     async fn turn(&mut self, leadership: &mut Leadership<'_>) -> Result<(), Halt> {
         let unheard = self.unheard;
-        // Unless this release lets the client answer, a registration without its token could not be answered.
+        // What the search takes in has no token, so only the client can answer it.
         if unheard.gateway.is_open() || !unheard.client.may_answer() {
             return Ok(());
         }
         let access =
             unheard.client.system.access_token().await.map_err(|fault| Halt::Task(Box::new(fault)))?;
         let kinds = unheard.searchable(&access);
-        self.tell_rights(&kinds);
+        self.log_rights(&kinds);
         if kinds.is_empty() || unheard.has_backlog().await? {
             return Ok(());
         }
         let left = self.search(Waiting::Requested, &kinds, &access, BATCH, leadership).await?;
-        if left > 0 && self.turn.is_multiple_of(WIDE) {
+        if left > 0 && self.turn.is_multiple_of(ASSIGNED_EVERY) {
             self.search(Waiting::Assigned, &kinds, &access, left, leadership).await?;
         }
         self.turn = self.turn.wrapping_add(1);
@@ -150,9 +149,10 @@ impl ElectedTask for Turns<'_> {
 }
 
 impl Turns<'_> {
-    fn tell_rights(&mut self, kinds: &[EventKind]) {
+    /// Logs whether the client may search, whenever that changes.
+    fn log_rights(&mut self, kinds: &[EventKind]) {
         let may_search = !kinds.is_empty();
-        if self.rights.replace(may_search) == Some(may_search) {
+        if self.may_search.replace(may_search) == Some(may_search) {
             return;
         }
         if may_search {
@@ -160,18 +160,19 @@ impl Turns<'_> {
             tracing::info!(
                 stage = Unheard::NAME,
                 kinds = kinds.join(","),
-                "OpenCRVS is searched for registrations that nobody heard of"
+                "OpenCRVS is searched for registrations that no front has"
             );
         } else {
             tracing::info!(
                 stage = Unheard::NAME,
-                "the client may not search, read and accept, so registrations that nobody heard of are not found: see `nidbridge opencrvs client`"
+                "the client lacks the right to search, read or accept, so registrations that no front has are not found: see \
+                 `nidbridge opencrvs client`"
             );
         }
     }
 
-    /// Looks at the events that wait, reads at most `left` of them, and returns how many may still be
-    /// read.
+    /// Searches, reads at most `left` of the events that are due, and returns how many may still be
+    /// read in this turn.
     async fn search(
         &mut self,
         waiting: Waiting,
@@ -181,7 +182,7 @@ impl Turns<'_> {
         leadership: &mut Leadership<'_>,
     ) -> Result<usize, Halt> {
         let unheard = self.unheard;
-        self.looked(waiting).begin();
+        self.schedule(waiting).begin_search();
         for kind in kinds {
             let mut next = Some(0);
             while let Some(offset) = next {
@@ -200,39 +201,39 @@ impl Turns<'_> {
                     }
                     left -= 1;
                     leadership.check().await?;
-                    self.look(&record, access).await?;
-                    self.looked(waiting).remember(&record, Instant::now());
+                    self.read(&record, access).await?;
+                    self.schedule(waiting).mark_read(&record, Instant::now());
                 }
             }
         }
-        self.looked(waiting).forget_absent();
+        self.schedule(waiting).forget_absent();
         Ok(left)
     }
 
-    fn looked(&mut self, waiting: Waiting) -> &mut Looked {
+    fn schedule(&mut self, waiting: Waiting) -> &mut ReadSchedule {
         match waiting {
             Waiting::Requested => &mut self.requested,
             Waiting::Assigned => &mut self.assigned,
         }
     }
 
-    /// Whether an event is to be read. On an event that a user is assigned to, a registrar is
-    /// probably working, so it is read only if it is still so after the first pause.
+    /// Whether an event is to be read. A registrar is probably working on an assigned event, so it is
+    /// read only if it is still assigned after the first pause.
     fn is_due(&mut self, waiting: Waiting, record: &RecordId) -> bool {
         let now = Instant::now();
         match waiting {
             Waiting::Requested => self.requested.is_due(record, now),
             Waiting::Assigned => {
-                let is_new = !self.assigned.has(record);
-                if is_new {
-                    self.assigned.remember(record, now);
+                if !self.assigned.has(record) {
+                    self.assigned.mark_read(record, now);
                 }
                 self.assigned.is_due(record, now)
             }
         }
     }
 
-    async fn look(&self, record: &RecordId, access: &AccessToken) -> Result<(), Halt> {
+    /// Reads an event, and takes in its registration if it is unheard.
+    async fn read(&self, record: &RecordId, access: &AccessToken) -> Result<(), Halt> {
         let unheard = self.unheard;
         let finding = match unheard.search.read(access.secret(), record).await {
             Ok(finding) => finding,
@@ -244,7 +245,7 @@ impl Turns<'_> {
                 tracing::warn!(
                     stage = Unheard::NAME, event.kind = document.kind.as_str(), record.id = %record,
                     since = %document.stamp,
-                    "a registration that nobody heard of was found in OpenCRVS and taken in"
+                    "a registration that no front has was found in OpenCRVS and taken in"
                 );
                 "found"
             }
@@ -254,7 +255,7 @@ impl Turns<'_> {
             Finding::Unusable(fault) => {
                 tracing::error!(
                     stage = Unheard::NAME, record.id = %record, error = %fault,
-                    "a registration that nobody heard of cannot be taken in: a registrar has to look at it"
+                    "a registration that no front has cannot be taken in: have a registrar look at the record in OpenCRVS"
                 );
                 "unusable"
             }

@@ -8,7 +8,7 @@
 //! the form hides, so this module first reads the fields that say which other fields count
 //! (`dobUnknown`, `idType`, `detailsNotAvailable`, `addressSameAs`).
 //!
-//! Source: `events` of opencrvs-core, v1.9.0–v2.0.0, and the forms of farajaland v1.9.11.
+//! Source: `events` of opencrvs-core, v1.9.0–v2.1.0, and the forms of farajaland v1.9.11.
 //!
 //! Invariant: missing or malformed personal data never causes a refusal; a document is refused only
 //! if it lacks what every answer needs. A refused document leaves nothing in the ledger.
@@ -35,7 +35,7 @@ use super::document::Document;
 
 /// Limit of a text, in bytes. A longer text counts as absent.
 const LONGEST: usize = 256;
-/// Limit of a kind of event, in bytes.
+/// Limit of a kind of event or of a user's id, in bytes.
 const LONGEST_MARK: usize = 64;
 
 /// Why a body is not a registration that can be answered. Contains no text from the body.
@@ -63,9 +63,9 @@ pub enum InvalidDocument {
     NoCreatedAt,
 }
 
-/// Reads an event document. `action` is the action that the action token names, which is the only
-/// one that can be answered, whatever the document says. Without such a token, it is the document's
-/// last REGISTER that waits for an answer.
+/// Reads an event document. `action` is the action that the action token names; the token can answer
+/// no other one, whatever the document says. Without an action token, the registration is the last
+/// REGISTER in the document that waits for an answer.
 ///
 /// # Errors
 /// [`InvalidDocument`].
@@ -76,8 +76,8 @@ pub fn read(body: &[u8], action: Option<&ActionId>) -> Result<Document, InvalidD
     })
 }
 
-/// Reads an event document in which exactly this action waits for an answer. It is for a token that
-/// names the action but cannot answer it.
+/// Reads an event document in which this action waits for an answer. For a service token that names
+/// an action.
 ///
 /// # Errors
 /// [`InvalidDocument`].

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Breaker, BreakerRules, Link};
 use crate::config::Config;
-use crate::confirmer::ClientSide;
+use crate::confirmer::ClientMonitor;
 use crate::ledger::Ledger;
 use crate::opencrvs::KeyStore;
 use crate::opencrvs::fhir::Gateway;
@@ -74,7 +74,7 @@ impl Breakers {
     pub(crate) async fn probe_auth(
         self,
         keys: Arc<KeyStore>,
-        client: Option<Arc<ClientSide>>,
+        client: Option<Arc<ClientMonitor>>,
         stop: CancellationToken,
     ) {
         let probe = || async {

@@ -10,7 +10,8 @@ use crate::broker::Link;
 use crate::config::Config;
 use crate::confirmer::TakeIn;
 use crate::confirmer::{
-    ClientSide, Confirmer, ConfirmerBreakers, EventsSide, Keeper, KeeperRules, Rules, Unheard, UnheardRules,
+    ClientMonitor, Confirmer, ConfirmerBreakers, EventsSide, Keeper, KeeperRules, Rules, Unheard,
+    UnheardRules,
 };
 use crate::ledger::RenewalRule;
 use crate::opencrvs::events::EventsClient;
@@ -37,7 +38,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let keys = Arc::new(keys);
     let topology = parts::topology_settings(config);
     let system = parts::system_client(config)?;
-    let system = system.map(|client| Arc::new(ClientSide::new(client, config.token.interval)));
+    let system = system.map(|client| Arc::new(ClientMonitor::new(client, config.token.interval)));
     let events = events(config, system.clone()).await?;
     let events_client = events.client.clone();
     let confirmer = Confirmer {
@@ -95,7 +96,7 @@ fn rules(config: &Config, topology: &TopologySettings) -> Rules {
 /// Makes the part that answers in the events dialect, and checks the fields that answers write: the
 /// role does not start if the country's forms lack one of them. If the country's configuration
 /// service cannot be asked, the fields are checked before the first write.
-async fn events(config: &Config, system: Option<Arc<ClientSide>>) -> Result<EventsSide, Failure> {
+async fn events(config: &Config, system: Option<Arc<ClientMonitor>>) -> Result<EventsSide, Failure> {
     let client = EventsClient::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the HTTP client for the events service cannot be made")?;
     let fields = parts::mapped_fields(config)?;

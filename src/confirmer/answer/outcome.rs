@@ -14,8 +14,8 @@ use crate::opencrvs::{FaultClass, OpencrvsFault, Right, may_reject_record};
 use crate::pipeline::stage::StageFault;
 
 impl Confirmer {
-    /// Settles the delivery after OpenCRVS was told, or after a failure that is not a refusal of the
-    /// credential.
+    /// Settles the delivery after OpenCRVS has the answer, or after a failure that is not a refusal
+    /// of the credential.
     pub(super) async fn settle_answer(
         &self,
         bearer: Bearer<'_>,

@@ -1,5 +1,4 @@
-//! What happens while no credential can answer an action: operators are told, and the delivery is
-//! delayed.
+//! Delays the delivery while no credential can answer an action, and alerts operators.
 //!
 //! Invariant: a fault of the configuration raises one alert for all records, and parks none.
 
@@ -62,12 +61,12 @@ impl Confirmer {
             tracing::error!(cause = cause.as_str(), scope, "an operator is needed: see `nidbridge causes`");
         }
         if let Some(client) = &self.events.system {
-            client.reported(cause, scope);
+            client.remember_alert(cause, scope);
         }
         Ok(())
     }
 
-    /// Settles the alerts of this process that a successful call of the client has answered.
+    /// Settles the alerts of this process that no longer apply, because the client's call succeeded.
     pub(super) async fn settle_alerts(&self, answering: &Answering<'_>) -> Result<(), StageFault> {
         let Some(client) = &self.events.system else { return Ok(()) };
         for (cause, scope) in client.take_settled(&answering.scope()) {

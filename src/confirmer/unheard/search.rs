@@ -1,12 +1,13 @@
-//! The unheard: registrations that wait in OpenCRVS although no front has them, because their trigger
-//! met no front, or a front that died with it.
+//! Finds unheard registrations: they wait in OpenCRVS although no front has them, because no front
+//! was there when the trigger came, or because the front died during the call.
 //!
-//! Core sends a trigger once. So OpenCRVS is searched for events that may have a pending registration,
-//! and those that the ledger does not have are read and published as a front would publish them.
+//! Core sends a trigger only once. So OpenCRVS is searched for events that may have a pending
+//! registration. Those without an open attempt in the ledger are read, and published as a front would
+//! publish them.
 //!
-//! Invariant: taking in a registration that a front or a queue still holds does no harm, because both
-//! messages are of the same attempt and the record stage recognises the second one. An event is read
-//! only if the ledger does not explain why it waits, because OpenCRVS notes each read in the event.
+//! Invariant: taking in a registration that a front or a queue still has does no harm, because both
+//! messages are of the same attempt and the record stage recognises the second one. An event with an
+//! open attempt is not read, because OpenCRVS notes each read in the event.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,12 +38,12 @@ pub enum SearchFault {
 pub struct UnheardSearch {
     pub ledger: Ledger,
     pub search: EventSearch,
-    /// Age below which a pending registration counts as under way: its trigger, or the message of a
-    /// front, may not have arrived yet.
+    /// Age below which a pending registration is ignored, because its trigger or the front's message
+    /// may still be on its way.
     pub after: Duration,
 }
 
-/// A page of events that the ledger does not explain.
+/// A page of events that have no open attempt in the ledger.
 #[derive(Debug)]
 pub struct UnexplainedPage {
     pub events: Vec<RecordId>,
@@ -90,7 +91,8 @@ impl UnheardSearch {
         Ok(UnexplainedPage { events, next: page.next })
     }
 
-    /// The pending action is newer than the last accepted one.
+    /// Whether the pending action may be old enough. It is newer than the last accepted action, whose
+    /// time the search shows.
     fn may_be_old(&self, event: &WaitingEvent, now: Timestamp) -> bool {
         event.updated_at.is_none_or(|at| is_older(at, self.after, now))
     }
@@ -145,7 +147,7 @@ pub struct TakeIn {
 }
 
 impl TakeIn {
-    /// Publishes a registration to the record stage. It counts as accepted now.
+    /// Publishes a registration to the record stage, with the current time as that of acceptance.
     pub(crate) async fn take_in(&self, document: &Document) -> Result<(), StageFault> {
         let outgoing = self.message(document)?;
         Ok(self.publisher.publish(&targets::registrations(), outgoing).await?)

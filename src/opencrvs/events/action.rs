@@ -75,8 +75,8 @@ impl EventDocument {
         })
     }
 
-    /// The last of the requested registrations without an answer that pass the test, and its id. The
-    /// order of the list counts only between actions of the same time.
+    /// The newest of the requested registrations without an answer that pass the test, and its id.
+    /// Of two that have the same time, it is the later one in the list.
     pub(super) fn last_open(&self, test: impl Fn(&ActionId) -> bool) -> Option<(&Action, ActionId)> {
         let identified = self.open().filter_map(|one| Some((one, ActionId::parse(one.id.as_deref()?).ok()?)));
         let created = |one: &Action| one.created_at.as_deref()?.parse::<Timestamp>().ok();

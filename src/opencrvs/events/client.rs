@@ -6,8 +6,8 @@
 //! Source: `events` of opencrvs-core, v1.9.0–v2.1.0, and recorded calls of its official client.
 //!
 //! Invariant: accepting and rejecting are idempotent per action, so a call whose result is unknown
-//! may be repeated; the transaction id is derived from the action, so a repeated call neither
-//! writes twice nor takes the place of a write to another record.
+//! may be repeated. The transaction id is derived from the action, so a repeated call does not write
+//! twice, and no call has the transaction id of another record's write.
 
 mod bearer;
 mod state;
@@ -35,7 +35,7 @@ pub struct Acceptance {
     pub fields: WrittenFields,
 }
 
-/// Client of the events service. It answers the registration actions.
+/// HTTP client of the events service. It answers the registration actions.
 #[derive(Debug, Clone)]
 pub struct EventsClient {
     client: HttpClient,
@@ -123,7 +123,7 @@ impl EventsClient {
         let transaction = TransactionId::of(pending.action).to_string();
         let input = Input::of(&transaction, pending.record, pending.action).accepting(acceptance);
         let accepted = self.mutate("event.actions.register.accept", bearer, input).await;
-        let event = accepted.map_err(|fault| bearer.explain(fault, Right::Accept, pending.kind))?;
+        let event = accepted.map_err(|fault| bearer.interpret(fault, Right::Accept, pending.kind))?;
         Ok(action_state(&event, pending.action).unwrap_or(ActionState::Accepted(None)))
     }
 
@@ -131,8 +131,8 @@ impl EventsClient {
     /// afterwards, but only if the registrar stays assigned (`keep_assignment`).
     ///
     /// # Errors
-    /// [`OpencrvsFault`]. For an action that is accepted already it is `Status(500)` in 1.9 and 2.0,
-    /// as in an outage.
+    /// [`OpencrvsFault`]. For an action that is accepted already, it is `Status(500)` in 1.9 and
+    /// 2.0, as in an outage.
     pub async fn reject(
         &self,
         bearer: Bearer<'_>,
@@ -145,7 +145,7 @@ impl EventsClient {
             ..Input::of(&transaction, pending.record, pending.action)
         };
         let rejected = self.mutate("event.actions.register.reject", bearer, input).await;
-        rejected.map(|_| ()).map_err(|fault| bearer.explain(fault, Right::Reject, pending.kind))
+        rejected.map(|_| ()).map_err(|fault| bearer.interpret(fault, Right::Reject, pending.kind))
     }
 
     /// Sends the record back for updates with a reason, after its registration was rejected. Works
@@ -169,7 +169,7 @@ impl EventsClient {
             content: Content { reason },
         };
         let explained = self.mutate("event.actions.reject.request", bearer, explanation).await;
-        explained.map(|_| ()).map_err(|fault| bearer.explain(fault, Right::Reject, pending.kind))
+        explained.map(|_| ()).map_err(|fault| bearer.interpret(fault, Right::Reject, pending.kind))
     }
 
     /// Reads the event: the state of the action, and to whom the event is assigned. Works only if
@@ -189,18 +189,19 @@ impl EventsClient {
             Err(OpencrvsFault::Contract) => self.event(bearer, &Value::from(pending.record.as_str())).await,
             result => result,
         };
-        let event = read.map_err(|fault| bearer.explain(fault, Right::Read, pending.kind))?;
+        let event = read.map_err(|fault| bearer.interpret(fault, Right::Read, pending.kind))?;
         Ok(EventState {
             action: action_state(&event, pending.action).unwrap_or(ActionState::Open),
             assigned_to: assigned_to(&event),
         })
     }
 
-    /// Whether this release lets the client accept an action. The client accepts an action of an
-    /// event that does not exist, which changes nothing: OpenCRVS checks the right first.
+    /// Probes whether this release lets the client accept an action. The call accepts an action of an
+    /// event that does not exist, which changes nothing. OpenCRVS checks the right before it looks
+    /// for the event.
     ///
     /// # Errors
-    /// [`OpencrvsFault`] if the response tells neither.
+    /// [`OpencrvsFault`] if the response does not answer the question.
     pub async fn may_accept(&self, token: &AccessToken) -> Result<bool, OpencrvsFault> {
         let [event, action, transaction] = std::array::from_fn(|_| Uuid::new_v4().to_string());
         let input = Input {

@@ -4,7 +4,7 @@
 //! declaration. Up to 2.0, core stores any field that it is sent, but a field that the country's
 //! forms do not define breaks every view of that record for good.
 //!
-//! Source: a country configuration tells its forms at `GET /events` in 1.9, and at
+//! Source: the country's configuration service has its forms at `GET /events` in 1.9, and at
 //! `GET /config/events` from 2.0 (core v1.9.15 and v2.0.0, `packages/events/src/service/config`).
 //!
 //! Invariant: a field is written only if the country's configuration defines it, according to a
@@ -26,8 +26,8 @@ use forms::FormsClient;
 
 pub use forms::FormsFault;
 
-/// Shortest time between two requests while a field is not known to be defined. If `recheck` is
-/// shorter, it is used instead.
+/// Shortest time between two requests while a field is not known to be defined, unless `recheck` is
+/// shorter.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// The fields that answers write, and what is known of the country's forms.
@@ -47,7 +47,7 @@ struct State {
 #[derive(Debug)]
 struct LastFetch {
     at: Instant,
-    /// The mapped fields that the forms define.
+    /// Holds only mapped fields.
     forms: Result<Forms, FormsFault>,
 }
 
@@ -100,7 +100,7 @@ impl MappedFields {
         }
         let forms = self.fetch(&mut state).await;
         if let Err(fault) = &forms {
-            tracing::warn!(error = %fault, "whether the forms define the fields that an answer writes is not known");
+            tracing::warn!(error = %fault, "the country's forms could not be read: answers that write fields wait");
         }
         let last = LastFetch { at: Instant::now(), forms };
         let standing = last.standing(kind, &names);
@@ -108,7 +108,7 @@ impl MappedFields {
         standing
     }
 
-    /// Asks for the forms, and returns the mapped fields that they lack.
+    /// Fetches the forms, and returns the mapped fields that they do not define.
     ///
     /// # Errors
     /// [`FormsFault`].

@@ -1,11 +1,12 @@
-//! Finds the events with a pending registration, and reads one of them whole.
+//! Searches for events with a pending registration, and reads the whole document of one.
 //!
-//! Both calls need a system client: a registrar's action token may not search. `event.search` shows
-//! which events wait, but not which of their actions; only `event.get` shows that.
+//! Both calls need the client, because an action token may not search. `event.search` shows which
+//! events wait, but not with which action; only `event.get` shows that.
 //!
-//! Core indexes a registration that was answered 202 as pending. One whose trigger failed is stored,
-//! but not indexed until somebody reads the event. In the index such an event is not registered, and
-//! its registrar is still assigned, so [`Waiting::Assigned`] finds it among others.
+//! When the trigger is answered with 202, core indexes the registration as pending. When the trigger
+//! fails, core stores the registration, but does not index it until somebody reads the event. In the
+//! index such an event is not registered and its registrar is still assigned, so
+//! [`Waiting::Assigned`] finds it among others.
 //!
 //! Source: `packages/events/src/router/event` and `packages/commons/src/events` (`SearchQuery`,
 //! `state/flags.ts`) of opencrvs-core, 2.0–2.1.
@@ -22,14 +23,14 @@ use crate::domain::{EventKind, RecordId};
 use crate::opencrvs::call::{ClientSettings, HttpClient, send};
 use crate::opencrvs::fault::OpencrvsFault;
 
-/// Flag of an event whose last registration action waits for its answer. The status of such an event
-/// is that of its last accepted action, so the status says nothing.
+/// Flag of an event whose last registration action waits for its answer. The status of an event does
+/// not show that: it is that of the last accepted action.
 const PENDING: &str = "register:requested";
-/// States of an event that is not registered. Releases differ in the others.
+/// Statuses of an event that is not registered. Releases differ in the other statuses.
 const UNREGISTERED: [&str; 3] = ["CREATED", "NOTIFIED", "DECLARED"];
-/// Events that one search returns at most.
+/// Maximum number of events in one response.
 const PAGE: usize = 100;
-/// OpenCRVS's search engine refuses to go beyond this many results.
+/// OpenCRVS's search engine refuses to return results beyond this one.
 const DEEPEST: usize = 10_000;
 
 /// Which events a search shows.
@@ -37,12 +38,12 @@ const DEEPEST: usize = 10_000;
 pub enum Waiting {
     /// Events with a pending registration, the oldest first.
     Requested,
-    /// Events that are not registered and that a user is assigned to, the newest first. Few of them
+    /// Events that are not registered and that a user is assigned to, the newest first. Some of them
     /// have a registration whose trigger failed; on the others a registrar is working.
     Assigned,
 }
 
-/// Searches with the rights of the bridge's system client.
+/// Searches with an access token of the bridge's client.
 #[derive(Debug, Clone)]
 pub struct EventSearch {
     client: HttpClient,
@@ -52,7 +53,7 @@ pub struct EventSearch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingEvent {
     pub record: RecordId,
-    /// Time of the last accepted action. The pending action is newer.
+    /// Time of the last accepted action. A pending action is newer.
     pub updated_at: Option<Timestamp>,
 }
 
@@ -71,7 +72,7 @@ impl EventSearch {
         Ok(Self { client: HttpClient::new(gateway)? })
     }
 
-    /// A page of the events of a kind. OpenCRVS notes the search in the client's audit log.
+    /// Fetches a page of the events of a kind. OpenCRVS notes the search in the client's audit log.
     ///
     /// # Errors
     /// [`OpencrvsFault`].
@@ -92,12 +93,12 @@ impl EventSearch {
         page(&found, waiting, offset).ok_or(OpencrvsFault::Unreadable)
     }
 
-    /// The whole document of an event, as a trigger would send it. OpenCRVS notes the read in the
-    /// event itself, so an event should not be read again without need.
+    /// Reads the whole document of an event, as a trigger would send it. OpenCRVS notes the read in
+    /// the event itself, so do not read an event again without need.
     ///
     /// # Errors
-    /// [`OpencrvsFault`]; [`OpencrvsFault::ActionNotFound`] also for an event that the client may not
-    /// read.
+    /// [`OpencrvsFault`]; [`OpencrvsFault::ActionNotFound`] also for an event that the client may
+    /// not read.
     pub async fn document(&self, token: &SecretString, record: &RecordId) -> Result<Vec<u8>, OpencrvsFault> {
         let event = match self.query("event.get", token, &json!({ "eventId": record.as_str() })).await {
             // The input is the bare id in 1.9, and an object in 2.x.
@@ -140,7 +141,7 @@ impl Waiting {
         }
     }
 
-    /// Whether the search was for this event. An index may ignore a condition.
+    /// Whether the event meets the conditions of the search, because an index may ignore one.
     fn includes(self, event: &Value) -> bool {
         let flags = event.get("flags").and_then(Value::as_array);
         let is_pending = flags.is_some_and(|flags| flags.iter().any(|flag| flag.as_str() == Some(PENDING)));

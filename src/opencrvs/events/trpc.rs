@@ -56,8 +56,9 @@ fn fault_of(response: &CompleteResponse, error: &Value) -> OpencrvsFault {
     }
 }
 
-/// Whether core refuses a field: its message is a list of field errors in JSON (`throwWhenNotEmpty`),
-/// or one sentence. The list also quotes values, so the whole text proves nothing.
+/// Whether core refuses a field. The message is a list of field errors in JSON
+/// (`throwWhenNotEmpty`), or one sentence. The list also quotes values, so only the messages in it
+/// are compared.
 fn refuses_field(message: &str) -> bool {
     const REFUSALS: [&str; 2] = ["Unexpected field", "Hidden or disabled field should not receive a value"];
     let is_refusal = |text: &str| REFUSALS.iter().any(|refusal| text.starts_with(refusal));
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_2_1_refuses_about_an_action_is_told_apart() {
+    fn the_refusals_of_2_1_are_told_apart() {
         for (status, code, message, fault) in [
             (409, "CONFLICT", "User is assigned to this event", OpencrvsFault::Assigned),
             (400, "BAD_REQUEST", "Action 7 is not awaiting confirmation.", OpencrvsFault::NotPending),

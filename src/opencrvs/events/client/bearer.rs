@@ -1,6 +1,7 @@
-//! What authorizes a call, and what a refusal means for it.
+//! The token that authorizes a call, and what a refusal of the call means.
 //!
-//! Invariant: a fault of the bridge's client is a matter of configuration and never of the record.
+//! Invariant: a refusal of the bridge's client is reported as a fault of the configuration, never of
+//! the record.
 
 use secrecy::SecretString;
 
@@ -16,7 +17,7 @@ pub struct PendingAction<'a> {
     pub kind: &'a EventKind,
 }
 
-/// What authorizes a call.
+/// The token that authorizes a call.
 #[derive(Debug, Clone, Copy)]
 pub enum Bearer<'a> {
     /// The action token that came with the registration.
@@ -33,9 +34,9 @@ impl<'a> Bearer<'a> {
         }
     }
 
-    /// What a fault means for this caller. A refused client is a matter of configuration, not of
-    /// the record. Core conceals events of other kinds than those in the client's scopes (404).
-    pub(super) fn explain(self, fault: OpencrvsFault, right: Right, kind: &EventKind) -> OpencrvsFault {
+    /// What a fault means for this token. OpenCRVS responds with 404 for an event whose kind is
+    /// outside the client's scopes, so there [`OpencrvsFault::EventNotFound`] means a missing scope.
+    pub(super) fn interpret(self, fault: OpencrvsFault, right: Right, kind: &EventKind) -> OpencrvsFault {
         match (self, fault) {
             (Self::Client(_), OpencrvsFault::Unauthorized) => OpencrvsFault::ClientRefused,
             (Self::Client(_), OpencrvsFault::RecordRefused) => OpencrvsFault::ClientScope,

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_acceptance_says_under_which_number() {
+    fn an_accepted_action_has_the_registration_number() {
         let action = ActionId::parse("6a1b2c3d-0000-4000-8000-000000000002").unwrap();
         let of = |status: &str| {
             let event = json!({ "actions": [

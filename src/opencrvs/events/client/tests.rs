@@ -118,8 +118,9 @@ fn access_token(scopes: &[&str]) -> AccessToken {
 #[test]
 fn a_refusal_of_the_client_is_about_its_configuration_and_one_of_the_token_about_the_record() {
     let token = access_token(&["type=record.action.accept&event=birth"]);
-    let by_client =
-        |fault, kind: &str| Bearer::Client(&token).explain(fault, Right::Accept, &EventKind::from_name(kind));
+    let by_client = |fault, kind: &str| {
+        Bearer::Client(&token).interpret(fault, Right::Accept, &EventKind::from_name(kind))
+    };
     let secret = SecretString::from("token");
     for (fault, kind, expected) in [
         (OpencrvsFault::Unauthorized, "birth", OpencrvsFault::ClientRefused),
@@ -131,7 +132,7 @@ fn a_refusal_of_the_client_is_about_its_configuration_and_one_of_the_token_about
         (OpencrvsFault::Status(500), "birth", OpencrvsFault::Status(500)),
     ] {
         assert_eq!(by_client(fault, kind), expected, "{fault:?} {kind}");
-        let by_token = Bearer::Token(&secret).explain(fault, Right::Accept, &EventKind::from_name(kind));
+        let by_token = Bearer::Token(&secret).interpret(fault, Right::Accept, &EventKind::from_name(kind));
         assert_eq!(by_token, fault);
     }
 }

@@ -1,7 +1,7 @@
-//! Asks the country's configuration service for the fields of its forms.
+//! Reads the fields of the country's forms from its configuration service.
 //!
-//! Invariant: one answer of either path counts; the path that answered is asked first the next
-//! time, until it stops answering.
+//! Invariant: a valid response from either path is enough. The path of the last valid response is
+//! tried first, unless it has failed since.
 
 use std::collections::BTreeSet;
 
@@ -20,14 +20,15 @@ pub enum FormsFault {
         "the country's configuration service does not answer: check COUNTRY_CONFIG_URL and that it is up"
     )]
     Unavailable,
-    #[error("the country's configuration service answers GET /{path} with HTTP {status}")]
+    #[error("the country's configuration service answers GET /{path} with HTTP {status}: see its log")]
     Status { path: &'static str, status: u16 },
     #[error(
         "the country's configuration service has neither GET /config/events nor GET /events: check COUNTRY_CONFIG_URL"
     )]
     NotFound,
     #[error(
-        "the country's configuration service does not answer GET /{path} with a list of event configurations"
+        "the country's configuration service answers GET /{path} with no list of event configurations: check \
+         COUNTRY_CONFIG_URL"
     )]
     Unreadable { path: &'static str },
 }
@@ -35,7 +36,7 @@ pub enum FormsFault {
 #[derive(Debug)]
 pub(super) struct FormsClient {
     client: HttpClient,
-    /// The path that answered last, if it did not fail since.
+    /// The path of the last valid response, if it has not failed since.
     answered: Option<&'static str>,
 }
 
@@ -72,7 +73,7 @@ impl FormsClient {
     /// Fetches the forms. Of their fields, the result holds only those that are among `names`.
     pub(super) async fn fetch(&mut self, names: &BTreeSet<&str>) -> Result<Forms, FormsFault> {
         let mut paths = PATHS;
-        // A dropped call leaves nothing remembered, so the next one begins anew.
+        // If this call is cancelled, no path is remembered.
         if self.answered.take() == Some(PATHS[1]) {
             paths.reverse();
         }
@@ -83,7 +84,7 @@ impl FormsClient {
                     self.answered = Some(path);
                     return Ok(forms(events, names));
                 }
-                // The other path is of the same service, which does not answer.
+                // Both paths are of the same service.
                 Err(FormsFault::Unavailable) => return Err(first.unwrap_or(FormsFault::Unavailable)),
                 Err(fault) => first = Some(worse(first, fault)),
             }
@@ -107,7 +108,7 @@ impl FormsClient {
     }
 }
 
-/// The fault to report of two: a 404 only says that this release has the other path.
+/// The more telling of two faults: a 404 only says that this release has the other path.
 fn worse(first: Option<FormsFault>, second: FormsFault) -> FormsFault {
     match first {
         Some(FormsFault::Status { status: 404, .. }) | None => second,
