@@ -104,7 +104,7 @@ fn found(world: &World) -> f64 {
 
 async fn a_trigger_that_met_nobody_is_found_and_confirmed(engine: Engine) {
     let mut world = world(engine).await;
-    add_client(&world, &scopes(&RIGHTS, "birth,death"));
+    add_client(&world, &scopes(&RIGHTS, "birth,death,marriage"));
     let births = unheard(&world, 3, 501).await;
     start(&mut world, &["worker", "confirmer"]).await;
     registered_once(&world, &births).await;
@@ -116,7 +116,7 @@ async fn a_trigger_that_met_nobody_is_found_and_confirmed(engine: Engine) {
 
 async fn a_registration_that_a_front_has_spooled_is_not_doubled(engine: Engine) {
     let mut world = world(engine).await;
-    add_client(&world, &scopes(&RIGHTS, "birth,death"));
+    add_client(&world, &scopes(&RIGHTS, "birth,death,marriage"));
     let broker = world.proxy_before_broker("front").await;
     start(&mut world, &["front", "worker", "confirmer"]).await;
     broker.cut();
@@ -141,7 +141,7 @@ async fn a_registration_that_a_front_has_spooled_is_not_doubled(engine: Engine) 
 
 async fn a_confirmer_that_dies_in_the_middle_of_a_search_doubles_nothing(engine: Engine) {
     let mut world = world(engine).await;
-    add_client(&world, &scopes(&RIGHTS, "birth,death"));
+    add_client(&world, &scopes(&RIGHTS, "birth,death,marriage"));
     let births = unheard(&world, 12, 503).await;
     start(&mut world, &["worker", "confirmer"]).await;
     let some = async || (found(&world) >= 2.0).then_some(());
@@ -157,7 +157,7 @@ async fn reconcile_shows_the_unheard_and_takes_them_in_when_told() {
     let mut world = world(Engine::Sqlite).await;
     // No search by itself.
     world.set("OPENCRVS_UNHEARD_AFTER", "1h");
-    add_client(&world, &scopes(&RIGHTS, "birth,death"));
+    add_client(&world, &scopes(&RIGHTS, "birth,death,marriage"));
     let births = unheard(&world, 2, 504).await;
     start(&mut world, &["worker", "confirmer"]).await;
     let reconcile = async |more: &[&str]| {
@@ -187,9 +187,13 @@ async fn the_clients_rights_are_shown_and_tell_by_the_exit_code_what_is_wrong() 
     let (code, report) = client(&world).await;
     assert_eq!((code, &report["token"]), (Some(1), &Value::from(false)), "{report}");
     let request = report["request"].as_str().unwrap();
-    for part in
-        [ID, "NID Bridge", "$OPENCRVS_CLIENT_SECRET", "/integrations", "type=record.search&event=birth,death"]
-    {
+    for part in [
+        ID,
+        "NID Bridge",
+        "$OPENCRVS_CLIENT_SECRET",
+        "/integrations",
+        "type=record.search&event=birth,death,marriage",
+    ] {
         assert!(request.contains(part), "{part}: {request}");
     }
     // Births only, and no search.
@@ -205,13 +209,13 @@ async fn the_clients_rights_are_shown_and_tell_by_the_exit_code_what_is_wrong() 
     assert_eq!(
         lacking,
         [
-            "type=record.action.accept&event=death",
-            "type=record.action.reject&event=death",
-            "type=record.read&event=death",
-            "type=record.search&event=birth,death",
+            "type=record.action.accept&event=death,marriage",
+            "type=record.action.reject&event=death,marriage",
+            "type=record.read&event=death,marriage",
+            "type=record.search&event=birth,death,marriage",
         ]
     );
-    let all = scopes(&RIGHTS, "birth,death");
+    let all = scopes(&RIGHTS, "birth,death,marriage");
     world.opencrvs.set_client_scopes(ID, &all.iter().map(String::as_str).collect::<Vec<_>>());
     let (code, report) = client(&world).await;
     assert_eq!((code, &report["request"]), (Some(0), &Value::Null), "{report}");

@@ -94,8 +94,8 @@ settings! {
         /// URL of OpenCRVS's events service, at which the front registers the client.
         events_url: Url, HttpUrl, "http://events:5555", ["OPENCRVS_EVENTS_URL"];
         /// Kinds of event for which the client is registered, and for which it searches OpenCRVS for
-        /// registrations that no front has.
-        client_kinds: Vec<EventKind>, Kinds, "birth,death", ["OPENCRVS_CLIENT_KINDS"];
+        /// registrations that no front has: every kind that the country registers.
+        client_kinds: Vec<EventKind>, Kinds, "birth,death,marriage", ["OPENCRVS_CLIENT_KINDS"];
         /// Time between two searches of OpenCRVS for registrations that no front has. The search
         /// needs a client that may search, read and accept.
         unheard_interval: Duration, Span, "1m", ["OPENCRVS_UNHEARD_INTERVAL"];

@@ -78,12 +78,11 @@ impl Surroundings<'_> {
     }
 
     /// The front registers the client when OpenCRVS says that it is ready.
-    fn client(&self) -> [(&'static str, String); 6] {
+    fn client(&self) -> [(&'static str, String); 5] {
         let random = || uuid::Uuid::new_v4().to_string();
         [
             ("OPENCRVS_CLIENT_ID", random()),
             ("OPENCRVS_CLIENT_SECRET", random()),
-            ("OPENCRVS_CLIENT_KINDS", "birth,death,marriage".to_owned()),
             ("OPENCRVS_REGISTER_CLIENT", "true".to_owned()),
             ("OPENCRVS_EVENTS_URL", self.opencrvs.events_url()),
             ("OPENCRVS_SERVICE_USER", self.opencrvs.service_subject()),

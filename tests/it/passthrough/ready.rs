@@ -139,7 +139,7 @@ async fn the_client_is_created_once_and_the_country_config_gets_every_call_uncha
     }
     assert_eq!(events.names(), ["MOSIP", "NID Bridge"]);
     let created = std::mem::take(&mut *events.created.lock().unwrap());
-    let scope = |right: &str| format!("type=record.{right}&event=birth,death");
+    let scope = |right: &str| format!("type=record.{right}&event=birth,death,marriage");
     let scopes = ["action.accept", "action.reject", "read", "search"].map(scope);
     let body = json!({ "name": "NID Bridge", "scopes": scopes, "credentials": { "clientId": ID, "clientSecret": SECRET } });
     assert_eq!(created, [body]);
@@ -212,7 +212,7 @@ async fn core_calls_again_while_the_events_service_is_slow_or_away_and_the_count
 async fn a_name_or_an_id_of_somebody_else_is_reported_and_does_not_make_core_loop() {
     for (taken, fix) in [
         (json!({ "id": "1", "name": "NID Bridge" }), "choose another OPENCRVS_CLIENT_NAME"),
-        (json!({ "id": ID, "name": "MOSIP" }), "set a new UUID"),
+        (json!({ "id": ID, "name": "MOSIP" }), "to a new UUID"),
         (json!({ "id": ID, "name": "NID Bridge", "status": "disabled" }), "activate it there"),
         (
             json!({ "id": ID, "name": "NID Bridge", "scopes": ["type=record.read&event=birth"] }),
