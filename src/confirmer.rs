@@ -3,8 +3,8 @@
 //! For each outcome, the confirmer takes the record's lease, reads the record in OpenCRVS, decides
 //! ([`domain::decide`](crate::domain::decide)), commits the intent, writes with the record token,
 //! and stores the result in the ledger. In the events generation it decides without reading
-//! ([`domain::decide_action`](crate::domain::decide_action)), and writes with the action token or the
-//! bridge's own client, whichever OpenCRVS accepts.
+//! ([`domain::decide_action`](crate::domain::decide_action)), and writes with the action token or
+//! the bridge's own client, whichever OpenCRVS accepts.
 //!
 //! Invariant: nothing is written before `confirm_after` has passed since the acceptance; nothing is
 //! written without the lease and a committed intent; in the FHIR generation, nothing is written

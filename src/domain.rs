@@ -46,10 +46,10 @@
 //! - **access token**: what auth gives the client for its id and secret. It lives for minutes, and
 //!   its scopes are the client's rights.
 //! - **bootstrap token**: core sends it when it starts; it allows the country to register clients.
-//! - **credential**: what a call to OpenCRVS carries to be allowed: the attempt's token or an access
-//!   token of the client.
-//! - **assigned**: said of a record that a user of OpenCRVS has taken on. The client cannot answer it
-//!   meanwhile.
+//! - **credential**: what a call to OpenCRVS carries to be allowed: the attempt's token or an
+//!   access token of the client.
+//! - **assigned**: said of a record that a user of OpenCRVS has taken on. The client cannot answer
+//!   it meanwhile.
 //! - **lease**: the exclusive right to write a record, limited in time. A *task lease* is the same
 //!   right for a task that only one process of the installation may do at a time, such as sweeping.
 //! - **fence** (fencing token): the number of a lease. A write under an older number is refused.

@@ -1,5 +1,5 @@
-//! The only consumer loop: it opens the consumer of a queue again and again until it is stopped, and
-//! pauses while a breaker is open. `session` is one consumer on one channel.
+//! The only consumer loop: it opens the consumer of a queue again and again until it is stopped,
+//! and pauses while a breaker is open. `session` is one consumer on one channel.
 //!
 //! Invariant: every delivery is settled exactly once: it is acknowledged after the message that
 //! takes its place is confirmed. A delivery that cannot be settled returns to its queue when its

@@ -5,9 +5,9 @@
 //! at intervals while it may not answer. The probe sends an acceptance for an event that does not
 //! exist.
 //!
-//! Invariant: the probe changes nothing in OpenCRVS, and its result ends no attempt. The result only
-//! decides which credential is tried first, whether action tokens are renewed, and whether OpenCRVS
-//! is searched for unheard registrations.
+//! Invariant: the probe changes nothing in OpenCRVS, and its result ends no attempt. The result
+//! only decides which credential is tried first, whether action tokens are renewed, and whether
+//! OpenCRVS is searched for unheard registrations.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

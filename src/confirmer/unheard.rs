@@ -1,13 +1,13 @@
 //! Takes in unheard registrations: those that wait in OpenCRVS although no front has them
 //! ([`search`]).
 //!
-//! One confirmer of the whole installation searches, with the bridge's own client. The client has to
-//! have the rights to search, read and accept; otherwise nothing is searched.
+//! One confirmer of the whole installation searches, with the bridge's own client. The client has
+//! to have the rights to search, read and accept; otherwise nothing is searched.
 //!
 //! Invariant: searching cannot make an outage worse. It reads and publishes one event at a time and
 //! stops at the first failure. It waits while the queue of registrations has a backlog, because the
-//! registrations in that queue are not in the ledger yet. An event is read again only after a pause,
-//! which grows.
+//! registrations in that queue are not in the ledger yet. An event is read again only after a
+//! pause, which grows.
 
 mod schedule;
 mod search;
@@ -217,8 +217,8 @@ impl Turns<'_> {
         }
     }
 
-    /// Whether an event is to be read. A registrar is probably working on an assigned event, so it is
-    /// read only if it is still assigned after the first pause.
+    /// Whether an event is to be read. A registrar is probably working on an assigned event, so it
+    /// is read only if it is still assigned after the first pause.
     fn is_due(&mut self, waiting: Waiting, record: &RecordId) -> bool {
         let now = Instant::now();
         match waiting {

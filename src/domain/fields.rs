@@ -11,9 +11,9 @@
 //! - A list begins with its kind of event. `*` is for each kind without a list of its own.
 //! - A value is `id` (the issued ID), `number` (the registration number), a JSON text, number,
 //!   `true` or `false`, or `null`, which erases the field.
-//! - `when issued`, `when recorded` or `when answered` (issued or recorded) follows a field and says
-//!   for which answers it is written. The default is `when issued` in a list that writes `id`, and
-//!   `when answered` in any other list.
+//! - `when issued`, `when recorded` or `when answered` (issued or recorded) follows a field and
+//!   says for which answers it is written. The default is `when issued` in a list that writes `id`,
+//!   and `when answered` in any other list.
 //!
 //! Invariant: an ID is always written as a text, and only when the ID system issued it.
 
@@ -129,7 +129,8 @@ impl FieldMapping {
     }
 
     /// The mapped fields that the forms do not define. A field of a named kind has to be in the
-    /// form of that kind; a field of `*` in the form of at least one kind without a list of its own.
+    /// form of that kind; a field of `*` in the form of at least one kind without a list of its
+    /// own.
     pub fn missing(&self, forms: &Forms) -> Vec<MissingField> {
         let mut missing = Vec::new();
         for FieldList { kind, fields } in &self.0 {

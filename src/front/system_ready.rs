@@ -1,10 +1,11 @@
 //! Registers the bridge's system client when OpenCRVS starts: `GET /trigger/system/ready` (2.1) or
 //! `/triggers/system/ready` (2.0).
 //!
-//! Core makes this call up to ten times, with a new bootstrap token each time, until the response is
-//! 2xx, 404 or 501. Each call times out after 5 s. The bridge registers its own client, for at most
-//! [`REGISTRATION_TIMEOUT`], and then proxies the call unchanged to the country config, so that the
-//! country can register its clients too. Without a country config the bridge responds by itself.
+//! Core makes this call up to ten times, with a new bootstrap token each time, until the response
+//! is 2xx, 404 or 501. Each call times out after 5 s. The bridge registers its own client, for at
+//! most [`REGISTRATION_TIMEOUT`], and then proxies the call unchanged to the country config, so
+//! that the country can register its clients too. Without a country config the bridge responds by
+//! itself.
 //!
 //! | The bridge's client | Status with a country config | Status without |
 //! |---|---|---|

@@ -23,8 +23,8 @@ pub struct Alert {
     pub id: String,
     pub about: About,
     pub cause: Cause,
-    /// The state of the attempt. For a parking queue it is *parked*, and for a fault of the client's
-    /// configuration *answered*, because answered attempts wait for it.
+    /// The state of the attempt. For a parking queue it is *parked*, and for a fault of the
+    /// client's configuration *answered*, because answered attempts wait for it.
     pub state: State,
     pub at: Timestamp,
     /// Number of earlier tries to send the alert.

@@ -1,5 +1,5 @@
-//! What the ledger stores about the bridge's own client in OpenCRVS: alerts about its configuration,
-//! and the users that records are assigned to.
+//! What the ledger stores about the bridge's own client in OpenCRVS: alerts about its
+//! configuration, and the users that records are assigned to.
 //!
 //! Invariant: an alert about the configuration is raised once for all records and all processes,
 //! and again only after it was settled, or after [`REPEAT_AFTER`].
@@ -75,8 +75,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Adds an entry to the history that a user is assigned to the record in OpenCRVS, once for each
-    /// user. Returns whether the entry is new.
+    /// Adds an entry to the history that a user is assigned to the record in OpenCRVS, once for
+    /// each user. Returns whether the entry is new.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].

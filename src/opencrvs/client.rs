@@ -126,8 +126,8 @@ impl SystemClient {
         result
     }
 
-    /// Forgets an access token that OpenCRVS refused (401), so that the next call fetches a new one.
-    /// Does nothing if the current token is another one.
+    /// Forgets an access token that OpenCRVS refused (401), so that the next call fetches a new
+    /// one. Does nothing if the current token is another one.
     pub async fn refused(&self, token: &AccessToken) {
         let mut last = self.0.last.lock().await;
         if matches!(last.as_ref(), Some(LastFetch { result: Ok(known), .. }) if known.is_same(token)) {

@@ -63,9 +63,9 @@ pub enum InvalidDocument {
     NoCreatedAt,
 }
 
-/// Reads an event document. `action` is the action that the action token names; the token can answer
-/// no other one, whatever the document says. Without an action token, the registration is the last
-/// REGISTER in the document that waits for an answer.
+/// Reads an event document. `action` is the action that the action token names; the token can
+/// answer no other one, whatever the document says. Without an action token, the registration is
+/// the last REGISTER in the document that waits for an answer.
 ///
 /// # Errors
 /// [`InvalidDocument`].

@@ -94,7 +94,8 @@ pub enum OpencrvsFault {
     /// The action was rejected before (events generation).
     #[error("OpenCRVS has rejected the action already")]
     AlreadyRejected,
-    /// OpenCRVS refuses a field of the declaration, and has stored nothing (events generation, 2.1).
+    /// OpenCRVS refuses a field of the declaration, and has stored nothing (events generation,
+    /// 2.1).
     #[error("OpenCRVS refuses a field of the acceptance: the country's form does not define it, or hides it")]
     FieldUndefined,
     /// OpenCRVS does not know the call, or does not take its input.

@@ -1,4 +1,5 @@
-//! `nidbridge opencrvs client`: shows what the bridge's client in OpenCRVS may do and what it lacks.
+//! `nidbridge opencrvs client`: shows what the bridge's client in OpenCRVS may do and what it
+//! lacks.
 //!
 //! Invariant: nothing is changed, here or in OpenCRVS, and no secret is shown.
 

@@ -44,8 +44,8 @@ pub trait Message: Serialize + DeserializeOwned {
         })
     }
 
-    /// Reads a message of one of [`Message::VERSIONS`]. The version is read before the rest, because a
-    /// message of a newer release may have another shape and is not malformed.
+    /// Reads a message of one of [`Message::VERSIONS`]. The version is read before the rest,
+    /// because a message of a newer release may have another shape and is not malformed.
     ///
     /// # Errors
     /// The cause to park the message for: [`Cause::Malformed`] or [`Cause::UnknownVersion`].

@@ -104,8 +104,8 @@ metrics! {
     /// answer) or `no_longer` (the token needs no renewal any more).
     tokens: Counters<1>, labelled(["outcome"]), "nidbridge_tokens_total";
     /// Records that were read because they wait in OpenCRVS without an open attempt, by outcome:
-    /// found (unheard, and taken in), known (the attempt has ended or is parked), young (younger than
-    /// `OPENCRVS_UNHEARD_AFTER`), `not_waiting` or unusable.
+    /// found (unheard, and taken in), known (the attempt has ended or is parked), young (younger
+    /// than `OPENCRVS_UNHEARD_AFTER`), `not_waiting` or unusable.
     unheard: Counters<1>, labelled(["outcome"]), "nidbridge_unheard_total";
     /// Records whose token, personal data and ID were erased.
     erased: Counter, Counter::default(), "nidbridge_erased_total";

@@ -86,15 +86,15 @@ settings! {
         /// Subject (claim `sub`) of the service token that comes with each registration of OpenCRVS
         /// 2.1. Separate several by commas.
         service_user: Vec<String>, Names, "__SERVICE_USER__", ["OPENCRVS_SERVICE_USER"];
-        /// Whether the front registers the client in OpenCRVS when OpenCRVS reports that it is ready
-        /// (`GET /trigger/system/ready`).
+        /// Whether the front registers the client in OpenCRVS when OpenCRVS reports that it is
+        /// ready (`GET /trigger/system/ready`).
         register_client: bool, Switch, "false", ["OPENCRVS_REGISTER_CLIENT"];
         /// Name under which the front registers the client.
         client_name: String, Text, "NID Bridge", ["OPENCRVS_CLIENT_NAME"];
         /// URL of OpenCRVS's events service, at which the front registers the client.
         events_url: Url, HttpUrl, "http://events:5555", ["OPENCRVS_EVENTS_URL"];
-        /// Kinds of event for which the client is registered, and for which it searches OpenCRVS for
-        /// registrations that no front has: every kind that the country registers.
+        /// Kinds of event for which the client is registered, and for which it searches OpenCRVS
+        /// for registrations that no front has: every kind that the country registers.
         client_kinds: Vec<EventKind>, Kinds, "birth,death,marriage", ["OPENCRVS_CLIENT_KINDS"];
         /// Time between two searches of OpenCRVS for registrations that no front has. The search
         /// needs a client that may search, read and accept.

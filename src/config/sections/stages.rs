@@ -51,10 +51,10 @@ settings! {
         prefetch: u16, Positive<u16>, "16", ["CONFIRM_PREFETCH"];
         /// Identifier type under which OpenCRVS stores the ID (FHIR generation).
         identifier_type: String, Text, "NATIONAL_ID", ["CONFIRM_IDENTIFIER_TYPE"];
-        /// Form fields that an answer writes into the record (events generation), in a list for each
-        /// kind of event; `*` is for all other kinds. A value is `id`, `number`, a JSON text, number
-        /// or boolean, or `null`, which erases the field. `when issued`, `when recorded` or `when
-        /// answered` after a field limits it to these answers. If neither this nor
+        /// Form fields that an answer writes into the record (events generation), in a list for
+        /// each kind of event; `*` is for all other kinds. A value is `id`, `number`, a JSON text,
+        /// number or boolean, or `null`, which erases the field. `when issued`, `when recorded` or
+        /// `when answered` after a field limits it to these answers. If neither this nor
         /// `CONFIRM_IDENTIFIER_FIELD` is set, OpenCRVS does not get the ID.
         fields: Option<FieldMapping>, Optional<Mapping>, "", ["CONFIRM_FIELDS"];
         /// Form field in which OpenCRVS stores the ID (events generation), such as `child.nid`:

@@ -66,7 +66,8 @@ impl Confirmer {
         Ok(())
     }
 
-    /// Settles the alerts of this process that no longer apply, because the client's call succeeded.
+    /// Settles the alerts of this process that no longer apply, because the client's call
+    /// succeeded.
     pub(super) async fn settle_alerts(&self, answering: &Answering<'_>) -> Result<(), StageFault> {
         let Some(client) = &self.events.system else { return Ok(()) };
         for (cause, scope) in client.take_settled(&answering.scope()) {

@@ -1,8 +1,8 @@
 //! Decides which of the events in a search result are read now.
 //!
-//! Invariant: an event that stays in the result is read with pauses that double up to [`LONGEST`]. An
-//! event that is absent from a whole search is forgotten, so that its next registration is read at
-//! once.
+//! Invariant: an event that stays in the result is read with pauses that double up to [`LONGEST`].
+//! An event that is absent from a whole search is forgotten, so that its next registration is read
+//! at once.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -2,12 +2,12 @@
 //! was there when the trigger came, or because the front died during the call.
 //!
 //! Core sends a trigger only once. So OpenCRVS is searched for events that may have a pending
-//! registration. Those without an open attempt in the ledger are read, and published as a front would
-//! publish them.
+//! registration. Those without an open attempt in the ledger are read, and published as a front
+//! would publish them.
 //!
 //! Invariant: taking in a registration that a front or a queue still has does no harm, because both
-//! messages are of the same attempt and the record stage recognises the second one. An event with an
-//! open attempt is not read, because OpenCRVS notes each read in the event.
+//! messages are of the same attempt and the record stage recognises the second one. An event with
+//! an open attempt is not read, because OpenCRVS notes each read in the event.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +38,8 @@ pub enum SearchFault {
 pub struct UnheardSearch {
     pub ledger: Ledger,
     pub search: EventSearch,
-    /// Age below which a pending registration is ignored, because its trigger or the front's message
-    /// may still be on its way.
+    /// Age below which a pending registration is ignored, because its trigger or the front's
+    /// message may still be on its way.
     pub after: Duration,
 }
 
@@ -91,8 +91,8 @@ impl UnheardSearch {
         Ok(UnexplainedPage { events, next: page.next })
     }
 
-    /// Whether the pending action may be old enough. It is newer than the last accepted action, whose
-    /// time the search shows.
+    /// Whether the pending action may be old enough. It is newer than the last accepted action,
+    /// whose time the search shows.
     fn may_be_old(&self, event: &WaitingEvent, now: Timestamp) -> bool {
         event.updated_at.is_none_or(|at| is_older(at, self.after, now))
     }

@@ -6,8 +6,8 @@
 //! Source: `events` of opencrvs-core, v1.9.0–v2.1.0, and recorded calls of its official client.
 //!
 //! Invariant: accepting and rejecting are idempotent per action, so a call whose result is unknown
-//! may be repeated. The transaction id is derived from the action, so a repeated call does not write
-//! twice, and no call has the transaction id of another record's write.
+//! may be repeated. The transaction id is derived from the action, so a repeated call does not
+//! write twice, and no call has the transaction id of another record's write.
 
 mod bearer;
 mod state;
@@ -196,9 +196,9 @@ impl EventsClient {
         })
     }
 
-    /// Probes whether this release lets the client accept an action. The call accepts an action of an
-    /// event that does not exist, which changes nothing. OpenCRVS checks the right before it looks
-    /// for the event.
+    /// Probes whether this release lets the client accept an action. The call accepts an action of
+    /// an event that does not exist, which changes nothing. OpenCRVS checks the right before it
+    /// looks for the event.
     ///
     /// # Errors
     /// [`OpencrvsFault`] if the response does not answer the question.

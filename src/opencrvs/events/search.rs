@@ -3,9 +3,9 @@
 //! Both calls need the client, because an action token may not search. `event.search` shows which
 //! events wait, but not with which action; only `event.get` shows that.
 //!
-//! When the trigger is answered with 202, core indexes the registration as pending. When the trigger
-//! fails, core stores the registration, but does not index it until somebody reads the event. In the
-//! index such an event is not registered and its registrar is still assigned, so
+//! When the trigger is answered with 202, core indexes the registration as pending. When the
+//! trigger fails, core stores the registration, but does not index it until somebody reads the
+//! event. In the index such an event is not registered and its registrar is still assigned, so
 //! [`Waiting::Assigned`] finds it among others.
 //!
 //! Source: `packages/events/src/router/event` and `packages/commons/src/events` (`SearchQuery`,
@@ -23,8 +23,8 @@ use crate::domain::{EventKind, RecordId};
 use crate::opencrvs::call::{ClientSettings, HttpClient, send};
 use crate::opencrvs::fault::OpencrvsFault;
 
-/// Flag of an event whose last registration action waits for its answer. The status of an event does
-/// not show that: it is that of the last accepted action.
+/// Flag of an event whose last registration action waits for its answer. The status of an event
+/// does not show that: it is that of the last accepted action.
 const PENDING: &str = "register:requested";
 /// Statuses of an event that is not registered. Releases differ in the other statuses.
 const UNREGISTERED: [&str; 3] = ["CREATED", "NOTIFIED", "DECLARED"];
@@ -38,8 +38,8 @@ const DEEPEST: usize = 10_000;
 pub enum Waiting {
     /// Events with a pending registration, the oldest first.
     Requested,
-    /// Events that are not registered and that a user is assigned to, the newest first. Some of them
-    /// have a registration whose trigger failed; on the others a registrar is working.
+    /// Events that are not registered and that a user is assigned to, the newest first. Some of
+    /// them have a registration whose trigger failed; on the others a registrar is working.
     Assigned,
 }
 

@@ -1,5 +1,5 @@
-//! Finds, with the bridge's own client, registrations of the events generation that wait in OpenCRVS
-//! and that the bridge has never had. With `--take-in` it publishes them as a front would.
+//! Finds, with the bridge's own client, registrations of the events generation that wait in
+//! OpenCRVS and that the bridge has never had. With `--take-in` it publishes them as a front would.
 
 use anyhow::anyhow;
 

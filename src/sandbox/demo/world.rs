@@ -75,7 +75,8 @@ impl DemoWorld {
             async move { all::serve_on(listener, process).await }
         });
         if needs_client {
-            // As at the provisioning of OpenCRVS. The country config of the demo has no clients of its own.
+            // As at the provisioning of OpenCRVS. The country config of the demo has no clients of
+            // its own.
             let announced = opencrvs.announce_ready(&front).await?;
             anyhow::ensure!(
                 !opencrvs.clients().is_empty(),

@@ -3,8 +3,8 @@
 //!
 //! Invariant: the vendor answers by this function and by nothing else, as long as the request is
 //! complete and no answer is scripted. The function depends on the seed, on
-//! [`VendorSettings::reject`], [`VendorSettings::reject_for_good`], [`VendorSettings::contradict`] and
-//! [`VendorSettings::mistake`], and on no other setting.
+//! [`VendorSettings::reject`], [`VendorSettings::reject_for_good`], [`VendorSettings::contradict`]
+//! and [`VendorSettings::mistake`], and on no other setting.
 
 use fastrand::Rng;
 

@@ -21,9 +21,9 @@ pub struct OpencrvsArgs {
     /// A share of the calls to auth and gateway that go wrong, such as `confirm:cut_after=0.02` or
     /// `fetch:http/503=0.1`. May be given more than once.
     ///
-    /// CALLS is confirm, action, fetch, search, read, exchange, token or key. The faults `http` and `http_after`
-    /// take a status; `delay`, `hang_late` and `cut_late` take milliseconds. A wrong name prints
-    /// the list of all faults.
+    /// CALLS is confirm, action, fetch, search, read, exchange, token or key. The faults `http` and
+    /// `http_after` take a status; `delay`, `hang_late` and `cut_late` take milliseconds. A wrong
+    /// name prints the list of all faults.
     #[arg(long = "fault", value_name = "CALLS:FAULT=SHARE")]
     pub faults: Vec<Share>,
     #[command(flatten)]

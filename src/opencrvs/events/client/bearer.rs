@@ -1,7 +1,7 @@
 //! The token that authorizes a call, and what a refusal of the call means.
 //!
-//! Invariant: a refusal of the bridge's client is reported as a fault of the configuration, never of
-//! the record.
+//! Invariant: a refusal of the bridge's client is reported as a fault of the configuration, never
+//! of the record.
 
 use secrecy::SecretString;
 
@@ -35,7 +35,8 @@ impl<'a> Bearer<'a> {
     }
 
     /// What a fault means for this token. OpenCRVS responds with 404 for an event whose kind is
-    /// outside the client's scopes, so there [`OpencrvsFault::EventNotFound`] means a missing scope.
+    /// outside the client's scopes, so there [`OpencrvsFault::EventNotFound`] means a missing
+    /// scope.
     pub(super) fn interpret(self, fault: OpencrvsFault, right: Right, kind: &EventKind) -> OpencrvsFault {
         match (self, fault) {
             (Self::Client(_), OpencrvsFault::Unauthorized) => OpencrvsFault::ClientRefused,

@@ -5,7 +5,8 @@ use serde::Serialize;
 /// A release of the events generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, clap::ValueEnum)]
 pub enum Release {
-    /// 1.9: action tokens, plain scopes, `/events` of the country config, `event.get` with a bare id.
+    /// 1.9: action tokens, plain scopes, `/events` of the country config, `event.get` with a bare
+    /// id.
     #[value(name = "1.9")]
     V1_9,
     /// 2.0: action tokens, scopes as query strings, `/config/events`.

@@ -50,9 +50,9 @@ impl OpencrvsSim {
         self.core.events.release()
     }
 
-    /// Switches to another release, and migrates the events of older releases to it. Pending actions
-    /// stay pending and registrars stay assigned to them. From 2.1 on, action tokens are refused and
-    /// no token of an event is exchanged.
+    /// Switches to another release, and migrates the events of older releases to it. Pending
+    /// actions stay pending and registrars stay assigned to them. From 2.1 on, action tokens are
+    /// refused and no token of an event is exchanged.
     pub fn upgrade(&self, release: Release) {
         let leaves = self.core.events.with(|state| {
             state.release = release;

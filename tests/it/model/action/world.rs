@@ -1,4 +1,5 @@
-//! The state of the model: OpenCRVS, the ledger's row, the queue and two confirmers, for one action.
+//! The state of the model: OpenCRVS, the ledger's row, the queue and two confirmers, for one
+//! action.
 
 use nidbridge::domain::{ClientRefusal, ClientStanding, Credential, State, TokenState};
 
