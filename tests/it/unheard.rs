@@ -4,7 +4,11 @@
 
 use std::time::Duration;
 
+use nidbridge::config::SecretSource;
+use nidbridge::confirmer::{Finding, UnheardSearch};
 use nidbridge::domain::RecordId;
+use nidbridge::opencrvs::events::EventSearch;
+use nidbridge::opencrvs::{ClientCredentials, ClientSettings, SystemClient};
 use nidbridge::sandbox::opencrvs::{OpencrvsSettings, Release, Status, SubmitOptions};
 use nidbridge::sandbox::population::{Declaration, Kind};
 use serde_json::Value;
@@ -150,6 +154,29 @@ async fn a_confirmer_that_dies_in_the_middle_of_a_search_doubles_nothing(engine:
     start(&mut world, &["confirmer"]).await;
     registered_once(&world, &births).await;
     assert_eq!(world.nid.state().ended("issued"), 12);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_opencrvs_does_not_show_does_not_stop_the_search() {
+    let world = world(Engine::Sqlite).await;
+    add_client(&world, &scopes(&RIGHTS, "birth,death"));
+    let url = world.opencrvs.gateway_url().parse().unwrap();
+    let gateway = ClientSettings { url, timeout: SOON, connect_timeout: SOON };
+    let credentials = ClientCredentials {
+        id: ID.to_owned(),
+        secret: SecretSource::Value(SECRET.into()),
+        next_secret: None,
+    };
+    let access = SystemClient::new(&gateway, credentials).unwrap().access_token().await.unwrap();
+    let search = UnheardSearch {
+        ledger: world.ledger.clone(),
+        search: EventSearch::new(&gateway).unwrap(),
+        after: Duration::ZERO,
+    };
+    // The index may still show an event that OpenCRVS has deleted.
+    let deleted = RecordId::parse("6a1b2c3d-0000-4000-8000-000000000001").unwrap();
+    let finding = search.read(access.secret(), &deleted).await;
+    assert!(matches!(finding, Ok(Finding::NotWaiting)), "{finding:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,7 +60,7 @@ pub enum Finding {
     Known,
     /// It is younger than [`UnheardSearch::after`].
     Young,
-    /// The event does not wait any more, or the client may not read it.
+    /// OpenCRVS does not know the event, or the event does not wait any more.
     NotWaiting,
     /// The document is not a registration that can be answered.
     Unusable(InvalidDocument),
@@ -104,7 +104,7 @@ impl UnheardSearch {
     pub async fn read(&self, token: &SecretString, record: &RecordId) -> Result<Finding, SearchFault> {
         let body = match self.search.document(token, record).await {
             Ok(body) => body,
-            Err(OpencrvsFault::ActionNotFound) => return Ok(Finding::NotWaiting),
+            Err(OpencrvsFault::EventNotFound) => return Ok(Finding::NotWaiting),
             Err(fault) => return Err(fault.into()),
         };
         let document = match events::read(&body, None) {

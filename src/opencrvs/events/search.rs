@@ -97,7 +97,7 @@ impl EventSearch {
     /// the event itself, so do not read an event again without need.
     ///
     /// # Errors
-    /// [`OpencrvsFault`]; [`OpencrvsFault::ActionNotFound`] also for an event that the client may
+    /// [`OpencrvsFault`]; [`OpencrvsFault::EventNotFound`] also for an event that the client may
     /// not read.
     pub async fn document(&self, token: &SecretString, record: &RecordId) -> Result<Vec<u8>, OpencrvsFault> {
         let event = match self.query("event.get", token, &json!({ "eventId": record.as_str() })).await {
