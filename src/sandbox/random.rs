@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_happened_to_somebody_once_says_nothing_about_the_next_time() {
+    fn two_decisions_about_the_same_person_are_independent() {
         let hit = |salt: u64, person: u64| rng(7, &format!("p{person}"), salt).f64() < 0.3;
         for (first, second) in [(0, 1), (1, 2), (2, 3), (1, 3)] {
             let both = (0..4_000).filter(|person| hit(first, *person) && hit(second, *person)).count();

@@ -1,5 +1,5 @@
-//! The bridge answers with its own client where OpenCRVS takes it, and with the token that came
-//! with the registration where it does not. What the simulated OpenCRVS saw decides.
+//! The bridge answers with its own client where OpenCRVS accepts that, and otherwise with the token
+//! that came with the registration. The tests check what the simulated OpenCRVS received.
 
 mod secrets;
 mod upgrade;
@@ -38,7 +38,7 @@ fn scopes(kinds: &str) -> [String; 3] {
 }
 
 /// The bridge with a client in OpenCRVS, and a webhook for its alerts.
-struct Ground {
+struct Fixture {
     world: World,
     hook: Hook,
     client: String,
@@ -46,12 +46,12 @@ struct Ground {
     secret: PathBuf,
 }
 
-impl Ground {
+impl Fixture {
     /// Starts both sides; the client has these scopes.
     async fn new(engine: Engine, release: Release, scopes: &[String]) -> Self {
-        let mut ground = Self::prepared(engine, release, scopes).await;
-        ground.start().await;
-        ground
+        let mut fixture = Self::prepared(engine, release, scopes).await;
+        fixture.start().await;
+        fixture
     }
 
     /// The same without any role running.
@@ -151,94 +151,94 @@ impl Ground {
 }
 
 async fn on_2_1_the_client_accepts_and_rejects_with_one_access_token(engine: Engine) {
-    let ground = Ground::new(engine, Release::V2_1, &scopes("birth,death")).await;
+    let fixture = Fixture::new(engine, Release::V2_1, &scopes("birth,death")).await;
     let families = people(Kind::Birth, 4, 401);
     let refused = &families[0];
     let request = request_of(&refused.record, "birth");
-    ground.world.nid.will_answer(&request, Final::Rejected("not_eligible"));
+    fixture.world.nid.will_answer(&request, Final::Rejected("not_eligible"));
     for family in &families {
-        ground.submit(family).await;
+        fixture.submit(family).await;
     }
-    ends_as(&ground.world, &refused.record, Status::Rejected).await;
-    stands_as(&ground.world, &refused.record, "rejected").await;
+    ends_as(&fixture.world, &refused.record, Status::Rejected).await;
+    stands_as(&fixture.world, &refused.record, "rejected").await;
     for family in &families[1..] {
-        ground.is_confirmed(family).await;
+        fixture.is_confirmed(family).await;
     }
-    assert_eq!(ground.calls(REJECT, Credential::Client), 1);
+    assert_eq!(fixture.calls(REJECT, Credential::Client), 1);
     // One more call was the probe.
-    assert_eq!(ground.calls(ACCEPT, Credential::Client), 4);
-    assert_eq!(ground.calls(ACCEPT, Credential::ActionToken), 0);
-    assert_eq!(ground.world.opencrvs.token_requests().given, 1, "one access token serves all");
-    assert_eq!(ground.alerts(), []);
-    ground.is_undamaged();
+    assert_eq!(fixture.calls(ACCEPT, Credential::Client), 4);
+    assert_eq!(fixture.calls(ACCEPT, Credential::ActionToken), 0);
+    assert_eq!(fixture.world.opencrvs.token_requests().given, 1, "one access token serves all");
+    assert_eq!(fixture.alerts(), []);
+    fixture.is_undamaged();
 }
 
 async fn while_a_user_is_assigned_the_answer_waits_and_operators_see_who_it_is(engine: Engine) {
-    let ground = Ground::new(engine, Release::V2_1, &scopes("birth,death")).await;
+    let fixture = Fixture::new(engine, Release::V2_1, &scopes("birth,death")).await;
     let family = people(Kind::Birth, 1, 402).remove(0);
-    ground.world.nid.pause_replies();
-    ground.submit(&family).await;
-    assert!(ground.world.opencrvs.assign(&family.record, "5fabc0ffee"));
-    ground.world.nid.resume_replies();
-    let conflicts = || ground.world.opencrvs.record(&family.record).unwrap().event.unwrap().conflicts;
+    fixture.world.nid.pause_replies();
+    fixture.submit(&family).await;
+    assert!(fixture.world.opencrvs.assign(&family.record, "5fabc0ffee"));
+    fixture.world.nid.resume_replies();
+    let conflicts = || fixture.world.opencrvs.record(&family.record).unwrap().event.unwrap().conflicts;
     eventually(SOON, "several conflicts", async || (conflicts() >= 4).then_some(())).await;
-    stands_as(&ground.world, &family.record, "answered").await;
-    let (code, shown) = ground.world.run(&["attempts", "show", &family.record], &[]).await;
+    stands_as(&fixture.world, &family.record, "answered").await;
+    let (code, shown) = fixture.world.run(&["attempts", "show", &family.record], &[]).await;
     assert_eq!(code, Some(0), "{shown}");
     assert_eq!(shown.matches("assigned to user 5fabc0ffee").count(), 1, "{shown}");
-    assert!(ground.world.opencrvs.assign(&family.record, "5fdecade"));
+    assert!(fixture.world.opencrvs.assign(&family.record, "5fdecade"));
     let seen = conflicts();
     eventually(SOON, "another conflict", async || (conflicts() > seen + 1).then_some(())).await;
-    let history = ground.world.history(&family.record).await;
+    let history = fixture.world.history(&family.record).await;
     let of_assignees = history.iter().filter(|entry| entry.what == "assigned");
     let users: Vec<_> = of_assignees.filter_map(|entry| entry.why.as_deref()).collect();
     assert_eq!(users, ["assigned to user 5fabc0ffee", "assigned to user 5fdecade"]);
-    assert!(ground.world.opencrvs.unassign(&family.record));
-    ground.is_confirmed(&family).await;
-    assert_eq!(ground.alerts(), []);
-    ground.is_undamaged();
+    assert!(fixture.world.opencrvs.unassign(&family.record));
+    fixture.is_confirmed(&family).await;
+    assert_eq!(fixture.alerts(), []);
+    fixture.is_undamaged();
 }
 
 async fn what_the_client_may_not_do_raises_one_alert_that_names_the_scope(engine: Engine) {
-    let ground = Ground::new(engine, Release::V2_1, &scopes("birth")).await;
+    let fixture = Fixture::new(engine, Release::V2_1, &scopes("birth")).await;
     let [births, deaths] = [Kind::Birth, Kind::Death].map(|kind| people(kind, 3, kind as u64 + 430));
     for family in births.iter().chain(&deaths) {
-        ground.submit(family).await;
+        fixture.submit(family).await;
     }
     for family in &births {
-        ground.is_confirmed(family).await;
+        fixture.is_confirmed(family).await;
     }
-    let scope = ground.alert(Cause::ClientScope).await;
+    let scope = fixture.alert(Cause::ClientScope).await;
     assert_eq!(scope.as_deref(), Some("type=record.action.accept&event=death"));
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(ground.alerts().len(), 1, "one alert for all records");
-    ground.all_are(&deaths, "answered").await;
+    assert_eq!(fixture.alerts().len(), 1, "one alert for all records");
+    fixture.all_are(&deaths, "answered").await;
     let added = scopes("birth,death");
     let added: Vec<&str> = added.iter().map(String::as_str).collect();
-    assert!(ground.world.opencrvs.set_client_scopes(&ground.client, &added));
+    assert!(fixture.world.opencrvs.set_client_scopes(&fixture.client, &added));
     for family in &deaths {
-        ground.is_confirmed(family).await;
+        fixture.is_confirmed(family).await;
     }
-    assert_eq!(ground.alerts().len(), 1);
-    ground.is_undamaged();
+    assert_eq!(fixture.alerts().len(), 1);
+    fixture.is_undamaged();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_without_any_scope_waits_for_it() {
-    let ground = Ground::new(Engine::Sqlite, Release::V2_1, &[]).await;
+async fn an_answer_waits_while_the_client_has_no_scope() {
+    let fixture = Fixture::new(Engine::Sqlite, Release::V2_1, &[]).await;
     let family = people(Kind::Birth, 1, 404).remove(0);
-    ground.submit(&family).await;
-    let scope = ground.alert(Cause::ClientScope).await;
+    fixture.submit(&family).await;
+    let scope = fixture.alert(Cause::ClientScope).await;
     assert_eq!(scope.as_deref(), Some("type=record.action.accept&event=birth"));
     let added = scopes("birth");
     let added: Vec<&str> = added.iter().map(String::as_str).collect();
-    assert!(ground.world.opencrvs.set_client_scopes(&ground.client, &added));
-    ground.is_confirmed(&family).await;
+    assert!(fixture.world.opencrvs.set_client_scopes(&fixture.client, &added));
+    fixture.is_confirmed(&family).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_to_a_call_of_the_client_it_registers_once() {
-    let ground = Ground::new(Engine::Sqlite, Release::V2_1, &scopes("birth,death")).await;
+    let fixture = Fixture::new(Engine::Sqlite, Release::V2_1, &scopes("birth,death")).await;
     let faults = [
         Fault::CUT_AFTER,
         Fault::CUT_BEFORE,
@@ -249,53 +249,53 @@ async fn whatever_happens_to_a_call_of_the_client_it_registers_once() {
         Fault::cut_late(300),
     ];
     for (family, fault) in people(Kind::Birth, faults.len(), 405).into_iter().zip(faults) {
-        ground.world.opencrvs.faults().next(Calls::Action, 1, fault);
-        ground.submit(&family).await;
-        ground.is_confirmed(&family).await;
+        fixture.world.opencrvs.faults().next(Calls::Action, 1, fault);
+        fixture.submit(&family).await;
+        fixture.is_confirmed(&family).await;
     }
-    ground.is_undamaged();
+    fixture.is_undamaged();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_shows_the_login_page_is_waited_for() {
-    let ground = Ground::new(Engine::Sqlite, Release::V2_1, &scopes("birth,death")).await;
+    let fixture = Fixture::new(Engine::Sqlite, Release::V2_1, &scopes("birth,death")).await;
     let family = people(Kind::Birth, 1, 406).remove(0);
-    ground.world.opencrvs.behave(|behaviour| behaviour.login_page = true);
-    ground.submit(&family).await;
-    ground.keeps_waiting(Cause::GatewayUnavailable).await;
-    stands_as(&ground.world, &family.record, "answered").await;
-    ground.world.opencrvs.behave(|behaviour| behaviour.login_page = false);
-    ground.is_confirmed(&family).await;
-    assert_eq!(ground.alerts(), []);
+    fixture.world.opencrvs.behave(|behaviour| behaviour.login_page = true);
+    fixture.submit(&family).await;
+    fixture.keeps_waiting(Cause::GatewayUnavailable).await;
+    stands_as(&fixture.world, &family.record, "answered").await;
+    fixture.world.opencrvs.behave(|behaviour| behaviour.login_page = false);
+    fixture.is_confirmed(&family).await;
+    assert_eq!(fixture.alerts(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_no_client_may_answer_the_token_does_and_nobody_is_alerted() {
     for release in [Release::V1_9, Release::V2_0] {
-        let ground = Ground::new(Engine::Sqlite, release, &scopes("birth,death")).await;
+        let fixture = Fixture::new(Engine::Sqlite, release, &scopes("birth,death")).await;
         for family in people(Kind::Birth, 3, 407) {
-            ground.submit(&family).await;
-            ground.is_confirmed(&family).await;
+            fixture.submit(&family).await;
+            fixture.is_confirmed(&family).await;
         }
-        assert_eq!(ground.calls(ACCEPT, Credential::ActionToken), 3, "{release:?}");
-        assert_eq!(ground.alerts(), [], "{release:?}");
-        ground.is_undamaged();
+        assert_eq!(fixture.calls(ACCEPT, Credential::ActionToken), 3, "{release:?}");
+        assert_eq!(fixture.alerts(), [], "{release:?}");
+        fixture.is_undamaged();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_2_0_that_lets_the_client_answer_it_goes_first_and_the_token_when_a_user_is_assigned() {
-    let ground = Ground::prepared(Engine::Sqlite, Release::V2_0, &scopes("birth,death")).await;
-    ground.world.opencrvs.behave(|behaviour| behaviour.client_confirms_on_2_0 = true);
-    let mut ground = ground;
-    ground.start().await;
-    let probed = async || (ground.calls(ACCEPT, Credential::Client) > 0).then_some(());
+    let fixture = Fixture::prepared(Engine::Sqlite, Release::V2_0, &scopes("birth,death")).await;
+    fixture.world.opencrvs.behave(|behaviour| behaviour.client_confirms_on_2_0 = true);
+    let mut fixture = fixture;
+    fixture.start().await;
+    let probed = async || (fixture.calls(ACCEPT, Credential::Client) > 0).then_some(());
     eventually(SOON, "the probe", probed).await;
     let families = people(Kind::Birth, 3, 408);
     for family in &families {
-        ground.submit(family).await;
-        ground.is_confirmed(family).await;
+        fixture.submit(family).await;
+        fixture.is_confirmed(family).await;
     }
-    assert!(ground.calls(ACCEPT, Credential::Client) > 3);
-    ground.is_undamaged();
+    assert!(fixture.calls(ACCEPT, Credential::Client) > 3);
+    fixture.is_undamaged();
 }

@@ -130,7 +130,7 @@ async fn a_registration_of_the_events_generation_is_taken_or_refused_and_never_l
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_the_unheard_are_found_a_trigger_without_an_answer_is_202_and_a_refused_one_400() {
+async fn with_202_for_unanswered_triggers_a_refused_one_still_gets_400() {
     use Does::{Answer503, Break, Hang};
     for (does, trigger) in [
         ([None, None], 202),

@@ -25,9 +25,9 @@ const SECRET: &str = "a-secret-that-no-log-shows";
 const RIGHTS: [&str; 4] = ["action.accept", "action.reject", "read", "search"];
 
 on_both_ledgers![
-    a_trigger_that_met_nobody_is_found_and_confirmed,
-    a_registration_that_a_front_has_spooled_is_not_doubled,
-    a_confirmer_that_dies_in_the_middle_of_a_search_doubles_nothing,
+    a_registration_whose_trigger_reached_no_front_is_found_and_confirmed,
+    a_registration_that_a_front_has_spooled_is_confirmed_once,
+    a_confirmer_that_dies_in_the_middle_of_a_search_confirms_nothing_twice,
 ];
 
 fn scopes(rights: &[&str], kinds: &str) -> Vec<String> {
@@ -106,7 +106,7 @@ fn found(world: &World) -> f64 {
     world.metric("confirmer", "nidbridge_unheard_total", "found")
 }
 
-async fn a_trigger_that_met_nobody_is_found_and_confirmed(engine: Engine) {
+async fn a_registration_whose_trigger_reached_no_front_is_found_and_confirmed(engine: Engine) {
     let mut world = world(engine).await;
     add_client(&world, &scopes(&RIGHTS, "birth,death,marriage"));
     let births = unheard(&world, 3, 501).await;
@@ -118,7 +118,7 @@ async fn a_trigger_that_met_nobody_is_found_and_confirmed(engine: Engine) {
     }
 }
 
-async fn a_registration_that_a_front_has_spooled_is_not_doubled(engine: Engine) {
+async fn a_registration_that_a_front_has_spooled_is_confirmed_once(engine: Engine) {
     let mut world = world(engine).await;
     add_client(&world, &scopes(&RIGHTS, "birth,death,marriage"));
     let broker = world.proxy_before_broker("front").await;
@@ -143,7 +143,7 @@ async fn a_registration_that_a_front_has_spooled_is_not_doubled(engine: Engine) 
     registered_once(&world, &births).await;
 }
 
-async fn a_confirmer_that_dies_in_the_middle_of_a_search_doubles_nothing(engine: Engine) {
+async fn a_confirmer_that_dies_in_the_middle_of_a_search_confirms_nothing_twice(engine: Engine) {
     let mut world = world(engine).await;
     add_client(&world, &scopes(&RIGHTS, "birth,death,marriage"));
     let births = unheard(&world, 12, 503).await;

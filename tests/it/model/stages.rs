@@ -24,7 +24,7 @@ pub enum Stop {
     AfterAsking,
     /// Before the acknowledgement; everything else is done.
     BeforeAck,
-    /// After an acknowledgement that previous too early.
+    /// After an acknowledgement that was sent too early.
     AfterAck,
 }
 

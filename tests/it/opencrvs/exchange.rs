@@ -11,14 +11,14 @@ use nidbridge::sandbox::opencrvs::{Calls, Claims, Fault, OpencrvsSettings, Openc
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-struct Ground {
+struct Fixture {
     sim: OpencrvsSim,
     keys: KeyStore,
     exchange: TokenExchange,
     record: RecordId,
 }
 
-impl Ground {
+impl Fixture {
     async fn new() -> Self {
         let sim = OpencrvsSim::start(OpencrvsSettings::default()).await.unwrap();
         let auth = ClientSettings {
@@ -61,30 +61,30 @@ impl Ground {
 
 #[tokio::test]
 async fn a_token_that_is_about_to_die_gets_a_successor_for_its_record() {
-    let ground = Ground::new().await;
-    let old = ground.token(60);
-    let died = ground.expiry(&old).await;
-    let fresh = ground.renew(&old).await.unwrap();
-    assert_eq!(fresh.record, ground.record);
+    let fixture = Fixture::new().await;
+    let old = fixture.token(60);
+    let died = fixture.expiry(&old).await;
+    let fresh = fixture.renew(&old).await.unwrap();
+    assert_eq!(fresh.record, fixture.record);
     assert!(fresh.expires_at > died);
-    assert_eq!(ground.renew(&fresh.raw).await.unwrap().record, ground.record);
+    assert_eq!(fixture.renew(&fresh.raw).await.unwrap().record, fixture.record);
 }
 
 #[tokio::test]
 async fn a_token_that_is_dead_or_of_another_key_is_not_renewed() {
-    let ground = Ground::new().await;
-    assert_eq!(ground.renew(&ground.token(-5)).await.unwrap_err(), RenewalFault::Refused);
-    assert_eq!(ground.renew(&SecretString::from("no.to.ken")).await.unwrap_err(), RenewalFault::Refused);
-    let old = ground.token(60);
-    ground.sim.rotate_key().unwrap();
-    let fault = ground.renew(&old).await.unwrap_err();
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.renew(&fixture.token(-5)).await.unwrap_err(), RenewalFault::Refused);
+    assert_eq!(fixture.renew(&SecretString::from("no.to.ken")).await.unwrap_err(), RenewalFault::Refused);
+    let old = fixture.token(60);
+    fixture.sim.rotate_key().unwrap();
+    let fault = fixture.renew(&old).await.unwrap_err();
     assert!(!fault.is_transient() && fault == RenewalFault::Refused, "{fault}");
 }
 
 #[tokio::test]
 async fn an_auth_in_trouble_is_asked_again_later() {
-    let ground = Ground::new().await;
-    let old = ground.token(60);
+    let fixture = Fixture::new().await;
+    let old = fixture.token(60);
     for (fault, expected) in [
         (Fault::http(503), RenewalFault::Unavailable),
         (Fault::CUT_BEFORE, RenewalFault::Unavailable),
@@ -92,27 +92,27 @@ async fn an_auth_in_trouble_is_asked_again_later() {
         (Fault::http(404), RenewalFault::Unsupported(404)),
         (Fault::UNAUTHORIZED, RenewalFault::Refused),
     ] {
-        ground.sim.faults().next(Calls::Exchange, 1, fault);
-        let told = ground.renew(&old).await.unwrap_err();
+        fixture.sim.faults().next(Calls::Exchange, 1, fault);
+        let told = fixture.renew(&old).await.unwrap_err();
         assert_eq!(told, expected);
         let passes = matches!(told, RenewalFault::Unavailable | RenewalFault::Unreadable);
         assert_eq!(told.is_transient(), passes, "{told}");
     }
-    assert!(ground.renew(&old).await.is_ok());
+    assert!(fixture.renew(&old).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_token_of_an_action_has_a_successor_of_the_same_action() {
-    let ground = Ground::new().await;
-    let claims = ground.sim.action_claims("record-1", "action-1");
-    let old = SecretString::from(ground.sim.mint(&Claims { exp: claims.iat + 60, ..claims }).unwrap());
+    let fixture = Fixture::new().await;
+    let claims = fixture.sim.action_claims("record-1", "action-1");
+    let old = SecretString::from(fixture.sim.mint(&Claims { exp: claims.iat + 60, ..claims }).unwrap());
     let action = ActionId::parse("action-1").unwrap();
-    let renewed = ground.exchange.renew(&ground.keys, &ground.record, Some(&action), &old).await.unwrap();
-    assert_eq!((renewed.action.as_ref(), &renewed.record), (Some(&action), &ground.record));
-    let died = ground.expiry(&old).await;
+    let renewed = fixture.exchange.renew(&fixture.keys, &fixture.record, Some(&action), &old).await.unwrap();
+    assert_eq!((renewed.action.as_ref(), &renewed.record), (Some(&action), &fixture.record));
+    let died = fixture.expiry(&old).await;
     assert!(renewed.expires_at > died);
     // A user's own token makes one as well, but only if the action is named.
-    let user = SecretString::from(ground.sim.user_token("user-1", &[]).unwrap());
-    let made = ground.exchange.renew(&ground.keys, &ground.record, Some(&action), &user).await.unwrap();
+    let user = SecretString::from(fixture.sim.user_token("user-1", &[]).unwrap());
+    let made = fixture.exchange.renew(&fixture.keys, &fixture.record, Some(&action), &user).await.unwrap();
     assert_eq!(made.action, Some(action));
 }

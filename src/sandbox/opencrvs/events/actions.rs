@@ -13,7 +13,7 @@ use crate::sandbox::opencrvs::records::{Confirmation, Opened, Records, Subject};
 /// The form field of this country that takes the ID of a child.
 pub(in crate::sandbox::opencrvs) const IDENTIFIER: &str = "child.nid";
 
-/// A user who is no registrar of the records and assigns events to itself.
+/// A user who is not the registrar of the records, to whom events are assigned.
 const CLERK: &str = "5fc1e4000000000000000001";
 
 /// A requested registration: its action, and the document that the trigger carries.

@@ -19,7 +19,7 @@ pub struct EventsBehaviour {
     pub takes_query_credentials: bool,
     /// Lifetime of the token of a system client.
     pub client_token_lifetime: Duration,
-    /// Whether tokens that a client was given before its secret was rotated die at once.
+    /// Whether the rotation of a client's secret also revokes the tokens that the client has.
     pub rotation_kills_tokens: bool,
     /// Whether 2.0 lets a system client answer an action. 2.0.0 does not.
     pub client_confirms_on_2_0: bool,

@@ -17,7 +17,7 @@ pub struct SystemClient {
     pub secret: String,
     /// Scopes in the form `type=record.read&event=birth,death`.
     pub scopes: Vec<String>,
-    /// Whether an administrator has deactivated the client. It is then given no tokens.
+    /// Whether an administrator has deactivated the client. It then gets no tokens.
     pub is_disabled: bool,
     /// How often the secret was rotated or the tokens were revoked.
     changes: u32,
@@ -78,7 +78,7 @@ impl Clients {
         self.clients.get_mut(id).map(change).is_some()
     }
 
-    /// Gives the client another secret. The old one is worthless at once.
+    /// Gives the client another secret. The old one is invalid at once.
     fn rotate(&mut self, id: &str, secret: String) -> Option<String> {
         let client = self.clients.get_mut(id)?;
         client.secret = secret;
@@ -146,17 +146,17 @@ impl OpencrvsSim {
         self.core.events.with(|state| state.clients.change(client, |client| client.scopes = scopes))
     }
 
-    /// Deactivates a client, or activates it again. A deactivated client is given no tokens.
+    /// Deactivates a client, or activates it again. A deactivated client gets no tokens.
     pub fn disable_client(&self, client: &str, is_disabled: bool) -> bool {
         self.core.events.with(|state| state.clients.change(client, |client| client.is_disabled = is_disabled))
     }
 
-    /// Deletes a client. Its tokens are worthless at once.
+    /// Deletes a client. Its tokens are invalid at once.
     pub fn delete_client(&self, client: &str) -> bool {
         self.core.events.with(|state| state.clients.delete(client))
     }
 
-    /// Gives a client a new secret and returns it. The old one is worthless at once. `None` if the
+    /// Gives a client a new secret and returns it. The old one is invalid at once. `None` if the
     /// client does not exist.
     pub fn rotate_secret(&self, client: &str) -> Option<String> {
         self.core.events.with(|state| state.clients.rotate(client, random()))
@@ -167,7 +167,7 @@ impl OpencrvsSim {
         self.core.events.with(|state| state.clients.rotate(client, secret.to_owned())).is_some()
     }
 
-    /// Makes all tokens of a client worthless at once. Returns false if the client does not exist.
+    /// Revokes all tokens of a client. Returns false if the client does not exist.
     pub fn revoke_tokens(&self, client: &str) -> bool {
         self.core.events.with(|state| {
             state.clients.change(client, |client| {

@@ -1,5 +1,4 @@
-//! Who calls the events service: the credential in the `Authorization` header, and whether it is
-//! any good.
+//! Finds out who calls the events service: checks the token in the `Authorization` header.
 //!
 //! Wire source: `opencrvs-2.1.md` §0, §1, §8.
 
@@ -32,7 +31,7 @@ pub(super) struct Caller {
     pub(super) token: TokenHash,
 }
 
-/// Why a caller is not let in.
+/// Why a caller is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Denied {
     /// By the gateway.

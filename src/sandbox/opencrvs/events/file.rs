@@ -254,7 +254,7 @@ pub(super) fn is(row: &Value, name: &str, text: &str) -> bool {
     row.get(name).and_then(Value::as_str) == Some(text)
 }
 
-/// A moment later. Spans that are too long to add are taken as for ever.
+/// The sum of a time and a span; the latest possible time if the span is too long.
 pub(super) fn after(now: Timestamp, span: std::time::Duration) -> Timestamp {
     SignedDuration::try_from(span).ok().and_then(|span| now.checked_add(span).ok()).unwrap_or(Timestamp::MAX)
 }

@@ -29,7 +29,7 @@ use crate::sandbox::opencrvs::records::Confirmation;
 const ACCEPT: &str = "event.actions.register.accept";
 const REJECT: &str = "event.actions.register.reject";
 
-/// What the gateway passes on: to the events service, and to auth.
+/// The routes that the gateway proxies: to the events service, and to auth.
 pub(in crate::sandbox::opencrvs) fn router(core: Arc<Core>) -> Router {
     Router::new()
         .route("/events/event.get", get(queries::read))

@@ -1,5 +1,5 @@
-//! Core's call to the country config at provisioning, with which the country registers its
-//! integrations.
+//! Core's call to the country config at provisioning. It carries the bootstrap token, with which the
+//! country registers its integrations.
 //!
 //! Wire source: `opencrvs-2.1.md` §1; opencrvs-core, the caller of `/trigger/system/ready` in
 //! `packages/events`.
@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announced {
     /// A call was answered with a 2xx.
-    Heard { calls: u32 },
+    Accepted { calls: u32 },
     /// The answer was 404 or 501: the country has no integrations.
     NoIntegrations { calls: u32 },
     /// Core gave up.
@@ -44,11 +44,15 @@ impl OpencrvsSim {
             let call = caller::get(front, path, &token);
             let answer = tokio::time::timeout(state.ready_timeout, call).await;
             match answer {
-                Ok(Ok(status)) if (200..300).contains(&status) => return Ok(Announced::Heard { calls }),
+                Ok(Ok(status)) if (200..300).contains(&status) => return Ok(Announced::Accepted { calls }),
                 Ok(Ok(404 | 501)) => return Ok(Announced::NoIntegrations { calls }),
-                Ok(Ok(status)) => tracing::warn!(status, calls, "the announcement is not taken"),
-                Ok(Err(error)) => tracing::warn!(error, calls, "the announcement fails"),
-                Err(_) => tracing::warn!(calls, "the announcement is not answered in time"),
+                Ok(Ok(status)) => {
+                    tracing::warn!(status, calls, "the front did not accept the call: it is repeated")
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(error, calls, "the front could not be called: it is called again")
+                }
+                Err(_) => tracing::warn!(calls, "the front did not answer in time: it is called again"),
             }
             if calls < state.ready_attempts {
                 tokio::time::sleep(pause).await;

@@ -15,7 +15,7 @@ use crate::sandbox::opencrvs::{OpencrvsSim, SimulateError, SubmitOptions, Submit
 use crate::sandbox::population::Declaration;
 use crate::sandbox::random::rng;
 
-/// The seed of which events another user takes.
+/// Salt of the decision whether another user is assigned to an event.
 const ASSIGNMENT: u64 = 0xa551_61ed;
 
 impl OpencrvsSim {

@@ -79,7 +79,7 @@ fn message(answer: &(u16, Value)) -> (u16, &str) {
 
 const NUMBER: &str = "N1";
 
-struct Ground {
+struct Fixture {
     sim: OpencrvsSim,
     family: Declaration,
     token: String,
@@ -87,7 +87,7 @@ struct Ground {
     http: reqwest::Client,
 }
 
-impl Ground {
+impl Fixture {
     async fn answered(answer: &'static str) -> Self {
         Self::on(Release::V2_0, answer).await
     }
@@ -133,13 +133,13 @@ impl Ground {
         panic!("the user never leaves");
     }
 
-    /// The ground of another token.
+    /// The same with another token.
     fn with(&self, token: String) -> Self {
         let (sim, family) = (self.sim.clone(), self.family.clone());
         Self { sim, family, token, action: self.action.clone(), http: self.http.clone() }
     }
 
-    /// The ground of a new system client with these scopes.
+    /// The same with the token of a new system client that has these scopes.
     async fn client(&self, scopes: &[&str]) -> Self {
         let client = self.sim.add_client("bridge", scopes);
         let form = [("client_id", client.client_id.as_str()), ("client_secret", &client.client_secret)];
@@ -164,44 +164,44 @@ impl Ground {
 #[tokio::test]
 async fn a_failed_trigger_strands_the_record_until_its_action_is_answered() {
     for answer in ["503 Away\r\ncontent-length: 0\r\n\r\n", "401 No\r\ncontent-length: 0\r\n\r\n"] {
-        let ground = Ground::answered(answer).await;
-        assert_eq!((ground.status(), ground.sim.events_tally().stranded), (Status::WaitingValidation, 1));
+        let fixture = Fixture::answered(answer).await;
+        assert_eq!((fixture.status(), fixture.sim.events_tally().stranded), (Status::WaitingValidation, 1));
         let (url, _) = front(LATER).await;
-        let again = ground.sim.submit_event(&ground.family, &url, SubmitOptions::default()).await.unwrap();
+        let again = fixture.sim.submit_event(&fixture.family, &url, SubmitOptions::default()).await.unwrap();
         assert_eq!(again.result, crate::sandbox::opencrvs::CallResult::Status(409), "{answer}");
-        assert_eq!(ground.accept("N1", json!({})).await, 200);
-        assert_eq!((ground.status(), ground.sim.events_tally().stranded), (Status::Registered, 0));
+        assert_eq!(fixture.accept("N1", json!({})).await, 200);
+        assert_eq!((fixture.status(), fixture.sim.events_tally().stranded), (Status::Registered, 0));
     }
 }
 
 #[tokio::test]
 async fn a_400_sets_the_record_free_and_a_200_is_read_strictly() {
-    let refused = Ground::answered("400 No\r\ncontent-length: 0\r\n\r\n").await;
+    let refused = Fixture::answered("400 No\r\ncontent-length: 0\r\n\r\n").await;
     assert_eq!(refused.status(), Status::Rejected);
     let (url, _got) = front(LATER).await;
     let again = SubmitOptions { corrected: Some("Corrected".into()), ..SubmitOptions::default() };
     refused.sim.submit_event(&refused.family, &url, again).await.unwrap();
     assert_eq!(refused.status(), Status::WaitingValidation);
-    let good = Ground::answered("200 OK\r\ncontent-length: 27\r\n\r\n{\"registrationNumber\":\"N1\"}").await;
+    let good = Fixture::answered("200 OK\r\ncontent-length: 27\r\n\r\n{\"registrationNumber\":\"N1\"}").await;
     assert_eq!(good.status(), Status::Registered);
     let odd = "200 OK\r\ncontent-length: 42\r\n\r\n{\"registrationNumber\":\"N1\",\"success\":true}\n";
-    assert_eq!(Ground::answered(odd).await.sim.events_tally().stranded, 1);
+    assert_eq!(Fixture::answered(odd).await.sim.events_tally().stranded, 1);
 }
 
 #[tokio::test]
 async fn an_action_is_answered_as_the_table_says() {
-    let ground = Ground::answered(LATER).await;
-    assert_eq!(ground.call("accept", json!({})).await.0, 400);
+    let fixture = Fixture::answered(LATER).await;
+    assert_eq!(fixture.call("accept", json!({})).await.0, 400);
     let other = json!({ "actionId": "other", "registrationNumber": "N1" });
-    assert_eq!(ground.call("accept", other).await.0, 403);
-    assert_eq!(ground.accept("N1", json!({ "child.nid": "123" })).await, 200);
-    assert_eq!(ground.accept("N2", json!({})).await, 200);
-    let (status, error) = ground.call("reject", json!({})).await;
+    assert_eq!(fixture.call("accept", other).await.0, 403);
+    assert_eq!(fixture.accept("N1", json!({ "child.nid": "123" })).await, 200);
+    assert_eq!(fixture.accept("N2", json!({})).await, 200);
+    let (status, error) = fixture.call("reject", json!({})).await;
     assert_eq!((status, error["error"]["json"]["message"].as_str()), (500, Some("Internal server error")));
-    let record = ground.sim.record(&ground.family.record).unwrap();
+    let record = fixture.sim.record(&fixture.family.record).unwrap();
     assert_eq!((record.numbers.as_slice(), record.confirms.len()), (["N1".to_owned()].as_slice(), 1));
     assert_eq!(record.identifiers["NATIONAL_ID"], "123");
-    let rejected = Ground::answered(LATER).await;
+    let rejected = Fixture::answered(LATER).await;
     assert_eq!(rejected.call("reject", json!({})).await.0, 200);
     assert_eq!(rejected.call("reject", json!({})).await.0, 200);
     assert_eq!(rejected.accept("N1", json!({})).await, 400);
@@ -210,24 +210,24 @@ async fn an_action_is_answered_as_the_table_says() {
 
 #[tokio::test]
 async fn a_field_that_no_form_defines_breaks_the_record_for_good() {
-    let ground = Ground::answered(LATER).await;
-    ground.sim.define_fields(&[]);
-    assert_eq!(ground.accept("N1", json!({ "child.nid": "123" })).await, 500);
-    assert_eq!(ground.accept("N1", json!({ "child.nid": "123" })).await, 200);
-    assert_eq!((ground.status(), ground.sim.events_tally().poisoned), (Status::Registered, 1));
+    let fixture = Fixture::answered(LATER).await;
+    fixture.sim.define_fields(&[]);
+    assert_eq!(fixture.accept("N1", json!({ "child.nid": "123" })).await, 500);
+    assert_eq!(fixture.accept("N1", json!({ "child.nid": "123" })).await, 200);
+    assert_eq!((fixture.status(), fixture.sim.events_tally().poisoned), (Status::Registered, 1));
 }
 
 #[tokio::test]
 async fn a_transaction_of_another_record_swallows_the_answer() {
-    let ground = Ground::answered(LATER).await;
+    let fixture = Fixture::answered(LATER).await;
     let (url, mut got) = front(LATER).await;
     let family = Population::new(4, Mix { deaths: 0.0, marriages: 0.0, ..Mix::default() }).declaration(0);
-    ground.sim.submit_event(&family, &url, SubmitOptions::default()).await.unwrap();
+    fixture.sim.submit_event(&family, &url, SubmitOptions::default()).await.unwrap();
     let (token, document) = got.recv().await.unwrap();
     let action = document["actions"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
-    assert_eq!(ground.accept("N1", json!({})).await, 200);
-    let (sim, http) = (ground.sim.clone(), ground.http.clone());
-    let second = Ground { sim, family, token, action, http };
+    assert_eq!(fixture.accept("N1", json!({})).await, 200);
+    let (sim, http) = (fixture.sim.clone(), fixture.http.clone());
+    let second = Fixture { sim, family, token, action, http };
     assert_eq!(second.accept("N2", json!({})).await, 200);
     assert_eq!((second.status(), second.sim.events_tally().dropped), (Status::WaitingValidation, 1));
 }
@@ -250,11 +250,14 @@ async fn an_answer_that_overtakes_our_answer_leaves_core_with_both() {
             rows.last().unwrap()["id"].as_str().unwrap().to_owned()
         });
         let token = sim.mint(&sim.action_claims(&family.record, &action)).unwrap();
-        let ground = Ground { sim: sim.clone(), family, token, action, http: reqwest::Client::new() };
-        assert_eq!(ground.accept("N1", json!({})).await, 200);
+        let fixture = Fixture { sim: sim.clone(), family, token, action, http: reqwest::Client::new() };
+        assert_eq!(fixture.accept("N1", json!({})).await, 200);
         caller.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await.unwrap();
         calling.await.unwrap();
         let tally = sim.events_tally();
-        assert_eq!((ground.status(), tally.stale_index, tally.crossed), (Status::Registered, stale, crossed));
+        assert_eq!(
+            (fixture.status(), tally.stale_index, tally.crossed),
+            (Status::Registered, stale, crossed)
+        );
     }
 }

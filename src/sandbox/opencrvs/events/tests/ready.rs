@@ -36,13 +36,13 @@ async fn impatient(release: Release) -> OpencrvsSim {
 }
 
 #[tokio::test]
-async fn core_says_that_it_is_ready_until_somebody_hears_it() {
+async fn core_announces_that_it_is_ready_until_a_call_is_accepted() {
     for (release, path) in
         [(Release::V2_0, "/triggers/system/ready"), (Release::V2_1, "/trigger/system/ready")]
     {
         let sim = impatient(release).await;
         let (url, mut got) = country(&[503, 200]).await;
-        assert_eq!(sim.announce_ready(&url).await.unwrap(), Announced::Heard { calls: 2 });
+        assert_eq!(sim.announce_ready(&url).await.unwrap(), Announced::Accepted { calls: 2 });
         let (called, token) = got.recv().await.unwrap();
         assert_eq!(called, path);
         let claims: Claims = sim.core.with_key(|key| key.verify(&token, "countryconfig-user")).unwrap();

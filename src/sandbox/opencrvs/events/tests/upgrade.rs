@@ -5,43 +5,43 @@ const ACCEPT: &str = "type=record.action.accept&event=birth";
 
 #[tokio::test]
 async fn what_is_in_flight_waits_for_a_client_and_for_its_registrar() {
-    let ground = Ground::on(Release::V2_0, LATER).await;
-    ground.sim.upgrade(Release::V2_1);
-    assert_eq!(ground.sim.actions()[0].state, ActionState::Pending);
-    assert_eq!(ground.accept(NUMBER, json!({})).await, 401);
-    let bridge = ground.client(&[ACCEPT]).await;
+    let fixture = Fixture::on(Release::V2_0, LATER).await;
+    fixture.sim.upgrade(Release::V2_1);
+    assert_eq!(fixture.sim.actions()[0].state, ActionState::Pending);
+    assert_eq!(fixture.accept(NUMBER, json!({})).await, 401);
+    let bridge = fixture.client(&[ACCEPT]).await;
     assert_eq!(bridge.accept(NUMBER, json!({})).await, 409);
-    assert!(ground.sim.unassign(&ground.family.record));
+    assert!(fixture.sim.unassign(&fixture.family.record));
     assert_eq!(bridge.accept(NUMBER, json!({})).await, 200);
-    let action = &ground.sim.actions()[0];
+    let action = &fixture.sim.actions()[0];
     assert_eq!((action.state, action.assigned_to.as_deref()), (ActionState::Accepted, None));
 }
 
 #[tokio::test]
 async fn a_registrar_leaves_after_the_configured_time() {
-    let ground = Ground::on(Release::V2_0, LATER).await;
-    ground.sim.behave(|behaviour| behaviour.registrar_leaves_after = Some(Duration::from_secs(3)));
-    let bridge = ground.client(&[ACCEPT]).await;
-    ground.sim.upgrade(Release::V2_1);
+    let fixture = Fixture::on(Release::V2_0, LATER).await;
+    fixture.sim.behave(|behaviour| behaviour.registrar_leaves_after = Some(Duration::from_secs(3)));
+    let bridge = fixture.client(&[ACCEPT]).await;
+    fixture.sim.upgrade(Release::V2_1);
     assert_eq!(bridge.accept(NUMBER, json!({})).await, 409);
     bridge.accepted_at_last().await;
 }
 
 #[tokio::test]
 async fn a_client_confirms_on_2_0_only_where_that_is_allowed() {
-    let ground = Ground::on(Release::V2_0, LATER).await;
-    let bridge = ground.client(&[ACCEPT]).await;
+    let fixture = Fixture::on(Release::V2_0, LATER).await;
+    let bridge = fixture.client(&[ACCEPT]).await;
     let missing = "Missing required scopes/claims for action confirmation";
     let refused = bridge.call("accept", json!({ "registrationNumber": NUMBER })).await;
     assert_eq!(message(&refused), (403, missing));
-    ground.sim.behave(|behaviour| behaviour.client_confirms_on_2_0 = true);
+    fixture.sim.behave(|behaviour| behaviour.client_confirms_on_2_0 = true);
     assert_eq!(bridge.accept(NUMBER, json!({})).await, 200, "a registrar who is assigned is no conflict");
 }
 
 #[tokio::test]
 async fn a_record_of_an_older_release_keeps_to_it_until_the_upgrade() {
     for release in [Release::V1_9, Release::V2_0] {
-        let old = Ground::of_release(sim(Release::V2_1).await, Some(release), LATER).await;
+        let old = Fixture::of_release(sim(Release::V2_1).await, Some(release), LATER).await;
         let bridge = old.client(&[ACCEPT]).await;
         assert_eq!(bridge.accept(NUMBER, json!({})).await, 403, "{release:?}");
         let event = &old.family.record;
@@ -61,14 +61,14 @@ async fn a_record_of_an_older_release_keeps_to_it_until_the_upgrade() {
 
 #[tokio::test]
 async fn the_tokens_of_1_9_have_plain_scopes() {
-    let ground = Ground::on(Release::V1_9, LATER).await;
-    let claims = ground.sim.core.with_key(|key| key.verify(&ground.token, "gateway-user")).unwrap();
+    let fixture = Fixture::on(Release::V1_9, LATER).await;
+    let claims = fixture.sim.core.with_key(|key| key.verify(&fixture.token, "gateway-user")).unwrap();
     assert!(claims.scope.contains(&"record.confirm-registration".to_owned()), "{claims:?}");
-    let object = json!({ "eventId": ground.family.record });
-    assert_eq!(ground.query("event.get", object.clone()).await.0, 400);
-    assert_eq!(ground.query("event.get", json!(ground.family.record)).await.0, 200);
-    assert_eq!(ground.accept(NUMBER, json!({})).await, 200);
-    let newer = Ground::on(Release::V2_0, LATER).await;
+    let object = json!({ "eventId": fixture.family.record });
+    assert_eq!(fixture.query("event.get", object.clone()).await.0, 400);
+    assert_eq!(fixture.query("event.get", json!(fixture.family.record)).await.0, 200);
+    assert_eq!(fixture.accept(NUMBER, json!({})).await, 200);
+    let newer = Fixture::on(Release::V2_0, LATER).await;
     assert_eq!(newer.query("event.get", json!(newer.family.record)).await.0, 400);
     assert_eq!(newer.query("event.get", json!({ "eventId": newer.family.record })).await.0, 200);
 }
