@@ -22,6 +22,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::domain::{ActionId, Dialect, RecordId};
 use claims::{Scope, Subject};
@@ -168,6 +169,16 @@ fn is_algorithm(error: &jsonwebtoken::errors::Error) -> bool {
     )
 }
 
+/// Verifies signature, expiry, issuer and audience of a token, and reads its claims.
+fn verified_claims<T: DeserializeOwned>(token: &str, key: &DecodingKey) -> Result<T, TokenFault> {
+    let mut rules = Validation::new(Algorithm::RS256);
+    rules.leeway = 0;
+    rules.set_issuer(&[ISSUER]);
+    rules.set_audience(&[AUDIENCE]);
+    rules.set_required_spec_claims(&["exp", "iss", "aud"]);
+    Ok(decode(token, key, &rules).map_err(|error| fault(error.kind()))?.claims)
+}
+
 /// Verifies signature, expiry, issuer, audience and scope of a token, and reads which record (and
 /// action) it is for. A token without the scope is a service token if its subject is one of
 /// `service_users`, or if it is for one action.
@@ -176,12 +187,7 @@ pub(super) fn verify(
     key: &DecodingKey,
     service_users: &[String],
 ) -> Result<VerifiedToken, TokenFault> {
-    let mut rules = Validation::new(Algorithm::RS256);
-    rules.leeway = 0;
-    rules.set_issuer(&[ISSUER]);
-    rules.set_audience(&[AUDIENCE]);
-    rules.set_required_spec_claims(&["exp", "iss", "aud"]);
-    let claims = decode::<Claims>(token, key, &rules).map_err(|error| fault(error.kind()))?.claims;
+    let claims: Claims = verified_claims(token, key)?;
     if !claims.scope.as_ref().is_some_and(|scope| scope.allows(SCOPE)) {
         return service_token(&claims, service_users).map(VerifiedToken::Service);
     }

@@ -6,12 +6,12 @@
 //! Invariant: a token is accepted only if auth signed it for the country's configuration service
 //! and it may create integrations. Its `sub` differs between releases and proves nothing.
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use jsonwebtoken::DecodingKey;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::claims::Scope;
-use super::{AUDIENCE, ISSUER, TokenFault, fault};
+use super::{TokenFault, verified_claims};
 
 const SCOPE: &str = "integration.create";
 
@@ -31,12 +31,7 @@ pub(in crate::opencrvs) fn verify_bootstrap(
     token: &str,
     key: &DecodingKey,
 ) -> Result<BootstrapToken, TokenFault> {
-    let mut rules = Validation::new(Algorithm::RS256);
-    rules.leeway = 0;
-    rules.set_issuer(&[ISSUER]);
-    rules.set_audience(&[AUDIENCE]);
-    rules.set_required_spec_claims(&["exp", "iss", "aud"]);
-    let claims = decode::<Claims>(token, key, &rules).map_err(|error| fault(error.kind()))?.claims;
+    let claims: Claims = verified_claims(token, key)?;
     if claims.scope.is_some_and(|scope| scope.allows(SCOPE)) {
         Ok(BootstrapToken { raw: SecretString::from(token) })
     } else {

@@ -27,7 +27,7 @@ pub struct NidState {
     /// Request ids for which two different IDs were issued.
     pub ids_doubled: u64,
     /// How often the vendor planned to misbehave, in each way: `late`, `duplicate`,
-    /// `garbage.huge`, … The ways of [`MISBEHAVIOURS`] are there even if their count is 0.
+    /// `garbage.huge`, … The ways of `MISBEHAVIOURS` are there even if their count is 0.
     pub misbehaved: BTreeMap<String, u64>,
     /// Replies that the broker confirmed.
     pub published: u64,
