@@ -16,6 +16,7 @@ use nidbridge::sandbox::population::Kind;
 use serde::Serialize;
 
 use super::events;
+use super::hearing::{self, Attempts};
 use super::rig::Rig;
 
 /// How a record should end.
@@ -46,16 +47,21 @@ pub struct Accounts {
     /// them. Our 202 came too late, because a front was stopped after it had stored the
     /// registration and before it had answered.
     pub late_index: u64,
-    /// Records of the events generation that stay requested for ever because nginx was down when
-    /// their trigger came, or was killed while it handled the trigger. Core leaves them so, and
-    /// nothing behind nginx received the trigger.
+    /// Actions of the events generation that stay requested because nginx was down when their
+    /// trigger came, was killed while it handled the trigger, or answered 202 by itself. Nothing
+    /// behind nginx received the trigger. With a client there must be none: the bridge finds them.
     pub unheard: u64,
+    /// Actions whose trigger reached no front, and which the bridge found in OpenCRVS.
+    pub found: u64,
     /// Registrations that core overwrote because of a failed submission: the 2xx came too late, or
     /// not at all.
     pub overwritten: u64,
-    /// The ids of the records in `unheard`.
+    /// The records and actions in `unheard`.
     #[serde(skip)]
-    pub unheard_of: Vec<String>,
+    pub unheard_of: Vec<(String, String)>,
+    /// Whether there must be none in `unheard`.
+    #[serde(skip)]
+    all_are_heard: bool,
 }
 
 /// The sources of the accounts.
@@ -64,6 +70,7 @@ pub struct Evidence<'a> {
     pub records: &'a Records,
     pub nid: &'a NidState,
     pub summaries: &'a HashMap<String, AttemptSummary>,
+    pub attempts: &'a Attempts,
     /// The settings by which the ID system decides.
     pub vendor: &'a VendorSettings,
 }
@@ -72,7 +79,8 @@ impl Accounts {
     pub fn of(evidence: &Evidence<'_>) -> Self {
         let id_owner = evidence.rig.id_owner.as_str();
         let totals = Totals::of(evidence.records, evidence.nid, Some(id_owner));
-        let mut accounts = Self { totals, ..Self::default() };
+        let all_are_heard = evidence.rig.client.is_some();
+        let mut accounts = Self { totals, all_are_heard, ..Self::default() };
         for (id, record) in evidence.records.all().filter(|(id, _)| *id != id_owner) {
             accounts.overwritten += u64::from(record.overwritten);
             accounts.judge(id, record, evidence);
@@ -98,16 +106,16 @@ impl Accounts {
         if overtaken(id, record, evidence.records) {
             self.wrong(id, "an older answer over a newer attempt");
         }
+        let mut waits = false;
         if let Some(file) = &record.event {
             events::judge(self, id, record, file);
+            waits = hearing::judge(self, id, record, file, evidence);
         }
         let expected = expected(id, record, evidence);
         let told = evidence.summaries.get(id);
         let state = told.map(|told| told.state);
         self.totals.parked += u64::from(state == Some(State::Parked));
-        if events::stranded(record) && told.is_none() && evidence.rig.outages.broke_off(record) {
-            self.unheard += 1;
-            self.unheard_of.push(id.to_owned());
+        if waits {
             return;
         }
         self.totals.confirmed_expected += u64::from(matches!(expected, Expected::Confirmed(_)));
@@ -132,10 +140,6 @@ impl Accounts {
                 self.wrong(id, &format!("rejected by the ID system, and the ledger says {state:?}"));
             }
             (Expected::Returned, Status::Rejected) => self.totals.withdrawn += 1,
-            _ if events::stranded(record) => {
-                self.totals.stranded += 1;
-                self.bad(id, format!("requested for ever; the ledger says {told:?}"));
-            }
             (Expected::Confirmed(_), status) => {
                 self.totals.lost += 1;
                 self.bad(id, format!("should be registered and is {status:?}; the ledger says {told:?}"));
@@ -160,7 +164,10 @@ impl Accounts {
     /// Whether every record ended as promised.
     pub fn hold_up(&self) -> bool {
         let totals = &self.totals;
-        totals.promises_are_kept() && self.unexplained == 0 && totals.confirmed == totals.confirmed_expected
+        totals.promises_are_kept()
+            && self.unexplained == 0
+            && totals.confirmed == totals.confirmed_expected
+            && !(self.all_are_heard && self.unheard > 0)
     }
 }
 

@@ -3,9 +3,10 @@
 //!
 //! Core sends a trigger once. Only a 400 returns the record to the registrar. After any status but
 //! 200, 202 and 400 the record stays requested, and a client that retries gets a success. So 400 is
-//! the only clean refusal, and every other record must get its answer from the bridge.
+//! the only clean refusal, and every other record must get its answer from the bridge
+//! ([`hearing`](super::hearing)).
 
-use nidbridge::sandbox::opencrvs::{CallResult, EventFile, Record, Status};
+use nidbridge::sandbox::opencrvs::{CallResult, EventFile, Record};
 
 use super::accounts::Accounts;
 
@@ -62,10 +63,4 @@ pub fn describe(file: &EventFile) -> String {
         "failed {failed} retries without a trigger {retries_without_trigger} undefined {undefined:?} stale index {stale_index} repeats \
          {repeats} dropped {dropped} contradicted {contradicted} crossed {crossed}"
     )
-}
-
-/// Whether the record stays requested for ever.
-pub fn stranded(record: &Record) -> bool {
-    let waits = record.status() == Status::WaitingValidation;
-    waits && record.event.as_ref().is_some_and(|file| file.failed)
 }

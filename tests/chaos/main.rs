@@ -22,6 +22,7 @@ mod client;
 mod events;
 mod faults;
 mod harness;
+mod hearing;
 mod id_owner;
 mod observe;
 mod operator;
@@ -41,7 +42,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use nidbridge::sandbox::opencrvs::RunOptions;
+use nidbridge::sandbox::opencrvs::{Records, RunOptions};
 use tokio_util::sync::CancellationToken;
 
 use faults::{Effects, carry_out};
@@ -111,7 +112,7 @@ async fn perform(options: &Options, schedule: &[Planned], dir: &Path) -> Report 
     registrars.await.expect("the registrars");
     eprintln!("chaos: all faults have ended after {:.0} s", begun.elapsed().as_secs_f64());
     let (settled, mut accounts) = settle::settled(&rig, Duration::from_secs(options.patience)).await;
-    outage::check_unheard(&rig, &mut accounts);
+    hearing::check_unheard(&rig, &mut accounts);
     let seconds = begun.elapsed().as_secs_f64();
     let (redeliveries, leases_taken_over) = watcher.finish(&rig).await;
     let mut faults = effects.counts();
@@ -170,8 +171,17 @@ fn random_faults(rig: &Rig, options: &Options) -> Vec<(String, u64)> {
         let times = met.get(&name).copied().unwrap_or_default();
         (format!("opencrvs_{name}"), times)
     });
+    let conflicts = |records: &Records| {
+        let files = records.all().filter_map(|(_, record)| record.event.as_ref());
+        files.map(|file| u64::from(file.conflicts)).sum::<u64>()
+    };
+    let assigned =
+        rig.client.iter().map(|_| ("opencrvs_user_assigned".to_owned(), rig.opencrvs.inspect(conflicts)));
     let vendor = rig.nid.state().misbehaved;
-    gateway.chain(vendor.into_iter().map(|(kind, times)| (format!("vendor_{kind}"), times))).collect()
+    gateway
+        .chain(assigned)
+        .chain(vendor.into_iter().map(|(kind, times)| (format!("vendor_{kind}"), times)))
+        .collect()
 }
 
 /// Writes to which the gateway gave no conclusive answer, counted by the gateway's own faults.

@@ -1,9 +1,8 @@
 //! Kills nginx itself, and finds out which callers that affected.
 //!
 //! A caller of the FHIR generation treats a broken connection as a rejection, like every other
-//! failure. In the events generation, a trigger that reached no front leaves its record requested
-//! for ever. That happens between core and the proxy in front of the bridge, so it is excused, but
-//! only if no front accepted the registration.
+//! failure. In the events generation, a trigger that reached no front leaves its action requested
+//! ([`hearing`](super::hearing)).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,11 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use nidbridge::sandbox::opencrvs::{Attempt, CallResult, Record};
 use tokio::time::sleep;
 
-use super::accounts::Accounts;
 use super::faults::Target;
 use super::harness::eventually;
 use super::rig::{Rig, SOON};
-use super::roles::FRONT;
 
 /// A caller may see a broken connection a little later than it broke.
 const AFTERMATH: SignedDuration = SignedDuration::from_millis(250);
@@ -30,10 +27,10 @@ impl Outages {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((from, until));
     }
 
-    /// Whether the newest submission of a record met one of the outages.
-    pub fn broke_off(&self, record: &Record) -> bool {
+    /// Whether a submission met one of the outages.
+    pub fn broke_off(&self, attempt: &Attempt) -> bool {
         let outages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        record.attempts.last().is_some_and(|last| outages.iter().any(|outage| met(last, *outage)))
+        outages.iter().any(|outage| met(attempt, *outage))
     }
 }
 
@@ -56,14 +53,4 @@ pub async fn kill_nginx(rig: &Rig, _: Target, lasts: Duration) -> u64 {
     let hit = |record: &Record| record.attempts.iter().filter(|one| met(one, (from, until))).count();
     let hits = rig.opencrvs.inspect(|records| records.all().map(|(_, record)| hit(record)).sum::<usize>());
     u64::try_from(hits).unwrap_or(u64::MAX)
-}
-
-/// Checks that no front accepted a record that, according to the accounts, reached no front.
-pub fn check_unheard(rig: &Rig, accounts: &mut Accounts) {
-    for id in accounts.unheard_of.clone() {
-        let accepted = format!("\"record.id\":\"{id}\",\"attempt.id\"");
-        if rig.logged(FRONT, &accepted) > 0 {
-            accounts.wrong(&id, "a front has taken it, and the ledger does not know it");
-        }
-    }
 }

@@ -77,5 +77,10 @@ fn print_record(record: &Record) {
     }
     if let Some(file) = &record.event {
         eprintln!("    events {}", events::describe(file));
+        for request in &file.requests {
+            let (action, release, state) = (&request.action, request.release, file.state_of(&request.action));
+            let failed = request.trigger_failed;
+            eprintln!("    action {action} of {release:?}: {state:?}, trigger failed {failed}");
+        }
     }
 }

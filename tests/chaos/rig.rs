@@ -11,7 +11,7 @@ use nidbridge::broker::{Link, LinkSettings, Topology};
 use nidbridge::ledger::{Ledger, LedgerSettings};
 use nidbridge::pipeline::names;
 use nidbridge::sandbox::nid::{NidSim, VendorSettings};
-use nidbridge::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim};
+use nidbridge::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
 use nidbridge::sandbox::population::{Declaration, Mix, Population};
 use nidbridge::sandbox::rabbitmq::{Cluster, Control};
 use nidbridge::seal::Sealer;
@@ -51,6 +51,8 @@ pub struct Rig {
     operator: (&'static str, SecretString),
     pub postgres: Mutex<Postgres>,
     pub opencrvs: OpencrvsSim,
+    /// Whether registrations come with tokens that an operator can replace.
+    pub has_tokens: bool,
     /// `None` if the release of the run has no clients.
     pub client: Option<BridgeClient>,
     pub nid: NidSim,
@@ -90,7 +92,13 @@ impl Rig {
             fronts,
         };
         let roles = starter.start_all().await;
-        let nginx = Nginx::start(dir, free_port(), &fronts, 10);
+        let nginx = if client.is_some() {
+            // The configuration recommends this where the bridge's client may search.
+            let undecided = |shipped: &str| shipped.replace("#return 202;", "return 202;");
+            Nginx::start_changed(dir, free_port(), &fronts, 10, undecided)
+        } else {
+            Nginx::start(dir, free_port(), &fronts, 10)
+        };
         let vendor_proxy = ChaosProxy::before_any(cluster.amqp_ports(), 1).await;
         let vendor = vendor_link(&cluster, &vendor_proxy);
         let (user, password) = cluster.operator();
@@ -102,6 +110,7 @@ impl Rig {
             cluster: Mutex::new(cluster),
             postgres: Mutex::new(postgres),
             opencrvs,
+            has_tokens: options.opencrvs != Generations::V2_1,
             client,
             nid: NidSim::start(VendorSettings { seed: options.seed, ..settings::vendor() }, &vendor),
             vendor,

@@ -83,6 +83,9 @@ pub fn events(country_config: &str) -> BTreeMap<String, String> {
         ("CONFIRM_IDENTIFIER_FIELD", "child.nid"),
         // 10m
         ("CONFIRM_FIELD_RECHECK", "30s"),
+        // 1m, 3m
+        ("OPENCRVS_UNHEARD_INTERVAL", "3s"),
+        ("OPENCRVS_UNHEARD_AFTER", "9s"),
     ];
     settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

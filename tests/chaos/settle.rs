@@ -8,6 +8,7 @@ use nidbridge::ledger::AttemptSummary;
 use nidbridge::sandbox::accounts::Totals;
 
 use super::accounts::{Accounts, Evidence};
+use super::hearing;
 use super::operator;
 use super::rig::Rig;
 
@@ -25,6 +26,8 @@ struct UnderWay {
     spooled: usize,
     /// Number of parked records that an operator could resume.
     parked: usize,
+    /// Number of actions that the bridge has yet to find.
+    unheard: u64,
 }
 
 impl UnderWay {
@@ -66,8 +69,9 @@ pub async fn settled(rig: &Rig, patience: Duration) -> (bool, Accounts) {
             operator::replace_tokens(rig).await;
             operator::resume(rig).await;
             let now = match &under_way {
-                Some(UnderWay { open, queues, spooled, .. }) => {
-                    format!("{} open, {spooled} spooled, queues: {}", open.len(), queues.join(" "))
+                Some(UnderWay { open, queues, spooled, unheard, .. }) => {
+                    let open = open.len();
+                    format!("{open} open, {unheard} unheard, {spooled} spooled, queues: {}", queues.join(" "))
                 }
                 None => "the broker's management API does not answer".to_owned(),
             };
@@ -93,12 +97,20 @@ async fn look(rig: &Rig) -> (Accounts, Option<UnderWay>) {
         .collect();
     let (records, nid) = (rig.opencrvs.state(), rig.nid.state());
     let vendor = &rig.nid.settings();
-    let accounts =
-        Accounts::of(&Evidence { rig, records: &records, nid: &nid, summaries: &summaries, vendor });
+    let attempts = &hearing::attempts(rig).await.unwrap_or_default();
+    let accounts = Accounts::of(&Evidence {
+        rig,
+        records: &records,
+        nid: &nid,
+        summaries: &summaries,
+        attempts,
+        vendor,
+    });
     let open = summaries.iter().filter(|(_, one)| one.state.is_open()).map(|(id, _)| id.clone()).collect();
     let parked = summaries.values().filter(|one| one.state == State::Parked).count();
     let under_way = queues(rig).await;
-    let under_way = under_way.map(|queues| UnderWay { open, queues, spooled: spooled(rig), parked });
+    let unheard = if rig.client.is_some() { accounts.unheard } else { 0 };
+    let under_way = under_way.map(|queues| UnderWay { open, queues, spooled: spooled(rig), parked, unheard });
     (accounts, under_way)
 }
 
