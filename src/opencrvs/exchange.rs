@@ -29,7 +29,9 @@ pub enum RenewalFault {
     Unavailable,
     #[error("auth refuses to renew the token: it has expired, or auth's key was changed")]
     Refused,
-    #[error("auth does not know the token exchange (HTTP {0}): OpenCRVS 1.7 or newer is needed")]
+    #[error(
+        "auth does not know the token exchange (HTTP {0}): OpenCRVS 1.7 to 2.0 has it; from 2.1 on the bridge's client answers instead"
+    )]
     Unsupported(u16),
     #[error("auth's answer to the token exchange holds no token")]
     Unreadable,

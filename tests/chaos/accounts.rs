@@ -37,8 +37,8 @@ pub enum Expected {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Accounts {
     /// None should remain parked: the run does what an operator would do. It gives every
-    /// registration a fresh token after a change of auth's key, and it asks the ID system again
-    /// after an ID that belongs to another person.
+    /// registration a fresh token after a change of auth's key, resumes those that 2.1 gives no
+    /// token, and asks the ID system again after an ID that belongs to another person.
     #[serde(flatten)]
     pub totals: Totals,
     /// Everything that is not as expected and has no count of its own.
@@ -51,7 +51,8 @@ pub struct Accounts {
     /// trigger came, was killed while it handled the trigger, or answered 202 by itself. Nothing
     /// behind nginx received the trigger. With a client there must be none: the bridge finds them.
     pub unheard: u64,
-    /// Actions whose trigger reached no front, and which the bridge found in OpenCRVS.
+    /// Actions that the bridge found in OpenCRVS: their trigger reached no front, or the message of
+    /// the front took longer than `OPENCRVS_UNHEARD_AFTER`.
     pub found: u64,
     /// Registrations that core overwrote because of a failed submission: the 2xx came too late, or
     /// not at all.

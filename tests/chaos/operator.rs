@@ -4,7 +4,7 @@ use std::fs::File;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nidbridge::sandbox::opencrvs::Claims;
+use nidbridge::sandbox::opencrvs::{Claims, Release};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -26,10 +26,17 @@ pub async fn replace_tokens(rig: &Rig) {
     run(rig, &["tokens", "replace", "--all-orphaned", "--subject-token-file", &file]).await;
 }
 
-/// Has the ID system asked again about every record to which it gave the ID of another person.
+/// Has the ID system asked again about every record to which it gave the ID of another person, and
+/// has the client answer what was parked before the upgrade because its token was worthless.
 pub async fn resume(rig: &Rig) {
-    let cause = ["--cause", "id_of_another_record", "--reason", "the ID system was asked"];
-    run(rig, &[["attempts", "resume"].as_slice(), &cause].concat()).await;
+    resume_cause(rig, "id_of_another_record", "the ID system was asked").await;
+    if rig.client.is_some() && rig.opencrvs.release() == Release::V2_1 {
+        resume_cause(rig, "token_refused", "the client answers").await;
+    }
+}
+
+async fn resume_cause(rig: &Rig, cause: &str, reason: &str) {
+    run(rig, &["attempts", "resume", "--cause", cause, "--reason", reason]).await;
 }
 
 async fn run(rig: &Rig, words: &[&str]) {
