@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Cause, ClientStanding, EventKind};
+use crate::domain::{ClientStanding, EventKind};
 use crate::opencrvs::events::EventsClient;
 use crate::opencrvs::{AccessToken, Right, SystemClient};
 
@@ -26,13 +26,12 @@ pub struct ClientMonitor {
     interval: Duration,
     last_probe: Mutex<Option<ProbeResult>>,
     probe_requested: Notify,
-    /// The alerts about the client's configuration that this process has raised or met.
-    alerts: Mutex<BTreeSet<ConfigurationAlert>>,
+    /// Scopes that the client has used since this process last reported a fault of its
+    /// configuration. No alert about them is open.
+    proven: Mutex<BTreeSet<String>>,
 }
 
-/// The cause of an alert, and the scope that the client lacks.
-type ConfigurationAlert = (Cause, Option<String>);
-
+/// The result of the last probe.
 #[derive(Clone)]
 struct ProbeResult {
     /// Whether this release lets the client accept an action. `None` if the probe got no clear
@@ -55,7 +54,7 @@ impl ClientMonitor {
             interval,
             last_probe: Mutex::new(None),
             probe_requested: Notify::new(),
-            alerts: Mutex::default(),
+            proven: Mutex::default(),
         }
     }
 
@@ -83,14 +82,22 @@ impl ClientMonitor {
         self.probe_requested.notify_one();
     }
 
-    pub(super) fn remember_alert(&self, cause: Cause, scope: Option<String>) {
-        unpoisoned(&self.alerts).insert((cause, scope));
+    /// Remembers that a fault of the client's configuration was reported: of one scope, or of all.
+    pub(super) fn alert_reported(&self, scope: Option<&str>) {
+        let mut proven = unpoisoned(&self.proven);
+        match scope {
+            Some(scope) => {
+                proven.remove(scope);
+            }
+            None => proven.clear(),
+        }
     }
 
-    /// Removes the alerts that do not apply any more once the client has used this scope.
-    pub(super) fn take_settled(&self, scope: &str) -> Vec<ConfigurationAlert> {
-        let of_call = |named: &Option<String>| named.as_deref().is_none_or(|named| named == scope);
-        unpoisoned(&self.alerts).extract_if(.., |(_, named)| of_call(named)).collect()
+    /// Remembers that the client has used this scope. Returns whether alerts may be open that this
+    /// use settles: at the first use after the start of this process, because a process that has
+    /// ended may have raised them, and at the first use after each report.
+    pub(super) fn first_use_since_alert(&self, scope: &str) -> bool {
+        unpoisoned(&self.proven).insert(scope.to_owned())
     }
 
     /// Probes the client until `stop` is cancelled.

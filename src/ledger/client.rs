@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::columns::millis;
@@ -58,21 +59,38 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Settles an alert about the configuration of the client, so that the same alert can be raised
-    /// again at once.
+    /// Settles the alerts about the configuration of the client that its use of `scope` disproves, so
+    /// that the same alerts can be raised again at once.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn settle_configuration_alert(
-        &self,
-        cause: Cause,
-        scope: Option<&str>,
-    ) -> Result<(), LedgerError> {
-        sqlx::query("DELETE FROM lease WHERE name = $1")
-            .bind(alert_name(cause, scope))
+    pub async fn settle_configuration_alerts(&self, scope: &str) -> Result<(), LedgerError> {
+        sqlx::query("DELETE FROM lease WHERE name IN ($1, $2, $3)")
+            .bind(alert_name(Cause::ClientRefused, None))
+            .bind(alert_name(Cause::ClientMissing, None))
+            .bind(alert_name(Cause::ClientScope, Some(scope)))
             .execute(&self.pool)
             .await?;
         Ok(())
+    }
+
+    /// The alerts about the configuration of the client that have not been settled: the cause, and
+    /// the scope that the client lacks.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn open_configuration_alerts(&self) -> Result<Vec<(Cause, Option<String>)>, LedgerError> {
+        let found = sqlx::query(
+            "SELECT name FROM lease WHERE name LIKE 'alert:%' AND until > (SELECT now_ms FROM clock) \
+             ORDER BY name",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut open = Vec::new();
+        for row in &found {
+            open.extend(named_alert(&row.try_get::<String, _>("name")?));
+        }
+        Ok(open)
     }
 
     /// Adds an entry to the history that a user is assigned to the record in OpenCRVS, once for
@@ -109,4 +127,10 @@ impl Ledger {
 
 fn alert_name(cause: Cause, scope: Option<&str>) -> String {
     format!("alert:{}:{}", cause.as_str(), scope.unwrap_or_default())
+}
+
+/// The inverse of [`alert_name`]. `None` for a cause that this release does not know.
+fn named_alert(name: &str) -> Option<(Cause, Option<String>)> {
+    let (cause, scope) = name.strip_prefix("alert:")?.split_once(':')?;
+    Some((Cause::parse(cause)?, (!scope.is_empty()).then(|| scope.to_owned())))
 }

@@ -61,18 +61,23 @@ impl Confirmer {
             tracing::error!(cause = cause.as_str(), scope, "an operator is needed: see `nidbridge causes`");
         }
         if let Some(client) = &self.events.system {
-            client.remember_alert(cause, scope);
+            client.alert_reported(scope.as_deref());
         }
         Ok(())
     }
 
-    /// Settles the alerts of this process that no longer apply, because the client's call
-    /// succeeded.
+    /// Settles the alerts that a successful call of the client has answered, whichever process
+    /// raised them.
     pub(super) async fn settle_alerts(&self, answering: &Answering<'_>) -> Result<(), StageFault> {
         let Some(client) = &self.events.system else { return Ok(()) };
-        for (cause, scope) in client.take_settled(&answering.scope()) {
-            self.ledger.settle_configuration_alert(cause, scope.as_deref()).await?;
+        let scope = answering.scope();
+        if !client.first_use_since_alert(&scope) {
+            return Ok(());
         }
-        Ok(())
+        let settled = self.ledger.settle_configuration_alerts(&scope).await;
+        if settled.is_err() {
+            client.alert_reported(Some(&scope));
+        }
+        Ok(settled?)
     }
 }

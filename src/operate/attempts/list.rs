@@ -15,13 +15,29 @@ pub(super) async fn run(session: &mut Session, args: &ListAttemptsArgs) -> Resul
     let now = ledger.now().await?;
     let selection = selection(args, now);
     if args.group {
-        return print_groups(&ledger.group_attempts(&selection).await?, args.json, now);
+        print_groups(&ledger.group_attempts(&selection).await?, args.json, now)?;
+        return print_client_faults(&ledger.open_configuration_alerts().await?, args.json);
     }
     // Fetching one more than requested shows whether there are more.
     let mut found = ledger.list_attempts(&selection, args.limit.saturating_add(1)).await?;
     let more = found.len() > args.limit;
     found.truncate(args.limit);
-    print_list(&found, more, args.json, now)
+    print_list(&found, more, args.json, now)?;
+    print_client_faults(&ledger.open_configuration_alerts().await?, args.json)
+}
+
+/// Prints why the bridge's client cannot answer. It keeps attempts waiting that have no cause of
+/// their own, because a fault of the configuration is none of theirs.
+fn print_client_faults(faults: &[(Cause, Option<String>)], json: bool) -> Result<(), Failure> {
+    if json {
+        return Ok(());
+    }
+    for (cause, scope) in faults {
+        let scope = scope.as_deref().map_or_else(String::new, |scope| format!(" ({})", output::clean(scope)));
+        let advice = cause.advice();
+        output::line(&format!("\n{}{scope}: {}\n{}", cause.as_str(), advice.means, advice.action))?;
+    }
+    Ok(())
 }
 
 fn selection(args: &ListAttemptsArgs, now: Timestamp) -> Selection {
