@@ -53,7 +53,7 @@ impl OpencrvsArgs {
     }
 }
 
-/// Runs until stopped, and logs the figures every ten seconds. Returns the final figures.
+/// Runs until stopped, and logs the figures every ten seconds if they have changed. Returns the final figures.
 ///
 /// # Errors
 /// [`SimulateError`] when an address is taken or an argument makes no sense.
@@ -67,21 +67,28 @@ pub async fn run(args: OpencrvsArgs, stop: CancellationToken) -> Result<Tally, S
         args.events.prepare(&sim, &args.load.front)?;
     }
     tracing::info!(auth = sim.auth_url(), gateway = sim.gateway_url(), "the simulated OpenCRVS listens");
-    let running = sim.run(args.load, stop.clone());
+    let running = async {
+        sim.run(args.load, stop.clone()).await?;
+        // The bridge may still confirm records.
+        tracing::info!("the registrars have finished; the simulation goes on until it is stopped");
+        stop.cancelled().await;
+        Ok(())
+    };
     let reporting = async {
+        let mut reported = Tally::default();
         loop {
             tokio::time::sleep(Duration::from_secs(10)).await;
-            report(&sim.tally());
+            let seen = sim.tally();
+            if seen != reported {
+                report(&seen);
+                reported = seen;
+            }
         }
     };
     tokio::select! {
-        done = running => done?,
-        () = reporting => {}
+        done = running => done.map(|()| sim.tally()),
+        () = reporting => Ok(sim.tally()),
     }
-    report(&sim.tally());
-    // The bridge may still confirm records.
-    stop.cancelled().await;
-    Ok(sim.tally())
 }
 
 fn report(seen: &Tally) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::sandbox::opencrvs::{OpencrvsSim, SimulateError};
+use crate::sandbox::opencrvs::{Announced, OpencrvsSim, SimulateError};
 
 /// The scopes of a client that is given on the command line.
 const CLIENT_SCOPES: [&str; 4] = [
@@ -75,10 +75,27 @@ impl EventsArgs {
         let (sim, front) = (sim.clone(), front.clone());
         drop(tokio::spawn(async move {
             match sim.announce_ready(&front).await {
-                Ok(ended) => tracing::info!(?ended, "the front was told that OpenCRVS is ready"),
+                Ok(ended) => {
+                    let clients = sim.clients();
+                    let ids: Vec<&str> = clients.iter().map(|client| client.id.as_str()).collect();
+                    tracing::info!(
+                        clients = ids.join(" "),
+                        "called /trigger/system/ready of the front: {}",
+                        outcome(ended)
+                    );
+                }
                 Err(error) => tracing::warn!(%error, "no bootstrap token can be signed"),
             }
         }));
         Ok(())
+    }
+}
+
+fn outcome(announced: Announced) -> &'static str {
+    match announced {
+        Announced::Heard { .. } => "it answered with a 2xx",
+        Announced::NoIntegrations { .. } => "404 or 501, the country config registers no client itself",
+        Announced::GaveUp { .. } => "no such answer came, OpenCRVS gives up",
+        Announced::NotMade => "no, this release makes no such call",
     }
 }
