@@ -15,7 +15,7 @@ use crate::operate::output;
 use crate::operate::tally::{Miss, Tally};
 use crate::roles::Failure;
 
-const NOT_LISTED: &str = "records that wait in OpenCRVS and are not open here were not looked for: that needs the token of a user (--token-file)";
+const NOT_LISTED: &str = "FHIR records that wait in OpenCRVS and are not open here were not looked for: that needs the token of a user (--token-file)";
 
 const NOT_SEARCHED: &str = "registrations of the events generation that the bridge has never had were not looked for: that needs a client that may search, read and accept (nidbridge opencrvs client)";
 
@@ -170,7 +170,7 @@ impl ComparisonReport {
         for (why, count) in &self.not_compared {
             output::line(&format!("not compared: {count} {}", why.words()))?;
         }
-        Ok(())
+        output::line("differences that are younger than --grace are not reported")
     }
 
     pub(super) fn verdict(&self) -> Result<(), Failure> {
