@@ -43,9 +43,9 @@ runbook! {
     RecordRefused: "OpenCRVS does not accept the token for this record"
         => "check that AUTH_URL and GATEWAY_URL belong to the same OpenCRVS, then `attempts resume --cause record_refused`";
     ClientScope: "the bridge's client in OpenCRVS lacks a scope that answering needs; the registrations wait"
-        => "add the scope to the client in OpenCRVS (the alert and `opencrvs client` name it); what waits goes on by itself";
+        => "name each kind of event in OPENCRVS_CLIENT_KINDS, delete the client in OpenCRVS, and register it again (`opencrvs client` says how); what waits goes on by itself";
     ClientRefused: "OpenCRVS refuses the id or the secret of the bridge's client, or its access token; the registrations wait"
-        => "put the right secret into OPENCRVS_CLIENT_SECRET_FILE, or set OPENCRVS_CLIENT_SECRET and restart; what waits goes on by itself";
+        => "put the right secret into OPENCRVS_CLIENT_SECRET_FILE, or set OPENCRVS_CLIENT_SECRET and restart; if OpenCRVS does not know the client, register it (`opencrvs client` says how); what waits goes on by itself";
     ClientMissing: "OpenCRVS 2.1 or newer takes answers only from a client, and the bridge has none; the registrations wait"
         => "set OPENCRVS_CLIENT_ID (worker and confirmer) and OPENCRVS_CLIENT_SECRET (confirmer) and restart both; what waits goes on by itself";
     OtherNumber: "OpenCRVS has registered the record under another registration number than the bridge gave"

@@ -43,7 +43,7 @@ pub enum ClientFault {
     #[error("OpenCRVS limits the requests for access tokens (HTTP 429): the bridge tries again later")]
     Throttled(Option<Duration>),
     #[error(
-        "OpenCRVS refuses the client: check OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET, and that the client is active"
+        "OpenCRVS refuses the client: check OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET, and that OpenCRVS knows the client and it is active"
     )]
     Refused,
     #[error("the client's secret cannot be read, or is empty: check OPENCRVS_CLIENT_SECRET_FILE")]

@@ -77,7 +77,7 @@ pub enum OpencrvsFault {
     Assigned,
     /// OpenCRVS refuses the bridge's client, or its access token.
     #[error(
-        "OpenCRVS refuses the bridge's client: check OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET, and that the client is active"
+        "OpenCRVS refuses the bridge's client: check OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET, and that OpenCRVS knows the client and it is active"
     )]
     ClientRefused,
     /// The bridge's client lacks a scope, or this release lets no client confirm.

@@ -15,7 +15,7 @@ use crate::operate::output;
 use crate::roles::Failure;
 
 /// Placeholder in the body of the request. [`request`] replaces it with the shell's variable.
-const SECRET: &str = "OPENCRVS_CLIENT_SECRET";
+const SECRET: &str = "CLIENT_SECRET";
 
 #[derive(Debug, Serialize)]
 pub(super) struct ClientReport {
@@ -141,10 +141,11 @@ fn request(settings: &OpencrvsConfig) -> String {
     });
     // The quotes are closed around the variable, so that the shell replaces it.
     let body = body.to_string().replace('\'', r"'\''");
-    let body = body.replace(&format!("\"{SECRET}\""), &format!("\"'\"${SECRET}\"'\""));
+    let body = body.replace(&format!("\"{SECRET}\""), &format!("\"'\"${{{SECRET}:?}}\"'\""));
     let url = |base: &url::Url, path: &str| format!("{}/{path}", base.as_str().trim_end_matches('/'));
     format!(
-        "TOKEN=$(curl -sS -X POST {auth} | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')\n\
+        "CLIENT_SECRET=${{OPENCRVS_CLIENT_SECRET:-$(cat \"$OPENCRVS_CLIENT_SECRET_FILE\")}}\n\
+         TOKEN=$(curl -sS -X POST {auth} | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')\n\
          curl -sS -X POST {events} -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\\n  -d '{body}'",
         auth = url(&settings.auth_url, "internal/integration-creator-token"),
         events = url(&settings.events_url, "integrations"),
