@@ -93,7 +93,7 @@ impl EventsArgs {
 
 fn outcome(announced: Announced) -> &'static str {
     match announced {
-        Announced::Heard { .. } => "it answered with a 2xx",
+        Announced::Accepted { .. } => "it answered with a 2xx",
         Announced::NoIntegrations { .. } => "404 or 501, the country config registers no client itself",
         Announced::GaveUp { .. } => "no such answer came, OpenCRVS gives up",
         Announced::NotMade => "no, this release makes no such call",
