@@ -58,27 +58,27 @@ async fn a_second_incident_raises_a_second_alert() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_incident_raises_a_second_alert_although_the_confirmer_was_killed_in_the_first() {
-    let mut ground = Ground::new(Engine::Sqlite, Release::V2_1, &scopes("birth,death")).await;
-    ground.world.opencrvs.behave(|behaviour| behaviour.rotation_kills_tokens = true);
+    let mut fixture = Fixture::new(Engine::Sqlite, Release::V2_1, &scopes("birth,death")).await;
+    fixture.world.opencrvs.behave(|behaviour| behaviour.rotation_kills_tokens = true);
     let families = people(Kind::Birth, 2, 416);
     for (n, family) in families.iter().enumerate() {
-        let secret = ground.world.opencrvs.rotate_secret(&ground.client).unwrap();
-        ground.submit(family).await;
-        let alerted = async || (ground.alerts().len() == n + 1).then_some(());
+        let secret = fixture.world.opencrvs.rotate_secret(&fixture.client).unwrap();
+        fixture.submit(family).await;
+        let alerted = async || (fixture.alerts().len() == n + 1).then_some(());
         eventually(SOON, "an alert", alerted).await;
-        let (_, list) = ground.world.run(&["attempts", "list"], &[]).await;
+        let (_, list) = fixture.world.run(&["attempts", "list"], &[]).await;
         assert!(list.contains("\nclient_refused: "), "{list}");
-        ground.world.kill9("confirmer");
-        std::fs::write(&ground.secret, format!("{secret}\n")).unwrap();
-        ground.world.start("confirmer");
-        ground.is_confirmed(family).await;
+        fixture.world.kill9("confirmer");
+        std::fs::write(&fixture.secret, format!("{secret}\n")).unwrap();
+        fixture.world.start("confirmer");
+        fixture.is_confirmed(family).await;
         eventually(SOON, "the list says nothing of the client any more", async || {
-            let (_, list) = ground.world.run(&["attempts", "list"], &[]).await;
+            let (_, list) = fixture.world.run(&["attempts", "list"], &[]).await;
             (!list.contains("client_refused")).then_some(())
         })
         .await;
     }
-    assert_eq!(ground.alerts().len(), 2);
+    assert_eq!(fixture.alerts().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
