@@ -64,7 +64,7 @@ impl Replacement {
             return self.miss(record, &format!("needs no token: its newest attempt is {}", state.as_str()));
         }
         if case.attempt.sealed_token.is_none() {
-            return self.miss(record, "has no token to replace: the bridge's system client answers it");
+            return self.miss(record, "has no token to replace: the bridge's client answers it");
         }
         // In the events generation a token is for one action.
         let action = action_of(&self.sealer, case);
