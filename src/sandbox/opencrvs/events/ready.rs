@@ -47,10 +47,10 @@ impl OpencrvsSim {
                 Ok(Ok(status)) if (200..300).contains(&status) => return Ok(Announced::Accepted { calls }),
                 Ok(Ok(404 | 501)) => return Ok(Announced::NoIntegrations { calls }),
                 Ok(Ok(status)) => {
-                    tracing::warn!(status, calls, "the front did not accept the call: it is repeated")
+                    tracing::warn!(status, calls, "the front did not accept the call: it is repeated");
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(error, calls, "the front could not be called: it is called again")
+                    tracing::warn!(error, calls, "the front could not be called: it is called again");
                 }
                 Err(_) => tracing::warn!(calls, "the front did not answer in time: it is called again"),
             }
