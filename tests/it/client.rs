@@ -1,6 +1,7 @@
 //! The bridge answers with its own client where OpenCRVS accepts that, and otherwise with the token
 //! that came with the registration. The tests check what the simulated OpenCRVS received.
 
+mod answered;
 mod secrets;
 mod upgrade;
 
