@@ -77,7 +77,10 @@ async fn while_the_gateway_is_down_outcomes_wait_in_their_queue_and_everything_b
     };
     eventually(SOON, "all outcomes wait in their queue, and nobody takes them", all_wait).await;
     let before = delayed_deliveries(&world, "confirmer", "confirm", "gateway_unavailable");
-    assert!(before <= f64::from(prefetch), "{before} deliveries were delayed");
+    // The breaker opens at the fifth failure. Each of the four before it may have made room for
+    // another delivery.
+    let most = f64::from(prefetch + 4);
+    assert!(before <= most, "{before} deliveries were delayed");
     // Meanwhile a new registration is recorded, asked and answered.
     submit(&world, 82, 1).await;
     let one_more =
