@@ -8,7 +8,7 @@ use nidbridge::config::SecretSource;
 use nidbridge::confirmer::{Finding, UnheardSearch};
 use nidbridge::domain::RecordId;
 use nidbridge::opencrvs::events::EventSearch;
-use nidbridge::opencrvs::{ClientCredentials, ClientSettings, SystemClient};
+use nidbridge::opencrvs::{AccessToken, ClientCredentials, ClientSettings, SystemClient};
 use nidbridge::sandbox::opencrvs::{OpencrvsSettings, Release, Status, SubmitOptions};
 use nidbridge::sandbox::population::{Declaration, Kind};
 use serde_json::Value;
@@ -156,10 +156,8 @@ async fn a_confirmer_that_dies_in_the_middle_of_a_search_confirms_nothing_twice(
     assert_eq!(world.nid.state().ended("issued"), 12);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_opencrvs_does_not_show_does_not_stop_the_search() {
-    let world = world(Engine::Sqlite).await;
-    add_client(&world, &scopes(&RIGHTS, "birth,death"));
+/// The search for registrations that have waited longer than `after`, and an access token for it.
+async fn search(world: &World, after: Duration) -> (UnheardSearch, AccessToken) {
     let url = world.opencrvs.gateway_url().parse().unwrap();
     let gateway = ClientSettings { url, timeout: SOON, connect_timeout: SOON };
     let credentials = ClientCredentials {
@@ -167,16 +165,33 @@ async fn an_event_that_opencrvs_does_not_show_does_not_stop_the_search() {
         secret: SecretSource::Value(SECRET.into()),
         next_secret: None,
     };
-    let access = SystemClient::new(&gateway, credentials).unwrap().access_token().await.unwrap();
-    let search = UnheardSearch {
-        ledger: world.ledger.clone(),
-        search: EventSearch::new(&gateway).unwrap(),
-        after: Duration::ZERO,
-    };
+    let token = SystemClient::new(&gateway, credentials).unwrap().access_token().await.unwrap();
+    let search = EventSearch::new(&gateway).unwrap();
+    (UnheardSearch { ledger: world.ledger.clone(), search, after }, token)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_opencrvs_does_not_show_does_not_stop_the_search() {
+    let world = world(Engine::Sqlite).await;
+    add_client(&world, &scopes(&RIGHTS, "birth,death"));
+    let (search, access) = search(&world, Duration::ZERO).await;
     // The index may still show an event that OpenCRVS has deleted.
     let deleted = RecordId::parse("6a1b2c3d-0000-4000-8000-000000000001").unwrap();
     let finding = search.read(access.secret(), &deleted).await;
     assert!(matches!(finding, Ok(Finding::NotWaiting)), "{finding:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_age_of_a_registration_is_that_of_its_pending_action() {
+    let world = world(Engine::Sqlite).await;
+    add_client(&world, &scopes(&RIGHTS, "birth,death"));
+    let record = RecordId::parse(&unheard(&world, 1, 506).await[0].record).unwrap();
+    let (search, access) = search(&world, Duration::from_secs(3_600)).await;
+    let finding = search.read(access.secret(), &record).await;
+    assert!(matches!(finding, Ok(Finding::Young)), "{finding:?}");
+    let impatient = UnheardSearch { after: Duration::ZERO, ..search };
+    let finding = impatient.read(access.secret(), &record).await;
+    assert!(matches!(finding, Ok(Finding::Unheard(_))), "{finding:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
