@@ -20,7 +20,7 @@ pub struct SystemClient {
     /// Whether an administrator has deactivated the client. It then gets no tokens.
     pub is_disabled: bool,
     /// How often the secret was rotated or the tokens were revoked.
-    changes: u32,
+    pub(super) changes: u32,
     /// Tokens that were given before so many changes are revoked.
     revoked: u32,
 }
@@ -95,8 +95,9 @@ impl Clients {
         self.clients.get(id).filter(|client| client.secret == secret && !client.is_disabled)
     }
 
-    pub(super) fn give(&mut self, client: &str, token: TokenHash) {
-        let changes = self.clients.get(client).map_or(0, |client| client.changes);
+    /// Remembers a token that was given. `changes` is the client's count when it was authenticated:
+    /// its secret may have been rotated since.
+    pub(super) fn give(&mut self, client: &str, changes: u32, token: TokenHash) {
         self.tokens.insert(token, (client.to_owned(), changes));
     }
 

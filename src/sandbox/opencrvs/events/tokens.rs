@@ -32,7 +32,7 @@ impl Core {
         secret: &str,
         in_query: bool,
     ) -> Result<String, TokenRefusal> {
-        let claims = self.events.with(|state| {
+        let (claims, changes) = self.events.with(|state| {
             state.token_requests.asked += 1;
             state.token_requests.in_query += u64::from(in_query);
             let refuses_query =
@@ -48,12 +48,13 @@ impl Core {
                 return Err(TokenRefusal::InvalidClient);
             };
             let lifetime = seconds(state.behaviour.client_token_lifetime);
-            Ok(Claims::client(id, client.scopes.clone(), Timestamp::now(), lifetime))
+            let claims = Claims::client(id, client.scopes.clone(), Timestamp::now(), lifetime);
+            Ok((claims, client.changes))
         })?;
         let token = self.mint(&claims).map_err(|_| TokenRefusal::Failed)?;
         self.events.with(|state| {
             state.token_requests.given += 1;
-            state.clients.give(id, TokenHash::of(&token));
+            state.clients.give(id, changes, TokenHash::of(&token));
         });
         Ok(token)
     }
