@@ -53,7 +53,8 @@ impl OpencrvsArgs {
     }
 }
 
-/// Runs until stopped, and logs the figures every ten seconds if they have changed. Returns the final figures.
+/// Runs until stopped, and logs the figures every ten seconds if they have changed. Returns the
+/// final figures.
 ///
 /// # Errors
 /// [`SimulateError`] when an address is taken or an argument makes no sense.
