@@ -86,6 +86,22 @@ pub enum Cause {
     Unrouted,
     /// OpenCRVS moved the record on by itself.
     MovedOn,
+    /// OpenCRVS dates the submission in the future, so its time cannot order the attempts.
+    StampInFuture,
+    /// The registration lacks what the ID system's contract requires, so it cannot be asked.
+    Unfit,
+    /// OpenCRVS does not have the registration as it was submitted to the bridge.
+    NotInOpencrvs,
+    /// One attempt has failed for long while others succeed.
+    Failing,
+    /// The ID system has wanted to be asked again later for too long or too often.
+    AskedTooOften,
+    /// A consumer rejected the message, so the broker parked it.
+    RejectedByConsumer,
+    /// The roles on one broker do not share one ledger, or do not share their sealing keys.
+    OtherDeployment,
+    /// A message about an attempt that the ledger does not have.
+    UnknownAttempt,
     /// A fault in the bridge itself.
     Internal,
 }
@@ -133,6 +149,14 @@ impl Cause {
             Self::DeliveryLimit => "delivery_limit",
             Self::Unrouted => "unrouted",
             Self::MovedOn => "moved_on",
+            Self::StampInFuture => "stamp_in_future",
+            Self::Unfit => "unfit",
+            Self::NotInOpencrvs => "not_in_opencrvs",
+            Self::Failing => "failing",
+            Self::AskedTooOften => "asked_too_often",
+            Self::RejectedByConsumer => "rejected_by_consumer",
+            Self::OtherDeployment => "other_deployment",
+            Self::UnknownAttempt => "unknown_attempt",
             Self::Internal => "internal",
         }
     }

@@ -78,6 +78,22 @@ runbook! {
         => "free or replace the disk; OpenCRVS is answered 503 as long as the broker is away as well";
     SpoolCorrupt: "a file in the front's spool cannot be read; it was renamed to *.corrupt"
         => "keep the file and check the disk; `reconcile --token-file` (events: `reconcile` with the bridge's client, or a search in OpenCRVS for register:requested) lists its record";
+    StampInFuture: "OpenCRVS dates the submission in the future; the bridge orders it by its arrival instead"
+        => "correct the clock of the machine that runs OpenCRVS; the registration itself goes on";
+    Unfit: "the registration lacks what the ID system's contract requires, so the ID system was not asked"
+        => "have the office complete the fields that `attempts show` names and submit it again, or `attempts decide`";
+    NotInOpencrvs: "OpenCRVS does not have the registration as it was submitted to the bridge; the ID system was not asked"
+        => "find out who submitted it: it may be an attempt to get an ID for an invented person; if it is genuine, `attempts resume`";
+    Failing: "one attempt has failed for longer than FAILING_AFTER while others succeed"
+        => "see its last cause (`attempts show`) and remove that; else `attempts decide`";
+    AskedTooOften: "the ID system has wanted to be asked again later for too long or too often"
+        => "ask the ID system's operators why; the bridge goes on asking, ever more rarely";
+    RejectedByConsumer: "a consumer rejected the message instead of answering it, so the broker parked it"
+        => "ask the vendor why (a request is answered, never rejected), then `queue replay --cause rejected_by_consumer`";
+    OtherDeployment: "the roles on this broker do not share one ledger, or do not share their sealing keys"
+        => "give all roles of one installation the same LEDGER_URL, AMQP_URL and SEAL_KEYS, and restart them";
+    UnknownAttempt: "a message about an attempt that the ledger does not have, as after a restore of an older ledger"
+        => "check that all roles use the same LEDGER_URL; after a restore, take the waiting messages in again";
     DeliveryLimit: "the broker parked a message after BROKER_DELIVERY_LIMIT deliveries: each time the process that had it died or hung"
         => "read the logs of that time, report it, and run `queue replay --cause delivery_limit` once";
     Unrouted: "no queue takes what was published: an exchange, a queue or a binding is missing"

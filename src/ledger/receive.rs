@@ -170,8 +170,8 @@ pub(super) async fn allocate(
 ) -> Result<bool, LedgerError> {
     let record = registration.key.record.as_str();
     sqlx::query(
-        "UPDATE record SET number = $2 WHERE record_id = $1 AND number IS NULL \
-         AND NOT EXISTS (SELECT 1 FROM record AS other WHERE other.number = $2)",
+        "UPDATE record SET number = $2, number_key = $2 WHERE record_id = $1 AND number IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM record AS other WHERE other.number_key = $2)",
     )
     .bind(record)
     .bind(number.as_str())

@@ -397,7 +397,26 @@ async fn processes_that_start_at_once_find_one_ledger() {
     }
 }
 
-/// Takes a ledger back to the schema of the release before `0009`, whose attempts all have a token
+/// Takes a ledger back to the schema of the release before `0010_country.sql`.
+const BEFORE_0010: [&str; 15] = [
+    "ALTER TABLE record DROP COLUMN number",
+    "ALTER TABLE record RENAME COLUMN number_key TO number",
+    "ALTER TABLE attempt DROP COLUMN given_number",
+    "ALTER TABLE attempt DROP COLUMN checked_at",
+    "ALTER TABLE attempt DROP COLUMN failure_cause",
+    "ALTER TABLE attempt DROP COLUMN failures",
+    "ALTER TABLE attempt DROP COLUMN failing_since",
+    "ALTER TABLE attempt DROP COLUMN next_try_at",
+    "ALTER TABLE attempt DROP COLUMN failing_reported",
+    "ALTER TABLE attempt DROP COLUMN decision",
+    "ALTER TABLE attempt DROP COLUMN retries",
+    "ALTER TABLE alert DROP COLUMN detail",
+    "ALTER TABLE parking DROP COLUMN newest",
+    "DROP TABLE deployment",
+    "DELETE FROM _sqlx_migrations WHERE version = 10",
+];
+
+/// Takes that ledger back to the schema of the release before `0009`, whose attempts all have a token
 /// and name no action.
 const BEFORE_0009: [&str; 2] =
     ["ALTER TABLE attempt DROP COLUMN action_id", "DELETE FROM _sqlx_migrations WHERE version = 9"];
@@ -418,7 +437,7 @@ async fn a_ledger_of_an_older_release_is_upgraded_and_loses_only_what_was_never_
         let case = requested(&open.ledger, "r", 0).await;
         reply(&open.ledger, &case, 1, &issued(&open.ledger, "1111111111")).await;
         let before = open.ledger.case(case.attempt.id).await.unwrap().unwrap();
-        for sql in BEFORE_0009.iter().chain(&BEFORE_0008).copied() {
+        for sql in BEFORE_0010.iter().chain(&BEFORE_0009).chain(&BEFORE_0008).copied() {
             open.execute(sql).await.unwrap();
         }
         let upgraded = open.reopen(&open.seal_keys).await.unwrap();
@@ -458,7 +477,7 @@ async fn attempts_of_an_older_release_keep_all_they_have_and_new_ones_need_no_to
         open.execute("UPDATE attempt SET warned_for = 7, token_since = 8, token_key = 'k'").await.unwrap();
         let before = open.ledger.case(cases[1].attempt.id).await.unwrap().unwrap();
         assert_eq!(before.attempt.action.as_ref().map(nidbridge::domain::ActionId::as_str), Some("action-0"));
-        for sql in BEFORE_0009 {
+        for sql in BEFORE_0010.iter().chain(&BEFORE_0009).copied() {
             open.execute(sql).await.unwrap();
         }
         if open.engine() == Engine::Postgres {
