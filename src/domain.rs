@@ -65,7 +65,8 @@
 //! - **withdrawn**: OpenCRVS moved the record on by itself;
 //! - **held**: the answer is negative, and this generation of OpenCRVS cannot be told; the record
 //!   keeps waiting there;
-//! - **expired**: its token expired before OpenCRVS was told, and the client cannot answer it.
+//! - **expired**: its token expired before OpenCRVS was told, and the client cannot answer it;
+//! - **closed**: an operator closed it, because it was handled elsewhere.
 //!
 //! A **parked** attempt has stopped with a cause and goes on when an operator resumes it. A
 //! **cause** says why something stopped or was refused; it comes from a bounded set ([`Cause`]). A

@@ -20,7 +20,8 @@ pub fn alert_cause(moved: Option<State>, cause: Option<Cause>) -> Option<Cause> 
             | State::Confirmed
             | State::Rejected
             | State::Superseded
-            | State::Withdrawn,
+            | State::Withdrawn
+            | State::Closed,
         )
         | None => cause.filter(|cause| {
             matches!(cause, Cause::TokenExpiring | Cause::Overdue | Cause::TokenOrphaned | Cause::OrphanId)

@@ -28,13 +28,15 @@ pub enum State {
     Held,
     /// End: the token expired before the answer could be written.
     Expired,
+    /// End: an operator closed it, because it was handled elsewhere.
+    Closed,
     /// Stopped with a cause until an operator resumes it.
     Parked,
 }
 
 impl State {
     /// Every state, in the order in which an attempt goes through them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Received,
         Self::Requested,
         Self::Answered,
@@ -44,6 +46,7 @@ impl State {
         Self::Withdrawn,
         Self::Held,
         Self::Expired,
+        Self::Closed,
         Self::Parked,
     ];
 
@@ -59,6 +62,7 @@ impl State {
             Self::Withdrawn => "withdrawn",
             Self::Held => "held",
             Self::Expired => "expired",
+            Self::Closed => "closed",
             Self::Parked => "parked",
         }
     }
@@ -98,6 +102,12 @@ pub enum Event {
     /// An operator resumes the attempt. It goes back to *answered* if it has an answer, else to
     /// *requested* if the ID system was asked before, else to *received*.
     Resume { asked: bool, answered: bool },
+    /// An operator gives the attempt its answer, or has its answer applied once more.
+    DecideAnswer,
+    /// An operator has the ID system asked again. `asked` says whether it was asked before.
+    DecideAskAgain { asked: bool },
+    /// An operator closes the attempt, because it was handled elsewhere.
+    Close,
 }
 
 /// An event that is not legal in a state.
@@ -114,7 +124,8 @@ pub struct Conflict {
 /// [`Conflict`] when the event is not legal in this state; the caller must change nothing then.
 pub fn next(state: State, event: Event) -> Result<State, Conflict> {
     use State::{
-        Answered, Confirmed, Expired, Held, Parked, Received, Rejected, Requested, Superseded, Withdrawn,
+        Answered, Closed, Confirmed, Expired, Held, Parked, Received, Rejected, Requested, Superseded,
+        Withdrawn,
     };
     match (state, event) {
         (Received | Requested, Event::Request) | (Parked, Event::Resume { asked: true, answered: false }) => {
@@ -130,10 +141,14 @@ pub fn next(state: State, event: Event) -> Result<State, Conflict> {
         (Received | Requested | Answered | Parked, Event::Withdraw) => Ok(Withdrawn),
         (Received | Requested | Answered | Parked, Event::Expire) => Ok(Expired),
         (Received | Requested | Answered, Event::Park) => Ok(Parked),
-        (Parked, Event::Resume { asked: false, answered: false }) => Ok(Received),
+        (Parked, Event::Resume { asked: false, answered: false })
+        | (Parked | Held, Event::DecideAskAgain { asked: false }) => Ok(Received),
+        (Parked | Held, Event::DecideAskAgain { asked: true }) => Ok(Requested),
+        (Received | Requested | Parked | Held, Event::DecideAnswer) => Ok(Answered),
+        (Received | Requested | Answered | Parked | Held | Expired, Event::Close) => Ok(Closed),
         (
             Received | Requested | Answered | Confirmed | Rejected | Superseded | Withdrawn | Held | Expired
-            | Parked,
+            | Closed | Parked,
             event,
         ) => Err(Conflict { state, event }),
     }
@@ -156,10 +171,24 @@ mod tests {
             Event::Expire,
             Event::Park,
             Event::Resume { asked: true, answered: true },
+            Event::DecideAnswer,
+            Event::DecideAskAgain { asked: true },
+            Event::Close,
         ];
-        for state in [State::Confirmed, State::Rejected, State::Superseded, State::Withdrawn, State::Expired]
-        {
+        let ends = [
+            State::Confirmed,
+            State::Rejected,
+            State::Superseded,
+            State::Withdrawn,
+            State::Expired,
+            State::Closed,
+        ];
+        for state in ends {
             for event in events {
+                // An operator may settle what has expired.
+                if state == State::Expired && event == Event::Close {
+                    continue;
+                }
                 assert_eq!(next(state, event), Err(Conflict { state, event }));
             }
         }
@@ -178,6 +207,21 @@ mod tests {
         assert_eq!(resume(false, false), Ok(State::Received));
         assert_eq!(resume(true, false), Ok(State::Requested));
         assert_eq!(resume(false, true), Ok(State::Answered));
+    }
+
+    #[test]
+    fn an_operator_decides_what_rests_or_waits_and_nothing_that_has_ended() {
+        let by =
+            |event| State::ALL.into_iter().filter(|state| next(*state, event).is_ok()).collect::<Vec<_>>();
+        let waits = [State::Received, State::Requested, State::Held, State::Parked];
+        assert_eq!(by(Event::DecideAnswer), waits);
+        assert_eq!(by(Event::DecideAskAgain { asked: true }), [State::Held, State::Parked]);
+        assert_eq!(
+            by(Event::Close),
+            [State::Received, State::Requested, State::Answered, State::Held, State::Expired, State::Parked]
+        );
+        assert_eq!(next(State::Held, Event::DecideAskAgain { asked: false }), Ok(State::Received));
+        assert_eq!(next(State::Held, Event::DecideAskAgain { asked: true }), Ok(State::Requested));
     }
 
     #[test]

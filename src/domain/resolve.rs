@@ -165,7 +165,7 @@ fn pass_on(record: &RecordStatus<'_>, answer: RecordAnswer, learn: Option<Record
             (None, FollowUp::Refuse(Cause::OrphanId))
         }
         State::Answered => (None, FollowUp::NotifyConfirmer(Which::Newest)),
-        State::Withdrawn | State::Expired | State::Rejected | State::Held => {
+        State::Withdrawn | State::Expired | State::Rejected | State::Held | State::Closed => {
             (None, FollowUp::Refuse(Cause::OrphanId))
         }
         State::Confirmed | State::Superseded | State::Parked => (None, FollowUp::Nothing),

@@ -50,6 +50,7 @@ impl Lane {
             | State::Withdrawn
             | State::Held
             | State::Expired
+            | State::Closed
             | State::Parked => None,
         }
     }

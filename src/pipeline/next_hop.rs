@@ -66,6 +66,7 @@ impl NextHop {
             | State::Withdrawn
             | State::Held
             | State::Expired
+            | State::Closed
             | State::Parked => Ok(()),
         }
     }

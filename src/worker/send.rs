@@ -65,6 +65,7 @@ impl SendStage {
             | State::Withdrawn
             | State::Held
             | State::Expired
+            | State::Closed
             | State::Parked => Ok(Settlement::Done),
         }
     }
