@@ -88,6 +88,7 @@
 mod alert;
 mod answer;
 mod attempt;
+mod by_operator;
 mod cause;
 mod credential;
 mod decide;
@@ -106,6 +107,7 @@ mod view;
 pub use alert::alert_cause;
 pub use answer::{Answer, AnswerKind, Reason, ReasonCode, RecordAnswer};
 pub use attempt::{Conflict, Event, State, next};
+pub use by_operator::{DecidedCase, DecidedPlan, DecisionRefusal, OperatorDecision, decide_by_operator};
 pub use cause::Cause;
 pub use credential::{
     Blocker, Choice, ClientRefusal, ClientStanding, Credential, Credentials, TokenState, choose,

@@ -344,8 +344,14 @@ impl World {
         let reported = self.ledger.orphan_reported || newest.cause == Some(Cause::OrphanId);
         let dropped = match newest.state {
             State::Confirmed => self.crvs.id != self.ledger.id,
-            State::Held | State::Withdrawn | State::Rejected | State::Expired | State::Closed => true,
-            State::Received | State::Requested | State::Answered | State::Superseded | State::Parked => false,
+            State::Held | State::Withdrawn | State::Rejected | State::Expired => true,
+            // An operator who closes an attempt knows of the ID.
+            State::Received
+            | State::Requested
+            | State::Answered
+            | State::Superseded
+            | State::Closed
+            | State::Parked => false,
         };
         (self.ledger.id.is_some() && dropped && !reported && !scope.lenient)
             .then_some(Wrong::IdDroppedSilently)
