@@ -26,7 +26,6 @@ mod harness;
 mod inlets;
 mod leases;
 mod ledger;
-mod model;
 mod nginx;
 mod opencrvs;
 mod operator;

@@ -3,7 +3,7 @@
 
 use nidbridge::domain::{ClientRefusal, ClientStanding, Credential, State, TokenState};
 
-use crate::model::explore::digest;
+use crate::explore::digest;
 
 /// What a release of OpenCRVS accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
