@@ -15,8 +15,8 @@ use nidbridge::sandbox::opencrvs::{Confirmed, Effect, Fault, Record, Records, St
 use nidbridge::sandbox::population::Kind;
 use serde::Serialize;
 
+use super::arrivals::{self, Attempts};
 use super::events;
-use super::hearing::{self, Attempts};
 use super::rig::Rig;
 
 /// How a record should end.
@@ -110,7 +110,7 @@ impl Accounts {
         let mut waits = false;
         if let Some(file) = &record.event {
             events::judge(self, id, record, file);
-            waits = hearing::judge(self, id, record, file, evidence);
+            waits = arrivals::judge(self, id, record, file, evidence);
         }
         let expected = expected(id, record, evidence);
         let told = evidence.summaries.get(id);

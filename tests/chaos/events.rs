@@ -4,7 +4,7 @@
 //! Core sends a trigger once. Only a 400 returns the record to the registrar. After any status but
 //! 200, 202 and 400 the record stays requested, and a client that retries gets a success. So 400 is
 //! the only clean refusal, and every other record must get its answer from the bridge
-//! ([`hearing`](super::hearing)).
+//! ([`arrivals`](super::arrivals)).
 
 use nidbridge::sandbox::opencrvs::{CallResult, EventFile, Record};
 

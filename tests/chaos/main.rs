@@ -16,13 +16,13 @@
 
 mod accounts;
 mod actions;
+mod arrivals;
 mod broker;
 mod catalogue;
 mod client;
 mod events;
 mod faults;
 mod harness;
-mod hearing;
 mod id_owner;
 mod observe;
 mod operator;
@@ -112,7 +112,7 @@ async fn perform(options: &Options, schedule: &[Planned], dir: &Path) -> Report 
     registrars.await.expect("the registrars");
     eprintln!("chaos: all faults have ended after {:.0} s", begun.elapsed().as_secs_f64());
     let (settled, mut accounts) = settle::settled(&rig, Duration::from_secs(options.patience)).await;
-    hearing::check_unheard(&rig, &mut accounts);
+    arrivals::check_unheard(&rig, &mut accounts);
     let seconds = begun.elapsed().as_secs_f64();
     let (redeliveries, leases_taken_over) = watcher.finish(&rig).await;
     let mut faults = effects.counts();

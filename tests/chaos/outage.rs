@@ -2,7 +2,7 @@
 //!
 //! A caller of the FHIR generation treats a broken connection as a rejection, like every other
 //! failure. In the events generation, a trigger that reached no front leaves its action requested
-//! ([`hearing`](super::hearing)).
+//! ([`arrivals`](super::arrivals)).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -8,7 +8,7 @@ use nidbridge::ledger::AttemptSummary;
 use nidbridge::sandbox::accounts::Totals;
 
 use super::accounts::{Accounts, Evidence};
-use super::hearing;
+use super::arrivals;
 use super::operator;
 use super::rig::Rig;
 
@@ -97,7 +97,7 @@ async fn look(rig: &Rig) -> (Accounts, Option<UnderWay>) {
         .collect();
     let (records, nid) = (rig.opencrvs.state(), rig.nid.state());
     let vendor = &rig.nid.settings();
-    let attempts = &hearing::attempts(rig).await.unwrap_or_default();
+    let attempts = &arrivals::attempts(rig).await.unwrap_or_default();
     let accounts = Accounts::of(&Evidence {
         rig,
         records: &records,

@@ -40,10 +40,10 @@ impl OpencrvsArgs {
                 "shares go from 0 to 1, and --deaths and --marriages together do not exceed 1".to_owned(),
             );
         }
-        for calls in Calls::ALL {
+        for (calls, name) in Calls::ALL {
             let of_these = self.faults.iter().filter(|fault| fault.calls == calls);
             if of_these.map(|fault| fault.share).sum::<f64>() > 1.0 {
-                return wrong(format!("the shares of --fault {}:… together do not exceed 1", calls.name()));
+                return wrong(format!("the shares of --fault {name}:… together do not exceed 1"));
             }
         }
         if !self.load.rate.is_finite() || self.load.rate < 0.0 {

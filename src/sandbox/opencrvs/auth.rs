@@ -16,10 +16,12 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::call::Call;
+use super::calls::Calls;
 use super::connection::ConnectionBreaker;
 use super::core::Core;
+use super::errors::ErrorRow;
 use super::events::{Release, TokenRefusal};
-use super::fault::{Calls, Effect, Fault};
 use super::keys::{Claims, TokenHash};
 use super::records::Exchanged;
 
@@ -43,7 +45,10 @@ async fn public_key(
     let fault = core.faults.next_fault(Calls::Key, "");
     let pem = core.with_key(|key| key.public_pem().to_owned());
     let answer = ([(header::CONTENT_TYPE, "application/octet-stream")], pem).into_response();
-    apply_fault(fault, answer, &connection).await
+    match fault {
+        Some(fault) => fault.apply(Some(answer), error, &connection).await,
+        None => answer,
+    }
 }
 
 async fn anonymous(State(core): State<Arc<Core>>) -> Response {
@@ -63,16 +68,18 @@ pub(super) async fn token(
 ) -> Response {
     let asked = Asked::of(&core, query, &headers, &body);
     let is_client = asked.text("grant_type") == CLIENT_CREDENTIALS;
-    let text = |name: &str| asked.text(name);
-    let (calls, about) =
-        if is_client { (Calls::Token, text("client_id")) } else { (Calls::Exchange, record_of(&text)) };
-    let fault = core.faults.next_fault(calls, about);
-    let done = match fault.map(Fault::effect) {
-        None | Some(Effect::AtOnce | Effect::Late(_)) if is_client => client_token(&core, &asked),
-        None | Some(Effect::AtOnce | Effect::Late(_)) => exchanged(&core, text),
-        Some(Effect::Never) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
+    let (calls, record) = if is_client {
+        (Calls::Token, asked.text("client_id").to_owned())
+    } else {
+        (Calls::Exchange, record_of(&|name| asked.text(name)).to_owned())
     };
-    apply_fault(fault, done, &connection).await
+    let call = Call { core: Arc::clone(&core), calls: Some(calls), record, connection: &connection };
+    let work = move |_| {
+        move || {
+            if is_client { client_token(&core, &asked) } else { exchanged(&core, |name| asked.text(name)) }
+        }
+    };
+    call.perform(work, error).await
 }
 
 /// The parameters of a request for a token.
@@ -163,14 +170,11 @@ fn record_of<'a>(text: &impl Fn(&str) -> &'a str) -> &'a str {
 }
 
 /// A refused token is auth's only specific error. Every other error of OpenCRVS becomes a 500.
-async fn apply_fault(fault: Option<Fault>, answer: Response, connection: &ConnectionBreaker) -> Response {
-    match fault {
-        None => answer,
-        Some(fault) if fault == Fault::UNAUTHORIZED => {
-            refusal(StatusCode::UNAUTHORIZED, "unauthorized_client")
-        }
-        Some(Fault::Error { .. }) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Some(Fault::Transport { failure, .. }) => failure.apply(answer, connection).await,
+fn error(row: &ErrorRow) -> Response {
+    if *row == ErrorRow::UNAUTHORIZED {
+        refusal(StatusCode::UNAUTHORIZED, "unauthorized_client")
+    } else {
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::fault::{Calls, Fault, Share};
+use super::calls::{Calls, Share};
+use super::fault::Fault;
 use crate::sandbox::random::{digest, rng};
 
 #[derive(Debug, Default)]

@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use self::support::*;
 use super::*;

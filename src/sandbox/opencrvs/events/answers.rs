@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use super::confirm::Refused;
 use super::credential::Denied;
-use crate::sandbox::opencrvs::connection::ConnectionBreaker;
-use crate::sandbox::opencrvs::fault::Fault;
+use crate::sandbox::opencrvs::errors::ErrorRow;
 
 /// The gateway's own error, which is not in tRPC's format.
 fn unauthorized() -> Response {
@@ -53,10 +52,10 @@ pub(super) fn error(status: StatusCode, message: &str, procedure: &str) -> Respo
         .into_response()
 }
 
-pub(super) async fn apply_fault(fault: Fault, done: Response, connection: &ConnectionBreaker) -> Response {
-    match fault {
-        Fault::Error { error: row, .. } if row.trpc.0 == StatusCode::UNAUTHORIZED => unauthorized(),
-        Fault::Error { error: row, .. } => error(row.trpc.0, row.trpc.1, ""),
-        Fault::Transport { failure, .. } => failure.apply(done, connection).await,
+/// An error of OpenCRVS that a fault brings about.
+pub(super) fn row_error(row: &ErrorRow) -> Response {
+    match row.trpc {
+        (StatusCode::UNAUTHORIZED, _) => unauthorized(),
+        (status, message) => error(status, message, ""),
     }
 }

@@ -2,7 +2,6 @@
 //! and the queries that read (`queries`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Path, Request, State};
@@ -14,16 +13,18 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::actions::IDENTIFIER;
-use super::answers::{answer, apply_fault, denied, error};
+use super::answers::{answer, denied, error, row_error};
 use super::confirm::{ActionCall, ConfirmRules, Refused};
 use super::credential::{Caller, Credential, admit};
 use super::queries;
 use super::release::Release;
 use super::scopes::Grant;
 use crate::sandbox::opencrvs::auth;
+use crate::sandbox::opencrvs::call::Call;
+use crate::sandbox::opencrvs::calls::Calls;
 use crate::sandbox::opencrvs::connection::ConnectionBreaker;
 use crate::sandbox::opencrvs::core::Core;
-use crate::sandbox::opencrvs::fault::{Calls, Effect, Fault};
+use crate::sandbox::opencrvs::fault::Fault;
 use crate::sandbox::opencrvs::records::Confirmation;
 
 const ACCEPT: &str = "event.actions.register.accept";
@@ -54,39 +55,17 @@ async fn call(
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
-    // The services behind the gateway go on when the caller disconnects.
-    let work = tokio::spawn(async move {
-        let called = Called { core, procedure, headers, body };
-        let input = serde_json::from_slice::<Value>(&called.body).unwrap_or_default();
-        let record = input.pointer("/json/eventId").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let fault = called.core.faults.next_fault(Calls::Action, &record);
-        tokio::time::sleep(called.core.faults.gateway_latency()).await;
-        let done = match fault.map(Fault::effect) {
-            None | Some(Effect::AtOnce) => Some(called.run(&input, fault)),
-            Some(Effect::Late(ms)) => {
-                drop(tokio::spawn(async move {
-                    tokio::time::sleep(Duration::from_millis(ms)).await;
-                    drop(called.run(&input, fault));
-                }));
-                None
-            }
-            Some(Effect::Never) => None,
-        };
-        (fault, done)
-    });
-    let Ok((fault, done)) = work.await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    let done = done.unwrap_or_else(|| answer(Err(Refused::HIDDEN), ""));
-    match fault {
-        Some(fault) => apply_fault(fault, done, &connection).await,
-        None => done,
-    }
+    let input = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+    let record = input.pointer("/json/eventId").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let call = Call { core: Arc::clone(&core), calls: Some(Calls::Action), record, connection: &connection };
+    let called = Called { core, procedure, headers };
+    call.perform(move |fault| move || called.run(&input, fault), row_error).await
 }
 
 struct Called {
     core: Arc<Core>,
     procedure: String,
     headers: HeaderMap,
-    body: axum::body::Bytes,
 }
 
 impl Called {

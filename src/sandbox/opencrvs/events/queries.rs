@@ -13,74 +13,67 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::answers::{answer, apply_fault, denied};
+use super::answers::{answer, denied, row_error};
 use super::confirm::Refused;
 use super::credential::{Caller, Credential, admit};
 use super::file::Actor;
 use super::release::Release;
 use super::scopes::Grant;
 use super::search;
+use crate::sandbox::opencrvs::call::Call;
+use crate::sandbox::opencrvs::calls::Calls;
 use crate::sandbox::opencrvs::connection::ConnectionBreaker;
 use crate::sandbox::opencrvs::core::Core;
-use crate::sandbox::opencrvs::fault::{Calls, Effect, Fault};
 
-type Input = Query<HashMap<String, String>>;
+type Parameters = Query<HashMap<String, String>>;
 type Connection = ConnectInfo<ConnectionBreaker>;
 type Outcome = Result<Value, Refused>;
 
 pub(super) async fn read(
     State(core): State<Arc<Core>>,
-    ConnectInfo(connection): Connection,
+    connection: Connection,
     headers: HeaderMap,
-    Query(query): Input,
+    Query(query): Parameters,
 ) -> Response {
-    let input = input(&query);
-    let event = event_id(&core, &input).map(str::to_owned);
-    let call = QueryCall { core, procedure: "event.get", calls: Calls::Read, headers };
-    let about = event.clone().unwrap_or_default();
-    call.run(&about, &connection, |core, caller| get(core, caller, event)).await
+    let event = event_id(&core, &input(&query)).map(str::to_owned);
+    let record = event.clone().unwrap_or_default();
+    let query = QueryCall { core, procedure: "event.get", headers };
+    query.run((Calls::Read, record), connection, |core, caller| get(core, caller, event)).await
 }
 
 pub(super) async fn search(
     State(core): State<Arc<Core>>,
-    ConnectInfo(connection): Connection,
+    connection: Connection,
     headers: HeaderMap,
-    Query(query): Input,
+    Query(query): Parameters,
 ) -> Response {
     let input = input(&query);
-    let call = QueryCall { core, procedure: "event.search", calls: Calls::Search, headers };
-    call.run("", &connection, |core, caller| search::run(core, &caller.claims.scope, &input)).await
+    let query = QueryCall { core, procedure: "event.search", headers };
+    let search = move |core: &Core, caller: &Caller| search::run(core, &caller.claims.scope, &input);
+    query.run((Calls::Search, String::new()), connection, search).await
 }
 
 struct QueryCall {
     core: Arc<Core>,
     procedure: &'static str,
-    calls: Calls,
     headers: HeaderMap,
 }
 
 impl QueryCall {
     async fn run(
         self,
-        about: &str,
-        connection: &ConnectionBreaker,
-        work: impl FnOnce(&Core, &Caller) -> Outcome,
+        (calls, record): (Calls, String),
+        ConnectInfo(connection): Connection,
+        work: impl FnOnce(&Core, &Caller) -> Outcome + Send + 'static,
     ) -> Response {
-        let fault = self.core.faults.next_fault(self.calls, about);
-        tokio::time::sleep(self.core.faults.gateway_latency()).await;
-        let done = match fault.map(Fault::effect) {
-            Some(Effect::Never) => answer(Err(Refused::HIDDEN), self.procedure),
-            None | Some(Effect::AtOnce | Effect::Late(_)) => {
-                match admit(&self.core, &self.headers, "gateway-user", self.procedure) {
-                    Ok(caller) => answer(work(&self.core, &caller), self.procedure),
-                    Err(why) => denied(why, self.procedure),
-                }
+        let call = Call { core: Arc::clone(&self.core), calls: Some(calls), record, connection: &connection };
+        let work = move |_| {
+            move || match admit(&self.core, &self.headers, "gateway-user", self.procedure) {
+                Ok(caller) => answer(work(&self.core, &caller), self.procedure),
+                Err(why) => denied(why, self.procedure),
             }
         };
-        match fault {
-            Some(fault) => apply_fault(fault, done, connection).await,
-            None => done,
-        }
+        call.perform(work, row_error).await
     }
 }
 

@@ -7,7 +7,7 @@ use axum::http::header;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Call;
+use super::Query;
 use crate::sandbox::opencrvs::errors::ErrorRow;
 use crate::sandbox::opencrvs::fault::Fault;
 use crate::sandbox::opencrvs::graphql::Operation;
@@ -16,24 +16,25 @@ use crate::sandbox::opencrvs::records::Confirmation;
 use crate::sandbox::opencrvs::search::Search;
 use crate::sandbox::opencrvs::tally::count;
 
-impl Call {
-    pub(super) fn run(&self, fault: Option<Fault>) -> Result<Value, ErrorRow> {
+impl Query {
+    /// Runs a query, or the rejection, which core always refuses.
+    pub(super) fn run(&self) -> Result<Value, ErrorRow> {
         match self.operation {
             Operation::Fetch => {
                 self.caller()?;
                 self.fetch(self.id()?)
             }
             Operation::Search => self.search(&self.caller()?),
-            Operation::Confirm => {
-                let (id, details) = self.to_confirm(fault)?;
-                let task = self.core.with_records(|records| records.confirm(&id, details, Timestamp::now()));
-                task.map(Value::from).ok_or(ErrorRow::CONFIRM_FAILED)
-            }
-            Operation::Reject => {
+            Operation::Confirm | Operation::Reject => {
                 self.allowed(&self.caller()?, "record.reject-registration", self.id()?)?;
                 Err(ErrorRow::REJECT_FORBIDDEN)
             }
         }
+    }
+
+    pub(super) fn confirm(&self, id: &str, details: Confirmation) -> Result<Value, ErrorRow> {
+        let task = self.core.with_records(|records| records.confirm(id, details, Timestamp::now()));
+        task.map(Value::from).ok_or(ErrorRow::CONFIRM_FAILED)
     }
 
     /// The record and the details to confirm, if the caller is allowed to.

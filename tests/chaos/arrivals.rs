@@ -23,9 +23,9 @@ use super::roles::FRONT;
 pub type Attempts = HashMap<String, bool>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hearing {
+pub enum Arrival {
     /// Its trigger brought it.
-    Heard,
+    Triggered,
     /// The bridge found it in OpenCRVS.
     Found,
     /// Its trigger was refused, and the registrar knows.
@@ -56,21 +56,21 @@ fn attempt_of(id: &str, action: &str) -> Option<String> {
     Some(key.id().to_string())
 }
 
-fn hearing(id: &str, record: &Record, request: &ActionRequest, evidence: &Evidence<'_>) -> Hearing {
+fn arrival(id: &str, record: &Record, request: &ActionRequest, evidence: &Evidence<'_>) -> Arrival {
     let attempt = attempt_of(id, &request.action);
     match attempt.and_then(|attempt| evidence.attempts.get(&attempt)) {
-        Some(false) => return Hearing::Heard,
-        Some(true) => return Hearing::Found,
+        Some(false) => return Arrival::Triggered,
+        Some(true) => return Arrival::Found,
         None => {}
     }
     let state = record.event.as_ref().and_then(|file| file.state_of(&request.action));
     if state != Some(ActionState::Pending) {
-        return Hearing::Refused;
+        return Arrival::Refused;
     }
     let reached_nobody = record.attempts.get(request.attempt).is_some_and(|attempt| {
         evidence.rig.outages.broke_off(attempt) || attempt.result == Some(CallResult::Status(202))
     });
-    if reached_nobody { Hearing::Unheard } else { Hearing::Stranded }
+    if reached_nobody { Arrival::Unheard } else { Arrival::Stranded }
 }
 
 /// Counts the actions of a record. Returns whether the record waits because of one of them.
@@ -84,10 +84,10 @@ pub fn judge(
     let mut waits = false;
     for request in &file.requests {
         let action = &request.action;
-        match hearing(id, record, request, evidence) {
-            Hearing::Heard | Hearing::Refused => {}
-            Hearing::Found => accounts.found += 1,
-            Hearing::Unheard => {
+        match arrival(id, record, request, evidence) {
+            Arrival::Triggered | Arrival::Refused => {}
+            Arrival::Found => accounts.found += 1,
+            Arrival::Unheard => {
                 waits = true;
                 accounts.unheard += 1;
                 accounts.unheard_of.push((id.to_owned(), action.clone()));
@@ -95,7 +95,7 @@ pub fn judge(
                     accounts.bad(id, format!("action {action} was not found"));
                 }
             }
-            Hearing::Stranded => {
+            Arrival::Stranded => {
                 waits = true;
                 accounts.totals.stranded += 1;
                 accounts.bad(id, format!("action {action} waits for ever; the ledger does not have it"));
