@@ -14,6 +14,7 @@ mod answer;
 mod asking;
 mod client;
 mod columns;
+mod decide;
 mod erasure;
 mod error;
 mod expiry;
@@ -47,6 +48,7 @@ use tokio::sync::Notify;
 
 pub use alerts::{About, Alert};
 pub use answer::{Resolution, SealedId, VendorReply};
+pub use decide::{Decided, Deciding};
 pub use error::LedgerError;
 pub use expiry::Expiry;
 pub use history::{HistoryEntry, Stage};

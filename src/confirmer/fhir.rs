@@ -11,7 +11,7 @@ use super::Confirmer;
 use super::settle::{AfterFault, IntentAfter, Next};
 use super::turn::UnsealedCase;
 use crate::broker::{Delay, Settlement};
-use crate::domain::{Answer, Cause, Course, Event, RegistrationNumber, Situation, decide};
+use crate::domain::{Answer, Cause, Course, Event, OperatorDecision, RegistrationNumber, Situation, decide};
 use crate::opencrvs::fhir::{Confirmation, FetchedRecord};
 use crate::opencrvs::{FaultClass, OpencrvsFault};
 use crate::pipeline::stage::{StageFault, delay};
@@ -52,17 +52,31 @@ impl Confirmer {
         });
         tracing::debug!(record.id = %case.record(), status = ?found.status, ?decision, "decided");
         match decision.course(&case.answer) {
-            Course::Write => self.write(case, token, &self.confirmation(&case.answer, number)).await,
+            Course::Write => self.write(case, token, &self.confirmation(case, number)).await,
             Course::Later => Ok(delay(Cause::NotYetVisible)),
             Course::End(Event::Confirm, _) => self.confirmed(&case.leased, "already").await,
             Course::End(event, cause) => self.end(&case.leased, event, cause).await,
         }
     }
 
-    fn confirmation(&self, answer: &Answer, number: &RegistrationNumber) -> Confirmation {
-        let (identifiers, comment) = match answer {
+    fn confirmation(&self, case: &UnsealedCase, number: &RegistrationNumber) -> Confirmation {
+        let (identifiers, comment) = match &case.answer {
             Answer::Issued(id) => (vec![(self.rules.identifier_type.clone(), id.clone())], None),
-            Answer::Recorded | Answer::NotAsked => (Vec::new(), None),
+            Answer::Recorded => (Vec::new(), None),
+            Answer::NotAsked => match &case.leased.case.attempt.decision {
+                Some(OperatorDecision::WithoutId { comment }) => {
+                    (Vec::new(), Some(comment.clone().unwrap_or_else(|| self.rules.comment.clone())))
+                }
+                Some(
+                    OperatorDecision::Issued
+                    | OperatorDecision::Recorded
+                    | OperatorDecision::Reject
+                    | OperatorDecision::Policy
+                    | OperatorDecision::AskAgain
+                    | OperatorDecision::Close,
+                )
+                | None => (Vec::new(), None),
+            },
             Answer::Rejected(reason) => {
                 (Vec::new(), Some(format!("{} ({})", self.rules.comment, reason.code.as_str())))
             }

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::{Confirmer, unseal};
 use crate::broker::{Delay, Settlement};
-use crate::domain::{Answer, Cause, Dialect, Event, RecordId, State, lease};
+use crate::domain::{Answer, Cause, Dialect, Event, OperatorDecision, RecordId, State, lease};
 use crate::ledger::{Case, Lease};
 use crate::pipeline::stage::{StageFault, delay};
 
@@ -24,6 +24,7 @@ pub(super) struct LeasedCase {
 /// A leased case with its unsealed answer and token.
 pub(super) struct UnsealedCase {
     pub(super) leased: LeasedCase,
+    /// What OpenCRVS is told, which an operator may have decided.
     pub(super) answer: Answer,
     /// `None` if the attempt has no token or if it has expired: then only the bridge's own client
     /// can answer (events generation).
@@ -61,6 +62,7 @@ impl Confirmer {
             }
             (Err(fault), _) | (_, Err(fault)) => return Err(fault),
         };
+        let answer = OperatorDecision::applied_to(leased.case.attempt.decision.as_ref(), answer);
         let case = UnsealedCase { leased, answer, token, tries };
         let dialect = case.leased.case.record.dialect;
         match (dialect, action, &case.token) {

@@ -84,6 +84,8 @@ pub struct DecidedCase<'a> {
     pub owner: Owner,
     /// Whether the ID system was ever asked about the attempt.
     pub asked: bool,
+    /// Whether the ID system has given its final reply to this submission.
+    pub replied: bool,
     /// Whether what is needed to ask the ID system is still there.
     pub askable: bool,
     /// Whether OpenCRVS can no longer be told, because the token has expired.
@@ -181,7 +183,7 @@ pub fn decide_by_operator(
         return Err(DecisionRefusal::WriteUnknown);
     }
     let (learn, give) = answer_of(decision, case)?;
-    let resubmit = *decision == OperatorDecision::AskAgain && case.asked;
+    let resubmit = *decision == OperatorDecision::AskAgain && case.asked && case.replied;
     Ok(DecidedPlan { event, learn, give, resubmit })
 }
 
@@ -240,6 +242,7 @@ mod tests {
             erased: false,
             owner: Owner::Nobody,
             asked: true,
+            replied: true,
             askable: true,
             expired: false,
             being_written: false,
@@ -335,11 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn the_id_system_is_asked_again_under_a_new_submission_only_if_it_was_asked_before() {
+    fn the_id_system_is_asked_again_under_a_new_submission_only_if_it_has_replied_to_the_old_one() {
         let plan = |case: &DecidedCase<'_>| decide_by_operator(&OperatorDecision::AskAgain, case).unwrap();
         assert!(plan(&case(State::Held)).resubmit);
-        let never_asked = DecidedCase { asked: false, answer: None, ..case(State::Parked) };
+        let never_asked = DecidedCase { asked: false, replied: false, answer: None, ..case(State::Parked) };
         assert!(!plan(&never_asked).resubmit);
+        // Its reply to the first submission may still come, and belongs to the record.
+        let waiting = DecidedCase { asked: true, ..never_asked };
+        assert!(!plan(&waiting).resubmit);
         let erased = DecidedCase { askable: false, ..case(State::Held) };
         let refused = decide_by_operator(&OperatorDecision::AskAgain, &erased);
         assert_eq!(refused, Err(DecisionRefusal::Erased));

@@ -29,7 +29,7 @@ macro_rules! runbook {
 runbook! {
     // An operator is needed.
     RejectedByIdSystem: "the ID system said no, and this OpenCRVS cannot be told; the record keeps waiting there"
-        => "tell the office why (`attempts show`); CONFIRM_NEGATIVE decides what the bridge does with such answers";
+        => "tell the office why (`attempts show`), then end it with `attempts decide`; CONFIRM_NEGATIVE decides what the bridge does with such answers (`attempts decide --as policy` applies it to what is held)";
     TokenExpiring: "the record token expires soon and OpenCRVS has no answer yet"
         => "see what the registration waits for (`attempts list --expiring-within 24h`) and remove that cause in time";
     TokenRefused: "the record token has expired, or auth's key was changed: OpenCRVS takes no answer with it"
@@ -57,7 +57,7 @@ runbook! {
     NumberTaken: "another record has the registration number"
         => "change NUMBER_TEMPLATE, then `attempts resume --cause number_taken`, which makes a new number";
     IdOfAnotherRecord: "the ID system issued an ID that another record has already"
-        => "settle with the ID system's operators whose ID it is; then `attempts resume`, which asks again";
+        => "settle with the ID system's operators whose ID it is; then `attempts decide` (`--as ask-again`, `--as issued` with the right ID, or another way)";
     OrphanId: "an ID was issued for a record that is not registered"
         => "tell the ID system's operators; or have the record submitted again: it is asked about under the same request id";
     ContradictoryAnswer: "the ID system sent a second, different final answer to the same submission; the first one stays in force"

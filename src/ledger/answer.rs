@@ -3,11 +3,11 @@
 //! Invariant: [`domain::resolve`](crate::domain::resolve) decides what a reply means. The decision
 //! is written in the transaction that read its inputs.
 
-mod statements;
+pub(super) mod statements;
 
 use sqlx::{Any, Transaction};
 
-use statements::{AddressedCases, addressed_cases, reply_kind, write_answer, write_record_answer};
+use statements::{AddressedCases, addressed_cases, outdated, reply_kind, write_answer, write_record_answer};
 
 use super::asking::with_id_system;
 use super::history::{NewEntry, What};
@@ -88,7 +88,16 @@ impl Ledger {
             return Ok(Resolution::Unknown);
         };
         let Some(cases) = addressed_cases(&mut tx, record, submission).await? else {
-            let cause = Cause::WrongSubmission;
+            let cause = match (outdated(&mut tx, record, submission).await?, reply) {
+                (false, _) => Cause::WrongSubmission,
+                // The final reply to this submission was taken before an operator had the ID system
+                // asked again.
+                (true, VendorReply::Issued(_) | VendorReply::Recorded) => Cause::ContradictoryAnswer,
+                (true, VendorReply::Rejected(_) | VendorReply::Retry | VendorReply::Pending) => {
+                    tx.rollback().await?;
+                    return Ok(Resolution::Noted);
+                }
+            };
             self.add_resolve_entry(&mut tx, record, None, "reply_refused", Some(cause)).await?;
             tx.commit().await?;
             return Ok(Resolution::Refused(cause));

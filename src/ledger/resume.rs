@@ -69,30 +69,28 @@ impl Ledger {
             tx.rollback().await?;
             return Ok(Resumed::NotParked(case.attempt.state));
         }
-        if case.record.number.is_none() {
-            let registration = registration(&case);
-            let number = numbers.fill(&registration).map_err(|_| LedgerError::Unreadable("tracking id"))?;
-            if !allocate(&mut tx, &registration, &number).await? {
-                tx.rollback().await?;
-                return Ok(Resumed::NumberTaken);
-            }
+        if !ensure_number(&mut tx, &case, numbers).await? {
+            tx.rollback().await?;
+            return Ok(Resumed::NumberTaken);
         }
-        self.add_resumed_entry(&mut tx, &case, why).await?;
+        self.add_operator_entry(&mut tx, &case, "resumed", why).await?;
         self.move_attempt(&mut tx, attempt, event, Stage::Operate, None).await?;
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
         tx.commit().await?;
         Ok(Resumed::Open(Box::new(case)))
     }
 
-    async fn add_resumed_entry(
+    /// Adds an entry about what an operator did, with the attempt's cause so far.
+    pub(super) async fn add_operator_entry(
         &self,
         tx: &mut Transaction<'static, Any>,
         case: &Case,
+        what: &'static str,
         why: &str,
     ) -> Result<(), LedgerError> {
         sqlx::query(
             "INSERT INTO history (entry_id, record_id, attempt_id, at, stage, what, cause, who, why) \
-             VALUES ($1, $2, $3, (SELECT now_ms FROM clock), $4, 'resumed', $5, $6, $7)",
+             VALUES ($1, $2, $3, (SELECT now_ms FROM clock), $4, $8, $5, $6, $7)",
         )
         .bind(Uuid::now_v7().to_string())
         .bind(case.record.id.to_string())
@@ -101,10 +99,25 @@ impl Ledger {
         .bind(case.attempt.cause.as_ref().map(|cause| cause.as_str().to_owned()))
         .bind(self.who.to_string())
         .bind(why.to_owned())
+        .bind(what)
         .execute(&mut **tx)
         .await?;
         Ok(())
     }
+}
+
+/// Gives the record a number from `numbers`, if it has none yet. Returns whether it has one now.
+pub(super) async fn ensure_number(
+    tx: &mut Transaction<'static, Any>,
+    case: &Case,
+    numbers: &NumberTemplate,
+) -> Result<bool, LedgerError> {
+    if case.record.number.is_some() {
+        return Ok(true);
+    }
+    let registration = registration(case);
+    let number = numbers.fill(&registration).map_err(|_| LedgerError::Unreadable("tracking id"))?;
+    allocate(tx, &registration, &number).await
 }
 
 /// Whether the ID system was ever asked about the attempt.

@@ -12,8 +12,8 @@ use super::columns::{attempt_id, optional, optional_timestamp, record_id, requir
 use super::{Ledger, LedgerError, Recorded};
 use crate::domain::resolve::AttemptStatus;
 use crate::domain::{
-    ActionId, AnswerKind, AttemptId, Cause, Dialect, EventKind, Reason, RecordAnswer, RecordId,
-    RegistrationNumber, RequestId, State, TrackingId, expires_at,
+    ActionId, AnswerKind, AttemptId, Cause, Dialect, EventKind, OperatorDecision, Reason, RecordAnswer,
+    RecordId, RegistrationNumber, RequestId, State, TrackingId, expires_at,
 };
 
 /// A write to OpenCRVS that was begun and whose result is not known.
@@ -67,6 +67,8 @@ pub struct AttemptRow {
     pub answer: Option<AnswerKind>,
     /// Why the ID system rejected the attempt.
     pub reason: Option<Reason>,
+    /// How an operator last decided about the attempt.
+    pub decision: Option<OperatorDecision>,
     /// The trace of its request (W3C `traceparent`).
     pub trace: Option<String>,
     pub recorded_at: Timestamp,
@@ -131,7 +133,7 @@ impl Case {
 const CASE: &str = "SELECT r.record_id, r.dialect, r.kind, r.tracking_id, r.office, r.number, r.request_id, \
      r.newest_attempt, r.known, r.sealed_id, r.intent_attempt, r.intent_at, \
      a.attempt_id, a.stamp, a.submission, a.accepted_at, a.wait_ms, a.action_id, a.token_expires_at, a.sealed_view, \
-     a.sealed_token, a.state, a.cause, a.answer, a.reason, a.trace, \
+     a.sealed_token, a.state, a.cause, a.answer, a.reason, a.decision, a.trace, \
      COALESCE(a.recorded_at, a.accepted_at) AS recorded_at, a.published_at, a.sent_at \
      FROM attempt a JOIN record r ON r.record_id = a.record_id WHERE a.attempt_id = $1";
 
@@ -211,6 +213,7 @@ fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
         cause: row.try_get::<Option<String>, _>("cause")?.map(Recorded::cause),
         answer: optional(row, "answer", AnswerKind::parse)?,
         reason: optional(row, "reason", |text| serde_json::from_str(text).ok())?,
+        decision: optional(row, "decision", |text| serde_json::from_str(text).ok())?,
         trace: row.try_get("trace")?,
         recorded_at: timestamp(row.try_get("recorded_at")?)?,
         published_at: optional_timestamp(row, "published_at")?,

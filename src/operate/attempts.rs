@@ -1,8 +1,10 @@
-//! `nidbridge attempts`: lists and shows registrations, and resumes parked ones.
+//! `nidbridge attempts`: lists and shows registrations, resumes parked ones, and lets an operator
+//! decide about those that rest.
 //!
-//! Invariant: no personal data is shown. `list` and `show` only read; `resume` records who did it
-//! and why.
+//! Invariant: no personal data is shown. `list` and `show` only read; `resume` and `decide` record
+//! who did it and why.
 
+mod decide;
 mod list;
 mod resume;
 mod show;
@@ -10,10 +12,10 @@ mod show;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::causes::cause;
-use super::change::ChangeArgs;
+use super::change::{ChangeArgs, one_line};
 use super::session;
 use crate::config;
 use crate::domain::{AttemptId, Cause, State};
@@ -29,6 +31,23 @@ way already is left alone.\n\n\
 Exit codes: 0 all of them were resumed or are under way; 1 some could not be resumed, and it says which and why; 69 ledger \
 or broker cannot be reached (what was resumed before that goes on by itself); 75 stopped before the end, run it again.";
 
+const DECIDE: &str = "\
+What --as may say:\n\
+  issued      the ID system issued the ID that --id-file holds (a birth; one attempt at a time)\n\
+  recorded    the ID system has recorded the death\n\
+  without-id  OpenCRVS registers the record without an ID; OpenCRVS 1.x also gets --comment\n\
+  reject      OpenCRVS rejects the record (events generation only)\n\
+  policy      CONFIRM_NEGATIVE, as the confirmer has it now, is applied to the negative answer once more\n\
+  ask-again   the ID system is asked again, under a new submission number if it has replied to the old one\n\
+  close       nothing more is done: it was handled elsewhere\n\n\
+The command writes the ledger and wakes the next stage; only the confirmer writes to OpenCRVS, after the same checks as ever. \
+An answer can be decided for attempts that are held, parked, received or requested; what is answered or expired can only be \
+closed. An ID is refused if another record has it, and an ID that was issued is never dropped. More than one attempt \
+is decided only with --yes; without it, the command says what would be done.\n\n\
+Exit codes: 0 all of them were decided, or would be; 1 some could not be decided, and it says which and why; 69 ledger or \
+broker cannot be reached (what was decided before that goes on by itself); 75 some are being written at this moment, or it was \
+stopped before the end: run it again.";
+
 /// `nidbridge attempts …`
 #[derive(Debug, Subcommand)]
 pub enum AttemptsCommand {
@@ -40,6 +59,9 @@ pub enum AttemptsCommand {
     /// Resume parked attempts.
     #[command(after_help = RESUME)]
     Resume(ResumeArgs),
+    /// Decide about attempts that rest: answer them by hand, ask again, or close them.
+    #[command(after_help = DECIDE)]
+    Decide(DecideArgs),
 }
 
 /// `nidbridge attempts list`
@@ -100,11 +122,57 @@ pub struct ResumeArgs {
     pub change: ChangeArgs,
 }
 
+/// `nidbridge attempts decide`
+#[derive(Debug, Args)]
+pub struct DecideArgs {
+    /// Decide about these attempts.
+    #[arg(value_name = "ATTEMPT", required_unless_present_any = ["cause", "state"], conflicts_with_all = ["cause", "state", "office"], value_parser = attempt)]
+    pub attempts: Vec<AttemptId>,
+    /// How you decide.
+    #[arg(long = "as", value_name = "DECISION")]
+    pub decision: DecideAs,
+    /// Decide about the attempts in these states (with --cause alone: held and parked).
+    #[arg(long, value_name = "STATES", value_delimiter = ',', value_parser = state)]
+    pub state: Vec<State>,
+    /// Decide about the attempts with this cause.
+    #[arg(long, value_name = "CAUSE", value_parser = cause)]
+    pub cause: Option<Cause>,
+    /// With --state or --cause, only those of the office with this code.
+    #[arg(long, value_name = "CODE")]
+    pub office: Option<String>,
+    /// With --state or --cause, decide about at most this many: those whose token expires first.
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
+    pub limit: usize,
+    /// With --as issued: a file that holds the ID and nothing else; `-` reads it from the standard input.
+    #[arg(long, value_name = "FILE", required_if_eq("decision", "issued"))]
+    pub id_file: Option<PathBuf>,
+    /// With --as without-id: the comment of the confirmation in OpenCRVS 1.x. The default is CONFIRM_COMMENT.
+    #[arg(long, value_name = "TEXT", value_parser = one_line)]
+    pub comment: Option<String>,
+    /// Decide about more than one attempt.
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DecideAs {
+    Issued,
+    Recorded,
+    WithoutId,
+    Reject,
+    Policy,
+    AskAgain,
+    Close,
+}
+
 pub(crate) async fn run(command: AttemptsCommand, file: Option<PathBuf>) -> Result<(), Failure> {
     session::with_keys("attempts", file, async |session| match command {
         AttemptsCommand::List(args) => list::run(session, &args).await,
         AttemptsCommand::Show(args) => show::run(session, &args).await,
         AttemptsCommand::Resume(args) => resume::run(session, &args).await,
+        AttemptsCommand::Decide(args) => decide::run(session, &args).await,
     })
     .await
 }

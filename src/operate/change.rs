@@ -49,7 +49,7 @@ pub(super) fn account() -> String {
 }
 
 /// Refuses control characters, because the history is shown on terminals.
-fn one_line(text: &str) -> Result<String, String> {
+pub(super) fn one_line(text: &str) -> Result<String, String> {
     let text = text.trim();
     let usable = !text.is_empty() && text.chars().count() <= 500 && !text.chars().any(char::is_control);
     if usable { Ok(text.to_owned()) } else { Err("write one line of up to 500 characters".to_owned()) }

@@ -9,7 +9,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::columns::attempt_id;
 use crate::ledger::rows::{self, Case};
 
-pub(super) async fn write_answer(
+pub(in crate::ledger) async fn write_answer(
     tx: &mut Transaction<'static, Any>,
     case: &Case,
     kind: AnswerKind,
@@ -27,7 +27,7 @@ pub(super) async fn write_answer(
 
 /// The reply in the form that the rules of the domain need. The record that already has an issued
 /// ID is found by the fingerprint of the ID.
-pub(super) async fn reply_kind(
+pub(in crate::ledger) async fn reply_kind(
     tx: &mut Transaction<'static, Any>,
     addressed: &Case,
     reply: &VendorReply,
@@ -52,7 +52,7 @@ pub(super) async fn reply_kind(
     })
 }
 
-pub(super) async fn write_record_answer(
+pub(in crate::ledger) async fn write_record_answer(
     tx: &mut Transaction<'static, Any>,
     record: &RecordId,
     answer: RecordAnswer,
@@ -97,4 +97,19 @@ pub(super) async fn addressed_cases(
     let Some(addressed) = rows::case_in(tx, id).await? else { return Ok(None) };
     let newest = rows::case_in(tx, addressed.record.newest).await?;
     Ok(newest.map(|newest| AddressedCases { addressed, newest }))
+}
+
+/// Whether the record was once asked about under this submission, which no attempt has any more
+/// because an operator had the ID system asked again.
+pub(super) async fn outdated(
+    tx: &mut Transaction<'static, Any>,
+    record: &RecordId,
+    submission: u32,
+) -> Result<bool, LedgerError> {
+    let row = sqlx::query("SELECT submissions FROM record WHERE record_id = $1")
+        .bind(record.as_str())
+        .fetch_one(&mut **tx)
+        .await?;
+    let submissions: i64 = row.try_get("submissions")?;
+    Ok(submission > 0 && i64::from(submission) <= submissions)
 }

@@ -1,0 +1,195 @@
+//! Applies an operator's decision about an attempt (`attempts decide`).
+//!
+//! Invariant: [`decide_by_operator`] decides what is possible, in the transaction that applies it.
+//! The record's lease, intent and quarantine stay as they are. The history says who decided, how
+//! and why.
+
+use std::time::Duration;
+
+use sqlx::{Any, Transaction};
+
+use super::answer::VendorReply;
+use super::answer::statements::{reply_kind, write_answer, write_record_answer};
+use super::record_lease::lease_state;
+use super::resume::{ensure_number, was_asked};
+use super::rows::{self, Case};
+use super::{Ledger, LedgerError, SealedId, Stage};
+use crate::domain::lease::may_expire;
+use crate::domain::resolve::{Owner, ReplyKind};
+use crate::domain::{
+    AnswerKind, AttemptId, Cause, DecidedCase, DecidedPlan, DecisionRefusal, NumberTemplate,
+    OperatorDecision, Reason, decide_by_operator,
+};
+
+/// A decision with all that it needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Deciding<'a> {
+    pub decision: &'a OperatorDecision,
+    /// The ID that the operator entered, for [`OperatorDecision::Issued`].
+    pub id: Option<&'a SealedId>,
+    /// The reason of a rejection.
+    pub reason: &'a Reason,
+    pub numbers: &'a NumberTemplate,
+    pub has_client: bool,
+    /// Time after a write intent during which the write may still arrive.
+    pub quarantine: Duration,
+}
+
+/// The result of a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decided {
+    /// The attempt goes on or is closed; the caller publishes its next message, if it has one.
+    Done(Box<Case>),
+    Refused(DecisionRefusal),
+    /// Another record has the number that this record would get.
+    NumberTaken,
+    /// The ledger has no such attempt.
+    Unknown,
+}
+
+impl Ledger {
+    /// Applies a decision. Without `why`, nothing is changed, and the result says what would be
+    /// done.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`]; nothing is changed then.
+    pub async fn decide(
+        &self,
+        attempt: AttemptId,
+        deciding: &Deciding<'_>,
+        why: Option<&str>,
+    ) -> Result<Decided, LedgerError> {
+        let Some(case) = self.case(attempt).await? else { return Ok(Decided::Unknown) };
+        let record = case.record.id.as_str();
+        let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
+        let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
+        let plan = match plan(&mut tx, &case, deciding).await? {
+            Ok(plan) => plan,
+            Err(refusal) => {
+                if let (DecisionRefusal::IdOfAnotherRecord, Some(_)) = (refusal, why) {
+                    self.note_foreign_id(&mut tx, &case).await?;
+                    tx.commit().await?;
+                } else {
+                    tx.rollback().await?;
+                }
+                return Ok(Decided::Refused(refusal));
+            }
+        };
+        let closes = *deciding.decision == OperatorDecision::Close;
+        if !closes && !ensure_number(&mut tx, &case, deciding.numbers).await? {
+            tx.rollback().await?;
+            return Ok(Decided::NumberTaken);
+        }
+        let Some(why) = why else {
+            tx.rollback().await?;
+            return Ok(Decided::Done(Box::new(case)));
+        };
+        let why = format!("{}: {why}", deciding.decision.as_str());
+        self.add_operator_entry(&mut tx, &case, "decided", &why).await?;
+        write_plan(&mut tx, &case, deciding, plan).await?;
+        self.move_attempt(&mut tx, attempt, plan.event, Stage::Operate, None).await?;
+        let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
+        tx.commit().await?;
+        Ok(Decided::Done(Box::new(case)))
+    }
+
+    /// Notes that an operator entered an ID that another record has, which alerts like a reply with
+    /// such an ID.
+    async fn note_foreign_id(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        case: &Case,
+    ) -> Result<(), LedgerError> {
+        let entry = super::history::NewEntry {
+            record: case.record.id.as_str(),
+            attempt: Some(case.attempt.id),
+            stage: Stage::Operate,
+            what: super::history::What::Event("decision_refused"),
+            cause: Some(Cause::IdOfAnotherRecord),
+        };
+        self.add_entry(tx, entry).await
+    }
+}
+
+async fn plan(
+    tx: &mut Transaction<'static, Any>,
+    case: &Case,
+    deciding: &Deciding<'_>,
+) -> Result<Result<DecidedPlan, DecisionRefusal>, LedgerError> {
+    let Case { record, attempt } = case;
+    let (lease, now) = lease_state(tx, record.id.as_str()).await?;
+    let owner = match deciding.id {
+        Some(id) => match reply_kind(tx, case, &VendorReply::Issued(id.clone())).await? {
+            ReplyKind::Issued(owner) => owner,
+            ReplyKind::Recorded | ReplyKind::Rejected | ReplyKind::Retry | ReplyKind::Pending => {
+                Owner::Nobody
+            }
+        },
+        None => Owner::Nobody,
+    };
+    let cause = attempt.cause.as_ref().and_then(super::Recorded::known);
+    let replied = attempt.answer == Some(AnswerKind::Rejected)
+        || matches!(cause, Some(Cause::IdOfAnotherRecord | Cause::ContradictoryAnswer));
+    let case = DecidedCase {
+        dialect: record.dialect,
+        kind: &record.kind,
+        state: attempt.state,
+        newest: case.is_newest(),
+        answer: attempt.answer,
+        record_answer: record.answer,
+        erased: record.answer.is_some() && record.usable_answer().is_none(),
+        owner,
+        asked: was_asked(tx, attempt.id).await?,
+        replied,
+        askable: attempt.sealed_view.is_some(),
+        expired: case.expires_at(deciding.has_client).is_some_and(|end| end <= now),
+        being_written: !may_expire(&lease, record.intent.map(|intent| intent.at), now, deciding.quarantine),
+        write_unknown: record.intent.is_some(),
+    };
+    Ok(decide_by_operator(deciding.decision, &case))
+}
+
+/// Writes what the plan changes, except for the state.
+async fn write_plan(
+    tx: &mut Transaction<'static, Any>,
+    case: &Case,
+    deciding: &Deciding<'_>,
+    plan: DecidedPlan,
+) -> Result<(), LedgerError> {
+    let attempt = case.attempt.id.to_string();
+    if let Some(answer) = plan.learn {
+        let reply = deciding.id.map_or(VendorReply::Recorded, |id| VendorReply::Issued(id.clone()));
+        write_record_answer(tx, &case.record.id, answer, &reply).await?;
+    }
+    if let Some(kind) = plan.give {
+        let reason = (kind == AnswerKind::Rejected).then_some(deciding.reason);
+        write_answer(tx, case, kind, reason).await?;
+    }
+    if plan.resubmit {
+        sqlx::query("UPDATE record SET submissions = submissions + 1 WHERE record_id = $1")
+            .bind(case.record.id.as_str())
+            .execute(&mut **tx)
+            .await?;
+        sqlx::query(
+            "UPDATE attempt SET submission = (SELECT submissions FROM record WHERE record_id = $2), \
+             sent_at = NULL WHERE attempt_id = $1",
+        )
+        .bind(attempt.clone())
+        .bind(case.record.id.as_str())
+        .execute(&mut **tx)
+        .await?;
+    }
+    if *deciding.decision == OperatorDecision::AskAgain {
+        sqlx::query("UPDATE attempt SET answer = NULL, reason = NULL, retries = 0 WHERE attempt_id = $1")
+            .bind(attempt.clone())
+            .execute(&mut **tx)
+            .await?;
+    }
+    let text = serde_json::to_string(deciding.decision).map_err(|_| LedgerError::Unreadable("decision"))?;
+    sqlx::query("UPDATE attempt SET decision = $2 WHERE attempt_id = $1")
+        .bind(attempt)
+        .bind(text)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
