@@ -90,6 +90,7 @@ mod answer;
 mod attempt;
 mod by_operator;
 mod cause;
+mod check;
 mod credential;
 mod decide;
 mod decide_action;
@@ -109,6 +110,9 @@ pub use answer::{Answer, AnswerKind, Reason, ReasonCode, RecordAnswer};
 pub use attempt::{Conflict, Event, State, next};
 pub use by_operator::{DecidedCase, DecidedPlan, DecisionRefusal, OperatorDecision, decide_by_operator};
 pub use cause::Cause;
+pub use check::{
+    CheckVerdict, FullName, Identity, Mismatch, RecordSeen, Standing, SubmissionSeen, check, record_standing,
+};
 pub use credential::{
     Blocker, Choice, ClientRefusal, ClientStanding, Credential, Credentials, TokenState, choose,
 };
