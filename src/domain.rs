@@ -17,7 +17,8 @@
 //!   a new attempt.
 //! - **submission**: the number of an attempt within its record, from 1. The ID system uses it to
 //!   tell the attempts of a record apart.
-//! - **stamp**: the time at which the registrar submitted. It orders the attempts of a record.
+//! - **stamp**: the time at which the registrar submitted, by OpenCRVS's clock. It orders the
+//!   attempts of a record unless it lies in the future ([`order`]).
 //! - **view**: the 2–4 KB that the bridge keeps of a document, sealed (encrypted with a key of
 //!   `SEAL_KEYS`).
 //! - **token**: comes with a registration up to OpenCRVS 2.0, expires at a fixed time, and allows
@@ -99,6 +100,7 @@ mod fields;
 mod ids;
 pub mod lease;
 mod number;
+pub mod order;
 mod registration;
 pub mod resolve;
 mod runbook;

@@ -53,7 +53,7 @@ pub use error::LedgerError;
 pub use expiry::Expiry;
 pub use history::{HistoryEntry, Stage};
 pub use parking::Parked;
-pub use receive::Receipt;
+pub use receive::{Receipt, Winner};
 pub use record_lease::{Lease, LeaseRefusal};
 pub use recorded::Recorded;
 pub use resume::Resumed;
@@ -77,6 +77,8 @@ pub struct LedgerSettings {
     pub connections: u32,
     /// Time to wait for a connection or for SQLite's lock.
     pub timeout: Duration,
+    /// `STAMP_TOLERANCE`: largest time by which a believable stamp may lie after the acceptance.
+    pub stamp_tolerance: Duration,
     /// The name of this process, in leases and in history.
     pub who: String,
     /// Whether to create the SQLite file if it does not exist. A command that only reads must not
@@ -89,6 +91,7 @@ pub struct LedgerSettings {
 pub struct Ledger {
     pool: AnyPool,
     fingerprinter: Arc<Fingerprinter>,
+    stamp_tolerance: Duration,
     who: Arc<str>,
     /// Notified when a transaction has written an alert.
     alerted: Arc<Notify>,
@@ -134,7 +137,13 @@ impl Ledger {
             .await?;
         migrate(backend, &pool).await?;
         let fingerprinter = Arc::new(Fingerprinter::load(&pool, sealer).await?);
-        Ok(Self { pool, fingerprinter, who: settings.who.as_str().into(), alerted: Arc::default() })
+        Ok(Self {
+            pool,
+            fingerprinter,
+            stamp_tolerance: settings.stamp_tolerance,
+            who: settings.who.as_str().into(),
+            alerted: Arc::default(),
+        })
     }
 
     /// The time by the ledger's clock. Leases and quarantines are measured by this clock.
@@ -144,6 +153,11 @@ impl Ledger {
     pub async fn now(&self) -> Result<Timestamp, LedgerError> {
         let row = sqlx::query("SELECT now_ms FROM clock").fetch_one(&self.pool).await?;
         columns::timestamp(row.try_get("now_ms")?)
+    }
+
+    /// Largest time by which a believable stamp may lie after the acceptance.
+    pub fn stamp_tolerance(&self) -> Duration {
+        self.stamp_tolerance
     }
 
     /// The keyed fingerprint of an ID: equal for equal IDs, useless without the ledger's key.

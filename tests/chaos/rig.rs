@@ -233,6 +233,7 @@ async fn ledger(url: &str) -> Ledger {
         url: SecretString::from(url),
         connections: 4,
         timeout: Duration::from_secs(20),
+        stamp_tolerance: Duration::from_secs(300),
         who: "the rig".to_owned(),
         create: true,
     };

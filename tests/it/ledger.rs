@@ -1,5 +1,7 @@
 //! The ledger: each test runs on SQLite and on PostgreSQL.
 
+mod order;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
