@@ -95,10 +95,12 @@ mod check;
 mod credential;
 mod decide;
 mod decide_action;
+mod digits;
 mod expiry;
 mod fields;
 mod ids;
 pub mod lease;
+mod national_id;
 mod number;
 pub mod order;
 mod registration;
@@ -108,7 +110,7 @@ mod sweep;
 mod view;
 
 pub use alert::alert_cause;
-pub use answer::{Answer, AnswerKind, Reason, ReasonCode, RecordAnswer};
+pub use answer::{Answer, AnswerKind, Reason, ReasonCode, ReasonSource, RecordAnswer};
 pub use attempt::{Conflict, Event, State, next};
 pub use by_operator::{DecidedCase, DecidedPlan, DecisionRefusal, OperatorDecision, decide_by_operator};
 pub use cause::Cause;
@@ -120,12 +122,13 @@ pub use credential::{
 };
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide, withdrawal};
 pub use decide_action::{ActionCourse, FieldStanding, decide_action};
+pub use digits::ascii_digits;
 pub use expiry::expires_at;
 pub use fields::{FieldMapping, Forms, MappingFault, MissingField, UnusableMapping, WrittenFields};
 pub use ids::{
-    ActionId, AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId,
-    UnusableId,
+    ActionId, AttemptId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId, UnusableId,
 };
+pub use national_id::NationalId;
 pub use number::{NumberTemplate, UnusableTemplate};
 pub use registration::{AttemptKey, Dialect, EventKind, Registration};
 pub use runbook::Advice;

@@ -63,8 +63,8 @@ pub use summary::AttemptSummary;
 pub use survey::{AttemptGroup, ListedAttempt, Selection};
 pub use tokens::{RenewalRule, Replaced, TokenChange, TokenCheck};
 
-use crate::domain::NationalId;
-use crate::seal::Sealer;
+use crate::domain::{NationalId, RecordId};
+use crate::seal::{Field, SealError, Sealer};
 use fingerprint::Fingerprinter;
 use migrations::{Backend, migrate};
 
@@ -162,7 +162,24 @@ impl Ledger {
 
     /// The keyed fingerprint of an ID: equal for equal IDs, useless without the ledger's key.
     pub fn fingerprint(&self, id: &NationalId) -> String {
-        self.fingerprinter.of(id)
+        self.fingerprinter.of(&id.folded())
+    }
+
+    /// Seals an ID for its record, and takes its fingerprints.
+    ///
+    /// # Errors
+    /// [`SealError`] when it cannot be sealed.
+    pub fn seal_id(
+        &self,
+        sealer: &Sealer,
+        record: &RecordId,
+        id: &NationalId,
+    ) -> Result<SealedId, SealError> {
+        Ok(SealedId {
+            sealed: sealer.seal(record, Field::NationalId, id.expose().as_bytes())?,
+            fingerprint: self.fingerprint(id),
+            earlier_fingerprints: id.earlier_forms().map(|form| self.fingerprinter.of(form)),
+        })
     }
 
     /// Closes the connections.

@@ -19,6 +19,7 @@ pub mod fhir;
 pub mod inlet;
 mod integrations;
 mod keys;
+mod text;
 mod token;
 
 pub use call::ClientSettings;

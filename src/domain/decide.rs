@@ -10,7 +10,7 @@
 
 use jiff::Timestamp;
 
-use super::answer::Answer;
+use super::answer::{Answer, ReasonSource};
 use super::attempt::Event;
 use super::cause::Cause;
 use super::ids::RegistrationNumber;
@@ -110,7 +110,13 @@ impl Decision {
                 Course::End(event, Some(cause))
             }
             Self::OtherNumber => Course::End(Event::Park, Some(Cause::OtherNumber)),
-            Self::Hold => Course::End(Event::Hold, Some(Cause::RejectedByIdSystem)),
+            Self::Hold => {
+                let source = match answer {
+                    Answer::Rejected(reason) => reason.source,
+                    Answer::Issued(_) | Answer::Recorded | Answer::NotAsked => ReasonSource::IdSystem,
+                };
+                Course::End(Event::Hold, Some(source.cause()))
+            }
         }
     }
 }
@@ -240,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_negative_answer_is_held_unless_the_country_says_otherwise() {
-        let no = Answer::Rejected(Reason { code: ReasonCode::NotEligible, fields: vec![] });
+        let no = Answer::Rejected(Reason::of(ReasonCode::NotEligible));
         assert_eq!(decided(RecordState::Waiting, 1_000, &no, NegativePolicy::Hold), Decision::Hold);
         assert_eq!(
             decided(RecordState::Waiting, 1_000, &no, NegativePolicy::ConfirmWithComment),
@@ -251,7 +257,7 @@ mod tests {
     #[test]
     fn a_rejection_given_as_a_sync_answer_ends_the_attempt() {
         let number = RegistrationNumber::parse("2026BXXDBIC").unwrap();
-        let no = Answer::Rejected(Reason { code: ReasonCode::NotEligible, fields: vec![] });
+        let no = Answer::Rejected(Reason::of(ReasonCode::NotEligible));
         let decided = |waited, answer: &Answer| {
             decide(&Situation {
                 status: RecordState::MovedOn,

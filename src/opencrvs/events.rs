@@ -33,7 +33,7 @@ pub use search::{EventSearch, Waiting, WaitingEvent, WaitingPage};
 
 use super::document::Document;
 
-/// Limit of a text, in bytes. A longer text counts as absent.
+/// Limit of a text that identifies nobody, in characters. A longer text counts as absent.
 const LONGEST: usize = 256;
 /// Limit of a kind of event or of a user's id, in bytes.
 const LONGEST_MARK: usize = 64;

@@ -23,6 +23,7 @@ mod waiting;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::text::is_within;
 use crate::domain::{EventKind, RecordId, TrackingId};
 use bundle::Bundle;
 
@@ -31,7 +32,7 @@ pub use amend::{Amendment, amend};
 pub use gateway::{Confirmation, FetchedRecord, Gateway};
 pub use waiting::{UserToken, UserTokenFault, WaitingList, WaitingRecord};
 
-/// Limit of a text, in bytes. A longer text counts as absent.
+/// Limit of a text that identifies nobody, in characters. A longer text counts as absent.
 const LONGEST: usize = 256;
 /// Limit of a time or of a kind of event, in bytes.
 const LONGEST_MARK: usize = 64;
@@ -105,10 +106,16 @@ fn tracking_id(task: &Value, composition: &Value) -> Option<TrackingId> {
 }
 
 /// Returns the trimmed text at this JSON pointer, or `None` if it is absent, empty, or longer than
-/// any name, date, code or reference.
+/// any reference, type or language code.
 fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
     let text = value.pointer(pointer).and_then(Value::as_str).map(str::trim);
-    text.filter(|text| !text.is_empty() && text.len() <= LONGEST)
+    text.filter(|text| !text.is_empty() && is_within(text, LONGEST))
+}
+
+/// The text at this JSON pointer, which identifies somebody and so counts as present however long
+/// it is.
+fn identifying(value: &Value, pointer: &str) -> Option<String> {
+    value.pointer(pointer).and_then(Value::as_str).and_then(super::text::identifying)
 }
 
 /// Like `text`, but also returns `None` for a text with control characters, because codes are

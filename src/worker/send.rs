@@ -87,7 +87,8 @@ impl SendStage {
             }
             // *record* passes on only attempts that the ID system can be asked about, so the
             // release or the mapping has changed since then.
-            Some(Ask::Nothing | Ask::Unfit(_)) => return self.park(&case, Cause::Malformed).await,
+            Some(Ask::Nothing) => return self.park(&case, Cause::Malformed).await,
+            Some(Ask::Unfit(_)) => return self.park(&case, Cause::Unfit).await,
             None => return self.park(&case, Cause::NumberTaken).await,
         };
         let trace = telemetry::remember(&Span::current());

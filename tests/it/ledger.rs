@@ -62,11 +62,12 @@ pub async fn requested(ledger: &Ledger, record: &str, minute: i64) -> Case {
 
 pub fn issued(ledger: &Ledger, id: &str) -> VendorReply {
     let fingerprint = ledger.fingerprint(&NationalId::parse(id).unwrap());
-    VendorReply::Issued(SealedId { sealed: format!("v1.k.{id}"), fingerprint })
+    let earlier_fingerprints = [fingerprint.clone(), fingerprint.clone()];
+    VendorReply::Issued(SealedId { sealed: format!("v1.k.{id}"), fingerprint, earlier_fingerprints })
 }
 
 fn rejected() -> VendorReply {
-    VendorReply::Rejected(Reason { code: ReasonCode::NotEligible, fields: vec![] })
+    VendorReply::Rejected(Reason::of(ReasonCode::NotEligible))
 }
 
 pub async fn state(ledger: &Ledger, case: &Case) -> State {

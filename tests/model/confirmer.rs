@@ -71,7 +71,7 @@ struct Values {
 static VALUES: LazyLock<Values> = LazyLock::new(|| Values {
     number: RegistrationNumber::parse("2026BXXDBIC").unwrap(),
     issued: Answer::Issued(NationalId::parse("1234567890").unwrap()),
-    rejected: Answer::Rejected(Reason { code: ReasonCode::DuplicatePerson, fields: Vec::new() }),
+    rejected: Answer::Rejected(Reason::of(ReasonCode::DuplicatePerson)),
 });
 
 /// The quarantine in the model: one step of time.
