@@ -23,6 +23,7 @@ mod faults;
 mod gateway;
 mod generations;
 mod graphql;
+mod invent;
 mod keys;
 mod load;
 mod record;
