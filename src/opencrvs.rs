@@ -30,4 +30,4 @@ pub use fault::{FaultClass, OpencrvsFault};
 pub use integrations::{IntegrationFault, Integrations, Registered, WantedClient, scope_of};
 pub use keys::{KeyId, KeyStore, KeyStoreSettings};
 pub use token::{BootstrapToken, RecordToken, ServiceToken, TokenFault, VerifiedToken};
-pub(crate) use token::{action_of, may_reject_record};
+pub(crate) use token::{action_of, may_read_record, may_reject_record};

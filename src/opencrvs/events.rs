@@ -26,7 +26,7 @@ mod view;
 use crate::domain::{ActionId, EventKind, RecordId, TrackingId};
 use action::{Action, EventDocument};
 
-pub use client::{Acceptance, ActionState, Bearer, EventState, EventsClient, PendingAction};
+pub use client::{Acceptance, ActionState, Bearer, EventState, EventsClient, FoundAction, PendingAction};
 pub use field::{FormsFault, MappedFields};
 
 pub use search::{EventSearch, Waiting, WaitingEvent, WaitingPage};

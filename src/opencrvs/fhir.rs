@@ -17,6 +17,7 @@ pub(super) mod gateway;
 pub(super) mod graphql;
 mod person;
 mod place;
+mod submission;
 mod view;
 mod waiting;
 
@@ -30,6 +31,7 @@ use bundle::Bundle;
 pub use super::document::Document;
 pub use amend::{Amendment, amend};
 pub use gateway::{Confirmation, FetchedRecord, Gateway};
+pub use submission::FoundRecord;
 pub use waiting::{UserToken, UserTokenFault, WaitingList, WaitingRecord};
 
 /// Limit of a text that identifies nobody, in characters. A longer text counts as absent.

@@ -31,6 +31,7 @@ mod records;
 mod search;
 mod server;
 mod sim;
+mod subject;
 mod submit;
 mod tally;
 

@@ -152,6 +152,8 @@ pub struct Record {
     /// The part that only the events generation has. `None`: the record belongs to the FHIR
     /// generation.
     pub event: Option<EventFile>,
+    /// The person that the event is about, in the form of the gateway (FHIR generation).
+    pub(super) person: Option<serde_json::Value>,
     pub(super) last: Timestamp,
 }
 

@@ -77,6 +77,11 @@ impl Metrics {
         self.requested.of([kind.label()]).inc();
     }
 
+    /// A registration was looked up in OpenCRVS before the ID system was asked.
+    pub fn send_checked(&self, outcome: &'static str) {
+        self.send_checks.of([outcome]).inc();
+    }
+
     /// The ID system replied with this status of the queue contract.
     pub fn replied(&self, status: &'static str) {
         self.replies.of([status]).inc();
