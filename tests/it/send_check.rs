@@ -117,6 +117,7 @@ async fn an_invented_event_is_parked_and_the_vendor_sees_nothing_of_it() {
     let invented = families[3].record.clone();
     let mut document = world.opencrvs.event_document(&families[2].record).unwrap();
     document["id"] = json!(invented);
+    document["trackingId"] = json!(families[3].tracking_id);
     let action = "0a1b2c3d-0000-4000-8000-000000000001";
     let pending = document["actions"].as_array_mut().unwrap();
     let pending = pending.iter_mut().find(|row| row["type"] == "REGISTER" && row["status"] == "Requested");
