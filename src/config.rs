@@ -27,8 +27,8 @@ pub use forms::{LogFormat, SecretFault, SecretSource, duration};
 pub use reader::Shown;
 pub use reference::reference;
 pub use sections::{
-    AdminConfig, AlertConfig, BreakerConfig, BrokerConfig, ConfirmConfig, FrontConfig, LedgerConfig,
-    NidConfig, NumberConfig, OpencrvsConfig, RetentionConfig, SealConfig, SendConfig, SweepConfig,
+    AdminConfig, AlertConfig, BreakerConfig, BrokerConfig, ConfirmConfig, FieldsConfig, FrontConfig,
+    LedgerConfig, NidConfig, NumberConfig, OpencrvsConfig, RetentionConfig, SealConfig, SweepConfig,
     TelemetryConfig, TokenConfig,
 };
 
@@ -40,11 +40,6 @@ mod tests;
 use reader::Reader;
 use setting::Setting;
 
-/// The warning of a worker that cannot look registrations up.
-const UNCHECKED: &str = "GATEWAY_URL is not set for this worker: it asks the ID system without looking the \
-                         registration up in OpenCRVS, so whoever has a token of OpenCRVS can have an ID issued for an \
-                         invented person; set GATEWAY_URL, or SEND_CHECK=false to accept that";
-
 /// All settings of a process.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -54,8 +49,8 @@ pub struct Config {
     pub seal_keys: SecretString,
     pub front: FrontConfig,
     pub opencrvs: OpencrvsConfig,
+    pub fields: FieldsConfig,
     pub nid: NidConfig,
-    pub send: SendConfig,
     pub confirm: ConfirmConfig,
     pub breaker: BreakerConfig,
     pub number: NumberConfig,
@@ -127,19 +122,11 @@ pub fn load(sources: &Sources, part: Part) -> Result<Loaded, Faults> {
     }
     let (shown, more) = reader.finish();
     faults.extend(more);
-    let gateway = shown.iter().find(|one| one.key == "opencrvs.gateway_url");
-    let names_gateway = gateway.is_some_and(|one| one.origin != reader::DEFAULT);
     match config {
-        Some(mut config) if faults.is_empty() => {
-            // The default is for a whole bridge beside OpenCRVS; a worker alone may stand elsewhere.
-            let checks = config.send.check && part == Part::Worker;
-            config.send.check &= names_gateway || part != Part::Worker;
+        Some(config) if faults.is_empty() => {
             let mut warnings = near_misses(&sources.environment, &known);
             warnings.extend(empties(&sources.environment, &known, &shown));
             warnings.extend(config.warnings(part));
-            if checks && !config.send.check {
-                warnings.push(UNCHECKED.to_owned());
-            }
             Ok(Loaded { config, shown, warnings })
         }
         Some(_) | None => Err(Faults(faults)),
@@ -151,11 +138,11 @@ fn settings() -> impl Iterator<Item = &'static Setting> {
     [
         FrontConfig::SETTINGS,
         OpencrvsConfig::SETTINGS,
+        FieldsConfig::SETTINGS,
         BrokerConfig::SETTINGS,
         LedgerConfig::SETTINGS,
         SealConfig::SETTINGS,
         NidConfig::SETTINGS,
-        SendConfig::SETTINGS,
         NumberConfig::SETTINGS,
         ConfirmConfig::SETTINGS,
         BreakerConfig::SETTINGS,
@@ -174,11 +161,11 @@ impl Config {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let front = FrontConfig::read(reader);
         let opencrvs = OpencrvsConfig::read(reader);
+        let fields = FieldsConfig::read(reader);
         let broker = BrokerConfig::read(reader);
         let ledger = LedgerConfig::read(reader);
         let seal = SealConfig::read(reader);
         let nid = NidConfig::read(reader);
-        let send = SendConfig::read(reader);
         let number = NumberConfig::read(reader);
         let confirm = ConfirmConfig::read(reader);
         let breaker = BreakerConfig::read(reader);
@@ -194,8 +181,8 @@ impl Config {
             seal_keys: seal?.keys,
             front: front?,
             opencrvs: opencrvs?,
+            fields: fields?,
             nid: nid?,
-            send: send?,
             confirm: confirm?,
             breaker: breaker?,
             number: number?,

@@ -32,7 +32,7 @@ pub use system_ready::ClientRegistration;
 pub use waiting::WaitingCallers;
 
 use crate::broker::Publisher;
-use crate::opencrvs::KeyStore;
+use crate::opencrvs::{KeyStore, Reading};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 use passthrough::Passthrough;
@@ -44,6 +44,8 @@ pub struct Front {
     pub keys: KeyStore,
     /// Seals view and token.
     pub sealer: Arc<Sealer>,
+    /// How documents are read.
+    pub reading: Reading,
     pub publisher: Publisher,
     /// Stores registrations while the broker is unavailable. Without a spool, OpenCRVS gets 503
     /// during that time.

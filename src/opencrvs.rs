@@ -19,7 +19,7 @@ pub mod fhir;
 pub mod inlet;
 mod integrations;
 mod keys;
-mod text;
+mod reading;
 mod token;
 
 pub use call::ClientSettings;
@@ -29,5 +29,6 @@ pub use exchange::{RenewalFault, TokenExchange};
 pub use fault::{FaultClass, OpencrvsFault};
 pub use integrations::{IntegrationFault, Integrations, Registered, WantedClient, scope_of};
 pub use keys::{KeyId, KeyStore, KeyStoreSettings};
+pub use reading::Reading;
 pub use token::{BootstrapToken, RecordToken, ServiceToken, TokenFault, VerifiedToken};
-pub(crate) use token::{action_of, may_read_record, may_reject_record};
+pub(crate) use token::{action_of, may_reject_record};

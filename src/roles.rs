@@ -15,6 +15,7 @@ pub(crate) mod front;
 pub(crate) mod parts;
 mod runner;
 pub(crate) mod shutdown;
+pub(crate) mod sources;
 pub(crate) mod start;
 pub(crate) mod worker;
 

@@ -22,7 +22,7 @@ pub(super) use quantity::{Size, Span, Steps};
 pub(super) use urls::{AmqpUrl, HttpUrl, LedgerUrl, WebhookUrl};
 
 use super::setting::Form;
-use crate::domain::{FieldMapping, NegativePolicy, NumberTemplate};
+use crate::domain::{Dialect, FieldMapping, FieldSources, NegativePolicy, NumberTemplate};
 use crate::seal::Sealer;
 
 /// Any text that is not empty.
@@ -185,6 +185,44 @@ impl Form for Mapping {
     fn show(text: &str) -> String {
         FieldMapping::parse(text).map_or_else(|_| text.to_owned(), |mapping| mapping.to_string())
     }
+}
+
+/// Sources of the events generation. The text is shown with the defaults of all other members.
+pub(super) struct EventsSources;
+
+impl Form for EventsSources {
+    type Value = FieldSources;
+    const EXPECTED: &'static str =
+        "members with their fields such as child.name = child.nameEnglish, mother.nid = none";
+
+    fn parse(text: &str) -> Result<FieldSources, String> {
+        sources(Dialect::Events, text)
+    }
+
+    fn show(text: &str) -> String {
+        Self::parse(text).map_or_else(|_| text.to_owned(), |sources| sources.to_string())
+    }
+}
+
+/// Sources of the FHIR generation. The text is shown with the defaults of all other members.
+pub(super) struct FhirSources;
+
+impl Form for FhirSources {
+    type Value = FieldSources;
+    const EXPECTED: &'static str =
+        "members with their sources such as deceased.nid = identifier.NIN | patient";
+
+    fn parse(text: &str) -> Result<FieldSources, String> {
+        sources(Dialect::Fhir, text)
+    }
+
+    fn show(text: &str) -> String {
+        Self::parse(text).map_or_else(|_| text.to_owned(), |sources| sources.to_string())
+    }
+}
+
+fn sources(dialect: Dialect, text: &str) -> Result<FieldSources, String> {
+    FieldSources::parse(dialect, text).map_err(|why| format!("cannot be used: {why}"))
 }
 
 pub(super) struct Negative;

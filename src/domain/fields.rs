@@ -18,6 +18,7 @@
 //! Invariant: an ID is always written as a text, and only when the ID system issued it.
 
 mod parse;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,6 +31,9 @@ use super::ids::RegistrationNumber;
 use super::registration::EventKind;
 
 pub use parse::{MappingFault, UnusableMapping};
+pub use sources::{
+    CountryForms, FieldPath, FieldSources, MissingSource, SourceMember, SourceRule, ViewMember,
+};
 
 /// The fields that an answer writes, for each kind of event.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -73,12 +73,9 @@ pub type Code = String;
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Person {
-    /// The most complete of the names; of several, the first in the document.
+    /// The name in the first language of the document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
-    /// The language code of `name`, as OpenCRVS wrote it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lang: Option<String>,
     /// The name by language code (`en`, `fr`, …).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, Name>,
@@ -94,7 +91,7 @@ pub struct Person {
     /// `male`, `female`, `other` or `unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gender: Option<String>,
-    /// The national ID (identifier type `NATIONAL_ID`).
+    /// The national ID: the identifier of the type under which the country keeps it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nid: Option<String>,
     /// Every identifier by its type code.

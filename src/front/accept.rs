@@ -1,7 +1,6 @@
 //! Accepts one registration: from the request until the broker or the spool has it.
 //!
-//! Invariant: a registration that the ID system cannot be asked about is refused at once, with the
-//! names of the fields at fault. A caller that waits for a sync answer is registered before the registration is
+//! Invariant: a caller that waits for a sync answer is registered before the registration is
 //! published, so no answer can come too early.
 
 use std::sync::Arc;
@@ -20,8 +19,9 @@ use super::handover::{StoredBy, hand_over};
 use super::sync_answer::Caller;
 use super::{Front, Refusal};
 use crate::domain::{ActionId, AttemptKey, Dialect, EventKind, Registration, RegistrationNumber};
-use crate::nid::fitness;
-use crate::opencrvs::{Document, RecordToken, ServiceToken, TokenFault, VerifiedToken, events, fhir};
+use crate::opencrvs::{
+    Document, Reading, RecordToken, ServiceToken, TokenFault, VerifiedToken, events, fhir,
+};
 use crate::pipeline::RegistrationMessage;
 use crate::seal::Field;
 
@@ -48,11 +48,10 @@ pub(super) async fn accept(
         body::discard(body, front.limits.body_timeout);
     }
     let (token, body) = read?;
-    let (document, body) = parse(body, Target::of(&token)).await?;
+    let (document, body) = parse(body, Target::of(&token), &front.reading).await?;
     if token.record().is_some_and(|record| *record != document.record) {
         return Err(TokenFault::OtherRecord.into());
     }
-    fitness(&document.kind, &document.view, document.office.as_deref()).map_err(Refusal::Unfit)?;
     let mut message = message(front, document, &token, &parts.headers)?;
     let key = &message.registration.key;
     let (record, attempt) = (key.record.clone(), key.id());
@@ -120,21 +119,26 @@ impl Target {
         }
     }
 
-    fn read(&self, body: &[u8]) -> Result<Document, Refusal> {
+    fn read(&self, body: &[u8], reading: &Reading) -> Result<Document, Refusal> {
         Ok(match self {
-            Self::Bundle => fhir::read(body)?,
-            Self::Action(action) => events::read(body, Some(action))?,
-            Self::BoundAction(action) => events::read_bound(body, action)?,
-            Self::AnyAction => events::read(body, None)?,
+            Self::Bundle => fhir::read(body, reading)?,
+            Self::Action(action) => events::read(body, Some(action), reading)?,
+            Self::BoundAction(action) => events::read_bound(body, action, reading)?,
+            Self::AnyAction => events::read(body, None, reading)?,
         })
     }
 }
 
-async fn parse(body: BufferedBody, target: Target) -> Result<(Document, BufferedBody), Refusal> {
+async fn parse(
+    body: BufferedBody,
+    target: Target,
+    reading: &Reading,
+) -> Result<(Document, BufferedBody), Refusal> {
     if body.bytes.len() < LARGE {
-        return Ok((target.read(&body.bytes)?, body));
+        return Ok((target.read(&body.bytes, reading)?, body));
     }
-    let parsed = tokio::task::spawn_blocking(move || Ok((target.read(&body.bytes)?, body))).await;
+    let reading = reading.clone();
+    let parsed = tokio::task::spawn_blocking(move || Ok((target.read(&body.bytes, &reading)?, body))).await;
     parsed.map_err(|_| Refusal::Internal)?
 }
 

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::{NationalId, Reason, ReasonCode, ReasonSource, RequestId};
+use crate::domain::{NationalId, Reason, ReasonCode, RequestId};
 
 /// The names of fields in the contract (`request.v1.json`).
 const FIELD_NAMES: [&str; 21] = [
@@ -175,8 +175,7 @@ fn reason(value: &Value) -> Option<Reason> {
             list.iter().map(|field| fits(field).flatten()).collect::<Option<Vec<_>>>()?
         }
     };
-    let fields = fields.into_iter().filter(|field| is_field_path(field)).collect();
-    Some(Reason { code, fields, source: ReasonSource::IdSystem })
+    Some(Reason { code, fields: fields.into_iter().filter(|field| is_field_path(field)).collect() })
 }
 
 /// Whether the text is a path into a request, such as `subject.name` or `/data/parents/0`. Any

@@ -4,8 +4,8 @@
 //! OpenCRVS sends a document with `POST /trigger/events/{event}/actions/REGISTER`.
 //!
 //! Each country configures the ids of fields, their options and even the kinds of event. This
-//! module reads only the conventions that all countries share. A document also contains values that
-//! the form hides, so this module first reads the fields that say which other fields count
+//! module reads only the conventions that all countries share, after [`sources`] has brought the
+//! country's own fields into them. A document also contains values that the form hides, so this module first reads the fields that say which other fields count
 //! (`dobUnknown`, `idType`, `detailsNotAvailable`, `addressSameAs`).
 //!
 //! Source: `events` of opencrvs-core, v1.9.0–v2.1.0, and the forms of farajaland v1.9.11.
@@ -20,20 +20,22 @@ mod merge;
 mod person;
 mod place;
 mod search;
+mod sources;
 mod trpc;
 mod view;
 
 use crate::domain::{ActionId, EventKind, RecordId, TrackingId};
 use action::{Action, EventDocument};
 
-pub use client::{Acceptance, ActionState, Bearer, EventState, EventsClient, FoundAction, PendingAction};
-pub use field::{FormsFault, MappedFields};
+pub use client::{Acceptance, ActionState, Bearer, EventState, EventsClient, PendingAction};
+pub use field::{FormsFault, MappedFields, SourceCheck};
 
 pub use search::{EventSearch, Waiting, WaitingEvent, WaitingPage};
 
 use super::document::Document;
+use super::reading::Reading;
 
-/// Limit of a text that identifies nobody, in characters. A longer text counts as absent.
+/// Limit of a text, in bytes. A longer text counts as absent.
 const LONGEST: usize = 256;
 /// Limit of a kind of event or of a user's id, in bytes.
 const LONGEST_MARK: usize = 64;
@@ -69,8 +71,8 @@ pub enum InvalidDocument {
 ///
 /// # Errors
 /// [`InvalidDocument`].
-pub fn read(body: &[u8], action: Option<&ActionId>) -> Result<Document, InvalidDocument> {
-    read_pending(body, |event| match action {
+pub fn read(body: &[u8], action: Option<&ActionId>, reading: &Reading) -> Result<Document, InvalidDocument> {
+    read_pending(body, reading, |event| match action {
         Some(action) => Some((event.pending(action.as_str())?, action.clone())),
         None => event.last_open(|_| true),
     })
@@ -81,12 +83,13 @@ pub fn read(body: &[u8], action: Option<&ActionId>) -> Result<Document, InvalidD
 ///
 /// # Errors
 /// [`InvalidDocument`].
-pub fn read_bound(body: &[u8], action: &ActionId) -> Result<Document, InvalidDocument> {
-    read_pending(body, |event| event.last_open(|open| open == action))
+pub fn read_bound(body: &[u8], action: &ActionId, reading: &Reading) -> Result<Document, InvalidDocument> {
+    read_pending(body, reading, |event| event.last_open(|open| open == action))
 }
 
 fn read_pending(
     body: &[u8],
+    reading: &Reading,
     pending: impl FnOnce(&EventDocument) -> Option<(&Action, ActionId)>,
 ) -> Result<Document, InvalidDocument> {
     if body.iter().all(u8::is_ascii_whitespace) {
@@ -104,7 +107,8 @@ fn read_pending(
     let stamp =
         pending.created_at.as_deref().and_then(|at| at.parse().ok()).ok_or(InvalidDocument::NoCreatedAt)?;
     let declaration = merge::declaration(&event.actions, pending);
-    let view = view::of(&declaration, &kind, pending);
+    let declaration = sources::conventional(&declaration, &kind, reading);
+    let view = view::of(&declaration, &kind, pending, &reading.identifier_type);
     let office = view.office.id.clone();
     Ok(Document { record, mark: action.to_string(), stamp, kind, tracking_id, office, view })
 }

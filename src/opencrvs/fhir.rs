@@ -17,24 +17,23 @@ pub(super) mod gateway;
 pub(super) mod graphql;
 mod person;
 mod place;
-mod submission;
+mod sources;
 mod view;
 mod waiting;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::text::is_within;
 use crate::domain::{EventKind, RecordId, TrackingId};
 use bundle::Bundle;
 
 pub use super::document::Document;
+use super::reading::Reading;
 pub use amend::{Amendment, amend};
 pub use gateway::{Confirmation, FetchedRecord, Gateway};
-pub use submission::FoundRecord;
 pub use waiting::{UserToken, UserTokenFault, WaitingList, WaitingRecord};
 
-/// Limit of a text that identifies nobody, in characters. A longer text counts as absent.
+/// Limit of a text, in bytes. A longer text counts as absent.
 const LONGEST: usize = 256;
 /// Limit of a time or of a kind of event, in bytes.
 const LONGEST_MARK: usize = 64;
@@ -68,7 +67,7 @@ pub enum InvalidBundle {
 
 /// # Errors
 /// [`InvalidBundle`].
-pub fn read(body: &[u8]) -> Result<Document, InvalidBundle> {
+pub fn read(body: &[u8], reading: &Reading) -> Result<Document, InvalidBundle> {
     let bundle = Bundle::read(body)?;
     let composition = bundle.first("Composition").ok_or(InvalidBundle::NoComposition)?;
     let record = text(composition, "/id")
@@ -78,7 +77,7 @@ pub fn read(body: &[u8]) -> Result<Document, InvalidBundle> {
     let (mark, stamp) = attempt_time(task).ok_or(InvalidBundle::NoLastModified)?;
     let kind = kind(task, composition).ok_or(InvalidBundle::NoEvent)?;
     let tracking_id = tracking_id(task, composition).ok_or(InvalidBundle::NoTrackingId)?;
-    let view = view::of(&bundle, composition, task, &kind);
+    let view = view::of(&bundle, composition, task, &kind, reading);
     let office = view.office.code.clone();
     Ok(Document { record, mark, stamp, kind, tracking_id, office, view })
 }
@@ -108,16 +107,10 @@ fn tracking_id(task: &Value, composition: &Value) -> Option<TrackingId> {
 }
 
 /// Returns the trimmed text at this JSON pointer, or `None` if it is absent, empty, or longer than
-/// any reference, type or language code.
+/// any name, date, code or reference.
 fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
     let text = value.pointer(pointer).and_then(Value::as_str).map(str::trim);
-    text.filter(|text| !text.is_empty() && is_within(text, LONGEST))
-}
-
-/// The text at this JSON pointer, which identifies somebody and so counts as present however long
-/// it is.
-fn identifying(value: &Value, pointer: &str) -> Option<String> {
-    value.pointer(pointer).and_then(Value::as_str).and_then(super::text::identifying)
+    text.filter(|text| !text.is_empty() && text.len() <= LONGEST)
 }
 
 /// Like `text`, but also returns `None` for a text with control characters, because codes are

@@ -29,8 +29,9 @@ use super::session::{self, Session, unless_stopped};
 use crate::config;
 use crate::confirmer::TakeIn;
 use crate::ledger::Ledger;
+use crate::opencrvs::events::SourceCheck;
 use crate::opencrvs::fhir::{Gateway, UserToken};
-use crate::roles::{Failure, parts};
+use crate::roles::{Failure, parts, sources};
 use compare::Comparison;
 use unheard::Unheard;
 
@@ -115,8 +116,23 @@ async fn unheard(
     } else {
         None
     };
-    let search = parts::unheard_search(&session.config, ledger, args.grace)?;
+    let reading = parts::reading(&session.config);
+    if args.take_in
+        && let Some(check) = parts::source_check(&session.config, &reading)?
+    {
+        learn_forms(&check).await?;
+    }
+    let search = parts::unheard_search(&session.config, ledger, args.grace, &reading)?;
     Ok(Some(Unheard { client, kinds: session.config.opencrvs.client_kinds.clone(), search, take_in }))
+}
+
+/// Learns which fields have the dates of events, and refuses to take in what would be read wrongly.
+async fn learn_forms(check: &SourceCheck) -> Result<(), Failure> {
+    match check.missing().await {
+        Ok(missing) if missing.is_empty() => Ok(()),
+        Ok(missing) => Err(Failure::Misconfigured(anyhow!(sources::fault(&missing)))),
+        Err(fault) => Err(Failure::Unavailable(anyhow!(fault))),
+    }
 }
 
 fn user_token(path: &Path) -> Result<UserToken, Failure> {

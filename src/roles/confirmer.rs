@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 
 use super::runner::Runner;
-use super::{Failure, Process, parts};
+use super::{Failure, Process, parts, sources};
 use crate::broker::Link;
 use crate::config::Config;
 use crate::confirmer::TakeIn;
@@ -14,6 +14,7 @@ use crate::confirmer::{
     UnheardRules,
 };
 use crate::ledger::RenewalRule;
+use crate::opencrvs::Reading;
 use crate::opencrvs::events::EventsClient;
 use crate::opencrvs::fhir::Gateway;
 use crate::pipeline::{TopologySettings, queues};
@@ -57,7 +58,11 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     };
     let keeper = keeper(config, &confirmer)?;
     let alerts = parts::alerts(config, &ledger, &metrics)?;
-    let unheard = unheard(config, &confirmer, &link)?;
+    let reading = parts::reading(config);
+    let unheard = unheard(config, &confirmer, &link, &reading)?;
+    // Only the search for unheard registrations reads documents here.
+    let sources = if unheard.is_some() { parts::source_check(config, &reading)? } else { None };
+    let forms = sources.is_some().then(|| readiness.condition("confirmer_forms"));
 
     let mut runner = Runner::new(&config.broker, stop);
     let outcomes = queues::outcomes(&topology);
@@ -65,6 +70,10 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     confirm.needs([&breakers.ledger, &breakers.gateway, &breakers.auth]);
     runner.background(|stop| async move { keeper.run(&stop).await });
     runner.background(|stop| async move { alerts.run(&stop).await });
+    if let (Some(check), Some(ready)) = (sources, forms) {
+        let recheck = config.confirm.field_recheck;
+        runner.background(|stop| sources::watch(check, ready, recheck, stop));
+    }
     if let Some(unheard) = unheard {
         runner.background(|stop| async move { unheard.run(&stop).await });
     }
@@ -126,11 +135,16 @@ async fn events(config: &Config, system: Option<Arc<ClientMonitor>>) -> Result<E
 }
 
 /// Returns `None` if no client is configured.
-fn unheard(config: &Config, confirmer: &Confirmer, link: &Link) -> Result<Option<Unheard>, Failure> {
+fn unheard(
+    config: &Config,
+    confirmer: &Confirmer,
+    link: &Link,
+    reading: &Reading,
+) -> Result<Option<Unheard>, Failure> {
     let Some(client) = confirmer.events.system.clone() else { return Ok(None) };
     Ok(Some(Unheard {
         client,
-        search: parts::unheard_search(config, &confirmer.ledger, config.opencrvs.unheard_after)?,
+        search: parts::unheard_search(config, &confirmer.ledger, config.opencrvs.unheard_after, reading)?,
         take_in: TakeIn { sealer: Arc::clone(&confirmer.sealer), publisher: link.publisher() },
         bridge: link.clone(),
         registrations: queues::registrations(&parts::topology_settings(config)),

@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use super::runner::Runner;
-use super::{Failure, Process, parts};
+use super::{Failure, Process, parts, sources};
 use crate::broker;
 use crate::config::Config;
 use crate::front::passthrough::{Passthrough, PassthroughSettings};
@@ -52,10 +52,14 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     };
     let link = parts::bridge_link(config, "front", &metrics);
     let publisher = link.publisher();
+    let reading = parts::reading(config);
+    let sources = if config.front.events { parts::source_check(config, &reading)? } else { None };
+    let forms = sources.is_some().then(|| readiness.condition("front_forms"));
     let waiting = waiting_callers(config, &metrics);
     let front = Front {
         keys,
         sealer,
+        reading,
         publisher: publisher.clone(),
         spool: spool.clone(),
         events: config.front.events,
@@ -70,6 +74,10 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     let mut runner = Runner::new(&config.broker, stop);
     if let Some(spool) = spool {
         runner.background(|stop| async move { spool.relay(&publisher, stop).await });
+    }
+    if let (Some(check), Some(ready)) = (sources, forms) {
+        let recheck = config.confirm.field_recheck;
+        runner.background(|stop| sources::watch(check, ready, recheck, stop));
     }
     if let Some(waiting) = waiting {
         let link = link.clone();

@@ -14,5 +14,6 @@ pub(crate) use broker::{
 };
 pub(crate) use ledger::{ledger, operators_ledger, sealer};
 pub(crate) use opencrvs::{
-    auth, client_credentials, client_settings, has_client, mapped_fields, system_client, unheard_search,
+    auth, client_credentials, client_settings, has_client, mapped_fields, reading, source_check,
+    system_client, unheard_search,
 };

@@ -23,7 +23,6 @@ mod faults;
 mod gateway;
 mod generations;
 mod graphql;
-mod invent;
 mod keys;
 mod load;
 mod record;
@@ -31,7 +30,6 @@ mod records;
 mod search;
 mod server;
 mod sim;
-mod subject;
 mod submit;
 mod tally;
 

@@ -36,7 +36,6 @@ mod replies;
 mod rolling;
 mod rooms;
 mod secrets;
-mod send_check;
 mod spool;
 mod sweep;
 mod tokens;

@@ -8,7 +8,7 @@ use nidbridge::config::SecretSource;
 use nidbridge::confirmer::{Finding, UnheardSearch};
 use nidbridge::domain::RecordId;
 use nidbridge::opencrvs::events::EventSearch;
-use nidbridge::opencrvs::{AccessToken, ClientCredentials, ClientSettings, SystemClient};
+use nidbridge::opencrvs::{AccessToken, ClientCredentials, ClientSettings, Reading, SystemClient};
 use nidbridge::sandbox::opencrvs::{OpencrvsSettings, Release, Status, SubmitOptions};
 use nidbridge::sandbox::population::{Declaration, Kind};
 use serde_json::Value;
@@ -167,7 +167,7 @@ async fn search(world: &World, after: Duration) -> (UnheardSearch, AccessToken) 
     };
     let token = SystemClient::new(&gateway, credentials).unwrap().access_token().await.unwrap();
     let search = EventSearch::new(&gateway).unwrap();
-    (UnheardSearch { ledger: world.ledger.clone(), search, after }, token)
+    (UnheardSearch { ledger: world.ledger.clone(), search, reading: Reading::default(), after }, token)
 }
 
 #[tokio::test(flavor = "multi_thread")]

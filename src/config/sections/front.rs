@@ -7,12 +7,12 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::forms::{
-    HttpUrl, Kinds, Listen, Names, Optional, Path, Positive, Renewable, SecretSource, Size, Span, Switch,
-    Text,
+    EventsSources, FhirSources, HttpUrl, Kinds, Listen, Names, Optional, Path, Positive, Renewable,
+    SecretSource, Size, Span, Switch, Text,
 };
 use crate::config::setting::settings;
 use crate::config::waits::Waits;
-use crate::domain::EventKind;
+use crate::domain::{EventKind, FieldSources};
 
 settings! {
     /// The front: the HTTP server that OpenCRVS calls.
@@ -55,6 +55,24 @@ settings! {
 }
 
 settings! {
+    /// From which fields of OpenCRVS's documents the members of a request are read.
+    pub struct FieldsConfig in "fields" {
+        /// Fields of the country's forms from which each member is read (events generation). `|`
+        /// separates several sources of a member: the first one with a value counts. `dateOfEvent`
+        /// is the field that the event's configuration names, and `none` says that the country does
+        /// not record the member. Parts of a name may be set one by one, such as
+        /// `child.name.surname`. A member that is not named keeps its default. Set the same value
+        /// for front and confirmer.
+        events: FieldSources, EventsSources, FieldSources::EVENTS, ["FIELDS_EVENTS"];
+        /// Sources of each member (FHIR generation). `patient` is its place in the FHIR resource;
+        /// for an ID that is the identifier of the type `CONFIRM_IDENTIFIER_TYPE`.
+        /// `identifier.TYPE` is an identifier of another type, `none` says that the country does
+        /// not record the member, and everything else is a field of the questionnaire.
+        fhir: FieldSources, FhirSources, FieldSources::FHIR, ["FIELDS_FHIR"];
+    }
+}
+
+settings! {
     /// OpenCRVS.
     pub struct OpencrvsConfig in "opencrvs" {
         /// URL of OpenCRVS's auth service.
@@ -69,10 +87,6 @@ settings! {
         timeout: Duration, Span, "30s", ["OPENCRVS_TIMEOUT"];
         /// Timeout of opening a connection to OpenCRVS.
         connect_timeout: Duration, Span, "5s", ["OPENCRVS_CONNECT_TIMEOUT"];
-        /// Largest time by which the time of a submission may lie after the front's clock. Of a
-        /// submission from further in the future, the bridge alerts an operator, and orders it by
-        /// its arrival.
-        stamp_tolerance: Duration, Span, "5m", ["STAMP_TOLERANCE"];
         /// Shortest pause between two fetches of the public key of auth.
         key_refetch: Duration, Span, "5s", ["OPENCRVS_KEY_REFETCH"];
         /// Id of the bridge's own client in OpenCRVS, which calls it an integration. OpenCRVS 2.1

@@ -27,19 +27,6 @@ settings! {
 }
 
 settings! {
-    /// The look at OpenCRVS before the ID system is asked.
-    pub struct SendConfig in "send" {
-        /// Whether the worker reads a registration in OpenCRVS before it asks the ID system: the
-        /// record must have been submitted as the bridge got it, with the same name and date of
-        /// birth. Otherwise it is parked (`not_in_opencrvs`). Needs `GATEWAY_URL`, and for events a
-        /// token or a client that may read them.
-        check: bool, Switch, "true", ["SEND_CHECK"];
-        /// Time from the front's acceptance within which OpenCRVS may not show a registration yet.
-        visible_within: Duration, Span, "1m", ["SEND_VISIBLE_WITHIN"];
-    }
-}
-
-settings! {
     /// Registration numbers.
     pub struct NumberConfig in "number" {
         /// Template of registration numbers.
@@ -62,7 +49,10 @@ settings! {
         negative: NegativePolicy, Negative, "hold", ["CONFIRM_NEGATIVE"];
         /// Prefetch: records that one confirmer handles at the same time.
         prefetch: u16, Positive<u16>, "16", ["CONFIRM_PREFETCH"];
-        /// Identifier type under which OpenCRVS stores the ID (FHIR generation).
+        /// Identifier type under which OpenCRVS stores the national ID: for writing the issued ID
+        /// (FHIR generation), and for reading those of the deceased and of parents (both
+        /// generations; `NATIONAL_ID` is read in the events generation as well). Set the same value
+        /// for front and confirmer.
         identifier_type: String, Text, "NATIONAL_ID", ["CONFIRM_IDENTIFIER_TYPE"];
         /// Form fields that an answer writes into the record (events generation), in a list for
         /// each kind of event; `*` is for all other kinds. A value is `id`, `number`, a JSON text,

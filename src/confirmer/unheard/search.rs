@@ -16,11 +16,10 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::broker::{Outgoing, Publisher};
-use crate::domain::order::is_older;
 use crate::domain::{AttemptKey, Cause, Dialect, EventKind, RecordId, Registration};
 use crate::ledger::{Ledger, LedgerError};
 use crate::opencrvs::events::{self, EventSearch, InvalidDocument, Waiting, WaitingEvent};
-use crate::opencrvs::{Document, OpencrvsFault};
+use crate::opencrvs::{Document, OpencrvsFault, Reading};
 use crate::pipeline::stage::StageFault;
 use crate::pipeline::{Message as _, RegistrationMessage, targets};
 use crate::seal::{Field, Sealer};
@@ -39,6 +38,8 @@ pub enum SearchFault {
 pub struct UnheardSearch {
     pub ledger: Ledger,
     pub search: EventSearch,
+    /// How documents are read.
+    pub reading: Reading,
     /// Age below which a pending registration is ignored, because its trigger or the front's
     /// message may still be on its way.
     pub after: Duration,
@@ -95,7 +96,7 @@ impl UnheardSearch {
     /// Whether the pending action may be old enough. It is newer than the last accepted action,
     /// whose time the search shows.
     fn may_be_old(&self, event: &WaitingEvent, now: Timestamp) -> bool {
-        event.updated_at.is_none_or(|at| is_older(at, self.after, now, self.ledger.stamp_tolerance()))
+        event.updated_at.is_none_or(|at| is_older(at, self.after, now))
     }
 
     /// Reads an event and says whether its pending registration is unheard.
@@ -108,7 +109,7 @@ impl UnheardSearch {
             Err(OpencrvsFault::EventNotFound) => return Ok(Finding::NotWaiting),
             Err(fault) => return Err(fault.into()),
         };
-        let document = match events::read(&body, None) {
+        let document = match events::read(&body, None, &self.reading) {
             Ok(document) => document,
             Err(InvalidDocument::NoPendingAction) => return Ok(Finding::NotWaiting),
             Err(fault) => return Ok(Finding::Unusable(fault)),
@@ -119,12 +120,16 @@ impl UnheardSearch {
         if self.ledger.has_attempt(key_of(&document).id()).await? {
             return Ok(Finding::Known);
         }
-        if is_older(document.stamp, self.after, Timestamp::now(), self.ledger.stamp_tolerance()) {
+        if is_older(document.stamp, self.after, Timestamp::now()) {
             Ok(Finding::Unheard(Box::new(document)))
         } else {
             Ok(Finding::Young)
         }
     }
+}
+
+fn is_older(since: Timestamp, than: Duration, now: Timestamp) -> bool {
+    Duration::try_from(now.duration_since(since)).is_ok_and(|age| age >= than)
 }
 
 fn key_of(document: &Document) -> AttemptKey {

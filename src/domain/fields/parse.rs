@@ -40,6 +40,16 @@ pub enum MappingFault {
     IdNotIssued,
     #[error("after a field, a comma, a semicolon or the end is missing")]
     NoEnd,
+    #[error(
+        "the bridge reads no such member, or not in this generation: see the default for those that it reads"
+    )]
+    UnknownMember,
+    #[error("the member is there twice: write all its sources after one `=`, with `|` between them")]
+    MemberTwice,
+    #[error(
+        "a source is missing: the name of a field, or one of the words that the setting's description lists"
+    )]
+    NoSource,
 }
 
 /// A fault of a mapping, and its place in the text.
@@ -69,7 +79,7 @@ fn is_bare(c: char) -> bool {
 }
 
 pub(super) fn mapping(text: &str) -> Result<Vec<FieldList>, UnusableMapping> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader::new(text);
     let mut lists = vec![list(&mut reader, &[])?];
     // A semicolon may stand at the end, too.
     while reader.eat(';') && !reader.is_at_end() {
@@ -176,27 +186,31 @@ fn condition(reader: &mut Reader<'_>) -> Result<Option<Condition>, UnusableMappi
     }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     text: &'a str,
     /// The byte that is read next.
-    at: usize,
+    pub(super) at: usize,
 }
 
 impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
     fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    fn skip_space(&mut self) {
+    pub(super) fn skip_space(&mut self) {
         self.at = self.text.len() - self.rest().trim_start().len();
     }
 
-    fn is_at_end(&mut self) -> bool {
+    pub(super) fn is_at_end(&mut self) -> bool {
         self.skip_space();
         self.rest().is_empty()
     }
 
-    fn eat(&mut self, expected: char) -> bool {
+    pub(super) fn eat(&mut self, expected: char) -> bool {
         self.skip_space();
         let is_next = self.rest().starts_with(expected);
         if is_next {
@@ -213,7 +227,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A name, with or without double quotes. `None` if there is none.
-    fn name(&mut self) -> Result<Option<String>, UnusableMapping> {
+    pub(super) fn name(&mut self) -> Result<Option<String>, UnusableMapping> {
         let name = match self.quoted_text()? {
             Some(name) => name,
             None => self.word(is_bare).to_owned(),
@@ -233,12 +247,12 @@ impl<'a> Reader<'a> {
         Ok(Some(text))
     }
 
-    fn fault(&self, fault: MappingFault) -> UnusableMapping {
+    pub(super) fn fault(&self, fault: MappingFault) -> UnusableMapping {
         self.fault_at(self.at, fault)
     }
 
     /// A fault at this byte of the text.
-    fn fault_at(&self, at: usize, fault: MappingFault) -> UnusableMapping {
+    pub(super) fn fault_at(&self, at: usize, fault: MappingFault) -> UnusableMapping {
         let before = self.text.get(..at).unwrap_or_default();
         UnusableMapping { at: before.chars().count() + 1, fault }
     }

@@ -11,6 +11,7 @@
 //! response that is not older than `recheck`.
 
 mod forms;
+mod sources;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::opencrvs::call::ClientSettings;
 use forms::FormsClient;
 
 pub use forms::FormsFault;
+pub use sources::SourceCheck;
 
 /// Shortest time between two requests while a field is not known to be defined, unless `recheck` is
 /// shorter.
@@ -118,7 +120,7 @@ impl MappedFields {
     }
 
     async fn fetch(&self, state: &mut State) -> Result<Forms, FormsFault> {
-        state.client.fetch(&self.mapping.all_names()).await
+        Ok(state.client.fetch(&self.mapping.all_names()).await?.fields)
     }
 }
 

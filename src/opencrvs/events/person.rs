@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::place;
 use super::view::Fields;
+use super::{place, view};
 use crate::domain::{Name, Person, Role};
-use crate::opencrvs::text::name_part;
+use crate::opencrvs::reading::NATIONAL_ID;
 
 /// The prefix of the fields of each person.
 pub(super) const PREFIXES: [(Role, &str); 8] = [
@@ -41,14 +41,17 @@ pub(super) const MEMBERS: [&str; 16] = [
     "reason",
 ];
 
-/// The types of identifier that `idType` may name, and the field of each.
+/// The types of identifier that `idType` may name, and the field of each. Countries have other
+/// types, too, but no convention for their fields.
 const IDENTIFIERS: [(&str, &str); 3] =
-    [("NATIONAL_ID", "nid"), ("PASSPORT", "passport"), ("BIRTH_REGISTRATION_NUMBER", "brn")];
+    [(NATIONAL_ID, "nid"), ("PASSPORT", "passport"), ("BIRTH_REGISTRATION_NUMBER", "brn")];
 
 /// The persons for whom the declaration has at least one field.
-pub(super) fn persons(fields: &Fields<'_>) -> BTreeMap<Role, Person> {
-    let mut persons: BTreeMap<Role, Person> =
-        PREFIXES.into_iter().filter_map(|(role, prefix)| Some((role, person(fields, prefix)?))).collect();
+pub(super) fn persons(fields: &Fields<'_>, identifier_type: &str) -> BTreeMap<Role, Person> {
+    let mut persons: BTreeMap<Role, Person> = PREFIXES
+        .into_iter()
+        .filter_map(|(role, prefix)| Some((role, person(fields, prefix, identifier_type)?)))
+        .collect();
     for (role, same) in [(Role::Father, Role::Mother), (Role::Spouse, Role::Deceased)] {
         let prefix = if role == Role::Father { "father" } else { "spouse" };
         if fields.text(prefix, "addressSameAs") == Some("YES") {
@@ -64,23 +67,22 @@ pub(super) fn persons(fields: &Fields<'_>) -> BTreeMap<Role, Person> {
     persons
 }
 
-fn person(fields: &Fields<'_>, prefix: &str) -> Option<Person> {
+fn person(fields: &Fields<'_>, prefix: &str, identifier_type: &str) -> Option<Person> {
     if !MEMBERS.into_iter().any(|member| fields.value(prefix, member).is_some()) {
         return None;
     }
     let details_not_available = fields.truth(prefix, "detailsNotAvailable");
     let by_age = fields.truth(prefix, "dobUnknown");
-    let identifiers = identifiers(fields, prefix);
-    let dob = (!by_age).then(|| fields.identifying(prefix, "dob")).flatten();
+    let identifiers = identifiers(fields, prefix, identifier_type);
+    let dob = (!by_age).then(|| fields.kept(prefix, "dob")).flatten();
     Some(Person {
         name: fields.value(prefix, "name").and_then(name),
-        lang: None,
         names: BTreeMap::new(),
         age: if dob.is_none() { fields.value(prefix, "age").and_then(age) } else { None },
         dob,
         date_of_death: None,
-        gender: fields.identifying(prefix, "gender"),
-        nid: identifiers.get("NATIONAL_ID").cloned(),
+        gender: fields.kept(prefix, "gender"),
+        nid: identifiers.get(NATIONAL_ID).cloned(),
         identifiers,
         nationality: fields.kept(prefix, "nationality"),
         address: fields.value(prefix, "address").and_then(place::address),
@@ -112,18 +114,19 @@ fn informant(fields: &Fields<'_>, persons: &BTreeMap<Role, Person>) -> Option<Pe
 }
 
 /// If there is an `idType`, only that identifier counts: the others may be left over from an
-/// earlier choice.
-fn identifiers(fields: &Fields<'_>, prefix: &str) -> BTreeMap<String, String> {
+/// earlier choice. `identifier_type` is the country's own name of the national ID.
+fn identifiers(fields: &Fields<'_>, prefix: &str, identifier_type: &str) -> BTreeMap<String, String> {
     let chosen = fields.text(prefix, "idType");
+    let chosen = chosen.map(|chosen| if chosen == identifier_type { NATIONAL_ID } else { chosen });
     IDENTIFIERS
         .into_iter()
         .filter(|(kind, _)| chosen.is_none_or(|chosen| chosen == *kind))
-        .filter_map(|(kind, member)| Some((kind.to_owned(), fields.identifying(prefix, member)?)))
+        .filter_map(|(kind, member)| Some((kind.to_owned(), fields.kept(prefix, member)?)))
         .collect()
 }
 
 fn name(value: &Value) -> Option<Name> {
-    let part = |name| value.get(name)?.as_str().and_then(|part| name_part([part]));
+    let part = |name| view::text(value.get(name)?).map(str::to_owned);
     let read =
         Name { firstname: part("firstname"), middlename: part("middlename"), surname: part("surname") };
     (read != Name::default()).then_some(read)

@@ -21,6 +21,10 @@ pub(super) fn fixture(name: &str) -> Option<Vec<u8>> {
     found
 }
 
+fn read(body: &[u8], action: Option<&ActionId>) -> Result<Document, InvalidDocument> {
+    super::read(body, action, &Reading::default())
+}
+
 fn pending() -> ActionId {
     ActionId::parse(PENDING).unwrap()
 }
@@ -165,7 +169,8 @@ fn without_the_token_of_an_action_the_last_pending_registration_is_found_in_the_
 fn a_token_that_is_bound_to_an_action_needs_that_very_action_in_the_body() {
     let register = |id: &str, at| action(id, "Requested", "REGISTER", at, json!({}));
     let bound = |actions: &[Value]| {
-        read_bound(event("birth", actions).to_string().as_bytes(), &pending()).map(|document| document.mark)
+        read_bound(event("birth", actions).to_string().as_bytes(), &pending(), &Reading::default())
+            .map(|document| document.mark)
     };
     let none = Err(InvalidDocument::NoPendingAction);
     assert_eq!(bound(&[register(PENDING, 1), register("later", 2)]).as_deref(), Ok(PENDING));

@@ -6,13 +6,12 @@ use serde_json::Value;
 
 use super::bundle::Bundle;
 use super::person::person;
-use super::{codes, extension, identifying, place, text};
+use super::{codes, extension, place, sources, text};
 use crate::domain::{EventDetails, EventKind, Office, Person, Role, View};
-use crate::opencrvs::text::is_within;
+use crate::opencrvs::reading::Reading;
 
 /// Limit of the answers that are kept. A country's questionnaire has some dozens.
 const MOST_ANSWERS: usize = 100;
-/// Limit of an answer in characters, and of the name of its field in bytes.
 const LONGEST_ANSWER: usize = 256;
 
 const SECTIONS: [(Role, &str); 7] = [
@@ -25,23 +24,35 @@ const SECTIONS: [(Role, &str); 7] = [
     (Role::Groom, "groom-details"),
 ];
 
-pub(super) fn of(bundle: &Bundle, composition: &Value, task: &Value, kind: &EventKind) -> View {
+pub(super) fn of(
+    bundle: &Bundle,
+    composition: &Value,
+    task: &Value,
+    kind: &EventKind,
+    reading: &Reading,
+) -> View {
+    let identifier_type = &reading.identifier_type;
     let mut persons: BTreeMap<Role, Person> = SECTIONS
         .into_iter()
-        .filter_map(|(role, code)| Some((role, person(bundle, bundle.section(composition, code)?))))
+        .filter_map(|(role, code)| {
+            Some((role, person(bundle, bundle.section(composition, code)?, identifier_type)))
+        })
         .collect();
-    if let Some(informant) = informant(bundle, composition) {
+    if let Some(informant) = informant(bundle, composition, identifier_type) {
         persons.insert(Role::Informant, informant);
     }
-    let event_details =
-        EventDetails { date: date(&persons, bundle, composition, kind), place: scene(bundle, composition) };
-    View { persons, event_details, office: office(bundle, task), answers: answers(bundle) }
+    let event_details = EventDetails { date: None, place: scene(bundle, composition) };
+    let office = office(bundle, task);
+    let mut view = View { persons, event_details, office, answers: answers(bundle) };
+    sources::apply(&mut view, reading);
+    view.event_details.date = date(&view.persons, bundle, composition, kind);
+    view
 }
 
-fn informant(bundle: &Bundle, composition: &Value) -> Option<Person> {
+fn informant(bundle: &Bundle, composition: &Value, identifier_type: &str) -> Option<Person> {
     let related = bundle.section(composition, "informant-details")?;
     let patient = text(related, "/patient/reference").and_then(|reference| bundle.resolve(reference));
-    let mut informant = patient.map(|patient| person(bundle, patient)).unwrap_or_default();
+    let mut informant = patient.map(|patient| person(bundle, patient, identifier_type)).unwrap_or_default();
     informant.relation = related.get("relationship").and_then(|kind| codes(kind).next()).map(str::to_owned);
     Some(informant)
 }
@@ -58,7 +69,8 @@ fn date(
         EventKind::Marriage | EventKind::Other(_) => ["bride-details", "groom-details"]
             .into_iter()
             .filter_map(|code| bundle.section(composition, code))
-            .find_map(|patient| identifying(extension(patient, "date-of-marriage")?, "/valueDateTime")),
+            .find_map(|patient| text(extension(patient, "date-of-marriage")?, "/valueDateTime"))
+            .map(str::to_owned),
     }
 }
 
@@ -93,7 +105,7 @@ fn answer(item: &Value) -> Option<Value> {
         .into_iter()
         .find_map(|name| given.get(name))?;
     match value {
-        Value::String(text) => (!text.is_empty() && is_within(text, LONGEST_ANSWER)).then(|| value.clone()),
+        Value::String(text) => (!text.is_empty() && text.len() <= LONGEST_ANSWER).then(|| value.clone()),
         Value::Bool(_) | Value::Number(_) => Some(value.clone()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }

@@ -8,9 +8,9 @@ use url::Url;
 use crate::config::Config;
 use crate::confirmer::UnheardSearch;
 use crate::ledger::Ledger;
-use crate::opencrvs::events::{EventSearch, MappedFields};
+use crate::opencrvs::events::{EventSearch, MappedFields, SourceCheck};
 use crate::opencrvs::{
-    ClientCredentials, ClientSettings, KeyStore, KeyStoreSettings, SystemClient, TokenExchange,
+    ClientCredentials, ClientSettings, KeyStore, KeyStoreSettings, Reading, SystemClient, TokenExchange,
 };
 use crate::roles::Failure;
 
@@ -68,14 +68,29 @@ pub(crate) fn mapped_fields(config: &Config) -> Result<Option<MappedFields>, Fai
     Ok(Some(fields.context("the HTTP client for the country's configuration service cannot be made")?))
 }
 
+/// How documents are read.
+pub(crate) fn reading(config: &Config) -> Reading {
+    let fields = config.fields.clone();
+    Reading::new(config.confirm.identifier_type.clone(), fields.fhir, fields.events)
+}
+
+/// The check of the fields that documents of the events generation are read from. `None` if there
+/// is no configuration service to ask.
+pub(crate) fn source_check(config: &Config, reading: &Reading) -> Result<Option<SourceCheck>, Failure> {
+    let Some(url) = &config.opencrvs.country_config_url else { return Ok(None) };
+    let check = SourceCheck::new(&client_settings(config, url), reading.clone());
+    Ok(Some(check.context("the HTTP client for the country's configuration service cannot be made")?))
+}
+
 /// The search for registrations that have waited in OpenCRVS for longer than `after` and are not in
 /// the ledger.
 pub(crate) fn unheard_search(
     config: &Config,
     ledger: &Ledger,
     after: Duration,
+    reading: &Reading,
 ) -> Result<UnheardSearch, Failure> {
     let search = EventSearch::new(&client_settings(config, &config.opencrvs.gateway_url))
         .context("the HTTP client for the gateway cannot be made")?;
-    Ok(UnheardSearch { ledger: ledger.clone(), search, after })
+    Ok(UnheardSearch { ledger: ledger.clone(), search, reading: reading.clone(), after })
 }

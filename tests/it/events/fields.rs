@@ -56,12 +56,25 @@ impl Country {
         }
     }
 
+    /// Defines these fields besides those that are read from registrations.
     fn defines(&self, birth: &[&str], death: &[&str]) {
-        let form = |kind: &str, fields: &[&str]| {
+        let read_of_birth = ["child.name", "child.dob", "child.gender"];
+        let read_of_death = ["deceased.nid", "eventDetails.date"];
+        self.has_forms(
+            &[&read_of_birth, birth].concat(),
+            &[&read_of_death, death].concat(),
+            "eventDetails.date",
+        );
+    }
+
+    fn has_forms(&self, birth: &[&str], death: &[&str], date_of_death: &str) {
+        let form = |kind: &str, fields: &[&str], date: &str| {
             let fields: Vec<Value> = fields.iter().map(|id| json!({ "id": id, "type": "TEXT" })).collect();
-            json!({ "id": kind, "declaration": { "pages": [{ "id": "page", "fields": fields }] } })
+            json!({ "id": kind, "dateOfEvent": { "$$field": date },
+                "declaration": { "pages": [{ "id": "page", "fields": fields }] } })
         };
-        *self.forms.lock().unwrap() = Some(json!([form("birth", birth), form("death", death)]));
+        let forms = [form("birth", birth, "child.dob"), form("death", death, date_of_death)];
+        *self.forms.lock().unwrap() = Some(json!(forms));
     }
 
     fn fails(&self) {

@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::domain::{EventKind, Forms};
+use crate::domain::{CountryForms, EventKind, FieldPath};
 use crate::opencrvs::call::{CallFault, ClientSettings, HttpClient, send};
 
 /// The path of the event configurations from 2.0, and the one of 1.9.
@@ -40,11 +41,25 @@ pub(super) struct FormsClient {
     answered: Option<&'static str>,
 }
 
+/// The form is a member of the event or, in the newest configurations, of its action DECLARE.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct EventConfig {
     id: String,
     #[serde(default)]
     declaration: FormConfig,
+    #[serde(default)]
+    actions: Vec<ActionConfig>,
+    /// `{"$$field": "eventDetails.date"}`. A reference to the metadata of the event has another
+    /// member.
+    #[serde(default)]
+    date_of_event: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ActionConfig {
+    declaration: Option<FormConfig>,
 }
 
 #[derive(Default, Deserialize)]
@@ -71,7 +86,7 @@ impl FormsClient {
     }
 
     /// Fetches the forms. Of their fields, the result holds only those that are among `names`.
-    pub(super) async fn fetch(&mut self, names: &BTreeSet<&str>) -> Result<Forms, FormsFault> {
+    pub(super) async fn fetch(&mut self, names: &BTreeSet<&str>) -> Result<CountryForms, FormsFault> {
         let mut paths = PATHS;
         // If this call is cancelled, no path is remembered.
         if self.answered.take() == Some(PATHS[1]) {
@@ -116,12 +131,24 @@ fn worse(first: Option<FormsFault>, second: FormsFault) -> FormsFault {
     }
 }
 
-fn forms(events: Vec<EventConfig>, names: &BTreeSet<&str>) -> Forms {
-    let mut forms = Forms::new();
+fn forms(events: Vec<EventConfig>, names: &BTreeSet<&str>) -> CountryForms {
+    let mut forms = CountryForms::default();
     for event in events {
-        let fields = event.declaration.pages.into_iter().flat_map(|page| page.fields);
-        let mapped = fields.map(|field| field.id).filter(|id| names.contains(id.as_str()));
-        forms.entry(EventKind::from_name(&event.id).as_str().to_owned()).or_default().extend(mapped);
+        let kind = EventKind::from_name(&event.id).as_str().to_owned();
+        let of_actions = event.actions.into_iter().filter_map(|action| action.declaration);
+        let pages = [event.declaration].into_iter().chain(of_actions).flat_map(|form| form.pages);
+        let fields = pages.flat_map(|page| page.fields);
+        let wanted = fields.map(|field| field.id).filter(|id| names.contains(id.as_str()));
+        forms.fields.entry(kind.clone()).or_default().extend(wanted);
+        if let Some(path) = event.date_of_event.as_ref().and_then(field_path) {
+            forms.dates.insert(kind, path);
+        }
     }
     forms
+}
+
+fn field_path(reference: &Value) -> Option<FieldPath> {
+    let field = reference.get("$$field")?.as_str().filter(|field| !field.is_empty())?.to_owned();
+    let parts = reference.get("$$subfield").and_then(Value::as_array).into_iter().flatten();
+    Some(FieldPath { field, parts: parts.filter_map(Value::as_str).map(str::to_owned).collect() })
 }

@@ -14,7 +14,6 @@ use crate::sandbox::opencrvs::graphql::Operation;
 use crate::sandbox::opencrvs::keys::{Claims, TokenHash};
 use crate::sandbox::opencrvs::records::Confirmation;
 use crate::sandbox::opencrvs::search::Search;
-use crate::sandbox::opencrvs::subject;
 use crate::sandbox::opencrvs::tally::count;
 
 impl Query {
@@ -120,17 +119,11 @@ impl Query {
                 .rev()
                 .map(|step| json!({"type": step.status.name(), "timestamp": step.at}))
                 .collect();
-            let mut found = json!({"id": id, "registration": {
+            Ok(json!({"id": id, "registration": {
                 "trackingId": record.tracking_id,
                 "registrationNumber": record.numbers.first(),
                 "status": status
-            }});
-            if let (Some(member), Some(found)) = (subject::member(record.kind), found.as_object_mut())
-                && self.document.contains(&format!("{member} {{"))
-            {
-                found.insert(member.to_owned(), record.person.clone().unwrap_or_default());
-            }
-            Ok(found)
+            }}))
         })
     }
 }

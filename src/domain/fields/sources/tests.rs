@@ -1,0 +1,100 @@
+use super::*;
+
+fn events(text: &str) -> FieldSources {
+    FieldSources::parse(Dialect::Events, text).unwrap()
+}
+
+fn forms(forms: &[(&str, &[&str])], dates: &[(&str, &str)]) -> CountryForms {
+    let owned = |fields: &[&str]| fields.iter().map(|field| (*field).to_owned()).collect();
+    let path = |field: &str| FieldPath { field: field.to_owned(), parts: Vec::new() };
+    CountryForms {
+        fields: forms.iter().map(|(kind, fields)| ((*kind).to_owned(), owned(fields))).collect(),
+        dates: dates.iter().map(|(kind, field)| ((*kind).to_owned(), path(field))).collect(),
+    }
+}
+
+fn missing(sources: &FieldSources, forms: &CountryForms) -> Vec<String> {
+    sources.missing(forms).iter().map(ToString::to_string).collect()
+}
+
+const CONVENTIONAL: &[&str] = &["child.name", "child.dob", "child.gender"];
+
+#[test]
+fn the_defaults_are_written_as_they_are_read() {
+    for (dialect, text) in [(Dialect::Events, FieldSources::EVENTS), (Dialect::Fhir, FieldSources::FHIR)] {
+        let sources = FieldSources::parse(dialect, text).unwrap();
+        assert_eq!(FieldSources::parse(dialect, &sources.to_string()).unwrap(), sources);
+        for (member, rules) in sources.rules() {
+            assert!(!rules.is_empty(), "{member:?}");
+        }
+    }
+}
+
+#[test]
+fn a_member_that_the_setting_does_not_name_keeps_its_default() {
+    let sources = events("child.name = child.nameEnglish | \"child.name (local)\", mother.nid = none,");
+    let text = sources.to_string();
+    assert!(text.contains("child.name = child.nameEnglish | \"child.name (local)\""), "{text}");
+    assert!(text.contains("child.dob = dateOfEvent | child.dob"), "{text}");
+    assert!(text.contains("mother.nid = none") && text.contains("father.nid = father.nid"), "{text}");
+    assert_eq!(events(&text), sources);
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_with_its_place() {
+    for (dialect, text, at, fault) in [
+        (Dialect::Events, "child.nmae = a.b", 1, MappingFault::UnknownMember),
+        (Dialect::Events, "child.dateOfDeath = a.b", 1, MappingFault::UnknownMember),
+        (Dialect::Fhir, "child.idType = a.b", 1, MappingFault::UnknownMember),
+        (Dialect::Events, "child.dob = a, child.dob = b", 16, MappingFault::MemberTwice),
+        (Dialect::Events, "child.dob", 10, MappingFault::NoEquals),
+        (Dialect::Events, "child.dob = a |", 16, MappingFault::NoSource),
+        (Dialect::Events, "child.dob = a; child.name = b", 14, MappingFault::NoEnd),
+        (Dialect::Events, "", 1, MappingFault::NoName),
+    ] {
+        assert_eq!(FieldSources::parse(dialect, text), Err(UnusableMapping { at, fault }), "{text}");
+    }
+}
+
+#[test]
+fn a_required_member_that_no_form_has_is_named_until_a_setting_says_where_it_is() {
+    let english: &[&str] = &["child.nameEnglish", "child.nameTamil", "child.dob", "child.gender"];
+    let country = forms(&[("birth", english)], &[]);
+    let fault = "`child.name` is read from `child.name`, which the form of `birth` does not have";
+    assert_eq!(missing(&events(FieldSources::EVENTS), &country), [fault]);
+    assert_eq!(missing(&events("child.name = child.nameEnglish"), &country), Vec::<String>::new());
+    let parts = "child.name.firstname = child.nameEnglish.firstname, child.name.surname = child.nameTamil";
+    assert_eq!(missing(&events(parts), &country), Vec::<String>::new());
+    let wrong = missing(&events("child.name = child.nameEnglsh"), &country);
+    assert_eq!(
+        wrong,
+        ["`child.name` is read from `child.nameEnglsh`, which the form of `birth` does not have"]
+    );
+}
+
+#[test]
+fn the_date_of_an_event_is_where_its_configuration_says() {
+    let death: &[&str] = &["deceased.nid", "deceased.eventDate"];
+    let sources = events(FieldSources::EVENTS);
+    let undated = forms(&[("birth", CONVENTIONAL), ("death", death)], &[]);
+    let fault = "`deceased.dateOfDeath` is read from `dateOfEvent | eventDetails.date`, which the form of `death` does not have";
+    assert_eq!(missing(&sources, &undated), [fault]);
+    let dated = forms(&[("birth", CONVENTIONAL), ("death", death)], &[("death", "deceased.eventDate")]);
+    assert_eq!(missing(&sources, &dated), Vec::<String>::new());
+    let told = events("deceased.dateOfDeath = deceased.eventDate");
+    assert_eq!(missing(&told, &undated), Vec::<String>::new());
+}
+
+#[test]
+fn a_country_may_do_without_a_member_or_a_kind_of_event() {
+    let sources = events(FieldSources::EVENTS);
+    assert_eq!(missing(&sources, &forms(&[("marriage", &["bride.name"])], &[])), Vec::<String>::new());
+    let death = forms(&[("death", &["eventDetails.date"])], &[]);
+    let fault = "`deceased.nid` is read from `deceased.nid`, which the form of `death` does not have";
+    assert_eq!(missing(&sources, &death), [fault]);
+    assert_eq!(missing(&events("deceased.nid = none"), &death), Vec::<String>::new());
+    let optional = forms(&[("birth", CONVENTIONAL)], &[]);
+    assert_eq!(missing(&sources, &optional), Vec::<String>::new(), "parents' IDs need not be there");
+    let told = missing(&events("mother.nid = mother.nin"), &optional);
+    assert_eq!(told.len(), 1, "but what a setting names has to be: {told:?}");
+}
