@@ -28,8 +28,8 @@ pub use reader::Shown;
 pub use reference::reference;
 pub use sections::{
     AdminConfig, AlertConfig, BreakerConfig, BrokerConfig, ConfirmConfig, FieldsConfig, FrontConfig,
-    LedgerConfig, NidConfig, NumberConfig, OpencrvsConfig, RetentionConfig, SealConfig, SweepConfig,
-    TelemetryConfig, TokenConfig,
+    LedgerConfig, NidConfig, NumberConfig, OpencrvsConfig, RetentionConfig, SealConfig, SendConfig,
+    SweepConfig, TelemetryConfig, TokenConfig,
 };
 
 pub use waits::Waits;
@@ -39,6 +39,11 @@ mod tests;
 
 use reader::Reader;
 use setting::Setting;
+
+/// The warning of a worker that cannot look registrations up.
+const UNCHECKED: &str = "GATEWAY_URL is not set for this worker: it asks the ID system without looking the \
+                         registration up in OpenCRVS, so whoever has a token of OpenCRVS can have an ID issued for an \
+                         invented person; set GATEWAY_URL, or SEND_CHECK=false to accept that";
 
 /// All settings of a process.
 #[derive(Debug, Clone)]
@@ -51,6 +56,7 @@ pub struct Config {
     pub opencrvs: OpencrvsConfig,
     pub fields: FieldsConfig,
     pub nid: NidConfig,
+    pub send: SendConfig,
     pub confirm: ConfirmConfig,
     pub breaker: BreakerConfig,
     pub number: NumberConfig,
@@ -122,11 +128,19 @@ pub fn load(sources: &Sources, part: Part) -> Result<Loaded, Faults> {
     }
     let (shown, more) = reader.finish();
     faults.extend(more);
+    let gateway = shown.iter().find(|one| one.key == "opencrvs.gateway_url");
+    let names_gateway = gateway.is_some_and(|one| one.origin != reader::DEFAULT);
     match config {
-        Some(config) if faults.is_empty() => {
+        Some(mut config) if faults.is_empty() => {
+            // The default is for a whole bridge beside OpenCRVS; a worker alone may stand elsewhere.
+            let checks = config.send.check && part == Part::Worker;
+            config.send.check &= names_gateway || part != Part::Worker;
             let mut warnings = near_misses(&sources.environment, &known);
             warnings.extend(empties(&sources.environment, &known, &shown));
             warnings.extend(config.warnings(part));
+            if checks && !config.send.check {
+                warnings.push(UNCHECKED.to_owned());
+            }
             Ok(Loaded { config, shown, warnings })
         }
         Some(_) | None => Err(Faults(faults)),
@@ -143,6 +157,7 @@ fn settings() -> impl Iterator<Item = &'static Setting> {
         LedgerConfig::SETTINGS,
         SealConfig::SETTINGS,
         NidConfig::SETTINGS,
+        SendConfig::SETTINGS,
         NumberConfig::SETTINGS,
         ConfirmConfig::SETTINGS,
         BreakerConfig::SETTINGS,
@@ -166,6 +181,7 @@ impl Config {
         let ledger = LedgerConfig::read(reader);
         let seal = SealConfig::read(reader);
         let nid = NidConfig::read(reader);
+        let send = SendConfig::read(reader);
         let number = NumberConfig::read(reader);
         let confirm = ConfirmConfig::read(reader);
         let breaker = BreakerConfig::read(reader);
@@ -183,6 +199,7 @@ impl Config {
             opencrvs: opencrvs?,
             fields: fields?,
             nid: nid?,
+            send: send?,
             confirm: confirm?,
             breaker: breaker?,
             number: number?,

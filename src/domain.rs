@@ -17,7 +17,8 @@
 //!   a new attempt.
 //! - **submission**: the number of an attempt within its record, from 1. The ID system uses it to
 //!   tell the attempts of a record apart.
-//! - **stamp**: the time at which the registrar submitted. It orders the attempts of a record.
+//! - **stamp**: the time at which the registrar submitted, by OpenCRVS's clock. It orders the
+//!   attempts of a record unless it lies in the future ([`order`]).
 //! - **view**: the 2–4 KB that the bridge keeps of a document, sealed (encrypted with a key of
 //!   `SEAL_KEYS`).
 //! - **token**: comes with a registration up to OpenCRVS 2.0, expires at a fixed time, and allows
@@ -90,14 +91,18 @@ mod answer;
 mod attempt;
 mod by_operator;
 mod cause;
+mod check;
 mod credential;
 mod decide;
 mod decide_action;
+mod digits;
 mod expiry;
 mod fields;
 mod ids;
 pub mod lease;
+mod national_id;
 mod number;
+pub mod order;
 mod registration;
 pub mod resolve;
 mod runbook;
@@ -105,24 +110,28 @@ mod sweep;
 mod view;
 
 pub use alert::alert_cause;
-pub use answer::{Answer, AnswerKind, Reason, ReasonCode, RecordAnswer};
+pub use answer::{Answer, AnswerKind, Reason, ReasonCode, ReasonSource, RecordAnswer};
 pub use attempt::{Conflict, Event, State, next};
 pub use by_operator::{DecidedCase, DecidedPlan, DecisionRefusal, OperatorDecision, decide_by_operator};
 pub use cause::Cause;
+pub use check::{
+    CheckVerdict, FullName, Identity, Mismatch, RecordSeen, Standing, SubmissionSeen, check, record_standing,
+};
 pub use credential::{
     Blocker, Choice, ClientRefusal, ClientStanding, Credential, Credentials, TokenState, choose,
 };
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide, withdrawal};
 pub use decide_action::{ActionCourse, FieldStanding, decide_action};
+pub use digits::ascii_digits;
 pub use expiry::expires_at;
 pub use fields::{
     CountryForms, FieldMapping, FieldPath, FieldSources, Forms, MappingFault, MissingField, MissingSource,
     SourceMember, SourceRule, UnusableMapping, ViewMember, WrittenFields,
 };
 pub use ids::{
-    ActionId, AttemptId, NationalId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId,
-    UnusableId,
+    ActionId, AttemptId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId, UnusableId,
 };
+pub use national_id::NationalId;
 pub use number::{NumberTemplate, UnusableTemplate};
 pub use registration::{AttemptKey, Dialect, EventKind, Registration};
 pub use runbook::Advice;

@@ -53,7 +53,7 @@ pub use error::LedgerError;
 pub use expiry::Expiry;
 pub use history::{HistoryEntry, Stage};
 pub use parking::Parked;
-pub use receive::Receipt;
+pub use receive::{Receipt, Winner};
 pub use record_lease::{Lease, LeaseRefusal};
 pub use recorded::Recorded;
 pub use resume::Resumed;
@@ -63,8 +63,8 @@ pub use summary::AttemptSummary;
 pub use survey::{AttemptGroup, ListedAttempt, Selection};
 pub use tokens::{RenewalRule, Replaced, TokenChange, TokenCheck};
 
-use crate::domain::NationalId;
-use crate::seal::Sealer;
+use crate::domain::{NationalId, RecordId};
+use crate::seal::{Field, SealError, Sealer};
 use fingerprint::Fingerprinter;
 use migrations::{Backend, migrate};
 
@@ -77,6 +77,8 @@ pub struct LedgerSettings {
     pub connections: u32,
     /// Time to wait for a connection or for SQLite's lock.
     pub timeout: Duration,
+    /// `STAMP_TOLERANCE`: largest time by which a believable stamp may lie after the acceptance.
+    pub stamp_tolerance: Duration,
     /// The name of this process, in leases and in history.
     pub who: String,
     /// Whether to create the SQLite file if it does not exist. A command that only reads must not
@@ -89,6 +91,7 @@ pub struct LedgerSettings {
 pub struct Ledger {
     pool: AnyPool,
     fingerprinter: Arc<Fingerprinter>,
+    stamp_tolerance: Duration,
     who: Arc<str>,
     /// Notified when a transaction has written an alert.
     alerted: Arc<Notify>,
@@ -134,7 +137,13 @@ impl Ledger {
             .await?;
         migrate(backend, &pool).await?;
         let fingerprinter = Arc::new(Fingerprinter::load(&pool, sealer).await?);
-        Ok(Self { pool, fingerprinter, who: settings.who.as_str().into(), alerted: Arc::default() })
+        Ok(Self {
+            pool,
+            fingerprinter,
+            stamp_tolerance: settings.stamp_tolerance,
+            who: settings.who.as_str().into(),
+            alerted: Arc::default(),
+        })
     }
 
     /// The time by the ledger's clock. Leases and quarantines are measured by this clock.
@@ -146,9 +155,31 @@ impl Ledger {
         columns::timestamp(row.try_get("now_ms")?)
     }
 
+    /// Largest time by which a believable stamp may lie after the acceptance.
+    pub fn stamp_tolerance(&self) -> Duration {
+        self.stamp_tolerance
+    }
+
     /// The keyed fingerprint of an ID: equal for equal IDs, useless without the ledger's key.
     pub fn fingerprint(&self, id: &NationalId) -> String {
-        self.fingerprinter.of(id)
+        self.fingerprinter.of(&id.folded())
+    }
+
+    /// Seals an ID for its record, and takes its fingerprints.
+    ///
+    /// # Errors
+    /// [`SealError`] when it cannot be sealed.
+    pub fn seal_id(
+        &self,
+        sealer: &Sealer,
+        record: &RecordId,
+        id: &NationalId,
+    ) -> Result<SealedId, SealError> {
+        Ok(SealedId {
+            sealed: sealer.seal(record, Field::NationalId, id.expose().as_bytes())?,
+            fingerprint: self.fingerprint(id),
+            earlier_fingerprints: id.earlier_forms().map(|form| self.fingerprinter.of(form)),
+        })
     }
 
     /// Closes the connections.

@@ -6,14 +6,17 @@
 //! Invariant: only fields that the mapping names leave the bridge; this module gets neither the
 //! record token nor the document.
 
+mod date;
 mod kind;
+mod language;
 mod person;
 mod reply;
 mod request;
 
 pub use kind::RequestKind;
+pub use person::FieldFaults;
 pub use reply::{Malformed, Reply, Status};
-pub use request::{Ask, Facts, Request, ask};
+pub use request::{Ask, Facts, Request, ask, fitness};
 
 /// The JSON Schema of a request, published for vendors.
 pub const REQUEST_SCHEMA: &str = include_str!("nid/contract/request.v1.json");

@@ -20,6 +20,7 @@ pub mod inlet;
 mod integrations;
 mod keys;
 mod reading;
+mod text;
 mod token;
 
 pub use call::ClientSettings;
@@ -31,4 +32,4 @@ pub use integrations::{IntegrationFault, Integrations, Registered, WantedClient,
 pub use keys::{KeyId, KeyStore, KeyStoreSettings};
 pub use reading::Reading;
 pub use token::{BootstrapToken, RecordToken, ServiceToken, TokenFault, VerifiedToken};
-pub(crate) use token::{action_of, may_reject_record};
+pub(crate) use token::{action_of, may_read_record, may_reject_record};

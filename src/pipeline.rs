@@ -15,6 +15,7 @@ pub mod settings;
 pub(crate) mod stage;
 pub mod targets;
 pub mod topology;
+pub(crate) mod unseal;
 mod users;
 
 pub use message::{

@@ -12,5 +12,7 @@ mod stores;
 
 pub use front::{FieldsConfig, FrontConfig, OpencrvsConfig};
 pub use operations::{AdminConfig, AlertConfig, TelemetryConfig};
-pub use stages::{BreakerConfig, ConfirmConfig, NidConfig, NumberConfig, SweepConfig, TokenConfig};
+pub use stages::{
+    BreakerConfig, ConfirmConfig, NidConfig, NumberConfig, SendConfig, SweepConfig, TokenConfig,
+};
 pub use stores::{BrokerConfig, LedgerConfig, RetentionConfig, SealConfig};

@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::Confirmer;
 use super::settle::{AfterFault, IntentAfter, Next};
 use super::turn::UnsealedCase;
 use crate::broker::{Delay, Settlement};
+use crate::domain::order::Submitted;
 use crate::domain::{Answer, Cause, Course, Event, OperatorDecision, RegistrationNumber, Situation, decide};
 use crate::opencrvs::fhir::{Confirmation, FetchedRecord};
 use crate::opencrvs::{FaultClass, OpencrvsFault};
@@ -44,7 +46,12 @@ impl Confirmer {
             status: found.status,
             since: found.since,
             number_there: found.number.as_deref(),
-            stamp: attempt.stamp,
+            read_at: Timestamp::now(),
+            submitted: Submitted {
+                stamp: attempt.stamp,
+                accepted_at: attempt.accepted_at,
+                tolerance: self.ledger.stamp_tolerance(),
+            },
             number,
             answer: &case.answer,
             policy: self.rules.negative,

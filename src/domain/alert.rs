@@ -24,7 +24,14 @@ pub fn alert_cause(moved: Option<State>, cause: Option<Cause>) -> Option<Cause> 
             | State::Closed,
         )
         | None => cause.filter(|cause| {
-            matches!(cause, Cause::TokenExpiring | Cause::Overdue | Cause::TokenOrphaned | Cause::OrphanId)
+            matches!(
+                cause,
+                Cause::TokenExpiring
+                    | Cause::Overdue
+                    | Cause::TokenOrphaned
+                    | Cause::OrphanId
+                    | Cause::StampInFuture
+            )
         }),
     }
 }
@@ -45,6 +52,7 @@ mod tests {
             (None, Some(Cause::TokenOrphaned), Some(Cause::TokenOrphaned)),
             (Some(State::Withdrawn), Some(Cause::OrphanId), Some(Cause::OrphanId)),
             (None, Some(Cause::OrphanId), Some(Cause::OrphanId)),
+            (None, Some(Cause::StampInFuture), Some(Cause::StampInFuture)),
             (None, Some(Cause::GatewayUnavailable), None),
             (None, Some(Cause::WrongSubmission), None),
             (Some(State::Withdrawn), Some(Cause::MovedOn), None),

@@ -7,7 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::NationalId;
+use super::cause::Cause;
+use super::national_id::NationalId;
 
 /// Why an ID system rejects a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,31 @@ impl ReasonCode {
     }
 }
 
+/// Who rejects a submission.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasonSource {
+    #[default]
+    IdSystem,
+    /// The bridge: the registration is unfit, so the ID system was not asked.
+    Bridge,
+}
+
+impl ReasonSource {
+    /// The cause of an attempt that is held because of the rejection.
+    pub fn cause(self) -> Cause {
+        match self {
+            Self::IdSystem => Cause::RejectedByIdSystem,
+            Self::Bridge => Cause::Unfit,
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_id_system(&self) -> bool {
+        *self == Self::IdSystem
+    }
+}
+
 /// The reason of a rejection: a code and the names of fields. The ID system's own message may name
 /// a person, so it is neither kept nor shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +84,16 @@ pub struct Reason {
     /// The contract's names of the fields that are at fault.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
+    /// Absent in what older releases stored, which was the ID system's reason.
+    #[serde(default, skip_serializing_if = "ReasonSource::is_id_system")]
+    pub source: ReasonSource,
+}
+
+impl Reason {
+    /// A reason of the ID system that names no fields.
+    pub fn of(code: ReasonCode) -> Self {
+        Self { code, fields: Vec::new(), source: ReasonSource::IdSystem }
+    }
 }
 
 /// The final answer to an attempt.
@@ -105,10 +141,7 @@ impl Answer {
         Ok(match kind {
             AnswerKind::Issued => Self::Issued(id()?),
             AnswerKind::Recorded => Self::Recorded,
-            AnswerKind::Rejected => {
-                let unknown = Reason { code: ReasonCode::Other, fields: Vec::new() };
-                Self::Rejected(reason.unwrap_or(unknown))
-            }
+            AnswerKind::Rejected => Self::Rejected(reason.unwrap_or_else(|| Reason::of(ReasonCode::Other))),
             AnswerKind::NotAsked => Self::NotAsked,
         })
     }

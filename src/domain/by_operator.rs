@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn without_an_id_opencrvs_is_told_as_of_somebody_whom_nobody_asked_about() {
-        let no = Answer::Rejected(Reason { code: ReasonCode::Policy, fields: Vec::new() });
+        let no = Answer::Rejected(Reason::of(ReasonCode::Policy));
         let without = OperatorDecision::WithoutId { comment: None };
         assert_eq!(OperatorDecision::applied_to(Some(&without), no.clone()), Answer::NotAsked);
         for decision in [None, Some(OperatorDecision::Policy), Some(OperatorDecision::Reject)] {

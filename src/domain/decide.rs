@@ -10,10 +10,11 @@
 
 use jiff::Timestamp;
 
-use super::answer::Answer;
+use super::answer::{Answer, ReasonSource};
 use super::attempt::Event;
 use super::cause::Cause;
 use super::ids::RegistrationNumber;
+use super::order::{Seen, Submitted};
 
 /// The status of a record in OpenCRVS (`RegStatus` of the gateway, 1.7–1.9), as far as the decision
 /// needs it.
@@ -49,8 +50,11 @@ pub struct Situation<'a> {
     pub since: Timestamp,
     /// The number under which OpenCRVS has the record, if any.
     pub number_there: Option<&'a str>,
-    /// When our attempt was submitted (`Task.lastModified` of the document that we were sent).
-    pub stamp: Timestamp,
+    /// When `status` was read.
+    pub read_at: Timestamp,
+    /// When our attempt was submitted. Its stamp is `Task.lastModified` of the document that we were
+    /// sent.
+    pub submitted: Submitted,
     /// The number that we allocated.
     pub number: &'a RegistrationNumber,
     pub answer: &'a Answer,
@@ -106,7 +110,13 @@ impl Decision {
                 Course::End(event, Some(cause))
             }
             Self::OtherNumber => Course::End(Event::Park, Some(Cause::OtherNumber)),
-            Self::Hold => Course::End(Event::Hold, Some(Cause::RejectedByIdSystem)),
+            Self::Hold => {
+                let source = match answer {
+                    Answer::Rejected(reason) => reason.source,
+                    Answer::Issued(_) | Answer::Recorded | Answer::NotAsked => ReasonSource::IdSystem,
+                };
+                Course::End(Event::Hold, Some(source.cause()))
+            }
         }
     }
 }
@@ -119,11 +129,15 @@ pub fn withdrawal(answer: &Answer) -> (Event, Cause) {
 }
 
 pub fn decide(s: &Situation<'_>) -> Decision {
-    if s.since < s.stamp {
+    let seen = s.submitted.compare(s.since, s.read_at);
+    if seen == Seen::Before {
         return Decision::ReadAgain;
     }
     match s.status {
-        RecordState::Waiting if s.since > s.stamp => Decision::Superseded,
+        RecordState::Waiting if seen == Seen::After => Decision::Superseded,
+        // If OpenCRVS waits for a newer attempt, that attempt reaches the bridge and supersedes
+        // ours.
+        RecordState::Waiting if seen == Seen::Unclear => Decision::ReadAgain,
         RecordState::Waiting => match (s.answer, s.policy) {
             (Answer::Rejected(_), NegativePolicy::Hold) => Decision::Hold,
             (Answer::Rejected(_), NegativePolicy::ConfirmWithComment)
@@ -142,6 +156,8 @@ pub fn decide(s: &Situation<'_>) -> Decision {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::domain::{NationalId, Reason, ReasonCode};
 
@@ -152,13 +168,18 @@ mod tests {
         Timestamp::from_millisecond(ms).unwrap()
     }
 
+    fn submitted() -> Submitted {
+        Submitted { stamp: at(1_000), accepted_at: at(1_500), tolerance: Duration::from_secs(60) }
+    }
+
     fn decided(status: RecordState, since: i64, answer: &Answer, policy: NegativePolicy) -> Decision {
         let number = RegistrationNumber::parse("2026BXXDBIC").unwrap();
         decide(&Situation {
             status,
             since: at(since),
             number_there: Some("2026BXXDBIC"),
-            stamp: at(1_000),
+            read_at: at(5_000),
+            submitted: submitted(),
             number: &number,
             answer,
             policy,
@@ -187,9 +208,45 @@ mod tests {
         }
     }
 
+    /// OpenCRVS dated our attempt a day ahead, and its clock was corrected since.
+    fn decided_after_a_correction(status: RecordState, since: i64) -> Decision {
+        let day = 86_400_000;
+        let number = RegistrationNumber::parse("2026BXXDBIC").unwrap();
+        decide(&Situation {
+            status,
+            since: at(since),
+            number_there: Some("2026BXXDBIC"),
+            read_at: at(100_000),
+            submitted: Submitted { stamp: at(day), accepted_at: at(1_000), ..submitted() },
+            number: &number,
+            answer: &issued(),
+            policy: NegativePolicy::Hold,
+            waited: false,
+        })
+    }
+
+    #[test]
+    fn an_attempt_from_the_future_is_written_and_ends_like_any_other() {
+        let decided = decided_after_a_correction;
+        assert_eq!(decided(RecordState::Waiting, 86_400_000), Decision::Write);
+        assert_eq!(decided(RecordState::Registered, 90_000), Decision::AlreadyConfirmed);
+        assert_eq!(decided(RecordState::MovedOn, 90_000), Decision::Withdrawn);
+        assert_eq!(decided(RecordState::Waiting, 86_400_001), Decision::Superseded);
+    }
+
+    #[test]
+    fn an_attempt_from_the_future_does_not_end_because_of_an_older_status() {
+        for status in STATES {
+            assert_eq!(decided_after_a_correction(status, 80_000_000), Decision::ReadAgain);
+            assert_eq!(decided_after_a_correction(status, -60_000), Decision::ReadAgain);
+        }
+        let waits = decided_after_a_correction(RecordState::Waiting, 90_000);
+        assert_eq!(waits, Decision::ReadAgain, "whether it waits for ours is not known");
+    }
+
     #[test]
     fn a_negative_answer_is_held_unless_the_country_says_otherwise() {
-        let no = Answer::Rejected(Reason { code: ReasonCode::NotEligible, fields: vec![] });
+        let no = Answer::Rejected(Reason::of(ReasonCode::NotEligible));
         assert_eq!(decided(RecordState::Waiting, 1_000, &no, NegativePolicy::Hold), Decision::Hold);
         assert_eq!(
             decided(RecordState::Waiting, 1_000, &no, NegativePolicy::ConfirmWithComment),
@@ -200,13 +257,14 @@ mod tests {
     #[test]
     fn a_rejection_given_as_a_sync_answer_ends_the_attempt() {
         let number = RegistrationNumber::parse("2026BXXDBIC").unwrap();
-        let no = Answer::Rejected(Reason { code: ReasonCode::NotEligible, fields: vec![] });
+        let no = Answer::Rejected(Reason::of(ReasonCode::NotEligible));
         let decided = |waited, answer: &Answer| {
             decide(&Situation {
                 status: RecordState::MovedOn,
                 since: at(1_001),
                 number_there: None,
-                stamp: at(1_000),
+                read_at: at(5_000),
+                submitted: submitted(),
                 number: &number,
                 answer,
                 policy: NegativePolicy::Hold,
@@ -225,7 +283,8 @@ mod tests {
             status: RecordState::Registered,
             since: at(2_000),
             number_there: Some("2026BXXDBIC"),
-            stamp: at(1_000),
+            read_at: at(5_000),
+            submitted: submitted(),
             number: &theirs,
             answer: &Answer::NotAsked,
             policy: NegativePolicy::Hold,

@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn where_the_id_system_did_not_agree_the_fields_do_not_matter() {
-        let no = Answer::Rejected(Reason { code: ReasonCode::Policy, fields: Vec::new() });
+        let no = Answer::Rejected(Reason::of(ReasonCode::Policy));
         for fields in standings() {
             assert_eq!(decide_action(&no, &fields), ActionCourse::Reject);
             let not_asked = decide_action(&Answer::NotAsked, &fields);

@@ -73,9 +73,12 @@ pub type Code = String;
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Person {
-    /// The name in the first language of the document.
+    /// The most complete of the names; of several, the first in the document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
+    /// The language code of `name`, as OpenCRVS wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lang: Option<String>,
     /// The name by language code (`en`, `fr`, …).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, Name>,

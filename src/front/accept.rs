@@ -1,6 +1,7 @@
 //! Accepts one registration: from the request until the broker or the spool has it.
 //!
-//! Invariant: a caller that waits for a sync answer is registered before the registration is
+//! Invariant: a registration that the ID system cannot be asked about is refused at once, with the
+//! names of the fields at fault. A caller that waits for a sync answer is registered before the registration is
 //! published, so no answer can come too early.
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use super::handover::{StoredBy, hand_over};
 use super::sync_answer::Caller;
 use super::{Front, Refusal};
 use crate::domain::{ActionId, AttemptKey, Dialect, EventKind, Registration, RegistrationNumber};
+use crate::nid::fitness;
 use crate::opencrvs::{
     Document, Reading, RecordToken, ServiceToken, TokenFault, VerifiedToken, events, fhir,
 };
@@ -52,6 +54,7 @@ pub(super) async fn accept(
     if token.record().is_some_and(|record| *record != document.record) {
         return Err(TokenFault::OtherRecord.into());
     }
+    fitness(&document.kind, &document.view, document.office.as_deref()).map_err(Refusal::Unfit)?;
     let mut message = message(front, document, &token, &parts.headers)?;
     let key = &message.registration.key;
     let (record, attempt) = (key.record.clone(), key.id());

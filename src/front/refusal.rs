@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::spool::NotSpooled;
 use crate::broker::PublishError;
+use crate::nid::FieldFaults;
 use crate::opencrvs::{TokenFault, events, fhir};
 
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,11 @@ pub enum Refusal {
     Body(#[from] fhir::InvalidBundle),
     #[error(transparent)]
     Event(#[from] events::InvalidDocument),
+    /// The ID system's contract requires more than the registration has.
+    #[error(
+        "the National ID system cannot be asked about this record: {0}: correct the record and register it again"
+    )]
+    Unfit(FieldFaults),
     #[error(
         "registrations of the events generation are not accepted here: set FRONT_EVENTS=true, and FRONT_SPOOL, which it needs"
     )]
@@ -77,6 +83,7 @@ impl Refusal {
             | Self::NotSpooled(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Body(_) | Self::Event(_) | Self::EventsOff | Self::BodyBrokeOff => StatusCode::BAD_REQUEST,
+            Self::Unfit(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyStalled { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -91,6 +98,7 @@ impl Refusal {
             Self::Token(TokenFault::NoKey) => "no_key",
             Self::Token(_) => "unauthorized",
             Self::Body(_) | Self::Event(_) | Self::BodyBrokeOff => "bad_request",
+            Self::Unfit(_) => "unfit",
             Self::EventsOff => "events_off",
             Self::BodyStalled { .. } => "stalled",
             Self::TooLarge { .. } => "too_large",

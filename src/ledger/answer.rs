@@ -22,6 +22,9 @@ pub struct SealedId {
     pub sealed: String,
     /// The [`Ledger::fingerprint`] of the ID.
     pub fingerprint: String,
+    /// The fingerprints under which earlier releases may have stored the same ID. They took the
+    /// fingerprint of the ID as the ID system had spelt it.
+    pub earlier_fingerprints: [String; 2],
 }
 
 /// A reply of an ID system that meets its schema.

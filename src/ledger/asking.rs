@@ -23,19 +23,27 @@ impl Ledger {
     }
 
     /// Records that the attempt's request is about to go to the ID system, and in which trace.
+    /// `checked`: OpenCRVS was read before, and has the registration.
     ///
     /// # Errors
     /// [`LedgerError::Conflict`] if the state of the attempt does not allow it.
-    pub async fn requested(&self, case: &Case, trace: Option<&str>) -> Result<(), LedgerError> {
+    pub async fn requested(
+        &self,
+        case: &Case,
+        trace: Option<&str>,
+        checked: bool,
+    ) -> Result<(), LedgerError> {
         let record = case.record.id.as_str();
         let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
         self.move_attempt(&mut tx, case.attempt.id, Event::Request, Stage::Send, None).await?;
         sqlx::query(
-            "UPDATE attempt SET asked_at = (SELECT now_ms FROM clock), trace = COALESCE($2, trace) \
+            "UPDATE attempt SET asked_at = (SELECT now_ms FROM clock), trace = COALESCE($2, trace), \
+             checked_at = CASE WHEN $3 = 1 THEN (SELECT now_ms FROM clock) ELSE checked_at END \
              WHERE attempt_id = $1",
         )
         .bind(case.attempt.id.to_string())
         .bind(trace.map(str::to_owned))
+        .bind(i64::from(checked))
         .execute(&mut *tx)
         .await?;
         Ok(tx.commit().await?)

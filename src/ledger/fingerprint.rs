@@ -10,7 +10,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sqlx::{AnyPool, Row as _};
 
 use super::LedgerError;
-use crate::domain::NationalId;
 use crate::seal::{Field, Sealer};
 
 const NAME: &str = "fingerprint";
@@ -34,7 +33,7 @@ impl Fingerprinter {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &key)))
     }
 
-    pub(super) fn of(&self, id: &NationalId) -> String {
-        URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, id.expose().as_bytes()))
+    pub(super) fn of(&self, id: &str) -> String {
+        URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, id.as_bytes()))
     }
 }

@@ -64,7 +64,7 @@ pub struct HistoryEntry {
     pub cause: Option<Recorded<Cause>>,
     /// The process or the operator that made the entry.
     pub who: String,
-    /// The reason that an operator gave.
+    /// The reason that an operator gave, or what the bridge itself explains.
     pub why: Option<String>,
 }
 
@@ -109,10 +109,20 @@ impl Ledger {
         tx: &mut Transaction<'static, Any>,
         entry: NewEntry<'_>,
     ) -> Result<(), LedgerError> {
+        self.add_explained_entry(tx, entry, None).await
+    }
+
+    /// As [`Ledger::add_entry`], with a text that says why.
+    pub(super) async fn add_explained_entry(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        entry: NewEntry<'_>,
+        why: Option<&str>,
+    ) -> Result<(), LedgerError> {
         let id = Uuid::now_v7();
         sqlx::query(
-            "INSERT INTO history (entry_id, record_id, attempt_id, at, stage, what, cause, who) \
-             VALUES ($1, $2, $3, (SELECT now_ms FROM clock), $4, $5, $6, $7)",
+            "INSERT INTO history (entry_id, record_id, attempt_id, at, stage, what, cause, who, why) \
+             VALUES ($1, $2, $3, (SELECT now_ms FROM clock), $4, $5, $6, $7, $8)",
         )
         .bind(id.to_string())
         .bind(entry.record.to_owned())
@@ -121,6 +131,7 @@ impl Ledger {
         .bind(entry.what.as_str())
         .bind(entry.cause.map(Cause::as_str))
         .bind(self.who.to_string())
+        .bind(why.map(str::to_owned))
         .execute(&mut **tx)
         .await?;
         self.raise_alert(tx, id, &entry).await

@@ -1,7 +1,8 @@
 //! Receives a registration: creates its record, number and attempt, and supersedes older attempts.
 //!
 //! Invariant: a record has one number, allocated once; each attempt that is sent has its own
-//! submission number; receiving the same attempt again changes nothing.
+//! submission number; receiving the same attempt again changes nothing. A stamp from the future does
+//! not order attempts ([`order_stamp`]).
 
 use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};
@@ -11,13 +12,33 @@ use super::history::{NewEntry, What};
 use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::lease::supersedes;
-use crate::domain::{Cause, Event, Registration, RegistrationNumber, RequestId, State, next};
+use crate::domain::order::{is_believable, order_stamp};
+use crate::domain::{AttemptId, Cause, Event, Registration, RegistrationNumber, RequestId, State, next};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     pub case: Case,
     /// Whether this call created the attempt; `false` for a repeat.
     pub fresh: bool,
+    /// Whether the attempt is fresh and its stamp lies in the future.
+    pub from_future: bool,
+    /// The newer attempt, if the attempt is fresh and was superseded when it arrived.
+    pub winner: Option<Winner>,
+}
+
+/// An attempt that is newer than one that has just arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Winner {
+    pub attempt: AttemptId,
+    pub stamp: Timestamp,
+    /// Whether its stamp lay in the future when it was accepted.
+    pub from_future: bool,
+}
+
+/// The newest attempt of a record, as far as the order of attempts depends on it.
+struct Newest {
+    winner: Winner,
+    order: Timestamp,
 }
 
 impl Ledger {
@@ -41,17 +62,24 @@ impl Ledger {
         let mut tx = self.on_record(key.record.as_str()).await?.ok_or(LedgerError::Missing("record"))?;
         if let Some(case) = rows::case_in(&mut tx, key.id()).await? {
             tx.rollback().await?;
-            return Ok(Receipt { case, fresh: false });
+            return Ok(Receipt { case, fresh: false, from_future: false, winner: None });
         }
         let numbered = allocate(&mut tx, registration, number).await?;
-        let newest = self.insert_attempt(&mut tx, registration, sealed_view, sealed_token).await?;
-        if newest && !numbered {
+        let from_future = !is_believable(key.stamp, registration.accepted_at, self.stamp_tolerance);
+        let winner = self.insert_attempt(&mut tx, registration, sealed_view, sealed_token).await?;
+        if from_future {
+            self.add_stamp_entry(&mut tx, registration).await?;
+        }
+        if let Some(winner) = &winner {
+            self.add_superseded_entry(&mut tx, registration, winner).await?;
+        }
+        if winner.is_none() && !numbered {
             self.move_attempt(&mut tx, key.id(), Event::Park, Stage::Record, Some(Cause::NumberTaken))
                 .await?;
         }
         let case = rows::case_in(&mut tx, key.id()).await?.ok_or(LedgerError::Missing("attempt"))?;
         tx.commit().await?;
-        Ok(Receipt { case, fresh: true })
+        Ok(Receipt { case, fresh: true, from_future, winner })
     }
 
     async fn ensure_record(&self, registration: &Registration) -> Result<(), LedgerError> {
@@ -78,24 +106,19 @@ impl Ledger {
         Ok(())
     }
 
-    /// Inserts the attempt. Returns whether it is the newest of its record.
+    /// Inserts the attempt. Returns the newer attempt of the record, if there is one.
     async fn insert_attempt(
         &self,
         tx: &mut Transaction<'static, Any>,
         registration: &Registration,
         sealed_view: &str,
         sealed_token: Option<&str>,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<Option<Winner>, LedgerError> {
         let key = &registration.key;
         let id = key.id();
-        let row = sqlx::query("SELECT submissions, newest_stamp FROM record WHERE record_id = $1")
-            .bind(key.record.as_str())
-            .fetch_one(&mut **tx)
-            .await?;
-        let (submissions, stamp): (i64, Option<i64>) =
-            (row.try_get("submissions")?, row.try_get("newest_stamp")?);
-        let ours = key.stamp.as_millisecond();
-        let newest = supersedes(timestamp(ours)?, stamp.map(timestamp).transpose()?);
+        let (submissions, previous) = self.newest_in(tx, key.record.as_str()).await?;
+        let order = order_stamp(key.stamp, registration.accepted_at, self.stamp_tolerance);
+        let newest = supersedes(order, previous.as_ref().map(|previous| previous.order));
         let state = if newest { State::Received } else { State::Superseded };
         if newest {
             self.supersede_older(tx, registration).await?;
@@ -104,7 +127,7 @@ impl Ledger {
             )
             .bind(key.record.as_str())
             .bind(submissions + 1)
-            .bind(ours)
+            .bind(order.as_millisecond())
             .bind(id.to_string())
             .execute(&mut **tx)
             .await?;
@@ -116,7 +139,7 @@ impl Ledger {
         )
         .bind(id.to_string())
         .bind(key.record.as_str())
-        .bind(ours)
+        .bind(key.stamp.as_millisecond())
         .bind(if newest { submissions + 1 } else { 0 })
         .bind(registration.accepted_at.as_millisecond())
         .bind(registration.token_expires_at.map(Timestamp::as_millisecond))
@@ -138,7 +161,72 @@ impl Ledger {
             self.add_entry(tx, NewEntry { what: What::Event("unheard"), ..entry }).await?;
         }
         self.add_entry(tx, entry).await?;
-        Ok(newest)
+        Ok(previous.filter(|_| !newest).map(|previous| previous.winner))
+    }
+
+    /// The number of submissions of a record, and its newest attempt.
+    ///
+    /// An older release stored the stamp of the newest attempt even if it lay in the future, so the
+    /// stored time is judged again.
+    async fn newest_in(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        record: &str,
+    ) -> Result<(i64, Option<Newest>), LedgerError> {
+        let row = sqlx::query(
+            "SELECT r.submissions, r.newest_stamp, a.attempt_id, a.stamp, a.accepted_at FROM record r \
+             LEFT JOIN attempt a ON a.attempt_id = r.newest_attempt WHERE r.record_id = $1",
+        )
+        .bind(record.to_owned())
+        .fetch_one(&mut **tx)
+        .await?;
+        let submissions = row.try_get("submissions")?;
+        let Some(ordered) = row.try_get::<Option<i64>, _>("newest_stamp")? else {
+            return Ok((submissions, None));
+        };
+        let (stamp, accepted_at) =
+            (timestamp(row.try_get("stamp")?)?, timestamp(row.try_get("accepted_at")?)?);
+        let from_future = !is_believable(stamp, accepted_at, self.stamp_tolerance);
+        let order = order_stamp(timestamp(ordered)?, accepted_at, self.stamp_tolerance);
+        let winner = Winner { attempt: attempt_id(&row)?, stamp, from_future };
+        Ok((submissions, Some(Newest { winner, order })))
+    }
+
+    /// Records that OpenCRVS dates the attempt in the future, which alerts an operator.
+    async fn add_stamp_entry(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        registration: &Registration,
+    ) -> Result<(), LedgerError> {
+        let why =
+            format!("submitted at {}, accepted at {}", registration.key.stamp, registration.accepted_at);
+        let entry = NewEntry {
+            record: registration.key.record.as_str(),
+            attempt: Some(registration.key.id()),
+            stage: Stage::Record,
+            what: What::Event("stamp_in_future"),
+            cause: Some(Cause::StampInFuture),
+        };
+        self.add_explained_entry(tx, entry, Some(&why)).await
+    }
+
+    /// Records which newer attempt superseded this one before it arrived. It alerts an operator if
+    /// the order of the two is a guess.
+    async fn add_superseded_entry(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        registration: &Registration,
+        winner: &Winner,
+    ) -> Result<(), LedgerError> {
+        let why = format!("attempt {}, submitted at {}, is newer", winner.attempt, winner.stamp);
+        let entry = NewEntry {
+            record: registration.key.record.as_str(),
+            attempt: Some(registration.key.id()),
+            stage: Stage::Record,
+            what: What::Event("superseded_on_arrival"),
+            cause: winner.from_future.then_some(Cause::StampInFuture),
+        };
+        self.add_explained_entry(tx, entry, Some(&why)).await
     }
 
     async fn supersede_older(

@@ -77,6 +77,8 @@ pub struct AttemptRow {
     /// When the ID system's queue last accepted the request, or when the ID system last replied
     /// that it is still working on it.
     pub sent_at: Option<Timestamp>,
+    /// When OpenCRVS was read before the ID system was asked, and had the registration.
+    pub checked_at: Option<Timestamp>,
 }
 
 /// An attempt with its record.
@@ -134,7 +136,7 @@ const CASE: &str = "SELECT r.record_id, r.dialect, r.kind, r.tracking_id, r.offi
      r.newest_attempt, r.known, r.sealed_id, r.intent_attempt, r.intent_at, \
      a.attempt_id, a.stamp, a.submission, a.accepted_at, a.wait_ms, a.action_id, a.token_expires_at, a.sealed_view, \
      a.sealed_token, a.state, a.cause, a.answer, a.reason, a.decision, a.trace, \
-     COALESCE(a.recorded_at, a.accepted_at) AS recorded_at, a.published_at, a.sent_at \
+     COALESCE(a.recorded_at, a.accepted_at) AS recorded_at, a.published_at, a.sent_at, a.checked_at \
      FROM attempt a JOIN record r ON r.record_id = a.record_id WHERE a.attempt_id = $1";
 
 impl Ledger {
@@ -218,5 +220,6 @@ fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
         recorded_at: timestamp(row.try_get("recorded_at")?)?,
         published_at: optional_timestamp(row, "published_at")?,
         sent_at: optional_timestamp(row, "sent_at")?,
+        checked_at: optional_timestamp(row, "checked_at")?,
     })
 }

@@ -23,6 +23,17 @@ impl Ledger {
         Ok(tx.commit().await?)
     }
 
+    /// Ends an attempt whose record OpenCRVS moved on by itself.
+    ///
+    /// # Errors
+    /// [`LedgerError::Conflict`] if the attempt has ended.
+    pub async fn withdraw(&self, case: &Case, stage: Stage) -> Result<(), LedgerError> {
+        let record = case.record.id.as_str();
+        let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
+        self.move_attempt(&mut tx, case.attempt.id, Event::Withdraw, stage, Some(Cause::MovedOn)).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Applies an event to an attempt within a transaction, and returns the new state.
     pub(super) async fn move_attempt(
         &self,

@@ -1,15 +1,22 @@
 //! Maps a view to the subject and parents of a request.
 //!
 //! Invariant: this is an allow-list. A field of the view that is not named here does not leave the
-//! bridge.
+//! bridge. A field that is named here leaves whole or not at all: if it is not valid, the request
+//! is not made.
+
+use std::fmt;
 
 use serde::Serialize;
 
-use crate::domain::{Name, Person, Role, View};
+use super::date;
+use super::language::three_letters;
+use crate::domain::{NationalId, Person, Role, View};
 
+/// The limits of the contract, in characters.
 const NAME_MAX: usize = 200;
 const CODE_MAX: usize = 64;
-const PLACE_CODES_MAX: usize = 6;
+/// As many levels as the FHIR dialect reads, so that no country's lowest area is lost.
+const PLACE_CODES_MAX: usize = 12;
 
 #[derive(Serialize)]
 pub(super) struct SubjectName {
@@ -18,6 +25,9 @@ pub(super) struct SubjectName {
     given: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     family: Option<String>,
+    /// ISO 639-3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lang: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -45,10 +55,10 @@ pub(super) struct Parent {
 }
 
 /// The fields that are missing or invalid, under their names in the contract.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct FieldFaults {
-    pub(super) missing: Vec<String>,
-    pub(super) invalid: Vec<String>,
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FieldFaults {
+    pub missing: Vec<String>,
+    pub invalid: Vec<String>,
 }
 
 impl FieldFaults {
@@ -67,6 +77,16 @@ impl FieldFaults {
             self.missing.push(field.to_owned());
             return None;
         };
+        self.read(field, value, read)
+    }
+
+    /// Reads a value that is there and notes the field if the value is invalid.
+    pub(super) fn read<T>(
+        &mut self,
+        field: &str,
+        value: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
         let read = read(value);
         if read.is_none() {
             self.invalid.push(field.to_owned());
@@ -75,23 +95,39 @@ impl FieldFaults {
     }
 }
 
+/// Names each field for the person who has to correct it: `date of birth (subject.date_of_birth)`.
+impl fmt::Display for FieldFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |fields: &[String]| {
+            let names = fields.iter().map(|field| {
+                let plain = field.rsplit_once('.').map_or(field.as_str(), |(_, last)| last).replace('_', " ");
+                format!("{plain} ({field})")
+            });
+            names.collect::<Vec<_>>().join(", ")
+        };
+        if !self.missing.is_empty() {
+            write!(f, "missing: {}", named(&self.missing))?;
+        }
+        if !self.invalid.is_empty() {
+            let separator = if self.missing.is_empty() { "" } else { "; " };
+            write!(f, "{separator}invalid or too long: {}", named(&self.invalid))?;
+        }
+        Ok(())
+    }
+}
+
 pub(super) fn birth_subject(view: &View, faults: &mut FieldFaults) -> Option<BirthSubject> {
     let unknown = Person::default();
     let child = view.person(Role::Child).unwrap_or(&unknown);
-    let name = child.name.as_ref().and_then(subject_name);
-    let full = faults.require("subject.name", name.as_ref().map(|name| name.full.as_str()), |full| {
-        (full.chars().count() <= NAME_MAX).then_some(())
-    });
-    let dob = faults.require("subject.date_of_birth", child.dob.as_deref(), date);
+    let name = subject_name(child);
+    let full = name.as_ref().map(|name| name.full.as_str());
+    let full = faults.require("subject.name", full, |full| is_within(full, NAME_MAX).then_some(()));
+    let dob = faults.require("subject.date_of_birth", child.dob.as_deref(), date::day);
     let sex = faults.require("subject.sex", child.gender.as_deref(), sex);
     let place = view.event_details.place.as_ref().map(|place| place.codes.as_slice()).unwrap_or_default();
+    let place = faults.place("subject.place_of_birth", place);
     full?;
-    Some(BirthSubject {
-        name: name?,
-        date_of_birth: dob?,
-        sex: sex?,
-        place_of_birth: place.iter().filter(|code| is_code(code)).take(PLACE_CODES_MAX).cloned().collect(),
-    })
+    Some(BirthSubject { name: name?, date_of_birth: dob?, sex: sex?, place_of_birth: place? })
 }
 
 pub(super) fn death_subject(
@@ -102,44 +138,65 @@ pub(super) fn death_subject(
     let deceased = view.person(Role::Deceased);
     let day = deceased.and_then(|person| person.date_of_death.as_deref());
     let day = day.or(view.event_details.date.as_deref());
-    let id =
-        faults.require("subject.national_id", Some(national_id), |id| is_code(id).then(|| id.to_owned()));
-    let day = faults.require("subject.date_of_death", day, date);
+    let id = faults.require("subject.national_id", Some(national_id), typed_id);
+    let day = faults.require("subject.date_of_death", day, date::day);
     Some(DeathSubject { national_id: id?, date_of_death: day? })
 }
 
-pub(super) fn parents(view: &View) -> Vec<Parent> {
+/// The parents whose IDs are known.
+pub(super) fn parents(view: &View, faults: &mut FieldFaults) -> Vec<Parent> {
     [(Role::Mother, "mother"), (Role::Father, "father")]
         .into_iter()
         .filter_map(|(role, name)| {
-            let national_id = view.person(role)?.nid.clone().filter(|id| is_code(id))?;
+            let national_id = view.person(role)?.nid.as_deref().map(str::trim).filter(|id| !id.is_empty())?;
+            let national_id = faults.read(&format!("parents.{name}.national_id"), national_id, typed_id)?;
             Some(Parent { role: name, national_id })
         })
         .collect()
 }
 
-fn subject_name(name: &Name) -> Option<SubjectName> {
+impl FieldFaults {
+    /// The codes of a place, all or none: without one of them the others name another place.
+    fn place(&mut self, field: &str, codes: &[String]) -> Option<Vec<String>> {
+        let is_valid = codes.len() <= PLACE_CODES_MAX && codes.iter().all(|code| is_code(code));
+        if !is_valid {
+            self.invalid.push(field.to_owned());
+        }
+        is_valid.then(|| codes.to_vec())
+    }
+}
+
+fn subject_name(person: &Person) -> Option<SubjectName> {
+    let name = person.name.as_ref()?;
     let given: Vec<&str> =
         [&name.firstname, &name.middlename].into_iter().filter_map(|part| text(part)).collect();
     let given = (!given.is_empty()).then(|| given.join(" "));
     let family = text(&name.surname).map(str::to_owned);
     let full = [given.as_deref(), family.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
-    (!full.is_empty()).then_some(SubjectName { full, given, family })
+    let lang = person.lang.as_deref().and_then(three_letters);
+    (!full.is_empty()).then_some(SubjectName { full, given, family, lang })
 }
 
 fn text(part: &Option<String>) -> Option<&str> {
     part.as_deref().map(str::trim).filter(|part| !part.is_empty())
 }
 
-fn is_code(code: &str) -> bool {
-    !code.is_empty() && code.chars().count() <= CODE_MAX
+fn is_within(text: &str, most: usize) -> bool {
+    text.chars().count() <= most
 }
 
-fn date(text: &str) -> Option<String> {
-    let day = text.get(..10)?;
-    day.parse::<jiff::civil::Date>().ok().map(|day| day.to_string())
+pub(super) fn is_code(code: &str) -> bool {
+    !code.is_empty() && is_within(code, CODE_MAX)
+}
+
+/// An ID that somebody typed into the form, without what cannot be seen.
+fn typed_id(id: &str) -> Option<String> {
+    NationalId::from_form(id).ok().map(|id| id.expose().to_owned())
 }
 
 fn sex(text: &str) -> Option<&'static str> {
     ["male", "female", "other", "unknown"].into_iter().find(|known| text.eq_ignore_ascii_case(known))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::{NationalId, Reason, ReasonCode, RequestId};
+use crate::domain::{NationalId, Reason, ReasonCode, ReasonSource, RequestId};
 
 /// The names of fields in the contract (`request.v1.json`).
 const FIELD_NAMES: [&str; 21] = [
@@ -175,7 +175,8 @@ fn reason(value: &Value) -> Option<Reason> {
             list.iter().map(|field| fits(field).flatten()).collect::<Option<Vec<_>>>()?
         }
     };
-    Some(Reason { code, fields: fields.into_iter().filter(|field| is_field_path(field)).collect() })
+    let fields = fields.into_iter().filter(|field| is_field_path(field)).collect();
+    Some(Reason { code, fields, source: ReasonSource::IdSystem })
 }
 
 /// Whether the text is a path into a request, such as `subject.name` or `/data/parents/0`. Any

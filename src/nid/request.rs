@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::kind::RequestKind;
-use super::person::{FieldFaults, Parent, birth_subject, death_subject, parents};
-use crate::domain::{EventKind, Reason, ReasonCode, RegistrationNumber, RequestId, Role, View};
+use super::person::{FieldFaults, Parent, birth_subject, death_subject, is_code, parents};
+use crate::domain::{EventKind, Reason, ReasonCode, ReasonSource, RegistrationNumber, RequestId, Role, View};
 
 /// What to ask an ID system about a registration.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,7 +88,9 @@ pub fn ask(facts: &Facts<'_>, view: &View) -> Ask {
     match facts.kind {
         EventKind::Birth => {
             let subject = birth_subject(view, &mut faults);
-            request(facts, RequestKind::BIRTH, subject, parents(view), &faults)
+            let parents = parents(view, &mut faults);
+            check_office(facts.office, &mut faults);
+            request(facts, RequestKind::BIRTH, subject, parents, &faults)
         }
         EventKind::Death => {
             // Without the ID of the deceased the ID system cannot tell who has died.
@@ -96,9 +98,39 @@ pub fn ask(facts: &Facts<'_>, view: &View) -> Ask {
                 return Ask::Nothing;
             };
             let subject = death_subject(id, view, &mut faults);
+            check_office(facts.office, &mut faults);
             request(facts, RequestKind::DEATH, subject, Vec::new(), &faults)
         }
         EventKind::Marriage | EventKind::Other(_) => Ask::Nothing,
+    }
+}
+
+/// Checks what [`ask`] would find unfit, before there are a number and a submission to ask with.
+///
+/// # Errors
+/// The fields that the contract requires and the view lacks, or has in an invalid form.
+pub fn fitness(kind: &EventKind, view: &View, office: Option<&str>) -> Result<(), FieldFaults> {
+    let mut faults = FieldFaults::default();
+    match kind {
+        EventKind::Birth => {
+            birth_subject(view, &mut faults);
+            parents(view, &mut faults);
+        }
+        EventKind::Death => {
+            let Some(id) = view.person(Role::Deceased).and_then(|person| person.nid.as_deref()) else {
+                return Ok(());
+            };
+            death_subject(id, view, &mut faults);
+        }
+        EventKind::Marriage | EventKind::Other(_) => return Ok(()),
+    }
+    check_office(office, &mut faults);
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+fn check_office(office: Option<&str>, faults: &mut FieldFaults) {
+    if let Some(office) = office {
+        faults.read("registration.office_code", office, |code| is_code(code).then_some(()));
     }
 }
 
@@ -125,7 +157,7 @@ fn request<S: Serialize>(
             registration: RegistrationData {
                 number: facts.number.as_str(),
                 registered_on: facts.accepted_at.to_zoned(TimeZone::UTC).date().to_string(),
-                office_code: facts.office.filter(|code| code.chars().count() <= 64),
+                office_code: facts.office,
             },
             subject,
             parents,
@@ -135,13 +167,14 @@ fn request<S: Serialize>(
         Ok(body) => Ask::Request(Request { kind, body }),
         // Strings and numbers always serialise. If they ever do not, the attempt is rejected, which
         // operators see.
-        Err(_) => Ask::Unfit(Reason { code: ReasonCode::Other, fields: Vec::new() }),
+        Err(_) => Ask::Unfit(Reason { source: ReasonSource::Bridge, ..Reason::of(ReasonCode::Other) }),
     }
 }
 
 fn reason(faults: &FieldFaults) -> Reason {
     let code = if faults.missing.is_empty() { ReasonCode::InvalidData } else { ReasonCode::MissingData };
-    Reason { code, fields: [faults.missing.as_slice(), faults.invalid.as_slice()].concat() }
+    let fields = [faults.missing.as_slice(), faults.invalid.as_slice()].concat();
+    Reason { code, fields, source: ReasonSource::Bridge }
 }
 
 #[cfg(test)]

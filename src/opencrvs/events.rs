@@ -27,7 +27,7 @@ mod view;
 use crate::domain::{ActionId, EventKind, RecordId, TrackingId};
 use action::{Action, EventDocument};
 
-pub use client::{Acceptance, ActionState, Bearer, EventState, EventsClient, PendingAction};
+pub use client::{Acceptance, ActionState, Bearer, EventState, EventsClient, FoundAction, PendingAction};
 pub use field::{FormsFault, MappedFields, SourceCheck};
 
 pub use search::{EventSearch, Waiting, WaitingEvent, WaitingPage};
@@ -35,7 +35,7 @@ pub use search::{EventSearch, Waiting, WaitingEvent, WaitingPage};
 use super::document::Document;
 use super::reading::Reading;
 
-/// Limit of a text, in bytes. A longer text counts as absent.
+/// Limit of a text that identifies nobody, in characters. A longer text counts as absent.
 const LONGEST: usize = 256;
 /// Limit of a kind of event or of a user's id, in bytes.
 const LONGEST_MARK: usize = 64;

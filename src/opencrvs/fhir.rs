@@ -18,12 +18,14 @@ pub(super) mod graphql;
 mod person;
 mod place;
 mod sources;
+mod submission;
 mod view;
 mod waiting;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::text::is_within;
 use crate::domain::{EventKind, RecordId, TrackingId};
 use bundle::Bundle;
 
@@ -31,9 +33,10 @@ pub use super::document::Document;
 use super::reading::Reading;
 pub use amend::{Amendment, amend};
 pub use gateway::{Confirmation, FetchedRecord, Gateway};
+pub use submission::FoundRecord;
 pub use waiting::{UserToken, UserTokenFault, WaitingList, WaitingRecord};
 
-/// Limit of a text, in bytes. A longer text counts as absent.
+/// Limit of a text that identifies nobody, in characters. A longer text counts as absent.
 const LONGEST: usize = 256;
 /// Limit of a time or of a kind of event, in bytes.
 const LONGEST_MARK: usize = 64;
@@ -107,10 +110,16 @@ fn tracking_id(task: &Value, composition: &Value) -> Option<TrackingId> {
 }
 
 /// Returns the trimmed text at this JSON pointer, or `None` if it is absent, empty, or longer than
-/// any name, date, code or reference.
+/// any reference, type or language code.
 fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
     let text = value.pointer(pointer).and_then(Value::as_str).map(str::trim);
-    text.filter(|text| !text.is_empty() && text.len() <= LONGEST)
+    text.filter(|text| !text.is_empty() && is_within(text, LONGEST))
+}
+
+/// The text at this JSON pointer, which identifies somebody and so counts as present however long
+/// it is.
+fn identifying(value: &Value, pointer: &str) -> Option<String> {
+    value.pointer(pointer).and_then(Value::as_str).and_then(super::text::identifying)
 }
 
 /// Like `text`, but also returns `None` for a text with control characters, because codes are

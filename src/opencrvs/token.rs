@@ -30,7 +30,7 @@ use claims::{Scope, Subject};
 pub use bootstrap::BootstrapToken;
 pub(super) use bootstrap::verify_bootstrap;
 pub(super) use claims::unverified;
-pub(crate) use claims::{action_of, may_reject_record};
+pub(crate) use claims::{action_of, may_read_record, may_reject_record};
 
 const ISSUER: &str = "opencrvs:auth-service";
 const AUDIENCE: &str = "opencrvs:countryconfig-user";

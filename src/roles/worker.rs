@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use super::runner::Runner;
 use super::{Breakers, Failure, Process, parts};
 use crate::broker::Link;
 use crate::config::Config;
 use crate::domain::Patience;
 use crate::ledger::Ledger;
+use crate::opencrvs::events::EventsClient;
+use crate::opencrvs::fhir::Gateway;
 use crate::pipeline::{NextHop, Queues, queues};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
-use crate::worker::{RecordStage, RequestSettings, ResolveStage, SendStage, SweepRules, Sweeper};
+use crate::worker::{
+    RecordStage, RequestSettings, ResolveStage, SendCheck, SendCheckParts, SendStage, SweepRules, Sweeper,
+};
 
 /// A stage that a worker can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -39,6 +45,9 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     readiness.add_link("worker_broker", bridge.state());
     readiness.add_link("nid_broker", nid.state());
     readiness.add_breakers(&[&breakers.ledger, &breakers.id_system]);
+    if config.send.check && stages.contains(&WorkerStage::Send) {
+        readiness.add_breakers(&[&breakers.gateway]);
+    }
     opened.set(true);
 
     let topology = parts::topology_settings(&config);
@@ -54,8 +63,16 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
         runner.consume(bridge, registrations, prefetch, worker.record()).needs([&breakers.ledger]);
     }
     if stages.contains(&WorkerStage::Send) {
-        let send = runner.consume(bridge, queues.requests.clone(), prefetch, worker.send());
-        send.needs([&breakers.ledger, &breakers.id_system]).publishes_to([nid]);
+        let check = worker.send_check()?;
+        let gateway = check.is_some().then(|| worker.gateway()).transpose()?;
+        let send = runner.consume(bridge, queues.requests.clone(), prefetch, worker.send(check));
+        let send = send.publishes_to([nid]);
+        if let Some(gateway) = gateway {
+            send.needs([&breakers.ledger, &breakers.id_system, &breakers.gateway]);
+            runner.background(|stop| breakers.clone().probe_gateway(gateway, stop));
+        } else {
+            send.needs([&breakers.ledger, &breakers.id_system]);
+        }
     }
     if stages.contains(&WorkerStage::Resolve) {
         let (ours, vendors) = (queues::replies(&topology), queues::nid_replies(&topology));
@@ -108,7 +125,30 @@ impl Worker {
         })
     }
 
-    fn send(&self) -> Arc<SendStage> {
+    /// `None` if registrations are not looked up before they are sent.
+    fn send_check(&self) -> Result<Option<SendCheck>, Failure> {
+        let config = &self.config;
+        if !config.send.check {
+            return Ok(None);
+        }
+        let settings = parts::client_settings(config, &config.opencrvs.gateway_url);
+        Ok(Some(SendCheck::new(SendCheckParts {
+            gateway: self.gateway()?,
+            events: EventsClient::new(&settings)
+                .context("the HTTP client for the events service cannot be made")?,
+            reading: parts::reading(config),
+            client: parts::system_client(config)?,
+            breaker: self.breakers.gateway.clone(),
+            visible_within: config.send.visible_within,
+        })))
+    }
+
+    fn gateway(&self) -> Result<Gateway, Failure> {
+        let settings = parts::client_settings(&self.config, &self.config.opencrvs.gateway_url);
+        Ok(Gateway::new(&settings).context("the HTTP client for the gateway cannot be made")?)
+    }
+
+    fn send(&self, check: Option<SendCheck>) -> Arc<SendStage> {
         Arc::new(SendStage {
             ledger: self.ledger.clone(),
             sealer: Arc::clone(&self.sealer),
@@ -118,6 +158,7 @@ impl Worker {
             breaker: self.breakers.ledger.clone(),
             id_system: self.breakers.id_system.clone(),
             requests: self.request_settings(),
+            check,
         })
     }
 

@@ -23,6 +23,7 @@ mod faults;
 mod gateway;
 mod generations;
 mod graphql;
+mod invent;
 mod keys;
 mod load;
 mod record;
@@ -30,6 +31,7 @@ mod records;
 mod search;
 mod server;
 mod sim;
+mod subject;
 mod submit;
 mod tally;
 

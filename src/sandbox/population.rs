@@ -7,6 +7,7 @@
 mod bundle;
 mod people;
 mod places;
+mod request;
 mod template;
 
 use clap::Parser;
@@ -75,6 +76,9 @@ pub struct Mix {
     /// The share of documents in the [`Shape::Register`] form.
     #[arg(skip = 0.5)]
     pub register_path: f64,
+    /// The share of births whose declaration has no date of birth.
+    #[arg(skip)]
+    pub unfit: f64,
 }
 
 impl Default for Mix {
@@ -95,6 +99,8 @@ pub struct Declaration {
     pub tracking_id: String,
     pub kind: Kind,
     pub shape: Shape,
+    /// Whether the date of birth is missing, so that the ID system cannot be asked.
+    pub is_unfit: bool,
     pub(super) seed: u64,
 }
 
@@ -138,6 +144,7 @@ impl Population {
             tracking_id: tracking_id(kind, self.seed, index),
             kind,
             shape,
+            is_unfit: kind == Kind::Birth && Sequence::UNFIT.at(self.seed, index) < self.mix.unfit,
             seed,
         }
     }

@@ -19,6 +19,10 @@ impl Sequence {
     pub(super) const RESUBMISSION: Self = Self { step: 0.732_050_807_568_877_3 };
     /// What shape the document has.
     pub(super) const SHAPE: Self = Self { step: 0.236_067_977_499_789_7 };
+    /// Whether a declaration lacks what the ID system must know.
+    pub(super) const UNFIT: Self = Self { step: 0.645_751_311_064_590_6 };
+    /// Whether a submission carries a time in the future.
+    pub(super) const FUTURE_STAMP: Self = Self { step: 0.316_624_790_355_399_8 };
 
     /// The value at an index, from 0 to below 1.
     pub(super) fn at(self, seed: u64, index: u64) -> f64 {

@@ -91,8 +91,18 @@ metrics! {
     broker_reconnects: Counters<1>, labelled(["link"]), "nidbridge_broker_reconnects_total";
     /// Messages that were handled but not acknowledged; the broker delivers them again.
     unsettled: Counters<1>, labelled(["stage"]), "nidbridge_unsettled_total";
+    /// Registrations that OpenCRVS dates in the future (`STAMP_TOLERANCE`), by dialect.
+    stamps_in_future: Counters<1>, labelled(["dialect"]), "nidbridge_stamps_in_future_total";
+    /// Registrations that a newer attempt superseded before they arrived, by the stamp of the newer
+    /// one: `believable` or future.
+    superseded_on_arrival: Counters<1>, labelled(["newer"]), "nidbridge_superseded_on_arrival_total";
     /// Requests sent to the ID system, by event kind.
     requested: Counters<1>, labelled(["event"]), "nidbridge_requests_total";
+    /// Registrations that OpenCRVS was read for before the ID system was asked, by outcome: genuine,
+    /// `submission_only` (OpenCRVS gave neither name nor date of birth), `not_in_opencrvs`,
+    /// withdrawn (OpenCRVS moved the record on), `not_yet` (OpenCRVS does not show it yet), failed
+    /// (OpenCRVS could not be read) or unchecked (no credential may read it; the ID system was asked).
+    send_checks: Counters<1>, labelled(["outcome"]), "nidbridge_send_checks_total";
     /// Replies of the ID system, by status.
     replies: Counters<1>, labelled(["status"]), "nidbridge_replies_total";
     /// Runs of the sweeper, by outcome: done, elsewhere (another worker sweeps), told (the process

@@ -54,10 +54,12 @@ impl RecordStage {
             .clone()
             .map_or(number, Ok)
             .map_err(|_| StageFault::Message(Cause::Malformed))?;
-        let Receipt { case, fresh } = self
+        let receipt = self
             .ledger
             .receive(registration, &number, &message.sealed_view, message.sealed_token.as_deref())
             .await?;
+        self.report_order(&receipt);
+        let Receipt { case, fresh, .. } = receipt;
         tracing::info!(
             record.id = %case.record.id, attempt.id = %case.attempt.id, attempt.state = case.attempt.state.as_str(),
             fresh, "registration recorded"
@@ -65,6 +67,31 @@ impl RecordStage {
         let case = if case.attempt.state == State::Received { self.route(case).await? } else { case };
         self.next.drive(&case).await?;
         Ok(Settlement::Done)
+    }
+
+    /// Reports an attempt from the future, or one that a newer attempt superseded before it arrived.
+    fn report_order(&self, receipt: &Receipt) {
+        let Case { record, attempt } = &receipt.case;
+        if receipt.from_future {
+            self.metrics.stamp_in_future(record.dialect);
+            self.metrics.alarm(Cause::StampInFuture);
+            tracing::error!(
+                record.id = %record.id, attempt.id = %attempt.id, attempt.stamp = %attempt.stamp,
+                cause = Cause::StampInFuture.as_str(),
+                "the submission is dated in the future: see `nidbridge causes`"
+            );
+        }
+        if let Some(winner) = &receipt.winner {
+            self.metrics.superseded_on_arrival(winner.from_future);
+            if winner.from_future {
+                self.metrics.alarm(Cause::StampInFuture);
+            }
+            tracing::warn!(
+                record.id = %record.id, attempt.id = %attempt.id, attempt.stamp = %attempt.stamp,
+                newer.id = %winner.attempt, newer.stamp = %winner.stamp,
+                "a newer attempt superseded the registration before it arrived"
+            );
+        }
     }
 
     /// Answers an attempt at once if the ID system is not to be asked about it. Leaves all other

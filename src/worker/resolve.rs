@@ -12,7 +12,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::broker::{Breaker, Handler, Incoming, Settlement};
 use crate::domain::{Cause, RecordId, RequestId};
-use crate::ledger::{Case, Ledger, Resolution, SealedId, VendorReply};
+use crate::ledger::{Case, Ledger, Resolution, VendorReply};
 use crate::nid::{Reply, Status};
 use crate::pipeline::NextHop;
 use crate::pipeline::stage::{StageFault, chain, delay, settled};
@@ -94,10 +94,7 @@ impl ResolveStage {
 
     fn vendor_reply(&self, record: &RecordId, status: Status) -> Result<VendorReply, StageFault> {
         Ok(match status {
-            Status::Issued(id) => VendorReply::Issued(SealedId {
-                sealed: self.sealer.seal(record, Field::NationalId, id.expose().as_bytes())?,
-                fingerprint: self.ledger.fingerprint(&id),
-            }),
+            Status::Issued(id) => VendorReply::Issued(self.ledger.seal_id(&self.sealer, record, &id)?),
             Status::Recorded => VendorReply::Recorded,
             Status::Rejected(reason) => VendorReply::Rejected(reason),
             Status::Retry(_) => VendorReply::Retry,

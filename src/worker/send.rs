@@ -1,5 +1,7 @@
 //! Stage *send*: sends the request of an attempt to the ID system.
 //!
+//! Before the first request of an attempt, OpenCRVS is read ([`SendCheck`]).
+//!
 //! Invariant: the ledger says *requested* before the ID system can see the request, so that every
 //! reply finds its request in the ledger. If a request is sent twice, both have the same text.
 
@@ -8,9 +10,10 @@ use std::sync::Arc;
 
 use tracing::Span;
 
+use super::check::{CheckContext, Checked, SendCheck};
 use super::request::{RequestSettings, ask_about, open_view};
 use crate::broker::{Breaker, Handler, Incoming, Outgoing, PublishError, Publisher, Settlement};
-use crate::domain::{AttemptId, Cause, Reason, State};
+use crate::domain::{AttemptId, Cause, Reason, State, View};
 use crate::ledger::{Case, Ledger, LedgerError, Stage};
 use crate::nid::{Ask, Request};
 use crate::pipeline::NextHop;
@@ -31,6 +34,8 @@ pub struct SendStage {
     /// The ID system's breaker.
     pub id_system: Breaker,
     pub requests: RequestSettings,
+    /// `None`: the ID system is asked without a look at OpenCRVS.
+    pub check: Option<SendCheck>,
 }
 
 impl Handler for SendStage {
@@ -87,11 +92,27 @@ impl SendStage {
             }
             // *record* passes on only attempts that the ID system can be asked about, so the
             // release or the mapping has changed since then.
-            Some(Ask::Nothing | Ask::Unfit(_)) => return self.park(&case, Cause::Malformed).await,
+            Some(Ask::Nothing) => return self.park(&case, Cause::Malformed).await,
+            Some(Ask::Unfit(_)) => return self.park(&case, Cause::Unfit).await,
             None => return self.park(&case, Cause::NumberTaken).await,
         };
+        let checked = match self.look_up(&case, &view).await? {
+            None | Some(Checked::Unchecked) => false,
+            Some(Checked::Genuine) => true,
+            Some(Checked::Withdraw) => return self.withdraw(&case).await,
+            Some(Checked::Park(cause, mismatch)) => {
+                if let Some(mismatch) = mismatch {
+                    tracing::error!(
+                        record.id = %case.record.id, attempt.id = %case.attempt.id, mismatch = mismatch.as_str(),
+                        "OpenCRVS does not have the registration as it was submitted to the bridge"
+                    );
+                }
+                return self.park(&case, cause).await;
+            }
+            Some(Checked::Settle(settlement)) => return Ok(settlement),
+        };
         let trace = telemetry::remember(&Span::current());
-        self.ledger.requested(&case, trace.as_deref()).await?;
+        self.ledger.requested(&case, trace.as_deref(), checked).await?;
         self.publish(&case, request).await?;
         self.ledger.sent(case.attempt.id).await?;
         self.metrics.requested(&case.record.kind);
@@ -104,6 +125,25 @@ impl SendStage {
         if case.record.usable_answer().is_some() {
             return self.answer(&case, None).await;
         }
+        Ok(Settlement::Done)
+    }
+
+    /// Looks up in OpenCRVS an attempt that the ID system was not asked about yet.
+    async fn look_up(&self, case: &Case, view: &View) -> Result<Option<Checked>, StageFault> {
+        let (Some(check), Some(number)) = (&self.check, &case.record.number) else { return Ok(None) };
+        if case.attempt.state != State::Received || case.attempt.checked_at.is_some() {
+            return Ok(None);
+        }
+        let (sealer, metrics) = (&*self.sealer, &*self.metrics);
+        check.check(&CheckContext { case, view, number, sealer, metrics }).await.map(Some)
+    }
+
+    async fn withdraw(&self, case: &Case) -> Result<Settlement, StageFault> {
+        self.ledger.withdraw(case, Stage::Send).await?;
+        tracing::info!(
+            record.id = %case.record.id, attempt.id = %case.attempt.id, attempt.state = State::Withdrawn.as_str(),
+            "OpenCRVS moved the record on before the ID system was asked"
+        );
         Ok(Settlement::Done)
     }
 

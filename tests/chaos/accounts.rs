@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use nidbridge::domain::State;
 use nidbridge::ledger::AttemptSummary;
-use nidbridge::sandbox::accounts::{Totals, request_id};
+use nidbridge::sandbox::accounts::{Ending, Told, Totals, content_faults, request_id};
 use nidbridge::sandbox::nid::{Asked, Final, NidState, VendorSettings};
 use nidbridge::sandbox::opencrvs::{Confirmed, Effect, Fault, Record, Records, Status};
 use nidbridge::sandbox::population::Kind;
@@ -21,17 +21,20 @@ use super::rig::Rig;
 
 /// How a record should end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Expected {
-    /// Registered; with this ID, if one was issued.
-    Confirmed(Option<String>),
-    /// Waiting, and an operator was told that the ID system rejected it.
-    Held,
-    /// Back with the registrar: the ID system rejected it, and the rejection was written to
-    /// OpenCRVS, which is possible in the events generation only.
-    Rejected,
-    /// Back with the registrar, who did not submit it again: its last submission failed, as far as
-    /// core knows.
-    Returned,
+struct Expected {
+    ending: Ending,
+    /// The ID that was issued for a birth.
+    id: Option<String>,
+}
+
+impl Expected {
+    fn confirmed(id: Option<String>) -> Self {
+        Self { ending: Ending::Confirmed, id }
+    }
+
+    fn without_id(ending: Ending) -> Self {
+        Self { ending, id: None }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -54,6 +57,9 @@ pub struct Accounts {
     /// Actions that the bridge found in OpenCRVS: their trigger reached no front, or the message of
     /// the front took longer than `OPENCRVS_UNHEARD_AFTER`.
     pub found: u64,
+    /// Submissions that were refused, or not answered, while nothing that a front needs was
+    /// disturbed.
+    pub refused_while_well: u64,
     /// Registrations that core overwrote because of a failed submission: the 2xx came too late, or
     /// not at all.
     pub overwritten: u64,
@@ -86,6 +92,12 @@ impl Accounts {
             accounts.overwritten += u64::from(record.overwritten);
             accounts.judge(id, record, evidence);
         }
+        let refused = evidence.rig.disturbances.refused_while_well(evidence.records);
+        accounts.refused_while_well = refused.refused;
+        if refused.are_too_many() {
+            accounts.unexplained += refused.refused;
+            accounts.totals.bad.insert("refusals".to_owned(), refused.to_string());
+        }
         for (what, count) in [
             ("malformed requests", evidence.nid.malformed),
             ("changed repeats", evidence.nid.changed_repeats),
@@ -107,47 +119,46 @@ impl Accounts {
         if overtaken(id, record, evidence.records) {
             self.wrong(id, "an older answer over a newer attempt");
         }
+        if let Some(family) = evidence.rig.people.get(id) {
+            self.totals.check_contents(id, content_faults(family, record, evidence.nid));
+        }
         let mut waits = false;
         if let Some(file) = &record.event {
             events::judge(self, id, record, file);
             waits = arrivals::judge(self, id, record, file, evidence);
         }
-        let expected = expected(id, record, evidence);
         let told = evidence.summaries.get(id);
         let state = told.map(|told| told.state);
         self.totals.parked += u64::from(state == Some(State::Parked));
         if waits {
             return;
         }
-        self.totals.confirmed_expected += u64::from(matches!(expected, Expected::Confirmed(_)));
-        match (&expected, record.status()) {
-            (Expected::Confirmed(issued), Status::Registered | Status::Certified) => {
-                self.totals.confirmed += 1;
-                if state != Some(State::Confirmed) {
-                    self.wrong(id, &format!("registered, and the ledger says {state:?}"));
-                }
-                let there = record.identifiers.get("NATIONAL_ID");
-                if record.kind == Kind::Birth && there != issued.as_ref() {
-                    self.wrong(id, "registered with an ID that is not the one that was issued");
-                }
+        let expected = expected(id, record, evidence);
+        let told_of = Told { held: state == Some(State::Held), parked: false };
+        let ending = Ending::of(record, told_of);
+        let confirmed = Ending::Confirmed;
+        self.totals.confirmed_expected += u64::from(expected.ending == confirmed);
+        if ending == expected.ending {
+            self.totals.count(ending);
+            // The state of the ledger when the record has ended so. A registrar's submission that
+            // failed leaves the ledger in any state.
+            let due = match ending {
+                Ending::Confirmed => Some(State::Confirmed),
+                Ending::Rejected => Some(State::Rejected),
+                _ => None,
+            };
+            if due.is_some_and(|due| state != Some(due)) {
+                self.wrong(id, &format!("{ending:?}, and the ledger says {state:?}"));
             }
-            (Expected::Held, Status::WaitingValidation) if state == Some(State::Held) => {
-                self.totals.held += 1;
-            }
-            (Expected::Rejected, Status::Rejected) if state == Some(State::Rejected) => {
-                self.totals.rejected += 1;
-            }
-            (Expected::Held, Status::WaitingValidation) | (Expected::Rejected, Status::Rejected) => {
-                self.wrong(id, &format!("rejected by the ID system, and the ledger says {state:?}"));
-            }
-            (Expected::Returned, Status::Rejected) => self.totals.withdrawn += 1,
-            (Expected::Confirmed(_), status) => {
-                self.totals.lost += 1;
-                self.bad(id, format!("should be registered and is {status:?}; the ledger says {told:?}"));
-            }
-            (Expected::Held | Expected::Rejected | Expected::Returned, status) => {
-                self.wrong(id, &format!("should be {expected:?} and is {status:?}"));
-            }
+        } else if expected.ending == confirmed {
+            self.totals.lost += 1;
+            self.bad(id, format!("should be registered and is {ending:?}; the ledger says {told:?}"));
+        } else {
+            self.wrong(id, &format!("should be {expected:?} and is {ending:?}; the ledger says {state:?}"));
+        }
+        let there = record.identifiers.get("NATIONAL_ID");
+        if ending == confirmed && record.kind == Kind::Birth && there != expected.id.as_ref() {
+            self.wrong(id, "registered with an ID that is not the one that was issued");
         }
     }
 
@@ -180,18 +191,18 @@ fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
         None => !record.attempts.last().is_some_and(|last| !last.lost && last.is_accepted()),
     };
     if came_back {
-        return Expected::Returned;
+        return Expected::without_id(Ending::Withdrawn);
     }
     let asked = evidence.rig.people.get(id).and_then(Asked::of);
     let Some((asked, request)) = asked.zip(request_id(id, record)) else {
         // A marriage, or the death of a person without an ID.
-        return Expected::Confirmed(None);
+        return Expected::confirmed(None);
     };
     let of = |answer: Final| match answer {
-        Final::Rejected(_) if record.event.is_some() => Expected::Rejected,
-        Final::Rejected(_) => Expected::Held,
-        Final::Issued(issued) => Expected::Confirmed(Some(issued)),
-        Final::Recorded => Expected::Confirmed(None),
+        Final::Rejected(_) if record.event.is_some() => Expected::without_id(Ending::Rejected),
+        Final::Rejected(_) => Expected::without_id(Ending::Held),
+        Final::Issued(issued) => Expected::confirmed(Some(issued)),
+        Final::Recorded => Expected::confirmed(None),
     };
     let submissions = 1..=u64::try_from(record.attempts.len()).unwrap_or(u64::MAX);
     let contradiction =
@@ -200,7 +211,7 @@ fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
     // If the ID system contradicts itself, the answer that is processed first wins, and two workers
     // may process the two answers in either order. So the one that fits the record is expected.
     let registered = matches!(record.status(), Status::Registered | Status::Certified);
-    let fits = matches!(answer, Expected::Confirmed(_)) == registered;
+    let fits = (answer.ending == Ending::Confirmed) == registered;
     contradiction.filter(|_| !fits).map_or(answer, of)
 }
 

@@ -68,7 +68,7 @@ fn arrival(id: &str, record: &Record, request: &ActionRequest, evidence: &Eviden
         return Arrival::Refused;
     }
     let reached_nobody = record.attempts.get(request.attempt).is_some_and(|attempt| {
-        evidence.rig.outages.broke_off(attempt) || attempt.result == Some(CallResult::Status(202))
+        evidence.rig.disturbances.broke_off(attempt) || attempt.result == Some(CallResult::Status(202))
     });
     if reached_nobody { Arrival::Unheard } else { Arrival::Stranded }
 }

@@ -130,9 +130,10 @@ pub async fn carry_out(rig: &Rig, schedule: &[Planned], effects: &Effects) {
     let one = async |planned: &Planned| {
         effects.add(planned.name(), 0);
         sleep_until(begun + planned.at).await;
-        let from = begun.elapsed().as_secs_f64();
+        let (from, started) = (begun.elapsed().as_secs_f64(), jiff::Timestamp::now());
         let met = planned.fault.action.run(rig, planned.target, planned.lasts).await;
         let (now, to) = (jiff::Timestamp::now(), begun.elapsed().as_secs_f64());
+        rig.disturbances.add(planned.name(), started, now);
         writeln!(&effects.log, "{now} {from:>6.1} s to {to:>6.1} s  effects {met:>3}  {planned}")
             .expect("a log");
         effects.add(planned.name(), met);

@@ -1,36 +1,112 @@
-//! Kills nginx itself, and finds out which callers that affected.
+//! The times at which a fault disturbed something, and which submissions that excuses.
 //!
 //! A caller of the FHIR generation treats a broken connection as a rejection, like every other
 //! failure. In the events generation, a trigger that reached no front leaves its action requested
 //! ([`arrivals`](super::arrivals)).
+//!
+//! Invariant: only a fault of nginx, of a front or of auth excuses a refusal. While the broker is
+//! down, a front keeps registrations in its spool.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use nidbridge::sandbox::opencrvs::{Attempt, CallResult, Record};
+use nidbridge::sandbox::opencrvs::{Attempt, CallResult, Record, Records};
 use tokio::time::sleep;
 
 use super::faults::Target;
 use super::harness::eventually;
 use super::rig::{Rig, SOON};
 
+/// The time from a kill of nginx until it accepts connections again.
+const NGINX_DOWN: &str = "nginx is down";
 /// A caller may see a broken connection a little later than it broke.
 const AFTERMATH: SignedDuration = SignedDuration::from_millis(250);
+/// Time in which a front that was killed starts again.
+const RECOVERY: SignedDuration = SignedDuration::from_secs(5);
+/// The status with which core itself answers a registration that is open already.
+const CONFLICT: u16 = 409;
 
-/// The times at which nginx was down: from its kill until it accepted connections again.
+/// A fault with its beginning and its end.
+#[derive(Debug)]
+struct Disturbance {
+    fault: String,
+    from: Timestamp,
+    until: Timestamp,
+}
+
+/// The faults of the run so far. A fault is here from its end on.
 #[derive(Debug, Default)]
-pub struct Outages(Mutex<Vec<(Timestamp, Timestamp)>>);
+pub struct Disturbances(Mutex<Vec<Disturbance>>);
 
-impl Outages {
-    fn add(&self, from: Timestamp, until: Timestamp) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((from, until));
+impl Disturbances {
+    pub fn add(&self, fault: String, from: Timestamp, until: Timestamp) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Disturbance { fault, from, until });
     }
 
-    /// Whether a submission met one of the outages.
+    /// Whether a submission met an outage of nginx.
     pub fn broke_off(&self, attempt: &Attempt) -> bool {
-        let outages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        outages.iter().any(|outage| met(attempt, *outage))
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().any(|one| one.fault == NGINX_DOWN && met(attempt, (one.from, one.until)))
+    }
+
+    /// Counts the submissions that were refused, and all, while the fronts were well.
+    pub fn refused_while_well(&self, records: &Records) -> Refusals {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refusals = Refusals::default();
+        for attempt in records.all().flat_map(|(_, record)| &record.attempts) {
+            let Some(answered) = attempt.answered else { continue };
+            if all.iter().any(|one| one.excuses(attempt.at, answered)) {
+                continue;
+            }
+            refusals.submitted += 1;
+            let refused = match &attempt.result {
+                Some(CallResult::Status(status)) => !(200..300).contains(status) && *status != CONFLICT,
+                Some(CallResult::NoAnswer(_)) => true,
+                None => false,
+            };
+            if refused {
+                refusals.refused += 1;
+                refusals.examples.push(format!("{} {:?}", attempt.at, attempt.result));
+            }
+        }
+        refusals
+    }
+}
+
+impl Disturbance {
+    fn excuses(&self, posted: Timestamp, answered: Timestamp) -> bool {
+        let disturbs =
+            ["front", "nginx", "auth", "key_rotation"].iter().any(|what| self.fault.contains(what));
+        disturbs && posted <= self.until + RECOVERY && self.from <= answered
+    }
+}
+
+/// Submissions while the fronts were well.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    submitted: u64,
+    pub refused: u64,
+    examples: Vec<String>,
+}
+
+impl Refusals {
+    /// Whether more than 1 % were refused.
+    pub fn are_too_many(&self) -> bool {
+        self.refused > self.submitted / 100
+    }
+}
+
+impl fmt::Display for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { submitted, refused, examples } = self;
+        let some: Vec<&str> = examples.iter().take(8).map(String::as_str).collect();
+        write!(
+            f,
+            "{refused} of {submitted} submissions were refused while the fronts were well: {}",
+            some.join(", ")
+        )
     }
 }
 
@@ -48,7 +124,7 @@ pub async fn kill_nginx(rig: &Rig, _: Target, lasts: Duration) -> u64 {
     nginx.restart();
     eventually(SOON, "nginx is back", async || nginx.answers().then_some(())).await;
     let until = Timestamp::now();
-    rig.outages.add(from, until);
+    rig.disturbances.add(NGINX_DOWN.to_owned(), from, until);
     sleep(Duration::try_from(AFTERMATH).unwrap_or_default()).await;
     let hit = |record: &Record| record.attempts.iter().filter(|one| met(one, (from, until))).count();
     let hits = rig.opencrvs.inspect(|records| records.all().map(|(_, record)| hit(record)).sum::<usize>());

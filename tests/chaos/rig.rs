@@ -26,7 +26,7 @@ use super::harness::nginx::Nginx;
 use super::harness::postgres::{self, Cluster as Postgres};
 use super::harness::{ChaosProxy, eventually};
 use super::options::Options;
-use super::outage::Outages;
+use super::outage::Disturbances;
 use super::process::Process;
 use super::roles::Starter;
 use super::settings::{self, ADVANCED, SEAL_KEYS, TOKEN_LIFETIME};
@@ -68,7 +68,7 @@ pub struct Rig {
     /// URL of the bridge: nginx in front of the fronts.
     pub front: Url,
     http: reqwest::Client,
-    pub outages: Outages,
+    pub disturbances: Disturbances,
 }
 
 impl Rig {
@@ -123,7 +123,7 @@ impl Rig {
             front: Url::parse(&format!("http://127.0.0.1:{}/", nginx.port)).expect("a URL"),
             nginx: Mutex::new(nginx),
             http: reqwest::Client::builder().timeout(Duration::from_secs(4)).build().expect("a client"),
-            outages: Outages::default(),
+            disturbances: Disturbances::default(),
         };
         rig.ready().await;
         rig
@@ -233,6 +233,7 @@ async fn ledger(url: &str) -> Ledger {
         url: SecretString::from(url),
         connections: 4,
         timeout: Duration::from_secs(20),
+        stamp_tolerance: Duration::from_secs(300),
         who: "the rig".to_owned(),
         create: true,
     };

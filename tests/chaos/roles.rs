@@ -75,6 +75,8 @@ impl Starter<'_> {
         if let Some(proxy) = &ledger {
             set("LEDGER_URL", postgres::url(proxy.port(), &self.database));
         }
+        // The worker reads each registration before it asks the ID system.
+        set("GATEWAY_URL", self.opencrvs.gateway_url());
         if let Some(proxy) = &gateway {
             set("GATEWAY_URL", format!("http://127.0.0.1:{}", proxy.port()));
         }

@@ -1,5 +1,7 @@
 //! The ledger: each test runs on SQLite and on PostgreSQL.
 
+mod order;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -54,17 +56,18 @@ async fn receive_as(ledger: &Ledger, record: &str, minute: i64, kind: EventKind,
 
 pub async fn requested(ledger: &Ledger, record: &str, minute: i64) -> Case {
     let case = receive(ledger, record, minute).await;
-    ledger.requested(&case, None).await.unwrap();
+    ledger.requested(&case, None, false).await.unwrap();
     case
 }
 
 pub fn issued(ledger: &Ledger, id: &str) -> VendorReply {
     let fingerprint = ledger.fingerprint(&NationalId::parse(id).unwrap());
-    VendorReply::Issued(SealedId { sealed: format!("v1.k.{id}"), fingerprint })
+    let earlier_fingerprints = [fingerprint.clone(), fingerprint.clone()];
+    VendorReply::Issued(SealedId { sealed: format!("v1.k.{id}"), fingerprint, earlier_fingerprints })
 }
 
 fn rejected() -> VendorReply {
-    VendorReply::Rejected(Reason { code: ReasonCode::NotEligible, fields: vec![] })
+    VendorReply::Rejected(Reason::of(ReasonCode::NotEligible))
 }
 
 pub async fn state(ledger: &Ledger, case: &Case) -> State {
@@ -473,7 +476,7 @@ async fn attempts_of_an_older_release_keep_all_they_have_and_new_ones_need_no_to
         for record in ["with-view", "moved"] {
             cases.push(receive_event(&open.ledger, &event(record, 0, true)).await);
         }
-        open.ledger.requested(&cases[1], Some("00-1-2-01")).await.unwrap();
+        open.ledger.requested(&cases[1], Some("00-1-2-01"), false).await.unwrap();
         open.execute("UPDATE attempt SET warned_for = 7, token_since = 8, token_key = 'k'").await.unwrap();
         let before = open.ledger.case(cases[1].attempt.id).await.unwrap().unwrap();
         assert_eq!(before.attempt.action.as_ref().map(nidbridge::domain::ActionId::as_str), Some("action-0"));

@@ -36,6 +36,7 @@ mod replies;
 mod rolling;
 mod rooms;
 mod secrets;
+mod send_check;
 mod spool;
 mod sweep;
 mod tokens;

@@ -24,7 +24,7 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("front", &["domain", "config", "telemetry", "seal", "broker", "opencrvs", "pipeline"]),
     // Only with the feature of that name: the doors of property tests and fuzzers.
     ("inlets", &["broker", "opencrvs", "front"]),
-    ("worker", &["domain", "telemetry", "seal", "broker", "ledger", "nid", "pipeline"]),
+    ("worker", &["domain", "telemetry", "seal", "broker", "ledger", "opencrvs", "nid", "pipeline"]),
     ("confirmer", &["domain", "telemetry", "seal", "broker", "ledger", "opencrvs", "pipeline"]),
     ("alert", &["domain", "telemetry", "broker", "ledger", "pipeline"]),
     ("admin", &["telemetry", "broker"]),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nidbridge::domain::AnswerKind;
 use nidbridge::domain::lease::{IntentCheck, LeaseState, may_finish, may_intend, may_write, quarantine_left};
+use nidbridge::domain::order::Submitted;
 use nidbridge::domain::{
     Answer, Cause, Course, Event, NationalId, Reason, ReasonCode, RecordState, RegistrationNumber, Situation,
     State, decide,
@@ -70,7 +71,7 @@ struct Values {
 static VALUES: LazyLock<Values> = LazyLock::new(|| Values {
     number: RegistrationNumber::parse("2026BXXDBIC").unwrap(),
     issued: Answer::Issued(NationalId::parse("1234567890").unwrap()),
-    rejected: Answer::Rejected(Reason { code: ReasonCode::DuplicatePerson, fields: Vec::new() }),
+    rejected: Answer::Rejected(Reason::of(ReasonCode::DuplicatePerson)),
 });
 
 /// The quarantine in the model: one step of time.
@@ -194,7 +195,8 @@ fn read(
             (false, _) => stamp(attempt),
         },
         number_there: registered.then_some(VALUES.number.as_str()),
-        stamp: stamp(attempt),
+        read_at: stamp(2),
+        submitted: Submitted { stamp: stamp(attempt), accepted_at: stamp(attempt), tolerance: QUARANTINE },
         number: &VALUES.number,
         answer,
         policy: scope.policy,

@@ -27,6 +27,19 @@ settings! {
 }
 
 settings! {
+    /// The look at OpenCRVS before the ID system is asked.
+    pub struct SendConfig in "send" {
+        /// Whether the worker reads a registration in OpenCRVS before it asks the ID system: the
+        /// record must have been submitted as the bridge got it, with the same name and date of
+        /// birth. Otherwise it is parked (`not_in_opencrvs`). Needs `GATEWAY_URL`, and for events a
+        /// token or a client that may read them.
+        check: bool, Switch, "true", ["SEND_CHECK"];
+        /// Time from the front's acceptance within which OpenCRVS may not show a registration yet.
+        visible_within: Duration, Span, "1m", ["SEND_VISIBLE_WITHIN"];
+    }
+}
+
+settings! {
     /// Registration numbers.
     pub struct NumberConfig in "number" {
         /// Template of registration numbers.

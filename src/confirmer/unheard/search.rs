@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::broker::{Outgoing, Publisher};
+use crate::domain::order::is_older;
 use crate::domain::{AttemptKey, Cause, Dialect, EventKind, RecordId, Registration};
 use crate::ledger::{Ledger, LedgerError};
 use crate::opencrvs::events::{self, EventSearch, InvalidDocument, Waiting, WaitingEvent};
@@ -96,7 +97,7 @@ impl UnheardSearch {
     /// Whether the pending action may be old enough. It is newer than the last accepted action,
     /// whose time the search shows.
     fn may_be_old(&self, event: &WaitingEvent, now: Timestamp) -> bool {
-        event.updated_at.is_none_or(|at| is_older(at, self.after, now))
+        event.updated_at.is_none_or(|at| is_older(at, self.after, now, self.ledger.stamp_tolerance()))
     }
 
     /// Reads an event and says whether its pending registration is unheard.
@@ -120,16 +121,12 @@ impl UnheardSearch {
         if self.ledger.has_attempt(key_of(&document).id()).await? {
             return Ok(Finding::Known);
         }
-        if is_older(document.stamp, self.after, Timestamp::now()) {
+        if is_older(document.stamp, self.after, Timestamp::now(), self.ledger.stamp_tolerance()) {
             Ok(Finding::Unheard(Box::new(document)))
         } else {
             Ok(Finding::Young)
         }
     }
-}
-
-fn is_older(since: Timestamp, than: Duration, now: Timestamp) -> bool {
-    Duration::try_from(now.duration_since(since)).is_ok_and(|age| age >= than)
 }
 
 fn key_of(document: &Document) -> AttemptKey {

@@ -37,7 +37,7 @@ fn each_kind_writes_its_own_fields_for_its_own_answers() {
     assert_eq!(written(&mapping, "DEATH", &Answer::Recorded), json!({ "deceased.nidStatus": "closed" }));
     assert_eq!(written(&mapping, "death", &issued("1")), json!({}));
     assert_eq!(written(&mapping, "marriage", &issued("1")), json!({}));
-    let no = Answer::Rejected(Reason { code: ReasonCode::Policy, fields: Vec::new() });
+    let no = Answer::Rejected(Reason::of(ReasonCode::Policy));
     for kind in ["birth", "death"] {
         for answer in [&no, &Answer::NotAsked] {
             assert_eq!(written(&mapping, kind, answer), json!({}));

@@ -2,7 +2,7 @@
 
 use sqlx::{Any, Row as _, Transaction};
 
-use super::VendorReply;
+use super::{SealedId, VendorReply};
 use crate::domain::resolve::{Owner, ReplyKind};
 use crate::domain::{AnswerKind, Reason, RecordAnswer, RecordId};
 use crate::ledger::LedgerError;
@@ -33,23 +33,37 @@ pub(in crate::ledger) async fn reply_kind(
     reply: &VendorReply,
 ) -> Result<ReplyKind, LedgerError> {
     Ok(match reply {
-        VendorReply::Issued(id) => {
-            let row = sqlx::query("SELECT record_id FROM record WHERE id_fingerprint = $1")
-                .bind(id.fingerprint.as_str())
-                .fetch_optional(&mut **tx)
-                .await?;
-            let owner: Option<String> = row.map(|row| row.try_get("record_id")).transpose()?;
-            ReplyKind::Issued(match owner {
-                None => Owner::Nobody,
-                Some(owner) if owner == addressed.record.id.as_str() => Owner::ThisRecord,
-                Some(_) => Owner::AnotherRecord,
-            })
-        }
+        VendorReply::Issued(id) => ReplyKind::Issued(match owner(tx, addressed, id).await? {
+            None => Owner::Nobody,
+            Some(owner) if owner == addressed.record.id.as_str() => Owner::ThisRecord,
+            Some(_) => Owner::AnotherRecord,
+        }),
         VendorReply::Recorded => ReplyKind::Recorded,
         VendorReply::Rejected(_) => ReplyKind::Rejected,
         VendorReply::Retry => ReplyKind::Retry,
         VendorReply::Pending => ReplyKind::Pending,
     })
+}
+
+/// The record that has this ID, in whichever spelling. If an earlier release let the ID pass to
+/// several records, another record than the addressed one.
+async fn owner(
+    tx: &mut Transaction<'static, Any>,
+    addressed: &Case,
+    id: &SealedId,
+) -> Result<Option<String>, LedgerError> {
+    let [given, cleaned] = &id.earlier_fingerprints;
+    let row = sqlx::query(
+        "SELECT record_id FROM record WHERE id_fingerprint IN ($1, $2, $3) \
+         ORDER BY CASE WHEN record_id = $4 THEN 1 ELSE 0 END LIMIT 1",
+    )
+    .bind(id.fingerprint.as_str())
+    .bind(given.as_str())
+    .bind(cleaned.as_str())
+    .bind(addressed.record.id.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(|row| row.try_get("record_id")).transpose()?)
 }
 
 pub(in crate::ledger) async fn write_record_answer(

@@ -82,7 +82,7 @@ fn a_vendors_free_text_is_not_kept() {
     let reason = json!({ "code": "other", "message": "Ada Doe", "fields": ["subject.name", "Ada Doe"] });
     let text = with(reply(&data("rejected")), "/data/reason", reason).to_string();
     let kept = Reply::read(text.as_bytes(), 65_536).unwrap();
-    let reason = Reason { code: ReasonCode::Other, fields: vec!["subject.name".into()] };
+    let reason = Reason { fields: vec!["subject.name".into()], ..Reason::of(ReasonCode::Other) };
     assert_eq!(kept.status, Status::Rejected(reason));
 }
 

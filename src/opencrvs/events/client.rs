@@ -17,14 +17,16 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::InvalidDocument;
 use super::trpc::result_of;
-use crate::domain::{ActionId, RecordId, RegistrationNumber, TransactionId, WrittenFields};
+use crate::domain::{ActionId, Identity, RecordId, RegistrationNumber, TransactionId, WrittenFields};
 use crate::opencrvs::call::{ClientSettings, HttpClient, send};
 use crate::opencrvs::client::{AccessToken, Right};
 use crate::opencrvs::fault::OpencrvsFault;
+use crate::opencrvs::reading::Reading;
 
 pub use bearer::{Bearer, PendingAction};
-pub use state::{ActionState, EventState};
+pub use state::{ActionState, EventState, FoundAction};
 use state::{action_state, assigned_to};
 
 /// What is written when a registration is accepted.
@@ -183,17 +185,46 @@ impl EventsClient {
         bearer: Bearer<'_>,
         pending: &PendingAction<'_>,
     ) -> Result<EventState, OpencrvsFault> {
+        let event = self.get(bearer, pending).await?;
+        Ok(EventState {
+            action: action_state(&event, pending.action).unwrap_or(ActionState::Open),
+            assigned_to: assigned_to(&event),
+        })
+    }
+
+    /// Reads the event with its declaration: whether the action waits for its answer, and the
+    /// person that the event is about. Needs the same rights as [`EventsClient::read`].
+    ///
+    /// # Errors
+    /// [`OpencrvsFault`].
+    pub async fn find(
+        &self,
+        bearer: Bearer<'_>,
+        pending: &PendingAction<'_>,
+        reading: &Reading,
+    ) -> Result<FoundAction, OpencrvsFault> {
+        let event = self.get(bearer, pending).await?;
+        if let Some(state) = action_state(&event, pending.action) {
+            return Ok(FoundAction::Answered(state));
+        }
+        let body = serde_json::to_vec(&event).map_err(|_| OpencrvsFault::Unreadable)?;
+        Ok(match super::read_bound(&body, pending.action, reading) {
+            Ok(document) if document.record == *pending.record => {
+                FoundAction::Waits(Identity::of(&document.kind, &document.view))
+            }
+            Ok(_) | Err(InvalidDocument::NoPendingAction) => FoundAction::Absent,
+            Err(_) => return Err(OpencrvsFault::Unreadable),
+        })
+    }
+
+    async fn get(&self, bearer: Bearer<'_>, pending: &PendingAction<'_>) -> Result<Value, OpencrvsFault> {
         let input = serde_json::json!({ "eventId": pending.record.as_str() });
         let read = match self.event(bearer, &input).await {
             // The input is the bare id in 1.9, and an object in 2.0.
             Err(OpencrvsFault::Contract) => self.event(bearer, &Value::from(pending.record.as_str())).await,
             result => result,
         };
-        let event = read.map_err(|fault| bearer.interpret(fault, Right::Read, pending.kind))?;
-        Ok(EventState {
-            action: action_state(&event, pending.action).unwrap_or(ActionState::Open),
-            assigned_to: assigned_to(&event),
-        })
+        read.map_err(|fault| bearer.interpret(fault, Right::Read, pending.kind))
     }
 
     /// Probes whether this release lets the client accept an action. The call accepts an action of

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::place;
 use super::view::Fields;
-use super::{place, view};
 use crate::domain::{Name, Person, Role};
 use crate::opencrvs::reading::NATIONAL_ID;
+use crate::opencrvs::text::name_part;
 
 /// The prefix of the fields of each person.
 pub(super) const PREFIXES: [(Role, &str); 8] = [
@@ -74,14 +75,15 @@ fn person(fields: &Fields<'_>, prefix: &str, identifier_type: &str) -> Option<Pe
     let details_not_available = fields.truth(prefix, "detailsNotAvailable");
     let by_age = fields.truth(prefix, "dobUnknown");
     let identifiers = identifiers(fields, prefix, identifier_type);
-    let dob = (!by_age).then(|| fields.kept(prefix, "dob")).flatten();
+    let dob = (!by_age).then(|| fields.identifying(prefix, "dob")).flatten();
     Some(Person {
         name: fields.value(prefix, "name").and_then(name),
+        lang: None,
         names: BTreeMap::new(),
         age: if dob.is_none() { fields.value(prefix, "age").and_then(age) } else { None },
         dob,
         date_of_death: None,
-        gender: fields.kept(prefix, "gender"),
+        gender: fields.identifying(prefix, "gender"),
         nid: identifiers.get(NATIONAL_ID).cloned(),
         identifiers,
         nationality: fields.kept(prefix, "nationality"),
@@ -121,12 +123,12 @@ fn identifiers(fields: &Fields<'_>, prefix: &str, identifier_type: &str) -> BTre
     IDENTIFIERS
         .into_iter()
         .filter(|(kind, _)| chosen.is_none_or(|chosen| chosen == *kind))
-        .filter_map(|(kind, member)| Some((kind.to_owned(), fields.kept(prefix, member)?)))
+        .filter_map(|(kind, member)| Some((kind.to_owned(), fields.identifying(prefix, member)?)))
         .collect()
 }
 
 fn name(value: &Value) -> Option<Name> {
-    let part = |name| view::text(value.get(name)?).map(str::to_owned);
+    let part = |name| value.get(name)?.as_str().and_then(|part| name_part([part]));
     let read =
         Name { firstname: part("firstname"), middlename: part("middlename"), surname: part("surname") };
     (read != Name::default()).then_some(read)

@@ -9,6 +9,7 @@ use super::action::Action;
 use super::person::{MEMBERS, PREFIXES, persons};
 use super::{LONGEST, place};
 use crate::domain::{EventDetails, EventKind, Office, Role, View};
+use crate::opencrvs::text::{identifying, is_within};
 
 /// Limit of the answers that are kept. Besides the fields of the persons, a form has some dozens.
 const MOST_ANSWERS: usize = 100;
@@ -41,15 +42,19 @@ impl<'d> Fields<'d> {
         self.text(prefix, member).map(str::to_owned)
     }
 
+    /// A text that identifies somebody, which counts as present however long it is.
+    pub(super) fn identifying(&self, prefix: &str, member: &str) -> Option<String> {
+        self.value(prefix, member).and_then(Value::as_str).and_then(identifying)
+    }
+
     pub(super) fn truth(&self, prefix: &str, member: &str) -> bool {
         self.value(prefix, member).and_then(Value::as_bool).unwrap_or_default()
     }
 }
 
-/// Returns the trimmed text, or `None` if it is empty, or longer than any name, date, code or
-/// reference.
+/// Returns the trimmed text, or `None` if it is empty, or longer than any reference or type.
 pub(super) fn text(value: &Value) -> Option<&str> {
-    value.as_str().map(str::trim).filter(|text| !text.is_empty() && text.len() <= LONGEST)
+    value.as_str().map(str::trim).filter(|text| !text.is_empty() && is_within(text, LONGEST))
 }
 
 pub(super) fn of(
@@ -62,7 +67,9 @@ pub(super) fn of(
     let mut persons = persons(&fields, identifier_type);
     let date = match kind {
         EventKind::Birth => persons.get(&Role::Child).and_then(|child| child.dob.clone()),
-        EventKind::Death | EventKind::Marriage | EventKind::Other(_) => fields.kept("eventDetails", "date"),
+        EventKind::Death | EventKind::Marriage | EventKind::Other(_) => {
+            fields.identifying("eventDetails", "date")
+        }
     };
     if *kind == EventKind::Death
         && let Some(deceased) = persons.get_mut(&Role::Deceased)
@@ -81,7 +88,7 @@ pub(super) fn of(
 /// be logged.
 fn office(pending: &Action) -> Option<String> {
     let id = pending.created_at_location.as_deref().map(str::trim);
-    let usable = |id: &&str| !id.is_empty() && id.len() <= LONGEST && !id.chars().any(char::is_control);
+    let usable = |id: &&str| !id.is_empty() && is_within(id, LONGEST) && !id.chars().any(char::is_control);
     id.filter(usable).map(str::to_owned)
 }
 
@@ -89,7 +96,7 @@ fn office(pending: &Action) -> Option<String> {
 fn answers(declaration: &Map<String, Value>) -> BTreeMap<String, Value> {
     declaration
         .iter()
-        .filter(|(field, _)| field.len() <= LONGEST && !is_placed(field))
+        .filter(|(field, _)| is_within(field, LONGEST) && !is_placed(field))
         .filter(|(_, value)| match value {
             Value::String(_) => text(value).is_some(),
             Value::Bool(_) | Value::Number(_) => true,

@@ -136,7 +136,7 @@ pub(in crate::opencrvs) fn fetched_record(data: &Value) -> Option<FetchedRecord>
 }
 
 /// Reads a time: ISO 8601, or milliseconds since 1970 as a string or a number.
-fn timestamp(value: &Value) -> Option<jiff::Timestamp> {
+pub(super) fn timestamp(value: &Value) -> Option<jiff::Timestamp> {
     let from_ms = |ms: i64| jiff::Timestamp::from_millisecond(ms).ok();
     match value.as_str() {
         Some(text) => text.parse().ok().or_else(|| from_ms(text.parse().ok()?)),

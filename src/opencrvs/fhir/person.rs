@@ -5,11 +5,16 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::bundle::Bundle;
-use super::{LONGEST, codes, extension, place, text};
+use super::{LONGEST, codes, extension, identifying, place, text};
 use crate::domain::{Address, Name, Person};
+use crate::opencrvs::text::{is_within, name_part};
 
 /// Limit of the elements that are read from a list.
 const MOST: usize = 32;
+/// Limit of the names of a person. A country writes one in each of its languages.
+const MOST_NAMES: usize = 8;
+/// Limit of the identifiers of a person.
+const MOST_IDENTIFIERS: usize = 16;
 
 pub(super) fn person(bundle: &Bundle, patient: &Value, identifier_type: &str) -> Person {
     let names = names(patient);
@@ -19,12 +24,13 @@ pub(super) fn person(bundle: &Bundle, patient: &Value, identifier_type: &str) ->
     // the patient has it.
     let active = patient.get("active").and_then(Value::as_bool).unwrap_or(reason.is_none());
     Person {
-        name: names.first().map(|(_, name)| name.clone()),
-        names: names.into_iter().collect(),
-        dob: kept(patient, "/birthDate"),
+        name: most_complete(&names).map(|(_, name)| name.clone()),
+        lang: most_complete(&names).and_then(|(language, _)| language.clone()),
+        names: by_language(names),
+        dob: identifying(patient, "/birthDate"),
         age: extension(patient, "age-of-individual-in-years").and_then(age),
-        date_of_death: kept(patient, "/deceasedDateTime"),
-        gender: kept(patient, "/gender"),
+        date_of_death: identifying(patient, "/deceasedDateTime"),
+        gender: identifying(patient, "/gender"),
         nid: identifiers.get(identifier_type).cloned(),
         identifiers,
         nationality: nationality(patient),
@@ -43,25 +49,46 @@ fn list<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
     value.get(name).and_then(Value::as_array).into_iter().flatten().take(MOST)
 }
 
-/// Names by language, in the order of the document. OpenCRVS puts a language code into `use`.
-fn names(patient: &Value) -> Vec<(String, Name)> {
+/// Names with their language codes, in the order of the document. OpenCRVS puts a language code
+/// into `use`.
+fn names(patient: &Value) -> Vec<(Option<String>, Name)> {
     list(patient, "name")
+        .take(MOST_NAMES)
         .filter_map(|name| {
+            let mut given = texts(name, "given");
             let read = Name {
-                firstname: kept(name, "/given/0"),
-                middlename: kept(name, "/given/1"),
+                firstname: name_part(given.next()),
+                middlename: name_part(given),
                 // A text since 1.7; a list in older versions and in the records that they wrote.
-                surname: kept(name, "/family").or_else(|| kept(name, "/family/0")),
+                surname: name_part(texts(name, "family")),
             };
-            let language = text(name, "/use").unwrap_or("en").to_owned();
-            (read != Name::default()).then_some((language, read))
+            (read != Name::default()).then_some((kept(name, "/use"), read))
         })
         .collect()
 }
 
+/// The texts of a member that is a list of texts or one text.
+fn texts<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v str> {
+    let one = value.get(name).and_then(Value::as_str);
+    one.into_iter().chain(list(value, name).filter_map(Value::as_str))
+}
+
+/// The name with the most parts; of several, the first in the document.
+fn most_complete(names: &[(Option<String>, Name)]) -> Option<&(Option<String>, Name)> {
+    let parts =
+        |name: &Name| [&name.firstname, &name.middlename, &name.surname].into_iter().flatten().count();
+    // `max_by_key` takes the last of equals.
+    names.iter().rev().max_by_key(|(_, name)| parts(name))
+}
+
+fn by_language(names: Vec<(Option<String>, Name)>) -> BTreeMap<String, Name> {
+    names.into_iter().map(|(language, name)| (language.unwrap_or_else(|| "en".to_owned()), name)).collect()
+}
+
 fn identifiers(patient: &Value) -> BTreeMap<String, String> {
     list(patient, "identifier")
-        .filter_map(|id| Some((codes(id.get("type")?).next()?.to_owned(), kept(id, "/value")?)))
+        .take(MOST_IDENTIFIERS)
+        .filter_map(|id| Some((codes(id.get("type")?).next()?.to_owned(), identifying(id, "/value")?)))
         .collect()
 }
 
@@ -91,7 +118,7 @@ fn address(bundle: &Bundle, patient: &Value) -> Option<Address> {
     while lines.last().is_some_and(String::is_empty) {
         lines.pop();
     }
-    lines.iter_mut().filter(|line| line.len() > LONGEST).for_each(String::clear);
+    lines.iter_mut().filter(|line| !is_within(line, LONGEST)).for_each(String::clear);
     Some(Address {
         country: kept(address, "/country"),
         state,

@@ -49,6 +49,8 @@ fn code(location: &Value) -> Option<Code> {
     let identifiers = location.get("identifier").and_then(Value::as_array)?;
     ["/statistical-code", "/internal-id"].into_iter().find_map(|ends| {
         let of_system = |id: &&Value| text(id, "/system").is_some_and(|system| system.ends_with(ends));
-        identifiers.iter().find(of_system).and_then(|id| super::code(id, "/value")).map(str::to_owned)
+        let code = identifiers.iter().find(of_system).and_then(|id| super::identifying(id, "/value"));
+        // Codes are stored in columns and logged.
+        code.filter(|code| !code.chars().any(char::is_control))
     })
 }

@@ -6,12 +6,14 @@ use serde_json::Value;
 
 use super::bundle::Bundle;
 use super::person::person;
-use super::{codes, extension, place, sources, text};
+use super::{codes, extension, identifying, place, sources, text};
 use crate::domain::{EventDetails, EventKind, Office, Person, Role, View};
 use crate::opencrvs::reading::Reading;
+use crate::opencrvs::text::is_within;
 
 /// Limit of the answers that are kept. A country's questionnaire has some dozens.
 const MOST_ANSWERS: usize = 100;
+/// Limit of an answer in characters, and of the name of its field in bytes.
 const LONGEST_ANSWER: usize = 256;
 
 const SECTIONS: [(Role, &str); 7] = [
@@ -69,8 +71,7 @@ fn date(
         EventKind::Marriage | EventKind::Other(_) => ["bride-details", "groom-details"]
             .into_iter()
             .filter_map(|code| bundle.section(composition, code))
-            .find_map(|patient| text(extension(patient, "date-of-marriage")?, "/valueDateTime"))
-            .map(str::to_owned),
+            .find_map(|patient| identifying(extension(patient, "date-of-marriage")?, "/valueDateTime")),
     }
 }
 
@@ -105,7 +106,7 @@ fn answer(item: &Value) -> Option<Value> {
         .into_iter()
         .find_map(|name| given.get(name))?;
     match value {
-        Value::String(text) => (!text.is_empty() && text.len() <= LONGEST_ANSWER).then(|| value.clone()),
+        Value::String(text) => (!text.is_empty() && is_within(text, LONGEST_ANSWER)).then(|| value.clone()),
         Value::Bool(_) | Value::Number(_) => Some(value.clone()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }

@@ -30,13 +30,23 @@ pub(crate) fn action_of(token: &SecretString) -> Option<ActionId> {
 /// Whether a token also carries the registrar's right to reject the record: scope
 /// `record.declared.reject…` (1.9.13 and newer) or `type=record.reject…` (2.0). Verifies nothing.
 pub(crate) fn may_reject_record(token: &SecretString) -> bool {
+    has_right(token, &["record.declared.reject", "record.reject"])
+}
+
+/// Whether a token also carries the registrar's right to read the record: scope `record.read…`
+/// (1.9.13 and newer) or `type=record.read…` (2.0). Verifies nothing.
+pub(crate) fn may_read_record(token: &SecretString) -> bool {
+    has_right(token, &["record.read"])
+}
+
+fn has_right(token: &SecretString, rights: &[&str]) -> bool {
     #[derive(Deserialize)]
     struct Claims {
         scope: Scope,
     }
     let allows = |scope: &str| {
         let name = scope.split('&').find_map(|part| part.strip_prefix("type=")).unwrap_or(scope);
-        ["record.declared.reject", "record.reject"].into_iter().any(|right| {
+        rights.iter().any(|right| {
             name.strip_prefix(right).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', ':']))
         })
     };
@@ -134,6 +144,17 @@ mod tests {
             assert!(may(yes), "{yes}");
         }
         for no in ["record.reject-registration", "type=record.reject-registration", "record.read"] {
+            assert!(!may(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn a_token_reads_the_record_only_with_the_scope_of_that_name() {
+        let may = |scope: &str| may_read_record(&token(&format!(r#"{{"scope":["{scope}"]}}"#)));
+        for yes in ["record.read", "record.read[event=birth|death]", "type=record.read&event=birth"] {
+            assert!(may(yes), "{yes}");
+        }
+        for no in ["record.confirm-registration", "type=record.readers", "record.declared.reject"] {
             assert!(!may(no), "{no}");
         }
     }

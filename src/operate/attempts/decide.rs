@@ -20,7 +20,6 @@ use crate::operate::tally::{Miss, Tally};
 use crate::pipeline::NextHop;
 use crate::pipeline::stage::chain;
 use crate::roles::{Failure, parts};
-use crate::seal::Field;
 
 /// An ID in a file is at most this long, in bytes.
 const ID_MAX: u64 = 1024;
@@ -95,9 +94,8 @@ async fn sealed(
     id: &NationalId,
 ) -> Result<Option<SealedId>, Failure> {
     let Some(case) = ledger.case(attempt).await? else { return Ok(None) };
-    let sealed = session.sealer()?.seal(&case.record.id, Field::NationalId, id.expose().as_bytes());
-    let sealed = sealed.context("the ID cannot be sealed: check SEAL_KEYS")?;
-    Ok(Some(SealedId { sealed, fingerprint: ledger.fingerprint(id) }))
+    let sealed = ledger.seal_id(&*session.sealer()?, &case.record.id, id);
+    Ok(Some(sealed.context("the ID cannot be sealed: check SEAL_KEYS")?))
 }
 
 struct Decide<'a> {
@@ -119,7 +117,7 @@ impl Decide<'_> {
         let deciding = Deciding {
             decision: &decision,
             id: self.id.as_ref(),
-            reason: &Reason { code: ReasonCode::Other, fields: Vec::new() },
+            reason: &Reason::of(ReasonCode::Other),
             numbers: &session.config.number.template,
             has_client: parts::has_client(&session.config),
             quarantine: session.config.confirm.quarantine,

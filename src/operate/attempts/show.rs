@@ -158,8 +158,8 @@ impl ShownAttempt {
         let answer = self.answer.unwrap_or("-");
         match &self.reason {
             None => answer.to_owned(),
-            Some(Reason { code, fields }) if fields.is_empty() => format!("{answer}: {}", code.as_str()),
-            Some(Reason { code, fields }) => {
+            Some(Reason { code, fields, .. }) if fields.is_empty() => format!("{answer}: {}", code.as_str()),
+            Some(Reason { code, fields, .. }) => {
                 format!("{answer}: {} ({})", code.as_str(), output::clean(&fields.join(", ")))
             }
         }

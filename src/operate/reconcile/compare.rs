@@ -10,6 +10,7 @@ use secrecy::SecretString;
 
 use super::mismatch::{Mismatch, Theirs};
 use super::report::{ComparisonReport, NotCompared};
+use crate::domain::order::is_older;
 use crate::domain::{AttemptId, Dialect, RecordId, RecordState, State, TrackingId};
 use crate::ledger::{Case, Ledger, LedgerError};
 use crate::opencrvs::fhir::{FetchedRecord, Gateway, UserToken, WaitingRecord};
@@ -77,11 +78,13 @@ impl Comparison<'_> {
             return Ok(Compared::Agrees);
         };
         let theirs = match self.read(&case).await {
-            Ok(seen) => Theirs::of(&case, &seen),
+            Ok(seen) => Theirs::of(&case, &seen, self.ledger.stamp_tolerance()),
             Err(NotCompared::NotFound) => Some(Theirs::unknown(case.attempt.stamp)),
             Err(why) => return Ok(Compared::NotRead(why)),
         };
-        let Some(theirs) = theirs.filter(|theirs| self.is_old(theirs.since.max(case.attempt.accepted_at)))
+        // Of a record that is dated in the future, the acceptance is all that is known of its age.
+        let Some(theirs) =
+            theirs.filter(|theirs| self.is_old(theirs.since) && self.is_old(case.attempt.accepted_at))
         else {
             return Ok(Compared::Agrees);
         };
@@ -165,7 +168,7 @@ impl Comparison<'_> {
     }
 
     fn is_old(&self, since: Timestamp) -> bool {
-        Duration::try_from(Timestamp::now().duration_since(since)).is_ok_and(|age| age >= self.grace)
+        is_older(since, self.grace, Timestamp::now(), self.ledger.stamp_tolerance())
     }
 }
 

@@ -2,9 +2,12 @@
 //!
 //! Invariant: a mismatch contains ids, states and times, but no personal data.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::domain::order::{Seen, Submitted};
 use crate::domain::{RecordId, RecordState, RegistrationNumber};
 use crate::ledger::Case;
 use crate::opencrvs::fhir::FetchedRecord;
@@ -77,10 +80,14 @@ pub(super) struct Mismatch {
 
 impl Theirs {
     /// Returns `None` if OpenCRVS waits for this very attempt.
-    pub(super) fn of(case: &Case, seen: &FetchedRecord) -> Option<Self> {
+    pub(super) fn of(case: &Case, seen: &FetchedRecord, tolerance: Duration) -> Option<Self> {
+        let (stamp, accepted_at) = (case.attempt.stamp, case.attempt.accepted_at);
+        let order = Submitted { stamp, accepted_at, tolerance }.compare(seen.since, Timestamp::now());
         let number = case.record.number.as_ref().map(RegistrationNumber::as_str);
         let state = match seen.status {
-            RecordState::Waiting if seen.since > case.attempt.stamp => StateThere::WaitingForANewerSubmission,
+            RecordState::Waiting if matches!(order, Seen::After | Seen::Unclear) => {
+                StateThere::WaitingForANewerSubmission
+            }
             RecordState::Waiting => return None,
             RecordState::Registered if number.is_some() && seen.number.as_deref() == number => {
                 StateThere::Registered

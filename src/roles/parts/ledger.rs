@@ -36,6 +36,7 @@ async fn open(config: &Config, who: &str, sealer: &Sealer, create: bool) -> Resu
         url: config.ledger.url.clone(),
         connections: config.ledger.connections,
         timeout: LEDGER_TIMEOUT,
+        stamp_tolerance: config.opencrvs.stamp_tolerance,
         who: format!("{who} {}", uuid::Uuid::new_v4().simple()),
         create,
     };

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::sandbox::accounts::{Totals, request_id};
+use crate::sandbox::accounts::{Ending, Told, Totals, content_faults, request_id};
 use crate::sandbox::nid::NidState;
 use crate::sandbox::opencrvs::{Attempt, EventsTally, Record, Records, Status, Tally};
-use crate::sandbox::population::Kind;
+use crate::sandbox::population::{Kind, Mix, Population};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(super) struct Accounts {
@@ -36,12 +36,12 @@ pub(super) struct Accounts {
 
 impl Accounts {
     /// Draws up the accounts. `parked` names the records about which, according to the ledger, an
-    /// operator was told.
+    /// operator was told. The seed is that of the population.
     pub(super) fn of(
         records: &Records,
         nid: &NidState,
         parked: &BTreeSet<String>,
-        elapsed: Duration,
+        (seed, elapsed): (u64, Duration),
     ) -> Self {
         let (tally, events) = (Tally::of(records), EventsTally::of(records));
         let damage =
@@ -62,31 +62,28 @@ impl Accounts {
         let rejected: BTreeSet<&str> = nid.rejected().collect();
         for (id, record) in records.all() {
             let rejected = request_id(id, record).is_some_and(|request| rejected.contains(request.as_str()));
-            accounts.add(record, rejected, parked.contains(id));
+            // The events generation accepts rejections, so such a record is not finished.
+            let open = rejected && record.event.is_some();
+            let told = Told { held: rejected && !open, parked: !open && parked.contains(id) };
+            accounts.add(record, rejected, Ending::of(record, told));
+        }
+        for family in Population::new(seed, Mix::default()).take(records.all().count()) {
+            let Some(record) = records.record(&family.record) else { continue };
+            accounts.totals.check_contents(&family.record, content_faults(&family, record, nid));
         }
         accounts
     }
 
-    fn add(&mut self, record: &Record, rejected: bool, parked: bool) {
+    fn add(&mut self, record: &Record, rejected: bool, ending: Ending) {
         self.marriages += u64::from(record.kind == Kind::Marriage);
         self.rejected_by_id_system += u64::from(rejected);
         if !record.attempts.iter().any(Attempt::is_accepted) {
             return;
         }
-        let (totals, told) = (&mut self.totals, record.event.as_ref().is_some_and(|event| event.rejected));
-        let count = match record.status() {
-            Status::Registered | Status::Certified => &mut totals.confirmed,
-            Status::Rejected if told => &mut totals.rejected,
-            // The events generation accepts rejections, so this record is not finished.
-            Status::WaitingValidation if rejected && record.event.is_some() => &mut self.open,
-            Status::WaitingValidation if rejected => &mut totals.held,
-            Status::WaitingValidation if parked => &mut totals.parked,
-            Status::WaitingValidation | Status::Declared => &mut self.open,
-            Status::Rejected | Status::Archived => &mut totals.withdrawn,
-        };
-        *count += 1;
+        self.totals.count(ending);
+        self.open += u64::from(ending == Ending::Open);
         let taken_back = matches!(record.status(), Status::Rejected | Status::Archived);
-        totals.confirmed_expected += u64::from(!rejected && !taken_back);
+        self.totals.confirmed_expected += u64::from(!rejected && !taken_back);
     }
 
     /// The final accounts: what is still open counts as lost.
@@ -150,6 +147,7 @@ impl Accounts {
             (self.open, "still under way"),
             (all.lost, "lost"),
             (all.confirmed_twice, "confirmed twice"),
+            (all.wrong_contents, "with a request, number, ID or field of somebody else"),
             (all.stranded, &stranded),
         ];
         let lines: String = lines.map(|(count, what)| format!("\n  {count:>6}  {what}")).concat();

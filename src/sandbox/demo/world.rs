@@ -32,6 +32,7 @@ const REGISTRAR_STAYS: Duration = Duration::from_secs(3);
 
 pub(super) struct DemoWorld {
     pub(super) front: Url,
+    seed: u64,
     pub(super) opencrvs: OpencrvsSim,
     nid: NidSim,
     vendor: Link,
@@ -83,7 +84,7 @@ impl DemoWorld {
                 "the bridge has no client in OpenCRVS: {announced:?}"
             );
         }
-        Ok(Self { front, opencrvs, nid, vendor, ledger, admin, dir, node, stop, bridge })
+        Ok(Self { front, seed, opencrvs, nid, vendor, ledger, admin, dir, node, stop, bridge })
     }
 
     pub(super) fn description(&self) -> String {
@@ -118,7 +119,7 @@ impl DemoWorld {
         let parked: BTreeSet<String> =
             attempts.into_iter().filter(|one| told(one.state)).map(|one| one.record.to_string()).collect();
         let nid = self.nid.state();
-        Ok(self.opencrvs.inspect(|records| Accounts::of(records, &nid, &parked, elapsed)))
+        Ok(self.opencrvs.inspect(|records| Accounts::of(records, &nid, &parked, (self.seed, elapsed))))
     }
 
     /// The reason why the bridge has stopped by itself, if it has.

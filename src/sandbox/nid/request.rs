@@ -1,6 +1,6 @@
 //! A request as the vendor reads it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::decision::Asked;
 
@@ -14,8 +14,9 @@ pub(super) struct Request {
     pub(super) asked: Asked,
     pub(super) submission: u64,
     pub(super) number: String,
-    /// The content that a repeat of the same submission must not change.
-    pub(super) content: String,
+    /// The members `registration`, `subject` and `parents`, which a repeat of the same submission must
+    /// not change.
+    pub(super) content: Value,
     /// Required fields that are absent, by their names in the contract.
     pub(super) missing: Vec<&'static str>,
 }
@@ -36,13 +37,15 @@ impl Request {
             Asked::Death => &["national_id", "date_of_death"],
         };
         let missing = needed.iter().filter(|field| subject.get(field).is_none()).copied().collect();
-        let content = [Some(subject), data.get("registration"), data.get("parents")];
+        let content = json!({
+            "registration": data.get("registration"), "subject": subject, "parents": data.get("parents")
+        });
         Some(Self {
             id: event.get("id")?.as_str()?.to_owned(),
             asked,
             submission: data.get("submission")?.as_u64().filter(|submission| *submission > 0)?,
             number: data.pointer("/registration/number")?.as_str()?.to_owned(),
-            content: content.into_iter().flatten().map(Value::to_string).collect(),
+            content,
             missing,
         })
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::reply::Final;
 
 /// The ways in which a vendor may misbehave, apart from invalid replies.
@@ -35,6 +37,13 @@ pub struct NidState {
     pub finals: BTreeMap<String, Final>,
     /// The first final answer, by request id and submission.
     pub answers: BTreeMap<String, BTreeMap<u64, Final>>,
+    /// What was asked, by request id and submission: the members `registration`, `subject` and
+    /// `parents` of the first request.
+    pub contents: BTreeMap<String, BTreeMap<u64, Value>>,
+    /// The registration number with which a request came first, by request id.
+    pub numbers: BTreeMap<String, String>,
+    /// The first ID that was sent, by request id.
+    pub issued: BTreeMap<String, String>,
 }
 
 impl NidState {

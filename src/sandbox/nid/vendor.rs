@@ -30,7 +30,6 @@ struct Person {
 
 #[derive(Debug, Default)]
 struct Submission {
-    content: String,
     asked_to_retry: bool,
     answer: Option<Final>,
 }
@@ -103,6 +102,9 @@ impl Vendor {
         // contradiction would not contradict the answer, so it is not sent.
         if let Some(other) = decision.contradiction.filter(|_| answer == decision.answer) {
             self.state.count("contradiction");
+            if let Final::Issued(id) = &other {
+                self.state.issued.entry(request.id.clone()).or_insert_with(|| id.clone());
+            }
             planned.push(reply.second(apart, reply.answer(&other)));
         }
         if let (Some(mistake), Some(taken)) = (decision.mistake, self.settings.taken_id.clone()) {
@@ -124,12 +126,16 @@ impl Vendor {
         self.state.persons += u64::from(!self.people.contains_key(&request.id));
         let person = self.people.entry(request.id.clone()).or_default();
         person.newest = person.newest.max(request.submission);
-        if let Some(seen) = person.submissions.get(&request.submission) {
+        let number = || request.number.clone();
+        self.state.numbers.entry(request.id.clone()).or_insert_with(number);
+        let contents = self.state.contents.entry(request.id.clone()).or_default();
+        if let Some(seen) = contents.get(&request.submission) {
             self.state.repeats += 1;
-            self.state.changed_repeats += u64::from(seen.content != request.content);
+            self.state.changed_repeats += u64::from(*seen != request.content);
+        } else {
+            contents.insert(request.submission, request.content.clone());
         }
-        let new = || Submission { content: request.content.clone(), ..Submission::default() };
-        person.submissions.entry(request.submission).or_insert_with(new)
+        person.submissions.entry(request.submission).or_default()
     }
 
     fn decide(&mut self, request: &Request, decision: &Decision) -> Final {
@@ -155,6 +161,7 @@ impl Vendor {
         person.recorded |= answer == Final::Recorded;
         if let Final::Issued(id) = &answer {
             self.ids.insert(id.clone(), request.id.clone());
+            self.state.issued.entry(request.id.clone()).or_insert_with(|| id.clone());
             if person.issued.get_or_insert_with(|| id.clone()) != id
                 && self.doubled.insert(request.id.clone())
             {

@@ -17,7 +17,7 @@ mod clients;
 mod confirm;
 mod country;
 mod credential;
-mod document;
+pub(super) mod document;
 mod file;
 mod integrations;
 mod procedures;

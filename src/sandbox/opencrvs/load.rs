@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -16,6 +17,9 @@ use super::record::Status;
 use super::{OpencrvsSim, SimulateError, SubmitOptions};
 use crate::sandbox::population::{Declaration, Mix, Population};
 use crate::sandbox::random::Sequence;
+
+/// How far a clock is ahead that stamps submissions in the future.
+const CLOCK_AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// The registrations to submit. Each option is declared once, with its default on the command line.
 #[derive(Debug, Clone, Parser)]
@@ -50,6 +54,10 @@ pub struct RunOptions {
     /// Whether answers that refuse can be lost as well.
     #[arg(skip)]
     pub lost_refusals: bool,
+    /// The share of records whose first submission carries the time of a clock that is a day ahead
+    /// (FHIR generation).
+    #[arg(skip)]
+    pub future_stamps: f64,
     /// The share of refused records that the registrar corrects and submits again.
     #[arg(long, default_value_t = 0.9, value_name = "SHARE")]
     pub resubmit: f64,
@@ -156,7 +164,9 @@ impl Registration {
         let lose_answer = Sequence::LOST_ANSWER.at(seed, index) < self.options.lost_answers;
         let patient = Sequence::RESUBMISSION.at(seed, index) < self.options.resubmit;
         let lose_refusal = lose_answer && self.options.lost_refusals;
-        let mut submit = SubmitOptions { lose_answer, lose_refusal, ..SubmitOptions::default() };
+        let is_ahead = Sequence::FUTURE_STAMP.at(seed, index) < self.options.future_stamps;
+        let at = is_ahead.then(|| Timestamp::now() + CLOCK_AHEAD);
+        let mut submit = SubmitOptions { lose_answer, lose_refusal, at, ..SubmitOptions::default() };
         let mut permit = Some(permit);
         for attempt in 1..=self.options.attempts.max(1) {
             let (family, front) = (&self.declaration, &self.options.front);

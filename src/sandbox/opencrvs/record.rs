@@ -10,6 +10,9 @@ use super::fault::Fault;
 use super::keys::TokenHash;
 use crate::sandbox::population::{Earlier, Kind};
 
+/// A row that is later than now by more than this is from a clock that was ahead.
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
+
 /// The state of a record, as far as this simulation covers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
@@ -149,6 +152,8 @@ pub struct Record {
     /// The part that only the events generation has. `None`: the record belongs to the FHIR
     /// generation.
     pub event: Option<EventFile>,
+    /// The person that the event is about, in the form of the gateway (FHIR generation).
+    pub(super) person: Option<serde_json::Value>,
     pub(super) last: Timestamp,
 }
 
@@ -158,9 +163,11 @@ impl Record {
     }
 
     pub(super) fn enter(&mut self, status: Status, at: Timestamp) -> String {
-        // Core's timestamps have milliseconds, and two rows of a record never have the same one.
+        // Core's timestamps have milliseconds, and two rows of a record never have the same one. A
+        // row from a clock that was ahead does not move later rows into the future.
         let next = self.last + SignedDuration::from_millis(1);
-        self.last = if at > next { at } else { next };
+        let was_ahead = self.last > Timestamp::now() + AHEAD;
+        self.last = if at > next || was_ahead { at } else { next };
         let at = iso(self.last);
         self.history.push(HistoryRow { status, at: at.clone() });
         at

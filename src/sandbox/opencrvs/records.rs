@@ -112,6 +112,7 @@ impl Records {
                 overwritten: 0,
                 attempts: Vec::new(),
                 event: None,
+                person: None,
                 last: Timestamp::UNIX_EPOCH,
             };
             record.enter(Status::Declared, stamp.unwrap_or(now) - SignedDuration::from_secs(60));

@@ -15,6 +15,7 @@ use super::events::Release;
 use super::keys::TokenHash;
 use super::record::{CallResult, Status};
 use super::records::Subject;
+use super::subject::person;
 use super::{OpencrvsSim, SimulateError, caller};
 use crate::sandbox::population::{AttemptFacts, Declaration, Kind, correct_name};
 
@@ -99,6 +100,12 @@ impl OpencrvsSim {
         self.send(&subject, front, options, |facts| stamped(bundle, &facts.last_modified)).await
     }
 
+    /// Posts any document with any token, although OpenCRVS has no such submission. Nothing is
+    /// recorded.
+    pub async fn post_invented(&self, front: &Url, token: &str, bundle: &Value) -> CallResult {
+        caller::post(front, token, self.correlation.fetch_add(1, Ordering::Relaxed), bundle).await
+    }
+
     async fn send(
         &self,
         subject: &Subject,
@@ -118,6 +125,10 @@ impl OpencrvsSim {
         };
         self.core.with_records(|records| {
             records.carry(&subject.record, &opened, TokenHash::of(&token), options.corrected.clone());
+            // Core saves the document before it calls the bridge.
+            if let Some(record) = records.record_mut(&subject.record) {
+                record.person = person(&bundle, subject.kind);
+            }
         });
         let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
         let call = caller::post(front, &token, correlation, &bundle);

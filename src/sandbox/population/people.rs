@@ -91,8 +91,9 @@ pub(in crate::sandbox) struct FamilyMember {
     pub(in crate::sandbox) family: &'static str,
     /// Given and family name in the second language of the country.
     pub(in crate::sandbox) second_language: Option<(&'static str, &'static str)>,
-    /// A date in the format of all dates: `2025-04-22`.
-    pub(in crate::sandbox) born: String,
+    /// A date in the format of all dates: `2025-04-22`. `None` for the child of an unfit
+    /// declaration.
+    pub(in crate::sandbox) born: Option<String>,
     pub(in crate::sandbox) died: Option<String>,
     /// `female` or `male`, for the child and the deceased only, because the forms do not ask for
     /// others.
@@ -152,7 +153,7 @@ impl Declaration {
             middle,
             family,
             second_language,
-            born: self.birth_date(role),
+            born: (role != FamilyRole::Child || !self.is_unfit).then(|| self.birth_date(role)),
             died: dead.then(|| day_of(2025, &mut self.chance(300))),
             gender: matches!(role, FamilyRole::Child | FamilyRole::Deceased).then_some(gender),
             national_id: has_id.then(|| self.national_id(role)),

@@ -29,6 +29,16 @@ impl Place {
         Self { id: id.to_string(), code, name: name.to_owned() }
     }
 
+    /// The code of an area, as documents have it.
+    pub(super) fn statistical_code(&self) -> String {
+        format!("ADMIN_STRUCTURE_{}", self.code)
+    }
+
+    /// The code of a building of this kind, as documents have it.
+    pub(super) fn internal_id(&self, kind: &str) -> String {
+        format!("{kind}_{}", self.code)
+    }
+
     fn facts(&self, part_of: &str, level: &str) -> Value {
         json!({"id": self.id, "code": self.code, "name": self.name, "part-of": part_of, "level": level})
     }

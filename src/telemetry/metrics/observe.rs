@@ -1,7 +1,7 @@
 //! The methods with which the processes report what happens.
 
 use super::Metrics;
-use crate::domain::{Cause, EventKind, State};
+use crate::domain::{Cause, Dialect, EventKind, State};
 
 impl Metrics {
     /// The front answered a registration; `kind` is [`EventKind::label`].
@@ -63,8 +63,23 @@ impl Metrics {
         self.retries.of([stage, cause]).inc();
     }
 
+    /// A registration with a stamp from the future was recorded.
+    pub fn stamp_in_future(&self, dialect: Dialect) {
+        self.stamps_in_future.of([dialect.as_str()]).inc();
+    }
+
+    /// A registration was recorded that a newer attempt had already superseded.
+    pub fn superseded_on_arrival(&self, newer_from_future: bool) {
+        self.superseded_on_arrival.of([if newer_from_future { "future" } else { "believable" }]).inc();
+    }
+
     pub fn requested(&self, kind: &EventKind) {
         self.requested.of([kind.label()]).inc();
+    }
+
+    /// A registration was looked up in OpenCRVS before the ID system was asked.
+    pub fn send_checked(&self, outcome: &'static str) {
+        self.send_checks.of([outcome]).inc();
     }
 
     /// The ID system replied with this status of the queue contract.

@@ -30,7 +30,8 @@ fn request(path: &str, token: &str, body: &[u8]) -> Vec<u8> {
 fn event(id: &str, action: &str) -> Value {
     json!({ "id": id, "type": "birth", "trackingId": "PRZIB7", "actions": [
         { "id": "a", "type": "DECLARE", "status": "Accepted", "createdAt": "2026-01-01T00:00:00.000Z",
-          "declaration": { "child.name": { "firstname": "Before", "surname": "Same" } } },
+          "declaration": { "child.name": { "firstname": "Before", "surname": "Same" },
+              "child.dob": "2025-12-24", "child.gender": "female" } },
         { "id": action, "type": "REGISTER", "status": "Requested", "createdAt": "2026-01-02T00:00:00.000Z",
           "createdAtLocation": "office-1", "declaration": { "child.name": { "firstname": super::NAME } } },
     ]})

@@ -71,6 +71,7 @@ async fn ledger_of(url: &str, seal_keys: &str, who: &str) -> Result<Ledger, Ledg
         url: SecretString::from(url),
         connections: 4,
         timeout: Duration::from_secs(20),
+        stamp_tolerance: Duration::from_secs(300),
         who: who.to_owned(),
         create: true,
     };

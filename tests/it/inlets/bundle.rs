@@ -30,7 +30,7 @@ const NAMES: [&str; 12] = [
 ];
 
 fn document(index: u64) -> Value {
-    let mix = Mix { deaths: 0.4, marriages: 0.1, register_path: 0.5 };
+    let mix = Mix { deaths: 0.4, marriages: 0.1, register_path: 0.5, ..Mix::default() };
     let facts = AttemptFacts { last_modified: "2026-01-05T10:00:00.000Z".to_owned(), earlier: Vec::new() };
     Population::new(11, mix).declaration(index).bundle(&facts)
 }
@@ -182,7 +182,7 @@ fn the_largest_possible_view_is_bounded() {
 fn a_birth_and_a_death_are_asked_about_and_a_marriage_is_not() {
     let mut seen = BTreeSet::new();
     for index in 0..200 {
-        let mix = Mix { deaths: 0.4, marriages: 0.1, register_path: 0.5 };
+        let mix = Mix { deaths: 0.4, marriages: 0.1, register_path: 0.5, ..Mix::default() };
         let kind = Population::new(11, mix).declaration(index).kind;
         let asked = !asked_of(&document(index)).is_empty();
         assert!(asked || kind != Kind::Birth, "{index}");

@@ -32,7 +32,7 @@ async fn an_attempt_is_in_the_lane_that_its_message_is_in() {
         };
         let case = receive(ledger, "r", 0).await;
         assert_eq!(waits().await, [Lane::Request]);
-        ledger.requested(&case, None).await.unwrap();
+        ledger.requested(&case, None, false).await.unwrap();
         assert_eq!(waits().await, [Lane::Request], "the ID system's queue has it only once it says so");
         ledger.sent(case.attempt.id).await.unwrap();
         assert_eq!(waits().await, [Lane::Reply]);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::domain::ActionId;
+use crate::domain::{ActionId, Identity};
 use crate::opencrvs::events::LONGEST_MARK;
 
 /// State of an action in OpenCRVS.
@@ -21,6 +21,17 @@ pub struct EventState {
     pub action: ActionState,
     /// The id of the user to whom the event is assigned.
     pub assigned_to: Option<String>,
+}
+
+/// What OpenCRVS has of an action that the ID system is to be asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FoundAction {
+    /// The action waits for its answer. Holds the person that the event is about.
+    Waits(Option<Identity>),
+    /// The action has its answer.
+    Answered(ActionState),
+    /// The event has no such action, or the action does not wait for the answer.
+    Absent,
 }
 
 /// The state of an action according to the event document, or `None` if the document contains no

@@ -17,10 +17,10 @@ pub(in crate::sandbox::opencrvs) const IDENTIFIER: &str = "child.nid";
 const CLERK: &str = "5fc1e4000000000000000001";
 
 /// A requested registration: its action, and the document that the trigger carries.
-pub(super) struct Requested {
-    pub(super) opened: Opened,
-    pub(super) action: String,
-    pub(super) event: Value,
+pub(in crate::sandbox::opencrvs) struct Requested {
+    pub(in crate::sandbox::opencrvs) opened: Opened,
+    pub(in crate::sandbox::opencrvs) action: String,
+    pub(in crate::sandbox::opencrvs) event: Value,
 }
 
 /// The body of a 200, which accepts the registration within the trigger's request.
@@ -54,7 +54,7 @@ pub(super) struct TriggerRules {
 impl Records {
     /// Declares the record if it is new, and requests its registration. `None` if a request is
     /// already open; core then answers 409.
-    pub(super) fn request(
+    pub(in crate::sandbox::opencrvs) fn request(
         &mut self,
         subject: &Subject,
         declaration: &Map<String, Value>,

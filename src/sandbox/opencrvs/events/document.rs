@@ -22,7 +22,7 @@ pub(super) fn correction(kind: Kind, name: Option<&str>) -> Map<String, Value> {
 }
 
 /// The fields of the declaration form.
-pub(super) fn declaration(family: &Declaration) -> Map<String, Value> {
+pub(in crate::sandbox::opencrvs) fn declaration(family: &Declaration) -> Map<String, Value> {
     let (_, relation) = family.informant();
     let mut fields = Map::from_iter([("informant.relation".to_owned(), json!(relation))]);
     for role in family.members() {
@@ -45,7 +45,8 @@ fn member_fields(family: &Declaration, role: FamilyRole) -> Vec<(String, Value)>
             let name = json!({
                 "firstname": member.given, "middlename": member.middle, "surname": member.family
             });
-            let mut members = vec![("name", name), ("dob", json!(member.born))];
+            let mut members = vec![("name", name)];
+            members.extend(member.born.map(|born| ("dob", json!(born))));
             members.extend(member.gender.map(|gender| ("gender", json!(gender))));
             if let Some(id) = member.national_id {
                 members.extend([("idType", json!("NATIONAL_ID")), ("nid", json!(id))]);

@@ -77,7 +77,7 @@ impl Core {
         self.events.release_since(submitted)
     }
 
-    pub(super) fn service_claims(&self) -> Claims {
+    pub(in crate::sandbox::opencrvs) fn service_claims(&self) -> Claims {
         let behaviour = self.events.behaviour();
         let lifetime = seconds(behaviour.service_token_lifetime);
         let mut claims = Claims::service(&behaviour.service_subject, Timestamp::now(), lifetime);

@@ -14,6 +14,7 @@ use crate::sandbox::opencrvs::graphql::Operation;
 use crate::sandbox::opencrvs::keys::{Claims, TokenHash};
 use crate::sandbox::opencrvs::records::Confirmation;
 use crate::sandbox::opencrvs::search::Search;
+use crate::sandbox::opencrvs::subject;
 use crate::sandbox::opencrvs::tally::count;
 
 impl Query {
@@ -119,11 +120,17 @@ impl Query {
                 .rev()
                 .map(|step| json!({"type": step.status.name(), "timestamp": step.at}))
                 .collect();
-            Ok(json!({"id": id, "registration": {
+            let mut found = json!({"id": id, "registration": {
                 "trackingId": record.tracking_id,
                 "registrationNumber": record.numbers.first(),
                 "status": status
-            }}))
+            }});
+            if let (Some(member), Some(found)) = (subject::member(record.kind), found.as_object_mut())
+                && self.document.contains(&format!("{member} {{"))
+            {
+                found.insert(member.to_owned(), record.person.clone().unwrap_or_default());
+            }
+            Ok(found)
         })
     }
 }

@@ -16,6 +16,11 @@ impl World {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
 
+    /// Removes a setting, from the next start of a role on.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.remove(name);
+    }
+
     /// Changes a setting of one role, from its next start on.
     pub fn set_for(&mut self, role: &'static str, name: &str, value: &str) {
         self.role_settings.entry(role).or_default().insert(name.to_owned(), value.to_owned());

@@ -21,6 +21,7 @@ pub fn check(body: &[u8]) -> Option<Reply> {
         Status::Issued(id) => {
             assert!((1..=64).contains(&id.expose().chars().count()));
             assert!(!id.expose().chars().any(char::is_control), "an ID may stand in a column");
+            assert_eq!(id.expose().trim(), id.expose());
         }
         Status::Rejected(reason) => {
             let plain = |c: char| c.is_ascii_alphanumeric() || "._[]-/".contains(c);

@@ -1,0 +1,152 @@
+//! Which of two submissions of a record is the newer one, if OpenCRVS's clock cannot be trusted.
+//!
+//! A stamp orders the submissions of a record only if it is *believable*: it lies at most a
+//! tolerance (`STAMP_TOLERANCE`) after the front's acceptance. Any other stamp lies in the future,
+//! so the acceptance orders its submission instead.
+//!
+//! Invariant: no stamp closes a record for good. A submission is ordered no later than the tolerance
+//! after its acceptance, so every submission that is accepted after that is newer.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// Whether a stamp can be true, judged by the time at which the front accepted it.
+pub fn is_believable(stamp: Timestamp, accepted_at: Timestamp, tolerance: Duration) -> bool {
+    accepted_at.saturating_add(tolerance).is_ok_and(|latest| stamp <= latest)
+}
+
+/// The time that orders a submission among those of its record: its stamp if that is believable,
+/// else its acceptance.
+pub fn order_stamp(stamp: Timestamp, accepted_at: Timestamp, tolerance: Duration) -> Timestamp {
+    if is_believable(stamp, accepted_at, tolerance) { stamp } else { accepted_at }
+}
+
+/// Whether a status that a record has had since `since` is at least `than` old. The age of a status
+/// from the future is not known; it counts as old, because it might never become so otherwise.
+pub fn is_older(since: Timestamp, than: Duration, now: Timestamp, tolerance: Duration) -> bool {
+    let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    age >= than || !is_believable(since, now, tolerance)
+}
+
+/// The time of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    /// The stamp as OpenCRVS wrote it.
+    pub stamp: Timestamp,
+    /// When the front accepted the submission.
+    pub accepted_at: Timestamp,
+    /// `STAMP_TOLERANCE`.
+    pub tolerance: Duration,
+}
+
+/// How a status that OpenCRVS shows relates to a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Seen {
+    /// OpenCRVS does not show the submission yet.
+    Before,
+    /// The status is the submission itself.
+    Itself,
+    /// The record got the status after the submission.
+    After,
+    /// The stamp of the submission lies in the future and the time of the status does not: the
+    /// status is newer if OpenCRVS's clock was corrected in between.
+    Unclear,
+}
+
+impl Submitted {
+    /// Compares the submission with a status that the record has had since `since`, as read from
+    /// OpenCRVS at `read_at`.
+    pub fn compare(&self, since: Timestamp, read_at: Timestamp) -> Seen {
+        let Self { stamp, accepted_at, tolerance } = *self;
+        if since == stamp {
+            return Seen::Itself;
+        }
+        if since > stamp {
+            return Seen::After;
+        }
+        let from_future = !is_believable(stamp, accepted_at, tolerance);
+        let after_acceptance = is_believable(accepted_at, since, tolerance);
+        if from_future && after_acceptance && is_believable(since, read_at, tolerance) {
+            Seen::Unclear
+        } else {
+            Seen::Before
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOLERANCE: Duration = Duration::from_secs(300);
+    /// The latest time that there is.
+    const LATEST: &str = "9999-12-30T22:00:00.999Z";
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_stamp_orders_its_submission_up_to_the_tolerance_after_the_acceptance() {
+        for (stamp, expected) in
+            [(0, 0), (999, 999), (1_000, 1_000), (1_300, 1_300), (1_301, 1_000), (99_999, 1_000)]
+        {
+            assert_eq!(order_stamp(at(stamp), at(1_000), TOLERANCE), at(expected), "{stamp}");
+        }
+        let latest: Timestamp = LATEST.parse().unwrap();
+        assert_eq!(order_stamp(latest, at(1_000), TOLERANCE), at(1_000));
+    }
+
+    #[test]
+    fn ordering_twice_changes_nothing() {
+        for stamp in [0, 1_000, 1_300, 1_301, 99_999] {
+            let once = order_stamp(at(stamp), at(1_000), TOLERANCE);
+            assert_eq!(order_stamp(once, at(1_000), TOLERANCE), once);
+        }
+    }
+
+    #[test]
+    fn whatever_is_accepted_after_the_tolerance_is_newer() {
+        for first in [0, 1_000, 1_300, 1_301, 86_400, i64::from(u32::MAX)] {
+            let newest = order_stamp(at(first), at(1_000), TOLERANCE);
+            let later = order_stamp(at(1_301), at(1_301), TOLERANCE);
+            assert!(later > newest, "{first}");
+        }
+    }
+
+    #[test]
+    fn a_status_from_the_future_is_as_good_as_old() {
+        let is_old = |since| is_older(at(since), Duration::from_secs(60), at(1_000), TOLERANCE);
+        assert!(is_old(940));
+        assert!(!is_old(941));
+        assert!(!is_old(1_300));
+        assert!(is_old(1_301));
+    }
+
+    #[test]
+    fn a_status_is_compared_by_its_time_unless_the_stamp_lies_in_the_future() {
+        let ours = Submitted { stamp: at(1_000), accepted_at: at(1_001), tolerance: TOLERANCE };
+        assert_eq!(ours.compare(at(999), at(2_000)), Seen::Before);
+        assert_eq!(ours.compare(at(1_000), at(2_000)), Seen::Itself);
+        assert_eq!(ours.compare(at(1_001), at(2_000)), Seen::After);
+    }
+
+    #[test]
+    fn after_a_stamp_from_the_future_an_earlier_time_may_be_a_newer_status() {
+        let ours = Submitted { stamp: at(90_000), accepted_at: at(1_000), tolerance: TOLERANCE };
+        for (since, expected) in [
+            (699, Seen::Before),
+            (700, Seen::Unclear),
+            (1_010, Seen::Unclear),
+            (2_300, Seen::Unclear),
+            // OpenCRVS's clock was ahead then as well.
+            (2_301, Seen::Before),
+            (89_999, Seen::Before),
+            (90_000, Seen::Itself),
+            (90_001, Seen::After),
+        ] {
+            assert_eq!(ours.compare(at(since), at(2_000)), expected, "{since}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Reads a submission of a record, with the person that the event is about (GraphQL, 1.7.0–1.9.15).
+//!
+//! The gateway joins the given names of a name into one text, and the family names into another one.
+//! `fetchRegistration` writes nothing and takes the token of any record.
+//!
+//! Source: `gateway` of opencrvs-core, v1.7.0–v1.9.15 (schema, and the resolvers of `HumanName`).
+//!
+//! Invariant: this module only reads.
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::gateway::{Gateway, fetched_record, timestamp};
+use crate::domain::{EventKind, FullName, Identity, RecordId, RecordState};
+use crate::opencrvs::fault::OpencrvsFault;
+
+const SUBMISSION: &str = "id registration { registrationNumber status { type timestamp } }";
+const CHILD: &str = "... on BirthRegistration { child { name { firstNames familyName } birthDate } }";
+const DECEASED: &str = "... on DeathRegistration { deceased { name { firstNames familyName } birthDate } }";
+
+/// A record with its submissions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundRecord {
+    pub status: RecordState,
+    /// When the record got this status.
+    pub since: jiff::Timestamp,
+    /// The registration number, if the record is registered.
+    pub number: Option<String>,
+    /// The times at which the record began to wait for an answer.
+    pub waited_since: Vec<jiff::Timestamp>,
+    /// The person that the event is about, if OpenCRVS gives one.
+    pub person: Option<Identity>,
+}
+
+impl Gateway {
+    /// Reads a record with its submissions. Asks for the person only where the ID system may be
+    /// asked about one, and leaves the person out if this release does not know the fields.
+    ///
+    /// # Errors
+    /// [`OpencrvsFault`].
+    pub async fn find(
+        &self,
+        token: &SecretString,
+        record: &RecordId,
+        kind: &EventKind,
+    ) -> Result<FoundRecord, OpencrvsFault> {
+        let person = match kind {
+            EventKind::Birth => CHILD,
+            EventKind::Death => DECEASED,
+            EventKind::Marriage | EventKind::Other(_) => "",
+        };
+        let id = json!({ "id": record.as_str() });
+        let data = match self.call(token, &query(person), id.clone()).await {
+            Err(OpencrvsFault::Contract) if !person.is_empty() => self.call(token, &query(""), id).await?,
+            result => result?,
+        };
+        found_record(&data).ok_or(OpencrvsFault::Unreadable)
+    }
+}
+
+fn query(person: &str) -> String {
+    format!("query ($id: ID!) {{ fetchRegistration(id: $id) {{ {SUBMISSION} {person} }} }}")
+}
+
+fn found_record(data: &Value) -> Option<FoundRecord> {
+    let fetched = fetched_record(data)?;
+    let found = data.get("fetchRegistration")?;
+    let rows = found.pointer("/registration/status")?.as_array()?;
+    let waiting =
+        rows.iter().filter(|row| row.get("type").and_then(Value::as_str) == Some("WAITING_VALIDATION"));
+    let person = found.get("child").or_else(|| found.get("deceased")).filter(|person| !person.is_null());
+    Some(FoundRecord {
+        status: fetched.status,
+        since: fetched.since,
+        number: fetched.number,
+        waited_since: waiting.filter_map(|row| timestamp(row.get("timestamp")?)).collect(),
+        person: person.map(identity),
+    })
+}
+
+fn identity(person: &Value) -> Identity {
+    let text =
+        |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let names = person.get("name").and_then(Value::as_array).into_iter().flatten();
+    let names = names
+        .map(|name| FullName { given: text(name, "firstNames"), family: text(name, "familyName") })
+        .filter(|name| *name != FullName::default());
+    let born = text(person, "birthDate");
+    Identity { names: names.collect(), born: (!born.is_empty()).then_some(born), national_id: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_found_with_every_time_at_which_it_waited_and_with_its_person() {
+        let data = json!({ "fetchRegistration": {
+            "id": "r",
+            "registration": { "registrationNumber": null, "status": [
+                { "type": "REJECTED", "timestamp": "2026-11-30T10:00:03.000Z" },
+                { "type": "WAITING_VALIDATION", "timestamp": "2026-11-30T10:00:02.000Z" },
+                { "type": "DECLARED", "timestamp": "2026-11-30T10:00:01.000Z" },
+                { "type": "WAITING_VALIDATION", "timestamp": "1796040000000" }
+            ] },
+            "child": { "birthDate": "2026-09-05", "name": [
+                { "firstNames": "Ada Maria", "familyName": "Doe" }, { "firstNames": "", "familyName": null }
+            ] }
+        } });
+        let found = found_record(&data).unwrap();
+        assert_eq!((found.status, found.number.as_deref()), (RecordState::MovedOn, None));
+        let waited: Vec<i64> = found.waited_since.iter().map(|at| at.as_millisecond()).collect();
+        assert_eq!(waited, [1_796_032_802_000, 1_796_040_000_000]);
+        let person = found.person.unwrap();
+        assert_eq!(person.names, [FullName { given: "Ada Maria".into(), family: "Doe".into() }]);
+        assert_eq!(person.born.as_deref(), Some("2026-09-05"));
+    }
+
+    #[test]
+    fn a_record_without_a_person_is_found_as_well() {
+        let status = json!([{ "type": "WAITING_VALIDATION", "timestamp": "2026-11-30T10:00:02.000Z" }]);
+        let data = json!({ "fetchRegistration": { "registration": { "status": status }, "child": null } });
+        assert_eq!(found_record(&data).unwrap().person, None);
+        assert!(found_record(&json!({ "fetchRegistration": null })).is_none());
+    }
+}

@@ -1,0 +1,296 @@
+//! Looks a registration up in OpenCRVS before *send* asks the ID system about it.
+//!
+//! The rules are in [`domain::check`](crate::domain::check). A record of the FHIR generation is read
+//! with its record token. An event is read with the action token if that has the right, else with
+//! the bridge's own client; an event that neither of them may read is not checked.
+//!
+//! Invariant: one read per attempt, without a fixed wait. A read that fails only delays the attempt.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::broker::{Breaker, Delay, Settlement};
+use crate::domain::{
+    ActionId, Cause, CheckVerdict, Dialect, Identity, Mismatch, RecordId, RecordSeen, RegistrationNumber,
+    Standing, SubmissionSeen, View, check, record_standing,
+};
+use crate::ledger::Case;
+use crate::opencrvs::events::{ActionState, Bearer, EventsClient, FoundAction, PendingAction};
+use crate::opencrvs::fhir::Gateway;
+use crate::opencrvs::{
+    ClientFault, FaultClass, OpencrvsFault, Reading, Right, SystemClient, may_read_record,
+};
+use crate::pipeline::stage::{StageFault, chain, delay};
+use crate::pipeline::unseal::token_of;
+use crate::seal::Sealer;
+use crate::telemetry::Metrics;
+
+/// The read before *send*.
+pub struct SendCheck {
+    gateway: Gateway,
+    events: EventsClient,
+    reading: Reading,
+    /// The bridge's own client in OpenCRVS, if this process has its credentials.
+    client: Option<SystemClient>,
+    /// The gateway's breaker.
+    breaker: Breaker,
+    /// Time from the acceptance within which OpenCRVS may not show a submission yet.
+    visible_within: Duration,
+    /// The record of the FHIR generation that was found last. While OpenCRVS does not find it any
+    /// more either, its search service is in trouble.
+    last_found: Mutex<Option<RecordId>>,
+}
+
+/// What OpenCRVS is asked through, and the rules.
+pub struct SendCheckParts {
+    pub gateway: Gateway,
+    pub events: EventsClient,
+    /// How documents of the events generation are read.
+    pub reading: Reading,
+    pub client: Option<SystemClient>,
+    pub breaker: Breaker,
+    pub visible_within: Duration,
+}
+
+/// What *send* does with the attempt.
+pub(super) enum Checked {
+    /// OpenCRVS has the registration.
+    Genuine,
+    /// OpenCRVS could not be asked, because no credential may read the event.
+    Unchecked,
+    Withdraw,
+    Park(Cause, Option<Mismatch>),
+    Settle(Settlement),
+}
+
+/// What OpenCRVS has of an attempt.
+struct Found {
+    standing: Standing,
+    /// The person that the event is about, if OpenCRVS gives one.
+    person: Option<Identity>,
+}
+
+/// What the check needs of *send*.
+pub(super) struct CheckContext<'a> {
+    pub(super) case: &'a Case,
+    pub(super) view: &'a View,
+    pub(super) number: &'a RegistrationNumber,
+    pub(super) sealer: &'a Sealer,
+    pub(super) metrics: &'a Metrics,
+}
+
+impl SendCheck {
+    pub fn new(parts: SendCheckParts) -> Self {
+        let SendCheckParts { gateway, events, reading, client, breaker, visible_within } = parts;
+        Self { gateway, events, reading, client, breaker, visible_within, last_found: Mutex::new(None) }
+    }
+
+    pub(super) async fn check(&self, context: &CheckContext<'_>) -> Result<Checked, StageFault> {
+        let case = context.case;
+        let found = match case.record.dialect {
+            Dialect::Fhir => self.find_record(context).await?,
+            Dialect::Events => match self.find_action(context).await? {
+                Some(found) => found,
+                None => {
+                    context.metrics.send_checked("unchecked");
+                    return Ok(Checked::Unchecked);
+                }
+            },
+        };
+        self.observe(&found);
+        let is_old = case.attempt.age(Timestamp::now()) >= self.visible_within;
+        let found = match found {
+            Ok(found) => found,
+            Err(OpencrvsFault::RecordNotFound) if is_old && self.finds_others(context).await => {
+                Found { standing: Standing::Absent, person: None }
+            }
+            Err(OpencrvsFault::EventNotFound) => Found { standing: Standing::Absent, person: None },
+            Err(fault) => {
+                context.metrics.send_checked("failed");
+                return Ok(after_fault(case, &fault));
+            }
+        };
+        Ok(self.judge(context, &found, is_old))
+    }
+
+    fn judge(&self, context: &CheckContext<'_>, found: &Found, is_old: bool) -> Checked {
+        let case = context.case;
+        let persons = match &found.person {
+            Some(theirs) => {
+                Identity::of(&case.record.kind, context.view).unwrap_or_default().agrees_with(theirs)
+            }
+            None => Ok(()),
+        };
+        let verdict = check(found.standing, persons, is_old);
+        tracing::debug!(record.id = %case.record.id, standing = ?found.standing, ?verdict, "read before send");
+        let (outcome, checked) = match verdict {
+            CheckVerdict::Send if found.person.is_some() => ("genuine", Checked::Genuine),
+            CheckVerdict::Send => ("submission_only", Checked::Genuine),
+            CheckVerdict::ReadAgain => ("not_yet", Checked::Settle(delay(Cause::NotYetVisible))),
+            CheckVerdict::Withdraw => ("withdrawn", Checked::Withdraw),
+            CheckVerdict::NotInOpencrvs(mismatch) => {
+                ("not_in_opencrvs", Checked::Park(Cause::NotInOpencrvs, Some(mismatch)))
+            }
+        };
+        context.metrics.send_checked(outcome);
+        checked
+    }
+
+    async fn find_record(
+        &self,
+        context: &CheckContext<'_>,
+    ) -> Result<Result<Found, OpencrvsFault>, StageFault> {
+        let case = context.case;
+        let token = token_of(context.sealer, case)?;
+        let found = match self.gateway.find(&token, &case.record.id, &case.record.kind).await {
+            Ok(found) => found,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        *self.last_found.lock().unwrap_or_else(PoisonError::into_inner) = Some(case.record.id.clone());
+        let record = RecordSeen {
+            status: found.status,
+            since: found.since,
+            waited_since: &found.waited_since,
+            number: found.number.as_deref(),
+        };
+        let submission = SubmissionSeen {
+            stamp: case.attempt.stamp,
+            accepted_at: case.attempt.accepted_at,
+            number: context.number,
+        };
+        Ok(Ok(Found { standing: record_standing(&record, &submission), person: found.person }))
+    }
+
+    /// Whether OpenCRVS finds the record that it found last, so that it does not find the record of
+    /// this attempt because it has none. A record token may read any record.
+    async fn finds_others(&self, context: &CheckContext<'_>) -> bool {
+        let known = self.last_found.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(known) = known.filter(|known| *known != context.case.record.id) else { return false };
+        let Ok(token) = token_of(context.sealer, context.case) else { return false };
+        self.gateway.read(&token, &known).await.is_ok()
+    }
+
+    /// `None` if no credential may read the event.
+    async fn find_action(
+        &self,
+        context: &CheckContext<'_>,
+    ) -> Result<Option<Result<Found, OpencrvsFault>>, StageFault> {
+        let case = context.case;
+        let Some(action) = &case.attempt.action else { return Ok(None) };
+        let has_expired = |end: Timestamp| end <= Timestamp::now();
+        let token = match &case.attempt.sealed_token {
+            Some(_) if !case.attempt.token_expires_at.is_none_or(has_expired) => {
+                Some(token_of(context.sealer, case)?).filter(may_read_record)
+            }
+            Some(_) | None => None,
+        };
+        let read = match token {
+            Some(token) => Some(self.find_with_token(case, action, &token).await),
+            None => None,
+        };
+        let read = match read {
+            None | Some(Err(OpencrvsFault::Unauthorized | OpencrvsFault::RecordRefused)) => {
+                self.find_with_client(case, action).await.or(read)
+            }
+            read => read,
+        };
+        let number = context.number;
+        Ok(match read {
+            // The scopes allow to read, and OpenCRVS does not: the registrar may not read this record.
+            None | Some(Err(OpencrvsFault::RecordRefused | OpencrvsFault::ClientScope)) => None,
+            Some(read) => Some(read.map(|found| found_action(found, number))),
+        })
+    }
+
+    async fn find_with_token(
+        &self,
+        case: &Case,
+        action: &ActionId,
+        token: &SecretString,
+    ) -> Result<FoundAction, OpencrvsFault> {
+        self.events.find(Bearer::Token(token), &pending(case, action), &self.reading).await
+    }
+
+    /// `None` if there is no client, or if it may not read the event.
+    async fn find_with_client(
+        &self,
+        case: &Case,
+        action: &ActionId,
+    ) -> Option<Result<FoundAction, OpencrvsFault>> {
+        let client = self.client.as_ref()?;
+        let mut refused = false;
+        loop {
+            let token = match client.access_token().await {
+                Ok(token) => token,
+                Err(fault) => return Some(Err(of_client(fault))),
+            };
+            if !token.may(Right::Read, &case.record.kind) {
+                return None;
+            }
+            match self.events.find(Bearer::Client(&token), &pending(case, action), &self.reading).await {
+                Err(OpencrvsFault::ClientRefused) if !refused => {
+                    refused = true;
+                    client.refused(&token).await;
+                }
+                read => return Some(read),
+            }
+        }
+    }
+
+    fn observe(&self, found: &Result<Found, OpencrvsFault>) {
+        match found {
+            Err(OpencrvsFault::Throttled(Some(after))) => self.breaker.throttled(*after),
+            Err(fault) if fault.is_outage() => self.breaker.failed(),
+            Ok(_) | Err(_) => self.breaker.worked(),
+        }
+    }
+}
+
+fn pending<'a>(case: &'a Case, action: &'a ActionId) -> PendingAction<'a> {
+    PendingAction { record: &case.record.id, action, kind: &case.record.kind }
+}
+
+fn found_action(found: FoundAction, number: &RegistrationNumber) -> Found {
+    let registered = |theirs: Option<String>| Standing::Registered {
+        under_our_number: theirs.as_deref() == Some(number.as_str()),
+    };
+    match found {
+        FoundAction::Waits(person) => Found { standing: Standing::Waits, person },
+        FoundAction::Answered(ActionState::Accepted(theirs)) => {
+            Found { standing: registered(theirs), person: None }
+        }
+        FoundAction::Answered(ActionState::Rejected) => Found { standing: Standing::Rejected, person: None },
+        FoundAction::Answered(ActionState::Open) | FoundAction::Absent => {
+            Found { standing: Standing::Absent, person: None }
+        }
+    }
+}
+
+fn of_client(fault: ClientFault) -> OpencrvsFault {
+    match fault {
+        ClientFault::Unavailable | ClientFault::NotAToken => OpencrvsFault::Unreachable,
+        ClientFault::Throttled(after) => OpencrvsFault::Throttled(after),
+        ClientFault::Refused | ClientFault::NoSecret | ClientFault::Unsupported(_) => {
+            OpencrvsFault::ClientRefused
+        }
+    }
+}
+
+/// A read that failed says nothing about the registration, so the attempt waits. Only a registrar
+/// who is not active any more needs an operator.
+fn after_fault(case: &Case, fault: &OpencrvsFault) -> Checked {
+    tracing::warn!(
+        record.id = %case.record.id, attempt.id = %case.attempt.id, error = %chain(fault),
+        "the registration could not be looked up before the ID system is asked"
+    );
+    match (fault, fault.class()) {
+        (OpencrvsFault::RegistrarInactive, _) => Checked::Park(Cause::RegistrarInactive, None),
+        (_, FaultClass::Throttled(after)) => {
+            Checked::Settle(Settlement::Delay { step: Delay::AtLeast(after), cause: fault.cause().into() })
+        }
+        _ => Checked::Settle(delay(fault.cause())),
+    }
+}

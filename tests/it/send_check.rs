@@ -1,0 +1,173 @@
+//! Before the ID system is asked, the worker reads the registration in OpenCRVS. A token alone makes
+//! nobody known to the ID system.
+
+use std::time::Duration;
+
+use nidbridge::sandbox::opencrvs::{Service, Status, SubmitOptions};
+use nidbridge::sandbox::population::{AttemptFacts, Declaration, Kind, correct_name};
+use serde_json::{Value, json};
+
+use crate::events;
+use crate::front::wire::{event_taken_down, send, taken_down};
+use crate::harness::eventually;
+use crate::harness::ledgers::Engine;
+use crate::harness::world::{SOON, World};
+use crate::pipeline::{ends_as, people, stands_as};
+
+/// The check with a short time within which OpenCRVS may not show a registration yet.
+const CHECKED: [(&str, &str); 2] = [("SEND_CHECK", "true"), ("SEND_VISIBLE_WITHIN", "300ms")];
+
+/// A request with another body.
+fn with_body(request: &[u8], change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let text = std::str::from_utf8(request).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let mut document: Value = serde_json::from_str(body).unwrap();
+    change(&mut document);
+    let body = document.to_string();
+    let is_length = |line: &&str| line.to_ascii_lowercase().starts_with("content-length:");
+    let head: Vec<&str> = head.lines().filter(|line| !is_length(line)).collect();
+    format!("{}\r\nContent-Length: {}\r\n\r\n{body}", head.join("\r\n"), body.len()).into_bytes()
+}
+
+/// Sets a member of the Patient that is the child.
+fn set_birth_date(bundle: &mut Value, date: &str) {
+    let born = |entry: &Value| {
+        let date = entry.pointer("/resource/birthDate").and_then(Value::as_str).unwrap_or_default();
+        date.starts_with("2025-")
+    };
+    let entries = bundle["entry"].as_array_mut().unwrap();
+    let child = entries.iter_mut().find(|entry| born(entry)).expect("a child");
+    child["resource"]["birthDate"] = json!(date);
+}
+
+/// Sets a field wherever the event's declarations have it.
+fn set_field(event: &mut Value, field: &str, value: &Value) {
+    for action in event["actions"].as_array_mut().unwrap() {
+        if let Some(there) = action.get_mut("declaration").and_then(|fields| fields.get_mut(field)) {
+            *there = value.clone();
+        }
+    }
+}
+
+async fn parked(world: &World, record: &str) {
+    stands_as(world, record, "parked").await;
+    let last = world.history(record).await.pop().unwrap();
+    assert_eq!(last.cause.as_ref().map(|cause| cause.as_str()), Some("not_in_opencrvs"), "{record}");
+}
+
+async fn registered(world: &World, family: &Declaration) {
+    let submitted = world.opencrvs.submit(family, &world.front, SubmitOptions::default()).await.unwrap();
+    assert!(submitted.result.is_success(), "{:?}", submitted.result);
+    ends_as(world, &family.record, Status::Registered).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invented_registration_is_parked_and_the_vendor_sees_nothing_of_it() {
+    let world = World::with(Engine::Sqlite, &CHECKED).await;
+    let families = people(Kind::Birth, 6, 211);
+    registered(&world, &families[0]).await;
+    // A record that OpenCRVS does not have.
+    let facts = AttemptFacts { last_modified: "2026-11-30T10:00:00.000Z".into(), earlier: Vec::new() };
+    let token = world.opencrvs.mint(&world.opencrvs.record_claims(&families[1].record)).unwrap();
+    let invented = families[1].bundle(&facts);
+    assert!(world.opencrvs.post_invented(&world.front, &token, &invented).await.is_success());
+    // A record that waits, with another submission, name or date of birth.
+    let genuine = taken_down(&world, &families[2]).await;
+    let other_stamp = with_body(&genuine, |bundle| {
+        let entries = bundle["entry"].as_array_mut().unwrap();
+        let task = entries.iter_mut().find(|entry| entry["resource"]["resourceType"] == "Task").unwrap();
+        task["resource"]["lastModified"] = json!("2026-11-29T10:00:00.000Z");
+    });
+    let genuine = taken_down(&world, &families[3]).await;
+    let other_name = with_body(&genuine, |bundle| assert!(correct_name(bundle, "Invented")));
+    let genuine = taken_down(&world, &families[4]).await;
+    let other_date = with_body(&genuine, |bundle| set_birth_date(bundle, "2025-01-31"));
+    for request in [other_stamp, other_name, other_date] {
+        assert_eq!(send(&world.front, &request).await.status, 202);
+    }
+    for family in &families[1..5] {
+        parked(&world, &family.record).await;
+    }
+    // What OpenCRVS has goes through, sent by whomever.
+    let genuine = taken_down(&world, &families[5]).await;
+    assert_eq!(send(&world.front, &genuine).await.status, 202);
+    ends_as(&world, &families[5].record, Status::Registered).await;
+    let seen = world.nid.state();
+    assert_eq!((seen.persons, seen.requests), (2, 2));
+    assert_eq!(world.metric("worker", "nidbridge_send_checks_total", "not_in_opencrvs"), 4.0);
+    assert_eq!(world.metric("worker", "nidbridge_alarms_total", "not_in_opencrvs"), 4.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invented_event_is_parked_and_the_vendor_sees_nothing_of_it() {
+    let world = events::world(Engine::Sqlite, &CHECKED).await;
+    let families = people(Kind::Birth, 5, 223);
+    let submitted = world.opencrvs.submit_event(&families[0], &world.front, SubmitOptions::default()).await;
+    assert!(submitted.unwrap().result.is_success());
+    ends_as(&world, &families[0].record, Status::Registered).await;
+    let genuine = event_taken_down(&world, &families[1]).await;
+    let name = json!({ "firstname": "Invented", "middlename": "", "surname": "Person" });
+    let other_name = with_body(&genuine, |event| set_field(event, "child.name", &name));
+    let genuine = event_taken_down(&world, &families[2]).await;
+    let other_date = with_body(&genuine, |event| set_field(event, "child.dob", &json!("2025-01-31")));
+    for request in [other_name, other_date] {
+        assert_eq!(send(&world.front, &request).await.status, 202);
+    }
+    // An event that OpenCRVS does not have.
+    let invented = families[3].record.clone();
+    let mut document = world.opencrvs.event_document(&families[2].record).unwrap();
+    document["id"] = json!(invented);
+    document["trackingId"] = json!(families[3].tracking_id);
+    let action = "0a1b2c3d-0000-4000-8000-000000000001";
+    let pending = document["actions"].as_array_mut().unwrap();
+    let pending = pending.iter_mut().find(|row| row["type"] == "REGISTER" && row["status"] == "Requested");
+    pending.unwrap()["id"] = json!(action);
+    let token = world.opencrvs.mint(&world.opencrvs.action_claims(&invented, action)).unwrap();
+    let (result, _) = world.opencrvs.post_trigger(&world.front, Kind::Birth, &token, &document).await;
+    assert!(result.is_success(), "{result:?}");
+    for record in [&families[1].record, &families[2].record, &invented] {
+        parked(&world, record).await;
+    }
+    let genuine = event_taken_down(&world, &families[4]).await;
+    assert_eq!(send(&world.front, &genuine).await.status, 202);
+    ends_as(&world, &families[4].record, Status::Registered).await;
+    let seen = world.nid.state();
+    assert_eq!((seen.persons, seen.requests), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_opencrvs_is_away_nothing_is_parked_and_nothing_is_lost() {
+    let world = World::with(Engine::Sqlite, &CHECKED).await;
+    let family = people(Kind::Birth, 1, 227).remove(0);
+    world.opencrvs.kill(Service::Gateway).await;
+    let submitted = world.opencrvs.submit(&family, &world.front, SubmitOptions::default()).await.unwrap();
+    assert!(submitted.result.is_success(), "{:?}", submitted.result);
+    eventually(SOON, "the worker could not read the record", async || {
+        (world.metric("worker", "nidbridge_send_checks_total", "failed") >= 2.0).then_some(())
+    })
+    .await;
+    stands_as(&world, &family.record, "received").await;
+    assert_eq!(world.nid.state().requests, 0);
+    world.opencrvs.restart(Service::Gateway).await.unwrap();
+    ends_as(&world, &family.record, Status::Registered).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_check_the_id_system_is_asked_about_whatever_a_token_came_with() {
+    let world = World::with(Engine::Sqlite, &[("SEND_CHECK", "false")]).await;
+    let family = people(Kind::Birth, 1, 229).remove(0);
+    let facts = AttemptFacts { last_modified: "2026-11-30T10:00:00.000Z".into(), earlier: Vec::new() };
+    let token = world.opencrvs.mint(&world.opencrvs.record_claims(&family.record)).unwrap();
+    assert!(world.opencrvs.post_invented(&world.front, &token, &family.bundle(&facts)).await.is_success());
+    let asked = async || (world.nid.state().requests == 1).then_some(());
+    eventually(Duration::from_secs(30), "the ID system was asked", asked).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_the_gateway_says_that_it_does_not_check() {
+    let mut world = World::empty(Engine::Sqlite, &[("SEND_CHECK", "true")]).await;
+    world.unset("GATEWAY_URL");
+    world.start("worker");
+    world.ready("worker").await;
+    assert!(world.log_text("worker").contains("GATEWAY_URL is not set for this worker"));
+}
