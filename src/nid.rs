@@ -15,7 +15,7 @@ mod request;
 
 pub use kind::RequestKind;
 pub use person::FieldFaults;
-pub use reply::{Malformed, Reply, Status};
+pub use reply::{Malformed, RefusedReply, Reply, Status};
 pub use request::{Ask, Facts, Request, ask, fitness};
 
 /// The JSON Schema of a request, published for vendors.

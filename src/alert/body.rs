@@ -16,6 +16,8 @@ struct Body<'a> {
     #[serde(flatten)]
     about: Subject<'a>,
     state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
     at: String,
     means: &'static str,
     what_to_do: &'static str,
@@ -68,6 +70,7 @@ pub(super) fn of(alert: &Alert, now: Timestamp) -> Vec<u8> {
         cause: alert.cause.as_str(),
         about,
         state: alert.state.as_str(),
+        detail: alert.detail.as_deref(),
         at: alert.at.to_string(),
         means: advice.means,
         what_to_do: advice.action,

@@ -24,7 +24,7 @@ use crate::ledger::{Ledger, Parked};
 use crate::pipeline::elected::{
     ElectedTask, Election, Halt, Leadership, OnStop, Report, TurnEnd, run_elected,
 };
-use crate::pipeline::{own_id, parked_for};
+use crate::pipeline::{own_id, parked_detail, parked_for};
 
 /// Name of the lease that elects the watching process.
 const LEASE: &str = "parking";
@@ -119,6 +119,7 @@ impl ParkingWatcher {
         let read_one = |message: Incoming| Parked {
             cause: parked_for(&message, queue),
             message: own_id(&message).map(str::to_owned),
+            detail: parked_detail(&message),
         };
         let read = link.peek_with(queue, usize::try_from(MAX_READ).unwrap_or(usize::MAX), read_one).await?;
         let length = u64::try_from(read.len()).unwrap_or(u64::MAX);
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_newest_of_each_cause_is_reported_and_of_a_queue_too_long_the_last_that_was_read() {
-        let parked = |cause, id: &str| Parked { cause, message: Some(id.to_owned()) };
+        let parked = |cause, id: &str| Parked { cause, message: Some(id.to_owned()), detail: None };
         let read = vec![
             parked(Cause::Unsealable, "1"),
             parked(Cause::Malformed, "2"),

@@ -9,6 +9,8 @@ pub const ATTEMPT: &str = "x-attempt";
 pub const FIRST_SEEN: &str = "x-first-seen";
 /// Why the message was delayed or parked.
 pub const CAUSE: &str = "x-cause";
+/// What exactly was at fault when the message was parked, if there is more to say than the cause.
+pub const DETAIL: &str = "x-detail";
 /// When the message was parked.
 pub const PARKED_AT: &str = "x-parked-at";
 /// The release that parked the message.
@@ -31,10 +33,11 @@ pub const REPLAY_REASON: &str = "x-replay-reason";
 
 /// The headers that a delivery keeps even if its publisher wrote more headers than there is room
 /// for.
-pub(super) const KEPT: [&str; 9] = [
+pub(super) const KEPT: [&str; 10] = [
     ATTEMPT,
     FIRST_SEEN,
     CAUSE,
+    DETAIL,
     PARKED_AT,
     WORKER_VERSION,
     ORIGINAL_EXCHANGE,

@@ -21,8 +21,8 @@ use super::settle::is_broker_header;
 use super::short::short;
 
 /// Headers that describe the parking, not the message.
-const PARKING_HEADERS: [&str; 4] =
-    [headers::CAUSE, headers::PARKED_AT, headers::WORKER_VERSION, headers::ORIGINAL_QUEUE];
+const PARKING_HEADERS: [&str; 5] =
+    [headers::CAUSE, headers::DETAIL, headers::PARKED_AT, headers::WORKER_VERSION, headers::ORIGINAL_QUEUE];
 
 /// What to send back, and on whose order.
 #[derive(Debug, Clone)]

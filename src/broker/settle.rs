@@ -44,6 +44,8 @@ pub enum Settlement {
         cause: Cause,
         /// Replaces the body if the original must not be stored in clear.
         body: Option<Vec<u8>>,
+        /// What exactly is at fault, for operators. No personal data.
+        detail: Option<String>,
     },
 }
 
@@ -85,25 +87,40 @@ pub(super) fn follow_up(
         Settlement::Done => None,
         Settlement::Delay { step, cause } => {
             let Some(waiting) = queue.pick(step, message.attempt) else {
-                return Some((Target::queue(queue.parked()), parked(message, cause, None, context)));
+                return Some((
+                    Target::queue(queue.parked()),
+                    parked(message, cause, Replacement::default(), context),
+                ));
             };
             let attempt = message.attempt.saturating_add(1);
             Some((Target::queue(waiting), republished(message, attempt, cause)))
         }
-        Settlement::Park { cause, body } => {
-            Some((Target::queue(queue.parked()), parked(message, cause, body, context)))
+        Settlement::Park { cause, body, detail } => {
+            let replacement = Replacement { body, detail };
+            Some((Target::queue(queue.parked()), parked(message, cause, replacement, context)))
         }
     }
 }
 
-fn parked(message: Incoming, cause: Cause, body: Option<Vec<u8>>, context: &Context<'_>) -> RawMessage {
+/// What the parked message has that the delivery has not.
+#[derive(Default)]
+struct Replacement {
+    body: Option<Vec<u8>>,
+    detail: Option<String>,
+}
+
+fn parked(message: Incoming, cause: Cause, replacement: Replacement, context: &Context<'_>) -> RawMessage {
     let attempt = message.attempt;
     let mut raw = republished(message, attempt, cause);
     let mut note = |name: &str, value: String| raw.headers.insert(name.to_owned(), value);
     note(headers::PARKED_AT, context.now.to_string());
     note(headers::WORKER_VERSION, context.version.to_owned());
     note(headers::ORIGINAL_QUEUE, context.queue.name().to_owned());
-    if let Some(body) = body {
+    raw.headers.remove(headers::DETAIL);
+    if let Some(detail) = replacement.detail {
+        raw.headers.insert(headers::DETAIL.to_owned(), detail);
+    }
+    if let Some(body) = replacement.body {
         raw.body = Bytes::from(body);
     }
     raw
@@ -187,7 +204,7 @@ mod tests {
     #[test]
     fn each_settlement_goes_to_its_place() {
         let delay = |step| Settlement::Delay { step, cause: Cause::new("away") };
-        let park = Settlement::Park { cause: Cause::new("malformed"), body: None };
+        let park = Settlement::Park { cause: Cause::new("malformed"), body: None, detail: None };
         for (attempt, settlement, place, attempts) in [
             (0, delay(Delay::Next), "/q.wait.5s", "1"),
             (7, delay(Delay::Next), "/q.wait.30s", "8"),
@@ -204,7 +221,8 @@ mod tests {
 
     #[test]
     fn what_follows_says_where_it_came_from_and_asks_the_broker_for_nothing() {
-        let (_, raw) = settle(0, Settlement::Park { cause: Cause::new("malformed"), body: None }).unwrap();
+        let (_, raw) =
+            settle(0, Settlement::Park { cause: Cause::new("malformed"), body: None, detail: None }).unwrap();
         for (name, value) in [
             (headers::CAUSE, "malformed"),
             (headers::ORIGINAL_EXCHANGE, "e"),
@@ -223,7 +241,13 @@ mod tests {
 
     #[test]
     fn a_parked_body_can_be_replaced_by_a_sealed_one() {
-        let park = Settlement::Park { cause: Cause::new("malformed"), body: Some(b"sealed".to_vec()) };
-        assert_eq!(&settle(0, park).unwrap().1.body[..], b"sealed");
+        let park = Settlement::Park {
+            cause: Cause::new("malformed"),
+            body: Some(b"sealed".to_vec()),
+            detail: Some("status".to_owned()),
+        };
+        let (_, raw) = settle(0, park).unwrap();
+        assert_eq!(&raw.body[..], b"sealed");
+        assert_eq!(raw.headers.get(headers::DETAIL).map(String::as_str), Some("status"));
     }
 }

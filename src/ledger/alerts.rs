@@ -27,6 +27,8 @@ pub struct Alert {
     /// client's configuration *answered*, because answered attempts wait for it.
     pub state: State,
     pub at: Timestamp,
+    /// What exactly is at fault, if there is more to say than the cause. No personal data.
+    pub detail: Option<String>,
     /// Number of earlier tries to send the alert.
     pub tries: u32,
 }
@@ -103,7 +105,7 @@ impl Ledger {
     ) -> Result<Vec<Alert>, LedgerError> {
         let due = sqlx::query(
             "SELECT alert_id, record_id, attempt_id, tracking_id, queue, message_id, messages, cause, state, at, \
-             token_expires_at, tries FROM alert WHERE done_at IS NULL AND next_at <= (SELECT now_ms FROM clock) \
+             token_expires_at, detail, tries FROM alert WHERE done_at IS NULL AND next_at <= (SELECT now_ms FROM clock) \
              AND claimed_until <= (SELECT now_ms FROM clock) AND at > (SELECT now_ms FROM clock) - $1 \
              ORDER BY at LIMIT $2",
         )
@@ -208,6 +210,7 @@ fn read(row: &AnyRow) -> Result<Alert, LedgerError> {
         cause: required(row, "cause", Cause::parse)?,
         state: required(row, "state", State::parse)?,
         at: timestamp(row.try_get("at")?)?,
+        detail: row.try_get("detail")?,
         tries: u32::try_from(tries).unwrap_or(u32::MAX),
     })
 }

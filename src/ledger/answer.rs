@@ -125,6 +125,28 @@ impl Ledger {
         Ok(resolution)
     }
 
+    /// Adds to the history of a record that a reply about it did not match its schema, and what was
+    /// at fault.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`]; nothing is changed then.
+    pub async fn note_malformed_reply(
+        &self,
+        record: &RecordId,
+        part: &'static str,
+    ) -> Result<(), LedgerError> {
+        let Some(mut tx) = self.on_record(record.as_str()).await? else { return Ok(()) };
+        let entry = NewEntry {
+            record: record.as_str(),
+            attempt: None,
+            stage: Stage::Resolve,
+            what: What::Event("reply_refused"),
+            cause: Some(Cause::Malformed),
+        };
+        self.add_explained_entry(&mut tx, entry, Some(part)).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Writes the plan within the transaction.
     async fn apply_plan(
         &self,

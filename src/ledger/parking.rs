@@ -16,6 +16,8 @@ pub struct Parked {
     pub cause: Cause,
     /// The id of the newest message, if it is one of ours.
     pub message: Option<String>,
+    /// What exactly is at fault in the newest message. No personal data.
+    pub detail: Option<String>,
 }
 
 impl Ledger {
@@ -61,8 +63,8 @@ impl Ledger {
         }
         for one in parked {
             sqlx::query(
-                "INSERT INTO alert (alert_id, queue, message_id, messages, cause, state, at, next_at) \
-                 SELECT $1, $2, $3, $4, $5, $6, now_ms, now_ms FROM clock",
+                "INSERT INTO alert (alert_id, queue, message_id, messages, cause, state, detail, at, next_at) \
+                 SELECT $1, $2, $3, $4, $5, $6, $7, now_ms, now_ms FROM clock",
             )
             .bind(Uuid::new_v4().to_string())
             .bind(queue.to_owned())
@@ -70,6 +72,7 @@ impl Ledger {
             .bind(count(now))
             .bind(one.cause.as_str())
             .bind(State::Parked.as_str())
+            .bind(one.detail.clone())
             .execute(&mut *tx)
             .await?;
         }

@@ -1,11 +1,14 @@
-//! Reads a reply of the queue contract strictly: a message that does not match `reply.v1.json` is
-//! refused.
+//! Reads a reply of the queue contract: exactly what matches `reply.v1.json` is accepted.
+//!
+//! The schema is strict about what decides an answer, and lenient about everything else: a reply is
+//! not refused for the sake of a member that the bridge does not need.
 //!
 //! Invariant: the ID system's free text is not kept, since it may name a person. Unknown members
 //! are ignored.
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::fmt;
+
+use serde_json::{Map, Value};
 
 use crate::domain::{NationalId, Reason, ReasonCode, ReasonSource, RequestId};
 
@@ -34,9 +37,34 @@ const FIELD_NAMES: [&str; 21] = [
     "role",
 ];
 
-/// The values of `national_id_kind` in `reply.v1.json`. The kind is checked but not kept: nothing
-/// depends on it.
-const ID_KINDS: [&str; 5] = ["uin", "vid", "psut", "nin", "other"];
+/// The fields of a rejection that are kept, of those that the reply names.
+const MOST_FIELDS: usize = 20;
+
+/// What [`Malformed::part`] may say.
+const PARTS: [&str; 20] = [
+    TOO_LONG,
+    NO_OBJECT,
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "time",
+    "datacontenttype",
+    "data",
+    "request_id",
+    "submission",
+    "status",
+    "national_id",
+    "national_id_kind",
+    "nid_reference",
+    "reason",
+    "retry_after_s",
+    "reason.code",
+    "reason.message",
+    "reason.fields",
+];
+const TOO_LONG: &str = "too long";
+const NO_OBJECT: &str = "no JSON object";
 
 /// Why a message is not a reply. Contains no text from the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +75,47 @@ pub enum Malformed {
     NotJson,
     #[error("`{0}` is absent or not what reply.v1.json says")]
     Member(&'static str),
+}
+
+impl Malformed {
+    /// The member of the reply that is at fault, or what is wrong with the reply as a whole.
+    pub fn part(self) -> &'static str {
+        match self {
+            Self::TooLong { .. } => TOO_LONG,
+            Self::NotJson => NO_OBJECT,
+            Self::Member(name) => name,
+        }
+    }
+}
+
+/// What is at fault in a refused reply, and which request it is about. It is stored with the parked
+/// reply and shown to operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedReply {
+    pub part: &'static str,
+    pub request: Option<RequestId>,
+}
+
+impl RefusedReply {
+    /// Reads its text back. A text that is not exactly what the bridge writes may be the vendor's,
+    /// and is not shown.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (part, request) = match text.split_once(REQUEST) {
+            Some((part, request)) => (part, Some(RequestId::parse(request).ok()?)),
+            None => (text, None),
+        };
+        let part = PARTS.into_iter().find(|known| *known == part)?;
+        Some(Self { part, request }).filter(|read| read.to_string() == text)
+    }
+}
+
+const REQUEST: &str = ", request ";
+
+impl fmt::Display for RefusedReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.part)?;
+        self.request.map_or(Ok(()), |request| write!(f, "{REQUEST}{request}"))
+    }
 }
 
 /// A reply that matches the schema.
@@ -88,24 +157,9 @@ impl Status {
     }
 }
 
-#[derive(Deserialize)]
-struct CloudEvent {
-    specversion: Value,
-    id: Value,
-    source: Value,
-    r#type: Value,
-    time: Value,
-    #[serde(default = "json_type")]
-    datacontenttype: Value,
-    data: Value,
-}
-
-fn json_type() -> Value {
-    Value::from("application/json")
-}
-
 impl Reply {
-    /// Reads a reply of at most `max` bytes.
+    /// Reads a reply of at most `max` bytes. A byte order mark is ignored, and an optional member
+    /// that is `null` counts as absent.
     ///
     /// # Errors
     /// [`Malformed`] names the first member that does not meet the schema.
@@ -113,45 +167,76 @@ impl Reply {
         if body.len() > max {
             return Err(Malformed::TooLong { max });
         }
-        let value: Value = serde_json::from_slice(body).map_err(|_| Malformed::NotJson)?;
-        let event: CloudEvent = match value {
-            Value::Object(_) => serde_json::from_value(value).map_err(|_| Malformed::Member("envelope"))?,
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                return Err(Malformed::NotJson);
-            }
+        let Value::Object(event) = parse(body).ok_or(Malformed::NotJson)? else {
+            return Err(Malformed::NotJson);
         };
-        check("specversion", event.specversion == "1.0")?;
-        check("id", text_within(&event.id, 1, 99))?;
-        check("source", text_within(&event.source, 0, 255))?;
-        check("type", event.r#type == "crvs.nid.reply.v1")?;
-        check("time", event.time.as_str().is_some_and(is_date_time))?;
-        check("datacontenttype", event.datacontenttype == json_type())?;
-        read_data(&event.data)
+        let member = |name: &str| event.get(name).unwrap_or(&Value::Null);
+        check("specversion", *member("specversion") == "1.0")?;
+        check("id", member("id").as_str().is_some_and(|id| !id.is_empty()))?;
+        check("source", member("source").is_string())?;
+        check("type", *member("type") == "crvs.nid.reply.v1")?;
+        check("time", member("time").as_str().is_some_and(is_date_time))?;
+        let media_type = member("datacontenttype");
+        check("datacontenttype", media_type.is_null() || media_type.as_str().is_some_and(is_json))?;
+        match member("data") {
+            Value::Object(data) => read_data(data),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                Err(Malformed::Member("data"))
+            }
+        }
     }
+
+    /// The request that a body of at most `max` bytes names, even if the body is no valid reply.
+    pub fn addressed_request(body: &[u8], max: usize) -> Option<RequestId> {
+        let body = parse(body.get(..max).unwrap_or(body))?;
+        let id = ["/data/request_id", "/request_id"].into_iter().find_map(|at| body.pointer(at)?.as_str());
+        RequestId::parse(id?).ok()
+    }
+}
+
+fn parse(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).ok()
+}
+
+/// Whether this is the media type of JSON, in any case, with or without parameters.
+fn is_json(media_type: &str) -> bool {
+    const JSON: &str = "application/json";
+    let Some((name, rest)) = media_type.split_at_checked(JSON.len()) else { return false };
+    let rest = rest.trim_start_matches(' ');
+    let parameters = rest.strip_prefix(';').unwrap_or(rest);
+    let has_parameters = rest.len() > parameters.len();
+    name.eq_ignore_ascii_case(JSON)
+        && (rest.is_empty() || has_parameters)
+        && parameters.chars().all(|c| (' '..='~').contains(&c))
 }
 
 /// The largest integer that every JSON reader keeps exactly (RFC 8259 §6): 2^53 − 1.
 const LARGEST_INTEGER: u64 = 9_007_199_254_740_991;
 
-fn read_data(data: &Value) -> Result<Reply, Malformed> {
-    let request = data.get("request_id").and_then(Value::as_str).filter(|id| id.chars().count() <= 36);
-    let submission = data.get("submission").and_then(integer).filter(|n| *n >= 1);
-    let is_id_kind = |kind: &Value| kind.as_str().is_some_and(|kind| ID_KINDS.contains(&kind));
-    check("national_id_kind", data.get("national_id_kind").is_none_or(is_id_kind))?;
-    check("nid_reference", data.get("nid_reference").is_none_or(|text| text_within(text, 0, 128)))?;
-    let after = member(data, "retry_after_s", |n| integer(n).filter(|n| (1..=86_400).contains(n)))?;
-    let id = member(data, "national_id", |id| id.as_str().and_then(|id| NationalId::parse(id).ok()))?;
-    let reason = member(data, "reason", reason)?;
-    let status = match data.get("status").and_then(Value::as_str) {
-        Some("issued") => Status::Issued(id.ok_or(Malformed::Member("national_id"))?),
+/// Reads the members that the status needs. The others must only have the right type.
+fn read_data(data: &Map<String, Value>) -> Result<Reply, Malformed> {
+    let member = |name: &str| data.get(name).filter(|value| !value.is_null());
+    let request = member("request_id").and_then(Value::as_str).filter(|id| id.chars().count() <= 36);
+    let request = request.ok_or(Malformed::Member("request_id"))?;
+    let submission = member("submission").and_then(integer).filter(|n| *n >= 1);
+    let submission = submission.ok_or(Malformed::Member("submission"))?;
+    for name in ["national_id", "national_id_kind", "nid_reference"] {
+        check(name, member(name).is_none_or(Value::is_string))?;
+    }
+    check("reason", member("reason").is_none_or(Value::is_object))?;
+    check("retry_after_s", member("retry_after_s").is_none_or(is_integer))?;
+    let status = match member("status").and_then(Value::as_str) {
+        Some("issued") => {
+            let id = member("national_id").and_then(Value::as_str);
+            let id = id.and_then(|id| NationalId::parse(id).ok());
+            Status::Issued(id.ok_or(Malformed::Member("national_id"))?)
+        }
         Some("recorded") => Status::Recorded,
-        Some("rejected") => Status::Rejected(reason.ok_or(Malformed::Member("reason"))?),
-        Some("retry") => Status::Retry(after.and_then(|n| u32::try_from(n).ok())),
+        Some("rejected") => Status::Rejected(reason(member("reason").ok_or(Malformed::Member("reason"))?)?),
+        Some("retry") => Status::Retry(member("retry_after_s").map(pause).transpose()?),
         Some("pending") => Status::Pending,
         Some(_) | None => return Err(Malformed::Member("status")),
     };
-    let request = request.ok_or(Malformed::Member("request_id"))?;
-    let submission = submission.ok_or(Malformed::Member("submission"))?;
     Ok(Reply {
         request: RequestId::parse(request).ok(),
         // A number that our counter cannot reach makes the submission wrong, but not the reply
@@ -161,22 +246,27 @@ fn read_data(data: &Value) -> Result<Reply, Malformed> {
     })
 }
 
-fn reason(value: &Value) -> Option<Reason> {
-    let code = value.get("code").and_then(Value::as_str).and_then(ReasonCode::parse)?;
-    let message = value.get("message");
-    if !message.is_none_or(|message| text_within(message, 0, 500)) {
-        return None;
-    }
-    let fields = match value.get("fields") {
-        None => Vec::new(),
-        Some(list) => {
-            let list = list.as_array().filter(|list| list.len() <= 20)?;
-            let fits = |field: &Value| text_within(field, 0, 100).then(|| field.as_str().map(str::to_owned));
-            list.iter().map(|field| fits(field).flatten()).collect::<Option<Vec<_>>>()?
-        }
-    };
-    let fields = fields.into_iter().filter(|field| is_field_path(field)).collect();
-    Some(Reason { code, fields, source: ReasonSource::IdSystem })
+/// Reads `retry_after_s`, in seconds.
+fn pause(value: &Value) -> Result<u32, Malformed> {
+    let seconds = integer(value).filter(|n| (1..=86_400).contains(n)).and_then(|n| u32::try_from(n).ok());
+    seconds.ok_or(Malformed::Member("retry_after_s"))
+}
+
+/// Reads a reason. A code that the contract does not have is read as `other`.
+fn reason(value: &Value) -> Result<Reason, Malformed> {
+    let member = |name: &str| value.get(name).filter(|value| !value.is_null());
+    let code = member("code").and_then(Value::as_str).ok_or(Malformed::Member("reason.code"))?;
+    check("reason.message", member("message").is_none_or(Value::is_string))?;
+    let none = Vec::new();
+    let fields = member("fields").map_or(Some(&none), Value::as_array);
+    let fields = fields.and_then(|fields| fields.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+    let fields = fields.ok_or(Malformed::Member("reason.fields"))?;
+    let fields = fields.into_iter().filter(|field| is_field_path(field)).take(MOST_FIELDS);
+    Ok(Reason {
+        code: ReasonCode::parse(&code.to_ascii_lowercase()).unwrap_or(ReasonCode::Other),
+        fields: fields.map(str::to_owned).collect(),
+        source: ReasonSource::IdSystem,
+    })
 }
 
 /// Whether the text is a path into a request, such as `subject.name` or `/data/parents/0`. Any
@@ -184,7 +274,9 @@ fn reason(value: &Value) -> Option<Reason> {
 fn is_field_path(field: &str) -> bool {
     let mut parts = field.split(['.', '/', '[', ']']).filter(|part| !part.is_empty()).peekable();
     let number = |part: &str| part.len() == 1 && part.chars().all(|c| c.is_ascii_digit());
-    parts.peek().is_some() && parts.all(|part| FIELD_NAMES.contains(&part) || number(part))
+    field.len() <= 100
+        && parts.peek().is_some()
+        && parts.all(|part| FIELD_NAMES.contains(&part) || number(part))
 }
 
 /// Whether the text is a `date-time` of JSON Schema, which is RFC 3339. Parsing alone does not
@@ -206,21 +298,13 @@ fn is_date_time(text: &str) -> bool {
     shaped(moment, "0000-00-00T00:00:00") && zoned && text.parse::<jiff::Timestamp>().is_ok()
 }
 
-/// Reads a member that may be absent but must be valid if it is there.
-fn member<T>(
-    data: &Value,
-    name: &'static str,
-    read: impl Fn(&Value) -> Option<T>,
-) -> Result<Option<T>, Malformed> {
-    data.get(name).map(|value| read(value).ok_or(Malformed::Member(name))).transpose()
-}
-
 fn check(name: &'static str, holds: bool) -> Result<(), Malformed> {
     if holds { Ok(()) } else { Err(Malformed::Member(name)) }
 }
 
-fn text_within(value: &Value, min: usize, max: usize) -> bool {
-    value.as_str().is_some_and(|text| (min..=max).contains(&text.chars().count()))
+/// Whether this is an integer of any size, as JSON Schema defines it: `1.0` is an integer.
+fn is_integer(value: &Value) -> bool {
+    value.is_u64() || value.is_i64() || value.as_f64().is_some_and(|number| number.fract() == 0.0)
 }
 
 /// Reads an integer as JSON Schema defines it: `1.0` is an integer.

@@ -1,11 +1,12 @@
 //! What a message in a parking queue says about itself.
 //!
-//! Invariant: a message id is shown only if it is one of ours; a vendor's id may be anything, even
-//! a person's name.
+//! Invariant: a message id is shown only if it is one of ours, and a detail only if it is one that
+//! the bridge writes; what a vendor writes there may be anything, even a person's name.
 
 use super::names;
 use crate::broker::{Incoming, headers};
 use crate::domain::Cause;
+use crate::nid::RefusedReply;
 
 /// Why the message is in this parking queue: a stage parked it, the broker parked it after too many
 /// deliveries, or no queue took it.
@@ -17,6 +18,13 @@ pub fn parked_for(message: &Incoming, queue: &str) -> Cause {
     let parked = message.headers.contains_key(headers::PARKED_AT);
     let cause = message.headers.get(headers::CAUSE).filter(|_| parked);
     cause.and_then(|cause| Cause::parse(cause)).unwrap_or(Cause::DeliveryLimit)
+}
+
+/// What exactly was at fault when a stage parked the message, if it said so.
+pub fn parked_detail(message: &Incoming) -> Option<String> {
+    let detail =
+        message.headers.get(headers::DETAIL).filter(|_| message.headers.contains_key(headers::PARKED_AT));
+    detail.and_then(|detail| RefusedReply::parse(detail)).map(|detail| detail.to_string())
 }
 
 /// The id of the message, if it is one of ours: a UUID, or for a request a UUID, a `:` and the

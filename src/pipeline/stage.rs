@@ -44,7 +44,7 @@ pub(crate) fn delay(cause: Cause) -> Settlement {
 }
 
 pub(crate) fn park(cause: Cause) -> Settlement {
-    Settlement::Park { cause: cause.into(), body: None }
+    Settlement::Park { cause: cause.into(), body: None, detail: None }
 }
 
 /// Reports to the ledger's breaker whether the ledger worked for a stage.

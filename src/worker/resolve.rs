@@ -13,7 +13,7 @@ use tracing::{Instrument as _, Span};
 use crate::broker::{Breaker, Handler, Incoming, Settlement};
 use crate::domain::{Cause, RecordId, RequestId};
 use crate::ledger::{Case, Ledger, Resolution, VendorReply};
-use crate::nid::{Reply, Status};
+use crate::nid::{Malformed, RefusedReply, Reply, Status};
 use crate::pipeline::NextHop;
 use crate::pipeline::stage::{StageFault, chain, delay, settled};
 use crate::seal::{Field, Sealer};
@@ -39,18 +39,17 @@ impl Handler for ResolveStage {
     const NAME: &'static str = "resolve";
 
     async fn handle(&self, message: Incoming) -> Settlement {
-        let reply = match Reply::read(&message.body, self.max_bytes) {
-            Ok(reply) => reply,
-            Err(malformed) => {
-                tracing::warn!(error = %malformed, bytes = message.body.len(), "a reply does not match its schema");
-                return self.park(&message, Cause::Malformed);
+        let resolved = match Reply::read(&message.body, self.max_bytes) {
+            Ok(reply) => {
+                self.metrics.replied(reply.status.label());
+                let refused = RefusedReply { part: "request_id", request: reply.request };
+                self.resolve(reply).await.map(|cause| match cause {
+                    Some(cause) => self.park(&message, cause, &refused),
+                    None => Settlement::Done,
+                })
             }
+            Err(malformed) => self.refuse(&message, malformed).await,
         };
-        self.metrics.replied(reply.status.label());
-        let resolved = self.resolve(reply).await.map(|cause| match cause {
-            Some(cause) => self.park(&message, cause),
-            None => Settlement::Done,
-        });
         settled(Self::NAME, &self.breaker, resolved)
     }
 }
@@ -87,6 +86,23 @@ impl ResolveStage {
         Ok(None)
     }
 
+    /// Parks a reply that does not match its schema. If it names a request, the record's history
+    /// says so.
+    async fn refuse(&self, message: &Incoming, malformed: Malformed) -> Result<Settlement, StageFault> {
+        let correlated = || RequestId::parse(message.correlation_id.as_deref()?).ok();
+        let request = Reply::addressed_request(&message.body, self.max_bytes).or_else(correlated);
+        let refused = RefusedReply { part: malformed.part(), request };
+        let asked = self.asked(request).await?;
+        tracing::warn!(
+            error = %malformed, bytes = message.body.len(), record.id = asked.as_ref().map(|(_, record)| record.as_str()),
+            "a reply does not match its schema"
+        );
+        if let Some((_, record)) = asked {
+            self.ledger.note_malformed_reply(&record, refused.part).await?;
+        }
+        Ok(self.park(message, Cause::Malformed, &refused))
+    }
+
     async fn asked(&self, request: Option<RequestId>) -> Result<Option<(RequestId, RecordId)>, StageFault> {
         let Some(request) = request else { return Ok(None) };
         Ok(self.ledger.record_of(request).await?.map(|record| (request, record)))
@@ -108,11 +124,15 @@ impl ResolveStage {
     }
 
     /// Seals the reply before it is parked, because it may hold personal data.
-    fn park(&self, message: &Incoming, cause: Cause) -> Settlement {
+    fn park(&self, message: &Incoming, cause: Cause, refused: &RefusedReply) -> Settlement {
         let owner = message.id.as_deref().unwrap_or("reply");
         let kept = message.body.get(..PARKED_MAX).unwrap_or(&message.body);
         match self.sealer.seal_as(owner, Field::ParkedBody, kept) {
-            Ok(sealed) => Settlement::Park { cause: cause.into(), body: Some(sealed.into_bytes()) },
+            Ok(sealed) => Settlement::Park {
+                cause: cause.into(),
+                body: Some(sealed.into_bytes()),
+                detail: Some(refused.to_string()),
+            },
             Err(fault) => {
                 tracing::error!(error = %chain(&fault), "a refused reply could not be sealed");
                 delay(Cause::Internal)

@@ -11,6 +11,7 @@ mod events;
 mod hangups;
 mod keys;
 mod tokens;
+mod unfit;
 pub mod wire;
 
 use nidbridge::broker::Incoming;

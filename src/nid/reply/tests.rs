@@ -45,23 +45,117 @@ fn instances() -> Vec<Value> {
     ];
     for (pointer, values) in [
         ("/specversion", vec![json!("0.3"), json!(1)]),
-        ("/id", vec![json!(""), json!("x".repeat(100)), json!(7)]),
+        ("/id", vec![json!(""), json!("x".repeat(1_000)), json!(7), json!(null)]),
+        ("/source", vec![json!(""), json!("s".repeat(300)), json!(null)]),
+        (
+            "/datacontenttype",
+            vec![
+                json!("application/json; charset=utf-8"),
+                json!("Application/JSON;charset=\"utf-8\""),
+                json!("application/json  ; a=b; c=d"),
+                json!("application/json;"),
+                json!("application/json charset=utf-8"),
+                json!("application/jsonp"),
+                json!("text/json"),
+                json!("application/json;\n"),
+                json!(""),
+                json!(null),
+                json!(7),
+            ],
+        ),
         ("/type", vec![json!("crvs.nid.reply.v2")]),
         ("/time", vec![json!("yesterday"), json!(0)]),
         ("/data", vec![json!(null), json!([])]),
         ("/data/submission", vec![json!(0), json!(-1), json!("1"), json!(1.5), json!(null)]),
         ("/data/request_id", vec![json!("x".repeat(37)), json!(1)]),
-        ("/data/national_id", vec![json!(""), json!("9".repeat(65)), json!(1)]),
-        ("/data/national_id_kind", vec![json!("uin"), json!("UIN")]),
+        ("/data/national_id", ids()),
+        (
+            "/data/national_id_kind",
+            vec![json!("uin"), json!("UIN"), json!("passport"), json!(null), json!(1)],
+        ),
+        ("/data/nid_reference", vec![json!(null), json!(""), json!("x".repeat(5_000)), json!([])]),
+        ("/data/reason", vec![json!(null), json!({}), json!({ "code": 7 }), json!("other"), json!([])]),
+        (
+            "/data/retry_after_s",
+            vec![json!(null), json!(0), json!(-1), json!(1e300), json!(0.5), json!("30")],
+        ),
     ] {
         all.extend(values.into_iter().map(|value| with(issued.clone(), pointer, value)));
     }
-    for reason in [json!({}), json!({ "code": "no" }), json!({ "code": "other", "message": "m".repeat(501) })]
-    {
+    for reason in [
+        json!(null),
+        json!({}),
+        json!({ "code": null }),
+        json!({ "code": "no" }),
+        json!({ "code": "INVALID_DATA" }),
+        json!({ "code": "other", "message": "m".repeat(5_000) }),
+        json!({ "code": "other", "message": null, "fields": null }),
+        json!({ "code": "other", "message": 1 }),
+        json!({ "code": "other", "fields": vec!["subject.name"; 40] }),
+        json!({ "code": "other", "fields": ["x".repeat(500)] }),
+        json!({ "code": "other", "fields": ["a", 1] }),
+        json!({ "code": "other", "fields": "subject.name" }),
+    ] {
         all.push(with(rejected.clone(), "/data/reason", reason));
     }
-    all.push(with(rejected, "/data/reason", json!({ "code": "other", "fields": ["a", 1] })));
+    for value in [json!(null), json!(1), json!(86_400), json!(86_401), json!(1.0), json!(1.5)] {
+        all.push(with(reply(&data("retry")), "/data/retry_after_s", value));
+    }
+    let nulls = json!({ "request_id": "b3821b1b-0cf8-5bdc-b94e-ecbc9af4a30e", "submission": 1, "status": "recorded",
+        "national_id": null, "reason": null, "nid_reference": null, "retry_after_s": null, "national_id_kind": null });
+    all.push(reply(&nulls));
+    all.push(with(reply(&data("pending")), "/data/national_id", json!(" ")));
     all
+}
+
+/// IDs at the edge of what may be issued.
+fn ids() -> Vec<Value> {
+    let mut ids: Vec<Value> =
+        ["", " ", "7", "3260 054 197", "3260\u{a0}054", "3260-054-197", "٣٢٦٠", "AB/12", "---", "𝟗"]
+            .into_iter()
+            .map(Value::from)
+            .collect();
+    for odd in [
+        "\u{0}",
+        "\t",
+        "\n",
+        "\u{7f}",
+        "\u{85}",
+        "\u{ad}",
+        "\u{600}",
+        "\u{61c}",
+        "\u{6dd}",
+        "\u{70f}",
+        "\u{890}",
+        "\u{8e2}",
+        "\u{180e}",
+        "\u{200b}",
+        "\u{200f}",
+        "\u{2028}",
+        "\u{2029}",
+        "\u{202e}",
+        "\u{2060}",
+        "\u{2065}",
+        "\u{206f}",
+        "\u{feff}",
+        "\u{fff9}",
+        "\u{fffc}",
+        " ",
+        "\u{a0}",
+        "\u{1680}",
+        "\u{2003}",
+        "\u{202f}",
+        "\u{205f}",
+        "\u{3000}",
+        "\u{e0020}",
+        "\u{110bd}",
+    ] {
+        ids.extend(
+            [format!("{odd}7"), format!("7{odd}"), format!("7{odd}7"), odd.to_owned()].map(Value::from),
+        );
+    }
+    ids.extend([json!("9".repeat(64)), json!("9".repeat(65)), json!("٩".repeat(64)), json!(1), json!(null)]);
+    ids
 }
 
 #[test]
@@ -75,6 +169,57 @@ fn what_is_read_is_exactly_what_the_published_schema_allows() {
         read += usize::from(ours.is_ok());
     }
     assert!(read >= 7, "only {read} replies were read");
+}
+
+#[test]
+fn a_byte_order_mark_and_what_nobody_needs_refuse_nothing() {
+    let rejected = |reason: Value| {
+        let text = with(reply(&data("rejected")), "/data/reason", reason).to_string();
+        Reply::read(&[b"\xef\xbb\xbf", text.as_bytes()].concat(), 65_536).unwrap().status
+    };
+    for (code, read) in [
+        ("policy", ReasonCode::Policy),
+        ("POLICY", ReasonCode::Policy),
+        ("Invalid_Data", ReasonCode::InvalidData),
+        ("BIRTH_TOO_LATE", ReasonCode::Other),
+        ("", ReasonCode::Other),
+    ] {
+        assert_eq!(rejected(json!({ "code": code })), Status::Rejected(Reason::of(read)), "{code}");
+    }
+    let Status::Rejected(reason) = rejected(json!({ "code": "other", "fields": vec!["subject.sex"; 40] }))
+    else {
+        panic!("not rejected")
+    };
+    assert_eq!(reason.fields.len(), 20);
+}
+
+#[test]
+fn what_is_refused_names_the_member_and_the_request() {
+    let id = "b3821b1b-0cf8-5bdc-b94e-ecbc9af4a30e";
+    for (body, part) in [
+        (with(reply(&data("issued")), "/data/national_id", json!(" 1")), "national_id"),
+        (reply(&data("done")), "status"),
+        (with(reply(&data("recorded")), "/time", json!("soon")), "time"),
+        (with(reply(&data("rejected")), "/data/reason", json!({ "code": 1 })), "reason.code"),
+        (data("issued"), "specversion"),
+    ] {
+        let body = body.to_string();
+        let malformed = Reply::read(body.as_bytes(), 65_536).unwrap_err();
+        let request = Reply::addressed_request(body.as_bytes(), 65_536);
+        let refused = RefusedReply { part: malformed.part(), request };
+        assert_eq!(refused.to_string(), format!("{part}, request {id}"));
+        assert_eq!(RefusedReply::parse(&refused.to_string()), Some(refused));
+    }
+    assert_eq!(RefusedReply::parse("status"), Some(RefusedReply { part: "status", request: None }));
+    for text in [
+        "",
+        "Ada Doe",
+        "status, request Ada Doe",
+        "status, request B3821B1B-0CF8-5BDC-B94E-ECBC9AF4A30E",
+        " status",
+    ] {
+        assert_eq!(RefusedReply::parse(text), None, "{text}");
+    }
 }
 
 #[test]

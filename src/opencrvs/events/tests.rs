@@ -283,6 +283,26 @@ fn what_is_odd_is_absent_and_refuses_nothing() {
 }
 
 #[test]
+fn what_identifies_somebody_is_there_however_long_it_is() {
+    let long = |letter: &str| letter.repeat(9_000);
+    for (letter, most) in [("x", 256), ("க", 256), ("ক", 256)] {
+        let seen = view(json!({
+            "child.name": { "firstname": letter.repeat(86), "middlename": " ", "surname": long(letter) },
+            "child.dob": long("2"), "child.nid": long("7"), "child.gender": long("g"),
+        }));
+        let child = seen.person(Role::Child).unwrap();
+        let name = child.name.as_ref().unwrap();
+        assert_eq!(
+            (name.firstname.as_deref(), name.middlename.as_deref()),
+            (Some(&*letter.repeat(86)), None)
+        );
+        assert_eq!(name.surname.as_ref().unwrap().chars().count(), most);
+        let lengths = [&child.dob, &child.nid, &child.gender].map(|text| text.as_ref().unwrap().len());
+        assert_eq!(lengths, [128; 3], "longer than the contract allows, so it is refused");
+    }
+}
+
+#[test]
 fn what_could_never_be_answered_is_refused_with_its_cause() {
     let good = event("birth", &[action(PENDING, "Requested", "REGISTER", 1, json!({}))]);
     let without = |name: &str| {

@@ -289,6 +289,75 @@ fn a_text_that_would_harm_a_column_or_swell_the_view_is_not_kept() {
 }
 
 #[test]
+fn a_name_is_read_whole_and_the_most_complete_one_is_taken() {
+    let tamil = "நிமாலி".repeat(20);
+    for (names, first, middle, last, lang) in [
+        (json!([{ "use": "en", "given": ["Ada"], "family": "Doe" }]), "Ada", "", "Doe", "en"),
+        (json!([{ "given": ["Ada"], "family": "Doe" }]), "Ada", "", "Doe", ""),
+        (json!([{ "use": "en", "given": ["A", "B", "C", "D"], "family": "Doe" }]), "A", "B C D", "Doe", "en"),
+        (
+            json!([{ "use": "es", "given": ["Ana"], "family": ["García", "Lorca"] }]),
+            "Ana",
+            "",
+            "García Lorca",
+            "es",
+        ),
+        (json!([{ "use": "fr", "given": "Zoé", "family": "Noël" }]), "Zoé", "", "Noël", "fr"),
+        (json!([{ "use": "ta", "given": [tamil] }]), tamil.as_str(), "", "", "ta"),
+        (
+            json!([{ "use": "en", "family": "Doe" }, { "use": "bn", "given": ["ক"], "family": "খ" }]),
+            "ক",
+            "",
+            "খ",
+            "bn",
+        ),
+        (
+            json!([{ "use": "en", "given": ["Ada"], "family": "Doe" }, { "use": "bn", "given": ["ক"], "family": "খ" }]),
+            "Ada",
+            "",
+            "Doe",
+            "en",
+        ),
+        (
+            json!([{ "use": "en", "given": ["Ada"], "family": "Doe" }, { "use": "am", "given": ["ሰ", "አ"], "family": "ተ" }]),
+            "ሰ",
+            "አ",
+            "ተ",
+            "am",
+        ),
+        (json!([{ "use": "en" }, { "use": "km", "given": [" "], "family": "សុខ" }]), "", "", "សុខ", "km"),
+    ] {
+        let shown = names.to_string();
+        let document = with("Patient", |patient| patient["name"] = names).unwrap();
+        let child = document.view.person(Role::Child).unwrap();
+        let name = child.name.clone().unwrap();
+        let parts = [&name.firstname, &name.middlename, &name.surname]
+            .map(|part| part.as_deref().unwrap_or_default());
+        assert_eq!(
+            (parts, child.lang.as_deref().unwrap_or_default()),
+            ([first, middle, last], lang),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn what_identifies_somebody_is_there_however_long_it_is() {
+    let document = with("Patient", |patient| {
+        patient["name"] = json!([{ "use": "en", "given": ["க".repeat(9_000)], "family": "Doe" }]);
+        patient["birthDate"] = json!("2".repeat(9_000));
+        patient["identifier"] =
+            json!([{ "type": { "coding": [{ "code": "NATIONAL_ID" }] }, "value": "7".repeat(9_000) }]);
+    });
+    let view = document.unwrap().view;
+    let child = view.person(Role::Child).unwrap();
+    let first = child.name.as_ref().unwrap().firstname.as_ref().unwrap();
+    assert_eq!((first.chars().count(), child.dob.as_ref().unwrap().len()), (256, 128));
+    assert_eq!(child.nid.as_ref().unwrap().len(), 128, "longer than the contract allows, so it is refused");
+    assert!(serde_json::to_string(&view).unwrap().len() < 16_384);
+}
+
+#[test]
 fn the_real_bundles_become_views_of_a_few_kilobytes() {
     let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
     let folder = fixtures().unwrap_or(beside).join("fhir");

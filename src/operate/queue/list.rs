@@ -10,7 +10,7 @@ use crate::broker::{Incoming, headers};
 use crate::operate::output;
 use crate::operate::session::Session;
 use crate::pipeline::{
-    Message as _, OutcomeMessage, RegistrationMessage, RequestMessage, own_id, parked_for,
+    Message as _, OutcomeMessage, RegistrationMessage, RequestMessage, own_id, parked_detail, parked_for,
 };
 use crate::roles::{Failure, parts};
 
@@ -48,6 +48,8 @@ struct ParkedMessage {
     id: Option<String>,
     kind: Option<String>,
     cause: &'static str,
+    /// The member of a reply that is at fault, and the request that it is about.
+    detail: Option<String>,
     /// How many times the message was tried.
     attempt: u32,
     parked_at: Option<String>,
@@ -65,7 +67,7 @@ async fn list_messages(session: &mut Session, queue: &str, args: &ListMessagesAr
         return output::json(&messages);
     }
     let rows: Vec<Vec<String>> = messages.iter().map(ParkedMessage::row).collect();
-    output::table(&["CAUSE", "PARKED", "FIRST SEEN", "TRIES", "BYTES", "KIND", "ID"], &rows)?;
+    output::table(&["CAUSE", "DETAIL", "PARKED", "FIRST SEEN", "TRIES", "BYTES", "KIND", "ID"], &rows)?;
     let of_all = depth.ready.max(u32::try_from(messages.len()).unwrap_or(u32::MAX));
     output::line(&format!("{} of {of_all} listed; by cause: {}", messages.len(), by_cause(&messages)))
 }
@@ -86,6 +88,7 @@ impl ParkedMessage {
             id: own_id(message).map(str::to_owned),
             kind: message.kind.clone().filter(|kind| is_kind(kind)),
             cause: parked_for(message, queue).as_str(),
+            detail: parked_detail(message),
             attempt: message.attempt,
             parked_at: header(headers::PARKED_AT),
             first_seen: message.first_seen,
@@ -97,6 +100,7 @@ impl ParkedMessage {
     fn row(&self) -> Vec<String> {
         vec![
             self.cause.to_owned(),
+            output::or_dash(self.detail.as_deref()),
             output::or_dash(self.parked_at.as_deref()),
             output::moment(self.first_seen),
             self.attempt.to_string(),

@@ -77,6 +77,7 @@ async fn a_parked_message_says_why_and_from_where_and_may_be_sealed() {
     let running = Running::start(&link, &queue, consumer(), async |_| Settlement::Park {
         cause: Cause::UnknownVersion.into(),
         body: Some(b"sealed".to_vec()),
+        detail: Some("status".to_owned()),
     });
     put(&link, queue.name(), "one").await;
     let parked = queue.parked();
@@ -87,6 +88,7 @@ async fn a_parked_message_says_why_and_from_where_and_may_be_sealed() {
                 .await;
         assert_eq!(seen.id.as_deref(), Some("one"));
         assert_eq!(seen.headers[headers::CAUSE], "unknown_version");
+        assert_eq!(seen.headers[headers::DETAIL], "status");
         assert_eq!(seen.headers[headers::ORIGINAL_QUEUE], queue.name());
         assert_eq!(seen.headers[headers::WORKER_VERSION], env!("CARGO_PKG_VERSION"));
         assert!(seen.headers[headers::PARKED_AT].parse::<jiff::Timestamp>().is_ok());
@@ -164,7 +166,7 @@ async fn a_message_that_cannot_be_moved_comes_back_until_it_can() {
     let settings = ConsumerSettings { patience: Duration::from_millis(50), ..consumer() };
     let running = Running::start(&link, &queue, settings, move |message| {
         tell.send(message.redelivered).unwrap();
-        async { Settlement::Park { cause: Cause::Malformed.into(), body: None } }
+        async { Settlement::Park { cause: Cause::Malformed.into(), body: None, detail: None } }
     });
     put(&link, queue.name(), "one").await;
     assert!(!told(&mut tries).await);

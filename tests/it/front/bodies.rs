@@ -110,7 +110,7 @@ async fn what_is_a_registration_is_taken_however_odd() {
         let child = view.person(Role::Child).and_then(|child| child.name.clone());
         let name = child.unwrap();
         assert_eq!(name.firstname.as_deref(), Some(NAME), "{n}");
-        assert_eq!(name.surname.is_some_and(|name| name == "Listed"), n == 4, "{n}");
+        assert_eq!(name.surname.is_some_and(|name| name == "Listed Other"), n == 4, "{n}");
     }
 }
 

@@ -13,9 +13,9 @@ use super::{births, stored, token, view};
 use crate::harness::ledgers::Engine;
 use crate::harness::world::World;
 
-const REGISTER: &str = "/trigger/events/birth/actions/REGISTER";
+pub(super) const REGISTER: &str = "/trigger/events/birth/actions/REGISTER";
 
-async fn post(front: &Url, path: &str, token: &str, body: &[u8]) -> Answer {
+pub(super) async fn post(front: &Url, path: &str, token: &str, body: &[u8]) -> Answer {
     send(front, &request(path, token, body)).await
 }
 
@@ -27,7 +27,7 @@ fn request(path: &str, token: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-fn event(id: &str, action: &str) -> Value {
+pub(super) fn event(id: &str, action: &str) -> Value {
     json!({ "id": id, "type": "birth", "trackingId": "PRZIB7", "actions": [
         { "id": "a", "type": "DECLARE", "status": "Accepted", "createdAt": "2026-01-01T00:00:00.000Z",
           "declaration": { "child.name": { "firstname": "Before", "surname": "Same" },
@@ -37,7 +37,7 @@ fn event(id: &str, action: &str) -> Value {
     ]})
 }
 
-fn action_token(world: &World, event: &str, action: &str) -> String {
+pub(super) fn action_token(world: &World, event: &str, action: &str) -> String {
     world.opencrvs.mint(&world.opencrvs.action_claims(event, action)).unwrap()
 }
 
@@ -74,7 +74,7 @@ fn set_up(world: &mut World) {
     world.set("FRONT_SPOOL", &spool.display().to_string());
 }
 
-async fn front(settings: &[(&str, &str)]) -> World {
+pub(super) async fn front(settings: &[(&str, &str)]) -> World {
     let mut world = World::empty(Engine::Sqlite, settings).await;
     set_up(&mut world);
     world.start("front");

@@ -94,6 +94,10 @@ fn limits() -> impl Strategy<Value = Value> {
             "vid",
             "VID",
             "application/json; charset=utf-8",
+            "INVALID_DATA",
+            "\u{200b}1",
+            "1\u{a0}",
+            " ",
         ])
         .prop_map(Value::from),
         (0_usize..23).prop_map(|length| vec!["f"; length].into()),

@@ -95,6 +95,9 @@ async fn an_unusable_reply_is_parked_sealed_and_its_registration_goes_on() {
         let one = seen.iter().find(|one| one.id.as_ref() == Some(id)).unwrap_or_else(|| panic!("{what}"));
         assert_eq!(one.headers[headers::CAUSE], *cause, "{what}");
         assert_eq!(one.headers[headers::ORIGINAL_QUEUE], names::NID_REPLIES, "{what}");
+        if *what == "an unknown status" {
+            assert_eq!(one.headers[headers::DETAIL], format!("status, request {request}"));
+        }
         let sealed = std::str::from_utf8(&one.body).unwrap();
         assert!(sealed.starts_with("v1.test.") && !sealed.contains(request.as_str()), "{what}: not sealed");
         let opened = sealer.open_as(id, Field::ParkedBody, sealed).unwrap();
@@ -104,6 +107,10 @@ async fn an_unusable_reply_is_parked_sealed_and_its_registration_goes_on() {
         let parked = world.metric("worker", "nidbridge_dead_lettered_total", &format!("cause=\"{cause}\""));
         assert!((parked - times).abs() < 0.5, "{cause}: {parked}");
     }
+    let blank = table.iter().position(|(what, ..)| *what == "an empty ID").unwrap();
+    let history = world.history(&declarations[blank].record).await;
+    let refused = history.iter().find(|entry| entry.what == "reply_refused").expect("the timeline says so");
+    assert_eq!(refused.why.as_deref(), Some("national_id"));
     world.nid.resume_replies();
     for declaration in &declarations {
         ends_as(&world, &declaration.record, Status::Registered).await;

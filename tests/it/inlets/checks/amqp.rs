@@ -37,7 +37,7 @@ pub fn message(properties: &[u8], body: &[u8]) -> Option<Incoming> {
     }
     let queue = WorkQueue::new("q", &[Duration::from_secs(5)], &[]);
     let later = Settlement::Delay { step: Delay::Next, cause: Cause::LedgerUnavailable.into() };
-    let parked = Settlement::Park { cause: Cause::Malformed.into(), body: None };
+    let parked = Settlement::Park { cause: Cause::Malformed.into(), body: None, detail: None };
     let again = follows(&message, later, &queue, now);
     assert_eq!(again.attempt, message.attempt.saturating_add(1));
     let kept = follows(&again, parked, &queue, now);
