@@ -29,7 +29,7 @@ pub use document::Document;
 pub use exchange::{RenewalFault, TokenExchange};
 pub use fault::{FaultClass, OpencrvsFault};
 pub use integrations::{IntegrationFault, Integrations, Registered, WantedClient, scope_of};
-pub use keys::{KeyId, KeyStore, KeyStoreSettings};
+pub use keys::{Judgement, KeyId, KeyStore, KeyStoreSettings};
 pub use reading::Reading;
 pub use token::{BootstrapToken, RecordToken, ServiceToken, TokenFault, VerifiedToken};
 pub(crate) use token::{action_of, may_read_record, may_reject_record};

@@ -206,17 +206,19 @@ impl Confirmer {
         }
     }
 
-    /// Reports a missing access token to the breakers.
+    /// Reports a missing access token to the breakers. A limit of the requests for access tokens
+    /// is none of the gateway: answers that need no access token go on.
     fn observe_client(&self, fault: ClientFault) -> ClientRefusal {
-        if fault.is_refusal() {
-            return ClientRefusal::Refused;
+        match fault {
+            ClientFault::Refused | ClientFault::NoSecret | ClientFault::Unsupported(_) => {
+                ClientRefusal::Refused
+            }
+            ClientFault::Throttled(_) => ClientRefusal::Unavailable,
+            ClientFault::Unavailable | ClientFault::NotAToken => {
+                self.breakers.gateway.failed();
+                ClientRefusal::Unavailable
+            }
         }
-        if let ClientFault::Throttled(Some(after)) = fault {
-            self.breakers.gateway.throttled(after);
-        } else {
-            self.breakers.gateway.failed();
-        }
-        ClientRefusal::Unavailable
     }
 
     /// Reports a call with the action token to the breakers, except for an HTTP 500, which need not

@@ -9,7 +9,7 @@ use super::turn::{LeasedCase, UnsealedCase};
 use crate::broker::{Delay, Settlement};
 use crate::domain::{Cause, Event, State, withdrawal};
 use crate::ledger::{Expiry, Lease, LedgerError};
-use crate::opencrvs::OpencrvsFault;
+use crate::opencrvs::{Judgement, OpencrvsFault};
 use crate::pipeline::stage::{StageFault, delay};
 
 /// Limit of the retries of a delivery whose token is refused although auth's key verifies it.
@@ -67,14 +67,14 @@ impl Confirmer {
     ) -> Result<Settlement, StageFault> {
         let (lease, cause) = (case.leased.lease, fault.cause());
         let is_read = after.intent == IntentAfter::NotCommitted;
-        let may_be_good = async || match &case.token {
-            Some(token) if *fault == OpencrvsFault::Unauthorized => self.may_be_good(token, case.tries).await,
-            Some(_) | None => false,
+        let doubt = match &case.token {
+            Some(token) if *fault == OpencrvsFault::Unauthorized => self.doubt(case, token).await,
+            Some(_) | None => None,
         };
         // During an outage of auth every read is refused, and the warning below would wrongly blame
         // the token.
-        if is_read && may_be_good().await {
-            return Ok(delay(Cause::GatewayUnavailable));
+        if is_read && let Some(settlement) = doubt {
+            return Ok(settlement);
         }
         tracing::warn!(
             record.id = %case.record(), attempt.id = %case.leased.case.attempt.id, error = %fault,
@@ -86,8 +86,8 @@ impl Confirmer {
         if after.intent == IntentAfter::Retracted {
             self.ledger.retract(lease, cause).await?;
         }
-        if !is_read && may_be_good().await {
-            return Ok(delay(Cause::GatewayUnavailable));
+        if let Some(settlement) = doubt {
+            return Ok(settlement);
         }
         match after.next {
             Next::Delay(step, cause) => Ok(Settlement::Delay { step, cause: cause.into() }),
@@ -101,15 +101,25 @@ impl Confirmer {
         }
     }
 
-    /// Whether a refused token may still be valid, because the gateway could not ask auth about it
-    /// (`CHECK_INVALID_TOKEN`). Auth may be unavailable now. Or it may have been unavailable a
-    /// moment ago: then its key still verifies the token.
-    async fn may_be_good(&self, token: &SecretString, tries: u32) -> bool {
-        let Some(key) = self.keys.fetch_key().await else {
-            self.breakers.auth.failed();
-            return true;
-        };
-        tries < MAX_DOUBTS && matches!(self.keys.verify_with(token.expose_secret(), &key).await, Some(Ok(_)))
+    /// How to settle the delivery if a refused token may still be valid, because the gateway could
+    /// not ask auth about it (`CHECK_INVALID_TOKEN`): auth is unavailable, or was a moment ago.
+    /// `None` if the token is dead. The lease is held here, so nothing waits for auth.
+    async fn doubt(&self, case: &UnsealedCase, token: &SecretString) -> Option<Settlement> {
+        if case.leased.case.attempt.token_orphaned {
+            return None;
+        }
+        match self.keys.judge(token.expose_secret()).await {
+            Judgement::Valid => (case.tries < MAX_DOUBTS).then(|| delay(Cause::GatewayUnavailable)),
+            Judgement::Dead => None,
+            Judgement::NoKey => {
+                self.breakers.auth.failed();
+                Some(delay(Cause::GatewayUnavailable))
+            }
+            Judgement::Pending => Some(Settlement::Delay {
+                step: Delay::AtLeast(self.keys.refetch()),
+                cause: Cause::GatewayUnavailable.into(),
+            }),
+        }
     }
 
     /// Ends an attempt whose action already has another answer in OpenCRVS.

@@ -61,6 +61,8 @@ pub struct AttemptRow {
     pub sealed_view: Option<String>,
     /// `None` after the value was erased, and for a registration that came with a service token.
     pub sealed_token: Option<String>,
+    /// Whether auth's key stopped verifying the token, by the last check of the token keeper.
+    pub token_orphaned: bool,
     pub state: State,
     /// The cause of the state, if it has one.
     pub cause: Option<Recorded<Cause>>,
@@ -135,6 +137,7 @@ impl Case {
 const CASE: &str = "SELECT r.record_id, r.dialect, r.kind, r.tracking_id, r.office, r.number, r.request_id, \
      r.newest_attempt, r.known, r.sealed_id, r.intent_attempt, r.intent_at, \
      a.attempt_id, a.stamp, a.submission, a.accepted_at, a.wait_ms, a.action_id, a.token_expires_at, a.sealed_view, \
+     a.token_orphaned, \
      a.sealed_token, a.state, a.cause, a.answer, a.reason, a.decision, a.trace, \
      COALESCE(a.recorded_at, a.accepted_at) AS recorded_at, a.published_at, a.sent_at, a.checked_at \
      FROM attempt a JOIN record r ON r.record_id = a.record_id WHERE a.attempt_id = $1";
@@ -211,6 +214,7 @@ fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
         token_expires_at: optional_timestamp(row, "token_expires_at")?,
         sealed_view: row.try_get("sealed_view")?,
         sealed_token: row.try_get("sealed_token")?,
+        token_orphaned: row.try_get::<i64, _>("token_orphaned")? == 1,
         state: required(row, "state", State::parse)?,
         cause: row.try_get::<Option<String>, _>("cause")?.map(Recorded::cause),
         answer: optional(row, "answer", AnswerKind::parse)?,

@@ -24,6 +24,7 @@ use url::form_urlencoded;
 pub use access::{AccessToken, Right};
 
 use super::call::{CallFault, ClientSettings, CompleteResponse, HttpClient, send};
+use super::fault::DEFAULT_RETRY_AFTER;
 use crate::config::SecretSource;
 
 /// Id and secrets of the client.
@@ -61,6 +62,19 @@ impl ClientFault {
         match self {
             Self::Refused | Self::NoSecret | Self::Unsupported(_) => true,
             Self::Unavailable | Self::Throttled(_) | Self::NotAToken => false,
+        }
+    }
+}
+
+impl ClientFault {
+    /// How long after the request no other one is sent. Calls that arrived before the request share
+    /// its result in any case.
+    fn pause(self) -> Duration {
+        match self {
+            Self::Throttled(after) => after.unwrap_or(DEFAULT_RETRY_AFTER),
+            Self::Unavailable | Self::Refused | Self::NoSecret | Self::Unsupported(_) | Self::NotAToken => {
+                Duration::ZERO
+            }
         }
     }
 }
@@ -114,7 +128,9 @@ impl SystemClient {
         let mut last = self.0.last.lock().await;
         match last.as_ref() {
             Some(LastFetch { result: Ok(token), .. }) if token.is_fresh(arrived) => return Ok(token.clone()),
-            Some(LastFetch { begun, result: Err(fault) }) if *begun >= arrived => return Err(*fault),
+            Some(LastFetch { begun, result: Err(fault) }) if *begun + fault.pause() > arrived => {
+                return Err(*fault);
+            }
             Some(_) | None => {}
         }
         let begun = Instant::now();

@@ -107,7 +107,7 @@ pub enum OpencrvsFault {
 }
 
 /// Used when OpenCRVS throttles without a `Retry-After`.
-const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
+pub(super) const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 impl OpencrvsFault {
     pub fn class(&self) -> FaultClass {

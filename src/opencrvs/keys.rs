@@ -4,20 +4,28 @@
 //! Invariant: at most one fetch runs at a time, and at most one begins per `refetch`. A token whose
 //! signature does not match the known key is refused only after another fetch, because a
 //! redeployment may have changed the key. With a cache file, the last good key survives a restart
-//! while auth is unavailable.
+//! while auth is unavailable. [`KeyStore::judge`] never waits for a fetch.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use jsonwebtoken::DecodingKey;
 use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use super::call::{ClientSettings, HttpClient, send};
-use super::token::{BootstrapToken, TokenFault, VerifiedToken, plausible, verify, verify_bootstrap};
+use super::token::{
+    BootstrapToken, TokenFault, VerifiedToken, issued_at, plausible, verify, verify_bootstrap,
+};
+
+/// How long the result of a fetch answers [`KeyStore::judge`], in multiples of `refetch`. A
+/// delivery that waits for a fetch is delayed by one `refetch`, and finds its result then.
+const JUDGES_FOR: u32 = 3;
 
 /// Name of a key: the SHA-256 of its PEM, which is the same in every process and does not show the
 /// key.
@@ -47,6 +55,27 @@ impl AuthKey {
     }
 }
 
+/// What auth's key says about a token that OpenCRVS refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// The key verifies the token.
+    Valid,
+    /// The key that auth had after the token was issued does not verify it.
+    Dead,
+    /// Auth returned no key.
+    NoKey,
+    /// The key is being fetched: judge again after `refetch`.
+    Pending,
+}
+
+/// The end of the last fetch, whether or not it brought a key.
+#[derive(Clone, Copy)]
+struct LastResult {
+    begun_at: Timestamp,
+    ended: Instant,
+    brought_key: bool,
+}
+
 /// Verifies one type of token with a key.
 type Verify<T> = fn(&KeyStore, &AuthKey, &str) -> Result<T, TokenFault>;
 
@@ -70,6 +99,9 @@ pub struct KeyStore {
     known: RwLock<Option<Arc<AuthKey>>>,
     /// Start of the last fetch. Locked while a fetch runs.
     last_fetch: Mutex<Option<Instant>>,
+    last_result: StdMutex<Option<LastResult>>,
+    /// Whether a task that [`KeyStore::judge`] started fetches the key, or waits until it may.
+    fetching: AtomicBool,
 }
 
 impl KeyStore {
@@ -87,6 +119,8 @@ impl KeyStore {
             service_users: settings.service_users,
             known: RwLock::new(known),
             last_fetch: Mutex::new(None),
+            last_result: StdMutex::new(None),
+            fetching: AtomicBool::new(false),
         })
     }
 
@@ -133,6 +167,60 @@ impl KeyStore {
         if self.refresh(&mut last_fetch).await { Some(self.known_key().await?.id.clone()) } else { None }
     }
 
+    /// As [`KeyStore::fetch_key`], but without a fetch if the last one ended less than `refetch`
+    /// ago and brought a key.
+    pub async fn recent_key(&self) -> Option<KeyId> {
+        match self.last_result() {
+            Some(last) if last.brought_key && last.ended.elapsed() < self.refetch => {
+                Some(self.known_key().await?.id.clone())
+            }
+            Some(_) | None => self.fetch_key().await,
+        }
+    }
+
+    /// Judges a token that OpenCRVS refused by the last fetch of the key. If that is missing or
+    /// old, a task fetches the key for all callers; no caller waits for it.
+    pub async fn judge(self: &Arc<Self>, token: &str) -> Judgement {
+        let last = self.last_result();
+        let age = last.map_or(Duration::MAX, |last| last.ended.elapsed());
+        if age >= self.refetch {
+            self.fetch_in_background();
+        }
+        let Some(last) = last.filter(|_| age < self.refetch * JUDGES_FOR) else { return Judgement::Pending };
+        let Some(known) = self.known_key().await.filter(|_| last.brought_key) else {
+            return Judgement::NoKey;
+        };
+        if self.verify_by(&known, token).is_ok() {
+            return Judgement::Valid;
+        }
+        // A newer key may have signed the token after the fetch began.
+        if issued_at(token).is_some_and(|issued| issued + self.refetch > last.begun_at) {
+            self.fetch_in_background();
+            return Judgement::Pending;
+        }
+        Judgement::Dead
+    }
+
+    /// Shortest time between two fetches of the key.
+    pub fn refetch(&self) -> Duration {
+        self.refetch
+    }
+
+    fn fetch_in_background(self: &Arc<Self>) {
+        if self.fetching.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let keys = Arc::clone(self);
+        drop(tokio::spawn(async move {
+            keys.fetch_key().await;
+            keys.fetching.store(false, Ordering::Release);
+        }));
+    }
+
+    fn last_result(&self) -> Option<LastResult> {
+        *self.last_result.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Verifies a token with the key of this name, without a call to auth. Returns `None` if the
     /// known key has changed.
     pub async fn verify_with(&self, token: &str, key: &KeyId) -> Option<Result<VerifiedToken, TokenFault>> {
@@ -161,7 +249,8 @@ impl KeyStore {
             tokio::time::sleep_until(begun + self.refetch).await;
         }
         *last_fetch = Some(Instant::now());
-        match self.fetch().await {
+        let begun_at = Timestamp::now();
+        let brought_key = match self.fetch().await {
             Ok((pem, key)) => {
                 *self.known.write().await = Some(Arc::new(key));
                 self.write_cache(&pem);
@@ -171,7 +260,10 @@ impl KeyStore {
                 tracing::warn!(error = fault, "auth's public key could not be fetched");
                 false
             }
-        }
+        };
+        let result = LastResult { begun_at, ended: Instant::now(), brought_key };
+        *self.last_result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        brought_key
     }
 
     async fn fetch(&self) -> Result<(Vec<u8>, AuthKey), &'static str> {

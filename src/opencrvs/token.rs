@@ -29,7 +29,7 @@ use claims::{Scope, Subject};
 
 pub use bootstrap::BootstrapToken;
 pub(super) use bootstrap::verify_bootstrap;
-pub(super) use claims::unverified;
+pub(super) use claims::{issued_at, unverified};
 pub(crate) use claims::{action_of, may_read_record, may_reject_record};
 
 const ISSUER: &str = "opencrvs:auth-service";

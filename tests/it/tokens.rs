@@ -2,6 +2,7 @@
 //!
 //! Each test runs on SQLite and on PostgreSQL.
 
+mod dead;
 mod ledger;
 
 use nidbridge::domain::{Cause, RecordId};

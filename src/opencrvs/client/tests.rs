@@ -187,6 +187,18 @@ async fn what_is_no_token_is_a_fault_and_never_a_token() {
 }
 
 #[tokio::test]
+async fn while_auth_limits_the_requests_none_is_sent_and_nobody_waits() {
+    let server = server(&[(429, String::new()), granted("a", 600)]).await;
+    let client = client(&server, value("s"), None);
+    for _ in 0..20 {
+        assert_eq!(client.access_token().await.unwrap_err(), ClientFault::Throttled(None));
+    }
+    assert_eq!(requests(&server).len(), 1);
+    client.0.last.lock().await.as_mut().unwrap().begun -= DEFAULT_RETRY_AFTER;
+    client.access_token().await.unwrap();
+}
+
+#[tokio::test]
 async fn without_a_secret_nothing_is_sent() {
     let server = server(&[granted("a", 600)]).await;
     let missing = SecretSource::File("/nowhere/at/all".into());

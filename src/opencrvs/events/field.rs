@@ -8,12 +8,14 @@
 //! `GET /config/events` from 2.0 (core v1.9.15 and v2.0.0, `packages/events/src/service/config`).
 //!
 //! Invariant: a field is written only if the country's configuration defines it, according to a
-//! response that is not older than `recheck`.
+//! response that is not older than `recheck`. While one answer waits for a request, no other one
+//! does.
 
 mod forms;
 mod sources;
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -37,13 +39,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub struct MappedFields {
     mapping: FieldMapping,
     recheck: Duration,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    client: FormsClient,
-    last: Option<LastFetch>,
+    /// Locked while a request is in flight.
+    client: Mutex<FormsClient>,
+    last: StdMutex<Option<LastFetch>>,
 }
 
 #[derive(Debug)]
@@ -71,8 +69,8 @@ impl MappedFields {
         mapping: FieldMapping,
         recheck: Duration,
     ) -> Result<Self, reqwest::Error> {
-        let state = State { client: FormsClient::new(country_config)?, last: None };
-        Ok(Self { mapping, recheck, state: Mutex::new(state) })
+        let client = Mutex::new(FormsClient::new(country_config)?);
+        Ok(Self { mapping, recheck, client, last: StdMutex::new(None) })
     }
 
     pub fn mapping(&self) -> &FieldMapping {
@@ -85,28 +83,34 @@ impl MappedFields {
     }
 
     /// Whether the form of this kind defines all fields that this answer writes. Sends one request
-    /// at a time, and none while the last response is fresh.
+    /// at a time, and none while the last response is fresh. While another task's request is in
+    /// flight, the last response answers; one that is too old to write by counts as unknown.
     pub async fn standing(&self, kind: &EventKind, answer: &Answer) -> FieldStanding {
         let names: BTreeSet<&str> = self.mapping.names(kind, answer).collect();
         if names.is_empty() {
             return FieldStanding::NotWanted;
         }
-        let mut state = self.state.lock().await;
-        if let Some(last) = &state.last {
-            let standing = last.standing(kind, &names);
-            let is_defined = standing == FieldStanding::Defined;
+        let known = self.last().as_ref().map(|last| (last.standing(kind, &names), last.at.elapsed()));
+        if let Some((standing, age)) = &known {
+            let is_defined = *standing == FieldStanding::Defined;
             let limit = if is_defined { self.recheck } else { PAUSE.min(self.recheck) };
-            if last.at.elapsed() < limit {
-                return standing;
+            if *age < limit {
+                return standing.clone();
             }
         }
-        let forms = self.fetch(&mut state).await;
+        let Ok(mut client) = self.client.try_lock() else {
+            let known = known.map(|(standing, _)| standing);
+            return known
+                .filter(|standing| *standing != FieldStanding::Defined)
+                .unwrap_or(FieldStanding::Unknown);
+        };
+        let forms = client.fetch(&self.mapping.all_names()).await.map(|answer| answer.fields);
         if let Err(fault) = &forms {
             tracing::warn!(error = %fault, "the country's forms could not be read: answers that write fields wait");
         }
         let last = LastFetch { at: Instant::now(), forms };
         let standing = last.standing(kind, &names);
-        state.last = Some(last);
+        *self.last() = Some(last);
         standing
     }
 
@@ -115,12 +119,14 @@ impl MappedFields {
     /// # Errors
     /// [`FormsFault`].
     pub async fn missing(&self) -> Result<Vec<MissingField>, FormsFault> {
-        let forms = self.fetch(&mut *self.state.lock().await).await?;
-        Ok(self.mapping.missing(&forms))
+        let forms = self.client.lock().await.fetch(&self.mapping.all_names()).await?.fields;
+        let missing = self.mapping.missing(&forms);
+        *self.last() = Some(LastFetch { at: Instant::now(), forms: Ok(forms) });
+        Ok(missing)
     }
 
-    async fn fetch(&self, state: &mut State) -> Result<Forms, FormsFault> {
-        Ok(state.client.fetch(&self.mapping.all_names()).await?.fields)
+    fn last(&self) -> MutexGuard<'_, Option<LastFetch>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,6 +7,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -25,6 +26,15 @@ pub(in crate::opencrvs) fn unverified<T: DeserializeOwned>(token: &str) -> Optio
 /// The action that a token names, or `None` for a token of the FHIR generation. Verifies nothing.
 pub(crate) fn action_of(token: &SecretString) -> Option<ActionId> {
     unverified::<Subject>(token.expose_secret())?.read()?.1
+}
+
+/// When auth issued a token (claim `iat`). Verifies nothing.
+pub(in crate::opencrvs) fn issued_at(token: &str) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Claims {
+        iat: i64,
+    }
+    Timestamp::from_second(unverified::<Claims>(token)?.iat).ok()
 }
 
 /// Whether a token also carries the registrar's right to reject the record: scope

@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex as StdMutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State as Extract;
@@ -147,9 +147,29 @@ async fn a_fresh_response_is_not_asked_for_again_unless_a_field_is_missing() {
     let death = async || fields.standing(&EventKind::Death, &Answer::Recorded).await;
     assert_eq!(death().await, undefined(&["deceased.nid"]));
     assert_eq!(asked(&country).len(), 0, "not within the pause");
-    fields.state.lock().await.last.as_mut().unwrap().at -= PAUSE;
+    fields.last().as_mut().unwrap().at -= PAUSE;
     assert_eq!(fields.standing(&EventKind::Birth, &issued()).await, FieldStanding::Defined);
     assert_eq!(asked(&country).len(), 0);
     assert_eq!(death().await, undefined(&["deceased.nid"]));
     assert_eq!(asked(&country).len(), 1);
+}
+
+#[tokio::test]
+async fn while_one_answer_waits_for_the_forms_no_other_one_does() {
+    let (country, fields) = country(MAPPING, Duration::from_secs(3_600)).await;
+    answers(&country, "/config/events", 200, &forms(&[("birth", &["child.nid", "child.idType"])]));
+    let birth = async || fields.standing(&EventKind::Birth, &issued()).await;
+    let death = async || fields.standing(&EventKind::Death, &Answer::Recorded).await;
+    let asking = fields.client.lock().await;
+    assert_eq!(birth().await, FieldStanding::Unknown, "nothing is known yet");
+    drop(asking);
+    assert_eq!(birth().await, FieldStanding::Defined);
+    let asking = fields.client.lock().await;
+    fields.last().as_mut().unwrap().at -= PAUSE;
+    assert_eq!(death().await, undefined(&["deceased.nid"]));
+    assert_eq!(birth().await, FieldStanding::Defined);
+    fields.last().as_mut().unwrap().at -= Duration::from_secs(3_600);
+    assert_eq!(birth().await, FieldStanding::Unknown, "too old to write by");
+    drop(asking);
+    assert_eq!(birth().await, FieldStanding::Defined);
 }
