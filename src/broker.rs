@@ -22,6 +22,7 @@ mod delivery;
 mod error;
 mod fanout;
 mod frames;
+mod gate;
 pub mod headers;
 #[cfg(feature = "inlets")]
 pub mod inlet;
@@ -47,6 +48,7 @@ pub use definitions::{Access, Permission, TopicPermission, User, definitions};
 pub use delivery::{Handler, Incoming};
 pub use error::{BrokerError, NotSent, PublishError, Unconfirmed, chain};
 pub use fanout::{Listener, Subscription, listen};
+pub use gate::{Admission, Gate, Verdict};
 pub use link::{Application, Link, LinkSettings, LinkState};
 pub use message::{Outgoing, Target};
 pub use observer::{Observer, Unobserved};

@@ -95,12 +95,12 @@ impl Confirmer {
     async fn confirm(&self, incoming: &Incoming) -> Result<Settlement, StageFault> {
         let message = OutcomeMessage::read(&incoming.body).map_err(StageFault::Message)?;
         let case =
-            self.ledger.case(message.attempt).await?.ok_or(StageFault::Message(Cause::UnknownRequest))?;
+            self.ledger.case(message.attempt).await?.ok_or(StageFault::Message(Cause::UnknownAttempt))?;
         if let Some(settlement) = self.nothing_to_do_yet(&case) {
             return Ok(settlement);
         }
         match self.ledger.lease_record(message.attempt, self.rules.lease).await? {
-            Err(LeaseRefusal::Unknown) => Err(StageFault::Message(Cause::UnknownRequest)),
+            Err(LeaseRefusal::Unknown) => Err(StageFault::Message(Cause::UnknownAttempt)),
             Err(LeaseRefusal::Taken) => Ok(delay(Cause::Leased)),
             Ok((lease, case)) => {
                 let result = self.take_turn(LeasedCase { lease, case }, incoming.attempt).await;

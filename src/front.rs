@@ -31,8 +31,11 @@ pub use sync_answer::SyncAnswers;
 pub use system_ready::ClientRegistration;
 pub use waiting::WaitingCallers;
 
+use tokio::sync::watch;
+
 use crate::broker::Publisher;
 use crate::opencrvs::{KeyStore, Reading};
+use crate::pipeline::Standing;
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 use passthrough::Passthrough;
@@ -47,6 +50,8 @@ pub struct Front {
     /// How documents are read.
     pub reading: Reading,
     pub publisher: Publisher,
+    /// Whether this front belongs to the broker. If not, nothing is accepted: nobody could open it.
+    pub standing: watch::Receiver<Standing>,
     /// Stores registrations while the broker is unavailable. Without a spool, OpenCRVS gets 503
     /// during that time.
     pub spool: Option<Spool>,

@@ -93,6 +93,7 @@ pub struct Ledger {
     fingerprinter: Arc<Fingerprinter>,
     stamp_tolerance: Duration,
     who: Arc<str>,
+    deployment: Arc<str>,
     /// Notified when a transaction has written an alert.
     alerted: Arc<Notify>,
 }
@@ -137,13 +138,17 @@ impl Ledger {
             .await?;
         migrate(backend, &pool).await?;
         let fingerprinter = Arc::new(Fingerprinter::load(&pool, sealer).await?);
-        Ok(Self {
+        let deployment = fingerprinter.deployment().into();
+        let ledger = Self {
             pool,
             fingerprinter,
             stamp_tolerance: settings.stamp_tolerance,
             who: settings.who.as_str().into(),
+            deployment,
             alerted: Arc::default(),
-        })
+        };
+        ledger.note_deployment().await?;
+        Ok(ledger)
     }
 
     /// The time by the ledger's clock. Leases and quarantines are measured by this clock.
@@ -180,6 +185,22 @@ impl Ledger {
             fingerprint: self.fingerprint(id),
             earlier_fingerprints: id.earlier_forms().map(|form| self.fingerprinter.of(form)),
         })
+    }
+
+    /// The id of the installation. It is derived from the ledger's own key, so every copy of the
+    /// ledger has the same id and no other ledger has it.
+    pub fn deployment(&self) -> &str {
+        &self.deployment
+    }
+
+    async fn note_deployment(&self) -> Result<(), LedgerError> {
+        sqlx::query(
+            "INSERT INTO deployment (id, created_at) SELECT $1, now_ms FROM clock WHERE true ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(self.deployment.to_string())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// Closes the connections.

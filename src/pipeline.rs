@@ -4,7 +4,9 @@
 //! Invariant: everything that one role publishes for another is defined here, once for both ends of
 //! a queue. The engine that carries it ([`broker`](crate::broker)) knows nothing about it.
 
+mod deployment;
 pub(crate) mod elected;
+mod kept;
 mod message;
 pub mod names;
 mod next_hop;
@@ -18,6 +20,7 @@ pub mod topology;
 pub(crate) mod unseal;
 mod users;
 
+pub use deployment::{DeploymentCheck, Member, Standing};
 pub use message::{
     AnswerMessage, MESSAGE_VERSION, Message, OutcomeMessage, RegistrationMessage, RequestMessage,
     TOKENLESS_VERSION,

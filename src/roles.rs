@@ -8,6 +8,7 @@
 //! given its own settings.
 
 pub(crate) mod all;
+mod belonging;
 mod breakers;
 pub(crate) mod confirmer;
 mod failure;

@@ -11,7 +11,7 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::rand;
+use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
@@ -21,6 +21,8 @@ use crate::domain::RecordId;
 
 const VERSION: &str = "v1";
 const KEY_BYTES: usize = 32;
+/// What a key signs to show which key it is.
+const CHECKED: &[u8] = b"nidbridge key check v1";
 
 /// What a sealed text contains. The associated data names it, so the text does not open as another
 /// field.
@@ -75,6 +77,8 @@ pub enum SealError {
 struct Key {
     id: String,
     key: LessSafeKey,
+    /// See [`Sealer::key_checks`].
+    check: String,
 }
 
 /// The configured keys: the first one seals, and all of them open.
@@ -114,6 +118,12 @@ impl Sealer {
     /// The id of the key that seals, or `None` if there are no keys.
     pub fn first_key(&self) -> Option<&str> {
         self.keys.first().map(|key| key.id.as_str())
+    }
+
+    /// The id of each key with its check value, the sealing key first. Two keys with the same check
+    /// value are the same key. The value does not show the key: it is an HMAC of a constant.
+    pub fn key_checks(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.keys.iter().map(|key| (key.id.as_str(), key.check.as_str()))
     }
 
     /// Reads from a sealed text the id of the key that sealed it. Returns `None` if the text is not
@@ -211,7 +221,8 @@ fn parse_key(entry: &str) -> Result<Key, &'static str> {
         return Err("its secret must be 32 bytes (make one with `openssl rand -base64 32`)");
     }
     let key = UnboundKey::new(&AES_256_GCM_SIV, &bytes).map_err(|_| "its secret cannot be used")?;
-    Ok(Key { id: id.to_owned(), key: LessSafeKey::new(key) })
+    let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), CHECKED);
+    Ok(Key { id: id.to_owned(), key: LessSafeKey::new(key), check: URL_SAFE_NO_PAD.encode(signed) })
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::error::{BrokerError, chain};
+use super::gate::Gate;
 use super::topology::Topology;
 use super::transport;
 
@@ -61,6 +62,7 @@ pub(super) struct ConnectionSettings {
     /// Time limit of opening the connection.
     pub(super) handshake: Duration,
     pub(super) on_connect: OnConnect,
+    pub(super) gate: Option<Gate>,
 }
 
 /// What is done on a new connection before it is used.
@@ -122,6 +124,12 @@ async fn connect(settings: &ConnectionSettings, number: u64) -> Result<OpenConne
         .await
         .map_err(|_| BrokerError::Slow(settings.handshake))??;
     within(prepare(&connection, &settings.on_connect)).await?;
+    if let Some(gate) = &settings.gate
+        && let Err(refused) = within(gate.pass(&connection, &user)).await
+    {
+        close(&connection).await;
+        return Err(refused);
+    }
     Ok(OpenConnection { connection, number, user })
 }
 

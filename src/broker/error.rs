@@ -111,6 +111,11 @@ pub enum BrokerError {
     Slow(std::time::Duration),
     #[error("the broker differs from the topology: {}", texts(.0))]
     Topology(Vec<super::Difference>),
+    /// See [`Gate`](super::Gate).
+    #[error("{0}")]
+    NotAdmitted(String),
+    #[error("the retained message could not be stored")]
+    NotRetained(#[source] PublishError),
     #[error(transparent)]
     TooLong(#[from] TooLong),
     #[error("the broker refused an operation")]

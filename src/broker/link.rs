@@ -22,6 +22,7 @@ use state::StateReporter;
 
 use super::connection::{ConnectionSettings, ConnectionState, OnConnect, OpenConnection, supervise, within};
 use super::error::BrokerError;
+use super::gate::Gate;
 use super::observer::Observer;
 use super::pool::Pool;
 use super::publisher::Publisher;
@@ -48,13 +49,24 @@ struct Inner {
 impl Link {
     /// Starts to connect and returns at once. The URL names the vhost.
     pub fn open(settings: &LinkSettings, topology: Topology, observer: Arc<impl Observer + 'static>) -> Self {
+        Self::open_behind(None, settings, topology, observer)
+    }
+
+    /// As [`Link::open`], but the link is connected only after it has passed the gate.
+    pub fn open_behind(
+        gate: Option<Gate>,
+        settings: &LinkSettings,
+        topology: Topology,
+        observer: Arc<impl Observer + 'static>,
+    ) -> Self {
         let observer: Arc<dyn Observer> = observer;
         install_crypto();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let prepare =
             if settings.apply_topology { OnConnect::Declare(topology) } else { OnConnect::Check(topology) };
-        let publishing = start_connection(settings, "publish", prepare, &stop, &tasks);
-        let consuming = start_connection(settings, "consume", OnConnect::Nothing, &stop, &tasks);
+        let start = |role, preparation| start_connection(settings, role, preparation, &stop, &tasks);
+        let publishing = start("publish", Preparation { on_connect: prepare, gate });
+        let consuming = start("consume", Preparation { on_connect: OnConnect::Nothing, gate: None });
         let (reporter, state) = StateReporter::new(settings.name, Arc::clone(&observer));
         tasks.spawn(reporter.run(publishing.clone(), consuming.clone(), stop.clone()));
         let publisher = Publisher::new(Pool::new(publishing, settings), Arc::clone(&observer));
@@ -134,11 +146,17 @@ impl Link {
     }
 }
 
+/// What a new connection goes through before it is used.
+struct Preparation {
+    on_connect: OnConnect,
+    gate: Option<Gate>,
+}
+
 /// Starts the task of one connection.
 fn start_connection(
     settings: &LinkSettings,
     role: &str,
-    on_connect: OnConnect,
+    preparation: Preparation,
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) -> watch::Receiver<ConnectionState> {
@@ -148,7 +166,8 @@ fn start_connection(
         name: format!("{} {} {role}", settings.application.name, settings.name),
         reconnect_max: settings.reconnect_max,
         handshake: settings.heartbeat.max(Duration::from_secs(2)),
-        on_connect,
+        on_connect: preparation.on_connect,
+        gate: preparation.gate,
     };
     tasks.spawn(supervise(settings, sender, stop.clone()));
     state

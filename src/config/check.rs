@@ -23,6 +23,7 @@ impl Part {
 
 impl Config {
     pub(super) fn check(&self, part: Part, reader: &mut Reader<'_>) {
+        let names_its_ledger = reader.is_set("ledger.url");
         let mut fault = |key: &str, why: String, fix: &str| {
             if let Some(setting) = settings().find(|setting| setting.key == key) {
                 reader.fault(SettingFault::of(setting, why, fix));
@@ -31,6 +32,12 @@ impl Config {
         if part != Part::Tool && self.seal_keys.expose_secret().is_empty() {
             let fix = "make one with `echo \"a:$(openssl rand -base64 32)\"` and give it to all processes";
             fault("seal.keys", "is not set".to_owned(), fix);
+        }
+        // A process that runs alone would make an empty ledger of its own, and consume what belongs
+        // to another one.
+        if matches!(part, Part::Worker | Part::Confirmer) && !names_its_ledger {
+            let fix = "name the ledger that the worker and the confirmer share (only `nidbridge all` has a default)";
+            fault("ledger.url", "is not set".to_owned(), fix);
         }
         if self.opencrvs.connect_timeout > self.opencrvs.timeout {
             let (connect, timeout) = (self.opencrvs.connect_timeout, self.opencrvs.timeout);

@@ -66,6 +66,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether the environment or the file sets a value that was read.
+    pub(super) fn is_set(&self, key: &str) -> bool {
+        self.shown.iter().any(|shown| shown.key == key && shown.origin != DEFAULT)
+    }
+
     pub(super) fn fault(&mut self, fault: SettingFault) {
         self.faults.push(fault);
     }

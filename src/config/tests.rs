@@ -8,6 +8,8 @@ use super::*;
 
 const KEY: &str = "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
+const LEDGER: (&str, &str) = ("LEDGER_URL", "sqlite:x.db");
+
 fn environment(pairs: &[(&str, &str)]) -> Sources {
     let environment = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Sources { file: None, environment }
@@ -266,7 +268,7 @@ fn requirements_between_settings_are_checked_for_the_roles_that_use_them() {
         (("BREAKER_PAUSE", "1h"), "BREAKER_PAUSE", &ALL),
     ] {
         for part in ALL {
-            let told = load(&environment(&[("SEAL_KEYS", KEY), set]), part).map(|_| ());
+            let told = load(&environment(&[("SEAL_KEYS", KEY), LEDGER, set]), part).map(|_| ());
             let named = told.err().map(|faults| {
                 assert!(faults.to_string().contains(named), "{part:?} {faults}");
             });
@@ -276,7 +278,26 @@ fn requirements_between_settings_are_checked_for_the_roles_that_use_them() {
     // A front with sync answers itself gives the ID to OpenCRVS, so it requires the same settings
     // as a confirmer.
     let holding =
-        [("SEAL_KEYS", KEY), ("FRONT_WAIT", "5s"), ("CONFIRM_IDENTIFIER_FIELD", "child.nid")].as_slice();
+        [("SEAL_KEYS", KEY), LEDGER, ("FRONT_WAIT", "5s"), ("CONFIRM_IDENTIFIER_FIELD", "child.nid")]
+            .as_slice();
     assert!(load(&environment(holding), Part::Front).is_err());
     assert!(load(&environment(holding), Part::Worker).is_ok());
+}
+
+#[test]
+fn a_role_of_its_own_is_told_its_ledger_and_only_all_in_one_has_a_default() {
+    let (all, keys) = ([Part::All, Part::Front, Part::Operation, Part::Tool], ("SEAL_KEYS", KEY));
+    for part in all {
+        assert!(load(&environment(&[keys]), part).is_ok(), "{part:?}");
+    }
+    for part in [Part::Worker, Part::Confirmer] {
+        let faults = load(&environment(&[keys]), part).unwrap_err().to_string();
+        assert!(faults.contains("LEDGER_URL (ledger.url)"), "{faults}");
+        let empty = [keys, ("LEDGER_URL", "")];
+        assert!(load(&environment(&empty), part).is_err(), "an empty variable counts as not set");
+        assert!(load(&environment(&[keys, LEDGER]), part).is_ok());
+        let file = file("[ledger]\nurl = \"sqlite:x.db\"\n");
+        let sources = Sources { file: Some(file.path().to_owned()), ..environment(&[keys]) };
+        assert!(load(&sources, part).is_ok());
+    }
 }

@@ -93,7 +93,7 @@ runbook! {
     OtherDeployment: "the roles on this broker do not share one ledger, or do not share their sealing keys"
         => "give all roles of one installation the same LEDGER_URL, AMQP_URL and SEAL_KEYS, and restart them";
     UnknownAttempt: "a message about an attempt that the ledger does not have, as after a restore of an older ledger"
-        => "check that all roles use the same LEDGER_URL; after a restore, take the waiting messages in again";
+        => "check that all roles use the same LEDGER_URL; after a restore of the ledger, `recover --unknown` takes them in again";
     DeliveryLimit: "the broker parked a message after BROKER_DELIVERY_LIMIT deliveries: each time the process that had it died or hung"
         => "read the logs of that time, report it, and run `queue replay --cause delivery_limit` once";
     Unrouted: "no queue takes what was published: an exchange, a queue or a binding is missing"

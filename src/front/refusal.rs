@@ -52,6 +52,11 @@ pub enum Refusal {
     /// The broker certainly does not have the registration.
     #[error("the message broker is unavailable, so nothing was stored: submit the record again later")]
     BrokerAway,
+    /// The standing of the front is [`Standing::Refused`](crate::pipeline::Standing::Refused).
+    #[error(
+        "this front does not belong to its message broker, so nothing was stored (its log says why): submit the record again later"
+    )]
+    OtherDeployment,
     /// The broker may have the registration.
     #[error("the message broker did not confirm in time: submit the record again; a repeat does no harm")]
     Unconfirmed(#[source] PublishError),
@@ -79,6 +84,7 @@ impl Refusal {
         match self {
             Self::Token(TokenFault::NoKey)
             | Self::BrokerAway
+            | Self::OtherDeployment
             | Self::Unconfirmed(_)
             | Self::NotSpooled(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Token(_) => StatusCode::UNAUTHORIZED,
@@ -103,6 +109,7 @@ impl Refusal {
             Self::BodyStalled { .. } => "stalled",
             Self::TooLarge { .. } => "too_large",
             Self::BrokerAway => "broker_away",
+            Self::OtherDeployment => "other_deployment",
             Self::Unconfirmed(_) => "unconfirmed",
             Self::NotSpooled(NotSpooled::Full(_)) => "spool_full",
             Self::NotSpooled(NotSpooled::Disk(_) | NotSpooled::Slow | NotSpooled::Internal) => "spool_failed",

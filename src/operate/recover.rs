@@ -1,7 +1,11 @@
-//! `nidbridge recover`: fills the queues of an empty broker from the ledger.
+//! `nidbridge recover`: fills the queues of an empty broker from the ledger, or takes in again what
+//! a restored ledger does not have.
 //!
-//! Invariant: the command publishes the next message of every open attempt and changes nothing
-//! else, so it may be run with any broker, while the roles run, and repeatedly.
+//! Invariant: the command publishes the next message of every open attempt, or moves registrations
+//! back to the record stage, and changes nothing else, so it may be run with any broker, while the
+//! roles run, and repeatedly.
+
+mod unknown;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +32,11 @@ pub struct RecoverArgs {
     /// Publish nothing: only count what would be published.
     #[arg(long)]
     pub dry_run: bool,
+    /// Take in again the attempts that the ledger does not have: their messages are parked with the
+    /// cause `unknown_attempt`, and hold the sealed registration. Use it after an older ledger was
+    /// restored.
+    #[arg(long)]
+    pub unknown: bool,
 }
 
 /// Open attempts by state.
@@ -35,6 +44,9 @@ type Counts = BTreeMap<&'static str, u64>;
 
 pub(crate) async fn run(args: RecoverArgs, file: Option<PathBuf>) -> Result<(), Failure> {
     session::with_keys("recover", file, async |session| {
+        if args.unknown {
+            return unknown::take_in(session, args.dry_run).await;
+        }
         let ledger = session.ledger("recover").await?;
         let open = ledger.open_counts().await?;
         if args.dry_run {

@@ -91,6 +91,11 @@ pub struct RequestMessage {
     pub v: u16,
     pub record: RecordId,
     pub attempt: AttemptId,
+    /// What the record stage needs to take the attempt in again, if the ledger does not have it: an
+    /// older ledger was restored. `None` from an older release, and after the sealed values were
+    /// erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Box<RegistrationMessage>>,
 }
 
 /// resolve stage → confirmer: the answer of this attempt is in the ledger.
@@ -99,6 +104,11 @@ pub struct OutcomeMessage {
     pub v: u16,
     pub record: RecordId,
     pub attempt: AttemptId,
+    /// What the record stage needs to take the attempt in again, if the ledger does not have it: an
+    /// older ledger was restored. `None` from an older release, and after the sealed values were
+    /// erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Box<RegistrationMessage>>,
 }
 
 /// resolve stage → the front whose caller waits: a copy of the answer. A lost copy costs only time.

@@ -24,6 +24,8 @@ pub const OUTCOMES: &str = "outcomes";
 pub const ANSWERS: &str = "answers";
 /// Exchange and queue: messages that no binding in our vhost takes.
 pub const UNROUTED: &str = "unrouted";
+/// Queue: one retained message that says which ledger and which sealing keys this broker serves.
+pub const DEPLOYMENT: &str = "nidbridge.deployment";
 /// The routing key of an exchange that feeds a single work queue.
 pub const WORK_KEY: &str = "work";
 

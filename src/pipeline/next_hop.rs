@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::names::AMQP_SYSTEM;
 use super::stage::{StageFault, chain};
-use super::{TopologySettings, queues, targets};
+use super::{TopologySettings, kept, queues, targets};
 use crate::broker::{Delay, Outgoing, Publisher, Target, WorkQueue};
 use crate::domain::AnswerKind;
 use crate::domain::{Cause, State};
@@ -77,8 +77,12 @@ impl NextHop {
     }
 
     async fn outcome(&self, case: &Case) -> Result<(), StageFault> {
-        let message =
-            OutcomeMessage { v: MESSAGE_VERSION, record: case.record.id.clone(), attempt: case.attempt.id };
+        let message = OutcomeMessage {
+            v: MESSAGE_VERSION,
+            record: case.record.id.clone(),
+            attempt: case.attempt.id,
+            kept: kept::registration(case).map(Box::new),
+        };
         let left = case
             .attempt
             .earliest_write(self.confirm_after)
@@ -135,7 +139,12 @@ fn outgoing(case: &Case, message: &impl Message) -> Result<Outgoing, StageFault>
 }
 
 fn request_message(case: &Case) -> RequestMessage {
-    RequestMessage { v: MESSAGE_VERSION, record: case.record.id.clone(), attempt: case.attempt.id }
+    RequestMessage {
+        v: MESSAGE_VERSION,
+        record: case.record.id.clone(),
+        attempt: case.attempt.id,
+        kept: kept::registration(case).map(Box::new),
+    }
 }
 
 /// The shortest delay queue that is long enough, or the work queue itself if no delay is

@@ -17,6 +17,7 @@ pub fn bridge(settings: &TopologySettings, systems: &[&str]) -> Topology {
     topology.add_exchange(names::UNROUTED, ExchangeKind::Fanout, None);
     topology.add_parking_queue(names::UNROUTED, &settings.limits);
     topology.bind(names::UNROUTED, names::UNROUTED, "");
+    topology.add_parking_queue(names::DEPLOYMENT, &settings.limits);
     for exchange in [names::REGISTRATIONS, names::REQUESTS, names::REPLIES, names::OUTCOMES] {
         topology.add_exchange(exchange, ExchangeKind::Direct, Some(names::UNROUTED));
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 
+use super::belonging::Belonging;
 use super::runner::Runner;
 use super::{Failure, Process, parts, sources};
 use crate::broker::Link;
@@ -17,7 +18,7 @@ use crate::ledger::RenewalRule;
 use crate::opencrvs::Reading;
 use crate::opencrvs::events::EventsClient;
 use crate::opencrvs::fhir::Gateway;
-use crate::pipeline::{TopologySettings, queues};
+use crate::pipeline::{DeploymentCheck, Member, TopologySettings, queues};
 
 /// Runs until the process is to stop.
 pub(crate) async fn run(process: Process) -> Result<(), Failure> {
@@ -30,7 +31,13 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let ledger = parts::ledger(config, "confirmer", &sealer).await?;
     let gateway = Gateway::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
         .context("the HTTP client for the gateway cannot be made")?;
-    let link = parts::bridge_link(config, "confirmer", &metrics);
+    let check = DeploymentCheck::new(Member::WithLedger(ledger.deployment().to_owned()), &sealer);
+    let link = parts::member_link(config, "confirmer", &metrics, &check);
+    let belonging = Belonging {
+        standing: check.standing(),
+        condition: readiness.condition("confirmer_deployment"),
+        metrics: Arc::clone(&metrics),
+    };
     readiness.add_link("confirmer_broker", link.state());
     readiness.add_breakers(&[&breakers.ledger, &breakers.gateway, &breakers.auth]);
     ledger_opened.set(true);
@@ -65,6 +72,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let forms = sources.is_some().then(|| readiness.condition("confirmer_forms"));
 
     let mut runner = Runner::new(&config.broker, stop);
+    runner.task(|stop| belonging.watch(stop));
     let outcomes = queues::outcomes(&topology);
     let confirm = runner.consume(&link, outcomes, config.confirm.prefetch, Arc::new(confirmer));
     confirm.needs([&breakers.ledger, &breakers.gateway, &breakers.auth]);

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
+use super::belonging::Belonging;
 use super::runner::Runner;
 use super::{Failure, Process, parts, sources};
 use crate::broker;
@@ -15,7 +16,7 @@ use crate::front::passthrough::{Passthrough, PassthroughSettings};
 use crate::front::spool::{Spool, SpoolSettings};
 use crate::front::{ClientRegistration, Front, Limits, SyncAnswers, WaitingCallers, serve};
 use crate::opencrvs::{Integrations, KeyStore, KeyStoreSettings, WantedClient};
-use crate::pipeline::queues;
+use crate::pipeline::{DeploymentCheck, Member, queues};
 use crate::telemetry::Metrics;
 
 /// Open files that a front needs besides those of proxied requests.
@@ -50,7 +51,13 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         Some(directory) => Some(spool(config, directory, &metrics).await?),
         None => None,
     };
-    let link = parts::bridge_link(config, "front", &metrics);
+    let check = DeploymentCheck::new(Member::Front, &sealer);
+    let link = parts::member_link(config, "front", &metrics, &check);
+    let belonging = Belonging {
+        standing: check.standing(),
+        condition: readiness.condition("front_deployment"),
+        metrics: Arc::clone(&metrics),
+    };
     let publisher = link.publisher();
     let reading = parts::reading(config);
     let sources = if config.front.events { parts::source_check(config, &reading)? } else { None };
@@ -61,6 +68,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         sealer,
         reading,
         publisher: publisher.clone(),
+        standing: check.standing(),
         spool: spool.clone(),
         events: config.front.events,
         sync_answers: sync_answers(config, waiting.as_ref())?,
@@ -72,6 +80,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     open.set(true);
 
     let mut runner = Runner::new(&config.broker, stop);
+    runner.task(|stop| belonging.watch(stop));
     if let Some(spool) = spool {
         runner.background(|stop| async move { spool.relay(&publisher, stop).await });
     }

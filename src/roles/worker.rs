@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::belonging::Belonging;
 use super::runner::Runner;
 use super::{Breakers, Failure, Process, parts};
 use crate::broker::Link;
@@ -12,7 +13,7 @@ use crate::domain::Patience;
 use crate::ledger::Ledger;
 use crate::opencrvs::events::EventsClient;
 use crate::opencrvs::fhir::Gateway;
-use crate::pipeline::{NextHop, Queues, queues};
+use crate::pipeline::{DeploymentCheck, Member, NextHop, Queues, queues};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 use crate::worker::{
@@ -40,7 +41,13 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     let opened = readiness.condition("worker_ledger");
     let sealer = parts::sealer(&config)?;
     let ledger = parts::ledger(&config, "worker", &sealer).await?;
-    let bridge = parts::bridge_link(&config, "worker", &metrics);
+    let check = DeploymentCheck::new(Member::WithLedger(ledger.deployment().to_owned()), &sealer);
+    let bridge = parts::member_link(&config, "worker", &metrics, &check);
+    let belonging = Belonging {
+        standing: check.standing(),
+        condition: readiness.condition("worker_deployment"),
+        metrics: Arc::clone(&metrics),
+    };
     let nid = parts::nid_link(&config, "worker_nid", &metrics);
     readiness.add_link("worker_broker", bridge.state());
     readiness.add_link("nid_broker", nid.state());
@@ -58,6 +65,7 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     let (prefetch, replies_prefetch) = (config.broker.prefetch, config.nid.prefetch);
 
     let mut runner = Runner::new(&config.broker, stop);
+    runner.task(|stop| belonging.watch(stop));
     if stages.contains(&WorkerStage::Record) {
         let registrations = queues::registrations(&topology);
         runner.consume(bridge, registrations, prefetch, worker.record()).needs([&breakers.ledger]);

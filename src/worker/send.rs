@@ -58,7 +58,7 @@ impl SendStage {
     }
 
     async fn handle_attempt(&self, attempt: AttemptId) -> Result<Settlement, StageFault> {
-        let case = self.ledger.case(attempt).await?.ok_or(StageFault::Message(Cause::UnknownRequest))?;
+        let case = self.ledger.case(attempt).await?.ok_or(StageFault::Message(Cause::UnknownAttempt))?;
         match case.attempt.state {
             State::Received | State::Requested if case.is_newest() => self.ask(case).await,
             State::Answered => self.next.drive(&case).await.map(|()| Settlement::Done),

@@ -16,6 +16,7 @@
 
 mod alerts;
 mod attach;
+mod belonging;
 mod breakers;
 mod broker;
 mod client;

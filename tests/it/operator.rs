@@ -6,6 +6,7 @@ mod queue;
 mod reconcile;
 mod refused;
 mod seal;
+mod signals;
 
 use std::process::Stdio;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::broker::{Link, LinkSettings, Topology};
 use crate::config::Config;
 use crate::pipeline::names::{self, AMQP_SYSTEM};
-use crate::pipeline::{TopologySettings, settings, topology};
+use crate::pipeline::{DeploymentCheck, TopologySettings, settings, topology};
 use crate::telemetry::Metrics;
 
 /// A vhost, and the setting that holds its URL.
@@ -70,6 +70,18 @@ pub(crate) fn longest_delay(config: &Config) -> Duration {
 pub(crate) fn bridge_link(config: &Config, name: &'static str, metrics: &Arc<Metrics>) -> Link {
     let [topology, _] = topologies(config);
     Link::open(&settings::bridge_link(name, &config.broker), topology, Arc::clone(metrics))
+}
+
+/// A link of a role to our own vhost. It is connected only while the role belongs to this broker.
+pub(crate) fn member_link(
+    config: &Config,
+    name: &'static str,
+    metrics: &Arc<Metrics>,
+    check: &Arc<DeploymentCheck>,
+) -> Link {
+    let [topology, _] = topologies(config);
+    let settings = settings::bridge_link(name, &config.broker);
+    Link::open_behind(Some(check.gate()), &settings, topology, Arc::clone(metrics))
 }
 
 /// A link to the vendor's vhost.

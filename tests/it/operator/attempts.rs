@@ -3,6 +3,7 @@
 
 use nidbridge::domain::Cause;
 use nidbridge::ledger::HistoryEntry;
+use nidbridge::pipeline::names;
 use nidbridge::sandbox::nid::Final;
 use nidbridge::sandbox::opencrvs::Status;
 use nidbridge::sandbox::population::{Declaration, Kind};
@@ -99,10 +100,14 @@ async fn what_is_parked_is_found_explained_and_goes_on_once(engine: Engine) {
 async fn a_resumed_attempt_goes_on_from_every_stage(engine: Engine) {
     let mut world = World::empty(engine, &[]).await;
     world.set_for("front", "SEAL_KEYS", OTHER_KEY);
-    for role in ["front", "worker", "confirmer"] {
+    for role in ["worker", "confirmer"] {
         world.start(role);
         world.ready(role).await;
     }
+    // Otherwise the front would be refused.
+    world.purge(names::DEPLOYMENT).await;
+    world.start("front");
+    world.ready("front").await;
     // Parked before the decision whether to ask: only the front has the key of these.
     let mut sealed = people(Kind::Marriage, 1, 72);
     sealed.extend(people(Kind::Birth, 1, 73));

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use futures_util::{StreamExt as _, stream};
 use nidbridge::broker::{Link, Outgoing, Target};
 use nidbridge::pipeline::names::{
-    NID_REPLIES, REGISTRATIONS, REGISTRATIONS_WORK, UNROUTED, WORK_KEY, parking_queue,
+    self, NID_REPLIES, REGISTRATIONS, REGISTRATIONS_WORK, UNROUTED, WORK_KEY, parking_queue,
 };
 use nidbridge::sandbox::population::Kind;
 
@@ -35,6 +35,8 @@ async fn a_reply_that_met_the_wrong_ledger_is_sent_back_and_taken_in() {
     let births = asked(&world, Kind::Birth, 2, 91).await;
     world.kill9("worker");
     world.set_for("worker", "LEDGER_URL", &fresh_url(Engine::Sqlite).await);
+    // Otherwise the worker would be refused.
+    world.purge(names::DEPLOYMENT).await;
     world.start("worker");
     world.ready("worker").await;
     world.nid.resume_replies();
@@ -43,6 +45,7 @@ async fn a_reply_that_met_the_wrong_ledger_is_sent_back_and_taken_in() {
     let right = world.ledger_url().to_owned();
     world.kill9("worker");
     world.set_for("worker", "LEDGER_URL", &right);
+    world.purge(names::DEPLOYMENT).await;
     world.start("worker");
     world.ready("worker").await;
     let (code, list) = json_of(&world, &["queue", "list", "--json"]).await;

@@ -1,0 +1,258 @@
+//! Which roles belong together: the ledger and the sealing keys of an installation, in one message
+//! that the broker retains.
+//!
+//! Roles with a ledger write the message or compare it. A front, which has no ledger, compares the
+//! key that it seals with. A front that comes first leaves its key, and the first role with a
+//! ledger checks that it can open it. Keys are compared by check values, which show no key.
+//!
+//! Invariant: a role that does not belong here accepts and consumes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::names;
+use crate::broker::{Admission, Gate, Verdict};
+use crate::seal::Sealer;
+
+/// The version of the retained message. A message of a newer release is left as it is.
+const VERSION: u16 = 1;
+/// AMQP `type` of the retained message.
+const KIND: &str = "deployment.v1";
+
+/// The retained message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Retained {
+    v: u16,
+    /// The id of the ledger. `None` until a role with a ledger has connected.
+    #[serde(default)]
+    deployment: Option<String>,
+    /// The keys that the roles with a ledger open, or until then the keys of the fronts: id and
+    /// check value.
+    #[serde(default)]
+    keys: BTreeMap<String, String>,
+}
+
+/// What a process is in the installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Member {
+    /// A role with the ledger of this id.
+    WithLedger(String),
+    Front,
+}
+
+/// What the last connect to the broker showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// The broker has not been reached yet.
+    Unknown,
+    Admitted,
+    /// Why, and what to do.
+    Refused(String),
+}
+
+/// Compares this process with the retained message at each connect.
+pub struct DeploymentCheck {
+    member: Member,
+    /// All keys, the sealing key first.
+    keys: Vec<(String, String)>,
+    standing: watch::Sender<Standing>,
+}
+
+impl DeploymentCheck {
+    pub fn new(member: Member, sealer: &Sealer) -> Arc<Self> {
+        let keys = sealer.key_checks().map(|(id, check)| (id.to_owned(), check.to_owned())).collect();
+        Arc::new(Self { member, keys, standing: watch::Sender::new(Standing::Unknown) })
+    }
+
+    /// The gate for a link to the bridge's vhost.
+    pub fn gate(self: &Arc<Self>) -> Gate {
+        Gate { queue: names::DEPLOYMENT, kind: KIND, admission: Arc::<Self>::clone(self) }
+    }
+
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    fn compare(&self, retained: Option<&[u8]>) -> Result<Option<Retained>, String> {
+        let retained = match retained {
+            None => Retained::default(),
+            Some(body) => match serde_json::from_slice::<Retained>(body) {
+                Ok(retained) if retained.v > VERSION => return Ok(None),
+                Ok(retained) => retained,
+                Err(_) => Retained::default(),
+            },
+        };
+        match &self.member {
+            Member::Front => self.compare_front(retained),
+            Member::WithLedger(id) => self.compare_ledger(id, &retained).map(Some),
+        }
+    }
+
+    fn compare_front(&self, mut retained: Retained) -> Result<Option<Retained>, String> {
+        let Some((id, check)) = self.keys.first() else { return Ok(None) };
+        match retained.keys.get(id) {
+            Some(known) if known == check => Ok(None),
+            Some(_) => Err(other_key(id)),
+            None if retained.deployment.is_some() => Err(format!(
+                "SEAL_KEYS (seal.keys): this front seals with key `{id}`, which the worker and the confirmer of this \
+                 broker do not have: give it their keys, or add the key to theirs first and restart them"
+            )),
+            None => {
+                retained.v = VERSION;
+                retained.keys.insert(id.clone(), check.clone());
+                Ok(Some(retained))
+            }
+        }
+    }
+
+    fn compare_ledger(&self, id: &str, retained: &Retained) -> Result<Retained, String> {
+        if retained.deployment.as_deref().is_some_and(|known| known != id) {
+            return Err(format!(
+                "LEDGER_URL (ledger.url): this broker serves another ledger. Give all roles of one installation the same \
+                 LEDGER_URL and AMQP_URL. If the ledger was replaced on purpose, purge the queue `{}` once",
+                names::DEPLOYMENT
+            ));
+        }
+        for (key, check) in &retained.keys {
+            match self.keys.iter().find(|(known, _)| known == key) {
+                Some((_, known)) if known == check => {}
+                Some(_) => return Err(other_key(key)),
+                // The key was retired, or another role has it already.
+                None if retained.deployment.is_some() => {}
+                None => {
+                    return Err(format!(
+                        "SEAL_KEYS (seal.keys): a front of this broker seals with key `{key}`, which is not among them: \
+                         give the front these keys, or add its key behind the others. Then purge the queue `{}`",
+                        names::DEPLOYMENT
+                    ));
+                }
+            }
+        }
+        Ok(Retained {
+            v: VERSION,
+            deployment: Some(id.to_owned()),
+            keys: self.keys.iter().cloned().collect(),
+        })
+    }
+}
+
+fn other_key(id: &str) -> String {
+    format!(
+        "SEAL_KEYS (seal.keys): key `{id}` is another key than the one that the other roles of this broker have under that \
+         id: give all roles the same keys"
+    )
+}
+
+impl Admission for DeploymentCheck {
+    fn decide(&self, retained: Option<&[u8]>) -> Verdict {
+        let verdict = match self.compare(retained) {
+            Ok(None) => Verdict::Admit,
+            Ok(Some(message)) => serde_json::to_vec(&message).map_or(Verdict::Admit, Verdict::Retain),
+            Err(why) => Verdict::Refuse(why),
+        };
+        self.standing.send_replace(match &verdict {
+            Verdict::Admit | Verdict::Retain(_) => Standing::Admitted,
+            Verdict::Refuse(why) => Standing::Refused(why.clone()),
+        });
+        verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn sealer(keys: &[(&str, u8)]) -> Sealer {
+        let key = |(id, byte): &(&str, u8)| format!("{id}:{}", STANDARD.encode([*byte; 32]));
+        let keys: Vec<String> = keys.iter().map(key).collect();
+        Sealer::parse(&SecretString::from(keys.join(","))).unwrap()
+    }
+
+    fn front(keys: &[(&str, u8)]) -> Arc<DeploymentCheck> {
+        DeploymentCheck::new(Member::Front, &sealer(keys))
+    }
+
+    fn with_ledger(id: &str, keys: &[(&str, u8)]) -> Arc<DeploymentCheck> {
+        DeploymentCheck::new(Member::WithLedger(id.to_owned()), &sealer(keys))
+    }
+
+    /// Lets the processes connect one after the other. Returns who was admitted.
+    fn admitted(processes: &[Arc<DeploymentCheck>]) -> Vec<bool> {
+        let mut retained: Option<Vec<u8>> = None;
+        let mut pass = |process: &Arc<DeploymentCheck>| match process.decide(retained.as_deref()) {
+            Verdict::Admit => true,
+            Verdict::Retain(body) => {
+                retained = Some(body);
+                true
+            }
+            Verdict::Refuse(why) => {
+                assert_eq!(*process.standing().borrow(), Standing::Refused(why));
+                false
+            }
+        };
+        processes.iter().map(|process| pass(process)).collect()
+    }
+
+    #[test]
+    fn roles_of_one_installation_are_admitted_in_any_order() {
+        let (front, one, other) =
+            (front(&[("a", 1)]), with_ledger("l", &[("a", 1)]), with_ledger("l", &[("a", 1)]));
+        for order in [[&front, &one, &other], [&one, &front, &other], [&one, &other, &front]] {
+            assert_eq!(admitted(&order.map(Arc::clone)), [true; 3]);
+        }
+    }
+
+    #[test]
+    fn another_ledger_is_refused() {
+        let roles = [with_ledger("l", &[("a", 1)]), with_ledger("m", &[("a", 1)]), front(&[("a", 1)])];
+        assert_eq!(admitted(&roles), [true, false, true]);
+    }
+
+    #[test]
+    fn a_front_with_a_key_that_nobody_opens_is_refused_whoever_comes_first() {
+        for key in [("b", 1), ("a", 2)] {
+            let (front, role) = (front(&[key]), with_ledger("l", &[("a", 1)]));
+            assert_eq!(admitted(&[Arc::clone(&role), Arc::clone(&front)]), [true, false], "{key:?}");
+            assert_eq!(admitted(&[front, role]), [true, false], "{key:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_rotated_without_a_refusal() {
+        let both = &[("b", 2), ("a", 1)];
+        let roles = [
+            with_ledger("l", &[("a", 1)]),
+            front(&[("a", 1)]),
+            with_ledger("l", &[("a", 1), ("b", 2)]),
+            front(both),
+            with_ledger("l", both),
+            with_ledger("l", &[("b", 2)]),
+            front(&[("b", 2)]),
+            front(&[("a", 1)]),
+        ];
+        assert_eq!(admitted(&roles), [true, true, true, true, true, true, true, false]);
+    }
+
+    #[test]
+    fn one_key_under_two_ids_or_two_keys_under_one_id_are_told_apart_and_neither_is_shown() {
+        let (role, other) = (with_ledger("l", &[("a", 1)]), with_ledger("l", &[("a", 2)]));
+        let Verdict::Retain(body) = role.decide(None) else { panic!("nothing is retained") };
+        assert!(matches!(other.decide(Some(&body)), Verdict::Refuse(_)));
+        let text = String::from_utf8(body).unwrap();
+        assert!(!text.contains(&STANDARD.encode([1; 32])), "{text}");
+    }
+
+    #[test]
+    fn a_message_of_a_newer_release_is_left_alone_and_one_that_cannot_be_read_is_replaced() {
+        let role = with_ledger("l", &[("a", 1)]);
+        assert_eq!(role.decide(Some(br#"{"v":2,"ledgers":[]}"#)), Verdict::Admit);
+        assert!(matches!(role.decide(Some(b"{")), Verdict::Retain(_)));
+    }
+}

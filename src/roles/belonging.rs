@@ -1,0 +1,64 @@
+//! Watches whether a role belongs to the broker that it is connected to.
+//!
+//! Invariant: a role that does not belong ends with exit code 78 if its first connect shows it. If
+//! a later connect shows it, the role stays, is not ready, and accepts and consumes nothing until
+//! it belongs again.
+
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use crate::admin::Condition;
+use crate::domain::Cause;
+use crate::pipeline::Standing;
+use crate::telemetry::Metrics;
+
+pub(crate) struct Belonging {
+    pub(crate) standing: watch::Receiver<Standing>,
+    /// Met unless the broker refused the role.
+    pub(crate) condition: Condition,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Belonging {
+    /// Watches until `stop` is cancelled.
+    ///
+    /// # Errors
+    /// [`Failure::Misconfigured`] if the first connect shows that the role does not belong.
+    pub(crate) async fn watch(mut self, stop: CancellationToken) -> Result<(), Failure> {
+        self.condition.set(true);
+        let mut admitted = false;
+        loop {
+            let standing = self.standing.borrow_and_update().clone();
+            match standing {
+                Standing::Unknown => {}
+                Standing::Admitted => {
+                    admitted = true;
+                    self.condition.set(true);
+                }
+                Standing::Refused(why) => {
+                    self.condition.set(false);
+                    self.metrics.alarm(Cause::OtherDeployment);
+                    tracing::error!(
+                        cause = Cause::OtherDeployment.as_str(),
+                        error = why,
+                        "this process does not belong to this broker: see `nidbridge causes`"
+                    );
+                    if !admitted {
+                        return Err(Failure::Misconfigured(anyhow!(why)));
+                    }
+                }
+            }
+            let changed = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                changed = self.standing.changed() => changed,
+            };
+            if changed.is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
