@@ -119,3 +119,23 @@ impl RawMessage {
         Ok(properties.with_headers(table))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_survives_a_restart_of_the_broker() {
+        let raw = RawMessage {
+            id: None,
+            kind: None,
+            content_type: None,
+            correlation_id: None,
+            headers: BTreeMap::new(),
+            body: Bytes::new(),
+        };
+        let properties = raw.properties("bridge", None, Timestamp::UNIX_EPOCH).unwrap();
+        // AMQP 0-9-1, basic.delivery-mode: 1 is non-persistent, 2 is persistent.
+        assert_eq!(properties.delivery_mode(), &Some(2));
+    }
+}

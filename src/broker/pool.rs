@@ -72,10 +72,10 @@ impl Pool {
         let envelope = Envelope::of(to, raw, self.application, &conn.user).map_err(PublishError::NotSent)?;
         let channel = self.checkout(&conn, deadline).await.map_err(PublishError::NotSent)?;
         let outcome = write_and_confirm(&channel.channel, to, envelope, raw, deadline).await;
-        match &outcome {
-            Ok(()) | Err(PublishError::Refused) => self.put_back(channel),
-            Err(PublishError::Unroutable) if channel.channel.status().connected() => self.put_back(channel),
-            Err(_) => discard(channel),
+        if is_settled(&outcome) && channel.channel.status().connected() {
+            self.put_back(channel);
+        } else {
+            discard(channel);
         }
         outcome
     }
@@ -119,6 +119,14 @@ impl Pool {
 
     fn put_back(&self, channel: ConfirmChannel) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
+    }
+}
+
+/// Whether the broker has answered, so that nothing is outstanding on the channel.
+fn is_settled(outcome: &Result<(), PublishError>) -> bool {
+    match outcome {
+        Ok(()) | Err(PublishError::Refused | PublishError::Unroutable) => true,
+        Err(PublishError::NotSent(_) | PublishError::Unknown(_) | PublishError::TooLarge) => false,
     }
 }
 
@@ -193,4 +201,21 @@ fn discard(channel: ConfirmChannel) {
             tracing::debug!("the broker did not answer to the close of a publishing channel");
         }
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On a reused channel, the late confirm would count for the next message.
+    #[test]
+    fn a_channel_is_not_used_again_while_an_answer_may_still_come() {
+        for settled in [Ok(()), Err(PublishError::Refused), Err(PublishError::Unroutable)] {
+            assert!(is_settled(&settled), "{settled:?}");
+        }
+        for open in [Unconfirmed::NotTaken, Unconfirmed::Late, Unconfirmed::ConfirmsOff] {
+            assert!(!is_settled(&Err(PublishError::Unknown(open))));
+        }
+        assert!(!is_settled(&Err(PublishError::NotSent(NotSent::NoChannel))));
+    }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{Front, Refusal};
 use crate::broker::{NotSent, PublishError, Publisher};
-use crate::pipeline::{Message as _, RegistrationMessage, targets};
+use crate::pipeline::{Message as _, RegistrationMessage, Standing, targets};
 
 /// Pause between two tries, because a broker that is available can refuse at once, again and again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -39,6 +39,9 @@ pub(super) enum StoredBy {
 /// Hands a registration over. It counts as accepted at the try that succeeds, because OpenCRVS gets
 /// its response right after that.
 pub(super) async fn hand_over(front: &Front, mut message: RegistrationMessage) -> Result<StoredBy, Refusal> {
+    if matches!(*front.standing.borrow(), Standing::Refused(_)) {
+        return Err(Refusal::OtherDeployment);
+    }
     let fault = match publish_until_confirmed(front, &mut message).await {
         Ok(since) => return Ok(StoredBy::Broker(since)),
         Err(HandoverFault::Broker(fault)) => fault,
@@ -46,7 +49,6 @@ pub(super) async fn hand_over(front: &Front, mut message: RegistrationMessage) -
     };
     match &front.spool {
         Some(spool) if can_be_published_later(&fault) => {
-            message.registration.wait = Duration::ZERO;
             spool.store(message).await?;
             Ok(StoredBy::Spool)
         }

@@ -106,6 +106,8 @@ mod tests {
                 ("connection", "close, X-Mine"),
                 ("x-mine", "1"),
                 ("te", "trailers"),
+                ("proxy-connection", "keep-alive"),
+                ("proxy-authorization", "Basic YTpi"),
                 ("upgrade", "websocket"),
                 ("transfer-encoding", "chunked"),
                 ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
@@ -134,5 +136,11 @@ mod tests {
     fn a_header_that_came_twice_goes_on_twice() {
         let cookies = map(&[("set-cookie", "a=1"), ("set-cookie", "b=2"), ("keep-alive", "timeout=5")]);
         assert_eq!(to_caller(cookies), map(&[("set-cookie", "a=1"), ("set-cookie", "b=2")]));
+    }
+
+    #[test]
+    fn what_the_upstream_asks_of_a_proxy_is_not_asked_of_the_caller() {
+        let headers = map(&[("proxy-authenticate", "Basic"), ("proxy-connection", "close"), ("age", "1")]);
+        assert_eq!(to_caller(headers), map(&[("age", "1")]));
     }
 }

@@ -161,3 +161,79 @@ impl Spool {
             .unwrap_or_else(|cause| Err(io::Error::other(cause)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::front::spool::SpoolSettings;
+    use crate::front::spool::name::FileName;
+    use crate::pipeline::RegistrationMessage;
+    use crate::telemetry::Metrics;
+
+    async fn spool(directory: &Path) -> Spool {
+        let settings =
+            SpoolSettings { directory: directory.to_owned(), max: 1_000_000, min_age: Duration::ZERO };
+        Spool::open(settings, Arc::new(Metrics::new())).await.unwrap()
+    }
+
+    fn message(record: &str) -> RegistrationMessage {
+        serde_json::from_value(json!({
+            "v": 1,
+            "registration": {
+                "key": {
+                    "dialect": "fhir", "record": record, "mark": "2026-01-02T00:00:00Z",
+                    "stamp": "2026-01-02T00:00:00Z"
+                },
+                "kind": "birth", "tracking_id": "BXXDBIC", "office": null, "wait_ms": 8_000,
+                "accepted_at": "2026-01-02T00:00:01Z", "token_expires_at": "2026-01-09T00:00:00Z"
+            },
+            "sealed_view": "v1.a.xxx", "sealed_token": "v1.a.yyy"
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn no_caller_waits_for_what_was_spooled_and_its_acceptance_is_that_of_the_spool() {
+        let directory = tempfile::tempdir().unwrap();
+        let (spool, before) = (spool(directory.path()).await, Timestamp::now());
+        spool.store(message("one")).await.unwrap();
+        let stored = spool.read(&spool.first().unwrap()).await.unwrap().message.registration;
+        assert_eq!(stored.wait, Duration::ZERO);
+        assert!(stored.accepted_at >= before);
+    }
+
+    #[tokio::test]
+    async fn what_was_written_anew_while_the_first_was_relayed_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = spool(directory.path()).await;
+        spool.store(message("one")).await.unwrap();
+        let relayed = spool.first().unwrap();
+        spool.store(message("one")).await.unwrap();
+        spool.remove(&relayed).await;
+        assert_eq!(spool.files(), 1);
+        let anew = spool.first().unwrap();
+        assert!(spool.read(&anew).await.is_ok(), "the file is still there");
+        spool.remove(&anew).await;
+        assert_eq!(spool.files(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_with_the_name_of_another_attempt_is_not_relayed() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = spool(directory.path()).await;
+        first.store(message("one")).await.unwrap();
+        let name = first.first().unwrap().name;
+        drop(first);
+        let other = FileName::of(&message("two").registration.key);
+        let path = |name: &FileName| directory.path().join(name.as_str());
+        std::fs::rename(path(&name), path(&other)).unwrap();
+        let spool = spool(directory.path()).await;
+        let why = spool.read(&spool.first().unwrap()).await.unwrap_err();
+        assert_eq!(why, Unreadable::OtherAttempt.to_string());
+    }
+}

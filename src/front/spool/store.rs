@@ -19,13 +19,14 @@ use crate::telemetry;
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Spool {
-    /// Stores a registration and sets its `accepted_at` to now, because the caller gets its
-    /// response only now.
+    /// Stores a registration. It is accepted now, because the caller gets its response only now, and
+    /// no caller waits for a sync answer any more.
     ///
     /// # Errors
     /// [`NotSpooled`]; each such error raises an alarm.
     pub async fn store(&self, mut message: RegistrationMessage) -> Result<(), NotSpooled> {
         message.registration.accepted_at = Timestamp::now();
+        message.registration.wait = Duration::ZERO;
         let stored = self.write(&message).await;
         if let Err(fault) = &stored {
             self.shared.alarm(fault.cause());
