@@ -29,8 +29,8 @@ use claims::{Scope, Subject};
 
 pub use bootstrap::BootstrapToken;
 pub(super) use bootstrap::verify_bootstrap;
-pub(super) use claims::{issued_at, unverified};
 pub(crate) use claims::{action_of, may_read_record, may_reject_record};
+pub(super) use claims::{issued_at, unverified};
 
 const ISSUER: &str = "opencrvs:auth-service";
 const AUDIENCE: &str = "opencrvs:countryconfig-user";
