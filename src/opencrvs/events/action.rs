@@ -97,3 +97,6 @@ impl EventDocument {
             })
     }
 }
+
+#[cfg(test)]
+mod tests;

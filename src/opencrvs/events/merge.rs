@@ -5,7 +5,9 @@
 //! The changes of the pending action are not accepted yet, but they are what the registrar
 //! registers, so they are merged last.
 //!
-//! Source: `events` of opencrvs-core (`aggregateActionDeclarations`), v1.9.0–v2.0.0.
+//! Source: `commons` of opencrvs-core (`aggregateActionDeclarations`, `getCompleteActionDeclaration`
+//! and `deepMerge`), v1.9.0–v2.0.0. Core also strips the fields that the form hides; `person` reads
+//! what decides about that.
 //!
 //! Invariant: a request that was rejected or has no answer is left out, except the pending one.
 
@@ -25,43 +27,43 @@ pub(super) fn declaration(actions: &[Action], pending: &Action) -> Declaration {
         .filter(|action| action.is("Accepted"))
         .filter(|action| !action.kind.as_deref().is_some_and(|kind| NOT_MERGED.contains(&kind)))
         .collect();
-    // Times are compared as text, as core does: all of them have the same format.
+    // Times are compared as text, as core does: all of them have the same format. Actions of the
+    // same time stay in the order of the document.
     accepted.sort_by(|a, b| a.created_at.cmp(&b.created_at));
     let mut all = Declaration::new();
     for action in accepted {
-        if action.kind.as_deref() == Some("APPROVE_CORRECTION")
-            && let Some(request) = correction(actions, action)
-        {
-            merge(&mut all, declared(actions, request));
+        if action.kind.as_deref() == Some("APPROVE_CORRECTION") {
+            // The approval of a request that is not there changes nothing.
+            let Some(request) = correction(actions, action) else { continue };
+            fold(&mut all, actions, request);
         }
-        merge(&mut all, declared(actions, action));
+        fold(&mut all, actions, action);
     }
     merge(&mut all, pending.declaration.clone());
     drop_nulls(&mut all);
     all
 }
 
-/// What an accepted action declares: its own declaration merged over that of its request.
-fn declared(actions: &[Action], action: &Action) -> Declaration {
-    let original = action
-        .original_action_id
-        .as_deref()
-        .and_then(|id| actions.iter().find(|one| one.id.as_deref() == Some(id) && one.is("Requested")));
-    let mut declared = original.map(|one| one.declaration.clone()).unwrap_or_default();
+/// Merges an accepted action: the declaration of its request, and then that of both together. Core
+/// does it in these two steps, so a null in the request erases what was there before, even if the
+/// action itself has a value again.
+fn fold(all: &mut Declaration, actions: &[Action], action: &Action) {
+    let original = action.original_action_id.as_deref();
+    let original = original.and_then(|id| actions.iter().find(|one| one.id.as_deref() == Some(id)));
+    let mut declared = Declaration::new();
+    if let Some(request) = original.filter(|one| one.is("Requested")) {
+        merge(all, request.declaration.clone());
+        declared.clone_from(&request.declaration);
+    }
     merge(&mut declared, action.declaration.clone());
-    declared
+    merge(all, declared);
 }
 
-/// Finds the accepted correction request that an approval names, either by the id of the accepting
-/// action or by the id of the request that it accepted.
+/// Finds the accepted action that an approval names. Core does not know a request by the id that it
+/// had before it was accepted.
 fn correction<'a>(actions: &'a [Action], approval: &Action) -> Option<&'a Action> {
     let id = approval.request_id.as_deref()?;
-    let accepted = || {
-        actions.iter().filter(|one| one.is("Accepted") && one.kind.as_deref() == Some("REQUEST_CORRECTION"))
-    };
-    accepted()
-        .find(|one| one.id.as_deref() == Some(id))
-        .or_else(|| accepted().find(|one| one.original_action_id.as_deref() == Some(id)))
+    actions.iter().find(|one| one.is("Accepted") && one.id.as_deref() == Some(id))
 }
 
 /// Merges objects member by member; any other value, null included, replaces the value in `below`.
@@ -69,6 +71,8 @@ fn merge(below: &mut Declaration, above: Declaration) {
     for (name, value) in above {
         match (below.get_mut(&name), value) {
             (Some(Value::Object(there)), Value::Object(more)) => merge(there, more),
+            // Core merges the members of an object into a list, where JSON does not show them.
+            (Some(Value::Array(_)), Value::Object(_)) => {}
             (_, value) => {
                 below.insert(name, value);
             }
@@ -84,3 +88,6 @@ fn drop_nulls(members: &mut Declaration) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -283,4 +283,27 @@ mod tests {
         let bundle = read(&of_patient(r#""gender":"male","gender":"female""#));
         assert_eq!(text(bundle.first("Patient").unwrap(), "/gender"), Some("female"));
     }
+
+    #[test]
+    fn a_reference_to_the_url_of_an_entry_finds_its_resource() {
+        let url = "urn:uuid:5c6f9d2e-0000-4000-8000-000000000001";
+        let entry = |url: &str, id: &str| {
+            format!(r#"{{"fullUrl":"{url}","resource":{{"resourceType":"Patient","id":"{id}"}}}}"#)
+        };
+        let bundle = read(&format!("{},{}", entry("urn:uuid:other", "q"), entry(url, "p")));
+        let found = |reference: &str| text(bundle.resolve(reference)?, "/id").map(str::to_owned);
+        assert_eq!(found(url).as_deref(), Some("p"), "the id of the resource is another one");
+        assert_eq!(found("Patient/q").as_deref(), Some("q"));
+        assert_eq!(found("urn:uuid:5c6f9d2e-0000-4000-8000-000000000002"), None);
+    }
+
+    #[test]
+    fn a_short_boundary_of_a_location_is_not_built_either() {
+        let location = r#"{"resource":{"resourceType":"Location","id":"l","extension":[{"url":"x"}],"partOf":{"reference":"Location/0"}}}"#;
+        let location = read(location).first("Location").unwrap().clone();
+        assert_eq!(
+            location,
+            serde_json::json!({ "resourceType": "Location", "id": "l", "partOf": { "reference": "Location/0" } })
+        );
+    }
 }
