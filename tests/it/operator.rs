@@ -1,6 +1,7 @@
 //! The operator's commands, run as processes: listing, reconciling, resuming, and rotating keys.
 
 mod attempts;
+mod decide;
 mod demo;
 mod queue;
 mod reconcile;
