@@ -32,12 +32,12 @@ pub use keeper::{Keeper, KeeperRules};
 pub use unheard::{Finding, SearchFault, TakeIn, UnexplainedPage, Unheard, UnheardRules, UnheardSearch};
 pub(crate) use unseal::{action_of, token_of};
 
-use crate::broker::{Breaker, Delay, Handler, Incoming, Settlement};
+use crate::broker::{self, Breaker, Delay, Handler, Incoming, Settlement};
 use crate::domain::{Cause, NegativePolicy, State};
 use crate::ledger::{Case, LeaseRefusal, Ledger};
 use crate::opencrvs::KeyStore;
 use crate::opencrvs::fhir::Gateway;
-use crate::pipeline::stage::{StageFault, delay, settled};
+use crate::pipeline::stage::{StageFault, delay, note_failure, settled};
 use crate::pipeline::{Message as _, OutcomeMessage};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
@@ -88,6 +88,10 @@ impl Handler for Confirmer {
 
     async fn handle(&self, message: Incoming) -> Settlement {
         settled(Self::NAME, &self.breakers.ledger, self.confirm(&message).await)
+    }
+
+    async fn delayed(&self, message: &Incoming, cause: broker::Cause, after: Duration) {
+        note_failure(&self.ledger, message, cause, after).await;
     }
 }
 

@@ -105,6 +105,7 @@ mod number;
 pub mod order;
 mod registration;
 pub mod resolve;
+pub mod retry;
 mod runbook;
 mod sweep;
 mod view;

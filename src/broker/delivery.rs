@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
 
 use super::headers;
-use super::settle::Settlement;
+use super::settle::{Cause, Settlement};
 
 /// Limit of all headers together, in bytes. When a message is delayed, its headers and ours must
 /// fit into one frame, because a frame that is too large closes the connection.
@@ -70,6 +71,16 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Handles one message. The same message may come more than once.
     fn handle(&self, message: Incoming) -> impl Future<Output = Settlement> + Send;
+
+    /// Called before the message is delayed: it comes again after `after`. Does nothing by default.
+    fn delayed(
+        &self,
+        _message: &Incoming,
+        _cause: Cause,
+        _after: Duration,
+    ) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 impl Incoming {

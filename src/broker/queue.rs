@@ -62,6 +62,11 @@ impl WorkQueue {
 
     /// The name of the delay queue for a message, or `None` if no such delay is configured.
     pub fn pick(&self, delay: Delay, attempt: u32) -> Option<String> {
+        self.step(delay, attempt).map(|step| self.delay_queue(step))
+    }
+
+    /// How long a message waits in the queue that [`WorkQueue::pick`] picks.
+    pub fn step(&self, delay: Delay, attempt: u32) -> Option<Duration> {
         let step = match delay {
             Delay::Next => {
                 let wanted = usize::try_from(attempt).unwrap_or(usize::MAX);
@@ -71,7 +76,7 @@ impl WorkQueue {
                 self.all_steps.iter().find(|step| **step >= least).or_else(|| self.all_steps.last())
             }
         };
-        step.map(|step| self.delay_queue(*step))
+        step.copied()
     }
 
     fn delay_queue(&self, step: Duration) -> String {

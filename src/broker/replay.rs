@@ -2,7 +2,7 @@
 //!
 //! Invariant: a message leaves its parking queue only after the broker has confirmed it in another
 //! queue. A process that dies in between leaves the message in both, so handlers must recognise
-//! duplicates. The message says who sent it back and why.
+//! duplicates. A message of ours says who sent it back and why.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -37,6 +37,8 @@ pub struct Replay {
     /// The operator who ordered the replay.
     pub by: String,
     pub reason: String,
+    /// Whether the message says who sent it back and why. Not if others than us consume it.
+    pub signed: bool,
 }
 
 /// Where parked messages go.
@@ -182,8 +184,10 @@ fn replayed(message: Incoming, body: Bytes, replay: &Replay, now: Timestamp) -> 
     note(headers::ORIGINAL_EXCHANGE, message.exchange);
     note(headers::ORIGINAL_KEY, message.routing_key);
     note(headers::REPLAYED_AT, now.to_string());
-    note(headers::REPLAYED_BY, replay.by.clone());
-    note(headers::REPLAY_REASON, replay.reason.clone());
+    if replay.signed {
+        note(headers::REPLAYED_BY, replay.by.clone());
+        note(headers::REPLAY_REASON, replay.reason.clone());
+    }
     if let Some(user) = message.user_id {
         note(headers::ORIGINAL_USER, user);
     }
@@ -232,7 +236,12 @@ mod tests {
             most: 1,
             by: "ada".into(),
             reason: "mended".into(),
+            signed: true,
         };
+        let unsigned = Replay { signed: false, ..replay.clone() };
+        let to_others =
+            replayed(message.clone(), Bytes::from_static(b"body"), &unsigned, Timestamp::UNIX_EPOCH);
+        assert!(!to_others.headers.values().any(|value| value == "ada" || value == "mended"));
         let raw = replayed(message, Bytes::from_static(b"body"), &replay, Timestamp::UNIX_EPOCH);
         let expected = BTreeMap::from([
             header("traceparent", "t"),

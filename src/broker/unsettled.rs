@@ -66,6 +66,7 @@ pub(super) async fn process<H: Handler>(
         let begun = Instant::now();
         let settlement = handle(stage, message.clone()).await;
         count::<H>(&*stage.observer, &settlement, begun.elapsed());
+        report_delay(stage, &message, &settlement).await;
         if let Err(cause) = settle(stage, &delivery, session, message, settlement).await {
             tracing::error!(
                 stage = H::NAME,
@@ -122,6 +123,17 @@ async fn handle<H: Handler>(stage: &StageContext<H>, message: Incoming) -> Settl
     };
     tracing::error!(stage = H::NAME, "the handler {what}: the message is tried again later");
     Settlement::Delay { step: Delay::Next, cause: Cause::INTERNAL }
+}
+
+/// Tells the handler of a delay. What it makes of that must not keep the delivery: a handler that
+/// takes too long or panics is left behind.
+async fn report_delay<H: Handler>(stage: &StageContext<H>, message: &Incoming, settlement: &Settlement) {
+    let Settlement::Delay { step, cause } = settlement else { return };
+    let Some(after) = stage.queue.step(*step, message.attempt) else { return };
+    let told = AssertUnwindSafe(stage.handler.delayed(message, *cause, after)).catch_unwind();
+    if !matches!(tokio::time::timeout(stage.handling, told).await, Ok(Ok(()))) {
+        tracing::warn!(stage = H::NAME, "a delay could not be reported to the handler");
+    }
 }
 
 async fn settle<H: Handler>(

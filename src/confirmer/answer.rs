@@ -87,7 +87,14 @@ impl Confirmer {
                     Tried::Settled(settlement) => return Ok(settlement),
                     Tried::Refused(refusal) => credentials.refusal = Some(refusal),
                 },
-                Choice::Later(blocker) => return self.wait_for(blocker, &answering).await,
+                Choice::Later(blocker) => {
+                    // Each write of this turn was refused outright. Only an earlier one may still
+                    // arrive.
+                    if case.leased.case.record.intent.is_none() {
+                        self.ledger.retract(case.leased.lease, blocker.cause()).await?;
+                    }
+                    return self.wait_for(blocker, &answering).await;
+                }
                 Choice::TokenRefused => {
                     return self.settle_fault(case, &token_fault, after_answer(&token_fault)).await;
                 }
@@ -185,8 +192,8 @@ impl Confirmer {
                 return Ok(Tried::Settled(settlement));
             }
         };
-        // Nothing was written. An earlier write of this attempt may still arrive, so the intent is
-        // kept; see `after_answer`.
+        // Nothing was written. The intent is kept for now: an earlier write of this attempt may still
+        // arrive.
         Ok(Tried::Refused(refusal))
     }
 

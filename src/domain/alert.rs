@@ -31,6 +31,11 @@ pub fn alert_cause(moved: Option<State>, cause: Option<Cause>) -> Option<Cause> 
                     | Cause::TokenOrphaned
                     | Cause::OrphanId
                     | Cause::StampInFuture
+                    | Cause::Failing
+                    | Cause::AskedTooOften
+                    | Cause::IdOfAnotherRecord
+                    | Cause::ContradictoryAnswer
+                    | Cause::WrongSubmission
             )
         }),
     }
@@ -54,7 +59,10 @@ mod tests {
             (None, Some(Cause::OrphanId), Some(Cause::OrphanId)),
             (None, Some(Cause::StampInFuture), Some(Cause::StampInFuture)),
             (None, Some(Cause::GatewayUnavailable), None),
-            (None, Some(Cause::WrongSubmission), None),
+            (None, Some(Cause::WrongSubmission), Some(Cause::WrongSubmission)),
+            (None, Some(Cause::ContradictoryAnswer), Some(Cause::ContradictoryAnswer)),
+            (None, Some(Cause::Failing), Some(Cause::Failing)),
+            (None, Some(Cause::Malformed), None),
             (Some(State::Withdrawn), Some(Cause::MovedOn), None),
             (Some(State::Confirmed), None, None),
         ] {

@@ -190,11 +190,15 @@ impl Ledger {
     }
 }
 
-/// The id of an alert is the id of its history entry, with one exception. If an ID is issued
-/// repeatedly for a record that is not registered, the alert gets the same id each time, so that
-/// operators are alerted once.
+/// The id of an alert is the id of its history entry, with one exception. If the ID system sends a
+/// reply repeatedly that is refused, the alert gets the same id each time, so that operators are
+/// alerted once.
 fn alert_id(id: Uuid, entry: &NewEntry<'_>, cause: Cause) -> String {
-    if cause == Cause::OrphanId && entry.what.state().is_none() {
+    let refused = matches!(
+        cause,
+        Cause::OrphanId | Cause::ContradictoryAnswer | Cause::WrongSubmission | Cause::IdOfAnotherRecord
+    );
+    if refused && entry.what.state().is_none() {
         let attempt = entry.attempt.map(|id| id.to_string()).unwrap_or_default();
         let name = format!("alert|{}|{attempt}|{}|{}", entry.record, entry.what.as_str(), cause.as_str());
         return Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string();

@@ -7,13 +7,18 @@ pub(super) mod statements;
 
 use sqlx::{Any, Transaction};
 
-use statements::{AddressedCases, addressed_cases, outdated, reply_kind, write_answer, write_record_answer};
+use statements::{
+    ASKED_TO_RETRY, ASKED_TOO_OFTEN, AddressedCases, add_retry, addressed_cases, is_alerted, outdated,
+    reply_kind, write_answer, write_record_answer,
+};
 
 use super::asking::with_id_system;
 use super::history::{NewEntry, What};
+use super::record_lease::lease_state;
 use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::resolve::{FollowUp, Plan, RecordStatus, Which, answer_without_asking, resolve};
+use crate::domain::retry::is_asked_too_often;
 use crate::domain::{AnswerKind, AttemptId, Cause, Event, Reason, RecordId, State};
 
 /// An issued ID, ready to be stored.
@@ -101,7 +106,7 @@ impl Ledger {
                     return Ok(Resolution::Noted);
                 }
             };
-            self.add_resolve_entry(&mut tx, record, None, "reply_refused", Some(cause)).await?;
+            self.add_entry(&mut tx, resolve_entry(record, None, "reply_refused", Some(cause))).await?;
             tx.commit().await?;
             return Ok(Resolution::Refused(cause));
         };
@@ -118,8 +123,13 @@ impl Ledger {
         );
         let resolution = self.apply_plan(&mut tx, plan, reply, &cases).await?;
         if let Resolution::Refused(cause) = resolution {
-            let of = Some(addressed.attempt.id);
-            self.add_resolve_entry(&mut tx, record, of, "reply_refused", Some(cause)).await?;
+            let entry = resolve_entry(record, Some(addressed.attempt.id), "reply_refused", Some(cause));
+            if plan.park == Some(cause) {
+                // The entry that parks the attempt has raised the alert.
+                self.insert_entry(&mut tx, &entry, None).await?;
+            } else {
+                self.add_entry(&mut tx, entry).await?;
+            }
         }
         tx.commit().await?;
         Ok(resolution)
@@ -177,14 +187,8 @@ impl Ledger {
             write_answer(tx, addressed, kind, reason).await?;
         }
         if plan.archive == Some(AnswerKind::Rejected) {
-            self.add_resolve_entry(
-                tx,
-                &addressed.record.id,
-                Some(addressed.attempt.id),
-                "rejected_too_late",
-                None,
-            )
-            .await?;
+            let of = Some(addressed.attempt.id);
+            self.add_entry(tx, resolve_entry(&addressed.record.id, of, "rejected_too_late", None)).await?;
         }
         if let Some((to, kind)) = plan.give {
             self.give(tx, case_of(to), kind, reason, Stage::Resolve).await?;
@@ -194,10 +198,31 @@ impl Ledger {
         }
         Ok(match plan.follow_up {
             FollowUp::NotifyConfirmer(to) => Resolution::Answered(case_of(to).attempt.id),
-            FollowUp::AskAgain => Resolution::AskAgain(newest.attempt.id),
+            FollowUp::AskAgain => {
+                self.count_retry(tx, newest).await?;
+                Resolution::AskAgain(newest.attempt.id)
+            }
             FollowUp::Nothing => Resolution::Noted,
             FollowUp::Refuse(cause) => Resolution::Refused(cause),
         })
+    }
+
+    /// Counts a `retry` reply. The first one is noted in the history; one too many alerts an
+    /// operator, once.
+    async fn count_retry(&self, tx: &mut Transaction<'static, Any>, case: &Case) -> Result<(), LedgerError> {
+        let attempt = Some(case.attempt.id);
+        let (count, first) = add_retry(tx, case.attempt.id).await?;
+        let entry = |what, cause| resolve_entry(&case.record.id, attempt, what, Some(cause));
+        let (_, now) = lease_state(tx, case.record.id.as_str()).await?;
+        match first {
+            None => self.add_entry(tx, entry(ASKED_TO_RETRY, Cause::AskedToRetry)).await,
+            Some(first)
+                if is_asked_too_often(count, first, now) && !is_alerted(tx, case.attempt.id).await? =>
+            {
+                self.add_entry(tx, entry(ASKED_TOO_OFTEN, Cause::AskedTooOften)).await
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     /// Writes the answer and moves the attempt.
@@ -213,22 +238,13 @@ impl Ledger {
         self.move_attempt(tx, case.attempt.id, Event::Answer, stage, None).await?;
         Ok(())
     }
+}
 
-    async fn add_resolve_entry(
-        &self,
-        tx: &mut Transaction<'static, Any>,
-        record: &RecordId,
-        attempt: Option<AttemptId>,
-        what: &'static str,
-        cause: Option<Cause>,
-    ) -> Result<(), LedgerError> {
-        let entry = NewEntry {
-            record: record.as_str(),
-            attempt,
-            stage: Stage::Resolve,
-            what: What::Event(what),
-            cause,
-        };
-        self.add_entry(tx, entry).await
-    }
+fn resolve_entry<'a>(
+    record: &'a RecordId,
+    attempt: Option<AttemptId>,
+    what: &'static str,
+    cause: Option<Cause>,
+) -> NewEntry<'a> {
+    NewEntry { record: record.as_str(), attempt, stage: Stage::Resolve, what: What::Event(what), cause }
 }

@@ -171,8 +171,8 @@ async fn write_plan(
             .execute(&mut **tx)
             .await?;
         sqlx::query(
-            "UPDATE attempt SET submission = (SELECT submissions FROM record WHERE record_id = $2), \
-             sent_at = NULL WHERE attempt_id = $1",
+            "UPDATE attempt SET submission = (SELECT submissions FROM record WHERE record_id = $2) \
+             WHERE attempt_id = $1",
         )
         .bind(attempt.clone())
         .bind(case.record.id.as_str())
@@ -180,7 +180,9 @@ async fn write_plan(
         .await?;
     }
     if *deciding.decision == OperatorDecision::AskAgain {
-        sqlx::query("UPDATE attempt SET answer = NULL, reason = NULL, retries = 0 WHERE attempt_id = $1")
+        sqlx::query(
+            "UPDATE attempt SET answer = NULL, reason = NULL, retries = 0, sent_at = NULL WHERE attempt_id = $1",
+        )
             .bind(attempt.clone())
             .execute(&mut **tx)
             .await?;

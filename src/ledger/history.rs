@@ -119,6 +119,17 @@ impl Ledger {
         entry: NewEntry<'_>,
         why: Option<&str>,
     ) -> Result<(), LedgerError> {
+        let id = self.insert_entry(tx, &entry, why).await?;
+        self.raise_alert(tx, id, &entry).await
+    }
+
+    /// Adds an entry that raises no alert, because another entry of the transaction raises it.
+    pub(super) async fn insert_entry(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        entry: &NewEntry<'_>,
+        why: Option<&str>,
+    ) -> Result<Uuid, LedgerError> {
         let id = Uuid::now_v7();
         sqlx::query(
             "INSERT INTO history (entry_id, record_id, attempt_id, at, stage, what, cause, who, why) \
@@ -134,7 +145,7 @@ impl Ledger {
         .bind(why.map(str::to_owned))
         .execute(&mut **tx)
         .await?;
-        self.raise_alert(tx, id, &entry).await
+        Ok(id)
     }
 
     /// The history of a record, oldest entry first.

@@ -57,8 +57,9 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Clears the intent, because the write certainly did not take place. Does nothing if another
-    /// confirmer has leased the record since: the intent may be that confirmer's.
+    /// Clears the intent, because the write certainly did not take place. Does nothing if there is
+    /// no intent, or if another confirmer has leased the record since: the intent may be that
+    /// confirmer's.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; the record is then not written before the quarantine is over.
@@ -70,7 +71,7 @@ impl Ledger {
         if !state.is_last(lease.fence) {
             return Ok(tx.rollback().await?);
         }
-        sqlx::query(
+        let cleared = sqlx::query(
             "UPDATE record SET intent_attempt = NULL, intent_at = NULL \
              WHERE record_id = $1 AND fence = $2 AND intent_attempt = $3",
         )
@@ -79,6 +80,9 @@ impl Ledger {
         .bind(lease.attempt.to_string())
         .execute(&mut *tx)
         .await?;
+        if cleared.rows_affected() != 1 {
+            return Ok(tx.rollback().await?);
+        }
         let entry = NewEntry {
             record,
             attempt: Some(lease.attempt),

@@ -9,6 +9,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::columns::{attempt_id, optional, optional_timestamp, record_id, required, timestamp};
+use super::failures::{Failing, failing};
 use super::{Ledger, LedgerError, Recorded};
 use crate::domain::resolve::AttemptStatus;
 use crate::domain::{
@@ -69,6 +70,10 @@ pub struct AttemptRow {
     pub answer: Option<AnswerKind>,
     /// Why the ID system rejected the attempt.
     pub reason: Option<Reason>,
+    /// How often the ID system wanted to be asked again later.
+    pub retries: u64,
+    /// The failed tries since the attempt last moved, if there were several in a row.
+    pub failing: Option<Failing>,
     /// How an operator last decided about the attempt.
     pub decision: Option<OperatorDecision>,
     /// The trace of its request (W3C `traceparent`).
@@ -137,8 +142,8 @@ impl Case {
 const CASE: &str = "SELECT r.record_id, r.dialect, r.kind, r.tracking_id, r.office, r.number, r.request_id, \
      r.newest_attempt, r.known, r.sealed_id, r.intent_attempt, r.intent_at, \
      a.attempt_id, a.stamp, a.submission, a.accepted_at, a.wait_ms, a.action_id, a.token_expires_at, a.sealed_view, \
-     a.token_orphaned, \
-     a.sealed_token, a.state, a.cause, a.answer, a.reason, a.decision, a.trace, \
+     a.token_orphaned, a.sealed_token, a.state, a.cause, a.answer, a.reason, a.decision, a.retries, a.trace, \
+     a.failure_cause, a.failures, a.failing_since, a.next_try_at, \
      COALESCE(a.recorded_at, a.accepted_at) AS recorded_at, a.published_at, a.sent_at, a.checked_at \
      FROM attempt a JOIN record r ON r.record_id = a.record_id WHERE a.attempt_id = $1";
 
@@ -219,6 +224,8 @@ fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
         cause: row.try_get::<Option<String>, _>("cause")?.map(Recorded::cause),
         answer: optional(row, "answer", AnswerKind::parse)?,
         reason: optional(row, "reason", |text| serde_json::from_str(text).ok())?,
+        retries: row.try_get::<i64, _>("retries")?.unsigned_abs(),
+        failing: failing(row)?,
         decision: optional(row, "decision", |text| serde_json::from_str(text).ok())?,
         trace: row.try_get("trace")?,
         recorded_at: timestamp(row.try_get("recorded_at")?)?,

@@ -10,6 +10,7 @@ use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
 
 use super::columns::{attempt_id, limit, optional_timestamp, record_id, required, timestamp};
+use super::failures::{Failing, failing};
 use super::rows::Case;
 use super::{Ledger, LedgerError, Recorded};
 use crate::domain::{AttemptId, Cause, EventKind, RecordId, State, TrackingId};
@@ -18,7 +19,7 @@ use crate::domain::{AttemptId, Cause, EventKind, RecordId, State, TrackingId};
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     pub states: Vec<State>,
-    /// `None` selects any cause.
+    /// The cause of the state or of the last failed try. `None` selects any cause.
     pub cause: Option<Cause>,
     /// The code of a registration office. `None` selects any office.
     pub office: Option<String>,
@@ -37,12 +38,14 @@ pub struct ListedAttempt {
     pub office: Option<String>,
     pub state: State,
     pub cause: Option<Recorded<Cause>>,
+    /// The failed tries since the attempt last moved, if there were several in a row.
+    pub failing: Option<Failing>,
     pub accepted_at: Timestamp,
     /// `None` if the attempt has no token.
     pub token_expires_at: Option<Timestamp>,
 }
 
-/// Attempts in the same state with the same cause.
+/// Attempts in the same state with the same cause, or with the same cause of their last failed try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptGroup {
     pub state: State,
@@ -58,7 +61,7 @@ pub struct AttemptGroup {
 /// attempt without a token counts as one whose token never expires, because the two databases sort
 /// NULL differently.
 const SELECTED: &str = "FROM attempt a JOIN record r ON r.record_id = a.record_id \
-     WHERE $1 LIKE '%,' || a.state || ',%' AND ($2 = '' OR a.cause = $2) AND ($3 = '' OR r.office = $3) \
+     WHERE $1 LIKE '%,' || a.state || ',%' AND ($2 = '' OR a.cause = $2 OR a.failure_cause = $2) AND ($3 = '' OR r.office = $3) \
      AND COALESCE(a.token_expires_at, 9223372036854775807) <= $4";
 
 impl Ledger {
@@ -73,7 +76,8 @@ impl Ledger {
     ) -> Result<Vec<ListedAttempt>, LedgerError> {
         let sql = format!(
             "SELECT a.attempt_id, a.record_id, r.tracking_id, r.kind, r.office, a.state, a.cause, \
-             a.accepted_at, a.token_expires_at {SELECTED} \
+             a.accepted_at, a.token_expires_at, a.failure_cause, a.failures, a.failing_since, a.next_try_at \
+             {SELECTED} \
              ORDER BY COALESCE(a.token_expires_at, 9223372036854775807), a.attempt_id LIMIT $5"
         );
         let query = selection.bound(sqlx::query(AssertSqlSafe(sql)));
@@ -88,9 +92,9 @@ impl Ledger {
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
     pub async fn group_attempts(&self, selection: &Selection) -> Result<Vec<AttemptGroup>, LedgerError> {
         let sql = format!(
-            "SELECT a.state, a.cause, COUNT(*) AS n, MIN(a.accepted_at) AS oldest, \
+            "SELECT a.state, COALESCE(a.cause, a.failure_cause) AS cause, COUNT(*) AS n, MIN(a.accepted_at) AS oldest, \
              MIN(a.token_expires_at) AS first_expiry {SELECTED} \
-             GROUP BY a.state, a.cause \
+             GROUP BY a.state, COALESCE(a.cause, a.failure_cause) \
              ORDER BY COALESCE(MIN(a.token_expires_at), 9223372036854775807)"
         );
         let found = selection.bound(sqlx::query(AssertSqlSafe(sql))).fetch_all(&self.pool).await?;
@@ -172,6 +176,7 @@ fn listed_attempt(row: &AnyRow) -> Result<ListedAttempt, LedgerError> {
         office: row.try_get("office")?,
         state: required(row, "state", State::parse)?,
         cause: row.try_get::<Option<String>, _>("cause")?.map(Recorded::cause),
+        failing: failing(row)?,
         accepted_at: timestamp(row.try_get("accepted_at")?)?,
         token_expires_at: optional_timestamp(row, "token_expires_at")?,
     })

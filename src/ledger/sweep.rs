@@ -1,6 +1,5 @@
 //! Queries of the sweeper and of `nidbridge recover`: open attempts that have stopped moving, and
-//! tokens that expire soon. It also warns of attempts that no token limits and that are open for
-//! too long.
+//! tokens that expire soon. It also warns of attempts that are open for too long.
 //!
 //! Invariant: only the newest attempt of a record is ever published again; an operator is warned
 //! once of each token that expires soon, and once of each attempt that is open for too long.
@@ -17,7 +16,9 @@ use super::{Ledger, LedgerError, Stage};
 use crate::domain::{AttemptId, Cause, Lane, State};
 
 impl Ledger {
-    /// Attempts of a lane that have had no activity for `silence`, longest silence first.
+    /// Attempts of a lane that have had no activity for `silence`, longest silence first. A request
+    /// that was sent and whose own expiry has passed is left out: with the token, or `deadline`
+    /// after the acceptance.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -25,6 +26,7 @@ impl Ledger {
         &self,
         lane: Lane,
         silence: Duration,
+        deadline: Duration,
         most: usize,
     ) -> Result<Vec<AttemptId>, LedgerError> {
         let found = sqlx::query(
@@ -35,11 +37,15 @@ impl Ledger {
                  WHEN a.state = 'requested' AND a.sent_at >= COALESCE(a.published_at, 0) THEN 'reply' \
                  ELSE 'request' END = $1 \
              AND COALESCE(a.published_at, a.recorded_at) <= (SELECT now_ms FROM clock) - $2 \
+             AND (a.state = 'answered' OR a.sent_at IS NULL \
+                 OR (a.accepted_at > (SELECT now_ms FROM clock) - $4 \
+                     AND COALESCE(a.token_expires_at, 9223372036854775807) > (SELECT now_ms FROM clock))) \
              ORDER BY COALESCE(a.published_at, a.recorded_at) LIMIT $3",
         )
         .bind(lane.as_str())
         .bind(millis(silence))
         .bind(limit(most))
+        .bind(millis(deadline))
         .fetch_all(&self.pool)
         .await?;
         attempt_ids(&found)
@@ -132,33 +138,32 @@ impl Ledger {
         self.warn(&attempt_ids(&found)?, Warning::TokenExpiring).await
     }
 
-    /// Warns an operator, once, of each open attempt that was accepted longer than `deadline` ago
-    /// and that no token limits ([`Case::expires_at`]). Returns the attempts with a new warning.
+    /// Warns an operator, once, of each open attempt that was accepted longer than `deadline` ago.
+    /// Returns the attempts with a new warning.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; warnings that were already written stay.
-    pub async fn warn_overdue(
-        &self,
-        deadline: Duration,
-        has_client: bool,
-        most: usize,
-    ) -> Result<Vec<Case>, LedgerError> {
+    pub async fn warn_overdue(&self, deadline: Duration, most: usize) -> Result<Vec<Case>, LedgerError> {
         let found = sqlx::query(
-            "SELECT a.attempt_id FROM attempt a JOIN record r ON r.record_id = a.record_id \
+            "SELECT a.attempt_id FROM attempt a \
              WHERE a.ended_at IS NULL AND a.state IN ('received', 'requested', 'answered') \
              AND a.accepted_at <= (SELECT now_ms FROM clock) - $1 \
-             AND (a.token_expires_at IS NULL OR ($2 = 1 AND r.dialect = 'events')) \
-             AND COALESCE(a.warned_for, 0) <> a.accepted_at ORDER BY a.accepted_at LIMIT $3",
+             AND NOT EXISTS (SELECT 1 FROM history h WHERE h.record_id = a.record_id \
+                 AND h.attempt_id = a.attempt_id AND h.what = 'overdue') \
+             ORDER BY a.accepted_at LIMIT $2",
         )
         .bind(millis(deadline))
-        .bind(i64::from(has_client))
         .bind(limit(most))
         .fetch_all(&self.pool)
         .await?;
         self.warn(&attempt_ids(&found)?, Warning::Overdue).await
     }
 
-    async fn warn(&self, attempts: &[AttemptId], warning: Warning) -> Result<Vec<Case>, LedgerError> {
+    pub(super) async fn warn(
+        &self,
+        attempts: &[AttemptId],
+        warning: Warning,
+    ) -> Result<Vec<Case>, LedgerError> {
         let mut warned = Vec::new();
         for attempt in attempts.iter().copied() {
             let Some(case) = self.case(attempt).await? else { continue };
@@ -175,12 +180,15 @@ impl Ledger {
     }
 }
 
-/// What an operator is warned of. `attempt.warned_for` holds the time to which the last warning
-/// referred: the token's expiry or the acceptance.
+/// What an operator is warned of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Warning {
+pub(super) enum Warning {
+    /// `attempt.warned_for` holds the expiry of the token to which the last warning referred.
     TokenExpiring,
+    /// The history has the warning.
     Overdue,
+    /// `attempt.failing_reported` holds the `failing_since` to which the last warning referred.
+    Failing,
 }
 
 impl Warning {
@@ -188,6 +196,7 @@ impl Warning {
         match self {
             Self::TokenExpiring => Cause::TokenExpiring,
             Self::Overdue => Cause::Overdue,
+            Self::Failing => Cause::Failing,
         }
     }
 
@@ -199,8 +208,13 @@ impl Warning {
                  AND ended_at IS NULL AND COALESCE(warned_for, 0) <> token_expires_at"
             }
             Self::Overdue => {
-                "UPDATE attempt SET warned_for = accepted_at WHERE attempt_id = $1 \
-                 AND ended_at IS NULL AND COALESCE(warned_for, 0) <> accepted_at"
+                "UPDATE attempt SET warned_for = warned_for WHERE attempt_id = $1 AND ended_at IS NULL \
+                 AND NOT EXISTS (SELECT 1 FROM history h WHERE h.record_id = attempt.record_id \
+                     AND h.attempt_id = attempt.attempt_id AND h.what = 'overdue')"
+            }
+            Self::Failing => {
+                "UPDATE attempt SET failing_reported = failing_since WHERE attempt_id = $1 \
+                 AND ended_at IS NULL AND COALESCE(failing_reported, 0) <> failing_since"
             }
         };
         let marked = sqlx::query(mark).bind(attempt.to_string()).execute(&mut **tx).await?;

@@ -51,7 +51,8 @@ impl Ledger {
         let from = required(&row, "state", State::parse)?;
         let to = next(from, event)?;
         let moved = sqlx::query(
-            "UPDATE attempt SET state = $3, cause = $4, \
+            "UPDATE attempt SET state = $3, cause = $4, failure_cause = NULL, failures = 0, \
+             failing_since = NULL, next_try_at = NULL, \
              ended_at = CASE WHEN $5 = 1 THEN NULL ELSE (SELECT now_ms FROM clock) END \
              WHERE attempt_id = $1 AND state = $2",
         )

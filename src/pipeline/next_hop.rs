@@ -49,9 +49,9 @@ impl NextHop {
     }
 
     /// Publishes the message that sends the attempt's request again, delayed by at least `after`,
-    /// or by the shortest delay if `after` is `None`.
-    pub(crate) async fn ask_again(&self, case: &Case, after: Option<Duration>) -> Result<(), StageFault> {
-        let to = delayed(&self.queues.requests, after.unwrap_or_default(), targets::requests(AMQP_SYSTEM));
+    /// or by the longest delay of the queue if that is shorter.
+    pub(crate) async fn ask_again(&self, case: &Case, after: Duration) -> Result<(), StageFault> {
+        let to = delayed(&self.queues.requests, after, targets::requests(AMQP_SYSTEM));
         self.publish(case, &to, &request_message(case)).await
     }
 

@@ -8,8 +8,8 @@ use crate::broker::{Incoming, headers};
 use crate::domain::Cause;
 use crate::nid::RefusedReply;
 
-/// Why the message is in this parking queue: a stage parked it, the broker parked it after too many
-/// deliveries, or no queue took it.
+/// Why the message is in this parking queue: a stage parked it, its consumer rejected it, the
+/// broker parked it after too many deliveries, or no queue took it.
 pub fn parked_for(message: &Incoming, queue: &str) -> Cause {
     if queue == names::UNROUTED {
         return Cause::Unrouted;
@@ -17,7 +17,16 @@ pub fn parked_for(message: &Incoming, queue: &str) -> Cause {
     // A delay also writes a cause, but only parking writes the time.
     let parked = message.headers.contains_key(headers::PARKED_AT);
     let cause = message.headers.get(headers::CAUSE).filter(|_| parked);
-    cause.and_then(|cause| Cause::parse(cause)).unwrap_or(Cause::DeliveryLimit)
+    cause.and_then(|cause| Cause::parse(cause)).unwrap_or_else(|| dead_lettered_for(message))
+}
+
+/// Why the broker itself moved the message. `x-last-death-reason` is new in RabbitMQ 3.13.
+fn dead_lettered_for(message: &Incoming) -> Cause {
+    let reason = |name| message.headers.get(name).map(String::as_str);
+    match reason("x-last-death-reason").or_else(|| reason("x-first-death-reason")) {
+        Some("rejected") => Cause::RejectedByConsumer,
+        Some(_) | None => Cause::DeliveryLimit,
+    }
 }
 
 /// What exactly was at fault when a stage parked the message, if it said so.

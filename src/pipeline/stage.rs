@@ -2,10 +2,12 @@
 //!
 //! Invariant: a transient fault delays the delivery, and a permanent fault parks it.
 
+use std::time::Duration;
+
 pub(crate) use crate::broker::chain;
-use crate::broker::{Breaker, Delay, PublishError, Settlement};
-use crate::domain::Cause;
-use crate::ledger::LedgerError;
+use crate::broker::{self, Breaker, Delay, Incoming, PublishError, Settlement};
+use crate::domain::{AttemptId, Cause};
+use crate::ledger::{Ledger, LedgerError};
 use crate::seal::SealError;
 
 /// Why a stage could not finish a delivery.
@@ -45,6 +47,21 @@ pub(crate) fn delay(cause: Cause) -> Settlement {
 
 pub(crate) fn park(cause: Cause) -> Settlement {
     Settlement::Park { cause: cause.into(), body: None, detail: None }
+}
+
+/// Notes in the ledger why the attempt of a message of ours is tried again later. An entry that
+/// cannot be written is left out: it is only for operators.
+pub(crate) async fn note_failure(ledger: &Ledger, message: &Incoming, cause: broker::Cause, after: Duration) {
+    let attempt = message.id.as_deref().and_then(|id| AttemptId::parse(id).ok());
+    let (Some(attempt), Some(cause)) = (attempt, Cause::parse(cause.as_str())) else { return };
+    // These are no failures, or the ledger cannot be written.
+    if matches!(cause, Cause::TooEarly | Cause::Leased | Cause::LedgerUnavailable) {
+        return;
+    }
+    let tries = message.attempt.saturating_add(1);
+    if let Err(fault) = ledger.note_failure(attempt, cause, tries, after).await {
+        tracing::warn!(error = %chain(&fault), "why an attempt is tried again could not be noted in the ledger");
+    }
 }
 
 /// Reports to the ledger's breaker whether the ledger worked for a stage.

@@ -200,12 +200,10 @@ impl Worker {
             rules: SweepRules {
                 interval: config.sweep.interval,
                 batch: usize::try_from(config.sweep.batch).unwrap_or(usize::MAX),
-                patience: Patience {
-                    queued: longest + config.sweep.margin,
-                    asked: config.nid.resend_after.max(longest),
-                },
+                patience: Patience { queued: longest + config.sweep.margin, asked: config.nid.resend_after },
                 expiring: config.sweep.expiring,
                 deadline: config.nid.deadline,
+                failing_after: config.sweep.failing_after,
                 quarantine: config.confirm.quarantine,
                 has_client: parts::has_client(config),
                 keep_sealed: config.retention.sealed,

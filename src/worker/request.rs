@@ -23,6 +23,14 @@ pub struct RequestSettings {
     pub deadline: Duration,
 }
 
+impl RequestSettings {
+    /// `expires_at` of the attempt's request.
+    pub(super) fn expires_at(&self, case: &Case) -> Timestamp {
+        let deadline = case.attempt.accepted_at.saturating_add(self.deadline).unwrap_or(Timestamp::MAX);
+        case.attempt.token_expires_at.map_or(deadline, |end| end.min(deadline))
+    }
+}
+
 /// Opens the view of an attempt.
 pub(super) fn open_view(sealer: &Sealer, case: &Case) -> Result<View, StageFault> {
     let sealed = case.attempt.sealed_view.as_deref().ok_or(StageFault::Message(Cause::Unsealable))?;
@@ -32,7 +40,6 @@ pub(super) fn open_view(sealer: &Sealer, case: &Case) -> Result<View, StageFault
 
 /// What to ask about an attempt, or `None` if the record has no registration number.
 pub(super) fn ask_about(case: &Case, view: &View, settings: &RequestSettings) -> Option<Ask> {
-    let deadline = case.attempt.accepted_at.saturating_add(settings.deadline).unwrap_or(Timestamp::MAX);
     let facts = Facts {
         request: case.record.request,
         submission: case.attempt.submission,
@@ -40,7 +47,7 @@ pub(super) fn ask_about(case: &Case, view: &View, settings: &RequestSettings) ->
         number: case.record.number.as_ref()?,
         office: case.record.office.as_deref(),
         accepted_at: case.attempt.accepted_at,
-        expires_at: case.attempt.token_expires_at.map_or(deadline, |end| end.min(deadline)),
+        expires_at: settings.expires_at(case),
         source: &settings.source,
     };
     Some(ask(&facts, view))

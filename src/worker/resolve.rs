@@ -11,6 +11,7 @@ use std::time::Duration;
 use tracing::{Instrument as _, Span};
 
 use crate::broker::{Breaker, Handler, Incoming, Settlement};
+use crate::domain::retry::retry_pause;
 use crate::domain::{Cause, RecordId, RequestId};
 use crate::ledger::{Case, Ledger, Resolution, VendorReply};
 use crate::nid::{Malformed, RefusedReply, Reply, Status};
@@ -76,6 +77,7 @@ impl ResolveStage {
             }
             Resolution::AskAgain(attempt) => {
                 if let Some(case) = self.ledger.case(attempt).await? {
+                    let after = after.unwrap_or_else(|| retry_pause(case.attempt.retries));
                     self.next.ask_again(&case, after).instrument(span(&case)).await?;
                 }
             }

@@ -7,17 +7,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tracing::Span;
 
 use super::check::{CheckContext, Checked, SendCheck};
 use super::request::{RequestSettings, ask_about, open_view};
-use crate::broker::{Breaker, Handler, Incoming, Outgoing, PublishError, Publisher, Settlement};
+use crate::broker::{self, Breaker, Handler, Incoming, Outgoing, PublishError, Publisher, Settlement};
 use crate::domain::{AttemptId, Cause, Reason, State, View};
 use crate::ledger::{Case, Ledger, LedgerError, Stage};
 use crate::nid::{Ask, Request};
 use crate::pipeline::NextHop;
-use crate::pipeline::stage::{StageFault, settled};
+use crate::pipeline::stage::{StageFault, note_failure, settled};
 use crate::pipeline::{Message as _, RequestMessage, targets};
 use crate::seal::Sealer;
 use crate::telemetry::{self, Metrics};
@@ -43,6 +45,10 @@ impl Handler for SendStage {
 
     async fn handle(&self, message: Incoming) -> Settlement {
         settled(Self::NAME, &self.breaker, self.send(&message.body).await)
+    }
+
+    async fn delayed(&self, message: &Incoming, cause: broker::Cause, after: Duration) {
+        note_failure(&self.ledger, message, cause, after).await;
     }
 }
 
@@ -96,6 +102,9 @@ impl SendStage {
             Some(Ask::Unfit(_)) => return self.park(&case, Cause::Unfit).await,
             None => return self.park(&case, Cause::NumberTaken).await,
         };
+        if case.attempt.sent_at.is_some() && self.requests.expires_at(&case) <= Timestamp::now() {
+            return self.leave_expired(&case).await;
+        }
         let checked = match self.look_up(&case, &view).await? {
             None | Some(Checked::Unchecked) => false,
             Some(Checked::Genuine) => true,
@@ -144,6 +153,16 @@ impl SendStage {
             record.id = %case.record.id, attempt.id = %case.attempt.id, attempt.state = State::Withdrawn.as_str(),
             "OpenCRVS moved the record on before the ID system was asked"
         );
+        Ok(Settlement::Done)
+    }
+
+    /// The ID system has the request, whose `expires_at` has passed: it is not sent again. A late
+    /// reply is taken all the same.
+    async fn leave_expired(&self, case: &Case) -> Result<Settlement, StageFault> {
+        if case.record.usable_answer().is_some() {
+            return self.answer(case, None).await;
+        }
+        tracing::info!(record.id = %case.record.id, attempt.id = %case.attempt.id, "the request has expired and is not sent again");
         Ok(Settlement::Done)
     }
 

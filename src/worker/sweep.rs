@@ -1,8 +1,9 @@
 //! Stage *sweep*: looks after attempts that are stuck or expired, and erases old sealed values.
 //!
 //! One worker of the whole installation sweeps. In each turn it expires attempts whose token has
-//! expired, warns of tokens that expire soon and of attempts that are open for too long, erases
-//! sealed values that were kept long enough, and publishes lost messages again.
+//! expired, warns of tokens that expire soon, of attempts that are open for too long and of those
+//! that fail while others do not, erases sealed values that were kept long enough, and publishes
+//! lost messages again.
 //!
 //! Invariant: sweeping cannot make an outage worse. It publishes one message at a time and stops at
 //! the first failure; it publishes for an attempt at most once in the time of the longest delay,
@@ -43,8 +44,12 @@ pub struct SweepRules {
     pub patience: Patience,
     /// An operator is warned this long before a token expires.
     pub expiring: Duration,
-    /// An operator is warned this long after the acceptance of an attempt that no token limits.
+    /// An operator is warned this long after the acceptance of an attempt that is still open, and
+    /// the ID system is not asked about it again.
     pub deadline: Duration,
+    /// An operator is warned of an attempt that has failed for this long while others were
+    /// confirmed.
+    pub failing_after: Duration,
     /// Time after a write intent during which the write may still arrive.
     pub quarantine: Duration,
     /// Whether the bridge has a system client in OpenCRVS, which answers in the events generation

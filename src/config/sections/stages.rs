@@ -17,7 +17,8 @@ settings! {
         reply_max_bytes: usize, Size, "64KiB", ["NID_REPLY_MAX_BYTES"];
         /// Time that the ID system has for its answer, from the acceptance of the registration:
         /// `expires_at` of a request, unless the token of the registration expires earlier. After
-        /// this time an operator is alerted to a registration that no token limits.
+        /// this time an operator is alerted to a registration that OpenCRVS has no answer to, and
+        /// the ID system is not asked again; a late answer is taken while OpenCRVS waits.
         deadline: Duration, Span, "7d", ["NID_DEADLINE"];
         /// Time without any reply after which a request is sent again. `pending` counts as a reply.
         resend_after: Duration, Span, "24h", ["NID_RESEND_AFTER"];
@@ -125,6 +126,9 @@ settings! {
         margin: Duration, Span, "5m", ["SWEEP_MARGIN"];
         /// How long before a record token expires an operator is warned.
         expiring: Duration, Span, "24h", ["SWEEP_EXPIRING"];
+        /// How long a registration fails, while others are confirmed, before an operator is
+        /// alerted to it.
+        failing_after: Duration, Span, "1h", ["FAILING_AFTER"];
     }
 }
 

@@ -1,13 +1,19 @@
 //! The SQL statements with which a reply is applied, within the transaction on its record.
 
+use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::{SealedId, VendorReply};
 use crate::domain::resolve::{Owner, ReplyKind};
-use crate::domain::{AnswerKind, Reason, RecordAnswer, RecordId};
+use crate::domain::{AnswerKind, AttemptId, Reason, RecordAnswer, RecordId};
 use crate::ledger::LedgerError;
-use crate::ledger::columns::attempt_id;
+use crate::ledger::columns::{attempt_id, optional_timestamp};
 use crate::ledger::rows::{self, Case};
+
+/// What the history says of the first `retry` reply to an attempt.
+pub(super) const ASKED_TO_RETRY: &str = "asked_to_retry";
+/// What the history says when an operator is alerted to `retry` replies.
+pub(super) const ASKED_TOO_OFTEN: &str = "asked_too_often";
 
 pub(in crate::ledger) async fn write_answer(
     tx: &mut Transaction<'static, Any>,
@@ -126,4 +132,44 @@ pub(super) async fn outdated(
         .await?;
     let submissions: i64 = row.try_get("submissions")?;
     Ok(submission > 0 && i64::from(submission) <= submissions)
+}
+
+/// Counts a `retry` reply. Returns the count, and the time of the first one if the history has it.
+pub(super) async fn add_retry(
+    tx: &mut Transaction<'static, Any>,
+    attempt: AttemptId,
+) -> Result<(u64, Option<Timestamp>), LedgerError> {
+    sqlx::query("UPDATE attempt SET retries = retries + 1 WHERE attempt_id = $1")
+        .bind(attempt.to_string())
+        .execute(&mut **tx)
+        .await?;
+    let row = sqlx::query(
+        "SELECT a.retries, (SELECT MAX(h.at) FROM history h WHERE h.record_id = a.record_id \
+             AND h.attempt_id = a.attempt_id AND h.what = $2) AS first_at \
+         FROM attempt a WHERE a.attempt_id = $1",
+    )
+    .bind(attempt.to_string())
+    .bind(ASKED_TO_RETRY)
+    .fetch_one(&mut **tx)
+    .await?;
+    let count: i64 = row.try_get("retries")?;
+    let first = optional_timestamp(&row, "first_at")?;
+    // After an operator had the ID system asked again, the count begins anew.
+    Ok((count.unsigned_abs(), first.filter(|_| count > 1)))
+}
+
+/// Whether an operator was alerted to the attempt's `retry` replies before.
+pub(super) async fn is_alerted(
+    tx: &mut Transaction<'static, Any>,
+    attempt: AttemptId,
+) -> Result<bool, LedgerError> {
+    let row = sqlx::query(
+        "SELECT 1 AS one FROM history h JOIN attempt a ON a.record_id = h.record_id \
+         AND a.attempt_id = h.attempt_id WHERE a.attempt_id = $1 AND h.what = $2",
+    )
+    .bind(attempt.to_string())
+    .bind(ASKED_TOO_OFTEN)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.is_some())
 }

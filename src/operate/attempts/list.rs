@@ -62,7 +62,12 @@ struct Row<'a> {
     kind: &'a str,
     office: Option<&'a str>,
     state: &'static str,
+    /// The cause of the state, or else of the last failed try.
     cause: Option<&'a str>,
+    /// Failed tries since the attempt last moved, if there were several in a row.
+    failures: Option<u64>,
+    failing_since: Option<Timestamp>,
+    next_try_at: Option<Timestamp>,
     accepted_at: Timestamp,
     /// `None` without a token.
     token_hours_left: Option<f64>,
@@ -77,7 +82,10 @@ fn print_list(found: &[ListedAttempt], more: bool, json: bool, now: Timestamp) -
             kind: one.kind.as_str(),
             office: one.office.as_deref(),
             state: one.state.as_str(),
-            cause: one.cause.as_ref().map(Recorded::<Cause>::as_str),
+            cause: cause_of(one),
+            failures: one.failing.as_ref().map(|failing| failing.count),
+            failing_since: one.failing.as_ref().map(|failing| failing.since),
+            next_try_at: one.failing.as_ref().and_then(|failing| failing.next_try_at),
             accepted_at: one.accepted_at,
             token_hours_left: output::hours_left(one.token_expires_at, now),
         });
@@ -89,7 +97,9 @@ fn print_list(found: &[ListedAttempt], more: bool, json: bool, now: Timestamp) -
             vec![
                 output::left(one.token_expires_at, now),
                 one.state.as_str().to_owned(),
-                output::or_dash(one.cause.as_ref().map(Recorded::<Cause>::as_str)),
+                output::or_dash(cause_of(one)),
+                one.failing.as_ref().map_or_else(|| "-".to_owned(), |failing| failing.count.to_string()),
+                next_try(one, now),
                 output::span(one.accepted_at, now),
                 one.tracking_id.to_string(),
                 one.kind.as_str().to_owned(),
@@ -98,9 +108,31 @@ fn print_list(found: &[ListedAttempt], more: bool, json: bool, now: Timestamp) -
             ]
         })
         .collect();
-    let heading = ["TOKEN LEFT", "STATE", "CAUSE", "AGE", "TRACKING", "EVENT", "OFFICE", "ATTEMPT"];
+    let heading = [
+        "TOKEN LEFT",
+        "STATE",
+        "CAUSE",
+        "TRIES",
+        "NEXT TRY",
+        "AGE",
+        "TRACKING",
+        "EVENT",
+        "OFFICE",
+        "ATTEMPT",
+    ];
     output::table(&heading, &rows)?;
     if more { output::line(&format!("… and more: --limit is {}", found.len())) } else { Ok(()) }
+}
+
+/// The cause of the state, or else of the last failed try.
+fn cause_of(one: &ListedAttempt) -> Option<&str> {
+    let failed = one.failing.as_ref().map(|failing| &failing.cause);
+    one.cause.as_ref().or(failed).map(Recorded::<Cause>::as_str)
+}
+
+fn next_try(one: &ListedAttempt, now: Timestamp) -> String {
+    let next = one.failing.as_ref().and_then(|failing| failing.next_try_at);
+    next.map_or_else(|| "-".to_owned(), |at| if at <= now { "now".to_owned() } else { output::span(now, at) })
 }
 
 #[derive(Serialize)]

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ShowArgs;
-use crate::domain::{AnswerKind, Cause, Reason, RecordId};
+use crate::domain::{AnswerKind, Cause, OperatorDecision, Reason, RecordId};
 use crate::ledger::{Case, HistoryEntry, Recorded};
 use crate::operate::output;
 use crate::operate::session::Session;
@@ -58,6 +58,10 @@ struct ShownAttempt {
     submission: u32,
     state: &'static str,
     cause: Option<String>,
+    /// The failed tries since the attempt last moved, if there were several in a row.
+    failing: Option<ShownFailing>,
+    /// How an operator last decided about it.
+    decision: Option<&'static str>,
     answer: Option<&'static str>,
     /// Why the ID system rejected the attempt: a code, and names of fields in the contract. The
     /// free text of the ID system is not kept.
@@ -66,6 +70,14 @@ struct ShownAttempt {
     /// `None` without a token.
     token_expires_at: Option<Timestamp>,
     token_hours_left: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct ShownFailing {
+    cause: String,
+    count: u64,
+    since: Timestamp,
+    next_try_at: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
@@ -94,7 +106,12 @@ impl ShownRecord {
             writing_since: row.intent.map(|intent| intent.at),
             attempts: attempts.iter().map(|case| ShownAttempt::of(case, now)).collect(),
             history: history.into_iter().map(ShownEntry::of).collect(),
-            newest_cause: newest.attempt.cause.as_ref().and_then(Recorded::known),
+            newest_cause: newest
+                .attempt
+                .cause
+                .as_ref()
+                .or(newest.attempt.failing.as_ref().map(|failing| &failing.cause))
+                .and_then(Recorded::known),
         })
     }
 
@@ -107,16 +124,28 @@ impl ShownRecord {
         output::line(&format!("ID system   {}", output::or_dash(self.known)))?;
         if let Some(since) = self.writing_since {
             let age = output::span(since, now);
-            output::line(&format!("a write to OpenCRVS began {age} ago, and how it ended is not known"))?;
+            output::line(&format!("a write to OpenCRVS began {age} ago, and its result is not known"))?;
         }
         output::line("")?;
         let attempts: Vec<Vec<String>> = self.attempts.iter().map(|attempt| attempt.row(now)).collect();
         let heading = ["ATTEMPT", "SUBMISSION", "STATE", "CAUSE", "ANSWER", "ACCEPTED", "TOKEN LEFT"];
         output::table(&heading, &attempts)?;
+        self.print_failing(now)?;
         output::line("")?;
         let entries: Vec<Vec<String>> = self.history.iter().map(ShownEntry::row).collect();
         output::table(&["AT", "ATTEMPT", "STAGE", "WHAT", "CAUSE", "WHO", "WHY"], &entries)?;
         self.print_advice()
+    }
+
+    fn print_failing(&self, now: Timestamp) -> Result<(), Failure> {
+        let failing = self.attempts.last().and_then(|attempt| attempt.failing.as_ref());
+        let Some(ShownFailing { cause, count, since, next_try_at }) = failing else { return Ok(()) };
+        let next = match next_try_at {
+            Some(at) if *at > now => format!("; the next try is in {}", output::span(now, *at)),
+            Some(_) | None => String::new(),
+        };
+        let age = output::span(*since, now);
+        output::line(&format!("\nit has failed {count} times, for {age}, last: {cause}{next}"))
     }
 
     fn print_advice(&self) -> Result<(), Failure> {
@@ -134,6 +163,13 @@ impl ShownAttempt {
             submission: attempt.submission,
             state: attempt.state.as_str(),
             cause: attempt.cause.as_ref().map(|cause| cause.as_str().to_owned()),
+            failing: attempt.failing.as_ref().map(|failing| ShownFailing {
+                cause: failing.cause.as_str().to_owned(),
+                count: failing.count,
+                since: failing.since,
+                next_try_at: failing.next_try_at,
+            }),
+            decision: attempt.decision.as_ref().map(OperatorDecision::as_str),
             answer: attempt.answer.map(AnswerKind::as_str),
             reason: attempt.reason.clone(),
             accepted_at: attempt.accepted_at,

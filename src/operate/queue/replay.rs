@@ -11,7 +11,7 @@ use crate::operate::session::Session;
 use crate::operate::tally::{Miss, Tally};
 use crate::pipeline::stage::chain;
 use crate::pipeline::{names, parked_for};
-use crate::roles::Failure;
+use crate::roles::{Failure, parts};
 use crate::seal::{Field, Sealer};
 
 /// Limit of the messages that one run looks at. Messages that stay are unacknowledged until the run
@@ -22,6 +22,9 @@ pub(super) async fn run(session: &mut Session, args: &ReplayArgs) -> Result<(), 
     let to = target(&args.queue)?;
     let sealer = session.sealer()?;
     let link = link_to(session, &args.queue).await?;
+    // The ID system's vhost learns nothing of our operators.
+    let [_, vendors] = parts::parking_queues(&session.config);
+    let is_vendors = vendors.contains(&args.queue);
     let mut tally = Tally::default();
     match args.change.mode() {
         Mode::DryRun => rehearse(&link, args, &sealer, &mut tally).await?,
@@ -33,6 +36,7 @@ pub(super) async fn run(session: &mut Session, args: &ReplayArgs) -> Result<(), 
                 most: args.limit,
                 by: args.change.by(),
                 reason: reason.to_owned(),
+                signed: !is_vendors,
             };
             let pick = |message: &Incoming| {
                 if is_selected(message, args) { pick(message, &sealer, &mut tally) } else { Pick::Leave }

@@ -23,15 +23,18 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Warns of tokens that expire soon, once for each token, and of attempts that no token limits
-    /// and that are open for longer than the ID system's deadline.
+    /// Warns of tokens that expire soon, once for each token, of attempts that are open for longer
+    /// than the ID system's deadline, and of attempts that fail while others are confirmed.
     pub(super) async fn warn(&self) -> Result<(), Halt> {
-        let SweepRules { expiring, deadline, has_client, batch, .. } = self.rules;
+        let SweepRules { expiring, deadline, failing_after, has_client, batch, .. } = self.rules;
         for Case { attempt, .. } in self.ledger.warn_expiring(expiring, has_client, batch).await? {
             self.alarm(attempt.id, Cause::TokenExpiring, "the token expires soon");
         }
-        for Case { attempt, .. } in self.ledger.warn_overdue(deadline, has_client, batch).await? {
+        for Case { attempt, .. } in self.ledger.warn_overdue(deadline, batch).await? {
             self.alarm(attempt.id, Cause::Overdue, "OpenCRVS has no answer although NID_DEADLINE is over");
+        }
+        for Case { attempt, .. } in self.ledger.warn_failing(failing_after, batch).await? {
+            self.alarm(attempt.id, Cause::Failing, "an attempt keeps failing while others are confirmed");
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ impl Sweeper {
         left: usize,
         leadership: &mut Leadership<'_>,
     ) -> Result<usize, Halt> {
-        let due = self.ledger.overdue(lane, self.rules.patience.of(lane), left).await?;
+        let due = self.ledger.overdue(lane, self.rules.patience.of(lane), self.rules.deadline, left).await?;
         if due.is_empty() {
             return Ok(0);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nidbridge::domain::{Cause, Event, Lane, RegistrationNumber, State};
+use nidbridge::domain::{Cause, Event, Lane, Reason, ReasonCode, RegistrationNumber, State};
 use nidbridge::ledger::{Case, Expiry, Ledger, Resolution, Resumed, Stage, VendorReply};
 
 use crate::harness::ledgers::{OpenLedger, both};
@@ -10,6 +10,7 @@ use crate::ledger::{TTL, event, issued, receive, reply, requested, state};
 
 const NOW: Duration = Duration::ZERO;
 const LATER: Duration = Duration::from_secs(3_600);
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 async fn end(ledger: &Ledger, case: &Case, event: Event) {
     let (lease, _) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
@@ -23,9 +24,9 @@ async fn an_attempt_is_in_the_lane_that_its_message_is_in() {
         let waits = async || {
             let mut lanes = Vec::new();
             for lane in Lane::ALL {
-                let silent = ledger.overdue(lane, NOW, 10).await.unwrap();
+                let silent = ledger.overdue(lane, NOW, CENTURY, 10).await.unwrap();
                 assert_eq!(u64::try_from(silent.len()).unwrap(), ledger.open_in(lane).await.unwrap());
-                assert!(ledger.overdue(lane, LATER, 10).await.unwrap().is_empty());
+                assert!(ledger.overdue(lane, LATER, CENTURY, 10).await.unwrap().is_empty());
                 lanes.extend(silent.iter().map(|_| lane));
             }
             lanes
@@ -90,12 +91,11 @@ async fn an_operator_is_warned_once_for_each_end_of_a_token() {
         let ledger = &open.ledger;
         receive(ledger, "r", 0).await;
         let warned = async |notice| ledger.warn_expiring(notice, false, 10).await.unwrap().len();
-        let century = Duration::from_secs(100 * 365 * 86_400);
         assert_eq!(warned(Duration::ZERO).await, 0);
-        assert_eq!((warned(century).await, warned(century).await), (1, 0));
+        assert_eq!((warned(CENTURY).await, warned(CENTURY).await), (1, 0));
         // The token was renewed.
         open.execute("UPDATE attempt SET token_expires_at = token_expires_at + 1000").await.unwrap();
-        assert_eq!((warned(century).await, warned(century).await), (1, 0));
+        assert_eq!((warned(CENTURY).await, warned(CENTURY).await), (1, 0));
     }
 }
 
@@ -165,7 +165,7 @@ async fn with_a_client_an_expired_token_ends_no_attempt_of_the_events_generation
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_is_warned_once_of_an_attempt_that_no_token_limits_and_that_is_open_for_too_long() {
+async fn an_operator_is_warned_once_of_each_attempt_that_is_open_for_too_long() {
     for open in &both().await {
         let ledger = &open.ledger;
         let number = |record: &str| RegistrationNumber::parse(record).unwrap();
@@ -176,22 +176,103 @@ async fn an_operator_is_warned_once_of_an_attempt_that_no_token_limits_and_that_
             ids.push(received.unwrap().case.attempt.id);
         }
         receive(ledger, "fhir", 0).await;
-        let overdue = async |deadline, has_client| {
-            let warned = ledger.warn_overdue(deadline, has_client, 10).await.unwrap();
+        let overdue = async |deadline| {
+            let warned = ledger.warn_overdue(deadline, 10).await.unwrap();
             warned.iter().map(|case| case.attempt.id).collect::<Vec<_>>()
         };
         // `event` was accepted an hour ago.
-        assert!(overdue(Duration::from_secs(7_200), true).await.is_empty());
-        assert_eq!(overdue(Duration::from_secs(60), false).await, ids[..1]);
-        assert!(overdue(NOW, false).await.is_empty(), "once");
-        assert_eq!(overdue(NOW, true).await, ids[1..], "the client answers it, so its token sets no limit");
-        let century = Duration::from_secs(100 * 365 * 86_400);
-        let expiring = ledger.warn_expiring(century, true, 10).await.unwrap();
+        assert!(overdue(Duration::from_secs(7_200)).await.is_empty());
+        let warned = overdue(Duration::from_secs(60)).await;
+        assert!(ids.iter().all(|id| warned.contains(id)), "with a token and without");
+        assert!(overdue(NOW).await.iter().all(|id| !ids.contains(id)), "once");
+        let expiring = ledger.warn_expiring(CENTURY, true, 10).await.unwrap();
         assert_eq!(expiring.len(), 1, "only the token of the FHIR generation is needed");
-        assert!(overdue(NOW, true).await.is_empty(), "once");
+        assert!(overdue(NOW).await.is_empty(), "once");
         let alerts = ledger.claim_alerts(10, TTL, TTL).await.unwrap();
         let count = |cause| alerts.iter().filter(|alert| alert.cause == cause).count();
-        assert_eq!((count(Cause::Overdue), count(Cause::TokenExpiring)), (2, 1));
+        assert_eq!((count(Cause::Overdue), count(Cause::TokenExpiring)), (3, 1));
         assert!(alerts.iter().all(|alert| alert.state == State::Received), "nothing ended");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_sent_is_not_sent_again_after_its_own_expiry() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let case = requested(ledger, "late", 0).await;
+        ledger.sent(case.attempt.id).await.unwrap();
+        let due = async |deadline| ledger.overdue(Lane::Reply, NOW, deadline, 10).await.unwrap();
+        assert_eq!(due(CENTURY).await, [case.attempt.id]);
+        assert!(due(NOW).await.is_empty(), "the deadline has passed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_is_warned_once_of_an_attempt_that_fails_while_others_are_confirmed() {
+    for open in &both().await {
+        let ledger = &open.ledger;
+        let failing = receive(ledger, "failing", 0).await;
+        let note = async |tries| {
+            let cause = Cause::GatewayUnavailable;
+            ledger.note_failure(failing.attempt.id, cause, tries, LATER).await.unwrap();
+            ledger.case(failing.attempt.id).await.unwrap().unwrap().attempt.failing
+        };
+        assert_eq!(note(1).await, None, "the first try writes nothing");
+        let noted = note(2).await.unwrap();
+        assert_eq!((noted.cause.as_str(), noted.count), ("gateway_unavailable", 2));
+        assert!(noted.next_try_at.unwrap() > noted.since);
+        assert_eq!(note(3).await.unwrap().count, 3);
+        assert!(ledger.warn_failing(NOW, 10).await.unwrap().is_empty(), "nobody else gets through either");
+        let other = requested(ledger, "other", 0).await;
+        ledger.resolve(&other.record.id, 1, &issued(ledger, "1")).await.unwrap();
+        end(ledger, &other, Event::Confirm).await;
+        open.execute("UPDATE attempt SET failing_since = failing_since - 60000, ended_at = ended_at + 60000 WHERE 1 = 1")
+            .await
+            .unwrap();
+        let long = Duration::from_secs(30);
+        assert_eq!(ledger.warn_failing(long, 10).await.unwrap().len(), 1);
+        assert!(ledger.warn_failing(long, 10).await.unwrap().is_empty(), "once");
+        let alerts = ledger.claim_alerts(10, TTL, TTL).await.unwrap();
+        assert_eq!(alerts.iter().filter(|alert| alert.cause == Cause::Failing).count(), 1);
+        ledger.requested(&failing, None, false).await.unwrap();
+        let moved = ledger.case(failing.attempt.id).await.unwrap().unwrap();
+        assert_eq!(moved.attempt.failing, None, "cleared when it moves");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_is_alerted_once_to_an_id_system_that_asks_for_a_retry_for_ever() {
+    for open in &both().await {
+        let ledger = &open.ledger;
+        let case = requested(ledger, "retried", 0).await;
+        for count in 1..=52_u64 {
+            let again = ledger.resolve(&case.record.id, 1, &VendorReply::Retry).await.unwrap();
+            assert_eq!(again, Resolution::AskAgain(case.attempt.id));
+            let now = ledger.case(case.attempt.id).await.unwrap().unwrap();
+            assert_eq!(now.attempt.retries, count);
+            let alerts = ledger.history(&case.record.id).await.unwrap();
+            let alerted = alerts.iter().filter(|entry| entry.what == "asked_too_often").count();
+            assert_eq!(alerted, usize::from(count >= 50), "{count}");
+        }
+        let alerts = ledger.claim_alerts(10, TTL, TTL).await.unwrap();
+        assert_eq!(alerts.iter().filter(|alert| alert.cause == Cause::AskedTooOften).count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_reply_alerts_an_operator_once() {
+    for open in &both().await {
+        let ledger = &open.ledger;
+        let case = requested(ledger, "contradicted", 0).await;
+        let no = VendorReply::Rejected(Reason::of(ReasonCode::Other));
+        ledger.resolve(&case.record.id, 1, &no).await.unwrap();
+        for _ in 0..2 {
+            let refused = Resolution::Refused(Cause::ContradictoryAnswer);
+            assert_eq!(ledger.resolve(&case.record.id, 1, &issued(ledger, "1")).await.unwrap(), refused);
+            let refused = Resolution::Refused(Cause::WrongSubmission);
+            assert_eq!(ledger.resolve(&case.record.id, 7, &no).await.unwrap(), refused);
+        }
+        let alerts = ledger.claim_alerts(10, TTL, TTL).await.unwrap();
+        let count = |cause| alerts.iter().filter(|alert| alert.cause == cause).count();
+        assert_eq!((count(Cause::ContradictoryAnswer), count(Cause::WrongSubmission)), (1, 1));
     }
 }
