@@ -38,6 +38,7 @@ pub(super) async fn take_in(session: &mut Session, dry_run: bool) -> Result<(), 
             most: usize::MAX,
             by: "recover".to_owned(),
             reason: "the ledger does not have the attempt".to_owned(),
+            signed: true,
         };
         let replayed = link.replay(&replay, &session.stop, |message| pick(message, &from, &mut tally)).await;
         let replayed = replayed.map_err(|fault| Failure::Unavailable(anyhow!(chain(&fault))))?;
