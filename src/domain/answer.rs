@@ -180,3 +180,19 @@ impl RecordAnswer {
         [Self::Issued, Self::Recorded].into_iter().find(|answer| answer.kind().as_str() == text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_reason_without_a_source_is_the_id_systems() {
+        let read = |text: &str| serde_json::from_str::<Reason>(text).unwrap();
+        assert_eq!(read(r#"{"code":"policy"}"#), Reason::of(ReasonCode::Policy));
+        assert_eq!(read(r#"{"code":"policy","source":"bridge"}"#).source.cause(), Cause::Unfit);
+        for source in [ReasonSource::IdSystem, ReasonSource::Bridge] {
+            let reason = Reason { source, ..Reason::of(ReasonCode::MissingData) };
+            assert_eq!(read(&serde_json::to_string(&reason).unwrap()), reason);
+        }
+    }
+}

@@ -248,6 +248,10 @@ mod tests {
     fn a_negative_answer_is_held_unless_the_country_says_otherwise() {
         let no = Answer::Rejected(Reason::of(ReasonCode::NotEligible));
         assert_eq!(decided(RecordState::Waiting, 1_000, &no, NegativePolicy::Hold), Decision::Hold);
+        let unfit = Reason { source: ReasonSource::Bridge, ..Reason::of(ReasonCode::MissingData) };
+        for (answer, cause) in [(&no, Cause::RejectedByIdSystem), (&Answer::Rejected(unfit), Cause::Unfit)] {
+            assert_eq!(Decision::Hold.course(answer), Course::End(Event::Hold, Some(cause)));
+        }
         assert_eq!(
             decided(RecordState::Waiting, 1_000, &no, NegativePolicy::ConfirmWithComment),
             Decision::Write

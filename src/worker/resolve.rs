@@ -43,9 +43,13 @@ impl Handler for ResolveStage {
         let resolved = match Reply::read(&message.body, self.max_bytes) {
             Ok(reply) => {
                 self.metrics.replied(reply.status.label());
-                let refused = RefusedReply { part: "request_id", request: reply.request };
+                let request = reply.request;
                 self.resolve(reply).await.map(|cause| match cause {
-                    Some(cause) => self.park(&message, cause, &refused),
+                    // Of what matches the schema, only the status can be wrong for the request.
+                    Some(cause @ Cause::Malformed) => {
+                        self.park(&message, cause, &RefusedReply { part: "status", request })
+                    }
+                    Some(cause) => self.park(&message, cause, &RefusedReply { part: "request_id", request }),
                     None => Settlement::Done,
                 })
             }
@@ -56,7 +60,8 @@ impl Handler for ResolveStage {
 }
 
 impl ResolveStage {
-    /// Returns a cause if the reply belongs to nothing in the ledger and must be parked.
+    /// Returns a cause if the reply must be parked: it belongs to nothing in the ledger, or answers a
+    /// birth as a death or a death as a birth.
     async fn resolve(&self, reply: Reply) -> Result<Option<Cause>, StageFault> {
         let Some((request, record)) = self.asked(reply.request).await? else {
             return Ok(Some(Cause::UnknownRequest));
@@ -82,7 +87,13 @@ impl ResolveStage {
                 }
             }
             Resolution::Noted => {}
-            Resolution::Refused(cause) => self.alarm(&record, cause),
+            Resolution::Refused(cause) => {
+                self.alarm(&record, cause);
+                // Parked, so that an operator is alerted: the vendor answers births like deaths.
+                if cause == Cause::Malformed {
+                    return Ok(Some(cause));
+                }
+            }
             Resolution::Unknown => return Ok(Some(Cause::UnknownRequest)),
         }
         Ok(None)

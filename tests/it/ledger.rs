@@ -14,6 +14,8 @@ use nidbridge::ledger::{
     AttemptRow, Case, LeaseRefusal, Ledger, LedgerError, Recorded, Resolution, Resumed, SealedId, Selection,
     Stage, VendorReply,
 };
+use nidbridge::seal::Sealer;
+use secrecy::SecretString;
 
 use crate::harness::ledgers::{Engine, OpenLedger, SEAL_KEYS, both, fresh_url, ledger};
 
@@ -184,6 +186,47 @@ async fn one_id_on_two_records_parks_the_second() {
         assert_eq!(reply(ledger, &two, 1, &issued(ledger, "1111111111")).await, refused);
         assert_eq!(state(ledger, &two).await, State::Parked);
         assert_eq!(state(ledger, &one).await, State::Answered);
+    }
+}
+
+/// An ID as the worker seals it.
+fn spelt(ledger: &Ledger, id: &str) -> SealedId {
+    let sealer = Sealer::parse(&SecretString::from(SEAL_KEYS)).unwrap();
+    let (record, id) = (RecordId::parse("r").unwrap(), NationalId::parse(id).unwrap());
+    ledger.seal_id(&sealer, &record, &id).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_id_in_another_spelling_parks_the_second_record_also_after_an_upgrade() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let plain = requested(ledger, "plain", 0).await;
+        reply(ledger, &plain, 1, &VendorReply::Issued(spelt(ledger, "3260054197"))).await;
+        let odd = requested(ledger, "odd", 0).await;
+        // Earlier releases took the fingerprint of the ID as it was spelt.
+        let new = spelt(ledger, "44-٥٥ 66");
+        let old = SealedId { fingerprint: new.earlier_fingerprints[0].clone(), ..new };
+        reply(ledger, &odd, 1, &VendorReply::Issued(old)).await;
+        for (number, spelling) in [
+            "3260054197",
+            "3260 054 197",
+            "3260\u{a0}054\u{a0}197",
+            "3260-054-197",
+            "٣٢٦٠٠٥٤١٩٧",
+            "３２６００５４１９７",
+            "44-٥٥ 66",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let case = requested(ledger, &format!("other-{number}"), 0).await;
+            let refused = Resolution::Refused(Cause::IdOfAnotherRecord);
+            let issued = VendorReply::Issued(spelt(ledger, spelling));
+            assert_eq!(reply(ledger, &case, 1, &issued).await, refused, "{spelling}");
+        }
+        for (case, spelling) in [(&plain, "3260-054-197"), (&odd, "44-٥٥ 66")] {
+            let repeat = reply(ledger, case, 1, &VendorReply::Issued(spelt(ledger, spelling))).await;
+            assert_eq!(repeat, Resolution::Answered(case.attempt.id), "{spelling}");
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::person::person;
 use super::{codes, extension, identifying, place, sources, text};
 use crate::domain::{EventDetails, EventKind, Office, Person, Role, View};
 use crate::opencrvs::reading::Reading;
-use crate::opencrvs::text::is_within;
+use crate::opencrvs::text::name_part;
 
 /// Limit of the answers that are kept. A country's questionnaire has some dozens.
 const MOST_ANSWERS: usize = 100;
@@ -106,7 +106,8 @@ fn answer(item: &Value) -> Option<Value> {
         .into_iter()
         .find_map(|name| given.get(name))?;
     match value {
-        Value::String(text) => (!text.is_empty() && is_within(text, LONGEST_ANSWER)).then(|| value.clone()),
+        // An answer may be a part of a name, and a name that is too long is refused, not dropped.
+        Value::String(text) => name_part([text.as_str()]).map(Value::from),
         Value::Bool(_) | Value::Number(_) => Some(value.clone()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
