@@ -167,7 +167,7 @@ fn the_largest_possible_view_is_bounded() {
     for pointer in pointers(&document) {
         let Some(place) = document.pointer_mut(&pointer) else { continue };
         if pointer.contains("/name") && place.is_array() {
-            let name = |number: usize| json!({ "use": format!("{number:0>250}"), "given": [long('a'), long('b')], "family": long('c') });
+            let name = |number: usize| json!({ "use": format!("{number:0>250}"), "given": [long('𝕒'), long('𝕓')], "family": long('𝕔') });
             *place = (0..100).map(name).collect();
         }
     }
