@@ -54,7 +54,7 @@ pub use error::LedgerError;
 pub use expiry::Expiry;
 pub use failures::Failing;
 pub use history::{HistoryEntry, Stage};
-pub use parking::Parked;
+pub use parking::{Parked, ParkingReport};
 pub use receive::{Receipt, Winner};
 pub use record_lease::{Lease, LeaseRefusal};
 pub use recorded::Recorded;

@@ -9,18 +9,23 @@
 //! settlement waits for a webhook. Each poll raises at most one alert per queue and cause, however
 //! many bad messages a vendor sends. The alerts go through the same outbox as all others.
 //!
+//! A queue may also change without growing: some messages go, others come, or a message that was
+//! sent back to work is parked again. So the newest message is compared as well, less often,
+//! because that means to read the queue.
+//!
 //! Invariant: growth of a queue is reported by the next poll that sees the whole queue, and is
 //! never reported twice, not even when an operator browses the queue, which hides its messages for
 //! a moment. The watcher removes no message.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Incoming, Link};
-use crate::ledger::{Ledger, Parked};
+use crate::broker::{Incoming, Link, headers};
+use crate::ledger::{Ledger, Parked, ParkingReport};
 use crate::pipeline::elected::{
     ElectedTask, Election, Halt, Leadership, OnStop, Report, TurnEnd, run_elected,
 };
@@ -33,6 +38,8 @@ const LEASE_FLOOR: Duration = Duration::from_secs(5);
 /// Limit of the messages that are read, from the head of a queue. If the queue is longer, the alert
 /// has the cause of the last message that was read.
 const MAX_READ: u32 = 200;
+/// A queue that has not grown is read every so many polls.
+const POLLS_PER_READ: u32 = 20;
 
 /// The parking queues of a vhost.
 pub struct ParkingQueues {
@@ -48,21 +55,34 @@ pub struct ParkingWatcher {
     pub interval: Duration,
 }
 
-/// Queues that had fewer messages at the last poll than were reported, with their depth at that
-/// poll.
-type Shrunk = BTreeMap<String, u64>;
-
 /// The watcher in one process, with what it remembers from one turn to the next.
 struct Looks<'a> {
     watcher: &'a ParkingWatcher,
-    shrunk: Shrunk,
+    seen: Seen,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Queues that had fewer messages at the last poll than were reported, with their depth at that
+    /// poll.
+    shrunk: BTreeMap<String, u64>,
+    /// When each queue was last read.
+    read: BTreeMap<String, Instant>,
+}
+
+/// A message that was read in a parking queue.
+#[derive(Clone)]
+struct ReadMessage {
+    parked: Parked,
+    /// When a stage parked it. `None` if the broker did.
+    at: Option<Timestamp>,
 }
 
 impl ElectedTask for Looks<'_> {
     async fn turn(&mut self, _leadership: &mut Leadership<'_>) -> Result<(), Halt> {
         for ParkingQueues { link, queues } in &self.watcher.vhosts {
             for queue in queues {
-                self.watcher.look_at(link, queue, &mut self.shrunk).await?;
+                self.watcher.look_at(link, queue, &mut self.seen).await?;
             }
         }
         Ok(())
@@ -70,7 +90,7 @@ impl ElectedTask for Looks<'_> {
 
     fn ended(&mut self, end: TurnEnd) {
         if end == TurnEnd::Elsewhere {
-            self.shrunk.clear();
+            self.seen = Seen::default();
         }
     }
 }
@@ -89,37 +109,54 @@ impl ParkingWatcher {
             on_stop: OnStop::FinishStep,
             report: Report::FirstFailure,
         };
-        let mut looks = Looks { watcher: self, shrunk: Shrunk::new() };
+        let mut looks = Looks { watcher: self, seen: Seen::default() };
         run_elected(&mut looks, &self.ledger, election, stop).await;
     }
 
-    async fn look_at(&self, link: &Link, queue: &str, shrunk: &mut Shrunk) -> Result<(), Halt> {
+    async fn look_at(&self, link: &Link, queue: &str, seen: &mut Seen) -> Result<(), Halt> {
         let now = u64::from(link.depth(queue).await?.ready);
         let reported = self.ledger.parked_reported(queue).await?;
-        let before = shrunk.remove(queue);
-        match now.cmp(&reported) {
+        let before = seen.shrunk.remove(queue);
+        match now.cmp(&reported.messages) {
             Ordering::Less => match before {
                 Some(before) => {
-                    self.ledger.report_parked(queue, reported, now.max(before), &[]).await?;
+                    let left = ParkingReport { messages: now.max(before), ..reported.clone() };
+                    self.ledger.report_parked(queue, &reported, &left, &[]).await?;
                 }
                 // Perhaps somebody is browsing the queue and hides messages from this process. A
                 // second poll decides.
                 None => {
-                    shrunk.insert(queue.to_owned(), now);
+                    seen.shrunk.insert(queue.to_owned(), now);
                 }
             },
+            Ordering::Equal if now > 0 && now <= u64::from(MAX_READ) => {
+                let pause = self.interval.saturating_mul(POLLS_PER_READ);
+                if seen.read.get(queue).is_none_or(|last| last.elapsed() >= pause) {
+                    seen.read.insert(queue.to_owned(), Instant::now());
+                    self.report_new(link, queue, &reported, now).await?;
+                }
+            }
             Ordering::Equal => {}
-            Ordering::Greater => self.report_new(link, queue, reported, now).await?,
+            Ordering::Greater => self.report_new(link, queue, &reported, now).await?,
         }
         Ok(())
     }
 
-    /// Raises alerts for the messages of a queue after the first `reported` ones.
-    async fn report_new(&self, link: &Link, queue: &str, reported: u64, now: u64) -> Result<(), Halt> {
-        let read_one = |message: Incoming| Parked {
-            cause: parked_for(&message, queue),
-            message: own_id(&message).map(str::to_owned),
-            detail: parked_detail(&message),
+    /// Raises alerts for the messages of a queue that are newer than those that were reported.
+    async fn report_new(
+        &self,
+        link: &Link,
+        queue: &str,
+        reported: &ParkingReport,
+        now: u64,
+    ) -> Result<(), Halt> {
+        let read_one = |message: Incoming| ReadMessage {
+            at: message.headers.get(headers::PARKED_AT).and_then(|at| at.parse().ok()),
+            parked: Parked {
+                cause: parked_for(&message, queue),
+                message: own_id(&message).map(str::to_owned),
+                detail: parked_detail(&message),
+            },
         };
         let read = link.peek_with(queue, usize::try_from(MAX_READ).unwrap_or(usize::MAX), read_one).await?;
         let length = u64::try_from(read.len()).unwrap_or(u64::MAX);
@@ -128,14 +165,20 @@ impl ParkingWatcher {
         if length < now.min(u64::from(MAX_READ)) {
             return Ok(());
         }
-        let parked = newest_of_each_cause(read, reported);
-        if self.ledger.report_parked(queue, reported, now, &parked).await? {
+        // The end of a queue that is too long is not known.
+        let newest = newest(&read).filter(|_| now <= u64::from(MAX_READ));
+        let parked = newest_of_each_cause(read, reported, now > reported.messages);
+        let report = ParkingReport { messages: now, newest };
+        if report == *reported {
+            return Ok(());
+        }
+        if self.ledger.report_parked(queue, reported, &report, &parked).await? && !parked.is_empty() {
             let causes: Vec<_> = parked.iter().map(|one| one.cause.as_str()).collect();
             tracing::error!(
                 stage = Self::NAME,
                 queue,
                 messages = now,
-                new = now - reported,
+                new = now - reported.messages,
                 ?causes,
                 "messages are parked: see `nidbridge queue list`"
             );
@@ -144,12 +187,45 @@ impl ParkingWatcher {
     }
 }
 
-/// The newest message of each cause, ignoring the first `reported` messages. The last message is
-/// never ignored.
-fn newest_of_each_cause(read: Vec<Parked>, reported: u64) -> Vec<Parked> {
-    let old = usize::try_from(reported).unwrap_or(usize::MAX).min(read.len().saturating_sub(1));
-    let newest: BTreeMap<_, _> = read.into_iter().skip(old).map(|one| (one.cause.as_str(), one)).collect();
+/// The newest message: the one that was parked last or, if the broker parked them, the last one.
+/// Returns `None` for an empty queue.
+fn newest(read: &[ReadMessage]) -> Option<String> {
+    read.iter().enumerate().max_by_key(|(place, one)| (one.at, *place)).map(|(_, one)| one.key())
+}
+
+/// The newest message of each cause, ignoring those that were reported. If the queue has grown, the
+/// last message is never ignored.
+fn newest_of_each_cause(read: Vec<ReadMessage>, reported: &ParkingReport, has_grown: bool) -> Vec<Parked> {
+    let last = read.len().saturating_sub(1);
+    let is_new: Box<dyn Fn(usize, &ReadMessage) -> bool> = match &reported.newest {
+        Some(newest) => {
+            let at: Option<Timestamp> = newest.split('|').next().and_then(|at| at.parse().ok());
+            let place = read.iter().rposition(|one| one.key() == *newest);
+            Box::new(move |index, one| match (one.at, at) {
+                (Some(parked), Some(newest)) => parked > newest,
+                (Some(_), None) | (None, Some(_) | None) => place.is_none_or(|place| index > place),
+            })
+        }
+        None => {
+            let old = usize::try_from(reported.messages).unwrap_or(usize::MAX);
+            Box::new(move |index, _| index >= old)
+        }
+    };
+    let newest: BTreeMap<_, _> = read
+        .iter()
+        .enumerate()
+        .filter(|(index, one)| is_new(*index, one) || (has_grown && *index == last))
+        .map(|(_, one)| (one.parked.cause.as_str(), one.parked.clone()))
+        .collect();
     newest.into_values().collect()
+}
+
+impl ReadMessage {
+    /// What tells the message from the others in its queue.
+    fn key(&self) -> String {
+        let at = self.at.map(|at| at.to_string()).unwrap_or_default();
+        format!("{at}|{}", self.parked.message.as_deref().unwrap_or_default())
+    }
 }
 
 #[cfg(test)]
@@ -157,19 +233,47 @@ mod tests {
     use super::*;
     use crate::domain::Cause;
 
+    fn message(cause: Cause, id: &str, second: Option<i64>) -> ReadMessage {
+        let at = second.map(|second| Timestamp::from_second(second).unwrap());
+        ReadMessage { parked: Parked { cause, message: Some(id.to_owned()), detail: None }, at }
+    }
+
+    fn ids(read: &[ReadMessage], reported: &ParkingReport, has_grown: bool) -> String {
+        let new = newest_of_each_cause(read.to_vec(), reported, has_grown);
+        new.into_iter().filter_map(|one| one.message).collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
     fn the_newest_of_each_cause_is_reported_and_of_a_queue_too_long_the_last_that_was_read() {
-        let parked = |cause, id: &str| Parked { cause, message: Some(id.to_owned()), detail: None };
-        let read = vec![
-            parked(Cause::Unsealable, "1"),
-            parked(Cause::Malformed, "2"),
-            parked(Cause::Malformed, "3"),
-            parked(Cause::DeliveryLimit, "4"),
+        let read = [
+            message(Cause::Unsealable, "1", None),
+            message(Cause::Malformed, "2", None),
+            message(Cause::Malformed, "3", None),
+            message(Cause::DeliveryLimit, "4", None),
         ];
-        let reported = |before| {
-            let new = newest_of_each_cause(read.clone(), before);
-            new.into_iter().filter_map(|one| one.message).collect::<Vec<_>>().join(" ")
-        };
+        let reported = |messages| ids(&read, &ParkingReport { messages, newest: None }, true);
         assert_eq!([reported(0), reported(2), reported(3), reported(900)], ["4 3 1", "4 3", "4", "4"]);
+    }
+
+    #[test]
+    fn messages_that_took_the_place_of_others_are_reported_and_those_that_stayed_are_not() {
+        let before = [message(Cause::Malformed, "1", Some(1)), message(Cause::Malformed, "2", Some(2))];
+        let reported = ParkingReport { messages: 2, newest: newest(&before) };
+        assert_eq!(ids(&before, &reported, false), "");
+        // The first one went back to work and was parked again.
+        let again = [before[1].clone(), message(Cause::Malformed, "1", Some(3))];
+        assert_eq!(ids(&again, &reported, false), "1");
+        // Both were taken away, and two others came.
+        let others = [message(Cause::Unsealable, "3", Some(3)), message(Cause::Malformed, "4", Some(4))];
+        assert_eq!(ids(&others, &reported, false), "4 3");
+        // What stays is not new, whatever its place.
+        let turned = [before[1].clone(), before[0].clone()];
+        assert_eq!(ids(&turned, &reported, false), "");
+        // The broker parked these, and says no time.
+        let by_broker = [message(Cause::DeliveryLimit, "5", None), message(Cause::DeliveryLimit, "6", None)];
+        let reported = ParkingReport { messages: 2, newest: newest(&by_broker) };
+        assert_eq!(ids(&by_broker, &reported, false), "");
+        let next = [by_broker[1].clone(), message(Cause::DeliveryLimit, "7", None)];
+        assert_eq!(ids(&next, &reported, false), "7");
     }
 }

@@ -34,8 +34,8 @@ runbook! {
         => "see what the registration waits for (`attempts list --expiring-within 24h`) and remove that cause in time";
     TokenRefused: "the record token has expired, or auth's key was changed: OpenCRVS takes no answer with it"
         => "state parked: `tokens replace`, which also resumes it, or from OpenCRVS 2.1 on, where the client answers, `attempts resume --cause token_refused`; state expired: have the office settle the record in OpenCRVS";
-    Overdue: "OpenCRVS has no answer although NID_DEADLINE is over; no token limits the registration, so it goes on"
-        => "see what it waits for (`attempts show`) and remove that cause; the record stays requested until it is answered";
+    Overdue: "OpenCRVS has no answer although NID_DEADLINE is over; the ID system is not asked again, but a late answer is taken while OpenCRVS waits"
+        => "see what it waits for (`attempts show`) and remove that cause, or end it with `attempts decide`";
     TokenOrphaned: "auth's key was changed, so the record token is useless, and OpenCRVS has no answer yet"
         => "`tokens replace --all-orphaned` with the token of an active user";
     RegistrarInactive: "the account of the registrar who submitted the record is not active in OpenCRVS any more"

@@ -2,9 +2,11 @@
 //!
 //! Invariant: an attempt is *requested* in the ledger before the ID system can see its request.
 
+use std::time::Duration;
+
 use sqlx::{Any, Transaction};
 
-use super::columns::record_id;
+use super::columns::{millis, record_id};
 use super::rows::Case;
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::{AttemptId, Event, RecordId, RequestId};
@@ -47,6 +49,19 @@ impl Ledger {
         .execute(&mut *tx)
         .await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Records that the ID system is to be asked again, but not before `after` has passed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn ask_again_after(&self, attempt: AttemptId, after: Duration) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE attempt SET next_try_at = now_ms + $2 FROM clock WHERE attempt_id = $1")
+            .bind(attempt.to_string())
+            .bind(millis(after))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Records that the attempt's next message was published.

@@ -1,7 +1,7 @@
 //! The parking queues on the broker: for each queue, the number of messages that operators have
-//! been alerted to.
+//! been alerted to, and the newest of them.
 //!
-//! Invariant: the count and its alerts are written in one transaction, by compare-and-set, so that
+//! Invariant: the count, the newest message and the alerts are written in one transaction, by compare-and-set, so that
 //! growth seen by two processes alerts only once.
 
 use sqlx::Row as _;
@@ -20,30 +20,40 @@ pub struct Parked {
     pub detail: Option<String>,
 }
 
+/// What operators have been alerted to in a parking queue.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ParkingReport {
+    pub messages: u64,
+    /// The newest message, in the words of the watcher. `None` if it is not known.
+    pub newest: Option<String>,
+}
+
 impl Ledger {
-    /// The number of messages of a parking queue that operators have been alerted to.
+    /// What operators have been alerted to in a parking queue.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn parked_reported(&self, queue: &str) -> Result<u64, LedgerError> {
-        let row = sqlx::query("SELECT told FROM parking WHERE queue = $1")
+    pub async fn parked_reported(&self, queue: &str) -> Result<ParkingReport, LedgerError> {
+        let row = sqlx::query("SELECT told, newest FROM parking WHERE queue = $1")
             .bind(queue.to_owned())
             .fetch_optional(&self.pool)
             .await?;
-        let told: i64 = row.map(|row| row.try_get("told")).transpose()?.unwrap_or_default();
-        Ok(u64::try_from(told).unwrap_or_default())
+        let Some(row) = row else { return Ok(ParkingReport::default()) };
+        let told: i64 = row.try_get("told")?;
+        let messages = u64::try_from(told).unwrap_or_default();
+        Ok(ParkingReport { messages, newest: row.try_get("newest")? })
     }
 
-    /// Raises an alert for each of `parked`, and sets the count of a parking queue from `before` to
-    /// `now` messages. Returns `false`, and changes nothing, if the count is not `before` any more.
+    /// Raises an alert for each of `parked`, and replaces what is known of a parking queue.
+    /// Returns `false`, and changes nothing, if that is not `before` any more.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
     pub async fn report_parked(
         &self,
         queue: &str,
-        before: u64,
-        now: u64,
+        before: &ParkingReport,
+        now: &ParkingReport,
         parked: &[Parked],
     ) -> Result<bool, LedgerError> {
         let count = |messages: u64| i64::try_from(messages).unwrap_or(i64::MAX);
@@ -52,12 +62,17 @@ impl Ledger {
             .bind(queue.to_owned())
             .execute(&mut *tx)
             .await?;
-        let moved = sqlx::query("UPDATE parking SET told = $3 WHERE queue = $1 AND told = $2")
-            .bind(queue.to_owned())
-            .bind(count(before))
-            .bind(count(now))
-            .execute(&mut *tx)
-            .await?;
+        let moved = sqlx::query(
+            "UPDATE parking SET told = $3, newest = $5 \
+             WHERE queue = $1 AND told = $2 AND COALESCE(newest, '') = $4",
+        )
+        .bind(queue.to_owned())
+        .bind(count(before.messages))
+        .bind(count(now.messages))
+        .bind(before.newest.clone().unwrap_or_default())
+        .bind(now.newest.clone())
+        .execute(&mut *tx)
+        .await?;
         if moved.rows_affected() != 1 {
             return Ok(false);
         }
@@ -69,7 +84,7 @@ impl Ledger {
             .bind(Uuid::new_v4().to_string())
             .bind(queue.to_owned())
             .bind(one.message.clone())
-            .bind(count(now))
+            .bind(count(now.messages))
             .bind(one.cause.as_str())
             .bind(State::Parked.as_str())
             .bind(one.detail.clone())

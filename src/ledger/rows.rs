@@ -72,6 +72,8 @@ pub struct AttemptRow {
     pub reason: Option<Reason>,
     /// How often the ID system wanted to be asked again later.
     pub retries: u64,
+    /// Not before this time is the ID system asked again, if it wanted to be asked again later.
+    pub next_try_at: Option<Timestamp>,
     /// The failed tries since the attempt last moved, if there were several in a row.
     pub failing: Option<Failing>,
     /// How an operator last decided about the attempt.
@@ -225,6 +227,7 @@ fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
         answer: optional(row, "answer", AnswerKind::parse)?,
         reason: optional(row, "reason", |text| serde_json::from_str(text).ok())?,
         retries: row.try_get::<i64, _>("retries")?.unsigned_abs(),
+        next_try_at: optional_timestamp(row, "next_try_at")?,
         failing: failing(row)?,
         decision: optional(row, "decision", |text| serde_json::from_str(text).ok())?,
         trace: row.try_get("trace")?,

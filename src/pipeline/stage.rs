@@ -55,7 +55,7 @@ pub(crate) async fn note_failure(ledger: &Ledger, message: &Incoming, cause: bro
     let attempt = message.id.as_deref().and_then(|id| AttemptId::parse(id).ok());
     let (Some(attempt), Some(cause)) = (attempt, Cause::parse(cause.as_str())) else { return };
     // These are no failures, or the ledger cannot be written.
-    if matches!(cause, Cause::TooEarly | Cause::Leased | Cause::LedgerUnavailable) {
+    if matches!(cause, Cause::TooEarly | Cause::Leased | Cause::AskedToRetry | Cause::LedgerUnavailable) {
         return;
     }
     let tries = message.attempt.saturating_add(1);

@@ -83,6 +83,7 @@ impl ResolveStage {
             Resolution::AskAgain(attempt) => {
                 if let Some(case) = self.ledger.case(attempt).await? {
                     let after = after.unwrap_or_else(|| retry_pause(case.attempt.retries));
+                    self.ledger.ask_again_after(attempt, after).await?;
                     self.next.ask_again(&case, after).instrument(span(&case)).await?;
                 }
             }

@@ -14,7 +14,7 @@ use tracing::Span;
 
 use super::check::{CheckContext, Checked, SendCheck};
 use super::request::{RequestSettings, ask_about, open_view};
-use crate::broker::{self, Breaker, Handler, Incoming, Outgoing, PublishError, Publisher, Settlement};
+use crate::broker::{self, Breaker, Delay, Handler, Incoming, Outgoing, PublishError, Publisher, Settlement};
 use crate::domain::{AttemptId, Cause, Reason, State, View};
 use crate::ledger::{Case, Ledger, LedgerError, Stage};
 use crate::nid::{Ask, Request};
@@ -102,6 +102,10 @@ impl SendStage {
             Some(Ask::Unfit(_)) => return self.park(&case, Cause::Unfit).await,
             None => return self.park(&case, Cause::NumberTaken).await,
         };
+        // A delay queue may be shorter than the pause that the ID system wants.
+        if let Some(left) = retry_left(&case, Timestamp::now()) {
+            return Ok(Settlement::Delay { step: Delay::AtLeast(left), cause: Cause::AskedToRetry.into() });
+        }
         if case.attempt.sent_at.is_some() && self.requests.expires_at(&case) <= Timestamp::now() {
             return self.leave_expired(&case).await;
         }
@@ -200,4 +204,12 @@ impl SendStage {
         tracing::error!(record.id = %case.record.id, cause = cause.as_str(), "registration parked: see `nidbridge causes`");
         Ok(Settlement::Done)
     }
+}
+
+/// The rest of the time for which the ID system does not want to be asked again. A second is no
+/// reason to wait: the clocks of a broker and a ledger differ by as much.
+fn retry_left(case: &Case, now: Timestamp) -> Option<Duration> {
+    let next = case.attempt.next_try_at.filter(|_| case.attempt.retries > 0)?;
+    let left = Duration::try_from(next.duration_since(now)).ok()?;
+    (left > Duration::from_secs(1)).then_some(left)
 }
