@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use nidbridge::domain::AnswerKind;
 use nidbridge::domain::lease::{IntentCheck, LeaseState, may_finish, may_intend, may_write, quarantine_left};
-use nidbridge::domain::order::Submitted;
 use nidbridge::domain::{
-    Answer, Cause, Course, Event, NationalId, Reason, ReasonCode, RecordState, RegistrationNumber, Situation,
-    State, decide,
+    Answer, Cause, Course, Event, NationalId, OperatorDecision, Reason, ReasonCode, RecordState,
+    RegistrationNumber, Situation, State, decide,
 };
 
 use super::explore::Timestamp;
 use super::rules::{Rule, Rules};
-use super::steps::{Next, Step, expire, shift, stamp};
-use super::world::{ConfirmerState, Flight, Phase, Scope, World, Wrong};
+use super::steps::{Next, Step, crvs_since, expire, shift, submitted};
+use super::world::{ConfirmerState, Flight, Phase, Row, Scope, World, Wrong};
 
 /// A step of a confirmer, or a fault that happens to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +135,7 @@ fn delayed(mut world: World, c: u8) -> World {
 fn lease(world: &World, rules: Rules, c: u8, i: u8) -> Option<(Does, World)> {
     let row = world.ledger.rows[usize::from(i)].filter(|_| world.queues.outcomes & (1 << i) != 0)?;
     let mut after = *world;
-    let answer = row.answer.filter(|_| row.state == State::Answered);
+    let answer = told(&row).filter(|_| row.state == State::Answered);
     let stale = rules.has(Rule::NewestAtLease) && world.ledger.newest != Some(i);
     let Some(answer) = answer.filter(|_| !stale) else {
         after.queues.outcomes &= !(1 << i);
@@ -158,6 +157,23 @@ fn lease(world: &World, rules: Rules, c: u8, i: u8) -> Option<(Does, World)> {
     after.ledger.lease.live = true;
     after.confirmers[usize::from(c)] = ConfirmerState::Leased { attempt: i, answer };
     Some((Does::Leases(i), after))
+}
+
+/// The answer that OpenCRVS is to be told.
+fn told(row: &Row) -> Option<AnswerKind> {
+    let answer = match row.answer? {
+        AnswerKind::Issued => VALUES.issued.clone(),
+        AnswerKind::Rejected => VALUES.rejected.clone(),
+        AnswerKind::Recorded => Answer::Recorded,
+        AnswerKind::NotAsked => Answer::NotAsked,
+    };
+    let without = OperatorDecision::WithoutId { comment: None };
+    Some(match OperatorDecision::applied_to(row.without_id.then_some(&without), answer) {
+        Answer::Issued(_) => AnswerKind::Issued,
+        Answer::Recorded => AnswerKind::Recorded,
+        Answer::Rejected(_) => AnswerKind::Rejected,
+        Answer::NotAsked => AnswerKind::NotAsked,
+    })
 }
 
 fn read(
@@ -183,20 +199,22 @@ fn read(
             ConfirmerState::Ending { attempt, event: Event::Expire, cause: Some(Cause::TokenRefused) };
         return push(Does::FindsTheTokenDead, after);
     }
-    let answer = if answer == AnswerKind::Issued { &VALUES.issued } else { &VALUES.rejected };
-    let submitted = stamp(world.crvs.at);
+    let answer = match answer {
+        AnswerKind::Issued => &VALUES.issued,
+        AnswerKind::NotAsked => &Answer::NotAsked,
+        AnswerKind::Rejected | AnswerKind::Recorded => &VALUES.rejected,
+    };
+    let mut ours = submitted(scope, attempt);
+    if !rules.has(Rule::FutureAtRead) {
+        ours.tolerance = Duration::MAX;
+    }
     let registered = world.crvs.status == RecordState::Registered;
-    let waits = world.crvs.status == RecordState::Waiting;
     let decision = decide(&Situation {
         status: if rules.has(Rule::ReadFirst) { world.crvs.status } else { RecordState::Waiting },
-        since: match (rules.has(Rule::ReadFirst), waits) {
-            (true, true) => submitted,
-            (true, false) => submitted + Duration::from_millis(500),
-            (false, _) => stamp(attempt),
-        },
+        since: if rules.has(Rule::ReadFirst) { crvs_since(world, scope) } else { ours.stamp },
         number_there: registered.then_some(VALUES.number.as_str()),
-        read_at: stamp(2),
-        submitted: Submitted { stamp: stamp(attempt), accepted_at: stamp(attempt), tolerance: QUARANTINE },
+        read_at: submitted(scope, 2).accepted_at,
+        submitted: ours,
         number: &VALUES.number,
         answer,
         policy: scope.policy,

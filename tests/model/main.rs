@@ -1,6 +1,7 @@
 //! A model checker for the protocol. It explores every interleaving of two attempts of one record,
-//! two confirmers, an ID system that repeats and contradicts itself, OpenCRVS as it behaves, tokens
-//! that expire at any moment, and processes that stop at any step.
+//! two confirmers, an ID system that repeats and contradicts itself, OpenCRVS as it behaves, a clock
+//! that is ahead, tokens that expire at any moment, an operator who decides, a user who invents
+//! registrations, and processes that stop at any step.
 //!
 //! The model has no rules of its own: it runs [`next`](nidbridge::domain::next),
 //! [`decide`](nidbridge::domain::decide), [`lease`](nidbridge::domain::lease) and
@@ -17,6 +18,7 @@
 
 mod action;
 mod confirmer;
+mod decisions;
 mod explore;
 mod rules;
 mod stages;
@@ -29,7 +31,7 @@ use nidbridge::domain::{NegativePolicy, State};
 
 use explore::{Pipeline, explore};
 use rules::{Rule, Rules};
-use world::{Scope, Wrong};
+use world::{Clock, Scope, Wrong};
 
 /// An ID system that repeats and contradicts itself, and stages before the confirmer that may stop
 /// at any step.
@@ -44,6 +46,9 @@ const ANSWERS: Scope = Scope {
     stops: true,
     held: false,
     mortal: false,
+    clock: Clock::Right,
+    decisions: 0,
+    inventive: false,
 };
 
 /// As [`ANSWERS`], with `confirm_with_comment` for negative answers.
@@ -63,6 +68,15 @@ const HELD: Scope = Scope { refusals: 1, held: true, ..WRITES };
 
 /// Two confirmers, and tokens that expire at any moment.
 const MORTAL: Scope = Scope { refusals: 0, mortal: true, ..WRITES };
+
+/// Two confirmers, and a clock of OpenCRVS that was ahead at the first submission.
+const AHEAD_ONCE: Scope = Scope { refusals: 0, clock: Clock::AheadOnce, ..WRITES };
+
+/// An operator who decides once at any moment.
+const DECIDED: Scope = Scope { refusals: 1, decisions: 1, ..WRITES };
+
+/// A user who posts what OpenCRVS does not have.
+const INVENTED: Scope = Scope { inventive: true, ..CALM };
 
 fn lines(path: &[steps::Step]) -> String {
     path.iter().map(|step| format!("  {step:?}\n")).collect()
@@ -132,9 +146,39 @@ fn nothing_goes_wrong_where_core_may_be_told_a_rejection_in_its_own_request() {
 }
 
 #[test]
+fn nothing_goes_wrong_where_opencrvs_dates_submissions_in_the_future() {
+    let ahead = Scope { clock: Clock::Ahead, ..AHEAD_ONCE };
+    for scope in [AHEAD_ONCE, ahead] {
+        assert_eq!(run("from the future", &scope, &[]), None);
+        assert_eq!(run("from the future, stops", &Scope { stops: true, confirmers: 1, ..scope }, &[]), None);
+        let tokens = Scope { mortal: true, confirmers: 1, ..scope };
+        assert_eq!(run("from the future, tokens", &tokens, &[]), None);
+    }
+}
+
+#[test]
+fn nothing_goes_wrong_where_an_operator_decides() {
+    assert_eq!(run("decisions", &DECIDED, &[]), None);
+    let twice = Scope { decisions: 2, confirmers: 1, ..DECIDED };
+    assert_eq!(run("two decisions", &twice, &[]), None);
+    assert_eq!(run("decisions, tokens", &Scope { mortal: true, refusals: 0, ..twice }, &[]), None);
+    let contradicted = Scope { decisions: 1, stops: false, ..ANSWERS };
+    assert_eq!(run("decisions, contradictions", &contradicted, &[]), None);
+    assert!(reached(&DECIDED).contains(&State::Closed));
+}
+
+#[test]
+fn the_id_system_is_asked_about_nobody_whom_opencrvs_does_not_have() {
+    assert_eq!(run("inventions", &INVENTED, &[]), None);
+    assert_eq!(run("inventions, stops", &Scope { stops: true, ..INVENTED }, &[]), None);
+    let ahead = Scope { clock: Clock::AheadOnce, ..INVENTED };
+    assert_eq!(run("inventions, from the future", &ahead, &[]), None);
+}
+
+#[test]
 fn without_any_one_rule_something_goes_wrong() {
     let one = Scope { confirmers: 1, ..MORTAL };
-    let rows: [(&'static [Rule], Scope, Wrong); 18] = [
+    let rows: [(&'static [Rule], Scope, Wrong); 26] = [
         (&[Rule::Lease], WRITES, Wrong::ConfirmedTwice),
         (&[Rule::FenceAtIntent], WRITES, Wrong::ConfirmedTwice),
         (&[Rule::FenceAtFinish], WRITES, Wrong::ConfirmedTwice),
@@ -153,6 +197,14 @@ fn without_any_one_rule_something_goes_wrong() {
         (&[Rule::ExpiryWaitsForTheLease, Rule::AnsweredAtIntent], one, Wrong::WrittenAfterExpired),
         (&[Rule::DeadAtEnd], one, Wrong::ExpiredAlive),
         (&[Rule::OrphanAtEnd], one, Wrong::IdDroppedSilently),
+        (&[Rule::FutureOrdersNothing], AHEAD_ONCE, Wrong::NewestSuperseded),
+        (&[Rule::FutureAtRead], AHEAD_ONCE, Wrong::NeverEnds),
+        (&[Rule::DecidesAtRest], DECIDED, Wrong::IdDroppedSilently),
+        (&[Rule::DecidesAfterTheWrite], DECIDED, Wrong::ClosedInFlight),
+        (&[Rule::DecidesForTheId], DECIDED, Wrong::IdDroppedSilently),
+        (&[Rule::DecidesOneId], DECIDED, Wrong::IdChanged),
+        (&[Rule::CheckBeforeSend], INVENTED, Wrong::InventedAsked),
+        (&[Rule::ComparePersons], INVENTED, Wrong::InventedAsked),
     ];
     for (out, scope, wrong) in rows {
         assert_eq!(run(&format!("without {out:?}"), &scope, out), Some(wrong), "without {out:?}");
@@ -167,6 +219,9 @@ fn these_rules_are_covered_by_others() {
         assert_eq!(run("without spare rules", &scope, spare), None);
         assert_eq!(run("without the state at the intent", &scope, &[Rule::AnsweredAtIntent]), None);
     }
+    // An attempt rests only after the result of its write is known, and a newer attempt supersedes it.
+    let spare: &[Rule] = &[Rule::DecidesWithoutDoubt, Rule::DecidesTheNewest];
+    assert_eq!(run("without spare rules of decisions", &DECIDED, spare), None);
     // The intent requires an answered attempt, and an expired one is no longer answered.
     let one = Scope { confirmers: 1, ..MORTAL };
     assert_eq!(run("without the lease at the end of a token", &one, &[Rule::ExpiryWaitsForTheLease]), None);

@@ -40,6 +40,26 @@ pub enum Rule {
     OrphanAtEnd,
     /// Nothing is written before OpenCRVS has certainly processed our answer.
     ConfirmAfter,
+    /// A stamp from the future does not order the attempts of a record.
+    FutureOrdersNothing,
+    /// After a stamp from the future, a status with an earlier time is not taken for an older one.
+    FutureAtRead,
+    /// An operator decides only about an attempt that rests or has no answer yet.
+    DecidesAtRest,
+    /// An operator decides nothing while a write may still arrive.
+    DecidesAfterTheWrite,
+    /// An operator decides nothing while the result of a write is unknown.
+    DecidesWithoutDoubt,
+    /// An operator decides only about the newest attempt.
+    DecidesTheNewest,
+    /// An operator does not drop an ID that was issued.
+    DecidesForTheId,
+    /// An operator does not enter a second ID.
+    DecidesOneId,
+    /// The record is read in OpenCRVS before the ID system is asked.
+    CheckBeforeSend,
+    /// The read before *send* compares the persons.
+    ComparePersons,
 }
 
 /// The rules that are in force: all except these.

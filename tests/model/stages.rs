@@ -4,14 +4,19 @@
 //! It does the rest when it handles the message again.
 
 use nidbridge::domain::lease::supersedes;
+use nidbridge::domain::order::order_stamp;
 use nidbridge::domain::resolve::{
     AttemptStatus, FollowUp, Owner, Plan, RecordStatus, ReplyKind, Which, answer_without_asking, resolve,
 };
-use nidbridge::domain::{AnswerKind, Cause, Event, EventKind, State};
+use nidbridge::domain::{
+    AnswerKind, Cause, CheckVerdict, Event, EventKind, Mismatch, RecordSeen, RegistrationNumber, State,
+    SubmissionSeen, check, record_standing,
+};
 
 use super::rules::{Rule, Rules};
-use super::steps::{Next, Step, shift, stamp};
-use super::world::{Row, Says, Scope, World, Wrong};
+use super::explore::Timestamp;
+use super::steps::{Next, Step, crvs_since, shift, submitted};
+use super::world::{Invention, Row, Says, Scope, World, Wrong};
 
 /// The point at which a stage stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +50,7 @@ pub fn successors(world: &World, scope: &Scope, rules: Rules, i: u8, out: &mut N
     for stop in stops {
         if stop != Stop::AfterAsking {
             let mut after = *world;
-            let handled = record(&mut after, i, stop, rules);
+            let handled = record(&mut after, scope, i, stop, rules);
             push(Step::Record(i, stop), after, handled);
             for says in Says::ALL {
                 let mut after = *world;
@@ -54,7 +59,7 @@ pub fn successors(world: &World, scope: &Scope, rules: Rules, i: u8, out: &mut N
             }
         }
         let mut after = *world;
-        let handled = send(&mut after, i, stop, rules);
+        let handled = send(&mut after, scope, i, stop, rules);
         push(Step::Send(i, stop), after, handled);
     }
 }
@@ -68,12 +73,20 @@ fn publish_next(world: &mut World, i: u8) {
     }
 }
 
-fn record(world: &mut World, i: u8, stop: Stop, rules: Rules) -> bool {
+fn record(world: &mut World, scope: &Scope, i: u8, stop: Stop, rules: Rules) -> bool {
     if world.queues.registrations & (1 << i) == 0 {
         return false;
     }
     if world.ledger.rows[usize::from(i)].is_none() {
-        let newest = supersedes(stamp(i), world.ledger.newest.map(stamp));
+        let order = |i: u8| {
+            let ours = submitted(scope, i);
+            if rules.has(Rule::FutureOrdersNothing) {
+                order_stamp(ours.stamp, ours.accepted_at, ours.tolerance)
+            } else {
+                ours.stamp
+            }
+        };
+        let newest = supersedes(order(i), world.ledger.newest.map(order));
         if newest {
             if rules.has(Rule::Supersession) {
                 shift(world, 1 - i, Event::Supersede, None);
@@ -83,7 +96,8 @@ fn record(world: &mut World, i: u8, stop: Stop, rules: Rules) -> bool {
         }
         let state = if newest { State::Received } else { State::Superseded };
         let submission = if newest { world.ledger.submissions } else { 0 };
-        world.ledger.rows[usize::from(i)] = Some(Row { state, submission, answer: None, cause: None });
+        world.ledger.rows[usize::from(i)] =
+            Some(Row { state, submission, answer: None, cause: None, without_id: false, checked: false });
     }
     if !matches!(stop, Stop::AfterLedger | Stop::AfterAck) {
         publish_next(world, i);
@@ -94,15 +108,59 @@ fn record(world: &mut World, i: u8, stop: Stop, rules: Rules) -> bool {
     true
 }
 
-fn send(world: &mut World, i: u8, stop: Stop, rules: Rules) -> bool {
+/// Reads the record in OpenCRVS before the ID system is asked for the first time. Returns whether
+/// the ID system may be asked.
+fn is_in_opencrvs(world: &mut World, scope: &Scope, i: u8, rules: Rules) -> bool {
+    let Some(row) = world.ledger.rows[usize::from(i)].as_mut() else { return false };
+    if !scope.inventive || !rules.has(Rule::CheckBeforeSend) || row.checked {
+        return true;
+    }
+    row.checked = true;
+    let number = RegistrationNumber::parse("2026BXXDBIC").unwrap();
+    let ours = submitted(scope, i);
+    let waited: Vec<Timestamp> = (0..=world.crvs.at).map(|at| submitted(scope, at).stamp).collect();
+    let standing = record_standing(
+        &RecordSeen {
+            status: world.crvs.status,
+            since: crvs_since(world, scope),
+            waited_since: &waited,
+            number: None,
+        },
+        &SubmissionSeen { stamp: ours.stamp, accepted_at: ours.accepted_at, number: &number },
+    );
+    let forged = world.invented == Some(Invention::Person) && rules.has(Rule::ComparePersons);
+    let persons = if forged { Err(Mismatch::Name) } else { Ok(()) };
+    match check(standing, persons, true) {
+        CheckVerdict::Send => true,
+        CheckVerdict::ReadAgain => false,
+        CheckVerdict::Withdraw => {
+            shift(world, i, Event::Withdraw, Some(Cause::MovedOn));
+            false
+        }
+        CheckVerdict::NotInOpencrvs(_) => {
+            shift(world, i, Event::Park, Some(Cause::NotInOpencrvs));
+            false
+        }
+    }
+}
+
+fn send(world: &mut World, scope: &Scope, i: u8, stop: Stop, rules: Rules) -> bool {
     let Some(row) = world.ledger.rows[usize::from(i)].filter(|_| world.queues.requests & (1 << i) != 0)
     else {
         return false;
     };
     let open = matches!(row.state, State::Received | State::Requested) && world.ledger.newest == Some(i);
-    if open {
+    if open && is_in_opencrvs(world, scope, i, rules) {
         shift(world, i, Event::Request, None);
         if !matches!(stop, Stop::AfterLedger | Stop::AfterAck) {
+            let invented = match world.invented {
+                Some(Invention::Submission) => i == 1,
+                Some(Invention::Person) => i == 0,
+                None => false,
+            };
+            if invented {
+                world.wrong = Some(Wrong::InventedAsked);
+            }
             world.nid.asked[usize::from(row.submission - 1)] = true;
         }
         if matches!(stop, Stop::Never | Stop::BeforeAck)

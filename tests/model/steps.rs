@@ -1,15 +1,19 @@
 //! The possible next steps, and what the environment does: OpenCRVS, the registrar, the ID system,
 //! time, an operator.
 
+use std::time::Duration;
+
 use nidbridge::domain::AnswerKind;
 use nidbridge::domain::lease::may_expire;
+use nidbridge::domain::order::Submitted;
 use nidbridge::domain::{Cause, Event, RecordState, State, next};
 
 use super::confirmer::{self, QUARANTINE};
+use super::decisions;
 use super::explore::Timestamp;
 use super::rules::{Rule, Rules};
 use super::stages::{self, Stop};
-use super::world::{ConfirmerState, Flight, Id, Phase, Says, Scope, World, Wrong};
+use super::world::{Clock, ConfirmerState, Flight, Id, Invention, Phase, Says, Scope, World, Wrong};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -27,6 +31,8 @@ pub enum Step {
     StrayApplied(u8),
     StrayLost(u8),
     OperatorResumes(u8),
+    OperatorDecides(u8, decisions::Decides),
+    UserInvents(Invention),
     TokenDies(u8),
     TokenReplaced(u8),
     SweeperExpires(u8),
@@ -46,6 +52,8 @@ impl Step {
             | Self::RegistrarSubmitsAgain
             | Self::TokenDies(_)
             | Self::TokenReplaced(_)
+            | Self::OperatorDecides(..)
+            | Self::UserInvents(_)
             | Self::IdSystemSaysMore(..) => true,
             Self::Record(_, stop) | Self::Send(_, stop) | Self::Resolve(_, _, stop) => stop != Stop::Never,
             Self::Confirmer(c, does) => does.is_fault(before, c),
@@ -70,8 +78,12 @@ pub fn successors(world: &World, scope: &Scope, rules: Rules, out: &mut Next) {
     core_and_registrar(world, scope, out);
     id_system(world, out);
     time_and_mutations(world, scope, out);
+    if scope.inventive {
+        user(world, out);
+    }
     for i in 0..2 {
         operator(world, i, out);
+        decisions::successors(world, rules, i, out);
         if scope.mortal {
             tokens(world, rules, i, out);
         }
@@ -113,7 +125,12 @@ fn core_and_registrar(world: &World, scope: &Scope, out: &mut Next) {
         back.crvs.status = RecordState::MovedOn;
         out.push((Step::RegistrarTakesItBack, back));
     }
-    if world.crvs.status == RecordState::MovedOn && world.crvs.at == 0 {
+    // The model has room for two submissions.
+    if world.crvs.status == RecordState::MovedOn
+        && world.crvs.at == 0
+        && world.invented.is_none()
+        && world.ledger.submissions < 2
+    {
         let mut again = *world;
         again.crvs.at = 1;
         again.crvs.status = RecordState::Waiting;
@@ -220,6 +237,23 @@ fn operator(world: &World, i: u8, out: &mut Next) {
     }
 }
 
+/// A user of OpenCRVS who has a token of the record posts something of their own.
+fn user(world: &World, out: &mut Next) {
+    if world.invented.is_some() || world.crvs.at != 0 {
+        return;
+    }
+    let mut submission = *world;
+    submission.invented = Some(Invention::Submission);
+    submission.queues.registrations |= 2;
+    out.push((Step::UserInvents(Invention::Submission), submission));
+    // The genuine registration that comes after it is a repeat.
+    if world.ledger.rows[0].is_none() {
+        let mut person = *world;
+        person.invented = Some(Invention::Person);
+        out.push((Step::UserInvents(Invention::Person), person));
+    }
+}
+
 /// The token of an attempt expires, is replaced by an operator, or is found expired by the sweeper.
 fn tokens(world: &World, rules: Rules, i: u8, out: &mut Next) {
     let n = usize::from(i);
@@ -282,6 +316,27 @@ pub fn shift(world: &mut World, i: u8, event: Event, cause: Option<Cause>) -> bo
     }
 }
 
-pub fn stamp(i: u8) -> Timestamp {
-    Timestamp::from_second(i64::from(i) + 1).unwrap()
+/// How far a clock that is ahead is ahead.
+const AHEAD: Duration = Duration::from_secs(1_000);
+
+/// The time of an attempt's submission, and its stamp by OpenCRVS's clock.
+pub fn submitted(scope: &Scope, i: u8) -> Submitted {
+    let accepted_at = Timestamp::from_second(i64::from(i) + 1).unwrap();
+    let ahead = match scope.clock {
+        Clock::Right => false,
+        Clock::AheadOnce => i == 0,
+        Clock::Ahead => true,
+    };
+    let stamp = if ahead { accepted_at + AHEAD } else { accepted_at };
+    Submitted { stamp, accepted_at, tolerance: QUARANTINE }
+}
+
+/// The time since which the record has had its status, by OpenCRVS's clock.
+pub fn crvs_since(world: &World, scope: &Scope) -> Timestamp {
+    let Submitted { stamp, accepted_at, .. } = submitted(scope, world.crvs.at);
+    match (world.crvs.status, scope.clock) {
+        (RecordState::Waiting, _) => stamp,
+        (_, Clock::Right | Clock::AheadOnce) => accepted_at + Duration::from_millis(500),
+        (_, Clock::Ahead) => stamp + Duration::from_millis(500),
+    }
 }

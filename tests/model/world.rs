@@ -63,6 +63,10 @@ pub struct Row {
     pub submission: u8,
     pub answer: Option<AnswerKind>,
     pub cause: Option<Cause>,
+    /// Whether an operator decided that OpenCRVS registers the record without an ID.
+    pub without_id: bool,
+    /// Whether the read before *send* has passed.
+    pub checked: bool,
 }
 
 /// The holder of the last lease, and whether the lease is still active.
@@ -208,6 +212,12 @@ pub enum Wrong {
     ExpiredInFlight,
     /// An attempt expired although its token was valid.
     ExpiredAlive,
+    /// OpenCRVS waits for an attempt that the ledger believes to be older than another one.
+    NewestSuperseded,
+    /// An operator closed an attempt while a write of it was under way.
+    ClosedInFlight,
+    /// The ID system was asked about a person whom OpenCRVS does not have.
+    InventedAsked,
     NeverEnds,
 }
 
@@ -226,7 +236,29 @@ pub struct World {
     pub refusals: u8,
     /// Whether an intent was committed although the ledger had a newer attempt.
     pub knew_newer: bool,
+    /// The number of decisions that an operator may still take.
+    pub decisions: u8,
+    /// What a user of OpenCRVS posted with a token of the record.
+    pub invented: Option<Invention>,
     pub wrong: Option<Wrong>,
+}
+
+/// A registration that does not come from core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Invention {
+    /// A submission that the record never had, as attempt 1.
+    Submission,
+    /// Another person, under the stamp of attempt 0.
+    Person,
+}
+
+/// How OpenCRVS's clock runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    Right,
+    /// Far ahead at the first submission, and corrected after it.
+    AheadOnce,
+    Ahead,
 }
 
 /// The faults that the environment may cause.
@@ -251,6 +283,11 @@ pub struct Scope {
     pub held: bool,
     /// A token may expire at any moment before its attempt has ended; an operator may replace it.
     pub mortal: bool,
+    pub clock: Clock,
+    /// The number of decisions that an operator may take.
+    pub decisions: u8,
+    /// A user of OpenCRVS may post what OpenCRVS does not have.
+    pub inventive: bool,
 }
 
 impl World {
@@ -280,6 +317,8 @@ impl World {
             dead: [false; 2],
             refusals: scope.refusals,
             knew_newer: false,
+            decisions: scope.decisions,
+            invented: None,
             wrong: None,
         }
     }
@@ -339,6 +378,12 @@ impl World {
             if row.state == State::Confirmed && !scope.lenient && self.crvs.confirms[i] == 0 {
                 return Some(Wrong::ConfirmedInVain);
             }
+        }
+        // An invented attempt does take the place of the genuine one. It is parked, so an operator
+        // is told.
+        let awaited = self.ledger.rows[usize::from(self.crvs.at)];
+        if self.invented.is_none() && awaited.is_some_and(|row| row.state == State::Superseded) {
+            return Some(Wrong::NewestSuperseded);
         }
         let newest = self.ledger.newest.and_then(|i| self.ledger.rows[usize::from(i)])?;
         let reported = self.ledger.orphan_reported || newest.cause == Some(Cause::OrphanId);
