@@ -63,6 +63,12 @@ pub fn may_finish(lease: &LeaseState, fence: i64, event: Event) -> bool {
     event == Event::Confirm || lease.is_last(fence)
 }
 
+/// Whether `event` also tells how an earlier write ended. An attempt may be parked because OpenCRVS
+/// could not be read, so its intent stays: an operator must not exchange the answer then.
+pub fn settles_intent(event: Event) -> bool {
+    event != Event::Park
+}
+
 /// The time left during which a write may still arrive, if its intent was committed at `intended`.
 /// `None` if there is no intent or its quarantine is over.
 pub fn quarantine_left(
@@ -132,6 +138,14 @@ mod tests {
         assert!(may_finish(&lease, 3, Event::Park));
         assert!(!may_finish(&lease, 2, Event::Park));
         assert!(may_finish(&lease, 2, Event::Confirm));
+    }
+
+    #[test]
+    fn an_attempt_that_is_parked_keeps_its_intent() {
+        assert!(!settles_intent(Event::Park));
+        for event in [Event::Confirm, Event::Reject, Event::Withdraw, Event::Hold, Event::Supersede] {
+            assert!(settles_intent(event), "{event:?}");
+        }
     }
 
     #[test]

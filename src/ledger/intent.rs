@@ -11,7 +11,7 @@ use super::history::{NewEntry, What};
 use super::record_lease::lease_state;
 use super::rows;
 use super::{Lease, Ledger, LedgerError, Stage};
-use crate::domain::lease::{IntentCheck, may_finish, may_intend};
+use crate::domain::lease::{IntentCheck, may_finish, may_intend, settles_intent};
 use crate::domain::{Cause, Event, State};
 
 impl Ledger {
@@ -94,8 +94,8 @@ impl Ledger {
         Ok(tx.commit().await?)
     }
 
-    /// Ends or parks the attempt of a lease and clears its intent, because the result of the write
-    /// is known.
+    /// Ends or parks the attempt of a lease, and clears its intent if the result of the write is
+    /// known ([`settles_intent`]).
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`] if another confirmer has leased the record since and `event` may
@@ -116,21 +116,23 @@ impl Ledger {
             tx.rollback().await?;
             return Err(LedgerError::LeaseLost);
         }
-        // A conflict is found before this transaction changes anything. The intent is cleared all
-        // the same, because the result of the write to OpenCRVS is known.
+        // A conflict is found before this transaction changes anything. If the result of the write
+        // to OpenCRVS is known, the intent is cleared all the same.
         let moved = match self.move_attempt(&mut tx, attempt, event, Stage::Confirm, cause).await {
             Ok(state) => Ok(state),
             Err(LedgerError::Conflict(conflict)) => Err(LedgerError::Conflict(conflict)),
             Err(fault) => return Err(fault),
         };
-        sqlx::query(
-            "UPDATE record SET intent_attempt = NULL, intent_at = NULL \
-             WHERE record_id = $1 AND intent_attempt = $2",
-        )
-        .bind(record)
-        .bind(attempt.to_string())
-        .execute(&mut *tx)
-        .await?;
+        if settles_intent(event) {
+            sqlx::query(
+                "UPDATE record SET intent_attempt = NULL, intent_at = NULL \
+                 WHERE record_id = $1 AND intent_attempt = $2",
+            )
+            .bind(record)
+            .bind(attempt.to_string())
+            .execute(&mut *tx)
+            .await?;
+        }
         tx.commit().await?;
         moved
     }

@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use nidbridge::domain::AnswerKind;
-use nidbridge::domain::lease::{IntentCheck, LeaseState, may_finish, may_intend, may_write, quarantine_left};
+use nidbridge::domain::lease::{
+    IntentCheck, LeaseState, may_finish, may_intend, may_write, quarantine_left, settles_intent,
+};
 use nidbridge::domain::{
     Answer, Cause, Course, Event, NationalId, OperatorDecision, Reason, ReasonCode, RecordState,
     RegistrationNumber, Situation, State, decide,
@@ -347,7 +349,8 @@ fn end(
         // A conflict changes nothing, but the result of the write is known in any case.
         shift(&mut after, attempt, event, cause);
     }
-    if world.ledger.intent == Some(attempt) {
+    let settles = settles_intent(event) || !rules.has(Rule::ParkKeepsTheIntent);
+    if world.ledger.intent == Some(attempt) && settles {
         clear_intent(&mut after);
     }
     let mut stopped = after;

@@ -121,6 +121,8 @@ fn apply(world: &mut World, rules: Rules, i: u8, (row, decides): (Row, Decides))
     }
     if decides == Decides::AskAgain {
         row.answer = None;
+        // The ID system replies to a repeated request, too.
+        world.nid.spoke[usize::from(row.submission.max(1) - 1)] = false;
     }
     row.without_id = decides == Decides::WithoutId;
     match row.state {

@@ -48,6 +48,8 @@ pub enum Rule {
     DecidesAtRest,
     /// An operator decides nothing while a write may still arrive.
     DecidesAfterTheWrite,
+    /// An attempt that is parked without a read keeps its intent.
+    ParkKeepsTheIntent,
     /// An operator decides nothing while the result of a write is unknown.
     DecidesWithoutDoubt,
     /// An operator decides only about the newest attempt.
