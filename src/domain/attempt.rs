@@ -195,6 +195,15 @@ mod tests {
     }
 
     #[test]
+    fn a_newer_attempt_supersedes_whatever_has_not_ended_or_is_held() {
+        let superseded = [State::Received, State::Requested, State::Answered, State::Parked, State::Held];
+        for state in State::ALL {
+            let expected = superseded.contains(&state).then_some(State::Superseded);
+            assert_eq!(next(state, Event::Supersede).ok(), expected, "{state:?}");
+        }
+    }
+
+    #[test]
     fn nothing_is_confirmed_without_an_answer() {
         for state in State::ALL {
             assert_eq!(next(state, Event::Confirm).is_ok(), state == State::Answered, "{state:?}");

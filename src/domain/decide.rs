@@ -281,6 +281,15 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_was_issued_for_a_record_that_moved_on_is_an_alarm() {
+        let no = Answer::Rejected(Reason::of(ReasonCode::NotEligible));
+        assert_eq!(withdrawal(&issued()), (Event::Withdraw, Cause::OrphanId));
+        for answer in [no, Answer::Recorded, Answer::NotAsked] {
+            assert_eq!(withdrawal(&answer), (Event::Withdraw, Cause::MovedOn));
+        }
+    }
+
+    #[test]
     fn a_registered_record_is_ours_only_under_our_number() {
         let theirs = RegistrationNumber::parse("2026OTHER").unwrap();
         let situation = Situation {

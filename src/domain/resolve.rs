@@ -207,3 +207,71 @@ fn rejected(record: &RecordStatus<'_>) -> Plan {
         None => Plan { archive: Some(AnswerKind::Rejected), ..Plan::only(FollowUp::Nothing) },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(state: State, answer: Option<AnswerKind>) -> AttemptStatus {
+        AttemptStatus { state, answer }
+    }
+
+    fn birth(addressed: AttemptStatus, newest: AttemptStatus) -> RecordStatus<'static> {
+        RecordStatus { kind: &EventKind::Birth, answer: None, erased: false, addressed, newest }
+    }
+
+    #[test]
+    fn a_rejection_of_what_was_issued_before_parks_only_if_the_id_was_erased() {
+        let asked = attempt(State::Requested, None);
+        for erased in [false, true] {
+            let record = RecordStatus { answer: Some(RecordAnswer::Issued), erased, ..birth(asked, asked) };
+            let plan = resolve(ReplyKind::Rejected, &record);
+            assert_eq!(plan.follow_up, FollowUp::Refuse(Cause::ContradictoryAnswer));
+            assert_eq!(plan.park, erased.then_some(Cause::ContradictoryAnswer));
+            assert_eq!((plan.give, plan.archive), (None, None));
+        }
+    }
+
+    #[test]
+    fn an_id_that_cannot_reach_opencrvs_any_more_is_an_orphan() {
+        let addressed = attempt(State::Superseded, None);
+        for (state, answer) in [
+            (State::Answered, Some(AnswerKind::Rejected)),
+            (State::Confirmed, Some(AnswerKind::NotAsked)),
+            (State::Parked, Some(AnswerKind::Rejected)),
+            (State::Held, Some(AnswerKind::Rejected)),
+            (State::Rejected, Some(AnswerKind::Rejected)),
+            (State::Withdrawn, None),
+            (State::Expired, None),
+            (State::Closed, None),
+        ] {
+            let record = birth(addressed, attempt(state, answer));
+            let plan = resolve(ReplyKind::Issued(Owner::Nobody), &record);
+            assert_eq!(plan.follow_up, FollowUp::Refuse(Cause::OrphanId), "{state:?}");
+            assert_eq!((plan.learn, plan.give), (Some(RecordAnswer::Issued), None), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn the_id_of_another_record_is_not_learned_and_parks_what_can_be_parked() {
+        for state in State::ALL {
+            let one = attempt(state, None);
+            let plan = resolve(ReplyKind::Issued(Owner::AnotherRecord), &birth(one, one));
+            let parks = state.is_open().then_some(Cause::IdOfAnotherRecord);
+            assert_eq!((plan.learn, plan.give, plan.park), (None, None, parks), "{state:?}");
+            assert_eq!(plan.follow_up, FollowUp::Refuse(Cause::IdOfAnotherRecord));
+        }
+    }
+
+    #[test]
+    fn the_records_answer_goes_before_everything_else_that_needs_no_reply() {
+        for (record, unfit, expected) in [
+            (Some(RecordAnswer::Issued), true, AnswerKind::Issued),
+            (Some(RecordAnswer::Recorded), false, AnswerKind::Recorded),
+            (None, true, AnswerKind::Rejected),
+            (None, false, AnswerKind::NotAsked),
+        ] {
+            assert_eq!(answer_without_asking(record, unfit), expected);
+        }
+    }
+}

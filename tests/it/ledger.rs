@@ -271,6 +271,33 @@ async fn a_lease_that_was_not_given_back_ends_by_the_ledgers_clock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_intent_renews_the_lease_so_that_it_outlasts_the_write() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let case = requested(ledger, "r", 0).await;
+        reply(ledger, &case, 1, &issued(ledger, "1111111111")).await;
+        let short = Duration::from_millis(1_500);
+        let (lease, _) = ledger.lease_record(case.attempt.id, short).await.unwrap().unwrap();
+        assert!(ledger.intend(lease, TTL).await.unwrap());
+        tokio::time::sleep(short).await;
+        let other = ledger.lease_record(case.attempt.id, TTL).await.unwrap();
+        assert!(matches!(other, Err(LeaseRefusal::Taken)), "{other:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_is_parked_keeps_its_intent() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let case = requested(ledger, "r", 0).await;
+        reply(ledger, &case, 1, &issued(ledger, "1111111111")).await;
+        let (lease, _) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
+        assert!(ledger.intend(lease, TTL).await.unwrap());
+        ledger.finish(lease, Event::Park, Some(Cause::RecordRefused)).await.unwrap();
+        let parked = ledger.case(case.attempt.id).await.unwrap().unwrap();
+        assert_eq!(parked.record.intent.map(|intent| intent.attempt), Some(case.attempt.id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_intent_stays_until_the_result_of_the_write_is_known() {
     for OpenLedger { ledger, .. } in &both().await {
         let case = requested(ledger, "r", 0).await;

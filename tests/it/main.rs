@@ -20,6 +20,7 @@ mod belonging;
 mod breakers;
 mod broker;
 mod client;
+mod clocks;
 mod events;
 mod front;
 mod gateway;

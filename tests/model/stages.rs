@@ -13,8 +13,8 @@ use nidbridge::domain::{
     SubmissionSeen, check, record_standing,
 };
 
-use super::rules::{Rule, Rules};
 use super::explore::Timestamp;
+use super::rules::{Rule, Rules};
 use super::steps::{Next, Step, crvs_since, shift, submitted};
 use super::world::{Invention, Row, Says, Scope, World, Wrong};
 

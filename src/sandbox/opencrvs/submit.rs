@@ -28,8 +28,8 @@ pub struct SubmitOptions {
     pub lose_answer: bool,
     /// An answer that refuses is lost on the way, too.
     pub lose_refusal: bool,
-    /// `Task.lastModified`, instead of the current time. It is moved forward if the record has a
-    /// later row.
+    /// The time of the submission by OpenCRVS's clock, instead of the current time. It is moved
+    /// forward if the record has a later row.
     pub at: Option<Timestamp>,
     /// A token to send instead of the record's own.
     pub token: Option<String>,

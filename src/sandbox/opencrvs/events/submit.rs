@@ -40,9 +40,10 @@ impl OpencrvsSim {
         let correction = document::correction(family.kind, options.corrected.as_deref());
         let id = &family.record;
         let release = self.core.events.release_since(options.release);
-        let requested = self.core.with_records(|records| {
-            records.request(&subject, &declaration, &correction, release, Timestamp::now())
-        });
+        let now = options.at.unwrap_or_else(Timestamp::now);
+        let requested = self
+            .core
+            .with_records(|records| records.request(&subject, &declaration, &correction, release, now));
         let Some(requested) = requested else {
             return Ok(self.outcome(id, String::new(), CallResult::Status(409), true));
         };
