@@ -9,7 +9,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
 
-use super::columns::{attempt_id, limit, optional_timestamp, record_id, required, timestamp};
+use super::columns::{attempt_id, limit, millis, optional_timestamp, record_id, required, timestamp};
 use super::failures::{Failing, failing};
 use super::rows::Case;
 use super::{Ledger, LedgerError, Recorded};
@@ -122,11 +122,15 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
     pub async fn attempts_of(&self, record: &RecordId) -> Result<Vec<Case>, LedgerError> {
-        let found =
-            sqlx::query("SELECT attempt_id FROM attempt WHERE record_id = $1 ORDER BY stamp, attempt_id")
-                .bind(record.as_str())
-                .fetch_all(&self.pool)
-                .await?;
+        // As `order_stamp`: a stamp from the future orders nothing.
+        let found = sqlx::query(
+            "SELECT attempt_id FROM attempt WHERE record_id = $1 \
+             ORDER BY CASE WHEN stamp <= accepted_at + $2 THEN stamp ELSE accepted_at END, attempt_id",
+        )
+        .bind(record.as_str())
+        .bind(millis(self.stamp_tolerance()))
+        .fetch_all(&self.pool)
+        .await?;
         let mut cases = Vec::new();
         for row in &found {
             cases.extend(self.case(attempt_id(row)?).await?);

@@ -85,6 +85,9 @@ async fn two_attempts_from_the_future_are_ordered_by_their_arrival() {
         receive(ledger, &submitted(Dialect::Fhir, 2 * DAY, 0)).await;
         let later = receive(ledger, &submitted(Dialect::Fhir, DAY, 1)).await;
         assert_eq!((later.case.attempt.state, later.case.attempt.submission), (State::Received, 2));
+        let attempts = ledger.attempts_of(&later.case.record.id).await.unwrap();
+        let submissions: Vec<u32> = attempts.iter().map(|case| case.attempt.submission).collect();
+        assert_eq!(submissions, [1, 2], "listed in this order, too");
     }
 }
 
