@@ -133,7 +133,7 @@ pub use ids::{
     ActionId, AttemptId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId, UnusableId,
 };
 pub use national_id::NationalId;
-pub use number::{NumberTemplate, UnusableTemplate};
+pub use number::{NewNumber, NumberRules, NumberScope, NumberTemplate, UnusableTemplate};
 pub use registration::{AttemptKey, Dialect, EventKind, Registration};
 pub use runbook::Advice;
 pub use sweep::{Lane, Patience, republish_limit};

@@ -13,6 +13,7 @@
 mod accept;
 mod body;
 mod handover;
+mod number_header;
 pub mod passthrough;
 mod refusal;
 mod routes;
@@ -25,6 +26,7 @@ mod waiting;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use number_header::NumberHeader;
 pub use refusal::Refusal;
 pub use server::serve;
 pub use sync_answer::SyncAnswers;
@@ -64,6 +66,8 @@ pub struct Front {
     /// Proxies every request that is not a registration. Without a proxy, such a request is
     /// refused.
     pub passthrough: Option<Passthrough>,
+    /// Whether the country's own handler may give the registration number.
+    pub number_header: NumberHeader,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
 }

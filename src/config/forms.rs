@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
@@ -22,7 +23,7 @@ pub(super) use quantity::{Size, Span, Steps};
 pub(super) use urls::{AmqpUrl, HttpUrl, LedgerUrl, WebhookUrl};
 
 use super::setting::Form;
-use crate::domain::{Dialect, FieldMapping, FieldSources, NegativePolicy, NumberTemplate};
+use crate::domain::{Dialect, FieldMapping, FieldSources, NegativePolicy, NumberScope, NumberTemplate};
 use crate::seal::Sealer;
 
 /// Any text that is not empty.
@@ -167,6 +168,46 @@ impl Form for Template {
 
     fn parse(text: &str) -> Result<NumberTemplate, String> {
         NumberTemplate::parse(text).map_err(|why| format!("cannot be used: {why}"))
+    }
+}
+
+/// The registrations within which a number is unique.
+pub(super) struct Scope;
+
+impl Form for Scope {
+    type Value = NumberScope;
+    const EXPECTED: &'static str = "global, or some of office, year and kind with commas between them";
+
+    fn parse(text: &str) -> Result<NumberScope, String> {
+        NumberScope::parse(text).ok_or_else(|| "is neither".to_owned())
+    }
+}
+
+/// A time zone of the IANA database, which is part of the program.
+pub(super) struct Zone;
+
+impl Form for Zone {
+    type Value = TimeZone;
+    const EXPECTED: &'static str = "a time zone such as Africa/Lusaka or Pacific/Niue";
+
+    fn parse(text: &str) -> Result<TimeZone, String> {
+        TimeZone::get(text).map_err(|_| "is not in the IANA database".to_owned())
+    }
+}
+
+/// A switch that is written as a word.
+pub(super) struct OnOff;
+
+impl Form for OnOff {
+    type Value = bool;
+    const EXPECTED: &'static str = "on or off";
+
+    fn parse(text: &str) -> Result<bool, String> {
+        match text {
+            "on" | "true" => Ok(true),
+            "off" | "false" => Ok(false),
+            _ => Err("is neither".to_owned()),
+        }
     }
 }
 

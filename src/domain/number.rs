@@ -1,12 +1,112 @@
-//! Makes the registration number of a record from a template.
+//! The registration number of a record: given by the country, or made from a template.
 //!
-//! Invariant: the number is a function of the registration alone; the ledger allocates it once and
-//! keeps it unique.
+//! Invariant: a number that the country gave is never replaced. A made number is a function of the
+//! registration and the rules alone; the ledger allocates it once and keeps it unique.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use super::ids::{RegistrationNumber, UnusableId};
+use super::order::order_stamp;
 use super::registration::Registration;
+
+/// How the registration numbers of a country are made and compared.
+#[derive(Debug, Clone)]
+pub struct NumberRules {
+    /// Makes the number of a record to which the country gave none.
+    pub template: NumberTemplate,
+    pub unique: NumberScope,
+    /// The country's time zone, by which a registration has its date.
+    pub zone: TimeZone,
+    /// `STAMP_TOLERANCE`.
+    pub tolerance: Duration,
+}
+
+/// Within which registrations a number is unique. Without any of these, it is unique everywhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NumberScope {
+    /// Offices may use the same numbers.
+    pub office: bool,
+    /// Years may use the same numbers.
+    pub year: bool,
+    /// Kinds of event may use the same numbers.
+    pub kind: bool,
+}
+
+/// A number that a record is to get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewNumber {
+    pub number: RegistrationNumber,
+    /// What must be unique of it: no two records have the same key.
+    pub key: String,
+}
+
+impl NumberRules {
+    /// The date of a registration in the country: that of its submission, or that of its acceptance
+    /// if the stamp lies in the future.
+    pub fn date_of(&self, stamp: Timestamp, accepted_at: Timestamp) -> Date {
+        order_stamp(stamp, accepted_at, self.tolerance).to_zoned(self.zone.clone()).date()
+    }
+
+    /// The number for the record of a registration: the given one if there is one.
+    ///
+    /// # Errors
+    /// [`UnusableId`] if the template makes a text that is longer than a number may be.
+    pub fn number_for(
+        &self,
+        registration: &Registration,
+        given: Option<&RegistrationNumber>,
+    ) -> Result<NewNumber, UnusableId> {
+        let year = self.date_of(registration.key.stamp, registration.accepted_at).year();
+        let number = match given {
+            Some(given) => given.clone(),
+            None => self.template.fill(registration, year)?,
+        };
+        let key = self.unique.key(&number, registration, year);
+        Ok(NewNumber { number, key })
+    }
+}
+
+impl NumberScope {
+    /// Reads `global`, or some of `office`, `year` and `kind` with commas between them.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut scope = Self::default();
+        if text.trim() == "global" {
+            return Some(scope);
+        }
+        for part in text.split(',').map(str::trim) {
+            let member = match part {
+                "office" => &mut scope.office,
+                "year" => &mut scope.year,
+                "kind" => &mut scope.kind,
+                _ => return None,
+            };
+            if std::mem::replace(member, true) {
+                return None;
+            }
+        }
+        Some(scope)
+    }
+
+    /// The number itself where it is unique everywhere, as older releases stored it.
+    fn key(self, number: &RegistrationNumber, registration: &Registration, year: i16) -> String {
+        let mut key = number.as_str().to_owned();
+        let parts = [
+            (self.office, registration.office.clone().unwrap_or_default()),
+            (self.year, year.to_string()),
+            (self.kind, registration.kind.as_str().to_owned()),
+        ];
+        // No number, office or kind contains a tab.
+        for (_, part) in parts.iter().filter(|(is_part, _)| *is_part) {
+            key.push('\t');
+            key.push_str(part);
+        }
+        key
+    }
+}
 
 /// A template such as `{year}{tracking_id}`, which the reference country configuration of OpenCRVS
 /// uses.
@@ -62,16 +162,16 @@ impl NumberTemplate {
         Ok(Self(parts))
     }
 
-    /// The number of this registration; `{year}` is the year of its acceptance in UTC.
+    /// The number of this registration, in this year.
     ///
     /// # Errors
     /// [`UnusableId`] if the result is longer than a number may be.
-    pub fn fill(&self, registration: &Registration) -> Result<RegistrationNumber, UnusableId> {
+    fn fill(&self, registration: &Registration, year: i16) -> Result<RegistrationNumber, UnusableId> {
         let mut text = String::new();
         for part in &self.0 {
             match part {
                 Part::Text(t) => text.push_str(t),
-                Part::Year => text.push_str(&year(registration.accepted_at).to_string()),
+                Part::Year => text.push_str(&year.to_string()),
                 Part::TrackingId => text.push_str(registration.tracking_id.as_str()),
                 Part::Event => text.push_str(registration.kind.as_str()),
                 Part::Office => text.push_str(registration.office.as_deref().unwrap_or("")),
@@ -81,13 +181,80 @@ impl NumberTemplate {
     }
 }
 
-fn year(at: Timestamp) -> i16 {
-    at.to_zoned(jiff::tz::TimeZone::UTC).year()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{AttemptKey, Dialect, EventKind, RecordId, TrackingId};
+
+    fn rules(zone: &str, unique: &str) -> NumberRules {
+        NumberRules {
+            template: NumberTemplate::parse("{year}{tracking_id}").unwrap(),
+            unique: NumberScope::parse(unique).unwrap(),
+            zone: TimeZone::get(zone).unwrap(),
+            tolerance: Duration::from_secs(300),
+        }
+    }
+
+    fn registration(stamp: &str, accepted_at: &str) -> Registration {
+        Registration {
+            key: AttemptKey {
+                dialect: Dialect::Fhir,
+                record: RecordId::parse("r").unwrap(),
+                mark: stamp.to_owned(),
+                stamp: stamp.parse().unwrap(),
+            },
+            kind: EventKind::Birth,
+            tracking_id: TrackingId::parse("B123456").unwrap(),
+            office: Some("CRVS_OFFICE_A".to_owned()),
+            accepted_at: accepted_at.parse().unwrap(),
+            wait: Duration::ZERO,
+            token_expires_at: None,
+            number: None,
+            unheard: false,
+        }
+    }
+
+    #[test]
+    fn the_year_of_a_number_is_that_of_the_registration_in_the_country() {
+        for (zone, stamp, accepted_at, date) in [
+            // 13:30 on New Year's Eve in Niue.
+            ("Pacific/Niue", "2027-01-01T00:30:00Z", "2027-01-01T00:30:01Z", "2026-12-31"),
+            ("Pacific/Kiritimati", "2026-12-31T10:00:00Z", "2026-12-31T10:00:01Z", "2027-01-01"),
+            ("Asia/Kathmandu", "2026-12-31T18:14:59Z", "2026-12-31T18:15:01Z", "2026-12-31"),
+            ("Asia/Kathmandu", "2026-12-31T18:15:00Z", "2026-12-31T18:15:01Z", "2027-01-01"),
+            ("UTC", "2027-01-01T00:30:00Z", "2027-01-01T00:30:01Z", "2027-01-01"),
+            // The front was away over the turn of the year, or the registration lay in its spool.
+            ("UTC", "2026-12-31T23:59:00Z", "2027-01-01T02:00:00Z", "2026-12-31"),
+            // A stamp from the future says nothing.
+            ("UTC", "9999-12-30T00:00:00Z", "2026-12-31T23:00:00Z", "2026-12-31"),
+            ("Africa/Lusaka", "2026-12-31T22:00:00Z", "2026-12-31T21:58:00Z", "2027-01-01"),
+        ] {
+            let rules = rules(zone, "global");
+            let registration = registration(stamp, accepted_at);
+            let found = rules.date_of(registration.key.stamp, registration.accepted_at);
+            assert_eq!(found.to_string(), date, "{zone} {stamp} {accepted_at}");
+            let number = rules.number_for(&registration, None).unwrap().number;
+            assert_eq!(number.as_str(), format!("{}B123456", &date[..4]));
+        }
+    }
+
+    #[test]
+    fn a_given_number_is_never_replaced_and_its_key_has_the_scope_in_which_it_is_unique() {
+        let given = RegistrationNumber::parse("0001/2025").unwrap();
+        let registration = registration("2026-11-30T10:00:00Z", "2026-11-30T10:00:01Z");
+        for (unique, key) in [
+            ("global", "0001/2025"),
+            ("office", "0001/2025\tCRVS_OFFICE_A"),
+            ("year, kind", "0001/2025\t2026\tbirth"),
+            ("office,year,kind", "0001/2025\tCRVS_OFFICE_A\t2026\tbirth"),
+        ] {
+            let number = rules("UTC", unique).number_for(&registration, Some(&given)).unwrap();
+            assert_eq!((number.number.as_str(), number.key.as_str()), ("0001/2025", key));
+        }
+        for odd in ["", "Global", "office,office", "global,year", "office,", "district"] {
+            assert_eq!(NumberScope::parse(odd), None, "{odd}");
+        }
+    }
 
     #[test]
     fn a_template_that_cannot_tell_two_records_apart_is_refused() {

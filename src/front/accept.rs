@@ -55,7 +55,8 @@ pub(super) async fn accept(
         return Err(TokenFault::OtherRecord.into());
     }
     fitness(&document.kind, &document.view, document.office.as_deref()).map_err(Refusal::Unfit)?;
-    let mut message = message(front, document, &token, &parts.headers)?;
+    let number = front.number_header.read(&parts.headers).await?;
+    let mut message = message(front, document, &token, number)?;
     let key = &message.registration.key;
     let (record, attempt) = (key.record.clone(), key.id());
     let span = tracing::Span::current();
@@ -149,7 +150,7 @@ fn message(
     front: &Front,
     document: Document,
     token: &VerifiedToken,
-    headers: &HeaderMap,
+    number: Option<RegistrationNumber>,
 ) -> Result<RegistrationMessage, Refusal> {
     let view = serde_json::to_vec(&document.view).map_err(|_| Refusal::Internal)?;
     let seal = |field, plain: &[u8]| {
@@ -162,7 +163,6 @@ fn message(
         }
         VerifiedToken::Service(_) => (None, None),
     };
-    let number = headers.get("x-registration-number").and_then(|number| number.to_str().ok());
     let registration = Registration {
         key: AttemptKey {
             dialect: token.dialect(),
@@ -176,7 +176,7 @@ fn message(
         accepted_at: Timestamp::now(),
         wait: Duration::ZERO,
         token_expires_at,
-        number: number.and_then(|number| RegistrationNumber::parse(number.trim()).ok()),
+        number,
         unheard: false,
     };
     Ok(RegistrationMessage::new(registration, sealed_view, sealed_token))

@@ -64,6 +64,15 @@ pub enum Refusal {
         "the message broker is unavailable and the spool does not take the registration ({0}): submit the record again later"
     )]
     NotSpooled(#[from] NotSpooled),
+    #[error(
+        "the header X-Registration-Number came without the secret of NUMBER_HEADER_SECRET: send it in \
+         X-Registration-Number-Secret, or leave the number out"
+    )]
+    NumberSecret,
+    #[error(
+        "the registration number in the header X-Registration-Number is too long, empty or has control characters"
+    )]
+    UnusableNumber,
     /// Sealing or encoding the message failed.
     #[error("the bridge could not seal the registration: this is a fault of the bridge, see its log")]
     Internal,
@@ -92,6 +101,8 @@ impl Refusal {
             Self::Unfit(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyStalled { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NumberSecret => StatusCode::FORBIDDEN,
+            Self::UnusableNumber => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::UnknownMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -113,6 +124,7 @@ impl Refusal {
             Self::Unconfirmed(_) => "unconfirmed",
             Self::NotSpooled(NotSpooled::Full(_)) => "spool_full",
             Self::NotSpooled(NotSpooled::Disk(_) | NotSpooled::Slow | NotSpooled::Internal) => "spool_failed",
+            Self::NumberSecret | Self::UnusableNumber => "number_refused",
             Self::Internal => "internal",
             Self::UnknownPath | Self::UnknownMethod { .. } => "unknown",
         }

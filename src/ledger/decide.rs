@@ -10,6 +10,7 @@ use sqlx::{Any, Transaction};
 
 use super::answer::VendorReply;
 use super::answer::statements::{reply_kind, write_answer, write_record_answer};
+use super::receive::Allocation;
 use super::record_lease::lease_state;
 use super::resume::{ensure_number, was_asked};
 use super::rows::{self, Case};
@@ -17,8 +18,8 @@ use super::{Ledger, LedgerError, SealedId, Stage};
 use crate::domain::lease::may_expire;
 use crate::domain::resolve::{Owner, ReplyKind};
 use crate::domain::{
-    AnswerKind, AttemptId, Cause, DecidedCase, DecidedPlan, DecisionRefusal, NumberTemplate,
-    OperatorDecision, Reason, decide_by_operator,
+    AnswerKind, AttemptId, Cause, DecidedCase, DecidedPlan, DecisionRefusal, NumberRules, OperatorDecision,
+    Reason, RecordId, decide_by_operator,
 };
 
 /// A decision with all that it needs.
@@ -29,7 +30,7 @@ pub struct Deciding<'a> {
     pub id: Option<&'a SealedId>,
     /// The reason of a rejection.
     pub reason: &'a Reason,
-    pub numbers: &'a NumberTemplate,
+    pub numbers: &'a NumberRules,
     pub has_client: bool,
     /// Time after a write intent during which the write may still arrive.
     pub quarantine: Duration,
@@ -41,8 +42,9 @@ pub enum Decided {
     /// The attempt goes on or is closed; the caller publishes its next message, if it has one.
     Done(Box<Case>),
     Refused(DecisionRefusal),
-    /// Another record has the number that this record would get.
-    NumberTaken,
+    /// This record has the number that the record of the attempt would get. `None`: the template
+    /// makes no usable number.
+    NumberTaken(Option<RecordId>),
     /// The ledger has no such attempt.
     Unknown,
 }
@@ -76,9 +78,16 @@ impl Ledger {
             }
         };
         let closes = *deciding.decision == OperatorDecision::Close;
-        if !closes && !ensure_number(&mut tx, &case, deciding.numbers).await? {
-            tx.rollback().await?;
-            return Ok(Decided::NumberTaken);
+        if !closes {
+            let owner = match ensure_number(&mut tx, &case, deciding.numbers).await? {
+                Allocation::Numbered => None,
+                Allocation::Taken(owner) => Some(Some(owner)),
+                Allocation::Unusable => Some(None),
+            };
+            if let Some(owner) = owner {
+                tx.rollback().await?;
+                return Ok(Decided::NumberTaken(owner));
+            }
         }
         let Some(why) = why else {
             tx.rollback().await?;

@@ -7,13 +7,15 @@
 use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};
 
-use super::columns::{attempt_id, required, timestamp};
+use super::columns::{attempt_id, optional, record_id, required, timestamp};
 use super::history::{NewEntry, What};
 use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::lease::supersedes;
 use crate::domain::order::{is_believable, order_stamp};
-use crate::domain::{AttemptId, Cause, Event, Registration, RegistrationNumber, RequestId, State, next};
+use crate::domain::{
+    AttemptId, Cause, Event, NumberRules, RecordId, Registration, RegistrationNumber, RequestId, State, next,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -42,7 +44,7 @@ struct Newest {
 }
 
 impl Ledger {
-    /// Writes an attempt to the ledger. `number` is used if the record has no number yet.
+    /// Writes an attempt to the ledger. A record that has no number yet gets one by `numbers`.
     ///
     /// An attempt that is newer than all others of its record supersedes those that have not ended;
     /// an older one is recorded as superseded. If another record has the number, the attempt is
@@ -53,7 +55,7 @@ impl Ledger {
     pub async fn receive(
         &self,
         registration: &Registration,
-        number: &RegistrationNumber,
+        numbers: &NumberRules,
         sealed_view: &str,
         sealed_token: Option<&str>,
     ) -> Result<Receipt, LedgerError> {
@@ -64,7 +66,7 @@ impl Ledger {
             tx.rollback().await?;
             return Ok(Receipt { case, fresh: false, from_future: false, winner: None });
         }
-        let numbered = allocate(&mut tx, registration, number).await?;
+        let numbered = allocate(&mut tx, registration, numbers).await?;
         let from_future = !is_believable(key.stamp, registration.accepted_at, self.stamp_tolerance);
         let winner = self.insert_attempt(&mut tx, registration, sealed_view, sealed_token).await?;
         if from_future {
@@ -73,13 +75,44 @@ impl Ledger {
         if let Some(winner) = &winner {
             self.add_superseded_entry(&mut tx, registration, winner).await?;
         }
-        if winner.is_none() && !numbered {
-            self.move_attempt(&mut tx, key.id(), Event::Park, Stage::Record, Some(Cause::NumberTaken))
-                .await?;
+        if winner.is_none()
+            && let Allocation::Taken(owner) = &numbered
+        {
+            self.park_clash(&mut tx, registration, owner).await?;
         }
         let case = rows::case_in(&mut tx, key.id()).await?.ok_or(LedgerError::Missing("attempt"))?;
         tx.commit().await?;
         Ok(Receipt { case, fresh: true, from_future, winner })
+    }
+
+    /// Parks an attempt whose number another record has. The histories of both records name the
+    /// other one, and so does the alert.
+    async fn park_clash(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        registration: &Registration,
+        owner: &RecordId,
+    ) -> Result<(), LedgerError> {
+        let (record, attempt) = (&registration.key.record, registration.key.id());
+        for (here, there, what) in [(record, owner, "number_of_record"), (owner, record, "number_wanted_by")]
+        {
+            let entry = NewEntry {
+                record: here.as_str(),
+                attempt: (here == record).then_some(attempt),
+                stage: Stage::Record,
+                what: What::Event(what),
+                cause: None,
+            };
+            self.add_explained_entry(tx, entry, Some(there.as_str())).await?;
+        }
+        self.move_attempt(tx, attempt, Event::Park, Stage::Record, Some(Cause::NumberTaken)).await?;
+        sqlx::query("UPDATE alert SET detail = $2 WHERE attempt_id = $1 AND cause = $3 AND detail IS NULL")
+            .bind(attempt.to_string())
+            .bind(owner.as_str())
+            .bind(Cause::NumberTaken.as_str())
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
     }
 
     async fn ensure_record(&self, registration: &Registration) -> Result<(), LedgerError> {
@@ -134,8 +167,8 @@ impl Ledger {
         }
         sqlx::query(
             "INSERT INTO attempt (attempt_id, record_id, stamp, submission, accepted_at, token_expires_at, \
-             sealed_view, sealed_token, state, wait_ms, action_id, recorded_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT now_ms FROM clock))",
+             sealed_view, sealed_token, state, wait_ms, action_id, given_number, recorded_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, (SELECT now_ms FROM clock))",
         )
         .bind(id.to_string())
         .bind(key.record.as_str())
@@ -148,6 +181,7 @@ impl Ledger {
         .bind(state.as_str())
         .bind(i64::try_from(registration.wait.as_millis()).unwrap_or(i64::MAX))
         .bind(key.action().map(|action| action.to_string()))
+        .bind(registration.number.as_ref().map(|number| number.as_str().to_owned()))
         .execute(&mut **tx)
         .await?;
         let entry = NewEntry {
@@ -249,26 +283,52 @@ impl Ledger {
     }
 }
 
-/// Gives the record `number`, unless the record has a number already or another record has this
-/// one. Returns whether the record has a number now.
+/// Whether a record has its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Allocation {
+    Numbered,
+    /// This record has the number already.
+    Taken(RecordId),
+    /// The template makes no usable number.
+    Unusable,
+}
+
+/// Gives the record its number, unless it has one already: the one that the country gave to its
+/// newest attempt with a number, else one from the template.
 pub(super) async fn allocate(
     tx: &mut Transaction<'static, Any>,
     registration: &Registration,
-    number: &RegistrationNumber,
-) -> Result<bool, LedgerError> {
+    numbers: &NumberRules,
+) -> Result<Allocation, LedgerError> {
     let record = registration.key.record.as_str();
-    sqlx::query(
-        "UPDATE record SET number = $2, number_key = $2 WHERE record_id = $1 AND number IS NULL \
-         AND NOT EXISTS (SELECT 1 FROM record AS other WHERE other.number_key = $2)",
+    let row = sqlx::query(
+        "SELECT number, (SELECT given_number FROM attempt a WHERE a.record_id = r.record_id \
+         AND given_number IS NOT NULL ORDER BY stamp DESC LIMIT 1) AS given FROM record r WHERE record_id = $1",
     )
     .bind(record)
-    .bind(number.as_str())
+    .fetch_one(&mut **tx)
+    .await?;
+    if row.try_get::<Option<String>, _>("number")?.is_some() {
+        return Ok(Allocation::Numbered);
+    }
+    let earlier = optional(&row, "given", |text| RegistrationNumber::parse(text).ok())?;
+    let given = registration.number.as_ref().or(earlier.as_ref());
+    let Ok(number) = numbers.number_for(registration, given) else { return Ok(Allocation::Unusable) };
+    let numbered = sqlx::query(
+        "UPDATE record SET number = $2, number_key = $3 WHERE record_id = $1 AND number IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM record AS other WHERE other.number_key = $3)",
+    )
+    .bind(record)
+    .bind(number.number.as_str())
+    .bind(number.key.clone())
     .execute(&mut **tx)
     .await?;
-    let row = sqlx::query("SELECT number FROM record WHERE record_id = $1")
-        .bind(record)
+    if numbered.rows_affected() == 1 {
+        return Ok(Allocation::Numbered);
+    }
+    let owner = sqlx::query("SELECT record_id FROM record WHERE number_key = $1")
+        .bind(number.key)
         .fetch_one(&mut **tx)
         .await?;
-    let number: Option<String> = row.try_get("number")?;
-    Ok(number.is_some())
+    Ok(Allocation::Taken(record_id(&owner)?))
 }

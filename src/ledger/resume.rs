@@ -6,10 +6,10 @@
 use sqlx::{Any, Row as _, Transaction};
 use uuid::Uuid;
 
-use super::receive::allocate;
+use super::receive::{Allocation, allocate};
 use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
-use crate::domain::{AttemptId, AttemptKey, Event, NumberTemplate, Registration, State, next};
+use crate::domain::{AttemptId, AttemptKey, Event, NumberRules, RecordId, Registration, State, next};
 
 /// The result of resuming an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +20,9 @@ pub enum Resumed {
     NotParked(State),
     /// The token has expired, so OpenCRVS could not be told the answer.
     TokenExpired,
-    /// Another record has the number that this record would get.
-    NumberTaken,
+    /// This record has the number that the record of the attempt would get. `None`: the template
+    /// makes no usable number.
+    NumberTaken(Option<RecordId>),
     /// The ledger has no such attempt.
     Unknown,
 }
@@ -54,7 +55,7 @@ impl Ledger {
     pub async fn resume(
         &self,
         attempt: AttemptId,
-        numbers: &NumberTemplate,
+        numbers: &NumberRules,
         has_client: bool,
         why: &str,
     ) -> Result<Resumed, LedgerError> {
@@ -69,9 +70,16 @@ impl Ledger {
             tx.rollback().await?;
             return Ok(Resumed::NotParked(case.attempt.state));
         }
-        if !ensure_number(&mut tx, &case, numbers).await? {
-            tx.rollback().await?;
-            return Ok(Resumed::NumberTaken);
+        match ensure_number(&mut tx, &case, numbers).await? {
+            Allocation::Numbered => {}
+            Allocation::Taken(owner) => {
+                tx.rollback().await?;
+                return Ok(Resumed::NumberTaken(Some(owner)));
+            }
+            Allocation::Unusable => {
+                tx.rollback().await?;
+                return Ok(Resumed::NumberTaken(None));
+            }
         }
         self.add_operator_entry(&mut tx, &case, "resumed", why).await?;
         self.move_attempt(&mut tx, attempt, event, Stage::Operate, None).await?;
@@ -106,18 +114,13 @@ impl Ledger {
     }
 }
 
-/// Gives the record a number from `numbers`, if it has none yet. Returns whether it has one now.
+/// Gives the record of an attempt its number, if it has none yet.
 pub(super) async fn ensure_number(
     tx: &mut Transaction<'static, Any>,
     case: &Case,
-    numbers: &NumberTemplate,
-) -> Result<bool, LedgerError> {
-    if case.record.number.is_some() {
-        return Ok(true);
-    }
-    let registration = registration(case);
-    let number = numbers.fill(&registration).map_err(|_| LedgerError::Unreadable("tracking id"))?;
-    allocate(tx, &registration, &number).await
+    numbers: &NumberRules,
+) -> Result<Allocation, LedgerError> {
+    allocate(tx, &registration(case), numbers).await
 }
 
 /// Whether the ID system was ever asked about the attempt.

@@ -4,7 +4,7 @@
 //! a repeated request is recognised as such.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::civil::Date;
 use serde::Serialize;
 
 use super::kind::RequestKind;
@@ -33,6 +33,8 @@ pub struct Facts<'a> {
     /// The code of the registration office.
     pub office: Option<&'a str>,
     pub accepted_at: Timestamp,
+    /// The date of the registration, in the country's time zone.
+    pub registered_on: Date,
     /// The time until which an answer can be written to OpenCRVS.
     pub expires_at: Timestamp,
     /// The CloudEvents `source`.
@@ -156,7 +158,7 @@ fn request<S: Serialize>(
             expires_at: facts.expires_at.to_string(),
             registration: RegistrationData {
                 number: facts.number.as_str(),
-                registered_on: facts.accepted_at.to_zoned(TimeZone::UTC).date().to_string(),
+                registered_on: facts.registered_on.to_string(),
                 office_code: facts.office,
             },
             subject,
@@ -193,6 +195,7 @@ mod tests {
             number: &number,
             office: Some("CRVS_OFFICE_JWMRGwDBXK"),
             accepted_at: "2026-10-23T10:00:00Z".parse().unwrap(),
+            registered_on: Date::constant(2026, 10, 23),
             expires_at: "2026-10-30T10:00:00Z".parse().unwrap(),
             source: "/nidbridge",
         };

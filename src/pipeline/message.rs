@@ -161,6 +161,12 @@ mod tests {
         {
             assert_eq!(OutcomeMessage::read(body), Err(cause));
         }
+        // So are messages of the other kinds.
+        assert_eq!(RequestMessage::read(newer), Err(Cause::UnknownVersion));
+        for odd in [&br#"{"v":0}"#[..], br#"{"v":3}"#, br#"{"v":65535}"#] {
+            assert_eq!(AnswerMessage::read(odd), Err(Cause::UnknownVersion));
+            assert_eq!(RegistrationMessage::read(odd), Err(Cause::UnknownVersion));
+        }
         // A newer registration is recognised by its version alone, whatever its shape.
         assert_eq!(RegistrationMessage::read(br#"{"v":3}"#), Err(Cause::UnknownVersion));
         for known in [br#"{"v":1}"#, br#"{"v":2}"#] {

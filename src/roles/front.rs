@@ -14,7 +14,7 @@ use crate::broker;
 use crate::config::Config;
 use crate::front::passthrough::{Passthrough, PassthroughSettings};
 use crate::front::spool::{Spool, SpoolSettings};
-use crate::front::{ClientRegistration, Front, Limits, SyncAnswers, WaitingCallers, serve};
+use crate::front::{ClientRegistration, Front, Limits, NumberHeader, SyncAnswers, WaitingCallers, serve};
 use crate::opencrvs::{Integrations, KeyStore, KeyStoreSettings, WantedClient};
 use crate::pipeline::{DeploymentCheck, Member, queues};
 use crate::telemetry::Metrics;
@@ -74,6 +74,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         sync_answers: sync_answers(config, waiting.as_ref())?,
         client_registration: client_registration(config)?,
         passthrough: passthrough(config, &metrics)?,
+        number_header: number_header(config),
         metrics,
         limits: limits(config),
     };
@@ -120,6 +121,14 @@ fn limits(config: &Config) -> Limits {
         hold: config.front.hold,
         write_timeout: config.front.pass_patience,
         drain: config.broker.drain,
+    }
+}
+
+fn number_header(config: &Config) -> NumberHeader {
+    match (&config.number.header_secret, config.number.header) {
+        (Some(secret), _) => NumberHeader::WithSecret(secret.clone()),
+        (None, true) => NumberHeader::On,
+        (None, false) => NumberHeader::Off,
     }
 }
 

@@ -5,6 +5,7 @@
 mod alert;
 mod broker;
 mod ledger;
+mod numbers;
 mod opencrvs;
 
 pub(crate) use alert::{alerts, parking_watcher};
@@ -13,6 +14,7 @@ pub(crate) use broker::{
     topologies, topology_settings,
 };
 pub(crate) use ledger::{ledger, operators_ledger, sealer};
+pub(crate) use numbers::number_rules;
 pub(crate) use opencrvs::{
     auth, client_credentials, client_settings, has_client, mapped_fields, reading, source_check,
     system_client, unheard_search,

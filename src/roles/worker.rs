@@ -125,7 +125,6 @@ impl Worker {
         Arc::new(RecordStage {
             ledger: self.ledger.clone(),
             sealer: Arc::clone(&self.sealer),
-            numbers: self.config.number.template.clone(),
             next: self.next.clone(),
             metrics: Arc::clone(&self.metrics),
             breaker: self.breakers.ledger.clone(),
@@ -172,7 +171,11 @@ impl Worker {
 
     fn request_settings(&self) -> RequestSettings {
         let nid = &self.config.nid;
-        RequestSettings { source: nid.source.clone(), deadline: nid.deadline }
+        RequestSettings {
+            source: nid.source.clone(),
+            deadline: nid.deadline,
+            numbers: parts::number_rules(&self.config),
+        }
     }
 
     fn resolve(&self) -> Arc<ResolveStage> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::request::{RequestSettings, ask_about, open_view};
 use crate::broker::{Breaker, Handler, Incoming, Settlement};
-use crate::domain::{Cause, NumberTemplate, State};
+use crate::domain::{Cause, State};
 use crate::ledger::{Case, Ledger, LedgerError, Receipt, Stage};
 use crate::nid::Ask;
 use crate::pipeline::NextHop;
@@ -22,8 +22,6 @@ use crate::telemetry::Metrics;
 pub struct RecordStage {
     pub ledger: Ledger,
     pub sealer: Arc<Sealer>,
-    /// Makes the registration number, unless OpenCRVS gave one.
-    pub numbers: NumberTemplate,
     pub next: NextHop,
     pub metrics: Arc<Metrics>,
     /// The ledger's breaker.
@@ -48,15 +46,10 @@ impl RecordStage {
     async fn record(&self, body: &[u8]) -> Result<Settlement, StageFault> {
         let message = RegistrationMessage::read(body).map_err(StageFault::Message)?;
         let registration = &message.registration;
-        let number = self.numbers.fill(registration);
-        let number = registration
-            .number
-            .clone()
-            .map_or(number, Ok)
-            .map_err(|_| StageFault::Message(Cause::Malformed))?;
+        let numbers = &self.requests.numbers;
         let receipt = self
             .ledger
-            .receive(registration, &number, &message.sealed_view, message.sealed_token.as_deref())
+            .receive(registration, numbers, &message.sealed_view, message.sealed_token.as_deref())
             .await?;
         self.report_order(&receipt);
         let Receipt { case, fresh, .. } = receipt;

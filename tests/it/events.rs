@@ -80,7 +80,7 @@ async fn every_kind_of_event_is_registered_once_under_its_number(engine: Engine)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_that_the_country_has_given_is_the_one() {
-    let world = world(Engine::Sqlite, &[]).await;
+    let world = world(Engine::Sqlite, &[("NUMBER_HEADER", "on")]).await;
     let family = people(Kind::Birth, 1, 83).remove(0);
     let text = String::from_utf8(event_taken_down(&world, &family).await).unwrap();
     let forwarded = text.replacen("\r\n", "\r\nX-Registration-Number: 1999-KLOW-0042\r\n", 1);

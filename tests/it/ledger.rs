@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use nidbridge::domain::AnswerKind;
 use nidbridge::domain::{
-    AttemptKey, Cause, Dialect, Event, EventKind, NationalId, Reason, ReasonCode, RecordId, Registration,
-    RegistrationNumber, State, TrackingId,
+    AttemptKey, Cause, Dialect, Event, EventKind, NationalId, NumberRules, NumberScope, NumberTemplate,
+    Reason, ReasonCode, RecordId, Registration, RegistrationNumber, State, TrackingId,
 };
 use nidbridge::ledger::{
     AttemptRow, Case, LeaseRefusal, Ledger, LedgerError, Recorded, Resolution, Resumed, SealedId, Selection,
@@ -41,8 +41,19 @@ pub fn registration(record: &str, minute: i64, kind: EventKind) -> Registration 
         accepted_at,
         wait: Duration::ZERO,
         token_expires_at: Some(accepted_at + SignedDuration::from_hours(168)),
-        number: None,
+        number: RegistrationNumber::parse(record).ok(),
         unheard: false,
+    }
+}
+
+/// The rules of a country in UTC whose numbers are unique everywhere. The template gives each record
+/// its own id.
+pub fn numbers() -> NumberRules {
+    NumberRules {
+        template: NumberTemplate::parse("{tracking_id}{office}").unwrap(),
+        unique: NumberScope::default(),
+        zone: jiff::tz::TimeZone::UTC,
+        tolerance: Duration::from_secs(300),
     }
 }
 
@@ -51,9 +62,9 @@ pub async fn receive(ledger: &Ledger, record: &str, minute: i64) -> Case {
 }
 
 async fn receive_as(ledger: &Ledger, record: &str, minute: i64, kind: EventKind, number: &str) -> Case {
-    let number = RegistrationNumber::parse(number).unwrap();
-    let registration = registration(record, minute, kind);
-    ledger.receive(&registration, &number, "v1.k.view", Some("v1.k.token")).await.unwrap().case
+    let number = RegistrationNumber::parse(number).ok();
+    let registration = Registration { number, ..registration(record, minute, kind) };
+    ledger.receive(&registration, &numbers(), "v1.k.view", Some("v1.k.token")).await.unwrap().case
 }
 
 pub async fn requested(ledger: &Ledger, record: &str, minute: i64) -> Case {
@@ -535,8 +546,7 @@ pub fn event(record: &str, minute: i64, token: bool) -> Registration {
 
 async fn receive_event(ledger: &Ledger, event: &Registration) -> Case {
     let token = event.token_expires_at.map(|_| "v1.k.token");
-    let number = RegistrationNumber::parse(event.key.record.as_str()).unwrap();
-    ledger.receive(event, &number, "v1.k.view", token).await.unwrap().case
+    ledger.receive(event, &numbers(), "v1.k.view", token).await.unwrap().case
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,7 @@ mod inlets;
 mod leases;
 mod ledger;
 mod nginx;
+mod numbers;
 mod opencrvs;
 mod operator;
 mod overload;

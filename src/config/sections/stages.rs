@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use crate::config::forms::{
-    Mapping, Negative, Optional, Percent, Positive, Size, Span, Switch, Template, Text,
+    Mapping, Negative, OnOff, Optional, Percent, Positive, Renewable, Scope, SecretSource, Size, Span,
+    Switch, Template, Text, Zone,
 };
 use crate::config::setting::settings;
-use crate::domain::{FieldMapping, NegativePolicy, NumberTemplate};
+use crate::domain::{FieldMapping, NegativePolicy, NumberScope, NumberTemplate};
 
 settings! {
     /// The National ID system.
@@ -45,6 +48,20 @@ settings! {
     pub struct NumberConfig in "number" {
         /// Template of registration numbers.
         template: NumberTemplate, Template, "{year}{tracking_id}", ["NUMBER_TEMPLATE"];
+        /// Within which registrations a number is unique: everywhere, or only within the same
+        /// office, year or kind of event (several of these with commas between them).
+        unique: NumberScope, Scope, "global", ["NUMBER_UNIQUE"];
+        /// Time zone of the country (IANA), by which a registration has its date and its number the
+        /// year. Set it to the same value for every role and before the first registration.
+        time_zone: TimeZone, Zone, "UTC", ["COUNTRY_TIME_ZONE"];
+        /// Whether the front takes the registration number from the header `X-Registration-Number`.
+        /// Whoever has a record's token can send it, so let only your own handler reach the front,
+        /// or set `NUMBER_HEADER_SECRET`. While it is off, the header is ignored.
+        header: bool, OnOff, "off", ["NUMBER_HEADER"];
+        /// Secret that comes with the header, in `X-Registration-Number-Secret`. If it is set, the
+        /// header is on, and a registration with the header and without the secret is refused. The
+        /// file of `NUMBER_HEADER_SECRET_FILE` is read each time.
+        header_secret: Option<SecretSource>, Renewable, "", ["NUMBER_HEADER_SECRET"];
     }
 }
 

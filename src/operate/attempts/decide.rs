@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 use zeroize::Zeroizing;
 
+use super::resume::number_taken;
 use super::{DecideArgs, DecideAs};
 use crate::domain::{AttemptId, NationalId, OperatorDecision, Reason, ReasonCode, State};
 use crate::ledger::{Case, Decided, Deciding, Ledger, SealedId, Selection};
@@ -118,7 +119,7 @@ impl Decide<'_> {
             decision: &decision,
             id: self.id.as_ref(),
             reason: &Reason::of(ReasonCode::Other),
-            numbers: &session.config.number.template,
+            numbers: &parts::number_rules(&session.config),
             has_client: parts::has_client(&session.config),
             quarantine: session.config.confirm.quarantine,
         };
@@ -164,11 +165,7 @@ fn count(tally: &mut Tally, attempt: AttemptId, decided: &Decided) -> Result<(),
             let miss = if refusal.is_transient() { Miss::TryAgain } else { Miss::Failed };
             tally.miss(miss, attempt, &refusal.to_string())
         }
-        Decided::NumberTaken => tally.miss(
-            Miss::Failed,
-            attempt,
-            "another record has the number that NUMBER_TEMPLATE makes for it",
-        ),
+        Decided::NumberTaken(owner) => tally.miss(Miss::Failed, attempt, &number_taken(owner.as_ref())),
         Decided::Unknown => tally.miss(Miss::Failed, attempt, "the ledger has no such attempt"),
     }
 }

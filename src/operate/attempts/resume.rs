@@ -6,7 +6,7 @@
 use anyhow::anyhow;
 
 use super::ResumeArgs;
-use crate::domain::{AttemptId, State};
+use crate::domain::{AttemptId, RecordId, State};
 use crate::ledger::{Case, Ledger, Resumed, Selection};
 use crate::operate::change::Mode;
 use crate::operate::output;
@@ -55,7 +55,7 @@ struct Resume<'a> {
 
 impl Resume<'_> {
     async fn all(&self, attempts: &[AttemptId], tally: &mut Tally) -> Result<(), Failure> {
-        let numbers = &self.session.config.number.template;
+        let numbers = &parts::number_rules(&self.session.config);
         for attempt in attempts {
             self.session.check_stop()?;
             let resumed = self.ledger.resume(*attempt, numbers, self.has_client, self.reason).await?;
@@ -86,8 +86,21 @@ fn count(tally: &mut Tally, attempt: AttemptId, resumed: &Resumed) -> Result<(),
         Resumed::TokenExpired => {
             "its token has expired: `nidbridge tokens replace` gives it a new one and resumes it"
         }
-        Resumed::NumberTaken => "another record has the number that NUMBER_TEMPLATE makes for it",
+        Resumed::NumberTaken(owner) => {
+            return tally.miss(Miss::Failed, attempt, &number_taken(owner.as_ref()));
+        }
         Resumed::Unknown => "the ledger has no such attempt",
     };
     tally.miss(Miss::Failed, attempt, why)
+}
+
+/// Why an attempt cannot have its number.
+pub(super) fn number_taken(owner: Option<&RecordId>) -> String {
+    match owner {
+        Some(owner) => format!(
+            "record {owner} has its number: see `nidbridge attempts show {owner}`, and correct NUMBER_TEMPLATE, NUMBER_UNIQUE \
+             or the number that the country gives"
+        ),
+        None => "NUMBER_TEMPLATE makes no usable number for it".to_owned(),
+    }
 }

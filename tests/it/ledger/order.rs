@@ -1,10 +1,10 @@
 //! The order of the attempts of a record, above all where OpenCRVS's clock cannot be trusted.
 
 use jiff::{SignedDuration, Timestamp};
-use nidbridge::domain::{Cause, Dialect, EventKind, Registration, RegistrationNumber, State};
+use nidbridge::domain::{Cause, Dialect, EventKind, Registration, State};
 use nidbridge::ledger::{About, HistoryEntry, Ledger, Receipt};
 
-use super::{TTL, registration};
+use super::{TTL, numbers, registration};
 use crate::harness::ledgers::{OpenLedger, both};
 
 /// A submission that is accepted `accepted` minutes and dated `stamp` minutes after a fixed time.
@@ -19,8 +19,7 @@ fn submitted(dialect: Dialect, stamp: i64, accepted: i64) -> Registration {
 }
 
 async fn receive(ledger: &Ledger, registration: &Registration) -> Receipt {
-    let number = RegistrationNumber::parse("2026A").unwrap();
-    ledger.receive(registration, &number, "v1.k.view", Some("v1.k.token")).await.unwrap()
+    ledger.receive(registration, &numbers(), "v1.k.view", Some("v1.k.token")).await.unwrap()
 }
 
 async fn entry(ledger: &Ledger, receipt: &Receipt, what: &str) -> Option<HistoryEntry> {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use nidbridge::domain::{Cause, Event, Lane, Reason, ReasonCode, RegistrationNumber, State};
+use nidbridge::domain::{Cause, Event, Lane, Reason, ReasonCode, State};
 use nidbridge::ledger::{Case, Expiry, Ledger, Resolution, Resumed, Stage, VendorReply};
 
 use crate::harness::ledgers::{OpenLedger, both};
-use crate::ledger::{TTL, event, issued, receive, reply, requested, state};
+use crate::ledger::{TTL, event, issued, numbers, receive, reply, requested, state};
 
 const NOW: Duration = Duration::ZERO;
 const LATER: Duration = Duration::from_secs(3_600);
@@ -147,10 +147,9 @@ async fn with_a_client_an_expired_token_ends_no_attempt_of_the_events_generation
     for open in &both().await {
         let ledger = &open.ledger;
         let fhir = requested(ledger, "fhir", 0).await;
-        let number = RegistrationNumber::parse("events").unwrap();
         let registration = event("events", 0, true);
         let events =
-            ledger.receive(&registration, &number, "v1.k.view", Some("v1.k.token")).await.unwrap().case;
+            ledger.receive(&registration, &numbers(), "v1.k.view", Some("v1.k.token")).await.unwrap().case;
         open.execute("UPDATE attempt SET token_expires_at = 1").await.unwrap();
         assert_eq!(ledger.expirable(NOW, true, 10).await.unwrap(), [fhir.attempt.id]);
         assert_eq!(ledger.expirable(NOW, false, 10).await.unwrap().len(), 2);
@@ -168,11 +167,10 @@ async fn with_a_client_an_expired_token_ends_no_attempt_of_the_events_generation
 async fn an_operator_is_warned_once_of_each_attempt_that_is_open_for_too_long() {
     for open in &both().await {
         let ledger = &open.ledger;
-        let number = |record: &str| RegistrationNumber::parse(record).unwrap();
         let mut ids = Vec::new();
         for (record, token) in [("tokenless", None), ("with-token", Some("v1.k.token"))] {
             let registration = event(record, 0, token.is_some());
-            let received = ledger.receive(&registration, &number(record), "v1.k.view", token).await;
+            let received = ledger.receive(&registration, &numbers(), "v1.k.view", token).await;
             ids.push(received.unwrap().case.attempt.id);
         }
         receive(ledger, "fhir", 0).await;

@@ -53,6 +53,7 @@ pub fn request(document: &Document) -> Vec<(String, String)> {
         number: &number,
         office: document.office.as_deref(),
         accepted_at: now,
+        registered_on: now.to_zoned(jiff::tz::TimeZone::UTC).date(),
         expires_at: now + 7.hours(),
         source: "/source",
     };

@@ -1,0 +1,84 @@
+//! The header `X-Registration-Number`, in which the country's own handler gives its number.
+//!
+//! Invariant: a number that is given is taken as it is or refused, never replaced.
+
+use axum::http::HeaderMap;
+use secrecy::ExposeSecret as _;
+
+use super::Refusal;
+use crate::config::SecretSource;
+use crate::domain::RegistrationNumber;
+
+const NUMBER: &str = "x-registration-number";
+const SECRET: &str = "x-registration-number-secret";
+
+/// Whether the header counts.
+#[derive(Debug, Clone)]
+pub enum NumberHeader {
+    Off,
+    On,
+    /// Only with this secret.
+    WithSecret(SecretSource),
+}
+
+impl NumberHeader {
+    pub(super) async fn read(&self, headers: &HeaderMap) -> Result<Option<RegistrationNumber>, Refusal> {
+        let Some(number) = headers.get(NUMBER).filter(|number| !number.is_empty()) else { return Ok(None) };
+        match self {
+            Self::Off => {
+                tracing::warn!("X-Registration-Number was ignored: NUMBER_HEADER is off");
+                return Ok(None);
+            }
+            Self::On => {}
+            Self::WithSecret(source) => {
+                let given = headers.get(SECRET).map(|secret| secret.as_bytes()).unwrap_or_default();
+                let secret = source.read().await.map_err(|_| Refusal::NumberSecret)?;
+                if !is_same(given, secret.expose_secret().as_bytes()) {
+                    return Err(Refusal::NumberSecret);
+                }
+            }
+        }
+        let number = number.to_str().ok().and_then(|number| RegistrationNumber::parse(number.trim()).ok());
+        number.map(Some).ok_or(Refusal::UnusableNumber)
+    }
+}
+
+/// Compares in a time that does not tell where the texts differ.
+fn is_same(given: &[u8], secret: &[u8]) -> bool {
+    let differences = given.iter().zip(secret).fold(0, |sum, (a, b)| sum | (a ^ b));
+    given.len() == secret.len() && differences == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(number: &str, secret: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(NUMBER, number.parse().unwrap());
+        if let Some(secret) = secret {
+            headers.insert(SECRET, secret.parse().unwrap());
+        }
+        headers
+    }
+
+    #[tokio::test]
+    async fn a_given_number_is_taken_as_it_is_or_refused_and_only_from_whom_it_may_come() {
+        let read = async |header: &NumberHeader, number: &str, secret: Option<&str>| {
+            let read = header.read(&headers(number, secret)).await;
+            read.map(|number| number.map(|number| number.as_str().to_owned())).map_err(|why| why.label())
+        };
+        let number = Some("0001/2025".to_owned());
+        assert_eq!(read(&NumberHeader::Off, "0001/2025", None).await, Ok(None));
+        assert_eq!(read(&NumberHeader::On, " 0001/2025 ", None).await, Ok(number.clone()));
+        assert_eq!(read(&NumberHeader::On, "", None).await, Ok(None));
+        for unusable in ["  ", &"9".repeat(1_000)] {
+            assert_eq!(read(&NumberHeader::On, unusable, None).await, Err("number_refused"), "{unusable}");
+        }
+        let bound = NumberHeader::WithSecret(SecretSource::Value("hush".to_owned().into()));
+        assert_eq!(read(&bound, "0001/2025", Some("hush")).await, Ok(number));
+        for wrong in [None, Some(""), Some("hus"), Some("husk"), Some("hush-hush")] {
+            assert_eq!(read(&bound, "0001/2025", wrong).await, Err("number_refused"), "{wrong:?}");
+        }
+    }
+}
