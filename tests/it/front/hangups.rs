@@ -16,7 +16,7 @@ use crate::pipeline::{ends_as, stands_as};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_may_hang_up_at_any_byte_and_its_headers_are_taken_as_they_are() {
-    let world = World::new(Engine::Sqlite).await;
+    let world = World::with(Engine::Sqlite, &[("NUMBER_HEADER", "on")]).await;
     let [cut, numbered] = births(2, 131).try_into().unwrap();
     let bytes = taken_down(&world, &cut).await;
     for at in places(&bytes) {
