@@ -55,7 +55,7 @@ runbook! {
     FieldUndefined: "the country's form for this event does not define a field of CONFIRM_FIELDS (or CONFIRM_IDENTIFIER_FIELD), or hides it; writing it would damage the record"
         => "find the field in the confirmer's log; add it to the country's form, or correct the setting; then `attempts resume --cause field_undefined`";
     NumberTaken: "another record has the registration number"
-        => "change NUMBER_TEMPLATE, then `attempts resume --cause number_taken`, which makes a new number";
+        => "`attempts show` names that record: correct NUMBER_TEMPLATE, NUMBER_UNIQUE or the number that the country gives, then `attempts resume --cause number_taken`; a number that the country gave is never replaced";
     IdOfAnotherRecord: "the ID system issued an ID that another record has already"
         => "settle with the ID system's operators whose ID it is; then `attempts decide` (`--as ask-again`, `--as issued` with the right ID, or another way)";
     OrphanId: "an ID was issued for a record that is not registered"
