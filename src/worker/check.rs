@@ -14,8 +14,9 @@ use secrecy::SecretString;
 
 use crate::broker::{Breaker, Delay, Settlement};
 use crate::domain::{
-    ActionId, Cause, CheckVerdict, Dialect, Identity, Mismatch, RecordId, RecordSeen, RegistrationNumber,
-    Standing, SubmissionSeen, View, check, record_standing,
+    ActionId, Cause, CheckVerdict, Dialect, EventKind, FieldSources, Identity, Mismatch, RecordId,
+    RecordSeen, RegistrationNumber, Role, SourceMember, SourceRule, Standing, SubmissionSeen, View, check,
+    record_standing,
 };
 use crate::ledger::Case;
 use crate::opencrvs::events::{ActionState, Bearer, EventsClient, FoundAction, PendingAction};
@@ -161,7 +162,8 @@ impl SendCheck {
             accepted_at: case.attempt.accepted_at,
             number: context.number,
         };
-        Ok(Ok(Found { standing: record_standing(&record, &submission), person: found.person }))
+        let person = found.person.map(|person| comparable(person, &case.record.kind, &self.reading.fhir));
+        Ok(Ok(Found { standing: record_standing(&record, &submission), person }))
     }
 
     /// Whether OpenCRVS finds the record that it found last, so that it does not find the record of
@@ -249,6 +251,23 @@ impl SendCheck {
     }
 }
 
+/// Leaves out what the country keeps elsewhere than the gateway shows it (`FIELDS_FHIR`).
+fn comparable(person: Identity, kind: &EventKind, sources: &FieldSources) -> Identity {
+    let role = if *kind == EventKind::Death { Role::Deceased } else { Role::Child };
+    let is_elsewhere = |members: &[SourceMember]| {
+        sources.rules().any(|((of, member), from)| {
+            of == role && members.contains(&member) && from != [SourceRule::Patient].as_slice()
+        })
+    };
+    let name = [SourceMember::Name, SourceMember::Firstname, SourceMember::Middlename, SourceMember::Surname];
+    let Identity { names, born, national_id } = person;
+    Identity {
+        names: if is_elsewhere(&name) { Vec::new() } else { names },
+        born: born.filter(|_| !is_elsewhere(&[SourceMember::Dob])),
+        national_id,
+    }
+}
+
 fn pending<'a>(case: &'a Case, action: &'a ActionId) -> PendingAction<'a> {
     PendingAction { record: &case.record.id, action, kind: &case.record.kind }
 }
@@ -292,5 +311,27 @@ fn after_fault(case: &Case, fault: &OpencrvsFault) -> Checked {
             Checked::Settle(Settlement::Delay { step: Delay::AtLeast(after), cause: fault.cause().into() })
         }
         _ => Checked::Settle(delay(fault.cause())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::FullName;
+
+    #[test]
+    fn what_the_country_keeps_elsewhere_is_not_compared() {
+        let name = FullName { given: "Ada".to_owned(), family: "Doe".to_owned() };
+        let theirs = Identity { names: vec![name], born: Some("2026-01-31".to_owned()), national_id: None };
+        let of = |sources: &str, kind: &EventKind| {
+            let sources = FieldSources::parse(Dialect::Fhir, sources).unwrap();
+            let found = comparable(theirs.clone(), kind, &sources);
+            (!found.names.is_empty(), found.born.is_some())
+        };
+        let (birth, death) = (EventKind::Birth, EventKind::Death);
+        assert_eq!(of("", &birth), (true, true));
+        assert_eq!(of("child.firstname = birth.child.englishName", &birth), (false, true));
+        assert_eq!(of("child.dob = birth.child.date | patient", &birth), (true, false));
+        assert_eq!(of("child.firstname = birth.child.englishName", &death), (true, true));
     }
 }

@@ -148,6 +148,7 @@ mod tests {
             wait: Duration::ZERO,
             action: None,
             token_expires_at: token_expires_at.map(|end| end.parse().unwrap()),
+            token_orphaned: false,
             sealed_view: None,
             sealed_token: None,
             state: State::Received,

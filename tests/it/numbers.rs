@@ -35,7 +35,7 @@ async fn of_two_records_with_one_given_number_the_second_waits_and_never_gets_an
     }
     // The number is tried again, and the template never takes its place.
     let attempt = world.history(second).await.iter().find_map(|entry| entry.attempt).unwrap().to_string();
-    let told = ended(&world, &["attempts", "resume", &attempt, "--reason", "x", "--yes"], &[]).await;
+    let told = ended(&world, &["attempts", "resume", &attempt, "--reason", "x"], &[]).await;
     assert_ne!(told.code, Some(0), "{}", told.stdout);
     assert!(
         format!("{}{}", told.stdout, told.stderr).contains(first.as_str()),
@@ -46,7 +46,7 @@ async fn of_two_records_with_one_given_number_the_second_waits_and_never_gets_an
     stands_as(&world, second, "parked").await;
     // Once numbers need to be unique only within an office or a kind, the number is free.
     let free = [("NUMBER_UNIQUE", "office,kind")];
-    let told = ended(&world, &["attempts", "resume", &attempt, "--reason", "x", "--yes"], &free).await;
+    let told = ended(&world, &["attempts", "resume", &attempt, "--reason", "x"], &free).await;
     assert_eq!(told.code, Some(0), "{} {}", told.stdout, told.stderr);
     ends_as(&world, second, Status::Registered).await;
     assert_eq!(world.opencrvs.record(second).unwrap().numbers, ["0001/2025"]);

@@ -26,25 +26,6 @@ on_both_ledgers![
     what_is_sealed_is_erased_and_the_same_id_still_alarms,
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_may_have_been_published_again_is_noted() {
-    let mut world = World::with(Engine::Sqlite, &QUICK).await;
-    world.kill9("confirmer");
-    let declaration = people(Kind::Marriage, 1, 233);
-    let record = submit(&world, &declaration).await.remove(0);
-    stands_as(&world, &record, "answered").await;
-    world.kill9("worker");
-    world.purge(OUTCOMES_WORK).await;
-    let before = case(&world, &record).await.attempt.published_at;
-    // No confirm of the broker comes in this time, although the message arrives.
-    world.set_for("worker", "PUBLISH_TIMEOUT", "1ms");
-    world.start("worker");
-    eventually(SOON, "the second message is noted", async || {
-        (case(&world, &record).await.attempt.published_at > before).then_some(())
-    })
-    .await;
-}
-
 const SWEEPS: &str = "nidbridge_sweeps_total";
 const SWEPT: &str = "nidbridge_swept_total";
 const ALARMS: &str = "nidbridge_alarms_total";

@@ -4,6 +4,7 @@
 use super::Sweeper;
 use crate::broker::{BrokerError, Link, WorkQueue};
 use crate::domain::{AttemptId, Lane, republish_limit};
+use crate::ledger::Ledger;
 use crate::pipeline::elected::{Halt, Leadership};
 use crate::pipeline::names::{NID_KINDS, NID_REPLIES, nid_requests};
 use crate::pipeline::stage::StageFault;
@@ -68,18 +69,7 @@ impl Sweeper {
         if !is_due {
             return Ok(false);
         }
-        match self.next.drive(&case).await {
-            Ok(()) => {}
-            Err(StageFault::Publish(fault)) => {
-                // The message may have arrived. The ledger notes that, so that the next turn does
-                // not publish a second one.
-                if fault.may_be_stored() {
-                    self.ledger.published(attempt).await?;
-                }
-                return Err(StageFault::Publish(fault).into());
-            }
-            Err(fault) => return Err(fault.into()),
-        }
+        noted(&self.ledger, attempt, self.next.drive(&case).await).await?;
         self.ledger.republished(&case).await?;
         self.metrics.swept(at.state);
         tracing::info!(
@@ -90,6 +80,21 @@ impl Sweeper {
     }
 }
 
+/// Passes the result of a publish on. A message that may have arrived is noted in the ledger, so
+/// that the next turn does not publish a second one.
+async fn noted(
+    ledger: &Ledger,
+    attempt: AttemptId,
+    published: Result<(), StageFault>,
+) -> Result<(), StageFault> {
+    if let Err(StageFault::Publish(fault)) = &published
+        && fault.may_be_stored()
+    {
+        ledger.published(attempt).await?;
+    }
+    published
+}
+
 /// The number of messages in a work queue and in its delay queues.
 async fn depth(link: &Link, queue: &WorkQueue) -> Result<u64, BrokerError> {
     let mut sum = u64::from(link.depth(queue.name()).await?.ready);
@@ -97,4 +102,78 @@ async fn depth(link: &Link, queue: &WorkQueue) -> Result<u64, BrokerError> {
         sum += u64::from(link.depth(&name).await?.ready);
     }
     Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::broker::{NotSent, PublishError, Unconfirmed};
+    use crate::domain::{
+        AttemptKey, Dialect, EventKind, NumberRules, NumberScope, NumberTemplate, RecordId, Registration,
+        TrackingId,
+    };
+    use crate::ledger::LedgerSettings;
+    use crate::seal::Sealer;
+
+    const KEYS: &str = "a:YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=";
+
+    async fn ledger(directory: &std::path::Path) -> Ledger {
+        let settings = LedgerSettings {
+            url: SecretString::from(format!("sqlite:{}", directory.join("ledger.db").display())),
+            connections: 1,
+            timeout: Duration::from_secs(20),
+            stamp_tolerance: Duration::from_secs(300),
+            who: "test".to_owned(),
+            create: true,
+        };
+        Ledger::open(&settings, &Sealer::parse(&SecretString::from(KEYS)).unwrap()).await.unwrap()
+    }
+
+    async fn attempt(ledger: &Ledger) -> AttemptId {
+        let now = Timestamp::now();
+        let registration = Registration {
+            key: AttemptKey {
+                dialect: Dialect::Fhir,
+                record: RecordId::parse("r").unwrap(),
+                mark: now.to_string(),
+                stamp: now,
+            },
+            kind: EventKind::Birth,
+            tracking_id: TrackingId::parse("B123456").unwrap(),
+            office: None,
+            accepted_at: now,
+            wait: Duration::ZERO,
+            token_expires_at: None,
+            number: None,
+            unheard: false,
+        };
+        let numbers = NumberRules {
+            template: NumberTemplate::parse("{tracking_id}").unwrap(),
+            unique: NumberScope::default(),
+            zone: TimeZone::UTC,
+            tolerance: Duration::from_secs(300),
+        };
+        ledger.receive(&registration, &numbers, "v1.a.view", None).await.unwrap().case.attempt.id
+    }
+
+    #[tokio::test]
+    async fn only_a_message_that_may_have_arrived_is_noted_and_every_fault_is_passed_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = ledger(directory.path()).await;
+        let attempt = attempt(&ledger).await;
+        let published_at = async || ledger.case(attempt).await.unwrap().unwrap().attempt.published_at;
+        noted(&ledger, attempt, Ok(())).await.unwrap();
+        let not_sent = PublishError::NotSent(NotSent::NoChannel);
+        assert!(noted(&ledger, attempt, Err(StageFault::Publish(not_sent))).await.is_err());
+        assert_eq!(published_at().await, None, "nothing was published");
+        let unconfirmed = PublishError::Unknown(Unconfirmed::Late);
+        assert!(noted(&ledger, attempt, Err(StageFault::Publish(unconfirmed))).await.is_err());
+        assert!(published_at().await.is_some(), "the message may have arrived");
+    }
 }
