@@ -149,6 +149,8 @@ mod tests {
             action: None,
             token_expires_at: token_expires_at.map(|end| end.parse().unwrap()),
             token_orphaned: false,
+            failing: None,
+            retries: 0,
             sealed_view: None,
             sealed_token: None,
             state: State::Received,
