@@ -123,7 +123,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Topology(what) => topology::run(what, file).await,
         Command::Spool(what) => spool::run(what, file).await,
         Command::Tokens(what) => tokens::run(what, file).await,
-        Command::Config(what) => config::run(what, file),
+        Command::Config(what) => config::run(what, file).await,
         Command::Healthcheck => healthcheck::run(file),
         Command::Version => output::line(concat!("nidbridge ", env!("CARGO_PKG_VERSION"))),
     }

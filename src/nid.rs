@@ -9,11 +9,13 @@
 mod date;
 mod kind;
 mod language;
+mod not_asked;
 mod person;
 mod reply;
 mod request;
 
 pub use kind::RequestKind;
+pub use not_asked::why_not_asked;
 pub use person::FieldFaults;
 pub use reply::{Malformed, RefusedReply, Reply, Status};
 pub use request::{Ask, Facts, Request, ask, fitness};

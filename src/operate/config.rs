@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::Subcommand;
 
 use super::output;
-use crate::config::{self, Part, Sources};
-use crate::roles::Failure;
+use crate::config::{self, Config, Part, Sources};
+use crate::roles::{Failure, parts, sources};
 
 /// `nidbridge config …`
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -15,11 +16,12 @@ pub enum ConfigCommand {
     Show,
     /// Print a reference of all settings, as a table in Markdown.
     Reference,
-    /// Check the settings of all roles, without contacting anything.
+    /// Check the settings of all roles. Only the country's configuration service is contacted, and
+    /// only if FRONT_EVENTS is on: whether its forms have the fields of FIELDS_EVENTS.
     Check,
 }
 
-pub(crate) fn run(command: ConfigCommand, file: Option<PathBuf>) -> Result<(), Failure> {
+pub(crate) async fn run(command: ConfigCommand, file: Option<PathBuf>) -> Result<(), Failure> {
     match command {
         ConfigCommand::Reference => output::line(config::reference().trim_end()),
         ConfigCommand::Show => {
@@ -38,11 +40,29 @@ pub(crate) fn run(command: ConfigCommand, file: Option<PathBuf>) -> Result<(), F
                 let setting = loaded.config.confirm.mapping_setting();
                 output::line(&format!("{setting} writes: {mapping}"))?;
             }
-            output::line(
-                "every setting is valid. Nothing was contacted: whether broker, ledger, auth and gateway can be reached and accept us, \
+            let contacted = check_sources(&loaded.config).await?;
+            output::line(&format!(
+                "every setting is valid. {contacted} was contacted: whether broker, ledger, auth and gateway can be reached and accept us, \
                  and whether SEAL_KEYS belongs to this ledger, shows at the start (`nidbridge topology check` asks the broker, \
                  `nidbridge attempts list` the ledger)",
-            )
+            ))
         }
     }
+}
+
+/// Shows from which fields registrations are read, and checks that the country's forms have them.
+/// Returns what was contacted.
+async fn check_sources(config: &Config) -> Result<&'static str, Failure> {
+    let reading = parts::reading(config);
+    output::line(&format!("{} reads: {}", sources::SETTING, reading.events))?;
+    let check = if config.front.events { parts::source_check(config, &reading)? } else { None };
+    let Some(check) = check else { return Ok("Nothing") };
+    match check.missing().await {
+        Ok(missing) if missing.is_empty() => output::line("the country's forms have all of these fields")?,
+        Ok(missing) => return Err(Failure::Misconfigured(anyhow!(sources::fault(&missing)))),
+        Err(fault) => output::line(&format!(
+            "warning: whether the country's forms have these fields is not known: {fault}"
+        ))?,
+    }
+    Ok("Only the country's configuration service")
 }

@@ -28,6 +28,7 @@ mod keys;
 mod load;
 mod record;
 mod records;
+mod schema;
 mod search;
 mod server;
 mod sim;

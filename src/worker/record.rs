@@ -12,7 +12,7 @@ use super::request::{RequestSettings, ask_about, open_view};
 use crate::broker::{Breaker, Handler, Incoming, Settlement};
 use crate::domain::{Cause, State};
 use crate::ledger::{Case, Ledger, LedgerError, Receipt, Stage};
-use crate::nid::Ask;
+use crate::nid::{Ask, why_not_asked};
 use crate::pipeline::NextHop;
 use crate::pipeline::stage::{StageFault, settled};
 use crate::pipeline::{Message as _, RegistrationMessage};
@@ -96,7 +96,10 @@ impl RecordStage {
         };
         match ask_about(&case, &view, &self.requests) {
             Some(Ask::Request(_)) => return Ok(case),
-            Some(Ask::Nothing) => self.ledger.answer(&case, None).await?,
+            Some(Ask::Nothing) => {
+                self.ledger.answer(&case, None).await?;
+                self.metrics.not_asked(&case.record.kind, why_not_asked(&case.record.kind, &view));
+            }
             Some(Ask::Unfit(reason)) => self.ledger.answer(&case, Some(&reason)).await?,
             None => return self.park(case, &StageFault::Message(Cause::NumberTaken)).await,
         }

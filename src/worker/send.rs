@@ -17,7 +17,7 @@ use super::request::{RequestSettings, ask_about, open_view};
 use crate::broker::{self, Breaker, Delay, Handler, Incoming, Outgoing, PublishError, Publisher, Settlement};
 use crate::domain::{AttemptId, Cause, Reason, State, View};
 use crate::ledger::{Case, Ledger, LedgerError, Stage};
-use crate::nid::{Ask, Request};
+use crate::nid::{Ask, Request, why_not_asked};
 use crate::pipeline::NextHop;
 use crate::pipeline::stage::{StageFault, note_failure, settled};
 use crate::pipeline::{Message as _, RequestMessage, targets};
@@ -91,6 +91,7 @@ impl SendStage {
             Some(Ask::Request(request)) => request,
             // The attempt was parked before *record* could decide, and an operator resumed it.
             Some(Ask::Nothing) if case.attempt.state == State::Received => {
+                self.metrics.not_asked(&case.record.kind, why_not_asked(&case.record.kind, &view));
                 return self.answer(&case, None).await;
             }
             Some(Ask::Unfit(reason)) if case.attempt.state == State::Received => {

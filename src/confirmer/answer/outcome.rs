@@ -9,7 +9,7 @@ use crate::confirmer::Confirmer;
 use crate::confirmer::settle::{AfterFault, IntentAfter, Next};
 use crate::confirmer::turn::UnsealedCase;
 use crate::domain::{Answer, Cause, Event};
-use crate::opencrvs::events::{Acceptance, ActionState, Bearer, PendingAction};
+use crate::opencrvs::events::{ActionState, Bearer, PendingAction};
 use crate::opencrvs::{FaultClass, OpencrvsFault, Right, may_reject_record};
 use crate::pipeline::stage::StageFault;
 
@@ -23,16 +23,15 @@ impl Confirmer {
         written: Result<ActionState, OpencrvsFault>,
     ) -> Result<Settlement, StageFault> {
         let Answering { case, pending, reply } = answering;
-        match (written, reply) {
-            (Ok(ActionState::Accepted(_) | ActionState::Open), Reply::Reject) => self.overtaken(case).await,
-            (Ok(ActionState::Rejected), Reply::Reject) => {
-                let reason = self.reason(case, bearer, pending);
-                self.rejected(answering, bearer, reason).await
-            }
-            (Ok(state), Reply::Accept(acceptance)) => {
-                self.accepted(case, acceptance, state, "confirmed").await
-            }
-            (Err(fault), _) => {
+        match written {
+            Ok(state) => match end_of(reply, &state) {
+                End::Rejected => {
+                    let reason = self.reason(case, bearer, pending);
+                    self.rejected(answering, bearer, reason).await
+                }
+                end => self.ended(case, end, "confirmed").await,
+            },
+            Err(fault) => {
                 if may_read_after(&fault, bearer, answering)
                     && let Ok(event) = self.events.client.read(bearer, pending).await
                     && event.action != ActionState::Open
@@ -50,31 +49,23 @@ impl Confirmer {
         answering: &Answering<'_>,
         state: ActionState,
     ) -> Result<Settlement, StageFault> {
-        let case = answering.case;
-        match (state, answering.reply) {
-            (state, Reply::Accept(acceptance)) => self.accepted(case, acceptance, state, "already").await,
-            (ActionState::Rejected, Reply::Reject) => {
+        self.ended(answering.case, end_of(answering.reply, &state), "already").await
+    }
+
+    async fn ended(
+        &self,
+        case: &UnsealedCase,
+        end: End,
+        outcome: &'static str,
+    ) -> Result<Settlement, StageFault> {
+        match end {
+            End::Confirmed => self.confirmed(&case.leased, outcome).await,
+            End::Rejected => {
                 self.metrics.confirmed("rejected");
                 self.end(&case.leased, Event::Reject, None).await
             }
-            (ActionState::Accepted(_) | ActionState::Open, Reply::Reject) => self.overtaken(case).await,
-        }
-    }
-
-    async fn accepted(
-        &self,
-        case: &UnsealedCase,
-        acceptance: &Acceptance,
-        state: ActionState,
-        outcome: &'static str,
-    ) -> Result<Settlement, StageFault> {
-        match state {
-            // Somebody else accepted the action before, and their number stays.
-            ActionState::Accepted(Some(there)) if there != acceptance.number.as_str() => {
-                self.end(&case.leased, Event::Park, Some(Cause::OtherNumber)).await
-            }
-            ActionState::Accepted(_) | ActionState::Open => self.confirmed(&case.leased, outcome).await,
-            ActionState::Rejected => self.overtaken(case).await,
+            End::OtherNumber => self.end(&case.leased, Event::Park, Some(Cause::OtherNumber)).await,
+            End::Overtaken => self.overtaken(case).await,
         }
     }
 
@@ -137,6 +128,31 @@ impl Confirmer {
     }
 }
 
+/// How an attempt ends once its action has an answer in OpenCRVS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Confirmed,
+    Rejected,
+    /// Somebody else accepted the action before, and their number stays.
+    OtherNumber,
+    /// The action has the opposite answer.
+    Overtaken,
+}
+
+/// Compares the answer in OpenCRVS with ours. An answer that OpenCRVS has just taken may not be in
+/// the document yet.
+fn end_of(reply: &Reply, state: &ActionState) -> End {
+    match (reply, state) {
+        (Reply::Accept(ours), ActionState::Accepted(Some(there))) if there != ours.number.as_str() => {
+            End::OtherNumber
+        }
+        (Reply::Accept(_), ActionState::Accepted(_) | ActionState::Open) => End::Confirmed,
+        (Reply::Reject, ActionState::Rejected) => End::Rejected,
+        (Reply::Accept(_), ActionState::Rejected)
+        | (Reply::Reject, ActionState::Accepted(_) | ActionState::Open) => End::Overtaken,
+    }
+}
+
 /// Whether to read the event after a failed write: if the write may have taken place, and the
 /// credential may read. A token may read only in some releases, so it is used only after a
 /// rejection that OpenCRVS 1.9 and 2.0 refuse with HTTP 500, as they do if the action is accepted
@@ -163,4 +179,75 @@ pub(super) fn after_answer(fault: &OpencrvsFault) -> AfterFault {
         FaultClass::AlreadyRejected => Next::Overtaken,
     };
     AfterFault { message: "the action could not be answered", intent: IntentAfter::Kept, next }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{RegistrationNumber, WrittenFields};
+    use crate::opencrvs::events::Acceptance;
+
+    fn accept(number: &str) -> Reply {
+        let number = RegistrationNumber::parse(number).unwrap();
+        Reply::Accept(Acceptance { number, fields: WrittenFields::default() })
+    }
+
+    fn accepted(number: &str) -> ActionState {
+        ActionState::Accepted(Some(number.to_owned()))
+    }
+
+    #[test]
+    fn another_number_that_is_there_is_not_ours() {
+        let ours = accept("2026B1");
+        assert_eq!(end_of(&ours, &accepted("2026B1")), End::Confirmed);
+        assert_eq!(end_of(&ours, &ActionState::Accepted(None)), End::Confirmed, "the document names none");
+        for other in ["2026B2", "2026B10", "2026b1", ""] {
+            assert_eq!(end_of(&ours, &accepted(other)), End::OtherNumber, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_opposite_answer_overtakes_ours() {
+        assert_eq!(end_of(&accept("1"), &ActionState::Rejected), End::Overtaken);
+        for state in [accepted("1"), ActionState::Accepted(None), ActionState::Open] {
+            assert_eq!(end_of(&Reply::Reject, &state), End::Overtaken, "{state:?}");
+        }
+        assert_eq!(end_of(&Reply::Reject, &ActionState::Rejected), End::Rejected);
+    }
+
+    fn next(fault: &OpencrvsFault) -> &'static str {
+        match after_answer(fault).next {
+            Next::Delay(Delay::Next, _) => "again",
+            Next::Delay(_, _) => "later",
+            Next::Park => "park",
+            Next::Overtaken => "overtaken",
+        }
+    }
+
+    #[test]
+    fn a_permanent_fault_is_left_to_an_operator_and_not_repeated() {
+        let permanent = [
+            OpencrvsFault::Unauthorized,
+            OpencrvsFault::RecordRefused,
+            OpencrvsFault::ActionNotFound,
+            OpencrvsFault::EventNotFound,
+            OpencrvsFault::NotPending,
+            OpencrvsFault::FieldUndefined,
+            OpencrvsFault::Contract,
+        ];
+        for fault in &permanent {
+            assert_eq!(next(fault), "park", "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_500_proves_nothing_and_is_tried_again() {
+        let ambiguous = [OpencrvsFault::Status(500), OpencrvsFault::TimedOut, OpencrvsFault::BrokenOff];
+        for fault in &ambiguous {
+            assert_eq!(next(fault), "again", "{fault:?}");
+            assert!(after_answer(fault).intent == IntentAfter::Kept, "{fault:?}");
+        }
+        assert_eq!(next(&OpencrvsFault::Throttled(None)), "later");
+        assert_eq!(next(&OpencrvsFault::AlreadyRejected), "overtaken");
+    }
 }

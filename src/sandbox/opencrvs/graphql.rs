@@ -1,6 +1,7 @@
 //! The operation that a GraphQL document asks for.
 
 use super::errors::ErrorRow;
+use super::schema;
 
 /// What a document asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +22,12 @@ impl Operation {
         }
     }
 
-    /// Finds the operation of a document by its root field.
+    /// Finds the operation of a document, which has to follow the schema, by its root field.
     pub(super) fn of(document: &str) -> Result<Self, ErrorRow> {
-        let opened = document.matches('{').count();
-        if opened == 0 || opened != document.matches('}').count() {
-            return Err(ErrorRow::PARSE_FAILED);
-        }
+        let field = schema::validate(document)?;
         [Self::Confirm, Self::Reject, Self::Fetch, Self::Search]
             .into_iter()
-            .find(|operation| document.contains(operation.field()))
+            .find(|operation| operation.field() == field)
             .ok_or(ErrorRow::VALIDATION_FAILED)
     }
 }

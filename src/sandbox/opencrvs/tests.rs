@@ -186,3 +186,22 @@ async fn registrars_give_up_on_a_bridge_that_refuses() {
     let tally = sim.tally();
     assert_eq!((tally.submitted, tally.refused, tally.rejected, tally.accepted), (12, 12, 4, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bridge_asks_for_nothing_that_the_schema_does_not_have() {
+    use crate::domain::{EventKind, RecordId, RegistrationNumber};
+    use crate::opencrvs::ClientSettings;
+    use crate::opencrvs::fhir::{Confirmation, Gateway};
+    let Fixture { sim, declaration, token, .. } = Fixture::new().await;
+    let url = sim.gateway_url().parse().unwrap();
+    let settings = ClientSettings { url, timeout: SOON, connect_timeout: SOON };
+    let gateway = Gateway::new(&settings).unwrap();
+    let (record, token) = (RecordId::parse(&declaration.record).unwrap(), token.into());
+    gateway.read(&token, &record).await.unwrap();
+    for kind in [EventKind::Birth, EventKind::Death, EventKind::Marriage] {
+        gateway.find(&token, &record, &kind).await.unwrap();
+    }
+    let number = RegistrationNumber::parse("2026B").unwrap();
+    let confirmation = Confirmation { number, identifiers: Vec::new(), comment: Some("told".to_owned()) };
+    gateway.confirm(&token, &record, &confirmation).await.unwrap();
+}

@@ -82,6 +82,11 @@ impl Metrics {
         self.send_checks.of([outcome]).inc();
     }
 
+    /// The ID system is not asked about a registration.
+    pub fn not_asked(&self, kind: &EventKind, cause: &'static str) {
+        self.not_asked.of([kind.label(), cause]).inc();
+    }
+
     /// The ID system replied with this status of the queue contract.
     pub fn replied(&self, status: &'static str) {
         self.replies.of([status]).inc();
