@@ -12,11 +12,11 @@ pub use contents::content_faults;
 pub use ending::{Ending, Told};
 pub use totals::Totals;
 
-use super::opencrvs::Record;
+use super::population::Kind;
 use crate::domain::{EventKind, RecordId, RequestId};
 
 /// The id under which the ID system knows a record.
-pub fn request_id(id: &str, record: &Record) -> Option<String> {
+pub fn request_id(id: &str, kind: Kind) -> Option<String> {
     let id = RecordId::parse(id).ok()?;
-    Some(RequestId::of(&id, &EventKind::from_name(record.kind.name())).to_string())
+    Some(RequestId::of(&id, &EventKind::from_name(kind.name())).to_string())
 }

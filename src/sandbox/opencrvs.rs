@@ -50,7 +50,7 @@ pub use events::{
 };
 pub use fault::{Effect, Fault, TransportFailure};
 pub use faults::Faults;
-pub use generations::Generations;
+pub use generations::{Generation, Generations};
 pub use keys::{Claims, ISSUER, TokenHash, UserType};
 pub use load::RunOptions;
 pub use record::{Attempt, CallResult, Confirmed, HistoryRow, Record, Status};

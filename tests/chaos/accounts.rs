@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::arrivals::{self, Attempts};
 use super::events;
+use super::odd;
 use super::rig::Rig;
 
 /// How a record should end.
@@ -60,6 +61,10 @@ pub struct Accounts {
     /// Submissions that were refused, or not answered, while nothing that a front needs was
     /// disturbed.
     pub refused_while_well: u64,
+    /// Records that OpenCRVS never had, and that a front accepted.
+    pub invented: u64,
+    /// Registrations without what the ID system must know.
+    pub unfit: u64,
     /// Registrations that core overwrote because of a failed submission: the 2xx came too late, or
     /// not at all.
     pub overwritten: u64,
@@ -92,7 +97,12 @@ impl Accounts {
             accounts.overwritten += u64::from(record.overwritten);
             accounts.judge(id, record, evidence);
         }
-        let refused = evidence.rig.disturbances.refused_while_well(evidence.records);
+        odd::judge_invented(&mut accounts, evidence);
+        let fit = evidence
+            .records
+            .all()
+            .filter(|(id, _)| !evidence.rig.people.get(*id).is_some_and(|family| family.is_unfit));
+        let refused = evidence.rig.disturbances.refused_while_well(fit.map(|(_, record)| record));
         accounts.refused_while_well = refused.refused;
         if refused.are_too_many() {
             accounts.unexplained += refused.refused;
@@ -122,10 +132,10 @@ impl Accounts {
         if let Some(family) = evidence.rig.people.get(id) {
             self.totals.check_contents(id, content_faults(family, record, evidence.nid));
         }
-        let mut waits = false;
+        let mut waits = odd::judge_unfit(self, id, record, evidence);
         if let Some(file) = &record.event {
             events::judge(self, id, record, file);
-            waits = arrivals::judge(self, id, record, file, evidence);
+            waits |= arrivals::judge(self, id, record, file, evidence);
         }
         let told = evidence.summaries.get(id);
         let state = told.map(|told| told.state);
@@ -194,7 +204,7 @@ fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
         return Expected::without_id(Ending::Withdrawn);
     }
     let asked = evidence.rig.people.get(id).and_then(Asked::of);
-    let Some((asked, request)) = asked.zip(request_id(id, record)) else {
+    let Some((asked, request)) = asked.zip(request_id(id, record.kind)) else {
         // A marriage, or the death of a person without an ID.
         return Expected::confirmed(None);
     };

@@ -20,6 +20,7 @@ use super::client;
 use super::faults::Affects::{self, Connections, Fixed, Node, Process, Processes};
 use super::faults::{Fault, Target};
 use super::harness::Mode;
+use super::odd;
 use super::options::Options;
 use super::outage;
 use super::rig::Rig;
@@ -74,6 +75,8 @@ pub fn lanes(nodes: usize, options: &Options) -> Vec<Lane> {
     lanes.push(lane(20..40, [fault("kill9_both_fronts", Processes(FRONT), AT_ONCE, &actions::kill_both)]));
     // nginx is killed with its workers, in the middle of their requests.
     lanes.push(lane(12..24, [fault("kill9_nginx", Fixed, (200, 700), &outage::kill_nginx)]));
+    // Six registrations come in a second, so this is about one record in a hundred.
+    lanes.push(lane(10..23, [fault("invented_record", Fixed, AT_ONCE, &odd::invent)]));
     if options.opencrvs.has_events() {
         let down = fault("country_config_down", Fixed, SERVICE_DOWN, &async |rig, _, lasts| {
             stop_service(rig, Service::CountryConfig, lasts).await
@@ -181,6 +184,9 @@ fn both_sides() -> Vec<Lane> {
         fault("vendor_kill", Fixed, (3_000, 8_000), &actions::kill_vendor),
     ];
     let rotation = fault("key_rotation", Fixed, AT_ONCE, &actions::rotate_key);
-    let once = Lane { times: Times::Once(0.2..0.5), faults: vec![rotation] };
-    vec![lane(5..12, gateway), lane(8..16, others), once]
+    let rotations =
+        [0.2..0.4, 0.6..0.8].map(|between| Lane { times: Times::Once(between), faults: vec![rotation] });
+    let mut lanes = vec![lane(5..12, gateway), lane(8..16, others)];
+    lanes.extend(rotations);
+    lanes
 }

@@ -25,6 +25,7 @@ mod faults;
 mod harness;
 mod id_owner;
 mod observe;
+mod odd;
 mod operator;
 mod options;
 mod outage;
@@ -143,6 +144,8 @@ async fn submit(options: Options, rig: Arc<Rig>) {
         rate: options.rate,
         seed: options.seed,
         generations: options.opencrvs,
+        mix: odd::mix(&options),
+        future_stamps: odd::share(&options, odd::FUTURE_STAMP),
         ..RunOptions::to(rig.front.clone())
     };
     rig.opencrvs.run(load, CancellationToken::new()).await.expect("a token for each");

@@ -64,6 +64,12 @@ impl Options {
         self.opencrvs.has_events() && self.opencrvs.release() > Release::V1_9
     }
 
+    /// Whether `--only` and `--without` let a fault of this name happen.
+    pub fn chooses(&self, name: &str) -> bool {
+        let has = |part: &String| name.contains(part.as_str());
+        self.only.as_ref().is_none_or(has) && !self.without.as_ref().is_some_and(has)
+    }
+
     /// Whether the random faults of single calls happen, beside the schedule.
     pub fn has_call_faults(&self) -> bool {
         !self.calm && self.only.is_none()

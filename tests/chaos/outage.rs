@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use nidbridge::sandbox::opencrvs::{Attempt, CallResult, Record, Records};
+use nidbridge::sandbox::opencrvs::{Attempt, CallResult, Record};
 use tokio::time::sleep;
 
 use super::faults::Target;
@@ -52,10 +52,10 @@ impl Disturbances {
     }
 
     /// Counts the submissions that were refused, and all, while the fronts were well.
-    pub fn refused_while_well(&self, records: &Records) -> Refusals {
+    pub fn refused_while_well<'a>(&self, records: impl Iterator<Item = &'a Record>) -> Refusals {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut refusals = Refusals::default();
-        for attempt in records.all().flat_map(|(_, record)| &record.attempts) {
+        for attempt in records.flat_map(|record| &record.attempts) {
             let Some(answered) = attempt.answered else { continue };
             if all.iter().any(|one| one.excuses(attempt.at, answered)) {
                 continue;

@@ -76,10 +76,7 @@ pub fn schedule(options: &Options) -> Vec<Planned> {
         }
     }
     let mut schedule = plan.in_order();
-    schedule.retain(|planned| {
-        let has = |part: &String| planned.name().contains(part);
-        options.only.as_ref().is_none_or(has) && !options.without.as_ref().is_some_and(has)
-    });
+    schedule.retain(|planned| options.chooses(&planned.name()));
     schedule
 }
 

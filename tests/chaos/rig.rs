@@ -12,7 +12,7 @@ use nidbridge::ledger::{Ledger, LedgerSettings};
 use nidbridge::pipeline::names;
 use nidbridge::sandbox::nid::{NidSim, VendorSettings};
 use nidbridge::sandbox::opencrvs::{Generations, OpencrvsSettings, OpencrvsSim};
-use nidbridge::sandbox::population::{Declaration, Mix, Population};
+use nidbridge::sandbox::population::{Declaration, Population};
 use nidbridge::sandbox::rabbitmq::{Cluster, Control};
 use nidbridge::seal::Sealer;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -25,6 +25,7 @@ use super::harness::http::free_port;
 use super::harness::nginx::Nginx;
 use super::harness::postgres::{self, Cluster as Postgres};
 use super::harness::{ChaosProxy, eventually};
+use super::odd::{self, Invented};
 use super::options::Options;
 use super::outage::Disturbances;
 use super::process::Process;
@@ -69,6 +70,10 @@ pub struct Rig {
     pub front: Url,
     http: reqwest::Client,
     pub disturbances: Disturbances,
+    /// The records that OpenCRVS never had.
+    pub invented: Invented,
+    pub seed: u64,
+    pub generations: Generations,
 }
 
 impl Rig {
@@ -124,6 +129,9 @@ impl Rig {
             nginx: Mutex::new(nginx),
             http: reqwest::Client::builder().timeout(Duration::from_secs(4)).build().expect("a client"),
             disturbances: Disturbances::default(),
+            invented: Invented::default(),
+            seed: options.seed,
+            generations: options.opencrvs,
         };
         rig.ready().await;
         rig
@@ -205,7 +213,7 @@ pub fn occurrences(files: impl Iterator<Item = PathBuf>, text: &str) -> u64 {
 /// All declarations of the run, by record.
 fn people(options: &Options) -> HashMap<String, Declaration> {
     let wanted = usize::try_from(options.registrations).expect("so many");
-    let people = Population::new(options.seed, Mix::default()).take(wanted);
+    let people = Population::new(options.seed, odd::mix(options)).take(wanted);
     people.map(|declaration| (declaration.record.clone(), declaration)).collect()
 }
 

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use nidbridge::domain::State;
+use nidbridge::domain::{Cause, State};
 use nidbridge::ledger::AttemptSummary;
 use nidbridge::sandbox::accounts::Totals;
 
 use super::accounts::{Accounts, Evidence};
 use super::arrivals;
+use super::odd;
 use super::operator;
 use super::rig::Rig;
 
@@ -107,7 +108,11 @@ async fn look(rig: &Rig) -> (Accounts, Option<UnderWay>) {
         vendor,
     });
     let open = summaries.iter().filter(|(_, one)| one.state.is_open()).map(|(id, _)| id.clone()).collect();
-    let parked = summaries.values().filter(|one| one.state == State::Parked).count();
+    // An operator resumes neither an invented record nor an unfit one.
+    let rests = |id: &String, one: &AttemptSummary| {
+        one.state != State::Parked || rig.invented.has(id) || odd::stopped_by(one, Cause::Unfit)
+    };
+    let parked = summaries.iter().filter(|(id, one)| !rests(id, one)).count();
     let under_way = queues(rig).await;
     let unheard = if rig.client.is_some() { accounts.unheard } else { 0 };
     let under_way = under_way.map(|queues| UnderWay { open, queues, spooled: spooled(rig), parked, unheard });

@@ -18,7 +18,7 @@ const LANGUAGE: &str = "lang";
 
 /// Everything about a record that does not belong to its person.
 pub fn content_faults(family: &Declaration, record: &Record, nid: &NidState) -> Vec<String> {
-    let Some(request) = request_id(&family.record, record) else {
+    let Some(request) = request_id(&family.record, record.kind) else {
         return vec!["it has no record id".to_owned()];
     };
     let mut faults = Vec::new();

@@ -61,7 +61,8 @@ impl Accounts {
         };
         let rejected: BTreeSet<&str> = nid.rejected().collect();
         for (id, record) in records.all() {
-            let rejected = request_id(id, record).is_some_and(|request| rejected.contains(request.as_str()));
+            let rejected =
+                request_id(id, record.kind).is_some_and(|request| rejected.contains(request.as_str()));
             // The events generation accepts rejections, so such a record is not finished.
             let open = rejected && record.event.is_some();
             let told = Told { held: rejected && !open, parked: !open && parked.contains(id) };
