@@ -4,8 +4,9 @@
 //! failure. In the events generation, a trigger that reached no front leaves its action requested
 //! ([`arrivals`](super::arrivals)).
 //!
-//! Invariant: only a fault of nginx, of a front or of auth excuses a refusal. While the broker is
-//! down, a front keeps registrations in its spool.
+//! Invariant: a fault of nginx or of a front excuses what nginx answers, and a fault of auth excuses
+//! what a front answers to a token. Nothing else excuses a refusal: while the broker is down, a front
+//! keeps registrations in its spool.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -25,6 +26,10 @@ const NGINX_DOWN: &str = "nginx is down";
 const AFTERMATH: SignedDuration = SignedDuration::from_millis(250);
 /// Time in which a front that was killed starts again.
 const RECOVERY: SignedDuration = SignedDuration::from_secs(5);
+/// Time in which a front reads auth's key again.
+const KEY_RECOVERY: SignedDuration = SignedDuration::from_secs(1);
+/// The statuses that a front gives to a token that it cannot verify.
+const OF_TOKEN: [u16; 2] = [401, 503];
 /// The status with which core itself answers a registration that is open already.
 const CONFLICT: u16 = 409;
 
@@ -57,16 +62,18 @@ impl Disturbances {
         let mut refusals = Refusals::default();
         for attempt in records.flat_map(|record| &record.attempts) {
             let Some(answered) = attempt.answered else { continue };
-            if all.iter().any(|one| one.excuses(attempt.at, answered)) {
+            let status = match &attempt.result {
+                Some(CallResult::Status(status)) => *status,
+                Some(CallResult::NoAnswer(_)) => 0,
+                None => continue,
+            };
+            let is_refused = !(200..300).contains(&status) && status != CONFLICT;
+            let excused = |one: &Disturbance| one.excuses(status, attempt.at, answered);
+            if is_refused && all.iter().any(excused) {
                 continue;
             }
             refusals.submitted += 1;
-            let refused = match &attempt.result {
-                Some(CallResult::Status(status)) => !(200..300).contains(status) && *status != CONFLICT,
-                Some(CallResult::NoAnswer(_)) => true,
-                None => false,
-            };
-            if refused {
+            if is_refused {
                 refusals.refused += 1;
                 refusals.examples.push(format!("{} {:?}", attempt.at, attempt.result));
             }
@@ -76,10 +83,15 @@ impl Disturbances {
 }
 
 impl Disturbance {
-    fn excuses(&self, posted: Timestamp, answered: Timestamp) -> bool {
-        let disturbs =
-            ["front", "nginx", "auth", "key_rotation"].iter().any(|what| self.fault.contains(what));
-        disturbs && posted <= self.until + RECOVERY && self.from <= answered
+    /// Whether the fault explains why a submission got this status, or none (0).
+    fn excuses(&self, status: u16, posted: Timestamp, answered: Timestamp) -> bool {
+        let (faults, recovery) = if OF_TOKEN.contains(&status) {
+            (["auth", "key_rotation"], KEY_RECOVERY)
+        } else {
+            (["front", "nginx"], RECOVERY)
+        };
+        let explains = faults.iter().any(|what| self.fault.contains(what));
+        explains && posted <= self.until + recovery && self.from <= answered
     }
 }
 

@@ -95,3 +95,77 @@ fn same(due: &Value, given: &Value) -> bool {
         (due, given) => none_if_empty(due) == given,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use url::Url;
+
+    use super::*;
+    use crate::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim, SubmitOptions};
+    use crate::sandbox::population::{Mix, Population};
+
+    /// A birth with both parents, and the record that a submission left in OpenCRVS.
+    async fn submitted() -> (Declaration, Record) {
+        let births = Mix { deaths: 0.0, marriages: 0.0, ..Mix::default() };
+        let has_parents = |family: &Declaration| {
+            let request = family.request(None, true).unwrap_or_default();
+            request["parents"].as_array().is_some_and(|parents| parents.len() == 2)
+        };
+        let family = Population::new(7, births).find(has_parents).unwrap();
+        let sim = OpencrvsSim::start(OpencrvsSettings::default()).await.unwrap();
+        // Nothing listens at the discard port.
+        let nowhere = Url::parse("http://127.0.0.1:9/").unwrap();
+        sim.submit(&family, &nowhere, SubmitOptions::default()).await.unwrap();
+        let record = sim.record(&family.record).unwrap();
+        (family, record)
+    }
+
+    fn asked(family: &Declaration, record: &Record, change: impl FnOnce(&mut Value)) -> NidState {
+        let due = family.request(None, true).unwrap();
+        let mut content = json!({
+            "registration": {
+                "number": "2026B1", "office_code": due["office_code"],
+                "registered_on": record.attempts[0].at.strftime("%Y-%m-%d").to_string()
+            },
+            "subject": due["subject"], "parents": due["parents"]
+        });
+        change(&mut content);
+        let request = request_id(&family.record, record.kind).unwrap();
+        NidState {
+            contents: [(request.clone(), [(1, content)].into())].into(),
+            numbers: [(request, "2026B1".to_owned())].into(),
+            ..NidState::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_with_the_facts_of_somebody_else_is_a_fault() {
+        let (family, record) = submitted().await;
+        let faults = |change: &dyn Fn(&mut Value)| {
+            content_faults(&family, &record, &asked(&family, &record, change)).len()
+        };
+        assert_eq!(faults(&|_| {}), 0);
+        assert_eq!(faults(&|content| content["subject"]["name"]["lang"] = json!("en")), 0);
+        let swapped = |content: &mut Value| {
+            let mother = content["parents"][0]["national_id"].take();
+            content["parents"][0]["national_id"] = content["parents"][1]["national_id"].take();
+            content["parents"][1]["national_id"] = mother;
+        };
+        assert_eq!(faults(&swapped), 1);
+        let changes: [(&str, Value); 6] = [
+            ("/subject/name/given", json!("Nobody")),
+            ("/subject/date_of_birth", json!("1999-01-01")),
+            ("/subject/place_of_birth/0", json!("ADMIN_STRUCTURE_x")),
+            ("/parents", json!([])),
+            ("/registration/office_code", json!("CRVS_OFFICE_x")),
+            ("/registration/registered_on", json!("1999-01-01")),
+        ];
+        for (path, other) in changes {
+            assert_eq!(faults(&|content| *content.pointer_mut(path).unwrap() = other.clone()), 1, "{path}");
+        }
+        let phone = |content: &mut Value| content["subject"]["phone"] = json!("0700");
+        assert_eq!(faults(&phone), 1, "a member that the contract does not name");
+        assert_eq!(faults(&|content| content["registration"]["number"] = json!("2026B1-2")), 1);
+    }
+}
