@@ -60,6 +60,8 @@ pub fn shared() -> BTreeMap<String, String> {
         // 5s, 1m
         ("BREAKER_PAUSE", "250ms"),
         ("BREAKER_PAUSE_MAX", "3s"),
+        // 1m
+        ("SEND_VISIBLE_WITHIN", "3s"),
         // 7d, 24h
         ("NID_DEADLINE", "30240s"),
         ("NID_RESEND_AFTER", "72m"),
