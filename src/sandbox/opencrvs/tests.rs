@@ -1,3 +1,4 @@
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -204,4 +205,34 @@ async fn the_bridge_asks_for_nothing_that_the_schema_does_not_have() {
     let number = RegistrationNumber::parse("2026B").unwrap();
     let confirmation = Confirmation { number, identifiers: Vec::new(), comment: Some("told".to_owned()) };
     gateway.confirm(&token, &record, &confirmation).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_stamps_one_submission_and_no_later_one() {
+    let (sim, (url, _received)) = (sim().await, front(500).await);
+    let ahead = Timestamp::now() + SignedDuration::from_hours(24);
+    let declaration = birth();
+    let submit = async |at| {
+        let options = SubmitOptions { at, ..SubmitOptions::default() };
+        let outcome = sim.submit(&declaration, &url, options).await.unwrap();
+        outcome.stamp.parse::<Timestamp>().unwrap()
+    };
+    let first = submit(Some(ahead)).await;
+    assert!(first > Timestamp::now() + SignedDuration::from_hours(23), "{first}");
+    let second = submit(None).await;
+    assert!(second <= Timestamp::now(), "{second}");
+    assert!(submit(None).await > second);
+}
+
+#[tokio::test]
+async fn an_invented_registration_is_posted_with_a_valid_token_and_leaves_nothing_behind() {
+    let (sim, (url, mut received)) = (sim().await, front(202).await);
+    let declaration = birth();
+    let result = sim.invent(&declaration, &url, None).await.unwrap();
+    assert_eq!(result, CallResult::Status(202));
+    let (headers, bundle) = received.recv().await.unwrap();
+    assert!(bundle.to_string().contains(&declaration.record));
+    let token = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap();
+    assert!(sim.core.with_key(|key| key.verify(token, "gateway-user")).is_some());
+    assert!(sim.record(&declaration.record).is_none());
 }
