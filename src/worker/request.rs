@@ -152,7 +152,6 @@ mod tests {
             failing: None,
             next_try_at: None,
             retries: 0,
-            next_try_at: None,
             sealed_view: None,
             sealed_token: None,
             state: State::Received,
