@@ -1,6 +1,7 @@
 //! The ledger: each test runs on SQLite and on PostgreSQL.
 
 mod order;
+mod rest;
 
 use std::time::Duration;
 
