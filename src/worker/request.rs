@@ -151,6 +151,7 @@ mod tests {
             token_orphaned: false,
             failing: None,
             retries: 0,
+            next_try_at: None,
             sealed_view: None,
             sealed_token: None,
             state: State::Received,
