@@ -324,14 +324,17 @@ mod tests {
         let name = FullName { given: "Ada".to_owned(), family: "Doe".to_owned() };
         let theirs = Identity { names: vec![name], born: Some("2026-01-31".to_owned()), national_id: None };
         let of = |sources: &str, kind: &EventKind| {
-            let sources = FieldSources::parse(Dialect::Fhir, sources).unwrap();
+            let sources = match sources {
+                "" => FieldSources::conventional(Dialect::Fhir),
+                text => FieldSources::parse(Dialect::Fhir, text).unwrap(),
+            };
             let found = comparable(theirs.clone(), kind, &sources);
             (!found.names.is_empty(), found.born.is_some())
         };
         let (birth, death) = (EventKind::Birth, EventKind::Death);
         assert_eq!(of("", &birth), (true, true));
-        assert_eq!(of("child.firstname = birth.child.englishName", &birth), (false, true));
+        assert_eq!(of("child.name.firstname = birth.child.englishName", &birth), (false, true));
         assert_eq!(of("child.dob = birth.child.date | patient", &birth), (true, false));
-        assert_eq!(of("child.firstname = birth.child.englishName", &death), (true, true));
+        assert_eq!(of("child.name.firstname = birth.child.englishName", &death), (true, true));
     }
 }
