@@ -150,7 +150,6 @@ mod tests {
             token_expires_at: token_expires_at.map(|end| end.parse().unwrap()),
             token_orphaned: false,
             failing: None,
-            next_try_at: None,
             retries: 0,
             next_try_at: None,
             sealed_view: None,
