@@ -167,7 +167,7 @@ impl ParkingWatcher {
         }
         // The end of a queue that is too long is not known.
         let newest = newest(&read).filter(|_| now <= u64::from(MAX_READ));
-        let parked = newest_of_each_cause(read, reported, now > reported.messages);
+        let parked = newest_of_each_cause(&read, reported, now > reported.messages);
         let report = ParkingReport { messages: now, newest };
         if report == *reported {
             return Ok(());
@@ -195,21 +195,17 @@ fn newest(read: &[ReadMessage]) -> Option<String> {
 
 /// The newest message of each cause, ignoring those that were reported. If the queue has grown, the
 /// last message is never ignored.
-fn newest_of_each_cause(read: Vec<ReadMessage>, reported: &ParkingReport, has_grown: bool) -> Vec<Parked> {
+fn newest_of_each_cause(read: &[ReadMessage], reported: &ParkingReport, has_grown: bool) -> Vec<Parked> {
     let last = read.len().saturating_sub(1);
-    let is_new: Box<dyn Fn(usize, &ReadMessage) -> bool> = match &reported.newest {
-        Some(newest) => {
-            let at: Option<Timestamp> = newest.split('|').next().and_then(|at| at.parse().ok());
-            let place = read.iter().rposition(|one| one.key() == *newest);
-            Box::new(move |index, one| match (one.at, at) {
-                (Some(parked), Some(newest)) => parked > newest,
-                (Some(_), None) | (None, Some(_) | None) => place.is_none_or(|place| index > place),
-            })
-        }
-        None => {
-            let old = usize::try_from(reported.messages).unwrap_or(usize::MAX);
-            Box::new(move |index, _| index >= old)
-        }
+    let reported_key = reported.newest.as_deref();
+    let reported_at: Option<Timestamp> =
+        reported_key.and_then(|key| key.split('|').next()).and_then(|at| at.parse().ok());
+    let place = reported_key.and_then(|key| read.iter().rposition(|one| one.key() == key));
+    let old = usize::try_from(reported.messages).unwrap_or(usize::MAX);
+    let is_new = |index: usize, one: &ReadMessage| match (reported_key, one.at.zip(reported_at)) {
+        (None, _) => index >= old,
+        (Some(_), Some((parked, reported))) => parked > reported,
+        (Some(_), None) => place.is_none_or(|place| index > place),
     };
     let newest: BTreeMap<_, _> = read
         .iter()

@@ -210,13 +210,15 @@ fn answer_of(
         OperatorDecision::WithoutId { .. } | OperatorDecision::Reject if case.record_answer.is_some() => {
             Err(DecisionRefusal::HasAnswer)
         }
-        // The rejection stays, because later replies to this submission are compared with it.
-        OperatorDecision::WithoutId { .. } if case.answer == Some(AnswerKind::Rejected) => Ok((None, None)),
-        OperatorDecision::WithoutId { .. } => Ok((None, Some(AnswerKind::NotAsked))),
         OperatorDecision::Reject if case.dialect == Dialect::Fhir => Err(DecisionRefusal::CannotReject),
-        OperatorDecision::Reject if case.answer == Some(AnswerKind::Rejected) => Ok((None, None)),
+        // The rejection stays, because later replies to this submission are compared with it.
+        OperatorDecision::WithoutId { .. } | OperatorDecision::Reject | OperatorDecision::Policy
+            if case.answer == Some(AnswerKind::Rejected) =>
+        {
+            Ok((None, None))
+        }
+        OperatorDecision::WithoutId { .. } => Ok((None, Some(AnswerKind::NotAsked))),
         OperatorDecision::Reject => Ok((None, Some(AnswerKind::Rejected))),
-        OperatorDecision::Policy if case.answer == Some(AnswerKind::Rejected) => Ok((None, None)),
         OperatorDecision::Policy => Err(DecisionRefusal::NoNegativeAnswer),
         OperatorDecision::AskAgain if case.record_answer.is_some() && !case.erased => {
             Err(DecisionRefusal::HasAnswer)

@@ -186,7 +186,8 @@ impl Identity {
     /// The first member that disagrees.
     pub fn agrees_with(&self, theirs: &Self) -> Result<(), Mismatch> {
         let is_theirs = |ours: &FullName| theirs.names.iter().any(|name| is_part_of(ours, name));
-        if !theirs.names.is_empty() && !(self.names.iter().all(is_theirs) && !self.names.is_empty()) {
+        let has_ours = !self.names.is_empty() && self.names.iter().all(is_theirs);
+        if !theirs.names.is_empty() && !has_ours {
             return Err(Mismatch::Name);
         }
         if theirs.born.is_some() && self.born.as_deref().map(date) != theirs.born.as_deref().map(date) {

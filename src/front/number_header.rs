@@ -2,7 +2,7 @@
 //!
 //! Invariant: a number that is given is taken as it is or refused, never replaced.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use secrecy::ExposeSecret as _;
 
 use super::Refusal;
@@ -31,7 +31,7 @@ impl NumberHeader {
             }
             Self::On => {}
             Self::WithSecret(source) => {
-                let given = headers.get(SECRET).map(|secret| secret.as_bytes()).unwrap_or_default();
+                let given = headers.get(SECRET).map(HeaderValue::as_bytes).unwrap_or_default();
                 let secret = source.read().await.map_err(|_| Refusal::NumberSecret)?;
                 if !is_same(given, secret.expose_secret().as_bytes()) {
                     return Err(Refusal::NumberSecret);

@@ -146,7 +146,8 @@ pub struct DecideArgs {
     /// With --as issued: a file that holds the ID and nothing else; `-` reads it from the standard input.
     #[arg(long, value_name = "FILE", required_if_eq("decision", "issued"))]
     pub id_file: Option<PathBuf>,
-    /// With --as without-id: the comment of the confirmation in OpenCRVS 1.x. The default is CONFIRM_COMMENT.
+    /// With --as without-id: the comment of the confirmation in OpenCRVS 1.x. The default is the setting
+    /// `CONFIRM_COMMENT`.
     #[arg(long, value_name = "TEXT", value_parser = one_line)]
     pub comment: Option<String>,
     /// Decide about more than one attempt.

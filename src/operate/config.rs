@@ -17,7 +17,7 @@ pub enum ConfigCommand {
     /// Print a reference of all settings, as a table in Markdown.
     Reference,
     /// Check the settings of all roles. Only the country's configuration service is contacted, and
-    /// only if FRONT_EVENTS is on: whether its forms have the fields of FIELDS_EVENTS.
+    /// only if `FRONT_EVENTS` is on: whether its forms have the fields of `FIELDS_EVENTS`.
     Check,
 }
 

@@ -13,17 +13,21 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use crate::admin::Condition;
 use crate::domain::Cause;
-use crate::pipeline::Standing;
+use crate::pipeline::{DeploymentCheck, Standing};
 use crate::telemetry::Metrics;
 
 pub(crate) struct Belonging {
-    pub(crate) standing: watch::Receiver<Standing>,
+    standing: watch::Receiver<Standing>,
     /// Met unless the broker refused the role.
-    pub(crate) condition: Condition,
-    pub(crate) metrics: Arc<Metrics>,
+    condition: Condition,
+    metrics: Arc<Metrics>,
 }
 
 impl Belonging {
+    pub(crate) fn new(check: &DeploymentCheck, condition: Condition, metrics: &Arc<Metrics>) -> Self {
+        Self { standing: check.standing(), condition, metrics: Arc::clone(metrics) }
+    }
+
     /// Watches until `stop` is cancelled.
     ///
     /// # Errors

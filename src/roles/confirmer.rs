@@ -33,11 +33,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
         .context("the HTTP client for the gateway cannot be made")?;
     let check = DeploymentCheck::new(Member::WithLedger(ledger.deployment().to_owned()), &sealer);
     let link = parts::member_link(config, "confirmer", &metrics, &check);
-    let belonging = Belonging {
-        standing: check.standing(),
-        condition: readiness.condition("confirmer_deployment"),
-        metrics: Arc::clone(&metrics),
-    };
+    let belonging = Belonging::new(&check, readiness.condition("confirmer_deployment"), &metrics);
     readiness.add_link("confirmer_broker", link.state());
     readiness.add_breakers(&[&breakers.ledger, &breakers.gateway, &breakers.auth]);
     ledger_opened.set(true);

@@ -53,11 +53,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     };
     let check = DeploymentCheck::new(Member::Front, &sealer);
     let link = parts::member_link(config, "front", &metrics, &check);
-    let belonging = Belonging {
-        standing: check.standing(),
-        condition: readiness.condition("front_deployment"),
-        metrics: Arc::clone(&metrics),
-    };
+    let belonging = Belonging::new(&check, readiness.condition("front_deployment"), &metrics);
     let publisher = link.publisher();
     let reading = parts::reading(config);
     let sources = if config.front.events { parts::source_check(config, &reading)? } else { None };

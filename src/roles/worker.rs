@@ -43,11 +43,7 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     let ledger = parts::ledger(&config, "worker", &sealer).await?;
     let check = DeploymentCheck::new(Member::WithLedger(ledger.deployment().to_owned()), &sealer);
     let bridge = parts::member_link(&config, "worker", &metrics, &check);
-    let belonging = Belonging {
-        standing: check.standing(),
-        condition: readiness.condition("worker_deployment"),
-        metrics: Arc::clone(&metrics),
-    };
+    let belonging = Belonging::new(&check, readiness.condition("worker_deployment"), &metrics);
     let nid = parts::nid_link(&config, "worker_nid", &metrics);
     readiness.add_link("worker_broker", bridge.state());
     readiness.add_link("nid_broker", nid.state());
@@ -61,7 +57,7 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     let queues = Queues::new(&topology);
     let next = NextHop::new(ledger.clone(), bridge.publisher(), &topology);
     let worker = Worker { config, ledger, sealer, bridge, nid, queues, next, metrics, breakers };
-    let Worker { config, ledger, bridge, nid, queues, breakers, .. } = &worker;
+    let Worker { config, ledger, bridge, nid, breakers, .. } = &worker;
     let (prefetch, replies_prefetch) = (config.broker.prefetch, config.nid.prefetch);
 
     let mut runner = Runner::new(&config.broker, stop);
@@ -71,16 +67,7 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
         runner.consume(bridge, registrations, prefetch, worker.record()).needs([&breakers.ledger]);
     }
     if stages.contains(&WorkerStage::Send) {
-        let check = worker.send_check()?;
-        let gateway = check.is_some().then(|| worker.gateway()).transpose()?;
-        let send = runner.consume(bridge, queues.requests.clone(), prefetch, worker.send(check));
-        let send = send.publishes_to([nid]);
-        if let Some(gateway) = gateway {
-            send.needs([&breakers.ledger, &breakers.id_system, &breakers.gateway]);
-            runner.background(|stop| breakers.clone().probe_gateway(gateway, stop));
-        } else {
-            send.needs([&breakers.ledger, &breakers.id_system]);
-        }
+        worker.consume_requests(&mut runner)?;
     }
     if stages.contains(&WorkerStage::Resolve) {
         let (ours, vendors) = (queues::replies(&topology), queues::nid_replies(&topology));
@@ -130,6 +117,22 @@ impl Worker {
             breaker: self.breakers.ledger.clone(),
             requests: self.request_settings(),
         })
+    }
+
+    fn consume_requests(&self, runner: &mut Runner) -> Result<(), Failure> {
+        let breakers = &self.breakers;
+        let check = self.send_check()?;
+        let gateway = check.is_some().then(|| self.gateway()).transpose()?;
+        let (requests, prefetch) = (self.queues.requests.clone(), self.config.broker.prefetch);
+        let send = runner.consume(&self.bridge, requests, prefetch, self.send(check));
+        let send = send.publishes_to([&self.nid]);
+        if let Some(gateway) = gateway {
+            send.needs([&breakers.ledger, &breakers.id_system, &breakers.gateway]);
+            runner.background(|stop| breakers.clone().probe_gateway(gateway, stop));
+        } else {
+            send.needs([&breakers.ledger, &breakers.id_system]);
+        }
+        Ok(())
     }
 
     /// `None` if registrations are not looked up before they are sent.

@@ -130,7 +130,7 @@ impl Accounts {
             self.wrong(id, "an older answer over a newer attempt");
         }
         if let Some(family) = evidence.rig.people.get(id) {
-            self.totals.check_contents(id, content_faults(family, record, evidence.nid));
+            self.totals.check_contents(id, &content_faults(family, record, evidence.nid));
         }
         let mut waits = odd::judge_unfit(self, id, record, evidence);
         if let Some(file) = &record.event {

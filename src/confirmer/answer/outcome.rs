@@ -29,7 +29,9 @@ impl Confirmer {
                     let reason = self.reason(case, bearer, pending);
                     self.rejected(answering, bearer, reason).await
                 }
-                end => self.ended(case, end, "confirmed").await,
+                end @ (End::Confirmed | End::OtherNumber | End::Overtaken) => {
+                    self.ended(case, end, "confirmed").await
+                }
             },
             Err(fault) => {
                 if may_read_after(&fault, bearer, answering)

@@ -109,7 +109,7 @@ impl Totals {
     }
 
     /// Counts a record that has something that is not of its person.
-    pub fn check_contents(&mut self, id: &str, faults: Vec<String>) {
+    pub fn check_contents(&mut self, id: &str, faults: &[String]) {
         self.wrong_contents += u64::from(!faults.is_empty());
         if !faults.is_empty() {
             self.bad.insert(id.to_owned(), faults.join("; "));

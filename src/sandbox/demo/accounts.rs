@@ -70,7 +70,7 @@ impl Accounts {
         }
         for family in Population::new(seed, Mix::default()).take(records.all().count()) {
             let Some(record) = records.record(&family.record) else { continue };
-            accounts.totals.check_contents(&family.record, content_faults(&family, record, nid));
+            accounts.totals.check_contents(&family.record, &content_faults(&family, record, nid));
         }
         accounts
     }
