@@ -6,6 +6,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::belonging::Belonging;
 use super::runner::Runner;
+use super::breakers::Breakers;
 use super::{Failure, Process, parts, sources};
 use crate::broker::Link;
 use crate::config::Config;
@@ -41,8 +42,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let (keys, _) = parts::auth(config)?;
     let keys = Arc::new(keys);
     let topology = parts::topology_settings(config);
-    let system = parts::system_client(config)?;
-    let system = system.map(|client| Arc::new(ClientMonitor::new(client, config.token.interval)));
+    let system = client_monitor(config)?;
     let events = events(config, system.clone()).await?;
     let events_client = events.client.clone();
     let confirmer = Confirmer {
@@ -53,11 +53,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
         keys: Arc::clone(&keys),
         rules: rules(config, &topology),
         metrics: Arc::clone(&metrics),
-        breakers: ConfirmerBreakers {
-            ledger: breakers.ledger.clone(),
-            gateway: breakers.gateway.clone(),
-            auth: breakers.auth.clone(),
-        },
+        breakers: confirmer_breakers(&breakers),
     };
     let keeper = keeper(config, &confirmer)?;
     let alerts = parts::alerts(config, &ledger, &metrics)?;
@@ -92,6 +88,19 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     link.close().await;
     ledger.close().await;
     result
+}
+
+fn confirmer_breakers(breakers: &Breakers) -> ConfirmerBreakers {
+    ConfirmerBreakers {
+        ledger: breakers.ledger.clone(),
+        gateway: breakers.gateway.clone(),
+        auth: breakers.auth.clone(),
+    }
+}
+
+fn client_monitor(config: &Config) -> Result<Option<Arc<ClientMonitor>>, Failure> {
+    let client = parts::system_client(config)?;
+    Ok(client.map(|client| Arc::new(ClientMonitor::new(client, config.token.interval))))
 }
 
 fn rules(config: &Config, topology: &TopologySettings) -> Rules {

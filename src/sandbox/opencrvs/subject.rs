@@ -54,6 +54,8 @@ fn joined(parts: &Value) -> String {
             let texts: Vec<&str> = parts.iter().filter_map(Value::as_str).collect();
             texts.join(" ")
         }
-        part => part.as_str().unwrap_or_default().to_owned(),
+        part @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            part.as_str().unwrap_or_default().to_owned()
+        }
     }
 }
