@@ -137,7 +137,10 @@ impl ParkingWatcher {
                 }
             }
             Ordering::Equal => {}
-            Ordering::Greater => self.report_new(link, queue, &reported, now).await?,
+            Ordering::Greater => {
+                seen.read.insert(queue.to_owned(), Instant::now());
+                self.report_new(link, queue, &reported, now).await?;
+            }
         }
         Ok(())
     }
