@@ -238,7 +238,7 @@ mod tests {
     }
 
     fn ids(read: &[ReadMessage], reported: &ParkingReport, has_grown: bool) -> String {
-        let new = newest_of_each_cause(read.to_vec(), reported, has_grown);
+        let new = newest_of_each_cause(read, reported, has_grown);
         new.into_iter().filter_map(|one| one.message).collect::<Vec<_>>().join(" ")
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 
 use super::belonging::Belonging;
-use super::runner::Runner;
 use super::breakers::Breakers;
+use super::runner::Runner;
 use super::{Failure, Process, parts, sources};
 use crate::broker::Link;
 use crate::config::Config;
@@ -39,8 +39,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     readiness.add_breakers(&[&breakers.ledger, &breakers.gateway, &breakers.auth]);
     ledger_opened.set(true);
 
-    let (keys, _) = parts::auth(config)?;
-    let keys = Arc::new(keys);
+    let keys = Arc::new(parts::auth(config)?.0);
     let topology = parts::topology_settings(config);
     let system = client_monitor(config)?;
     let events = events(config, system.clone()).await?;
