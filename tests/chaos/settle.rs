@@ -124,7 +124,8 @@ async fn queues(rig: &Rig) -> Option<Vec<String>> {
     let all: Vec<serde_json::Value> = serde_json::from_str(&text).ok()?;
     let filled = |queue: &serde_json::Value| {
         let (name, messages) = (queue["name"].as_str()?, queue["messages"].as_u64()?);
-        let kept = name.ends_with(".parked") || name == "unrouted";
+        // The deployment queue always keeps one message.
+        let kept = name.ends_with(".parked") || ["unrouted", "nidbridge.deployment"].contains(&name);
         (messages > 0 && !kept).then(|| format!("{name}={messages}"))
     };
     Some(all.iter().filter_map(filled).collect())
