@@ -186,7 +186,7 @@ mod tests {
     /// Lets the processes connect one after the other. Returns who was admitted.
     fn admitted(processes: &[Arc<DeploymentCheck>]) -> Vec<bool> {
         let mut retained: Option<Vec<u8>> = None;
-        let mut pass = |process: &Arc<DeploymentCheck>| match process.decide(retained.as_deref()) {
+        let pass = |process: &Arc<DeploymentCheck>| match process.decide(retained.as_deref()) {
             Verdict::Admit => true,
             Verdict::Retain(body) => {
                 retained = Some(body);
@@ -197,7 +197,7 @@ mod tests {
                 false
             }
         };
-        processes.iter().map(|process| pass(process)).collect()
+        processes.iter().map(pass).collect()
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Accounts {
             let due = match ending {
                 Ending::Confirmed => Some(State::Confirmed),
                 Ending::Rejected => Some(State::Rejected),
-                _ => None,
+                Ending::Held | Ending::Parked | Ending::Withdrawn | Ending::Open => None,
             };
             if due.is_some_and(|due| state != Some(due)) {
                 self.wrong(id, &format!("{ending:?}, and the ledger says {state:?}"));

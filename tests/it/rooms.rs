@@ -21,7 +21,7 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("opencrvs", &["domain", "config"]),
     ("nid", &["domain"]),
     ("pipeline", &["domain", "config", "telemetry", "seal", "broker", "ledger", "nid"]),
-    ("front", &["domain", "config", "telemetry", "seal", "broker", "opencrvs", "pipeline"]),
+    ("front", &["domain", "config", "telemetry", "seal", "broker", "opencrvs", "nid", "pipeline"]),
     // Only with the feature of that name: the doors of property tests and fuzzers.
     ("inlets", &["broker", "opencrvs", "front"]),
     ("worker", &["domain", "telemetry", "seal", "broker", "ledger", "opencrvs", "nid", "pipeline"]),

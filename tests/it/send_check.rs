@@ -52,7 +52,11 @@ fn set_field(event: &mut Value, field: &str, value: &Value) {
 async fn parked(world: &World, record: &str) {
     stands_as(world, record, "parked").await;
     let last = world.history(record).await.pop().unwrap();
-    assert_eq!(last.cause.as_ref().map(|cause| cause.as_str()), Some("not_in_opencrvs"), "{record}");
+    assert_eq!(
+        last.cause.as_ref().map(nidbridge::ledger::Recorded::<nidbridge::domain::Cause>::as_str),
+        Some("not_in_opencrvs"),
+        "{record}"
+    );
 }
 
 async fn registered(world: &World, family: &Declaration) {

@@ -128,7 +128,14 @@ fn apply(world: &mut World, rules: Rules, i: u8, (row, decides): (Row, Decides))
     match row.state {
         State::Answered => world.queues.outcomes |= 1 << i,
         State::Received | State::Requested => world.queues.requests |= 1 << i,
-        _ => {}
+        State::Confirmed
+        | State::Rejected
+        | State::Superseded
+        | State::Withdrawn
+        | State::Held
+        | State::Expired
+        | State::Closed
+        | State::Parked => {}
     }
     true
 }

@@ -43,7 +43,23 @@ fn instances() -> Vec<Value> {
         json!([]),
         json!("issued"),
     ];
-    for (pointer, values) in [
+    for (pointer, values) in members() {
+        all.extend(values.into_iter().map(|value| with(issued.clone(), pointer, value)));
+    }
+    all.extend(reasons().into_iter().map(|reason| with(rejected.clone(), "/data/reason", reason)));
+    for value in [json!(null), json!(1), json!(86_400), json!(86_401), json!(1.0), json!(1.5)] {
+        all.push(with(reply(&data("retry")), "/data/retry_after_s", value));
+    }
+    let nulls = json!({ "request_id": "b3821b1b-0cf8-5bdc-b94e-ecbc9af4a30e", "submission": 1, "status": "recorded",
+        "national_id": null, "reason": null, "nid_reference": null, "retry_after_s": null, "national_id_kind": null });
+    all.push(reply(&nulls));
+    all.push(with(reply(&data("pending")), "/data/national_id", json!(" ")));
+    all
+}
+
+/// Values of single members.
+fn members() -> Vec<(&'static str, Vec<Value>)> {
+    vec![
         ("/specversion", vec![json!("0.3"), json!(1)]),
         ("/id", vec![json!(""), json!("x".repeat(1_000)), json!(7), json!(null)]),
         ("/source", vec![json!(""), json!("s".repeat(300)), json!(null)]),
@@ -79,10 +95,12 @@ fn instances() -> Vec<Value> {
             "/data/retry_after_s",
             vec![json!(null), json!(0), json!(-1), json!(1e300), json!(0.5), json!("30")],
         ),
-    ] {
-        all.extend(values.into_iter().map(|value| with(issued.clone(), pointer, value)));
-    }
-    for reason in [
+    ]
+}
+
+/// Reasons of a rejection.
+fn reasons() -> Vec<Value> {
+    vec![
         json!(null),
         json!({}),
         json!({ "code": null }),
@@ -95,17 +113,7 @@ fn instances() -> Vec<Value> {
         json!({ "code": "other", "fields": ["x".repeat(500)] }),
         json!({ "code": "other", "fields": ["a", 1] }),
         json!({ "code": "other", "fields": "subject.name" }),
-    ] {
-        all.push(with(rejected.clone(), "/data/reason", reason));
-    }
-    for value in [json!(null), json!(1), json!(86_400), json!(86_401), json!(1.0), json!(1.5)] {
-        all.push(with(reply(&data("retry")), "/data/retry_after_s", value));
-    }
-    let nulls = json!({ "request_id": "b3821b1b-0cf8-5bdc-b94e-ecbc9af4a30e", "submission": 1, "status": "recorded",
-        "national_id": null, "reason": null, "nid_reference": null, "retry_after_s": null, "national_id_kind": null });
-    all.push(reply(&nulls));
-    all.push(with(reply(&data("pending")), "/data/national_id", json!(" ")));
-    all
+    ]
 }
 
 /// IDs at the edge of what may be issued.

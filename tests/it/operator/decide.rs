@@ -104,21 +104,7 @@ async fn a_held_birth_ends_in_each_of_the_ways(engine: Engine) {
     let refused = decide(&world, closed, &["ask-again"]).await;
     assert!(refused.0 == Some(1) && refused.1.contains("it is closed"), "{refused:?}");
 
-    let refused = decide(&world, policy, &["reject"]).await;
-    assert!(refused.0 == Some(1) && refused.1.contains("cannot be told of a rejection"), "{refused:?}");
-    decided(&world, policy, &["policy"]).await;
-    stands_as(&world, &policy.record, "held").await;
-    world.set("CONFIRM_NEGATIVE", "confirm-with-comment");
-    world.kill9("confirmer");
-    world.start("confirmer");
-    world.ready("confirmer").await;
-    let rest = [&["attempts", "decide", "--state", "held", "--as", "policy", "--yes"][..], &WHY].concat();
-    assert_eq!(world.run(&rest, &[]).await, (Some(0), "decided: 2\n".to_owned()));
-    for birth in [policy, twin] {
-        confirmed_once(&world, &birth.record, "the new policy").await;
-        let confirm = world.opencrvs.record(&birth.record).unwrap().confirms.remove(0);
-        assert!(confirm.comment.is_some_and(|text| text.contains("not_eligible")));
-    }
+    the_new_policy_decides_the_rest(&mut world, [policy, twin]).await;
     assert_eq!(confirms(&world, &closed.record), 0, "closed is closed");
     let vendor = world.nid.state();
     assert_eq!((vendor.requests, vendor.repeats, vendor.ids_doubled), (7, 0, 0));
@@ -128,6 +114,25 @@ async fn a_held_birth_ends_in_each_of_the_ways(engine: Engine) {
     world.nid.will_answer(&request_of(&closed.record, "birth"), Final::Issued("5550003333".to_owned()));
     world.opencrvs.submit(closed, &world.front, again).await.unwrap();
     confirmed_once(&world, &closed.record, "submitted again").await;
+}
+
+/// The setting `CONFIRM_NEGATIVE` is changed, and applied to what is held.
+async fn the_new_policy_decides_the_rest(world: &mut World, [policy, twin]: [&Declaration; 2]) {
+    let refused = decide(world, policy, &["reject"]).await;
+    assert!(refused.0 == Some(1) && refused.1.contains("cannot be told of a rejection"), "{refused:?}");
+    decided(world, policy, &["policy"]).await;
+    stands_as(world, &policy.record, "held").await;
+    world.set("CONFIRM_NEGATIVE", "confirm-with-comment");
+    world.kill9("confirmer");
+    world.start("confirmer");
+    world.ready("confirmer").await;
+    let rest = [&["attempts", "decide", "--state", "held", "--as", "policy", "--yes"][..], &WHY].concat();
+    assert_eq!(world.run(&rest, &[]).await, (Some(0), "decided: 2\n".to_owned()));
+    for birth in [policy, twin] {
+        confirmed_once(world, &birth.record, "the new policy").await;
+        let confirm = world.opencrvs.record(&birth.record).unwrap().confirms.remove(0);
+        assert!(confirm.comment.is_some_and(|text| text.contains("not_eligible")));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

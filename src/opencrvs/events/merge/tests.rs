@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-fn action(status: &str, kind: &str, at: &str, more: Value) -> Action {
+fn action(status: &str, kind: &str, at: &str, more: &Value) -> Action {
     let mut action =
         json!({ "status": status, "type": kind, "createdAt": format!("2026-01-01T00:00:{at}.000Z") });
     action.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -10,7 +10,7 @@ fn action(status: &str, kind: &str, at: &str, more: Value) -> Action {
 }
 
 fn accepted(kind: &str, at: &str, declaration: &Value) -> Action {
-    action("Accepted", kind, at, json!({ "declaration": declaration }))
+    action("Accepted", kind, at, &json!({ "declaration": declaration }))
 }
 
 /// The declaration of a record with these actions and a pending one that declares nothing.
@@ -21,8 +21,8 @@ fn merged(actions: &[Action]) -> Value {
 /// A request, and its acceptance, with these declarations.
 fn answered(request: &Value, own: &Value) -> [Action; 2] {
     [
-        action("Requested", "EDIT", "02", json!({ "id": "r", "declaration": request })),
-        action("Accepted", "EDIT", "03", json!({ "id": "a", "originalActionId": "r", "declaration": own })),
+        action("Requested", "EDIT", "02", &json!({ "id": "r", "declaration": request })),
+        action("Accepted", "EDIT", "03", &json!({ "id": "a", "originalActionId": "r", "declaration": own })),
     ]
 }
 
@@ -74,7 +74,7 @@ fn a_rejected_correction_a_requested_one_and_a_printed_certificate_do_not_count(
         assert_eq!(merged(&[base(), other]), json!({ "child.dob": "2026-01-01" }), "{kind}");
     }
     for status in ["Requested", "Rejected"] {
-        let other = action(status, "EDIT", "02", json!({ "declaration": { "child.dob": "2026-02-02" } }));
+        let other = action(status, "EDIT", "02", &json!({ "declaration": { "child.dob": "2026-02-02" } }));
         assert_eq!(merged(&[base(), other]), json!({ "child.dob": "2026-01-01" }), "{status}");
     }
 }
@@ -88,11 +88,11 @@ fn the_approval_of_a_correction_that_is_not_there_changes_nothing() {
             "Accepted",
             "REQUEST_CORRECTION",
             "02",
-            json!({ "id": "c", "declaration": { "mother.nid": "1" } }),
+            &json!({ "id": "c", "declaration": { "mother.nid": "1" } }),
         )
     };
     let approval = |of: &str| {
-        action("Accepted", "APPROVE_CORRECTION", "03", json!({ "requestId": of, "declaration": own }))
+        action("Accepted", "APPROVE_CORRECTION", "03", &json!({ "requestId": of, "declaration": own }))
     };
     let base = [base, request()];
     let with = |approval: Action| {
