@@ -23,9 +23,9 @@ use super::token::{
     BootstrapToken, TokenFault, VerifiedToken, issued_at, plausible, verify, verify_bootstrap,
 };
 
-/// How long the result of a fetch answers [`KeyStore::judge`], in multiples of `refetch`. A
+/// How long a fetch without a key counts as an outage of auth, in multiples of `refetch`. A
 /// delivery that waits for a fetch is delayed by one `refetch`, and finds its result then.
-const JUDGES_FOR: u32 = 3;
+const NO_KEY_FOR: u32 = 3;
 
 /// Name of a key: the SHA-256 of its PEM, which is the same in every process and does not show the
 /// key.
@@ -178,18 +178,21 @@ impl KeyStore {
         }
     }
 
-    /// Judges a token that OpenCRVS refused by the last fetch of the key. If that is missing or
-    /// old, a task fetches the key for all callers; no caller waits for it.
+    /// Judges a token that OpenCRVS refused by the last fetch of the key. If that is missing, or
+    /// older than `refetch`, a task fetches the key for all callers; no caller waits for it.
     pub async fn judge(self: &Arc<Self>, token: &str) -> Judgement {
         let last = self.last_result();
         let age = last.map_or(Duration::MAX, |last| last.ended.elapsed());
         if age >= self.refetch {
             self.fetch_in_background();
         }
-        let Some(last) = last.filter(|_| age < self.refetch * JUDGES_FOR) else { return Judgement::Pending };
-        let Some(known) = self.known_key().await.filter(|_| last.brought_key) else {
-            return Judgement::NoKey;
-        };
+        let Some(last) = last else { return Judgement::Pending };
+        if !last.brought_key {
+            return if age < self.refetch * NO_KEY_FOR { Judgement::NoKey } else { Judgement::Pending };
+        }
+        // An old key does no harm. A token that it does not verify is dead for ever, unless it is
+        // newer than the key; and how often a token counts as valid is limited by the caller.
+        let Some(known) = self.known_key().await else { return Judgement::NoKey };
         if self.verify_by(&known, token).is_ok() {
             return Judgement::Valid;
         }

@@ -155,6 +155,7 @@ async fn by_an_nginx_before_the_country_config() {
 #[tokio::test(flavor = "multi_thread")]
 async fn by_a_country_config_that_forwards() {
     let mut world = prepared(&files::swarm("nidbridge-front-1")).await;
+    world.set_for("front", "NUMBER_HEADER", "on");
     let country = Program::country(&world, Some(world.front.as_str())).await;
     world.set_for("confirmer", "COUNTRY_CONFIG_URL", &country.url());
     start(&mut world, &ROLES.map(|role| (role, role))).await;

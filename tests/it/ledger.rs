@@ -80,7 +80,7 @@ pub fn issued(ledger: &Ledger, id: &str) -> VendorReply {
     VendorReply::Issued(SealedId { sealed: format!("v1.k.{id}"), fingerprint, earlier_fingerprints })
 }
 
-fn rejected() -> VendorReply {
+pub fn rejected() -> VendorReply {
     VendorReply::Rejected(Reason::of(ReasonCode::NotEligible))
 }
 

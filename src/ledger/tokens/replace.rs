@@ -71,7 +71,8 @@ impl Ledger {
     }
 
     /// Replaces the token that the case was read with by a token from an operator. An attempt that
-    /// is parked because of its token is resumed; an intent and its quarantine stay.
+    /// is parked because of its token is resumed; an intent and its quarantine stay. A held attempt
+    /// stays held until an operator decides about it.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
@@ -110,12 +111,13 @@ async fn exchange(
     let exchanged = sqlx::query(
         "UPDATE attempt SET sealed_token = $3, token_expires_at = $4, token_since = (SELECT now_ms FROM clock), \
          token_try_at = NULL, token_key = NULL, token_orphaned = 0 \
-         WHERE attempt_id = $1 AND sealed_token = $2 AND ended_at IS NULL",
+         WHERE attempt_id = $1 AND sealed_token = $2 AND (ended_at IS NULL OR state = $5)",
     )
     .bind(case.attempt.id.to_string())
     .bind(case.attempt.sealed_token.clone())
     .bind(sealed.to_owned())
     .bind(expires_at.as_millisecond())
+    .bind(State::Held.as_str())
     .execute(&mut **tx)
     .await?;
     Ok(exchanged.rows_affected() == 1)

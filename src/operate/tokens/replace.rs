@@ -60,7 +60,7 @@ impl Replacement {
 
     async fn one(&mut self, case: &Case) -> Result<(), Failure> {
         let (record, state) = (&case.record.id, case.attempt.state);
-        if !state.is_open() && state != State::Parked {
+        if !state.is_open() && ![State::Parked, State::Held].contains(&state) {
             return self.miss(record, &format!("needs no token: its newest attempt is {}", state.as_str()));
         }
         if case.attempt.sealed_token.is_none() {

@@ -26,11 +26,15 @@ async function register(request, h) {
 
 const options = { payload: { parse: false, output: 'data', maxBytes: 52428800 } }
 const text = (id) => ({ id, type: 'TEXT' })
-const form = (id, field) => ({ id, declaration: { pages: [{ id: 'subject', type: 'FORM', fields: [text(field)] }] } })
+const form = (id, ...fields) => ({ id, declaration: { pages: [{ id: 'subject', type: 'FORM', fields: fields.map(text) }] } })
+const forms = [
+  form('birth', 'child.name', 'child.dob', 'child.gender', 'child.nid', 'mother.nid', 'father.nid'),
+  form('death', 'deceased.nid', 'eventDetails.date'),
+]
 server.route([
   { method: 'POST', path: '/event-registration', options, handler: register },
   { method: 'POST', path: '/trigger/events/{event}/actions/REGISTER', options, handler: register },
-  { method: 'GET', path: '/events', handler: () => [form('birth', 'child.nid'), form('death', 'deceased.nid')] },
+  { method: 'GET', path: '/events', handler: () => forms },
   { method: 'GET', path: '/handled', handler: () => handled },
   { method: '*', path: '/{any*}', handler: (request) => ({ country: `${request.method} ${request.path}` }) },
 ])

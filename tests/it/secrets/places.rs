@@ -99,7 +99,7 @@ pub fn of_the_files(world: &World) -> Vec<(String, Vec<u8>)> {
 }
 
 /// The JSON pointers of the members that the contract allows in a request.
-const MAPPED: [&str; 23] = [
+const MAPPED: [&str; 24] = [
     "/specversion",
     "/id",
     "/source",
@@ -114,6 +114,7 @@ const MAPPED: [&str; 23] = [
     "/data/subject/name/full",
     "/data/subject/name/given",
     "/data/subject/name/family",
+    "/data/subject/name/lang",
     "/data/subject/date_of_birth",
     "/data/subject/sex",
     "/data/subject/place_of_birth/*",

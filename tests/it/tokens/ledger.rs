@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use nidbridge::domain::{Cause, State};
+use nidbridge::domain::{Cause, Event, State};
 use nidbridge::ledger::{Case, Expiry, Ledger, RenewalRule, Replaced, Stage, TokenChange, TokenCheck};
 
 use crate::harness::ledgers::{OpenLedger, both};
-use crate::ledger::{TTL, issued, receive, reply, requested, state};
+use crate::ledger::{TTL, issued, receive, rejected, reply, requested, state};
 
 const AT_ONCE: RenewalRule = RenewalRule { at_percent: 0, until: Duration::from_secs(3_650 * 86_400) };
 
@@ -115,6 +115,21 @@ async fn a_fresh_token_resumes_what_was_parked_for_its_token_and_nothing_else() 
             assert_eq!(state(ledger, &case).await, expected, "{record}");
             assert_eq!(read(ledger, &case).await.record.intent, parked.record.intent, "{record}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_can_have_a_fresh_token_so_that_an_operator_may_decide_about_it() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let case = requested(ledger, "r", 0).await;
+        reply(ledger, &case, 1, &rejected()).await;
+        let (lease, _) = ledger.lease_record(case.attempt.id, TTL).await.unwrap().unwrap();
+        ledger.finish(lease, Event::Hold, Some(Cause::RejectedByIdSystem)).await.unwrap();
+        let until = case.attempt.token_expires_at.unwrap();
+        assert_eq!(ledger.replace_token(&case, "v1.k.second", until).await.unwrap(), Replaced::Done);
+        let now = read(ledger, &case).await;
+        assert_eq!(now.attempt.state, State::Held);
+        assert_eq!(now.attempt.sealed_token.as_deref(), Some("v1.k.second"));
     }
 }
 
