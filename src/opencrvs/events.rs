@@ -4,7 +4,7 @@
 //! OpenCRVS sends a document with `POST /trigger/events/{event}/actions/REGISTER`.
 //!
 //! Each country configures the ids of fields, their options and even the kinds of event. This
-//! module reads only the conventions that all countries share, after [`sources`] has brought the
+//! module reads only the conventions that all countries share, after `sources` has brought the
 //! country's own fields into them. A document also contains values that the form hides, so this module first reads the fields that say which other fields count
 //! (`dobUnknown`, `idType`, `detailsNotAvailable`, `addressSameAs`).
 //!
