@@ -29,6 +29,21 @@ pub enum Role {
     Groom,
 }
 
+impl Role {
+    /// Every role with its name in settings. In the events generation the name is also the prefix
+    /// of the person's fields.
+    pub const NAMES: [(Self, &'static str); 8] = [
+        (Self::Child, "child"),
+        (Self::Deceased, "deceased"),
+        (Self::Mother, "mother"),
+        (Self::Father, "father"),
+        (Self::Spouse, "spouse"),
+        (Self::Informant, "informant"),
+        (Self::Bride, "bride"),
+        (Self::Groom, "groom"),
+    ];
+}
+
 /// A name in one language.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -61,7 +61,7 @@ async fn check_sources(config: &Config) -> Result<&'static str, Failure> {
         Ok(missing) if missing.is_empty() => output::line("the country's forms have all of these fields")?,
         Ok(missing) => return Err(Failure::Misconfigured(anyhow!(sources::fault(&missing)))),
         Err(fault) => {
-            output::line(&format!("whether the country's forms have these fields is not known: {fault}"))?
+            output::line(&format!("whether the country's forms have these fields is not known: {fault}"))?;
         }
     }
     Ok("Only the country's configuration service")

@@ -28,17 +28,6 @@ use crate::domain::{Dialect, EventKind, Role};
 /// A member of a view: whose, and what.
 pub type ViewMember = (Role, SourceMember);
 
-const ROLES: [(Role, &str); 8] = [
-    (Role::Child, "child"),
-    (Role::Deceased, "deceased"),
-    (Role::Mother, "mother"),
-    (Role::Father, "father"),
-    (Role::Spouse, "spouse"),
-    (Role::Informant, "informant"),
-    (Role::Bride, "bride"),
-    (Role::Groom, "groom"),
-];
-
 /// What is read of a person and may be in other fields than by convention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SourceMember {
@@ -255,13 +244,13 @@ fn is_required(member: ViewMember) -> bool {
 }
 
 fn member_name((role, member): ViewMember) -> String {
-    let role = ROLES.into_iter().find(|(one, _)| *one == role).map_or("", |(_, name)| name);
+    let role = Role::NAMES.into_iter().find(|(one, _)| *one == role).map_or("", |(_, name)| name);
     format!("{role}.{}", member.as_str())
 }
 
 fn member(dialect: Dialect, name: &str) -> Option<ViewMember> {
     let (prefix, rest) = name.split_once('.')?;
-    let (role, _) = ROLES.into_iter().find(|(_, role)| *role == prefix)?;
+    let (role, _) = Role::NAMES.into_iter().find(|(_, role)| *role == prefix)?;
     let member = SourceMember::ALL.into_iter().find(|member| member.as_str() == rest)?;
     let is_of = member != SourceMember::DateOfDeath || role == Role::Deceased;
     (is_of && member.is_read_in(dialect)).then_some((role, member))

@@ -10,18 +10,6 @@ use crate::domain::{Name, Person, Role};
 use crate::opencrvs::reading::NATIONAL_ID;
 use crate::opencrvs::text::name_part;
 
-/// The prefix of the fields of each person.
-pub(super) const PREFIXES: [(Role, &str); 8] = [
-    (Role::Child, "child"),
-    (Role::Deceased, "deceased"),
-    (Role::Mother, "mother"),
-    (Role::Father, "father"),
-    (Role::Spouse, "spouse"),
-    (Role::Informant, "informant"),
-    (Role::Bride, "bride"),
-    (Role::Groom, "groom"),
-];
-
 /// The names of a person's fields, without the prefix. All other fields are answers of the form.
 pub(super) const MEMBERS: [&str; 16] = [
     "name",
@@ -49,7 +37,7 @@ const IDENTIFIERS: [(&str, &str); 3] =
 
 /// The persons for whom the declaration has at least one field.
 pub(super) fn persons(fields: &Fields<'_>, identifier_type: &str) -> BTreeMap<Role, Person> {
-    let mut persons: BTreeMap<Role, Person> = PREFIXES
+    let mut persons: BTreeMap<Role, Person> = Role::NAMES
         .into_iter()
         .filter_map(|(role, prefix)| Some((role, person(fields, prefix, identifier_type)?)))
         .collect();

@@ -6,7 +6,6 @@
 
 use serde_json::{Map, Value};
 
-use super::person::PREFIXES;
 use super::view::is_placed;
 use crate::domain::{EventKind, FieldPath, Role, SourceMember, SourceRule, ViewMember};
 use crate::opencrvs::reading::Reading;
@@ -37,7 +36,7 @@ impl Target {
             SourceMember::DetailsNotAvailable => ("detailsNotAvailable", None),
             SourceMember::DateOfDeath => return Self { field: DATE.to_owned(), part: None },
         };
-        let prefix = PREFIXES.into_iter().find(|(one, _)| *one == role).map_or("", |(_, prefix)| prefix);
+        let prefix = Role::NAMES.into_iter().find(|(one, _)| *one == role).map_or("", |(_, prefix)| prefix);
         Self { field: format!("{prefix}.{name}"), part }
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::action::Action;
-use super::person::{MEMBERS, PREFIXES, persons};
+use super::person::{MEMBERS, persons};
 use super::{LONGEST, place};
 use crate::domain::{EventDetails, EventKind, Office, Role, View};
 use crate::opencrvs::text::{identifying, is_within};
@@ -109,7 +109,7 @@ fn answers(declaration: &Map<String, Value>) -> BTreeMap<String, Value> {
 
 pub(super) fn is_placed(field: &str) -> bool {
     let of_person = |(prefix, member): (&str, &str)| {
-        PREFIXES.iter().any(|(_, known)| *known == prefix) && MEMBERS.contains(&member)
+        Role::NAMES.iter().any(|(_, known)| *known == prefix) && MEMBERS.contains(&member)
     };
     field != "child.reason" && (PLACED.contains(&field) || field.split_once('.').is_some_and(of_person))
 }
