@@ -233,6 +233,16 @@ mod tests {
     }
 
     #[test]
+    fn a_rejection_that_nobody_waits_for_is_kept_for_comparison() {
+        let newest = attempt(State::Requested, None);
+        for state in [State::Superseded, State::Withdrawn, State::Expired, State::Parked] {
+            let plan = resolve(ReplyKind::Rejected, &birth(attempt(state, None), newest));
+            assert_eq!(plan.archive, Some(AnswerKind::Rejected), "{state:?}");
+            assert_eq!((plan.give, plan.follow_up), (None, FollowUp::Nothing), "{state:?}");
+        }
+    }
+
+    #[test]
     fn an_id_that_cannot_reach_opencrvs_any_more_is_an_orphan() {
         let addressed = attempt(State::Superseded, None);
         for (state, answer) in [
