@@ -2,8 +2,9 @@
 //! processes.
 //!
 //! [`RecordStage`] writes a registration to the ledger, [`SendStage`] looks it up in OpenCRVS
-//! ([`SendCheck`]) and sends its request to the ID system, and [`ResolveStage`] handles the replies. Each stage passes its result to the next one
-//! over the broker. [`Sweeper`] looks after attempts that got stuck.
+//! ([`SendCheck`]) and sends its request to the ID system, and [`ResolveStage`] handles the
+//! replies. Each stage passes its result to the next one over the broker. [`Sweeper`] looks after
+//! attempts that got stuck.
 //!
 //! Invariant: a stage first writes to the ledger what it is about to do, then does it, then writes
 //! the result to the ledger, then waits for the publisher confirm of the next hop, and only then

@@ -1,8 +1,8 @@
 //! Accepts one registration: from the request until the broker or the spool has it.
 //!
 //! Invariant: a registration that the ID system cannot be asked about is refused at once, with the
-//! names of the fields at fault. A caller that waits for a sync answer is registered before the registration is
-//! published, so no answer can come too early.
+//! names of the fields at fault. A caller that waits for a sync answer is registered before the
+//! registration is published, so no answer can come too early.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The parking queues on the broker: for each queue, the number of messages that operators have
 //! been alerted to, and the newest of them.
 //!
-//! Invariant: the count, the newest message and the alerts are written in one transaction, by compare-and-set, so that
-//! growth seen by two processes alerts only once.
+//! Invariant: the count, the newest message and the alerts are written in one transaction, by
+//! compare-and-set, so that growth seen by two processes alerts only once.
 
 use sqlx::Row as _;
 use uuid::Uuid;

@@ -5,8 +5,9 @@
 //!
 //! Each country configures the ids of fields, their options and even the kinds of event. This
 //! module reads only the conventions that all countries share, after `sources` has brought the
-//! country's own fields into them. A document also contains values that the form hides, so this module first reads the fields that say which other fields count
-//! (`dobUnknown`, `idType`, `detailsNotAvailable`, `addressSameAs`).
+//! country's own fields into them. A document also contains values that the form hides, so this
+//! module first reads the fields that say which other fields count (`dobUnknown`, `idType`,
+//! `detailsNotAvailable`, `addressSameAs`).
 //!
 //! Source: `events` of opencrvs-core, v1.9.0–v2.1.0, and the forms of farajaland v1.9.11.
 //!

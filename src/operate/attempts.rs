@@ -143,11 +143,12 @@ pub struct DecideArgs {
     /// With --state or --cause, decide about at most this many: those whose token expires first.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     pub limit: usize,
-    /// With --as issued: a file that holds the ID and nothing else; `-` reads it from the standard input.
+    /// With --as issued: a file that holds the ID and nothing else; `-` reads it from the standard
+    /// input.
     #[arg(long, value_name = "FILE", required_if_eq("decision", "issued"))]
     pub id_file: Option<PathBuf>,
-    /// With --as without-id: the comment of the confirmation in OpenCRVS 1.x. The default is the setting
-    /// `CONFIRM_COMMENT`.
+    /// With --as without-id: the comment of the confirmation in OpenCRVS 1.x. The default is the
+    /// setting `CONFIRM_COMMENT`.
     #[arg(long, value_name = "TEXT", value_parser = one_line)]
     pub comment: Option<String>,
     /// Decide about more than one attempt.

@@ -4,9 +4,9 @@
 //! failure. In the events generation, a trigger that reached no front leaves its action requested
 //! ([`arrivals`](super::arrivals)).
 //!
-//! Invariant: a fault of nginx or of a front excuses what nginx answers, and a fault of auth excuses
-//! what a front answers to a token. Nothing else excuses a refusal: while the broker is down, a front
-//! keeps registrations in its spool.
+//! Invariant: a fault of nginx or of a front excuses what nginx answers, and a fault of auth
+//! excuses what a front answers to a token. Nothing else excuses a refusal: while the broker is
+//! down, a front keeps registrations in its spool.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

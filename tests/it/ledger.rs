@@ -47,8 +47,8 @@ pub fn registration(record: &str, minute: i64, kind: EventKind) -> Registration 
     }
 }
 
-/// The rules of a country in UTC whose numbers are unique everywhere. The template gives each record
-/// its own id.
+/// The rules of a country in UTC whose numbers are unique everywhere. The template gives each
+/// record its own id.
 pub fn numbers() -> NumberRules {
     NumberRules {
         template: NumberTemplate::parse("{tracking_id}{office}").unwrap(),
@@ -501,8 +501,8 @@ const BEFORE_0010: [&str; 15] = [
     "DELETE FROM _sqlx_migrations WHERE version = 10",
 ];
 
-/// Takes that ledger back to the schema of the release before `0009`, whose attempts all have a token
-/// and name no action.
+/// Takes that ledger back to the schema of the release before `0009`, whose attempts all have a
+/// token and name no action.
 const BEFORE_0009: [&str; 2] =
     ["ALTER TABLE attempt DROP COLUMN action_id", "DELETE FROM _sqlx_migrations WHERE version = 9"];
 

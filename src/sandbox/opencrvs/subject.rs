@@ -1,7 +1,7 @@
 //! The person that a record is about, as the gateway answers for it from the record's own document.
 //!
-//! Wire source: the resolvers of `HumanName` and `Person` in the gateway, 1.7–1.9: the given names of
-//! a name are one text, and the family names are another one.
+//! Wire source: the resolvers of `HumanName` and `Person` in the gateway, 1.7–1.9: the given names
+//! of a name are one text, and the family names are another one.
 
 use serde_json::{Value, json};
 
