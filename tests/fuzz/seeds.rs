@@ -9,8 +9,8 @@ use std::{env, fs, io};
 use jiff::Timestamp;
 use nidbridge::config::reference;
 use nidbridge::domain::{AttemptKey, Dialect, EventKind, RecordId, Registration, TrackingId};
-use nidbridge::pipeline::RegistrationMessage;
 use nidbridge::inlets::spool;
+use nidbridge::pipeline::RegistrationMessage;
 use nidbridge::sandbox::opencrvs::Claims;
 use nidbridge::sandbox::population::{AttemptFacts, Mix, Population};
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn bundles() -> Vec<Vec<u8>> {
-    let mix = Mix { deaths: 0.4, marriages: 0.2, register_path: 0.5 };
+    let mix = Mix { deaths: 0.4, marriages: 0.2, register_path: 0.5, unfit: 0.1 };
     let facts = AttemptFacts { last_modified: "2026-01-05T10:00:00.000Z".to_owned(), earlier: Vec::new() };
     Population::new(3, mix).take(20).map(|one| one.bundle(&facts).to_string().into_bytes()).collect()
 }
@@ -186,7 +186,7 @@ fn files() -> Vec<Vec<u8>> {
         wait: std::time::Duration::ZERO,
         token_expires_at: Some(stamp),
         number: None,
-            unheard: false,
+        unheard: false,
     };
     let message = RegistrationMessage {
         v: 1,
