@@ -31,8 +31,7 @@ pub(super) enum IntentAfter {
     /// The intent is retracted at once, because neither this write nor an earlier one can still
     /// arrive.
     Retracted,
-    /// The intent is kept until the attempt ends, because this write or an earlier one may still
-    /// arrive.
+    /// The intent is kept, because this write or an earlier one may still arrive.
     Kept,
 }
 
@@ -92,7 +91,9 @@ impl Confirmer {
         match after.next {
             Next::Delay(step, cause) => Ok(Settlement::Delay { step, cause: cause.into() }),
             Next::Park => {
-                if after.intent == IntentAfter::Kept {
+                // This write was refused outright. An intent that was there before this turn is that
+                // of an earlier write, which may still arrive.
+                if after.intent == IntentAfter::Kept && case.leased.case.record.intent.is_none() {
                     self.ledger.retract(lease, cause).await?;
                 }
                 self.end(&case.leased, Event::Park, Some(cause)).await

@@ -172,7 +172,7 @@ fn may_read_after(fault: &OpencrvsFault, bearer: Bearer<'_>, answering: &Answeri
 /// What to do after a failed answer, which is idempotent. The call is repeated unless the fault is
 /// permanent, even if it may have succeeded. There is no quarantine between two calls, so an
 /// earlier call may still arrive after this one has failed. The intent is therefore kept until the
-/// attempt ends.
+/// attempt ends; if the first call of all is refused, it is retracted.
 pub(super) fn after_answer(fault: &OpencrvsFault) -> AfterFault {
     let next = match fault.class() {
         FaultClass::Permanent => Next::Park,

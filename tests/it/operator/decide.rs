@@ -3,9 +3,9 @@
 
 use std::io::Write as _;
 
-use nidbridge::domain::Cause;
+use nidbridge::domain::{Cause, RecordId};
 use nidbridge::sandbox::nid::Final;
-use nidbridge::sandbox::opencrvs::{Status, SubmitOptions};
+use nidbridge::sandbox::opencrvs::{Calls, Fault, Status, SubmitOptions};
 use nidbridge::sandbox::population::{Declaration, Kind};
 
 use super::json_of;
@@ -195,6 +195,41 @@ async fn a_parked_event_ends_in_each_of_the_ways() {
     }
     assert!(world.opencrvs.events_tally().is_undamaged());
     assert_eq!(world.nid.state().requests, 5, "nobody was asked again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_first_answer_may_have_arrived_is_not_given_another_one() {
+    let world = crate::events::world(Engine::Sqlite, &[("RETRY_STEPS", "50ms")]).await;
+    let births = people(Kind::Birth, 2, 305);
+    let [unknown, refused] = births.as_slice() else { unreachable!() };
+    // The answer to `unknown` is lost after OpenCRVS took it, and the next try is refused.
+    for (birth, faults) in
+        [(unknown, &[Fault::CUT_AFTER, Fault::NO_SCOPE][..]), (refused, &[Fault::NO_SCOPE][..])]
+    {
+        for fault in faults {
+            world.opencrvs.faults().next(Calls::Action, 1, *fault);
+        }
+        world.opencrvs.submit_event(birth, &world.front, SubmitOptions::default()).await.unwrap();
+        stands_as(&world, &birth.record, "parked").await;
+    }
+    ends_as(&world, &unknown.record, Status::Registered).await;
+    // During the quarantine nothing is decided at all.
+    eventually(SOON, "the decision is refused for good", async || {
+        let (code, said) = decide(&world, unknown, &["without-id"]).await;
+        assert_ne!(code, Some(0), "{said}");
+        said.contains("the result of a write to OpenCRVS is unknown").then_some(())
+    })
+    .await;
+    // Nothing of this one can have arrived.
+    decided(&world, refused, &["close"]).await;
+    assert!(
+        world
+            .ledger
+            .newest_attempt(&RecordId::parse(&refused.record).unwrap())
+            .await
+            .unwrap()
+            .is_some_and(|case| case.record.intent.is_none())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
