@@ -2,6 +2,7 @@
 //!
 //! Invariant: a number that is given is taken as it is or refused, never replaced.
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::http::{HeaderMap, HeaderValue};
 use secrecy::ExposeSecret as _;
 
@@ -33,20 +34,13 @@ impl NumberHeader {
             Self::WithSecret(source) => {
                 let given = headers.get(SECRET).map(HeaderValue::as_bytes).unwrap_or_default();
                 let secret = source.read().await.map_err(|_| Refusal::NumberSecret)?;
-                if !is_same(given, secret.expose_secret().as_bytes()) {
-                    return Err(Refusal::NumberSecret);
-                }
+                verify_slices_are_equal(given, secret.expose_secret().as_bytes())
+                    .map_err(|_| Refusal::NumberSecret)?;
             }
         }
         let number = number.to_str().ok().and_then(|number| RegistrationNumber::parse(number.trim()).ok());
         number.map(Some).ok_or(Refusal::UnusableNumber)
     }
-}
-
-/// Compares in a time that does not tell where the texts differ.
-fn is_same(given: &[u8], secret: &[u8]) -> bool {
-    let differences = given.iter().zip(secret).fold(0, |sum, (a, b)| sum | (a ^ b));
-    given.len() == secret.len() && differences == 0
 }
 
 #[cfg(test)]
