@@ -303,7 +303,7 @@ pub(super) async fn allocate(
     let record = registration.key.record.as_str();
     let row = sqlx::query(
         "SELECT number, (SELECT given_number FROM attempt a WHERE a.record_id = r.record_id \
-         AND given_number IS NOT NULL ORDER BY stamp DESC LIMIT 1) AS given FROM record r WHERE record_id = $1",
+         AND given_number IS NOT NULL ORDER BY submission DESC LIMIT 1) AS given FROM record r WHERE record_id = $1",
     )
     .bind(record)
     .fetch_one(&mut **tx)

@@ -1,7 +1,7 @@
 //! The order of the attempts of a record, above all where OpenCRVS's clock cannot be trusted.
 
 use jiff::{SignedDuration, Timestamp};
-use nidbridge::domain::{Cause, Dialect, EventKind, Registration, State};
+use nidbridge::domain::{Cause, Dialect, EventKind, Registration, RegistrationNumber, State};
 use nidbridge::ledger::{About, HistoryEntry, Ledger, Receipt};
 
 use super::{TTL, numbers, registration};
@@ -127,5 +127,25 @@ async fn an_older_release_that_believed_the_future_does_not_close_the_record() {
         open.execute("UPDATE record SET newest_stamp = 253370000000000").await.unwrap();
         let later = receive(ledger, &submitted(Dialect::Fhir, 1, 1)).await;
         assert_eq!(later.case.attempt.state, State::Received);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_number_that_a_country_gave_last_is_tried_again_even_if_an_earlier_attempt_is_dated_later() {
+    let numbered = |mut registration: Registration, number: &str| {
+        registration.number = Some(RegistrationNumber::parse(number).unwrap());
+        registration
+    };
+    for OpenLedger { ledger, .. } in &both().await {
+        for (owner, number) in [("owner-of-x", "X1"), ("owner-of-y", "Y1")] {
+            receive(ledger, &numbered(registration(owner, 0, EventKind::Birth), number)).await;
+        }
+        receive(ledger, &numbered(submitted(Dialect::Fhir, DAY, 0), "X1")).await;
+        receive(ledger, &numbered(submitted(Dialect::Fhir, 1, 1), "Y1")).await;
+        let without = Registration { number: None, ..submitted(Dialect::Fhir, 2, 2) };
+        let last = receive(ledger, &without).await;
+        assert_eq!(last.case.attempt.state, State::Parked);
+        let told = entry(ledger, &last, "number_of_record").await.unwrap();
+        assert_eq!(told.why.as_deref(), Some("owner-of-y"));
     }
 }
