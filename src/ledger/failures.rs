@@ -43,7 +43,7 @@ impl Ledger {
             return Ok(());
         }
         sqlx::query(
-            "UPDATE attempt SET failure_cause = $2, failing_since = COALESCE(failing_since, now_ms), \
+            "UPDATE attempt SET failure_cause = $2, failing_since = COALESCE(failing_since, now_ms), failed_at = now_ms, \
              failures = CASE WHEN failures >= $3 THEN failures + 1 ELSE $3 END, next_try_at = now_ms + $4 \
              FROM clock WHERE attempt_id = $1 AND state IN ('received', 'requested', 'answered')",
         )
@@ -57,8 +57,9 @@ impl Ledger {
     }
 
     /// Warns an operator of each open attempt that has failed for `failing_after`, once, but only if
-    /// others were confirmed in that time: otherwise its trouble is everybody's. Returns the
-    /// attempts with a new warning.
+    /// it failed again after another one was confirmed. Otherwise its trouble is everybody's, or
+    /// was: after an outage all that waits has failed for long, and only its next try shows what is
+    /// wrong with it alone. Returns the attempts with a new warning.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; warnings that were already written stay.
@@ -69,7 +70,7 @@ impl Ledger {
              WHERE a.ended_at IS NULL AND a.failing_since <= (SELECT now_ms FROM clock) - $1 \
              AND COALESCE(a.failing_reported, 0) <> a.failing_since \
              AND EXISTS (SELECT 1 FROM attempt other WHERE other.state = 'confirmed' \
-                 AND other.ended_at > (SELECT now_ms FROM clock) - $1) \
+                 AND other.ended_at > a.failing_since AND other.ended_at < a.failed_at) \
              ORDER BY a.failing_since LIMIT $2",
         )
         .bind(millis(failing_after))

@@ -75,6 +75,7 @@ fn migrator(backend: Backend) -> Migrator {
         (8, "unread", include_str!("migrations/0008_unread.sql")),
         (9, "action", action),
         (10, "country", include_str!("migrations/0010_country.sql")),
+        (11, "failed_at", include_str!("migrations/0011_failed_at.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)

@@ -52,7 +52,7 @@ impl Ledger {
         let to = next(from, event)?;
         let moved = sqlx::query(
             "UPDATE attempt SET state = $3, cause = $4, failure_cause = NULL, failures = 0, \
-             failing_since = NULL, next_try_at = NULL, \
+             failing_since = NULL, failed_at = NULL, next_try_at = NULL, \
              ended_at = CASE WHEN $5 = 1 THEN NULL ELSE (SELECT now_ms FROM clock) END \
              WHERE attempt_id = $1 AND state = $2",
         )

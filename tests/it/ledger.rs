@@ -482,8 +482,9 @@ async fn processes_that_start_at_once_find_one_ledger() {
     }
 }
 
-/// Takes a ledger back to the schema of the release before `0010_country.sql`.
-const BEFORE_0010: [&str; 15] = [
+/// Takes a ledger back to the schema of the release before `0010_country.sql` and
+/// `0011_failed_at.sql`.
+const BEFORE_0010: [&str; 16] = [
     "ALTER TABLE record DROP COLUMN number",
     "ALTER TABLE record RENAME COLUMN number_key TO number",
     "ALTER TABLE attempt DROP COLUMN given_number",
@@ -491,6 +492,7 @@ const BEFORE_0010: [&str; 15] = [
     "ALTER TABLE attempt DROP COLUMN failure_cause",
     "ALTER TABLE attempt DROP COLUMN failures",
     "ALTER TABLE attempt DROP COLUMN failing_since",
+    "ALTER TABLE attempt DROP COLUMN failed_at",
     "ALTER TABLE attempt DROP COLUMN next_try_at",
     "ALTER TABLE attempt DROP COLUMN failing_reported",
     "ALTER TABLE attempt DROP COLUMN decision",
@@ -498,7 +500,7 @@ const BEFORE_0010: [&str; 15] = [
     "ALTER TABLE alert DROP COLUMN detail",
     "ALTER TABLE parking DROP COLUMN newest",
     "DROP TABLE deployment",
-    "DELETE FROM _sqlx_migrations WHERE version = 10",
+    "DELETE FROM _sqlx_migrations WHERE version >= 10",
 ];
 
 /// Takes that ledger back to the schema of the release before `0009`, whose attempts all have a

@@ -223,10 +223,10 @@ async fn an_operator_is_warned_once_of_an_attempt_that_fails_while_others_are_co
         let other = requested(ledger, "other", 0).await;
         ledger.resolve(&other.record.id, 1, &issued(ledger, "1")).await.unwrap();
         end(ledger, &other, Event::Confirm).await;
-        open.execute("UPDATE attempt SET failing_since = failing_since - 60000, ended_at = ended_at + 60000 WHERE 1 = 1")
-            .await
-            .unwrap();
+        open.execute("UPDATE attempt SET failing_since = failing_since - 60000 WHERE 1 = 1").await.unwrap();
         let long = Duration::from_secs(30);
+        assert!(ledger.warn_failing(long, 10).await.unwrap().is_empty(), "it was not tried since");
+        open.execute("UPDATE attempt SET ended_at = ended_at - 30000 WHERE 1 = 1").await.unwrap();
         assert_eq!(ledger.warn_failing(long, 10).await.unwrap().len(), 1);
         assert!(ledger.warn_failing(long, 10).await.unwrap().is_empty(), "once");
         let alerts = ledger.claim_alerts(10, TTL, TTL).await.unwrap();
