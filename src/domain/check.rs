@@ -16,9 +16,6 @@ use super::ids::RegistrationNumber;
 use super::registration::EventKind;
 use super::view::{Name, Role, View};
 
-/// How far the clocks of OpenCRVS and of the front may differ.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
-
 /// What OpenCRVS says about the submission of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -89,6 +86,8 @@ pub struct RecordSeen<'a> {
 pub struct SubmissionSeen<'a> {
     pub stamp: Timestamp,
     pub accepted_at: Timestamp,
+    /// How far the clocks of OpenCRVS and of the front may differ (`STAMP_TOLERANCE`).
+    pub tolerance: Duration,
     /// The number that the ledger allocated.
     pub number: &'a RegistrationNumber,
 }
@@ -101,7 +100,7 @@ pub fn record_standing(record: &RecordSeen<'_>, submission: &SubmissionSeen<'_>)
     // A record that stopped waiting long before the front accepted the attempt was not submitted
     // then: somebody repeats an old submission.
     let moved_on_before =
-        record.since.saturating_add(CLOCK_TOLERANCE).is_ok_and(|latest| latest < submission.accepted_at);
+        record.since.saturating_add(submission.tolerance).is_ok_and(|latest| latest < submission.accepted_at);
     if !record.waited_since.contains(&submission.stamp) || moved_on_before {
         return Standing::Absent;
     }
@@ -228,7 +227,9 @@ mod tests {
         let number = RegistrationNumber::parse("2026B1").unwrap();
         let waited: Vec<_> = waited.iter().map(|second| at(*second)).collect();
         let record = RecordSeen { status, since: at(since), waited_since: &waited, number: Some("2026B1") };
-        let submission = SubmissionSeen { stamp: at(1_000), accepted_at: at(accepted), number: &number };
+        let tolerance = Duration::from_secs(300);
+        let submission =
+            SubmissionSeen { stamp: at(1_000), accepted_at: at(accepted), tolerance, number: &number };
         record_standing(&record, &submission)
     }
 

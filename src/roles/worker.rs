@@ -150,6 +150,7 @@ impl Worker {
             client: parts::system_client(config)?,
             breaker: self.breakers.gateway.clone(),
             visible_within: config.send.visible_within,
+            tolerance: config.opencrvs.stamp_tolerance,
         })))
     }
 

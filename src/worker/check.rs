@@ -40,6 +40,8 @@ pub struct SendCheck {
     breaker: Breaker,
     /// Time from the acceptance within which OpenCRVS may not show a submission yet.
     visible_within: Duration,
+    /// How far the clocks of OpenCRVS and of the front may differ.
+    tolerance: Duration,
     /// The record of the FHIR generation that was found last. While OpenCRVS does not find it any
     /// more either, its search service is in trouble.
     last_found: Mutex<Option<RecordId>>,
@@ -54,6 +56,7 @@ pub struct SendCheckParts {
     pub client: Option<SystemClient>,
     pub breaker: Breaker,
     pub visible_within: Duration,
+    pub tolerance: Duration,
 }
 
 /// What *send* does with the attempt.
@@ -85,8 +88,9 @@ pub(super) struct CheckContext<'a> {
 
 impl SendCheck {
     pub fn new(parts: SendCheckParts) -> Self {
-        let SendCheckParts { gateway, events, reading, client, breaker, visible_within } = parts;
-        Self { gateway, events, reading, client, breaker, visible_within, last_found: Mutex::new(None) }
+        let SendCheckParts { gateway, events, reading, client, breaker, visible_within, tolerance } = parts;
+        let last_found = Mutex::new(None);
+        Self { gateway, events, reading, client, breaker, visible_within, tolerance, last_found }
     }
 
     pub(super) async fn check(&self, context: &CheckContext<'_>) -> Result<Checked, StageFault> {
@@ -160,6 +164,7 @@ impl SendCheck {
         let submission = SubmissionSeen {
             stamp: case.attempt.stamp,
             accepted_at: case.attempt.accepted_at,
+            tolerance: self.tolerance,
             number: context.number,
         };
         let person = found.person.map(|person| comparable(person, &case.record.kind, &self.reading.fhir));

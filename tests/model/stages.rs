@@ -126,7 +126,12 @@ fn is_in_opencrvs(world: &mut World, scope: &Scope, i: u8, rules: Rules) -> bool
             waited_since: &waited,
             number: None,
         },
-        &SubmissionSeen { stamp: ours.stamp, accepted_at: ours.accepted_at, number: &number },
+        &SubmissionSeen {
+            stamp: ours.stamp,
+            accepted_at: ours.accepted_at,
+            tolerance: std::time::Duration::from_secs(300),
+            number: &number,
+        },
     );
     let forged = world.invented == Some(Invention::Person) && rules.has(Rule::ComparePersons);
     let persons = if forged { Err(Mismatch::Name) } else { Ok(()) };
