@@ -38,12 +38,7 @@ impl OpencrvsSim {
             let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
             return Ok(caller::post(front, &token, correlation, &bundle).await);
         };
-        let subject = Subject {
-            record: family.record.clone(),
-            tracking_id: family.tracking_id.clone(),
-            task: family.task_id(),
-            kind: family.kind,
-        };
+        let subject = Subject::of(family);
         let declaration = document::declaration(family);
         let (none, now) = (serde_json::Map::new(), Timestamp::now());
         let Some(requested) = Records::default().request(&subject, &declaration, &none, release, now) else {

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::fault::Fault;
 use super::keys::TokenHash;
 use super::record::{Attempt, CallResult, Confirmed, Record, Status};
-use crate::sandbox::population::{Earlier, Kind};
+use crate::sandbox::population::{Declaration, Earlier, Kind};
 
 /// Number of registrars who share the work.
 const REGISTRARS: usize = 7;
@@ -35,6 +35,17 @@ pub(super) struct Subject {
     pub(super) tracking_id: String,
     pub(super) task: String,
     pub(super) kind: Kind,
+}
+
+impl Subject {
+    pub(super) fn of(family: &Declaration) -> Self {
+        Self {
+            record: family.record.clone(),
+            tracking_id: family.tracking_id.clone(),
+            task: family.task_id(),
+            kind: family.kind,
+        }
+    }
 }
 
 /// A token that auth exchanged for a fresh one.

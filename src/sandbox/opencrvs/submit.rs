@@ -76,12 +76,7 @@ impl OpencrvsSim {
         front: &Url,
         options: SubmitOptions,
     ) -> Result<SubmitOutcome, SimulateError> {
-        let subject = Subject {
-            record: declaration.record.clone(),
-            tracking_id: declaration.tracking_id.clone(),
-            task: declaration.task_id(),
-            kind: declaration.kind,
-        };
+        let subject = Subject::of(declaration);
         self.send(&subject, front, options, |facts| declaration.bundle(facts)).await
     }
 

@@ -30,12 +30,7 @@ impl OpencrvsSim {
         front: &Url,
         options: SubmitOptions,
     ) -> Result<SubmitOutcome, SimulateError> {
-        let subject = Subject {
-            record: family.record.clone(),
-            tracking_id: family.tracking_id.clone(),
-            task: family.task_id(),
-            kind: family.kind,
-        };
+        let subject = Subject::of(family);
         let declaration = document::declaration(family);
         let correction = document::correction(family.kind, options.corrected.as_deref());
         let id = &family.record;
