@@ -76,3 +76,6 @@ fn put(person: &mut Person, member: SourceMember, value: Option<String>) {
         | SourceMember::DetailsNotAvailable => {}
     }
 }
+
+#[cfg(test)]
+mod tests;
