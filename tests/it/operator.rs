@@ -14,7 +14,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::harness::http::free_port;
-use crate::harness::world::World;
+use crate::harness::world::{SOON, World};
 
 /// Runs a command that prints one line of JSON, and returns it.
 pub async fn json_of(world: &World, args: &[&str]) -> (Option<i32>, Value) {
@@ -35,7 +35,9 @@ pub async fn ended(world: &World, args: &[&str], settings: &[(&str, &str)]) -> E
     let mut command = world.command("", args);
     command.env("ADMIN_LISTEN", format!("127.0.0.1:{}", free_port()));
     command.envs(settings.iter().copied()).stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let mut command = tokio::process::Command::from(command);
+    let output = tokio::time::timeout(SOON, command.kill_on_drop(true).output()).await;
+    let output = output.unwrap_or_else(|_| panic!("{args:?} has not ended")).unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
