@@ -50,14 +50,14 @@ pub enum Command {
     /// Simulate OpenCRVS or an ID system: a sandbox for integrators.
     #[command(subcommand)]
     Simulate(simulate::Simulate),
-    /// Fill the queues of an empty broker from the ledger; safe at any time.
+    /// Fill the queues of an empty broker from the ledger. May be run at any time.
     Recover(recover::RecoverArgs),
-    /// List, show and resume registrations (attempts).
+    /// List and show registrations (attempts), resume them, or decide them by hand.
     #[command(subcommand)]
     Attempts(attempts::AttemptsCommand),
     /// Explain each cause and what to do about it (the runbook).
     Causes(causes::CausesArgs),
-    /// Compare the registrations that have not ended with what waits in OpenCRVS; change nothing.
+    /// Compare the registrations that have not ended with what waits in OpenCRVS.
     Reconcile(reconcile::ReconcileArgs),
     /// Show the bridge's own client in OpenCRVS.
     #[command(subcommand)]

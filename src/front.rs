@@ -52,7 +52,8 @@ pub struct Front {
     /// How documents are read.
     pub reading: Reading,
     pub publisher: Publisher,
-    /// Whether this front belongs to the broker. If not, nothing is accepted: nobody could open it.
+    /// Whether this front and the other roles of the broker share their keys. If not, it accepts
+    /// nothing, because the others could not decrypt it.
     pub standing: watch::Receiver<Standing>,
     /// Stores registrations while the broker is unavailable. Without a spool, OpenCRVS gets 503
     /// during that time.

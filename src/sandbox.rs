@@ -1,6 +1,6 @@
 //! Simulators of both sides of the bridge, for integrators and for our own tests.
 //!
-//! [`opencrvs`] behaves on the wire as OpenCRVS 1.7 to 2.0 does, faults included. [`nid`] is an ID
+//! [`opencrvs`] behaves on the wire as OpenCRVS 1.7 to 2.1 does, faults included. [`nid`] is an ID
 //! system that follows the queue contract. [`population`] generates the people whom both of them
 //! know. [`rabbitmq`] runs a private broker, and [`guardian`] ends that broker when our process
 //! ends.

@@ -9,9 +9,9 @@
 //! settlement waits for a webhook. Each poll raises at most one alert per queue and cause, however
 //! many bad messages a vendor sends. The alerts go through the same outbox as all others.
 //!
-//! A queue may also change without growing: some messages go, others come, or a message that was
-//! sent back to work is parked again. So the newest message is compared as well, less often,
-//! because that means to read the queue.
+//! A queue may also change without growing, for example if a message that was sent back to work is
+//! parked again. So the newest message is compared as well, but less often, because this requires
+//! reading the queue.
 //!
 //! Invariant: growth of a queue is reported by the next poll that sees the whole queue, and is
 //! never reported twice, not even when an operator browses the queue, which hides its messages for
@@ -38,7 +38,7 @@ const LEASE_FLOOR: Duration = Duration::from_secs(5);
 /// Limit of the messages that are read, from the head of a queue. If the queue is longer, the alert
 /// has the cause of the last message that was read.
 const MAX_READ: u32 = 200;
-/// A queue that has not grown is read every so many polls.
+/// Number of polls after which a queue is read although it has not grown.
 const POLLS_PER_READ: u32 = 20;
 
 /// The parking queues of a vhost.
@@ -55,7 +55,7 @@ pub struct ParkingWatcher {
     pub interval: Duration,
 }
 
-/// The watcher in one process, with what it remembers from one turn to the next.
+/// The polls of one process, with what it remembers from one to the next.
 struct Looks<'a> {
     watcher: &'a ParkingWatcher,
     seen: Seen,
@@ -145,7 +145,7 @@ impl ParkingWatcher {
         Ok(())
     }
 
-    /// Raises alerts for the messages of a queue that are newer than those that were reported.
+    /// Raises alerts for the messages of a queue that are newer than the reported ones.
     async fn report_new(
         &self,
         link: &Link,
@@ -164,11 +164,11 @@ impl ParkingWatcher {
         let read = link.peek_with(queue, usize::try_from(MAX_READ).unwrap_or(usize::MAX), read_one).await?;
         let length = u64::try_from(read.len()).unwrap_or(u64::MAX);
         let now = now.max(length);
-        // Somebody else holds some of the messages. A later poll finds all of them.
+        // Another consumer has some of the messages. A later poll finds all of them.
         if length < now.min(u64::from(MAX_READ)) {
             return Ok(());
         }
-        // The end of a queue that is too long is not known.
+        // The newest message of a longer queue was not read.
         let newest = newest(&read).filter(|_| now <= u64::from(MAX_READ));
         let parked = newest_of_each_cause(&read, reported, now > reported.messages);
         let report = ParkingReport { messages: now, newest };
@@ -220,7 +220,7 @@ fn newest_of_each_cause(read: &[ReadMessage], reported: &ParkingReport, has_grow
 }
 
 impl ReadMessage {
-    /// What tells the message from the others in its queue.
+    /// Identifies the message within its queue.
     fn key(&self) -> String {
         let at = self.at.map(|at| at.to_string()).unwrap_or_default();
         format!("{at}|{}", self.parked.message.as_deref().unwrap_or_default())
@@ -265,7 +265,7 @@ mod tests {
         // Both were taken away, and two others came.
         let others = [message(Cause::Unsealable, "3", Some(3)), message(Cause::Malformed, "4", Some(4))];
         assert_eq!(ids(&others, &reported, false), "4 3");
-        // What stays is not new, whatever its place.
+        // Messages that stay are not new, even if their order changes.
         let turned = [before[1].clone(), before[0].clone()];
         assert_eq!(ids(&turned, &reported, false), "");
         // The broker parked these, and says no time.

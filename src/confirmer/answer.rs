@@ -213,8 +213,8 @@ impl Confirmer {
         }
     }
 
-    /// Reports a missing access token to the breakers. A limit of the requests for access tokens
-    /// is none of the gateway: answers that need no access token go on.
+    /// Reports a missing access token to the breakers. If auth limits the requests for access tokens,
+    /// the gateway's breaker stays closed, because answers with an action token need none.
     fn observe_client(&self, fault: ClientFault) -> ClientRefusal {
         match fault {
             ClientFault::Refused | ClientFault::NoSecret | ClientFault::Unsupported(_) => {

@@ -219,7 +219,7 @@ impl Keeper {
     /// Handles auth's refusal to renew a token that was valid a moment ago: auth's key was changed
     /// just now, or auth is in trouble.
     async fn refused(&self, case: &Case, token: &SecretString) -> Result<&'static str, Halt> {
-        // One fetch serves all refusals of a moment: a change of the key refuses every token.
+        // Concurrent refusals share one fetch: after a change of the key, auth refuses every token.
         let key = self.keys.recent_key().await.ok_or(KeeperFault::NoKey)?;
         if self.is_verified(token, &key).await {
             self.postpone(case).await?;

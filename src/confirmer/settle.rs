@@ -180,7 +180,7 @@ impl Confirmer {
                     record.id = %record, attempt.id = %attempt, attempt.state = state.as_str(), "attempt ended"
                 ),
             },
-            // A newer attempt came in between. The history in the ledger says what happened.
+            // A newer attempt was recorded meanwhile. The history in the ledger says what happened.
             Err(LedgerError::Conflict(conflict)) => {
                 tracing::warn!(record.id = %record, %conflict, "the attempt had ended before");
             }

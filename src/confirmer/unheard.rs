@@ -33,7 +33,7 @@ const LEASE: &str = "unheard";
 const LEASE_FLOOR: Duration = Duration::from_secs(5);
 /// Maximum number of events that are read in one turn.
 const BATCH: usize = 200;
-/// Every how many turns the search includes [`Waiting::Assigned`].
+/// Number of turns after which a search also includes [`Waiting::Assigned`].
 const ASSIGNED_EVERY: u32 = 10;
 /// Maximum number of queued registrations with which the search runs.
 const BACKLOG: u32 = 200;

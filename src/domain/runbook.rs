@@ -35,9 +35,9 @@ runbook! {
     TokenRefused: "the record token has expired, or auth's key was changed: OpenCRVS takes no answer with it"
         => "state parked: `tokens replace`, which also resumes it, or from OpenCRVS 2.1 on, where the client answers, `attempts resume --cause token_refused`; state expired: have the office settle the record in OpenCRVS";
     Overdue: "OpenCRVS has no answer although NID_DEADLINE is over; the ID system is not asked again, but a late answer is taken while OpenCRVS waits"
-        => "see what it waits for (`attempts show`) and remove that cause, or end it with `attempts decide`";
+        => "see what it waits for (`attempts show`) and remove that cause; if it is the ID system, ask its operators; or end it with `attempts decide`";
     TokenOrphaned: "auth's key was changed, so the record token is useless, and OpenCRVS has no answer yet"
-        => "`tokens replace --all-orphaned` with the token of an active user";
+        => "run `tokens replace --all-orphaned` with the token of an active user";
     RegistrarInactive: "the account of the registrar who submitted the record is not active in OpenCRVS any more"
         => "have the account activated, then `attempts resume --cause registrar_inactive`";
     RecordRefused: "OpenCRVS does not accept the token for this record"
@@ -47,15 +47,15 @@ runbook! {
     ClientRefused: "OpenCRVS refuses the id or the secret of the bridge's client, or its access token; the registrations wait"
         => "put the right secret into OPENCRVS_CLIENT_SECRET_FILE, or set OPENCRVS_CLIENT_SECRET and restart; if OpenCRVS does not know the client, register it (`opencrvs client` says how); what waits goes on by itself";
     ClientMissing: "OpenCRVS 2.1 or newer takes answers only from a client, and the bridge has none; the registrations wait"
-        => "set OPENCRVS_CLIENT_ID (worker and confirmer) and OPENCRVS_CLIENT_SECRET (confirmer) and restart both; what waits goes on by itself";
+        => "set OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET for worker and confirmer and restart both; what waits goes on by itself";
     OtherNumber: "OpenCRVS has registered the record under another registration number than the bridge gave"
         => "find out who registered it; the bridge does not overwrite it, and the ID system has the bridge's number";
     GatewayContract: "the gateway does not know a call of this release, or does not accept its input"
         => "check GATEWAY_URL and the release of OpenCRVS (1.7 to 2.x), then `attempts resume --cause gateway_contract`";
     FieldUndefined: "the country's form for this event does not define a field of CONFIRM_FIELDS (or CONFIRM_IDENTIFIER_FIELD), or hides it; writing it would damage the record"
         => "find the field in the confirmer's log; add it to the country's form, or correct the setting; then `attempts resume --cause field_undefined`";
-    NumberTaken: "another record has the registration number"
-        => "`attempts show` names that record: correct NUMBER_TEMPLATE, NUMBER_UNIQUE or the number that the country gives, then `attempts resume --cause number_taken`; a number that the country gave is never replaced";
+    NumberTaken: "another record has the registration number, or NUMBER_TEMPLATE makes no usable number"
+        => "`attempts show` names the other record: correct NUMBER_TEMPLATE or NUMBER_UNIQUE, then `attempts resume --cause number_taken`; if the country gave the number, have the office submit the record again with the right one, because the bridge never replaces it";
     IdOfAnotherRecord: "the ID system issued an ID that another record has already"
         => "settle with the ID system's operators whose ID it is; then `attempts decide` (`--as ask-again`, `--as issued` with the right ID, or another way)";
     OrphanId: "an ID was issued for a record that is not registered"
@@ -68,9 +68,9 @@ runbook! {
         => "a reply (nid.replies.parked): `queue list` names the member at fault and the request; have the vendor correct and send it again; else report it, and `queue replay` after an upgrade";
     UnknownVersion: "this release cannot read the message: it is of another release"
         => "run one release everywhere, then `queue replay --cause unknown_version`";
-    UnknownRequest: "a reply to a request that was never made, or a message whose record the ledger does not have"
+    UnknownRequest: "a reply to a request that the bridge never made, or that the ledger does not have"
         => "check that all roles use the same LEDGER_URL; ask the vendor where the request id comes from";
-    WrongSubmission: "a reply to a submission that was never made"
+    WrongSubmission: "a reply to a submission number that the bridge never sent"
         => "tell the vendor: `submission` of a reply must be that of the request";
     SpoolFull: "the front's spool has reached FRONT_SPOOL_MAX, and OpenCRVS is answered 503"
         => "bring the broker back; raise FRONT_SPOOL_MAX if the disk has room";
@@ -78,26 +78,26 @@ runbook! {
         => "free or replace the disk; OpenCRVS is answered 503 as long as the broker is away as well";
     SpoolCorrupt: "a file in the front's spool cannot be read; it was renamed to *.corrupt"
         => "keep the file and check the disk; `reconcile --token-file` (events: `reconcile` with the bridge's client, or a search in OpenCRVS for register:requested) lists its record";
-    StampInFuture: "OpenCRVS dates the submission in the future; the bridge orders it by its arrival instead"
-        => "correct the clock of the machine that runs OpenCRVS; the registration itself goes on";
+    StampInFuture: "OpenCRVS dates a submission in the future; the bridge orders it by its arrival instead"
+        => "correct the clock of the machine that runs OpenCRVS (or of the front, if that one is behind); the registration goes on unless its state is superseded: then see in OpenCRVS what the record waits for, and have the office submit it again if that is not the newer attempt";
     Unfit: "the registration lacks what the ID system's contract requires, so the ID system was not asked"
-        => "have the office complete the fields that `attempts show` names and submit it again, or `attempts decide`";
+        => "have the office complete the fields that `attempts show` names and submit the record again; if OpenCRVS does not let it, `attempts decide`";
     NotInOpencrvs: "OpenCRVS does not have the registration as it was submitted to the bridge; the ID system was not asked"
-        => "find out who submitted it: it may be an attempt to get an ID for an invented person; if it is genuine, `attempts resume`";
-    Failing: "one attempt has failed for longer than FAILING_AFTER while others succeed"
-        => "see its last cause (`attempts show`) and remove that; else `attempts decide`";
-    AskedTooOften: "the ID system has wanted to be asked again later for too long or too often"
-        => "ask the ID system's operators why; the bridge goes on asking, ever more rarely";
-    RejectedByConsumer: "a consumer rejected the message instead of answering it, so the broker parked it"
-        => "ask the vendor why (a request is answered, never rejected), then `queue replay --cause rejected_by_consumer`";
-    OtherDeployment: "the roles on this broker do not share one ledger, or do not share their sealing keys"
-        => "give all roles of one installation the same LEDGER_URL, AMQP_URL and SEAL_KEYS, and restart them";
+        => "compare it with OpenCRVS (`mismatch` in the worker's log says what differs) and find out who submitted it: somebody may want an ID for an invented person; `attempts resume` reads OpenCRVS once more; a genuine record is submitted again by the office, an invented one ends with `attempts decide --as close`";
+    Failing: "one attempt has failed for longer than FAILING_AFTER while others were confirmed"
+        => "see its last cause (`attempts show`, then `causes CAUSE`) and remove that; the bridge goes on trying; if nothing helps, `attempts decide`";
+    AskedTooOften: "the ID system has answered a registration with `retry` 50 times or for a day"
+        => "ask the ID system's operators why; the bridge goes on asking";
+    RejectedByConsumer: "a consumer rejected the message at the broker instead of replying to it, so the broker parked it"
+        => "ask the vendor why (a request must be acknowledged and answered by a reply), then `queue replay --cause rejected_by_consumer`";
+    OtherDeployment: "a role has another ledger or other sealing keys than the roles of its broker; it accepts and consumes nothing"
+        => "find the role by its log (it names the setting); give all roles of one installation the same LEDGER_URL, AMQP_URL and SEAL_KEYS, and restart that role";
     UnknownAttempt: "a message about an attempt that the ledger does not have, as after a restore of an older ledger"
         => "check that all roles use the same LEDGER_URL; after a restore of the ledger, `recover --unknown` takes them in again";
     DeliveryLimit: "the broker parked a message after BROKER_DELIVERY_LIMIT deliveries: each time the process that had it died or hung"
         => "read the logs of that time, report it, and run `queue replay --cause delivery_limit` once";
     Unrouted: "no queue takes what was published: an exchange, a queue or a binding is missing"
-        => "`topology apply`, then `queue replay unrouted`";
+        => "run `topology apply`, then `queue replay unrouted`";
     Internal: "a fault of the bridge itself"
         => "read the log of that time, report it, and run `attempts resume --cause internal` (or `queue replay`) once";
     // The work goes on by itself once the cause is gone.

@@ -32,7 +32,7 @@ use super::passthrough::Passthrough;
 use super::refusal::boom;
 use crate::opencrvs::{IntegrationFault, Integrations, Registered, TokenFault, WantedClient};
 
-/// It leaves the country config more than half of core's 5 s.
+/// Leaves more than half of core's 5 s to the country config.
 const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Registers the bridge's client.

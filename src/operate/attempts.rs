@@ -1,5 +1,5 @@
 //! `nidbridge attempts`: lists and shows registrations, resumes parked ones, and lets an operator
-//! decide about those that rest.
+//! decide them by hand.
 //!
 //! Invariant: no personal data is shown. `list` and `show` only read; `resume` and `decide` record
 //! who did it and why.
@@ -32,18 +32,18 @@ Exit codes: 0 all of them were resumed or are under way; 1 some could not be res
 or broker cannot be reached (what was resumed before that goes on by itself); 75 stopped before the end, run it again.";
 
 const DECIDE: &str = "\
-What --as may say:\n\
-  issued      the ID system issued the ID that --id-file holds (a birth; one attempt at a time)\n\
+Decisions (--as):\n\
+  issued      the ID system has issued the ID in --id-file (births; one attempt at a time)\n\
   recorded    the ID system has recorded the death\n\
-  without-id  OpenCRVS registers the record without an ID; OpenCRVS 1.x also gets --comment\n\
-  reject      OpenCRVS rejects the record (events generation only)\n\
-  policy      CONFIRM_NEGATIVE, as the confirmer has it now, is applied to the negative answer once more\n\
-  ask-again   the ID system is asked again, under a new submission number if it has replied to the old one\n\
-  close       nothing more is done: it was handled elsewhere\n\n\
-The command writes the ledger and wakes the next stage; only the confirmer writes to OpenCRVS, after the same checks as ever. \
-An answer can be decided for attempts that are held, parked, received or requested; what is answered or expired can only be \
-closed. An ID is refused if another record has it, and an ID that was issued is never dropped. More than one attempt \
-is decided only with --yes; without it, the command says what would be done.\n\n\
+  without-id  register the record in OpenCRVS without an ID; OpenCRVS 1.x also gets --comment\n\
+  reject      reject the record in OpenCRVS (events generation only)\n\
+  policy      apply the confirmer's present CONFIRM_NEGATIVE to the negative answer\n\
+  ask-again   ask the ID system again, under a new submission number if it has replied to the old one\n\
+  close       do nothing more: the registration was handled elsewhere\n\n\
+The command changes the ledger and notifies the next stage. Only the confirmer writes to OpenCRVS, after its usual checks. \
+An attempt can be decided while it is held, parked, received or requested; one that is answered or expired can only be \
+closed. An ID is refused if another record has it, and an ID that was issued is never dropped. More than one \
+attempt is decided only with --yes; without it, the command says what it would do.\n\n\
 Exit codes: 0 all of them were decided, or would be; 1 some could not be decided, and it says which and why; 69 ledger or \
 broker cannot be reached (what was decided before that goes on by itself); 75 some are being written at this moment, or it was \
 stopped before the end: run it again.";
@@ -59,7 +59,7 @@ pub enum AttemptsCommand {
     /// Resume parked attempts.
     #[command(after_help = RESUME)]
     Resume(ResumeArgs),
-    /// Decide about attempts that rest: answer them by hand, ask again, or close them.
+    /// Decide attempts by hand: answer them, have the ID system asked again, or close them.
     #[command(after_help = DECIDE)]
     Decide(DecideArgs),
 }
@@ -125,22 +125,22 @@ pub struct ResumeArgs {
 /// `nidbridge attempts decide`
 #[derive(Debug, Args)]
 pub struct DecideArgs {
-    /// Decide about these attempts.
+    /// Decide these attempts.
     #[arg(value_name = "ATTEMPT", required_unless_present_any = ["cause", "state"], conflicts_with_all = ["cause", "state", "office"], value_parser = attempt)]
     pub attempts: Vec<AttemptId>,
-    /// How you decide.
+    /// The decision; they are explained below.
     #[arg(long = "as", value_name = "DECISION")]
     pub decision: DecideAs,
-    /// Decide about the attempts in these states (with --cause alone: held and parked).
+    /// Decide the attempts in these states (with --cause alone: held and parked).
     #[arg(long, value_name = "STATES", value_delimiter = ',', value_parser = state)]
     pub state: Vec<State>,
-    /// Decide about the attempts with this cause.
+    /// Decide the attempts with this cause.
     #[arg(long, value_name = "CAUSE", value_parser = cause)]
     pub cause: Option<Cause>,
     /// With --state or --cause, only those of the office with this code.
     #[arg(long, value_name = "CODE")]
     pub office: Option<String>,
-    /// With --state or --cause, decide about at most this many: those whose token expires first.
+    /// With --state or --cause, decide at most this many: those whose token expires first.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     pub limit: usize,
     /// With --as issued: a file that holds the ID and nothing else; `-` reads it from the standard
@@ -151,7 +151,7 @@ pub struct DecideArgs {
     /// setting `CONFIRM_COMMENT`.
     #[arg(long, value_name = "TEXT", value_parser = one_line)]
     pub comment: Option<String>,
-    /// Decide about more than one attempt.
+    /// Confirm a decision about more than one attempt.
     #[arg(long)]
     pub yes: bool,
     #[command(flatten)]

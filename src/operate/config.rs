@@ -16,8 +16,8 @@ pub enum ConfigCommand {
     Show,
     /// Print a reference of all settings, as a table in Markdown.
     Reference,
-    /// Check the settings of all roles. Only the country's configuration service is contacted, and
-    /// only if `FRONT_EVENTS` is on: whether its forms have the fields of `FIELDS_EVENTS`.
+    /// Check the settings of all roles. With `FRONT_EVENTS`, also check that the country's forms have
+    /// the fields of `FIELDS_EVENTS`; nothing else is contacted.
     Check,
 }
 
@@ -42,8 +42,8 @@ pub(crate) async fn run(command: ConfigCommand, file: Option<PathBuf>) -> Result
             }
             let contacted = check_sources(&loaded.config).await?;
             output::line(&format!(
-                "every setting is valid. {contacted} was contacted: whether broker, ledger, auth and gateway can be reached and accept us, \
-                 and whether SEAL_KEYS belongs to this ledger, shows at the start (`nidbridge topology check` asks the broker, \
+                "every setting is valid. {contacted} was contacted: whether broker, ledger, auth and gateway can be reached, and whether \
+                 SEAL_KEYS belongs to this ledger, shows only when a role starts (`nidbridge topology check` tries the broker, \
                  `nidbridge attempts list` the ledger)",
             ))
         }

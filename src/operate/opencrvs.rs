@@ -17,7 +17,7 @@ use report::ClientReport;
 const CLIENT: &str = "\
 Asks OpenCRVS for an access token with OPENCRVS_CLIENT_ID and OPENCRVS_CLIENT_SECRET, and lists the rights that it carries for \
 each kind of event in OPENCRVS_CLIENT_KINDS. If OpenCRVS refuses the client or the client lacks a right, it also prints the \
-request that registers the client; it is needed where no front does that (OPENCRVS_REGISTER_CLIENT).\n\n\
+request that registers the client, for an installation whose fronts do not (OPENCRVS_REGISTER_CLIENT).\n\n\
 Exit codes: 0 the client has all rights; 1 OpenCRVS refuses the client or its secret; 3 it lacks rights; 69 OpenCRVS cannot be \
 reached; 78 no client is configured.";
 

@@ -22,10 +22,10 @@ use crate::roles::{Failure, parts};
 
 const REPLAY: &str = "\
 Remove the cause first (`nidbridge causes`). Each message is confirmed in its work queue before it is taken out of the \
-parking queue. If this is stopped, even by kill -9, at most one message is in both queues, and every stage recognizes a \
-duplicate. A reply that the bridge parked is sealed, and is unsealed on its way back. A message whose cause is still there \
-is parked again: replay a few with --limit, then look. Messages in `unrouted` are published again with their first \
-exchange and routing key: run `nidbridge topology apply` before.\n\n\
+parking queue. If the command is stopped, even by kill -9, at most one message is in both queues, and every stage recognizes a \
+duplicate. A reply that the bridge parked is sealed, and is unsealed on its way back. A message whose cause lasts is parked \
+again: replay a few with --limit first. Messages in `unrouted` are published again with their first exchange and routing \
+key: run `nidbridge topology apply` before.\n\n\
 Exit codes: 0 done; 1 some stay, because no key of SEAL_KEYS opens them or still no queue takes them; 69 the broker cannot \
 be reached; 75 stopped before the end, run it again.";
 

@@ -126,7 +126,8 @@ async fn unheard(
     Ok(Some(Unheard { client, kinds: session.config.opencrvs.client_kinds.clone(), search, take_in }))
 }
 
-/// Learns which fields have the dates of events, and refuses to take in what would be read wrongly.
+/// Reads the country's forms, which name the fields of the events' dates. Fails if a field of
+/// `FIELDS_EVENTS` is missing, because registrations would be read wrongly.
 async fn learn_forms(check: &SourceCheck) -> Result<(), Failure> {
     match check.missing().await {
         Ok(missing) if missing.is_empty() => Ok(()),

@@ -32,9 +32,8 @@ pub struct RecoverArgs {
     /// Publish nothing: only count what would be published.
     #[arg(long)]
     pub dry_run: bool,
-    /// Take in again the attempts that the ledger does not have: their messages are parked with the
-    /// cause `unknown_attempt`, and hold the sealed registration. Use it after an older ledger was
-    /// restored.
+    /// After an older ledger was restored: take in again the attempts that it does not have, from
+    /// the sealed registrations in the messages that were parked with the cause `unknown_attempt`.
     #[arg(long)]
     pub unknown: bool,
 }

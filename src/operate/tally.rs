@@ -14,7 +14,7 @@ use crate::roles::Failure;
 pub(super) enum Miss {
     /// The item may be done when the command is run again (exit code 75).
     TryAgain,
-    /// The item cannot be done as things are (exit code 1).
+    /// The item cannot be done until something is changed (exit code 1).
     Failed,
     /// Something that the command needs cannot be reached (exit code 69).
     Unavailable,

@@ -1,4 +1,5 @@
-//! Watches whether a role belongs to the broker that it is connected to.
+//! Watches whether a role belongs to the installation whose broker it is connected to: whether they
+//! have the same ledger and sealing keys.
 //!
 //! Invariant: a role that does not belong ends with exit code 78 if its first connect shows it. If
 //! a later connect shows it, the role stays, is not ready, and accepts and consumes nothing until
@@ -49,7 +50,7 @@ impl Belonging {
                     tracing::error!(
                         cause = Cause::OtherDeployment.as_str(),
                         error = why,
-                        "this process does not belong to this broker: see `nidbridge causes`"
+                        "this process has another ledger or other keys than the roles of this broker: see `nidbridge causes other_deployment`"
                     );
                     if !admitted {
                         return Err(Failure::Misconfigured(anyhow!(why)));

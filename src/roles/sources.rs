@@ -1,8 +1,8 @@
 //! Watches the country's forms for the fields that registrations are read from.
 //!
-//! Invariant: a role is not ready while the forms are known to lack a field that it needs. If the
-//! forms cannot be read, or lose a field after they had all of them, the role stays ready, because
-//! the other kinds of event and the other requests that it serves do not depend on them.
+//! Invariant: until a check has found every field, a role is not ready while the forms are known to
+//! lack one. If the forms cannot be read, or lose a field later, the role stays ready, because other
+//! kinds of event and other requests do not depend on that field.
 
 use std::time::Duration;
 

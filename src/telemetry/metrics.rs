@@ -110,8 +110,8 @@ metrics! {
     not_asked: Counters<2>, labelled(["event", "cause"]), "nidbridge_not_asked_total";
     /// Replies of the ID system, by status.
     replies: Counters<1>, labelled(["status"]), "nidbridge_replies_total";
-    /// Runs of the sweeper, by outcome: done, elsewhere (another worker sweeps), told (the process
-    /// stops) or stopped (by a failure).
+    /// Runs of the sweeper, by outcome: done, elsewhere (another worker sweeps), told (the process was
+    /// told to stop) or stopped (by a failure).
     sweeps: Counters<1>, labelled(["outcome"]), "nidbridge_sweeps_total";
     /// Attempts whose next message the sweeper published again, by state.
     swept: Counters<1>, labelled(["state"]), "nidbridge_swept_total";

@@ -1,10 +1,10 @@
-//! Looks a registration up in OpenCRVS before *send* asks the ID system about it.
+//! Reads a registration in OpenCRVS before *send* asks the ID system about it.
 //!
 //! The rules are in [`domain::check`](crate::domain::check). A record of the FHIR generation is read
 //! with its record token. An event is read with the action token if that has the right, else with
 //! the bridge's own client; an event that neither of them may read is not checked.
 //!
-//! Invariant: one read per attempt, without a fixed wait. A read that fails only delays the attempt.
+//! Invariant: a successful read is not repeated for the same attempt. A failed read only delays it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -42,12 +42,12 @@ pub struct SendCheck {
     visible_within: Duration,
     /// How far the clocks of OpenCRVS and of the front may differ.
     tolerance: Duration,
-    /// The record of the FHIR generation that was found last. While OpenCRVS does not find it any
-    /// more either, its search service is in trouble.
+    /// The record of the FHIR generation that OpenCRVS found last. If OpenCRVS cannot find even
+    /// this one, its search service fails, and the record of an attempt need not be missing.
     last_found: Mutex<Option<RecordId>>,
 }
 
-/// What OpenCRVS is asked through, and the rules.
+/// The clients and settings of a [`SendCheck`].
 pub struct SendCheckParts {
     pub gateway: Gateway,
     pub events: EventsClient,
@@ -63,7 +63,7 @@ pub struct SendCheckParts {
 pub(super) enum Checked {
     /// OpenCRVS has the registration.
     Genuine,
-    /// OpenCRVS could not be asked, because no credential may read the event.
+    /// Nothing was read, because no credential may read the event.
     Unchecked,
     Withdraw,
     Park(Cause, Option<Mismatch>),
@@ -77,7 +77,7 @@ struct Found {
     person: Option<Identity>,
 }
 
-/// What the check needs of *send*.
+/// The attempt to check, and what *send* provides for it.
 pub(super) struct CheckContext<'a> {
     pub(super) case: &'a Case,
     pub(super) view: &'a View,
@@ -171,8 +171,8 @@ impl SendCheck {
         Ok(Ok(Found { standing: record_standing(&record, &submission), person }))
     }
 
-    /// Whether OpenCRVS finds the record that it found last, so that it does not find the record of
-    /// this attempt because it has none. A record token may read any record.
+    /// Whether OpenCRVS still finds the record that it found last. If so, its search works, and it
+    /// does not have the record of this attempt. A record token may read any record.
     async fn finds_others(&self, context: &CheckContext<'_>) -> bool {
         let known = self.last_found.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(known) = known.filter(|known| *known != context.case.record.id) else { return false };
@@ -206,7 +206,7 @@ impl SendCheck {
         };
         let number = context.number;
         Ok(match read {
-            // The scopes allow to read, and OpenCRVS does not: the registrar may not read this record.
+            // The scopes allow the read but OpenCRVS refuses it: the registrar may not read this record.
             None | Some(Err(OpencrvsFault::RecordRefused | OpencrvsFault::ClientScope)) => None,
             Some(read) => Some(read.map(|found| found_action(found, number))),
         })
@@ -256,7 +256,8 @@ impl SendCheck {
     }
 }
 
-/// Leaves out what the country keeps elsewhere than the gateway shows it (`FIELDS_FHIR`).
+/// Leaves out names and date if the country keeps them in fields (`FIELDS_FHIR`) that the gateway
+/// does not show.
 fn comparable(person: Identity, kind: &EventKind, sources: &FieldSources) -> Identity {
     let role = if *kind == EventKind::Death { Role::Deceased } else { Role::Child };
     let is_elsewhere = |members: &[SourceMember]| {
@@ -308,7 +309,7 @@ fn of_client(fault: ClientFault) -> OpencrvsFault {
 fn after_fault(case: &Case, fault: &OpencrvsFault) -> Checked {
     tracing::warn!(
         record.id = %case.record.id, attempt.id = %case.attempt.id, error = %chain(fault),
-        "the registration could not be looked up before the ID system is asked"
+        "the registration could not be read in OpenCRVS, so the ID system is not asked yet"
     );
     match (fault, fault.class()) {
         (OpencrvsFault::RegistrarInactive, _) => Checked::Park(Cause::RegistrarInactive, None),

@@ -45,7 +45,7 @@ impl Handler for ResolveStage {
                 self.metrics.replied(reply.status.label());
                 let request = reply.request;
                 self.resolve(reply).await.map(|cause| match cause {
-                    // Of what matches the schema, only the status can be wrong for the request.
+                    // A reply that matches the schema can still have a status that does not fit the request.
                     Some(cause @ Cause::Malformed) => {
                         self.park(&message, cause, &RefusedReply { part: "status", request })
                     }
@@ -60,8 +60,8 @@ impl Handler for ResolveStage {
 }
 
 impl ResolveStage {
-    /// Returns a cause if the reply must be parked: it belongs to nothing in the ledger, or answers a
-    /// birth as a death or a death as a birth.
+    /// Returns a cause if the reply must be parked, because the ledger does not have its request, or
+    /// because it answers a birth as a death or a death as a birth.
     async fn resolve(&self, reply: Reply) -> Result<Option<Cause>, StageFault> {
         let Some((request, record)) = self.asked(reply.request).await? else {
             return Ok(Some(Cause::UnknownRequest));
@@ -90,7 +90,7 @@ impl ResolveStage {
             Resolution::Noted => {}
             Resolution::Refused(cause) => {
                 self.alarm(&record, cause);
-                // Parked, so that an operator is alerted: the vendor answers births like deaths.
+                // Parked, so that an operator is alerted to the vendor's fault.
                 if cause == Cause::Malformed {
                     return Ok(Some(cause));
                 }

@@ -36,7 +36,7 @@ pub struct SendStage {
     /// The ID system's breaker.
     pub id_system: Breaker,
     pub requests: RequestSettings,
-    /// `None`: the ID system is asked without a look at OpenCRVS.
+    /// `None`: the ID system is asked without a read in OpenCRVS.
     pub check: Option<SendCheck>,
 }
 
@@ -142,7 +142,7 @@ impl SendStage {
         Ok(Settlement::Done)
     }
 
-    /// Looks up in OpenCRVS an attempt that the ID system was not asked about yet.
+    /// Reads in OpenCRVS an attempt that the ID system was not asked about yet.
     async fn look_up(&self, case: &Case, view: &View) -> Result<Option<Checked>, StageFault> {
         let (Some(check), Some(number)) = (&self.check, &case.record.number) else { return Ok(None) };
         if case.attempt.state != State::Received || case.attempt.checked_at.is_some() {
@@ -161,8 +161,8 @@ impl SendStage {
         Ok(Settlement::Done)
     }
 
-    /// The ID system has the request, whose `expires_at` has passed: it is not sent again. A late
-    /// reply is taken all the same.
+    /// Ends the delivery without sending, because `expires_at` of the request has passed. The ID
+    /// system has the request, and its late reply is accepted.
     async fn leave_expired(&self, case: &Case) -> Result<Settlement, StageFault> {
         if case.record.usable_answer().is_some() {
             return self.answer(case, None).await;
@@ -207,8 +207,8 @@ impl SendStage {
     }
 }
 
-/// The rest of the time for which the ID system does not want to be asked again. A second is no
-/// reason to wait: the clocks of a broker and a ledger differ by as much.
+/// Time left before the ID system wants to be asked again. Up to a second is ignored, because the
+/// clocks of broker and ledger may differ by that much.
 fn retry_left(case: &Case, now: Timestamp) -> Option<Duration> {
     let next = case.attempt.next_try_at.filter(|_| case.attempt.retries > 0)?;
     let left = Duration::try_from(next.duration_since(now)).ok()?;

@@ -1,8 +1,8 @@
 //! Stage *sweep*: looks after attempts that are stuck or expired, and erases old sealed values.
 //!
 //! One worker of the whole installation sweeps. In each turn it expires attempts whose token has
-//! expired, warns of tokens that expire soon, of attempts that are open for too long and of those
-//! that fail while others do not, erases sealed values that were kept long enough, and publishes
+//! expired, warns of tokens that expire soon, of attempts that are open for too long and of attempts
+//! that fail while others are confirmed, erases sealed values that were kept long enough, and publishes
 //! lost messages again.
 //!
 //! Invariant: sweeping cannot make an outage worse. It publishes one message at a time and stops at
@@ -110,7 +110,7 @@ impl ElectedTask for Turns<'_> {
         }
         let mut left = sweeper.rules.batch;
         for lane in Lane::ALL {
-            // While the ID system is out of order, messages wait for it and are not lost.
+            // While the ID system is unavailable, messages wait for it and are not lost.
             if lane != Lane::Outcome && sweeper.id_system.is_open() {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! Alerts by webhook: an operator is called at once, and also if the webhook or a process was away
-//! for a while.
+//! Alerts by webhook: an operator is alerted at once, or as soon as the webhook or the process works
+//! again.
 //!
 //! Each test runs on SQLite and on PostgreSQL.
 

@@ -1,5 +1,5 @@
-//! Roles that do not belong together say so: nothing is accepted that nobody can open, and nothing
-//! is consumed that belongs to another ledger.
+//! Roles with different ledgers or keys on one broker are refused: nothing is accepted that no role
+//! can decrypt, and nothing is consumed that belongs to another ledger.
 
 mod restored;
 

@@ -22,7 +22,8 @@ fn ahead(lose_answer: bool) -> SubmitOptions {
     SubmitOptions { at: Some(at), lose_answer, ..SubmitOptions::default() }
 }
 
-/// Waits until the worker has reported as many stamps from the future, each with its history entry.
+/// Waits until the worker has reported this many stamps from the future, each with its history
+/// entry.
 async fn reported(world: &World, birth: &Declaration, dialect: &str, times: usize) {
     alarmed(world, "worker", "stamp_in_future", times as f64).await;
     assert_eq!(world.metric("worker", "nidbridge_stamps_in_future_total", dialect), times as f64);

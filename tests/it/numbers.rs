@@ -33,7 +33,7 @@ async fn of_two_records_with_one_given_number_the_second_waits_and_never_gets_an
         let shown = ended(&world, &["attempts", "show", record], &[]).await;
         assert!(shown.stdout.contains(other.as_str()) && shown.stdout.contains(what), "{}", shown.stdout);
     }
-    // The number is tried again, and the template never takes its place.
+    // The same number is tried again; the template never replaces it.
     let attempt = world.history(second).await.iter().find_map(|entry| entry.attempt).unwrap().to_string();
     let told = ended(&world, &["attempts", "resume", &attempt, "--reason", "x"], &[]).await;
     assert_ne!(told.code, Some(0), "{}", told.stdout);

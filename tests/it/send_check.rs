@@ -1,5 +1,5 @@
-//! Before the ID system is asked, the worker reads the registration in OpenCRVS. A token alone makes
-//! nobody known to the ID system.
+//! Before the ID system is asked, the worker reads the registration in OpenCRVS. Nobody
+//! gets an ID for an invented person with a token alone.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::harness::ledgers::Engine;
 use crate::harness::world::{SOON, World};
 use crate::pipeline::{ends_as, people, stands_as};
 
-/// The check with a short time within which OpenCRVS may not show a registration yet.
+/// Switches the check on, with a short time for OpenCRVS to show a registration.
 const CHECKED: [(&str, &str); 2] = [("SEND_CHECK", "true"), ("SEND_VISIBLE_WITHIN", "300ms")];
 
 /// A request with another body.
@@ -92,7 +92,7 @@ async fn an_invented_registration_is_parked_and_the_vendor_sees_nothing_of_it() 
     for family in &families[1..5] {
         parked(&world, &family.record).await;
     }
-    // What OpenCRVS has goes through, sent by whomever.
+    // What OpenCRVS has is sent to the ID system, whoever posts it.
     let genuine = taken_down(&world, &families[5]).await;
     assert_eq!(send(&world.front, &genuine).await.status, 202);
     ends_as(&world, &families[5].record, Status::Registered).await;

@@ -66,8 +66,8 @@ impl Confirmer {
         Ok(())
     }
 
-    /// Settles the alerts that a successful call of the client has answered, whichever process
-    /// raised them.
+    /// Closes the alerts about the client after it made a successful call, whichever process raised
+    /// them.
     pub(super) async fn settle_alerts(&self, answering: &Answering<'_>) -> Result<(), StageFault> {
         let Some(client) = &self.events.system else { return Ok(()) };
         let scope = answering.scope();

@@ -22,7 +22,7 @@ use crate::pipeline::NextHop;
 use crate::pipeline::stage::chain;
 use crate::roles::{Failure, parts};
 
-/// An ID in a file is at most this long, in bytes.
+/// Maximum size of the file with the ID, in bytes.
 const ID_MAX: u64 = 1024;
 
 pub(super) async fn run(session: &mut Session, args: &DecideArgs) -> Result<(), Failure> {
@@ -48,7 +48,7 @@ pub(super) async fn run(session: &mut Session, args: &DecideArgs) -> Result<(), 
         }
         mode @ (Mode::Change { .. } | Mode::DryRun) => {
             deciding.all(session, &attempts, None).await?;
-            let more = if matches!(mode, Mode::Change { .. }) { "; --yes decides them" } else { "" };
+            let more = if matches!(mode, Mode::Change { .. }) { "; add --yes to decide them" } else { "" };
             output::line(&format!("would be decided: {}{more}", deciding.tally.done()))?;
         }
     }
@@ -70,7 +70,7 @@ async fn selected(args: &DecideArgs, ledger: &Ledger) -> Result<Vec<AttemptId>, 
     let mut found = ledger.list_attempts(&selection, args.limit.saturating_add(1)).await?;
     if found.len() > args.limit {
         found.truncate(args.limit);
-        output::line(&format!("… and more: --limit is {}", args.limit))?;
+        output::line(&format!("… there are more: raise --limit ({})", args.limit))?;
     }
     Ok(found.into_iter().map(|one| one.attempt).collect())
 }
@@ -84,7 +84,7 @@ fn read_id(file: &Path) -> Result<NationalId, Failure> {
     };
     read.with_context(|| format!("--id-file: {} cannot be read", file.display()))?;
     NationalId::parse(text.trim())
-        .map_err(|fault| Failure::Failed(anyhow!("--id-file: what it holds is no usable ID: {fault}")))
+        .map_err(|fault| Failure::Failed(anyhow!("--id-file: the file does not hold a usable ID: {fault}")))
 }
 
 /// Seals the ID for the record of the attempt. `None` if the ledger has no such attempt.
@@ -107,7 +107,7 @@ struct Decide<'a> {
 }
 
 impl Decide<'_> {
-    /// Decides about all attempts; without `change`, only says what would be done.
+    /// Decides all attempts; without `change`, only says what would be done.
     async fn all(
         &mut self,
         session: &Session,

@@ -26,8 +26,8 @@ pub(super) async fn run(session: &mut Session, args: &ListAttemptsArgs) -> Resul
     print_client_faults(&ledger.open_configuration_alerts().await?, args.json)
 }
 
-/// Prints why the bridge's client cannot answer. It keeps attempts waiting that have no cause of
-/// their own, because a fault of the configuration is none of theirs.
+/// Prints why the bridge's client cannot answer. The attempts that wait for it have no cause in the
+/// list, because the fault is one of the configuration.
 fn print_client_faults(faults: &[(Cause, Option<String>)], json: bool) -> Result<(), Failure> {
     if json {
         return Ok(());
@@ -121,7 +121,7 @@ fn print_list(found: &[ListedAttempt], more: bool, json: bool, now: Timestamp) -
         "ATTEMPT",
     ];
     output::table(&heading, &rows)?;
-    if more { output::line(&format!("… and more: --limit is {}", found.len())) } else { Ok(()) }
+    if more { output::line(&format!("… there are more: raise --limit ({})", found.len())) } else { Ok(()) }
 }
 
 /// The cause of the state, or else of the last failed try.

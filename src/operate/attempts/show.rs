@@ -60,7 +60,7 @@ struct ShownAttempt {
     cause: Option<String>,
     /// The failed tries since the attempt last moved, if there were several in a row.
     failing: Option<ShownFailing>,
-    /// How an operator last decided about it.
+    /// The last decision of an operator.
     decision: Option<&'static str>,
     answer: Option<&'static str>,
     /// Why the ID system rejected the attempt: a code, and names of fields in the contract. The

@@ -22,7 +22,7 @@ pub(super) async fn run(session: &mut Session, args: &ReplayArgs) -> Result<(), 
     let to = target(&args.queue)?;
     let sealer = session.sealer()?;
     let link = link_to(session, &args.queue).await?;
-    // The ID system's vhost learns nothing of our operators.
+    // Messages in the vendor's vhost must not show who operates the bridge, and why.
     let [_, vendors] = parts::parking_queues(&session.config);
     let is_vendors = vendors.contains(&args.queue);
     let mut tally = Tally::default();

@@ -82,7 +82,7 @@ impl Comparison<'_> {
             Err(NotCompared::NotFound) => Some(Theirs::unknown(case.attempt.stamp)),
             Err(why) => return Ok(Compared::NotRead(why)),
         };
-        // Of a record that is dated in the future, the acceptance is all that is known of its age.
+        // The age of a record that is dated in the future is counted from the acceptance.
         let Some(theirs) =
             theirs.filter(|theirs| self.is_old(theirs.since) && self.is_old(case.attempt.accepted_at))
         else {

@@ -61,11 +61,11 @@ pub(super) async fn take_in(session: &mut Session, dry_run: bool) -> Result<(), 
         ))?;
     }
     tally.verdict(|_, count| {
-        format!("{count} stay where they are, because they hold no registration: look for their records in OpenCRVS")
+        format!("{count} stay where they are, because they contain no registration: look for their records in OpenCRVS (`nidbridge reconcile`)")
     })
 }
 
-/// Replaces a request or an outcome by the registration that it keeps.
+/// Replaces a request or an outcome by the registration that it contains.
 fn pick(message: &Incoming, from: &str, tally: &mut Tally) -> Pick {
     if parked_for(message, from) != Cause::UnknownAttempt {
         return Pick::Leave;

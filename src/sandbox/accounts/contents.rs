@@ -16,7 +16,7 @@ use crate::sandbox::population::{Declaration, Kind};
 /// A name may say which language it is in.
 const LANGUAGE: &str = "lang";
 
-/// Everything about a record that does not belong to its person.
+/// Every value of a record that is not that of its person.
 pub fn content_faults(family: &Declaration, record: &Record, nid: &NidState) -> Vec<String> {
     let Some(request) = request_id(&family.record, record.kind) else {
         return vec!["it has no record id".to_owned()];

@@ -41,7 +41,7 @@ pub struct Totals {
     pub withdrawn: u64,
     /// Records that stopped with a cause about which an operator was told.
     pub parked: u64,
-    /// Records that did not end as they should, for no reason that anybody can give.
+    /// Records that did not end as they should, without a known reason.
     pub lost: u64,
     /// Records that were confirmed more than once.
     pub confirmed_twice: u64,

@@ -26,7 +26,7 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     /// Does the work of a call under the fault that it meets. `check` runs when the call arrives.
-    /// What it returns takes effect at once, late or never, as the fault says. `error` writes an
+    /// Its result takes effect at once, late or never, as the fault says. `error` writes an
     /// error of OpenCRVS in the words of the service.
     pub(super) async fn perform<W: FnOnce() -> Response + Send + 'static>(
         self,

@@ -80,8 +80,8 @@ impl Sweeper {
     }
 }
 
-/// Passes the result of a publish on. A message that may have arrived is noted in the ledger, so
-/// that the next turn does not publish a second one.
+/// Returns the result of a publish. If the message may have arrived, the ledger notes it, so that
+/// the next turn does not publish a second one.
 async fn noted(
     ledger: &Ledger,
     attempt: AttemptId,

@@ -62,7 +62,7 @@ async fn calls(hook: &Hook, queue: &str, count: usize) -> Vec<(String, Option<St
     eventually(SOON, &what, async || Some(about(hook, queue)).filter(|told| told.len() >= count)).await
 }
 
-/// Takes a message and gives it back, like a process that crashes on it each time.
+/// Takes a message and returns it, like a process that crashes on it each time.
 async fn dies_of_it(link: &Link, queue: &str, times: usize) {
     for _ in 0..times {
         eventually(SOON, "the message is there", async || {
@@ -107,7 +107,7 @@ async fn a_message_that_could_not_be_recorded_alerts_once_whoever_parked_it(engi
         let alert =
             calls.values().map(super::hook::Call::json).find(|alert| alert["queue"] == queue).unwrap();
         let mut members: Vec<&str> = alert.as_object().unwrap().keys().map(String::as_str).collect();
-        // Only of a reply there is more to say: which member is at fault, and whose request.
+        // Only an alert about a reply has a detail: the member at fault, and the request.
         let has_detail = members.contains(&"detail");
         assert_eq!(has_detail, cause == Cause::Malformed, "{alert}");
         members.retain(|member| *member != "detail");

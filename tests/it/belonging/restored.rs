@@ -25,8 +25,8 @@ async fn waits_in(world: &World, queue: &str, count: u32) {
     .await;
 }
 
-/// The history of attempts that were answered, and of one that was asked, when the copy is put in
-/// the place of the ledger.
+/// Attempts that were answered, and one whose ID system was asked, before an older copy replaced the
+/// ledger.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_restored_ledger_does_not_have_is_taken_in_again_and_ends_well() {
     let mut world = World::new(Engine::Sqlite).await;

@@ -157,7 +157,7 @@ impl Drop for World {
 fn short_delays() -> BTreeMap<String, String> {
     [
         ("RETRY_STEPS", "200ms,500ms,1s,2s"),
-        // Most stories are about the calls of the confirmer alone; `send_check` is about this one.
+        // Most stories count the calls of the confirmer; `send_check` tests this read.
         ("SEND_CHECK", "false"),
         ("PUBLISH_TIMEOUT", "2s"),
         // Counted from the acceptance, in addition to the publish timeout.

@@ -83,7 +83,7 @@ proptest! {
         for place in gone {
             let all: Vec<String> = pointers(&document);
             let place = place.get(&all).clone();
-            // The exception is a person without any data, who then counts as absent.
+            // The exception is a person without any data, who is treated as absent.
             if !place.ends_with("/active") {
                 remove(&mut document, &place);
                 taken.push(place);

@@ -1,4 +1,4 @@
-//! What rests: decisions of an operator, and attempts whose token has expired.
+//! Attempts that are held, parked or expired: decisions of an operator, and dead tokens.
 
 use std::time::Duration;
 

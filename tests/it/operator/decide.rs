@@ -61,13 +61,13 @@ async fn a_held_birth_ends_in_each_of_the_ways(engine: Engine) {
     }
     let [by_id, without, asked, policy, closed, twin] = births.as_slice() else { unreachable!() };
 
-    // Nobody is decided about without a reason, and several only with --yes.
+    // Nothing is decided without a reason, and several attempts only with --yes.
     let attempt = attempt_of(&world, by_id).await;
     let no_reason = world.run(&["attempts", "decide", &attempt, "--as", "close"], &[]).await;
     assert_eq!(no_reason.0, Some(2));
     let all = [&["attempts", "decide", "--state", "held", "--as", "close"][..], &WHY].concat();
     let (code, said) = world.run(&all, &[]).await;
-    assert_eq!((code, said.as_str()), (Some(0), "would be decided: 6; --yes decides them\n"));
+    assert_eq!((code, said.as_str()), (Some(0), "would be decided: 6; add --yes to decide them\n"));
     stands_as(&world, &closed.record, "held").await;
 
     decided(&world, by_id, &["issued", "--id-file", &id_file(&world, "5550001111")]).await;
@@ -220,7 +220,7 @@ async fn an_event_whose_first_answer_may_have_arrived_is_not_given_another_one()
         said.contains("the result of a write to OpenCRVS is unknown").then_some(())
     })
     .await;
-    // Nothing of this one can have arrived.
+    // No write of this attempt can have reached OpenCRVS.
     decided(&world, refused, &["close"]).await;
     assert!(
         world

@@ -16,9 +16,9 @@ use crate::pipeline::{ends_as, people, stands_as};
 /// Registrations of each sort. The large number is for measuring.
 const FEW: usize = 24;
 const MANY: usize = 500;
-/// The confirmer handles this many outcomes at a time, so dead tokens could hold every place.
+/// The confirmer handles this many outcomes at a time, so dead tokens could occupy all of them.
 const PREFETCH: (&str, &str) = ("CONFIRM_PREFETCH", "4");
-/// The keeper looks once, at its start: what it judges is not what this story is about.
+/// The keeper checks tokens only at its start, because this story is about the confirmer.
 const ONE_LOOK: (&str, &str) = ("TOKEN_INTERVAL", "1h");
 
 async fn submit(world: &World, count: usize, seed: u64) -> Vec<String> {
@@ -71,7 +71,7 @@ async fn live_among_dead(refetch: &str, count: usize) -> (World, Vec<String>, Du
 async fn live_registrations_are_confirmed_although_dead_tokens_wait_for_auths_key() {
     let (world, dead, _) = live_among_dead("60s", FEW).await;
     let fetches = world.opencrvs.counts().calls["key"];
-    // One by each of the front (two, before and after the change), the keeper and the confirmer.
+    // Two by the front (before and after the change), one by the keeper, the others by the confirmer.
     assert!(fetches <= 5, "auth was asked {fetches} times");
     for record in &dead {
         let state = case(&world, record).await.attempt.state;
