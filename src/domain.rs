@@ -13,12 +13,15 @@
 //! - **registration**: what a registrar submitted, as the front accepted it.
 //! - **record**: the file in OpenCRVS that a registration belongs to. It has one registration
 //!   number and one request id, which never change.
+//! - **number**: the registration number of a record, given by the country or made from a template.
 //! - **attempt**: one submission of a record that we accepted. A registrar who submits again makes
 //!   a new attempt.
 //! - **submission**: the number of an attempt within its record, from 1. The ID system uses it to
 //!   tell the attempts of a record apart.
 //! - **stamp**: the time at which the registrar submitted, by OpenCRVS's clock. It orders the
 //!   attempts of a record unless it lies in the future ([`order`]).
+//! - **mark**: what distinguishes the attempts of a record in OpenCRVS: the stamp as OpenCRVS wrote
+//!   it (FHIR), or the id of the action (events).
 //! - **view**: the 2–4 KB that the bridge keeps of a document, sealed (encrypted with a key of
 //!   `SEAL_KEYS`).
 //! - **token**: comes with a registration up to OpenCRVS 2.0, expires at a fixed time, and allows
@@ -61,7 +64,8 @@
 //!
 //! States of an attempt ([`State`]): **received**, **requested** and **answered** are *open*. An
 //! attempt ends as
-//! - **confirmed** or **rejected**: OpenCRVS was told;
+//! - **confirmed**: OpenCRVS has registered the record;
+//! - **rejected**: OpenCRVS was told of the rejection;
 //! - **superseded**: a newer attempt of the record took its place;
 //! - **withdrawn**: OpenCRVS moved the record on by itself;
 //! - **held**: the answer is negative, and this generation of OpenCRVS cannot be told; the record

@@ -1,11 +1,11 @@
-//! A gate: when a link connects, one retained message says whether this process belongs to the
-//! vhost.
+//! The gate of a link: at each connect, a message that a queue of the broker retains decides whether
+//! this process may use the vhost.
 //!
-//! The queue of the gate holds the message. An exclusive queue serves as a lock, so that one
-//! process at a time reads and replaces the message.
+//! An exclusive queue serves as a lock, so that one process at a time reads and replaces the
+//! retained message.
 //!
 //! Invariant: a link that is refused is never connected, so it publishes and consumes nothing. The
-//! retained message is stored again, with a confirm, before the one that was read is acknowledged.
+//! broker confirms the new retained message before the old one is acknowledged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +28,13 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// AMQP reply code: another connection has the exclusive queue.
 const RESOURCE_LOCKED: u16 = 405;
 
-/// What a process says to the retained message.
+/// The decision about this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Admit,
-    /// The process may connect, and retains this instead.
+    /// Admit the process, and replace the retained message by this one.
     Retain(Vec<u8>),
-    /// The process does not belong here: why, and what to do.
+    /// The process does not belong here. The text says why, and what to do.
     Refuse(String),
 }
 
@@ -89,8 +89,8 @@ impl Gate {
     async fn exchange(&self, connection: &Connection, user: &str) -> Result<(), BrokerError> {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        // More than one is there if a process died between storing the new one and taking the old
-        // one away. The newest counts.
+        // If a process died after it stored a message and before it acknowledged the old one, there
+        // is more than one. The newest counts.
         let mut newest: Option<BasicGetMessage> = None;
         while let Some(got) =
             channel.basic_get(short(self.queue, "the queue's name")?, BasicGetOptions::default()).await?

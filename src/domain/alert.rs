@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_parked_held_expired_expiring_or_overdue_attempts_and_orphaned_ids_alert() {
+    fn an_entry_alerts_only_if_an_operator_has_to_act() {
         for (moved, cause, expected) in [
             (Some(State::Parked), Some(Cause::TokenRefused), Some(Cause::TokenRefused)),
             (Some(State::Held), Some(Cause::RejectedByIdSystem), Some(Cause::RejectedByIdSystem)),

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_ended_is_moved_by_nothing() {
+    fn no_event_moves_an_attempt_that_has_ended() {
         let events = [
             Event::Request,
             Event::Answer,
@@ -185,7 +185,7 @@ mod tests {
         ];
         for state in ends {
             for event in events {
-                // An operator may settle what has expired.
+                // An operator may close an expired attempt.
                 if state == State::Expired && event == Event::Close {
                     continue;
                 }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_attempt_supersedes_whatever_has_not_ended_or_is_held() {
+    fn a_newer_attempt_supersedes_open_parked_and_held_attempts() {
         let superseded = [State::Received, State::Requested, State::Answered, State::Parked, State::Held];
         for state in State::ALL {
             let expected = superseded.contains(&state).then_some(State::Superseded);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_decides_what_rests_or_waits_and_nothing_that_has_ended() {
+    fn each_decision_of_an_operator_is_possible_in_its_states_only() {
         let by =
             |event| State::ALL.into_iter().filter(|state| next(*state, event).is_ok()).collect::<Vec<_>>();
         let waits = [State::Received, State::Requested, State::Held, State::Parked];

@@ -1,7 +1,7 @@
-//! What an operator may decide about an attempt that rests or waits (`attempts decide`).
+//! What an operator may decide about an attempt (`attempts decide`).
 //!
-//! Invariant: a decision never opens the way to a second answer. Nothing is decided while a write
-//! to OpenCRVS may still arrive, an answer is not exchanged while the result of an earlier write is
+//! Invariant: a decision never leads to a second answer. Nothing is decided while a write to
+//! OpenCRVS may still arrive, an answer is not replaced while the result of an earlier write is
 //! unknown, and an ID that was issued is never dropped.
 
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ pub enum OperatorDecision {
         comment: Option<String>,
     },
     Reject,
-    /// The negative answer is treated once more as the settings say now.
+    /// Apply `CONFIRM_NEGATIVE`, as it is set now, to the negative answer.
     Policy,
     AskAgain,
     Close,
@@ -44,8 +44,8 @@ impl OperatorDecision {
         }
     }
 
-    /// The answer that OpenCRVS is told. Without an ID, that is the one to a person whom the ID
-    /// system was not asked about, whatever the ID system said.
+    /// The answer that is written to OpenCRVS. If the operator decided to register without an ID, a
+    /// rejection is written as *not asked*; every other answer stays.
     pub fn applied_to(decision: Option<&Self>, answer: Answer) -> Answer {
         match (decision, &answer) {
             (Some(Self::WithoutId { .. }), Answer::Rejected(_)) => Answer::NotAsked,
@@ -86,9 +86,9 @@ pub struct DecidedCase<'a> {
     pub asked: bool,
     /// Whether the ID system has given its final reply to this submission.
     pub replied: bool,
-    /// Whether what is needed to ask the ID system is still there.
+    /// Whether the view, from which a request is made, has not been erased.
     pub askable: bool,
-    /// Whether OpenCRVS can no longer be told, because the token has expired.
+    /// Whether the token has expired, so that OpenCRVS cannot be told any more.
     pub expired: bool,
     /// Whether a confirmer has the lease, or an earlier write may still arrive
     /// ([`may_expire`](super::lease::may_expire) says no).
@@ -113,9 +113,9 @@ pub struct DecidedPlan {
 /// Why a decision is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum DecisionRefusal {
-    #[error("it is {}, and this cannot be decided about it", .0.as_str())]
+    #[error("it is {}: this decision is not possible in that state", .0.as_str())]
     State(State),
-    #[error("a newer attempt took its place")]
+    #[error("the record has a newer attempt: decide about that one")]
     NotNewest,
     #[error("it is being written to OpenCRVS, or was a moment ago: try again after CONFIRM_QUARANTINE")]
     BeingWritten,
@@ -125,19 +125,19 @@ pub enum DecisionRefusal {
     WriteUnknown,
     #[error("its token has expired, so OpenCRVS cannot be told: `tokens replace` first, or close it")]
     Expired,
-    #[error("only a birth has an ID issued, and only a death is recorded")]
+    #[error("an ID is issued only for a birth, and only a death is recorded")]
     OtherKind,
     #[error("the record has its answer already, and an ID that was issued is not dropped: resume it")]
     HasAnswer,
-    #[error("the record has another ID already")]
+    #[error("the record already has another ID, and an ID that was issued is not replaced")]
     HasOtherId,
     #[error("another record has this ID (id_of_another_record)")]
     IdOfAnotherRecord,
     #[error("this generation of OpenCRVS cannot be told of a rejection")]
     CannotReject,
-    #[error("it has no negative answer to which CONFIRM_NEGATIVE applies")]
+    #[error("it has no negative answer, and CONFIRM_NEGATIVE applies to no other")]
     NoNegativeAnswer,
-    #[error("what the ID system would be asked has been erased")]
+    #[error("the ID system cannot be asked again: the data for the request has been erased")]
     Erased,
 }
 
@@ -178,7 +178,7 @@ pub fn decide_by_operator(
     if case.expired {
         return Err(DecisionRefusal::Expired);
     }
-    // Which answer arrived is not known, so it must not be exchanged for another.
+    // The earlier answer may have arrived, so it must not be replaced by another.
     if case.write_unknown {
         return Err(DecisionRefusal::WriteUnknown);
     }
@@ -187,7 +187,7 @@ pub fn decide_by_operator(
     Ok(DecidedPlan { event, learn, give, resubmit })
 }
 
-/// What the record and the attempt get.
+/// The answers that the record and the attempt get.
 fn answer_of(
     decision: &OperatorDecision,
     case: &DecidedCase<'_>,
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_birth_may_end_in_each_way_that_its_generation_knows() {
+    fn a_held_attempt_allows_the_decisions_of_its_generation_and_kind() {
         let taken = |case: &DecidedCase<'_>| {
             let taken = decisions().into_iter().filter(|one| decide_by_operator(one, case).is_ok());
             taken.map(|one| one.as_str()).collect::<Vec<_>>().join(" ")
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_is_exchanged_while_the_result_of_a_write_is_unknown_or_the_token_has_expired() {
+    fn no_answer_is_replaced_while_the_result_of_a_write_is_unknown_or_the_token_has_expired() {
         for doubt in [
             DecidedCase { write_unknown: true, ..case(State::Parked) },
             DecidedCase { expired: true, ..case(State::Parked) },
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_newest_attempt_is_decided_about_and_nothing_that_has_ended() {
+    fn only_the_newest_attempt_can_be_decided_and_only_before_it_has_ended() {
         for decision in decisions() {
             let older = DecidedCase { newest: false, ..case(State::Held) };
             assert_eq!(decide_by_operator(&decision, &older), Err(DecisionRefusal::NotNewest));
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_id_opencrvs_is_told_as_of_somebody_whom_nobody_asked_about() {
+    fn without_an_id_a_rejection_is_written_to_opencrvs_as_not_asked() {
         let no = Answer::Rejected(Reason::of(ReasonCode::Policy));
         let without = OperatorDecision::WithoutId { comment: None };
         assert_eq!(OperatorDecision::applied_to(Some(&without), no.clone()), Answer::NotAsked);

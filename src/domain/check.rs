@@ -1,11 +1,11 @@
-//! The read before *send*: whether OpenCRVS has a registration as it was submitted to the bridge.
+//! The check before *send*: whether OpenCRVS has the registration that was submitted to the bridge.
 //!
 //! A token proves only that some user of OpenCRVS asked for it: auth checks neither scope nor record
 //! when it exchanges a session token for a record token. So the ID system is asked only about a
 //! person whom OpenCRVS itself has, in a record that was submitted for registration at the time of
 //! the attempt.
 //!
-//! Invariant: without [`CheckVerdict::Send`], nothing about the attempt leaves for the ID system.
+//! Invariant: without [`CheckVerdict::Send`], nothing about the attempt is sent to the ID system.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub enum Standing {
         under_our_number: bool,
     },
     /// The record waited for the answer to this attempt when the front accepted it, and OpenCRVS
-    /// moved it on since. This happens when core did not get the front's response.
+    /// has moved it on since. This happens when core did not get the front's response.
     MovedOn,
     /// The action was rejected in OpenCRVS (events generation).
     Rejected,
@@ -35,7 +35,7 @@ pub enum Standing {
     Absent,
 }
 
-/// What is to be done with the attempt.
+/// What *send* does with the attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckVerdict {
     /// Ask the ID system.
@@ -48,7 +48,7 @@ pub enum CheckVerdict {
     NotInOpencrvs(Mismatch),
 }
 
-/// What does not agree with OpenCRVS.
+/// The part of an attempt that disagrees with OpenCRVS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mismatch {
     Submission,
@@ -112,8 +112,8 @@ pub fn record_standing(record: &RecordSeen<'_>, submission: &SubmissionSeen<'_>)
     }
 }
 
-/// What is to be done, from the standing and the comparison of the persons. `is_old`: OpenCRVS has
-/// had enough time to show the submission.
+/// Decides what *send* does. `persons` compares the person of the attempt with the one in OpenCRVS;
+/// `is_old` says whether OpenCRVS has had enough time to show the submission.
 pub fn check(standing: Standing, persons: Result<(), Mismatch>, is_old: bool) -> CheckVerdict {
     match (standing, persons) {
         (Standing::Waits, Ok(()))
@@ -126,13 +126,12 @@ pub fn check(standing: Standing, persons: Result<(), Mismatch>, is_old: bool) ->
     }
 }
 
-/// What identifies the person that the ID system is asked about. Personal data: `Debug` shows
-/// nothing of it.
+/// What identifies the person whom the ID system is asked about. Personal data: `Debug` hides it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     pub names: Vec<FullName>,
     pub born: Option<String>,
-    /// Only where both sides give it.
+    /// Compared only if both sides have it.
     pub national_id: Option<String>,
 }
 
@@ -179,7 +178,8 @@ impl Identity {
         Some(Self { names: names.collect(), born: person.dob.clone(), national_id: person.nid.clone() })
     }
 
-    /// Whether this is the person whom OpenCRVS has. What OpenCRVS does not give is not compared.
+    /// Whether this is the person whom OpenCRVS has. A member that OpenCRVS does not give is not
+    /// compared.
     ///
     /// # Errors
     /// The first member that disagrees.
@@ -210,7 +210,7 @@ fn is_part_of(ours: &FullName, theirs: &FullName) -> bool {
     covers(&ours.given, &theirs.given) && covers(&ours.family, &theirs.family)
 }
 
-/// A date without the zeros with which months and days may be padded.
+/// The parts of a date, without leading zeros.
 fn date(text: &str) -> Vec<&str> {
     text.trim().split('-').map(|part| part.trim_start_matches('0')).collect()
 }

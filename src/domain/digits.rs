@@ -1,6 +1,7 @@
-//! Decimal digits of every script.
+//! Converts the decimal digits of every script to ASCII.
 
-/// The zero of each script that has decimal digits; the digits 1 to 9 follow it.
+/// The code point of the digit zero in each script that has decimal digits. The digits 1 to 9
+/// follow it.
 ///
 /// Source: `UnicodeData.txt` of Unicode 14.0, general category Nd.
 const ZEROS: [u32; 66] = [
@@ -12,14 +13,14 @@ const ZEROS: [u32; 66] = [
     0x1e140, 0x1e2f0, 0x1e950, 0x1fbf0,
 ];
 
-/// The ASCII digit of a decimal digit of any script; every other character stays.
+/// Converts a decimal digit of any script to ASCII, and returns every other character unchanged.
 pub(super) fn ascii_digit(c: char) -> char {
     let code = u32::from(c);
     let digit = ZEROS.into_iter().rev().find(|zero| *zero <= code).map(|zero| code - zero);
     digit.filter(|_| c.is_numeric()).and_then(|digit| char::from_digit(digit, 10)).unwrap_or(c)
 }
 
-/// The text with the decimal digits of every script written in ASCII.
+/// Converts the decimal digits in a text to ASCII.
 pub fn ascii_digits(text: &str) -> String {
     text.chars().map(ascii_digit).collect()
 }

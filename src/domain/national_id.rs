@@ -14,12 +14,12 @@ use super::ids::UnusableId;
 /// Limit of the contract, in characters.
 const MOST: usize = 64;
 
-/// An ID without control characters, format characters (general category Cf) and surrounding white
-/// space.
+/// An ID without control characters, format characters (Unicode general category Cf) and
+/// surrounding white space.
 #[derive(Clone)]
 pub struct NationalId {
     cleaned: String,
-    /// The spelling of the ID system, from which earlier releases took the fingerprint.
+    /// The ID as the ID system spelt it. Earlier releases took the fingerprint of this form.
     given: String,
 }
 
@@ -43,7 +43,7 @@ impl NationalId {
         Ok(Self { cleaned: cleaned.to_owned(), given: text.to_owned() })
     }
 
-    /// Reads an ID that somebody typed into a form: characters that cannot be seen are left out.
+    /// Reads an ID that somebody typed into a form. Invisible characters are left out.
     ///
     /// # Errors
     /// [`UnusableId`] when nothing is left, or more than 64 characters are.
@@ -52,8 +52,8 @@ impl NationalId {
         Self::parse(visible.trim_matches(is_space))
     }
 
-    /// The ID in clear text, with ASCII digits, hyphens and blanks. It is used for sealing, for
-    /// OpenCRVS and for the ID system, and for nothing else.
+    /// The ID in clear text, with its digits, hyphens and blanks in ASCII. Used only to seal it and
+    /// to send it to OpenCRVS or the ID system.
     pub fn expose(&self) -> &str {
         &self.cleaned
     }
@@ -98,6 +98,7 @@ fn is_unusable(c: char) -> bool {
             | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
+/// Whether the character is a format character beyond U+FFFF.
 fn is_astral_format(c: char) -> bool {
     matches!(c,
         '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
@@ -109,7 +110,7 @@ fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
 }
 
-/// The ASCII character that a digit, blank, hyphen or full-width character stands for.
+/// Converts digits, blanks, hyphens and full-width characters to ASCII.
 fn plain(c: char) -> char {
     match c {
         _ if is_space(c) => ' ',
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_an_id_is_the_same_id_or_refused() {
+    fn each_spelling_of_an_id_equals_the_id_or_is_refused() {
         let plain = parsed("3260054197").unwrap();
         for text in [
             "3260 054 197",
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_plain_and_read_back_as_it_is() {
+    fn an_id_is_written_in_ascii_and_read_back_unchanged() {
         for (text, written) in [
             ("٣٢٦٠", "3260"),
             ("3260\u{a0}05\u{2011}41", "3260 05-41"),
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_is_left_out_of_an_id_that_was_typed() {
+    fn invisible_characters_are_left_out_of_a_typed_id() {
         for text in ["\u{feff}12\u{200b}34\u{ad} ", "1234", "\t1234\n", "\u{200e}١٢٣٤"] {
             assert_eq!(NationalId::from_form(text).unwrap().expose(), "1234", "{text:?}");
         }

@@ -40,7 +40,7 @@ pub struct NumberScope {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewNumber {
     pub number: RegistrationNumber,
-    /// What must be unique of it: no two records have the same key.
+    /// The number with its scope. No two records have the same key.
     pub key: String,
 }
 
@@ -91,7 +91,8 @@ impl NumberScope {
         Some(scope)
     }
 
-    /// The number itself where it is unique everywhere, as older releases stored it.
+    /// The key of a number. For a number that is unique everywhere it is the number itself, as older
+    /// releases stored it.
     fn key(self, number: &RegistrationNumber, registration: &Registration, year: i16) -> String {
         let mut key = number.as_str().to_owned();
         let parts = [
@@ -223,9 +224,9 @@ mod tests {
             ("Asia/Kathmandu", "2026-12-31T18:14:59Z", "2026-12-31T18:15:01Z", "2026-12-31"),
             ("Asia/Kathmandu", "2026-12-31T18:15:00Z", "2026-12-31T18:15:01Z", "2027-01-01"),
             ("UTC", "2027-01-01T00:30:00Z", "2027-01-01T00:30:01Z", "2027-01-01"),
-            // The front was away over the turn of the year, or the registration lay in its spool.
+            // The front was down at the turn of the year, or the registration was in its spool.
             ("UTC", "2026-12-31T23:59:00Z", "2027-01-01T02:00:00Z", "2026-12-31"),
-            // A stamp from the future says nothing.
+            // A stamp from the future is ignored.
             ("UTC", "9999-12-30T00:00:00Z", "2026-12-31T23:00:00Z", "2026-12-31"),
             ("Africa/Lusaka", "2026-12-31T22:00:00Z", "2026-12-31T21:58:00Z", "2027-01-01"),
         ] {

@@ -1,11 +1,11 @@
-//! Which of two submissions of a record is the newer one, if OpenCRVS's clock cannot be trusted.
+//! The order of a record's submissions, although OpenCRVS's clock may be wrong.
 //!
 //! A stamp orders the submissions of a record only if it is *believable*: it lies at most a
 //! tolerance (`STAMP_TOLERANCE`) after the front's acceptance. Any other stamp lies in the future,
 //! so the acceptance orders its submission instead.
 //!
 //! Invariant: no stamp closes a record for good. A submission is ordered no later than the tolerance
-//! after its acceptance, so every submission that is accepted after that is newer.
+//! after its acceptance, so whatever is submitted and accepted after that time is newer.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ pub fn order_stamp(stamp: Timestamp, accepted_at: Timestamp, tolerance: Duration
     if is_believable(stamp, accepted_at, tolerance) { stamp } else { accepted_at }
 }
 
-/// Whether a status that a record has had since `since` is at least `than` old. The age of a status
-/// from the future is not known; it counts as old, because it might never become so otherwise.
+/// Whether a status that a record has had since `since` is at least `than` old. A status from the
+/// future counts as old, because its age is not known and might never reach `than`.
 pub fn is_older(since: Timestamp, than: Duration, now: Timestamp, tolerance: Duration) -> bool {
     let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
     age >= than || !is_believable(since, now, tolerance)
@@ -49,8 +49,8 @@ pub enum Seen {
     Itself,
     /// The record got the status after the submission.
     After,
-    /// The stamp of the submission lies in the future and the time of the status does not: the
-    /// status is newer if OpenCRVS's clock was corrected in between.
+    /// The stamp of the submission lies in the future, and the time of the status does not. The
+    /// status is newer if OpenCRVS's clock was corrected in between, else it is older.
     Unclear,
 }
 
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     const TOLERANCE: Duration = Duration::from_secs(300);
-    /// The latest time that there is.
+    /// The latest time that a `Timestamp` can hold, to the second.
     const LATEST: &str = "9999-12-30T22:00:00.999Z";
 
     fn at(second: i64) -> Timestamp {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_accepted_after_the_tolerance_is_newer() {
+    fn a_submission_after_the_tolerance_is_newer_than_any_stamp() {
         for first in [0, 1_000, 1_300, 1_301, 86_400, i64::from(u32::MAX)] {
             let newest = order_stamp(at(first), at(1_000), TOLERANCE);
             let later = order_stamp(at(1_301), at(1_301), TOLERANCE);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_from_the_future_is_as_good_as_old() {
+    fn a_status_from_the_future_counts_as_old() {
         let is_old = |since| is_older(at(since), Duration::from_secs(60), at(1_000), TOLERANCE);
         assert!(is_old(940));
         assert!(!is_old(941));

@@ -153,7 +153,8 @@ pub struct Registration {
     /// record has no number yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<RegistrationNumber>,
-    /// Whether no front had the registration, and a search of OpenCRVS found it. For the history.
+    /// Whether no front had the registration and a search of OpenCRVS found it. Only the history
+    /// depends on this.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unheard: bool,
 }

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_of_what_was_issued_before_parks_only_if_the_id_was_erased() {
+    fn a_rejection_after_an_issued_id_parks_only_if_the_id_was_erased() {
         let asked = attempt(State::Requested, None);
         for erased in [false, true] {
             let record = RecordStatus { answer: Some(RecordAnswer::Issued), erased, ..birth(asked, asked) };
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_another_record_is_not_learned_and_parks_what_can_be_parked() {
+    fn the_id_of_another_record_is_not_stored_and_parks_an_open_attempt() {
         for state in State::ALL {
             let one = attempt(state, None);
             let plan = resolve(ReplyKind::Issued(Owner::AnotherRecord), &birth(one, one));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_records_answer_goes_before_everything_else_that_needs_no_reply() {
+    fn an_attempt_that_needs_no_reply_gets_the_records_answer_if_there_is_one() {
         for (record, unfit, expected) in [
             (Some(RecordAnswer::Issued), true, AnswerKind::Issued),
             (Some(RecordAnswer::Recorded), false, AnswerKind::Recorded),

@@ -1,6 +1,7 @@
-//! When the ID system is asked again that wants to be asked again later.
+//! When a request is sent again after the ID system replied `retry`.
 //!
-//! Invariant: a reply without a delay of its own never makes the bridge ask at a fixed, short pace.
+//! Invariant: if the replies name no delay, the bridge asks at growing intervals, never at a fixed
+//! short one.
 
 use std::time::Duration;
 
@@ -10,13 +11,13 @@ use jiff::Timestamp;
 const SHORTEST: Duration = Duration::from_secs(5);
 /// The longest pause that the bridge chooses itself.
 const LONGEST: Duration = Duration::from_secs(3_600);
-/// After so many `retry` replies to an attempt, an operator is alerted.
+/// Number of `retry` replies to an attempt after which an operator is alerted.
 const TOO_MANY: u64 = 50;
-/// After so much time since the first `retry` reply, an operator is alerted.
+/// Time since the first `retry` reply after which an operator is alerted.
 const TOO_LONG: Duration = Duration::from_secs(24 * 3_600);
 
-/// The pause before the request is sent again after the `count`-th `retry` reply, if the reply
-/// names none. It doubles with each reply.
+/// The pause after the `count`-th `retry` reply, if the reply names none. It doubles with each
+/// reply.
 pub fn retry_pause(count: u64) -> Duration {
     let doublings = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
     2_u32.checked_pow(doublings).map_or(LONGEST, |factor| SHORTEST.saturating_mul(factor)).min(LONGEST)

@@ -112,13 +112,13 @@ mod tests {
         let lane = |published: Option<i64>, sent: Option<i64>| {
             Lane::of(State::Requested, published.map(at), sent.map(at))
         };
-        assert_eq!(lane(Some(1), None), Some(Lane::Request), "it never got there");
+        assert_eq!(lane(Some(1), None), Some(Lane::Request), "it was never sent");
         assert_eq!(lane(Some(2), Some(2)), Some(Lane::Reply));
         assert_eq!(lane(Some(3), Some(2)), Some(Lane::Request), "it is to be asked again");
     }
 
     #[test]
-    fn it_is_due_when_the_patience_of_its_lane_is_over_and_not_before() {
+    fn an_attempt_is_overdue_once_the_limit_of_its_lane_has_passed() {
         let patience = Patience { queued: Duration::from_secs(60), asked: Duration::from_secs(600) };
         for (lane, limit) in [(Lane::Outcome, 60), (Lane::Request, 60), (Lane::Reply, 600)] {
             assert!(!patience.is_over(lane, at(0), at(limit - 1)), "{lane:?}");
@@ -130,8 +130,8 @@ mod tests {
     #[test]
     fn no_more_is_published_again_than_is_missing() {
         assert_eq!(republish_limit(1_000, 1_000, 1_000, 500), 0, "an outage: everything still waits");
-        assert_eq!(republish_limit(1_000, 0, 1_000, 500), 500, "a broker that lost all of it");
-        assert_eq!(republish_limit(20, 10, 10, 500), 10, "ten lost among ten that are on their way");
+        assert_eq!(republish_limit(1_000, 0, 1_000, 500), 500, "a broker that lost all messages");
+        assert_eq!(republish_limit(20, 10, 10, 500), 10, "ten of twenty messages lost");
         assert_eq!(republish_limit(20, 0, 3, 500), 3, "fewer are due than are missing");
         assert_eq!(republish_limit(3, 900, 3, 500), 0, "more messages than attempts");
     }

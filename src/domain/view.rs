@@ -6,7 +6,7 @@
 //! upgrades.
 //!
 //! Invariant: a view has no document, attachment, signature, history or location boundary. It is
-//! personal data: `Debug` shows nothing of it, and it is serialised only to be sealed.
+//! personal data: `Debug` hides it, and it is serialised only to be sealed.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -42,16 +42,16 @@ pub enum Decided {
     /// The attempt goes on or is closed; the caller publishes its next message, if it has one.
     Done(Box<Case>),
     Refused(DecisionRefusal),
-    /// This record has the number that the record of the attempt would get. `None`: the template
-    /// makes no usable number.
+    /// Another record, this one, has the number that the attempt's record would get; `None` if the
+    /// template makes no usable number.
     NumberTaken(Option<RecordId>),
     /// The ledger has no such attempt.
     Unknown,
 }
 
 impl Ledger {
-    /// Applies a decision. Without `why`, nothing is changed, and the result says what would be
-    /// done.
+    /// Applies a decision. Without `why` this is a rehearsal: the result says what would be done,
+    /// and nothing is changed.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.
@@ -102,8 +102,8 @@ impl Ledger {
         Ok(Decided::Done(Box::new(case)))
     }
 
-    /// Notes that an operator entered an ID that another record has, which alerts like a reply with
-    /// such an ID.
+    /// Records that an operator entered an ID that another record has. This raises the same alert as
+    /// a reply with such an ID.
     async fn note_foreign_id(
         &self,
         tx: &mut Transaction<'static, Any>,

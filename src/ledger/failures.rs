@@ -1,8 +1,8 @@
-//! What keeps an attempt from going on: the cause of its last failed try, their count, and when the
-//! next try is due.
+//! The failed tries of an attempt: their number, the cause of the last one, and when the next try is
+//! due.
 //!
 //! Invariant: nothing is written for the first failed try, so a healthy pipeline writes nothing
-//! here. What was written is cleared when the attempt moves.
+//! here. The failed tries are cleared when the attempt moves.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ pub struct Failing {
 }
 
 impl Ledger {
-    /// Notes that a try of an open attempt failed: in all `tries` of this message. The next one is
-    /// due after `pause`. Does nothing for the first try.
+    /// Records a failed try of an open attempt. `tries` is the number of failed tries of the
+    /// message so far; the next one is due after `pause`. Does nothing for the first.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -56,10 +56,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// Warns an operator of each open attempt that has failed for `failing_after`, once, but only if
-    /// it failed again after another one was confirmed. Otherwise its trouble is everybody's, or
-    /// was: after an outage all that waits has failed for long, and only its next try shows what is
-    /// wrong with it alone. Returns the attempts with a new warning.
+    /// Warns an operator once of each open attempt that has been failing for `failing_after`, if it
+    /// failed again after another attempt was confirmed. During an outage no attempt is confirmed,
+    /// and after one an attempt may be old and yet succeed at its next try; neither needs a warning.
+    /// Returns the attempts with a new warning.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; warnings that were already written stay.

@@ -37,7 +37,7 @@ pub struct Winner {
     pub from_future: bool,
 }
 
-/// The newest attempt of a record, as far as the order of attempts depends on it.
+/// The newest attempt of a record, and the time that orders it.
 struct Newest {
     winner: Winner,
     order: Timestamp,
@@ -287,7 +287,7 @@ impl Ledger {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Allocation {
     Numbered,
-    /// This record has the number already.
+    /// Another record, this one, has the number already.
     Taken(RecordId),
     /// The template makes no usable number.
     Unusable,

@@ -1,25 +1,26 @@
-//! Reads dates as people write them, where there is no doubt which day is meant.
+//! Reads the spellings of a date that can mean one day only.
 //!
-//! Invariant: a date that could be another day is not read. That is every order but year, month,
-//! day; a year of two digits; a year that points to another calendar; and an instant in UTC that is
-//! not midnight, which may be the day before or after where the event took place.
+//! Invariant: an ambiguous date is refused: any order but year, month, day; a year of two digits; a
+//! year outside the plausible range, which is mostly one of another calendar; and an instant in UTC
+//! other than midnight, which may be another day where the event took place.
 
 use jiff::civil::Date;
 
 use crate::domain::ascii_digits;
 
-/// Years outside this range are mostly years of another calendar: in 2026 it is 1447 or 1448 in the
-/// Islamic one, 1405 in the Iranian one, and 2569 in the Thai one.
+/// Years outside this range are mostly years of another calendar: 2026 is 1447 or 1448 in the
+/// Islamic calendar, 1405 in the Iranian one, and 2569 in the Thai one. The range cannot tell the
+/// Ethiopian (2018 or 2019) and the Nepali calendar (2082 or 2083) from the Gregorian one.
 const YEARS: std::ops::RangeInclusive<i16> = 1850..=2150;
 
-/// The day as `YYYY-MM-DD`, or `None` if it is in doubt.
+/// The day as `YYYY-MM-DD`, or `None` if it is ambiguous or no date.
 pub(super) fn day(text: &str) -> Option<String> {
     let text = ascii_digits(text.trim());
     let (day, time) = match text.split_once(['T', 't', ' ']) {
         Some((day, time)) => (day, Some(time)),
         None => (text.as_str(), None),
     };
-    if !time.is_none_or(is_sure) {
+    if !time.is_none_or(keeps_the_day) {
         return None;
     }
     let separator = day.chars().find(|c| !c.is_ascii_digit()).filter(|c| ['-', '/', '.'].contains(c))?;
@@ -36,9 +37,9 @@ fn is_one_or_two_digits(part: &str) -> bool {
     (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether the time of day leaves the day as it is written: the local time, with or without its
-/// offset, or midnight in UTC.
-fn is_sure(time: &str) -> bool {
+/// Whether the day that is written before this time of day is the local one: the time is local, with
+/// or without its offset, or midnight in UTC.
+fn keeps_the_day(time: &str) -> bool {
     let zone_at = time.find(|c: char| !c.is_ascii_digit() && ![':', '.'].contains(&c));
     let (clock, zone) = time.split_at(zone_at.unwrap_or(time.len()));
     if clock.parse::<jiff::civil::Time>().is_err() {
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_without_doubt_is_read() {
+    fn a_date_that_means_one_day_is_read() {
         for (written, read) in [
             ("2026-10-05", "2026-10-05"),
             ("2026-9-5", "2026-09-05"),
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_in_doubt_is_not_read() {
+    fn an_ambiguous_or_impossible_date_is_refused() {
         for written in [
             "",
             "-",

@@ -1,8 +1,7 @@
 //! Maps a view to the subject and parents of a request.
 //!
-//! Invariant: this is an allow-list. A field of the view that is not named here does not leave the
-//! bridge. A field that is named here leaves whole or not at all: if it is not valid, the request
-//! is not made.
+//! Invariant: this is an allow-list. A field of the view that is not named here is never sent. A
+//! field that is named here is sent whole: if it is not valid, the request is not made.
 
 use std::fmt;
 
@@ -80,7 +79,7 @@ impl FieldFaults {
         self.read(field, value, read)
     }
 
-    /// Reads a value that is there and notes the field if the value is invalid.
+    /// Reads a value, and notes the field if the value is invalid.
     pub(super) fn read<T>(
         &mut self,
         field: &str,
@@ -156,7 +155,8 @@ pub(super) fn parents(view: &View, faults: &mut FieldFaults) -> Vec<Parent> {
 }
 
 impl FieldFaults {
-    /// The codes of a place, all or none: without one of them the others name another place.
+    /// Reads the codes of a place, all or none: if one were left out, the others would name another
+    /// place.
     fn place(&mut self, field: &str, codes: &[String]) -> Option<Vec<String>> {
         let is_valid = codes.len() <= PLACE_CODES_MAX && codes.iter().all(|code| is_code(code));
         if !is_valid {
@@ -189,7 +189,7 @@ pub(super) fn is_code(code: &str) -> bool {
     !code.is_empty() && is_within(code, CODE_MAX)
 }
 
-/// An ID that somebody typed into the form, without what cannot be seen.
+/// Reads an ID that somebody typed into the form, without invisible characters.
 fn typed_id(id: &str) -> Option<String> {
     NationalId::from_form(id).ok().map(|id| id.expose().to_owned())
 }

@@ -1,7 +1,7 @@
-//! Reads a reply of the queue contract: exactly what matches `reply.v1.json` is accepted.
+//! Reads a reply of the queue contract. A reply is accepted exactly if it matches `reply.v1.json`.
 //!
-//! The schema is strict about what decides an answer, and lenient about everything else: a reply is
-//! not refused for the sake of a member that the bridge does not need.
+//! The schema is strict about the members that decide an answer and lenient about all others, so
+//! that no reply is refused for a member that the bridge does not need.
 //!
 //! Invariant: the ID system's free text is not kept, since it may name a person. Unknown members
 //! are ignored.
@@ -37,10 +37,10 @@ const FIELD_NAMES: [&str; 21] = [
     "role",
 ];
 
-/// The fields of a rejection that are kept, of those that the reply names.
+/// Maximum number of fields that are kept of those that a rejection names.
 const MOST_FIELDS: usize = 20;
 
-/// What [`Malformed::part`] may say.
+/// All values of [`Malformed::part`].
 const PARTS: [&str; 20] = [
     TOO_LONG,
     NO_OBJECT,
@@ -88,8 +88,8 @@ impl Malformed {
     }
 }
 
-/// What is at fault in a refused reply, and which request it is about. It is stored with the parked
-/// reply and shown to operators.
+/// The fault of a refused reply, and the request that the reply names. Its text is stored with the
+/// parked reply and shown to operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefusedReply {
     pub part: &'static str,
@@ -97,8 +97,8 @@ pub struct RefusedReply {
 }
 
 impl RefusedReply {
-    /// Reads its text back. A text that is not exactly what the bridge writes may be the vendor's,
-    /// and is not shown.
+    /// Reads the text that `Display` writes. Any other text may be the vendor's, so it is refused
+    /// and not shown.
     pub fn parse(text: &str) -> Option<Self> {
         let (part, request) = match text.split_once(REQUEST) {
             Some((part, request)) => (part, Some(RequestId::parse(request).ok()?)),
@@ -135,7 +135,6 @@ pub enum Status {
     Issued(NationalId),
     /// The death is recorded.
     Recorded,
-    /// Rejected for good.
     Rejected(Reason),
     /// The ID system wants to be asked again later: after this number of seconds, if it gives one.
     Retry(Option<u32>),
@@ -198,7 +197,7 @@ fn parse(body: &[u8]) -> Option<Value> {
     serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).ok()
 }
 
-/// Whether this is the media type of JSON, in any case, with or without parameters.
+/// Whether this is the media type of JSON, in upper or lower case, with or without parameters.
 fn is_json(media_type: &str) -> bool {
     const JSON: &str = "application/json";
     let Some((name, rest)) = media_type.split_at_checked(JSON.len()) else { return false };
@@ -239,8 +238,7 @@ fn read_data(data: &Map<String, Value>) -> Result<Reply, Malformed> {
     };
     Ok(Reply {
         request: RequestId::parse(request).ok(),
-        // A number that our counter cannot reach makes the submission wrong, but not the reply
-        // malformed.
+        // A number beyond `u32` is a submission that was never made, not a malformed reply.
         submission: u32::try_from(submission).unwrap_or(u32::MAX),
         status,
     })
@@ -279,8 +277,8 @@ fn is_field_path(field: &str) -> bool {
         && parts.all(|part| FIELD_NAMES.contains(&part) || number(part))
 }
 
-/// Whether the text is a `date-time` of JSON Schema, which is RFC 3339. Parsing alone does not
-/// tell, because jiff accepts more of ISO 8601.
+/// Whether the text is a `date-time` of JSON Schema, which is RFC 3339. The text is matched with a
+/// shape first, because jiff alone accepts more of ISO 8601. A `0` in a shape is any digit.
 fn is_date_time(text: &str) -> bool {
     let shaped = |text: &str, shape: &str| {
         text.len() == shape.len()

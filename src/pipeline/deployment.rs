@@ -1,9 +1,10 @@
-//! Which roles belong together: the ledger and the sealing keys of an installation, in one message
-//! that the broker retains.
+//! Checks that all roles on a broker have the same ledger and the same sealing keys. The broker
+//! retains one message that names them.
 //!
-//! Roles with a ledger write the message or compare it. A front, which has no ledger, compares the
-//! key that it seals with. A front that comes first leaves its key, and the first role with a
-//! ledger checks that it can open it. Keys are compared by check values, which show no key.
+//! A role with a ledger compares its ledger and keys with the message, or writes the message. A
+//! front, which has no ledger, compares the key that it seals with. If no role with a ledger has
+//! connected yet, the front writes its key into the message, and the first role with a ledger checks
+//! that it has that key. Keys are compared by check values, from which no key can be derived.
 //!
 //! Invariant: a role that does not belong here accepts and consumes nothing.
 
@@ -29,16 +30,16 @@ struct Retained {
     /// The id of the ledger. `None` until a role with a ledger has connected.
     #[serde(default)]
     deployment: Option<String>,
-    /// The keys that the roles with a ledger open, or until then the keys of the fronts: id and
-    /// check value.
+    /// Ids of keys with their check values: all keys of the roles with a ledger, or the keys of the
+    /// fronts until the first such role has connected.
     #[serde(default)]
     keys: BTreeMap<String, String>,
 }
 
-/// What a process is in the installation.
+/// What the check needs to know of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Member {
-    /// A role with the ledger of this id.
+    /// A role with a ledger, and the ledger's id.
     WithLedger(String),
     Front,
 }
@@ -49,7 +50,7 @@ pub enum Standing {
     /// The broker has not been reached yet.
     Unknown,
     Admitted,
-    /// Why, and what to do.
+    /// The text says why, and what to do.
     Refused(String),
 }
 
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_front_with_a_key_that_nobody_opens_is_refused_whoever_comes_first() {
+    fn a_front_with_a_key_that_no_other_role_has_is_found_whoever_connects_first() {
         for key in [("b", 1), ("a", 2)] {
             let (front, role) = (front(&[key]), with_ledger("l", &[("a", 1)]));
             assert_eq!(admitted(&[Arc::clone(&role), Arc::clone(&front)]), [true, false], "{key:?}");
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn one_key_under_two_ids_or_two_keys_under_one_id_are_told_apart_and_neither_is_shown() {
+    fn two_keys_under_one_id_are_told_apart_and_no_key_is_shown() {
         let (role, other) = (with_ledger("l", &[("a", 1)]), with_ledger("l", &[("a", 2)]));
         let Verdict::Retain(body) = role.decide(None) else { panic!("nothing is retained") };
         assert!(matches!(other.decide(Some(&body)), Verdict::Refuse(_)));
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_a_newer_release_is_left_alone_and_one_that_cannot_be_read_is_replaced() {
+    fn a_message_of_a_newer_release_is_kept_and_an_unreadable_one_is_replaced() {
         let role = with_ledger("l", &[("a", 1)]);
         assert_eq!(role.decide(Some(br#"{"v":2,"ledgers":[]}"#)), Verdict::Admit);
         assert!(matches!(role.decide(Some(b"{")), Verdict::Retain(_)));

@@ -1,8 +1,8 @@
-//! The registration that a request or an outcome keeps, so that an attempt which a restored ledger
-//! does not have can be taken in again.
+//! The registration that a request or an outcome carries, so that the attempt can be taken in again
+//! if a restored ledger does not have it.
 //!
-//! Invariant: the registration is that of the same attempt, with the number that the record has; it
-//! holds ids and sealed text only.
+//! Invariant: the registration is that of the same attempt, with the record's number. It holds ids
+//! and sealed text only.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::RegistrationMessage;
 use crate::domain::{AttemptKey, Dialect, Registration};
 use crate::ledger::Case;
 
-/// `None` if the sealed view was erased, or if the mark of the attempt is not known.
+/// The registration of a case, or `None` if its sealed view was erased or its mark is not known.
 pub(super) fn registration(case: &Case) -> Option<RegistrationMessage> {
     let (record, attempt) = (&case.record, &case.attempt);
     let registration = Registration {
@@ -28,7 +28,7 @@ pub(super) fn registration(case: &Case) -> Option<RegistrationMessage> {
 }
 
 /// The key of the attempt. The ledger does not store the mark of the FHIR generation, which is the
-/// stamp as OpenCRVS wrote it: the usual spellings are tried.
+/// stamp as OpenCRVS wrote it, so the usual spellings are tried until one gives the attempt's id.
 fn key(case: &Case) -> Option<AttemptKey> {
     let stamp = case.attempt.stamp;
     let marks = match case.record.dialect {

@@ -26,7 +26,7 @@ pub enum MappingFault {
     NoName,
     #[error("the field is written twice for the same answer: remove one, or limit both with `when`")]
     FieldTwice,
-    #[error("after the name of a field, `=` is missing")]
+    #[error("`=` must follow the name")]
     NoEquals,
     #[error("a value is missing: id, number, a text in double quotes, a number in JSON, true, false or null")]
     NoValue,
@@ -38,13 +38,15 @@ pub enum MappingFault {
     NoCondition,
     #[error("`id` exists only when an ID was issued: leave its `when` out")]
     IdNotIssued,
-    #[error("after a field, a comma, a semicolon or the end is missing")]
+    #[error("a comma, a semicolon or the end of the text is expected here")]
     NoEnd,
     #[error(
-        "the bridge reads no such member, or not in this generation: see the default for those that it reads"
+        "no such member: write child, deceased, mother, father, spouse, informant, bride or groom, a dot, and \
+         name.firstname, name.middlename, name.surname, dob, gender, nid or (deceased) dateOfDeath; in the events \
+         generation also name, idType, dobUnknown or detailsNotAvailable"
     )]
     UnknownMember,
-    #[error("the member is there twice: write all its sources after one `=`, with `|` between them")]
+    #[error("the member is set twice: write all its sources after one `=`, with `|` between them")]
     MemberTwice,
     #[error(
         "a source is missing: the name of a field, or one of the words that the setting's description lists"
@@ -52,10 +54,10 @@ pub enum MappingFault {
     NoSource,
 }
 
-/// A fault of a mapping, and its place in the text.
+/// A fault in the text of a mapping, and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnusableMapping {
-    /// The number of the character, from 1.
+    /// The position of the character, from 1.
     pub at: usize,
     pub fault: MappingFault,
 }
@@ -68,7 +70,7 @@ impl fmt::Display for UnusableMapping {
 
 impl std::error::Error for UnusableMapping {}
 
-/// A name as the mapping writes it: in double quotes if it needs them.
+/// The name as it is written in a mapping: in double quotes if it needs them.
 pub(super) fn quoted(name: &str) -> String {
     let is_bare = !name.is_empty() && name.chars().all(is_bare);
     if is_bare { name.to_owned() } else { Value::from(name).to_string() }
@@ -188,7 +190,7 @@ fn condition(reader: &mut Reader<'_>) -> Result<Option<Condition>, UnusableMappi
 
 pub(super) struct Reader<'a> {
     text: &'a str,
-    /// The byte that is read next.
+    /// The offset of the next byte.
     pub(super) at: usize,
 }
 

@@ -1,4 +1,4 @@
-//! From which fields of a country's documents the members of a view are read.
+//! The fields of a country's documents from which the members of a view are read.
 //!
 //! Each country chooses the ids of its form fields. An operator writes one text per generation, with
 //! the members that differ from the convention:
@@ -25,10 +25,10 @@ use super::Forms;
 use super::parse::{MappingFault, Reader, UnusableMapping, quoted};
 use crate::domain::{Dialect, EventKind, Role};
 
-/// A member of a view: whose, and what.
+/// A member of a view: the role of the person, and the person's member.
 pub type ViewMember = (Role, SourceMember);
 
-/// What is read of a person and may be in other fields than by convention.
+/// A member of a person that a country may keep in other fields than the conventional ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SourceMember {
     Name,
@@ -81,8 +81,8 @@ impl SourceMember {
 
     fn is_read_in(self, dialect: Dialect) -> bool {
         match self {
-            // In a bundle these are no fields: the identifier and the patient say so themselves. A
-            // name is read from the questionnaire part by part.
+            // A bundle has no fields for the first three: identifiers carry their type, and the
+            // patient says what is unknown. A name is read from the questionnaire part by part.
             Self::IdType | Self::DobUnknown | Self::DetailsNotAvailable | Self::Name => {
                 dialect == Dialect::Events
             }
@@ -117,7 +117,7 @@ pub struct FieldPath {
     pub parts: Vec<String>,
 }
 
-/// What the country's forms say.
+/// The fields of the country's forms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CountryForms {
     pub fields: Forms,
@@ -125,7 +125,7 @@ pub struct CountryForms {
     pub dates: BTreeMap<String, FieldPath>,
 }
 
-/// The sources of every member that is set, or has a default.
+/// The sources of each member that is set or has a default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldSources {
     dialect: Dialect,
@@ -162,12 +162,13 @@ impl FieldSources {
         }
     }
 
-    /// The members with their sources. A member without sources is not recorded in the country.
+    /// The members with their sources. The country does not record a member without sources.
     pub fn rules(&self) -> impl Iterator<Item = (ViewMember, &[SourceRule])> {
         self.members.iter().map(|(member, sources)| (*member, sources.as_slice()))
     }
 
-    /// The names of all fields that are read, and of all that they may be parts of.
+    /// The names of all fields that may be read. As the part after a dot may name a part of a value,
+    /// the text before each dot counts as a name too.
     pub fn names(&self) -> BTreeSet<&str> {
         let fields = self.members.values().flatten().filter_map(|source| match source {
             SourceRule::Field(name) => Some(name.as_str()),
@@ -176,9 +177,9 @@ impl FieldSources {
         fields.flat_map(prefixes).collect()
     }
 
-    /// The members that no form has (events generation): each that a request must contain, and each
-    /// that the setting names, in the form of its kind of event. A kind of event that the country
-    /// does not have lacks nothing.
+    /// The members whose sources are in no form of their kind of event (events generation). Checked
+    /// are those that a request must contain and those that the setting names. A kind of event that
+    /// the country does not have is not checked.
     pub fn missing(&self, forms: &CountryForms) -> Vec<MissingSource> {
         let default = Self::conventional(self.dialect).members;
         let mut missing = Vec::new();
@@ -197,7 +198,7 @@ impl FieldSources {
         missing
     }
 
-    /// Whether a form has one of the sources of a member. A name may be in the fields of its parts.
+    /// Whether a form has one of the sources of a member, or for a name, of its parts.
     fn is_in(&self, member: ViewMember, kind: Option<&EventKind>, forms: &CountryForms) -> bool {
         let (role, what) = member;
         let parts = [SourceMember::Firstname, SourceMember::Surname].map(|part| (role, part));
@@ -217,14 +218,14 @@ impl FieldSources {
     }
 }
 
-/// The name itself, and everything in front of one of its dots: an id of a field may have dots, and
-/// a part of its value follows after one more.
+/// The name itself and the text before each of its dots. A dot may belong to the id of the field, or
+/// separate it from a part of its value.
 fn prefixes(name: &str) -> impl Iterator<Item = &str> {
     let dots = name.char_indices().filter(|(_, c)| *c == '.').map(|(at, _)| at);
     dots.filter_map(|at| name.get(..at)).chain([name])
 }
 
-/// The kind of event in whose form a person is read for a request. `None`: of any form.
+/// The kind of event whose form has the person, or `None` for any form.
 fn kind_of(role: Role) -> Option<EventKind> {
     match role {
         Role::Child | Role::Mother | Role::Father => Some(EventKind::Birth),
@@ -233,8 +234,7 @@ fn kind_of(role: Role) -> Option<EventKind> {
     }
 }
 
-/// Whether a request must contain the member. Without the ID of the deceased, the ID system is not
-/// asked at all.
+/// Whether the ID system cannot be asked without the member.
 fn is_required(member: ViewMember) -> bool {
     matches!(
         member,
@@ -332,7 +332,7 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// A member that the country's form of its kind of event does not have.
+/// A member whose sources are not in the country's form of its kind of event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingSource {
     member: ViewMember,

@@ -63,7 +63,7 @@ fn a_field_may_have_another_value_for_another_answer() {
 }
 
 #[test]
-fn an_id_is_written_as_the_text_that_it_is() {
+fn an_id_is_always_written_as_a_text() {
     for id in ["0012", "1e5", "true", "null", r#"a"b\"#, "12345678901234567890123"] {
         assert_eq!(written(&mapping("*: f = id"), "birth", &issued(id)), json!({ "f": id }));
     }
@@ -131,7 +131,7 @@ fn a_mapping_is_shown_with_its_conditions_and_read_back() {
 }
 
 #[test]
-fn what_the_forms_lack_is_named_with_its_kind() {
+fn a_field_that_the_forms_lack_is_reported_with_its_kind_of_event() {
     let form = |fields: &[&str]| fields.iter().map(|field| (*field).to_owned()).collect::<BTreeSet<_>>();
     let forms = Forms::from([
         ("birth".to_owned(), form(&["child.nid"])),
@@ -156,7 +156,7 @@ fn what_the_forms_lack_is_named_with_its_kind() {
 }
 
 #[test]
-fn what_is_written_is_not_shown_in_a_log() {
+fn debug_output_hides_the_values_of_written_fields() {
     let (kind, number) = (EventKind::Birth, RegistrationNumber::parse("2026B1").unwrap());
     let fields = mapping("*: a = id").evaluate(&kind, &issued("8031687218"), &number);
     assert_eq!(format!("{fields:?}"), r#"{"a"}"#);

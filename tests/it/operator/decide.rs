@@ -141,7 +141,7 @@ async fn a_held_death_is_recorded_by_hand() {
     let death = people(Kind::Death, 1, 302).remove(0);
     held(&world, &death, "death").await;
     let refused = decide(&world, &death, &["issued", "--id-file", &id_file(&world, "5550004444")]).await;
-    assert!(refused.0 == Some(1) && refused.1.contains("only a birth has an ID issued"), "{refused:?}");
+    assert!(refused.0 == Some(1) && refused.1.contains("an ID is issued only for a birth"), "{refused:?}");
     decided(&world, &death, &["recorded"]).await;
     confirmed_once(&world, &death.record, "recorded by hand").await;
     let confirm = world.opencrvs.record(&death.record).unwrap().confirms.remove(0);

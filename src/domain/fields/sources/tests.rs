@@ -20,7 +20,7 @@ fn missing(sources: &FieldSources, forms: &CountryForms) -> Vec<String> {
 const CONVENTIONAL: &[&str] = &["child.name", "child.dob", "child.gender"];
 
 #[test]
-fn the_defaults_are_written_as_they_are_read() {
+fn the_defaults_are_read_back_as_they_are_written() {
     for (dialect, text) in [(Dialect::Events, FieldSources::EVENTS), (Dialect::Fhir, FieldSources::FHIR)] {
         let sources = FieldSources::parse(dialect, text).unwrap();
         assert_eq!(FieldSources::parse(dialect, &sources.to_string()).unwrap(), sources);
@@ -41,7 +41,7 @@ fn a_member_that_the_setting_does_not_name_keeps_its_default() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused_with_its_place() {
+fn a_setting_that_cannot_be_read_is_refused_with_its_place() {
     for (dialect, text, at, fault) in [
         (Dialect::Events, "child.nmae = a.b", 1, MappingFault::UnknownMember),
         (Dialect::Events, "child.dateOfDeath = a.b", 1, MappingFault::UnknownMember),
@@ -57,7 +57,7 @@ fn what_cannot_be_read_is_refused_with_its_place() {
 }
 
 #[test]
-fn a_required_member_that_no_form_has_is_named_until_a_setting_says_where_it_is() {
+fn a_required_member_that_no_form_has_is_reported_until_a_setting_names_its_field() {
     let english: &[&str] = &["child.nameEnglish", "child.nameTamil", "child.dob", "child.gender"];
     let country = forms(&[("birth", english)], &[]);
     let fault = "`child.name` is read from `child.name`, which the form of `birth` does not have";
@@ -73,7 +73,7 @@ fn a_required_member_that_no_form_has_is_named_until_a_setting_says_where_it_is(
 }
 
 #[test]
-fn the_date_of_an_event_is_where_its_configuration_says() {
+fn the_date_of_an_event_is_in_the_field_that_its_configuration_names() {
     let death: &[&str] = &["deceased.nid", "deceased.eventDate"];
     let sources = events(FieldSources::EVENTS);
     let undated = forms(&[("birth", CONVENTIONAL), ("death", death)], &[]);
@@ -81,8 +81,8 @@ fn the_date_of_an_event_is_where_its_configuration_says() {
     assert_eq!(missing(&sources, &undated), [fault]);
     let dated = forms(&[("birth", CONVENTIONAL), ("death", death)], &[("death", "deceased.eventDate")]);
     assert_eq!(missing(&sources, &dated), Vec::<String>::new());
-    let told = events("deceased.dateOfDeath = deceased.eventDate");
-    assert_eq!(missing(&told, &undated), Vec::<String>::new());
+    let set = events("deceased.dateOfDeath = deceased.eventDate");
+    assert_eq!(missing(&set, &undated), Vec::<String>::new());
 }
 
 #[test]
@@ -95,6 +95,6 @@ fn a_country_may_do_without_a_member_or_a_kind_of_event() {
     assert_eq!(missing(&events("deceased.nid = none"), &death), Vec::<String>::new());
     let optional = forms(&[("birth", CONVENTIONAL)], &[]);
     assert_eq!(missing(&sources, &optional), Vec::<String>::new(), "parents' IDs need not be there");
-    let told = missing(&events("mother.nid = mother.nin"), &optional);
-    assert_eq!(told.len(), 1, "but what a setting names has to be: {told:?}");
+    let set = missing(&events("mother.nid = mother.nin"), &optional);
+    assert_eq!(set.len(), 1, "but a field that a setting names has to be: {set:?}");
 }
