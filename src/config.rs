@@ -40,7 +40,7 @@ mod tests;
 use reader::Reader;
 use setting::Setting;
 
-/// The warning of a worker that cannot look registrations up.
+/// The warning of a worker that cannot check registrations in OpenCRVS.
 const UNCHECKED: &str = "GATEWAY_URL is not set for this worker: it asks the ID system without looking the \
                          registration up in OpenCRVS, so whoever has a token of OpenCRVS can have an ID issued for an \
                          invented person; set GATEWAY_URL, or SEND_CHECK=false to accept that";
@@ -132,11 +132,11 @@ pub fn load(sources: &Sources, part: Part) -> Result<Loaded, Faults> {
     let names_gateway = gateway.is_some_and(|one| one.origin != reader::DEFAULT);
     match config {
         Some(mut config) if faults.is_empty() => {
-            // The default is for a whole bridge beside OpenCRVS; a worker alone may stand elsewhere.
+            // The default suits a bridge that runs beside OpenCRVS; a separate worker may not.
             let checks = config.send.check && part == Part::Worker;
             config.send.check &= names_gateway || part != Part::Worker;
             let mut warnings = near_misses(&sources.environment, &known);
-            warnings.extend(empties(&sources.environment, &known, &shown));
+            warnings.extend(empty_variables(&sources.environment, &known, &shown));
             warnings.extend(config.warnings(part));
             if checks && !config.send.check {
                 warnings.push(UNCHECKED.to_owned());
@@ -214,7 +214,11 @@ impl Config {
 }
 
 /// Variables that are set but empty, so that the default applies, perhaps by mistake.
-fn empties(environment: &BTreeMap<String, String>, known: &[&Setting], shown: &[Shown]) -> Vec<String> {
+fn empty_variables(
+    environment: &BTreeMap<String, String>,
+    known: &[&Setting],
+    shown: &[Shown],
+) -> Vec<String> {
     let mut warnings = Vec::new();
     for (setting, shown) in known.iter().zip(shown) {
         if shown.origin != reader::DEFAULT || setting.default.is_empty() {

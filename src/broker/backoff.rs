@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_doubles_up_to_the_limit_and_starts_again() {
+    fn pauses_double_up_to_the_limit_and_start_again_after_a_reset() {
         let mut backoff = Backoff::new(Duration::from_millis(350));
         let waits: Vec<_> = (0..4).map(|_| backoff.next(1.0).as_millis()).collect();
         assert_eq!(waits, [100, 200, 350, 350]);

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_consumer_is_as_wide_open_as_its_worst_dependency_allows() {
+    async fn the_most_restrictive_breaker_limits_a_consumer() {
         let (one, other) = (breaker("one"), breaker("other"));
         let mut breakers = BreakerWatch::of(&[one.clone(), other.clone()]);
         assert_eq!(breakers.allowed(), Allowed::Everything);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_probed_until_it_answers() {
+    async fn an_open_breaker_probes_its_dependency_until_it_answers() {
         let one = breaker("one");
         let mut breakers = BreakerWatch::of(std::slice::from_ref(&one));
         one.failed();

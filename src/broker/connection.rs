@@ -196,7 +196,7 @@ fn set(connection: &str, state: &watch::Sender<ConnectionState>, to: ConnectionS
     match &to {
         ConnectionState::Ready(_) => tracing::info!(connection, "connected to the broker"),
         ConnectionState::Blocked(_, why) => {
-            tracing::warn!(connection, why, "the broker blocks publishers: see to its memory and disk");
+            tracing::warn!(connection, why, "the broker blocks publishers: check its memory and disk");
         }
         ConnectionState::Away(_) => {}
     }

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_there_as_a_hash_that_can_be_checked() {
+    fn a_password_is_written_as_a_hash_that_can_be_checked() {
         let user = User::new("user", SecretString::from("secret"));
         let permissions = vec![Permission::everything(&user, "vhost")];
         let access = Access { users: vec![user], permissions, ..Access::default() };

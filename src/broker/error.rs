@@ -13,7 +13,7 @@ pub enum NotSent {
     Away(String),
     /// The broker accepts nothing from publishers at the moment, usually for lack of memory or
     /// disk.
-    #[error("the broker blocks publishers ({0}): see to its memory and disk")]
+    #[error("the broker blocks publishers ({0}): check its memory and disk")]
     Blocked(String),
     /// All channels were in use for the whole time limit.
     #[error("no channel became free in time: the broker is slow, or this process has too few channels")]
@@ -34,7 +34,7 @@ pub enum Unconfirmed {
     NotTaken,
     #[error("the broker did not confirm it in time")]
     Late,
-    #[error("confirms are off on the channel")]
+    #[error("publisher confirms are off on the channel")]
     ConfirmsOff,
     /// The channel or the connection failed while the message was in flight.
     #[error("{0}")]
@@ -54,7 +54,7 @@ pub enum PublishError {
     #[error("no queue takes it: a queue or a binding is missing, so apply the topology")]
     Unroutable,
     /// The message is certainly not stored: the queue is full.
-    #[error("the queue refuses it, because it is full: see why nobody consumes it")]
+    #[error("the queue refuses it, because it is full: find out why nobody consumes it")]
     Refused,
     /// The message may be stored: no answer came in time, or the connection was lost while the
     /// message was in flight.

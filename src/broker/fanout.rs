@@ -29,7 +29,7 @@ const REOPEN_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 pub struct Subscription {
     pub exchange: &'static str,
-    /// The most messages that may wait in the queue. When there are more, the broker drops the
+    /// Maximum number of messages that wait in the queue. When there are more, the broker drops the
     /// oldest.
     pub max_length: u32,
 }

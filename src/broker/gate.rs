@@ -1,5 +1,5 @@
-//! The gate of a link: at each connect, a message that a queue of the broker retains decides whether
-//! this process may use the vhost.
+//! The gate of a link: at each connect, a message that a queue of the broker retains decides
+//! whether this process may use the vhost.
 //!
 //! An exclusive queue serves as a lock, so that one process at a time reads and replaces the
 //! retained message.

@@ -30,14 +30,15 @@ pub struct Replay {
     /// The parking queue.
     pub from: String,
     pub to: ReplayTo,
-    /// The most messages that are looked at.
+    /// Maximum number of messages that are read.
     pub look: usize,
-    /// The most messages that are sent back.
+    /// Maximum number of messages that are sent back.
     pub most: usize,
     /// The operator who ordered the replay.
     pub by: String,
     pub reason: String,
-    /// Whether the message says who sent it back and why. Not if others than us consume it.
+    /// Whether the message names the operator and the reason. `false` if somebody else than the
+    /// bridge consumes it.
     pub signed: bool,
 }
 
@@ -208,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_back_is_what_came_less_its_parking_and_says_who_sent_it() {
+    fn a_replayed_message_loses_its_parking_headers_and_names_the_operator() {
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let message = Incoming {
             id: Some("m".into()),

@@ -102,7 +102,7 @@ pub(super) fn follow_up(
     }
 }
 
-/// What the parked message has that the delivery has not.
+/// The parts of a parked message that replace those of the delivery.
 #[derive(Default)]
 struct Replacement {
     body: Option<Vec<u8>>,
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn each_settlement_goes_to_its_place() {
+    fn each_settlement_publishes_to_its_queue() {
         let delay = |step| Settlement::Delay { step, cause: Cause::new("away") };
         let park = Settlement::Park { cause: Cause::new("malformed"), body: None, detail: None };
         for (attempt, settlement, place, attempts) in [
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_says_where_it_came_from_and_asks_the_broker_for_nothing() {
+    fn a_follow_up_names_its_origin_and_has_no_headers_of_the_broker() {
         let (_, raw) =
             settle(0, Settlement::Park { cause: Cause::new("malformed"), body: None, detail: None }).unwrap();
         for (name, value) in [

@@ -125,13 +125,13 @@ async fn handle<H: Handler>(stage: &StageContext<H>, message: Incoming) -> Settl
     Settlement::Delay { step: Delay::Next, cause: Cause::INTERNAL }
 }
 
-/// Tells the handler of a delay. What it makes of that must not keep the delivery: a handler that
-/// takes too long or panics is left behind.
+/// Reports a delay to the handler. The delivery does not depend on it: a handler that takes too
+/// long or panics is ignored.
 async fn report_delay<H: Handler>(stage: &StageContext<H>, message: &Incoming, settlement: &Settlement) {
     let Settlement::Delay { step, cause } = settlement else { return };
     let Some(after) = stage.queue.step(*step, message.attempt) else { return };
-    let told = AssertUnwindSafe(stage.handler.delayed(message, *cause, after)).catch_unwind();
-    if !matches!(tokio::time::timeout(stage.handling, told).await, Ok(Ok(()))) {
+    let report = AssertUnwindSafe(stage.handler.delayed(message, *cause, after)).catch_unwind();
+    if !matches!(tokio::time::timeout(stage.handling, report).await, Ok(Ok(()))) {
         tracing::warn!(stage = H::NAME, "a delay could not be reported to the handler");
     }
 }

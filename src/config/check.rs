@@ -33,8 +33,8 @@ impl Config {
             let fix = "make one with `echo \"a:$(openssl rand -base64 32)\"` and give it to all processes";
             fault("seal.keys", "is not set".to_owned(), fix);
         }
-        // A process that runs alone would make an empty ledger of its own, and consume what belongs
-        // to another one.
+        // With the default, a separate process would make an empty ledger of its own, and consume
+        // messages that belong to another ledger.
         if matches!(part, Part::Worker | Part::Confirmer) && !names_its_ledger {
             let fix = "name the ledger that the worker and the confirmer share (only `nidbridge all` has a default)";
             fault("ledger.url", "is not set".to_owned(), fix);
@@ -90,8 +90,8 @@ impl Config {
 
     fn check_front(&self, fault: &mut impl FnMut(&str, String, &str)) {
         if self.front.events && self.front.spool.is_none() {
-            let why = "is not set, but FRONT_EVENTS is on: OpenCRVS would lose what the broker does not take, so no front \
-                       starts"
+            let why = "is not set, but FRONT_EVENTS is on: OpenCRVS would lose the registrations that come while the \
+                       broker is unavailable"
                 .to_owned();
             fault("front.spool", why, "name a directory on a persistent disk that no other front uses");
         }

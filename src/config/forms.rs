@@ -179,7 +179,7 @@ impl Form for Scope {
     const EXPECTED: &'static str = "global, or some of office, year and kind with commas between them";
 
     fn parse(text: &str) -> Result<NumberScope, String> {
-        NumberScope::parse(text).ok_or_else(|| "is neither".to_owned())
+        NumberScope::parse(text).ok_or_else(|| "has another name, or one name twice".to_owned())
     }
 }
 

@@ -26,7 +26,7 @@ fn faults(sources: &Sources) -> Vec<String> {
 }
 
 #[test]
-fn keys_are_all_that_a_role_must_be_told() {
+fn the_keys_are_the_only_setting_that_every_role_requires() {
     let loaded = load(&environment(&[("SEAL_KEYS", KEY)]), Part::All).unwrap();
     assert_eq!(loaded.config.broker.retry_steps.len(), 5);
     assert_eq!(loaded.config.front.max_body, 50 << 20);
@@ -52,7 +52,7 @@ fn every_default_is_a_value_of_its_own_form() {
 }
 
 #[test]
-fn the_environment_stands_over_the_file_and_the_file_over_the_default() {
+fn the_environment_overrides_the_file_and_the_file_overrides_the_default() {
     let file = file(
         "[front]\nlisten = '127.0.0.1:1'\nhold = '1s'\n[broker]\nretry_steps = ['1s', '2s']\nchannels = 7",
     );
@@ -86,7 +86,7 @@ fn names_that_opencrvs_uses_elsewhere_are_understood() {
 }
 
 #[test]
-fn all_faults_are_told_at_once_with_their_names_and_the_fix() {
+fn all_faults_are_listed_at_once_with_their_names_and_fixes() {
     let file = file("[front]\nlistn = 'x'\n[number]\ntemplate = '{year}'\n");
     let mut sources = environment(&[
         ("FRONT_MAX_BODY", "50 megs"),
@@ -126,7 +126,7 @@ fn settings_must_fit_each_other() {
 }
 
 #[test]
-fn a_client_is_an_id_and_a_secret_whose_file_is_kept_by_its_path() {
+fn the_file_of_a_clients_secret_is_remembered_by_its_path() {
     let secret = file("hush\n");
     let path = secret.path().to_str().unwrap();
     let sources = environment(&[
@@ -170,7 +170,7 @@ fn no_secret_is_ever_shown() {
 }
 
 #[test]
-fn a_broken_file_is_told_by_its_line_and_never_quoted() {
+fn a_broken_file_is_reported_by_its_line_and_never_quoted() {
     let file = file("[seal]\nkeys = s3cr3t\n");
     let sources = Sources { file: Some(file.path().to_owned()), environment: BTreeMap::new() };
     let faults = faults(&sources).concat();
@@ -211,7 +211,7 @@ fn the_reference_names_every_setting_and_no_secret() {
 }
 
 #[test]
-fn a_field_mapping_is_shown_with_its_conditions_and_one_field_is_short_for_it() {
+fn a_field_mapping_is_shown_with_its_conditions_and_has_a_short_form_for_one_field() {
     let url = ("COUNTRY_CONFIG_URL", "http://country");
     let with = |settings: &[(&str, &str)]| environment(&[&[("SEAL_KEYS", KEY), url], settings].concat());
     let loaded = |settings: &[(&str, &str)]| load(&with(settings), Part::All).unwrap();
@@ -228,12 +228,12 @@ fn a_field_mapping_is_shown_with_its_conditions_and_one_field_is_short_for_it() 
     let told = "CONFIRM_IDENTIFIER_FIELD (confirm.identifier_field): is set, and CONFIRM_FIELDS (confirm.fields) as well;";
     assert!(matches!(both.as_slice(), [only] if only.starts_with(told)), "{both:#?}");
     let wrong = faults(&with(&[("CONFIRM_FIELDS", "birth: child.nid")]));
-    let told = "cannot be used: at character 17: after the name of a field, `=` is missing; write fields for each kind";
+    let told = "cannot be used: at character 17: `=` must follow the name; write fields for each kind";
     assert!(matches!(wrong.as_slice(), [only] if only.contains(told)), "{wrong:#?}");
 }
 
 #[test]
-fn of_a_webhook_only_the_host_is_shown() {
+fn only_the_host_of_a_webhook_is_shown() {
     use setting::Form as _;
     let shown =
         forms::WebhookUrl::show("https://me:Sesame@alerts.example:8443/hooks/Sesame?key=Sesame#Sesame");
@@ -242,7 +242,7 @@ fn of_a_webhook_only_the_host_is_shown() {
 }
 
 #[test]
-fn a_wait_longer_than_the_proxy_timeout_is_warned_of() {
+fn a_wait_that_is_longer_than_the_timeout_of_the_proxy_is_a_warning() {
     let warnings =
         |wait| load(&environment(&[("SEAL_KEYS", KEY), ("FRONT_WAIT", wait)]), Part::Front).unwrap().warnings;
     assert_eq!(warnings("birth=14s"), Vec::<String>::new());
@@ -285,7 +285,7 @@ fn requirements_between_settings_are_checked_for_the_roles_that_use_them() {
 }
 
 #[test]
-fn a_role_of_its_own_is_told_its_ledger_and_only_all_in_one_has_a_default() {
+fn a_separate_role_requires_ledger_url_and_only_all_in_one_has_a_default() {
     let (all, keys) = ([Part::All, Part::Front, Part::Operation, Part::Tool], ("SEAL_KEYS", KEY));
     for part in all {
         assert!(load(&environment(&[keys]), part).is_ok(), "{part:?}");

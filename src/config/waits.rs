@@ -8,7 +8,7 @@ use super::setting::Form;
 use crate::domain::EventKind;
 
 /// The maximum wait. OpenCRVS core has no timeout of its own for this request, and the registrar's
-/// browser waits as long.
+/// browser waits for the same time.
 const LONGEST: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

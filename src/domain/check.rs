@@ -1,9 +1,9 @@
 //! The check before *send*: whether OpenCRVS has the registration that was submitted to the bridge.
 //!
-//! A token proves only that some user of OpenCRVS asked for it: auth checks neither scope nor record
-//! when it exchanges a session token for a record token. So the ID system is asked only about a
-//! person whom OpenCRVS itself has, in a record that was submitted for registration at the time of
-//! the attempt.
+//! A token proves only that some user of OpenCRVS asked for it: auth checks neither scope nor
+//! record when it exchanges a session token for a record token. So the ID system is asked only
+//! about a person whom OpenCRVS itself has, in a record that was submitted for registration at the
+//! time of the attempt.
 //!
 //! Invariant: without [`CheckVerdict::Send`], nothing about the attempt is sent to the ID system.
 

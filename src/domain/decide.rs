@@ -52,8 +52,8 @@ pub struct Situation<'a> {
     pub number_there: Option<&'a str>,
     /// When `status` was read.
     pub read_at: Timestamp,
-    /// When our attempt was submitted. Its stamp is `Task.lastModified` of the document that we were
-    /// sent.
+    /// When our attempt was submitted. Its stamp is `Task.lastModified` of the document that we
+    /// were sent.
     pub submitted: Submitted,
     /// The number that we allocated.
     pub number: &'a RegistrationNumber,

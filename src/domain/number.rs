@@ -91,8 +91,8 @@ impl NumberScope {
         Some(scope)
     }
 
-    /// The key of a number. For a number that is unique everywhere it is the number itself, as older
-    /// releases stored it.
+    /// The key of a number. For a number that is unique everywhere it is the number itself, which
+    /// is also what older releases stored.
     fn key(self, number: &RegistrationNumber, registration: &Registration, year: i16) -> String {
         let mut key = number.as_str().to_owned();
         let parts = [

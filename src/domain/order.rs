@@ -4,8 +4,8 @@
 //! tolerance (`STAMP_TOLERANCE`) after the front's acceptance. Any other stamp lies in the future,
 //! so the acceptance orders its submission instead.
 //!
-//! Invariant: no stamp closes a record for good. A submission is ordered no later than the tolerance
-//! after its acceptance, so whatever is submitted and accepted after that time is newer.
+//! Invariant: no stamp closes a record for good. A submission is ordered no later than the
+//! tolerance after its acceptance, so whatever is submitted and accepted after that time is newer.
 
 use std::time::Duration;
 

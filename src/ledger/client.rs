@@ -29,7 +29,7 @@ impl Ledger {
         scope: Option<&str>,
     ) -> Result<bool, LedgerError> {
         let mut tx = self.pool.begin().await?;
-        // The row says until when nobody raises this alert again.
+        // Until the time in this row, no process raises the alert again.
         let first = sqlx::query(
             "INSERT INTO lease (name, owner, until) VALUES ($1, $2, (SELECT now_ms FROM clock) + $3) \
              ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until \
@@ -59,8 +59,8 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Settles the alerts about the configuration of the client that its use of `scope` disproves, so
-    /// that the same alerts can be raised again at once.
+    /// Settles the alerts about the configuration of the client that its use of `scope` disproves,
+    /// so that the same alerts can be raised again at once.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].

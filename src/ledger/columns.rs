@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use super::{Ledger, LedgerError};
 use crate::domain::{AttemptId, RecordId};
 
-/// Reads a text that must be there and be readable.
+/// Reads a text that must be present and readable.
 pub(super) fn required<T>(
     row: &AnyRow,
     column: &'static str,
@@ -19,7 +19,7 @@ pub(super) fn required<T>(
     read(&text).ok_or(LedgerError::Unreadable(column))
 }
 
-/// Reads a text that may be NULL but must be readable if it is there.
+/// Reads a text that may be NULL, but must be readable if it is present.
 pub(super) fn optional<T>(
     row: &AnyRow,
     column: &'static str,

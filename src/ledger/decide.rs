@@ -102,8 +102,8 @@ impl Ledger {
         Ok(Decided::Done(Box::new(case)))
     }
 
-    /// Records that an operator entered an ID that another record has. This raises the same alert as
-    /// a reply with such an ID.
+    /// Records that an operator entered an ID that another record has. This raises the same alert
+    /// as a reply with such an ID.
     async fn note_foreign_id(
         &self,
         tx: &mut Transaction<'static, Any>,

@@ -13,7 +13,7 @@ pub enum LedgerError {
     Scheme,
     #[error("LEDGER_URL cannot be read: check user, host and database")]
     Url(#[source] sqlx::Error),
-    #[error("the ledger could not be migrated to this release, or is of a newer one")]
+    #[error("the ledger could not be migrated to this release: if it is of a newer release, run that one")]
     Migrate(#[source] MigrateError),
     /// The database did not answer, or it refused. As far as we know, the transaction was not
     /// committed.
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_that_goes_away_while_its_schema_is_made_is_away_and_a_schema_of_another_release_is_not() {
+    fn a_database_that_fails_during_its_migration_counts_as_unavailable() {
         let reset = || sqlx::Error::Io(io::ErrorKind::ConnectionReset.into());
         for away in [MigrateError::Execute(reset()), MigrateError::ExecuteMigration(reset(), 3)] {
             assert!(LedgerError::from(away).is_transient());

@@ -1,5 +1,5 @@
-//! The failed tries of an attempt: their number, the cause of the last one, and when the next try is
-//! due.
+//! The failed tries of an attempt: their number, the cause of the last one, and when the next try
+//! is due.
 //!
 //! Invariant: nothing is written for the first failed try, so a healthy pipeline writes nothing
 //! here. The failed tries are cleared when the attempt moves.
@@ -58,8 +58,8 @@ impl Ledger {
 
     /// Warns an operator once of each open attempt that has been failing for `failing_after`, if it
     /// failed again after another attempt was confirmed. During an outage no attempt is confirmed,
-    /// and after one an attempt may be old and yet succeed at its next try; neither needs a warning.
-    /// Returns the attempts with a new warning.
+    /// and after one an attempt may be old and yet succeed at its next try; neither needs a
+    /// warning. Returns the attempts with a new warning.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; warnings that were already written stay.

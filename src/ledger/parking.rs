@@ -24,7 +24,7 @@ pub struct Parked {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParkingReport {
     pub messages: u64,
-    /// The newest message, in the words of the watcher. `None` if it is not known.
+    /// Identifies the newest message. `None` if it is not known.
     pub newest: Option<String>,
 }
 
@@ -44,8 +44,8 @@ impl Ledger {
         Ok(ParkingReport { messages, newest: row.try_get("newest")? })
     }
 
-    /// Raises an alert for each of `parked`, and replaces what is known of a parking queue.
-    /// Returns `false`, and changes nothing, if that is not `before` any more.
+    /// Raises an alert for each of `parked`, and replaces the report of a parking queue, which was
+    /// `before`, by `now`. Returns `false`, and changes nothing, if it is not `before` any more.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; nothing is changed then.

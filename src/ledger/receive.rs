@@ -1,8 +1,8 @@
 //! Receives a registration: creates its record, number and attempt, and supersedes older attempts.
 //!
 //! Invariant: a record has one number, allocated once; each attempt that is sent has its own
-//! submission number; receiving the same attempt again changes nothing. A stamp from the future does
-//! not order attempts ([`order_stamp`]).
+//! submission number; receiving the same attempt again changes nothing. A stamp from the future
+//! does not order attempts ([`order_stamp`]).
 
 use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};

@@ -1,7 +1,7 @@
 //! Names in the ledger that operators see and group by; no step of the pipeline depends on them.
 //!
 //! Invariant: a name that this release does not know, for example because a newer release wrote it,
-//! is read as it is. An error would stop an attempt for the sake of a label, and a stand-in such as
+//! is read as it is. An error would stop an attempt because of a label, and a substitute such as
 //! `internal` would mislead the operator.
 
 use super::Stage;

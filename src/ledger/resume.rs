@@ -20,8 +20,8 @@ pub enum Resumed {
     NotParked(State),
     /// The token has expired, so OpenCRVS could not be told the answer.
     TokenExpired,
-    /// This record has the number that the record of the attempt would get. `None`: the template
-    /// makes no usable number.
+    /// Another record, this one, has the number that the attempt's record would get; `None` if the
+    /// template makes no usable number.
     NumberTaken(Option<RecordId>),
     /// The ledger has no such attempt.
     Unknown,

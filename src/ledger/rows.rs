@@ -32,7 +32,8 @@ pub struct RecordRow {
     pub tracking_id: TrackingId,
     /// The code of the registration office.
     pub office: Option<String>,
-    /// `None` only if another record already has the number that this record would get.
+    /// `None` if another record has the number that this record would get, or if the template makes
+    /// no usable number.
     pub number: Option<RegistrationNumber>,
     pub request: RequestId,
     pub newest: AttemptId,
@@ -70,15 +71,15 @@ pub struct AttemptRow {
     pub answer: Option<AnswerKind>,
     /// Why the ID system rejected the attempt.
     pub reason: Option<Reason>,
-    /// How often the ID system wanted to be asked again later.
+    /// How often the ID system replied `retry`.
     pub retries: u64,
-    /// Not before this time is the ID system asked again, if it wanted to be asked again later.
+    /// When the next try is due: after a failed one, or after a `retry` reply.
     pub next_try_at: Option<Timestamp>,
     /// The failed tries since the attempt last moved, if there were several in a row.
     pub failing: Option<Failing>,
     /// How an operator last decided about the attempt.
     pub decision: Option<OperatorDecision>,
-    /// The trace of its request (W3C `traceparent`).
+    /// The trace of the attempt's request (W3C `traceparent`).
     pub trace: Option<String>,
     pub recorded_at: Timestamp,
     /// When the attempt's next message was last published.

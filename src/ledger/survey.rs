@@ -122,7 +122,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
     pub async fn attempts_of(&self, record: &RecordId) -> Result<Vec<Case>, LedgerError> {
-        // As `order_stamp`: a stamp from the future orders nothing.
+        // The same rule as `order_stamp`: a stamp from the future does not order attempts.
         let found = sqlx::query(
             "SELECT attempt_id FROM attempt WHERE record_id = $1 \
              ORDER BY CASE WHEN stamp <= accepted_at + $2 THEN stamp ELSE accepted_at END, attempt_id",

@@ -1,5 +1,5 @@
 //! Queries of the sweeper and of `nidbridge recover`: open attempts that have stopped moving, and
-//! tokens that expire soon. It also warns of attempts that are open for too long.
+//! the warnings about tokens that expire soon and attempts that are open for too long.
 //!
 //! Invariant: only the newest attempt of a record is ever published again; an operator is warned
 //! once of each token that expires soon, and once of each attempt that is open for too long.
@@ -16,9 +16,9 @@ use super::{Ledger, LedgerError, Stage};
 use crate::domain::{AttemptId, Cause, Lane, State};
 
 impl Ledger {
-    /// Attempts of a lane that have had no activity for `silence`, longest silence first. A request
-    /// that was sent and whose own expiry has passed is left out: with the token, or `deadline`
-    /// after the acceptance.
+    /// Attempts of a lane that have had no activity for `silence`, longest silence first. Left out
+    /// are requests that were sent and have expired: their token has expired, or `deadline` has
+    /// passed since the acceptance.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -185,7 +185,7 @@ impl Ledger {
 pub(super) enum Warning {
     /// `attempt.warned_for` holds the expiry of the token to which the last warning referred.
     TokenExpiring,
-    /// The history has the warning.
+    /// The history holds the warning.
     Overdue,
     /// `attempt.failing_reported` holds the `failing_since` to which the last warning referred.
     Failing,

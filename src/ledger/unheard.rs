@@ -1,4 +1,4 @@
-//! Looks up in the ledger which events that wait in OpenCRVS it has already.
+//! Looks up which of the events that wait in OpenCRVS the ledger has already.
 //!
 //! Invariant: this module only reads.
 

@@ -37,8 +37,8 @@ fn is_one_or_two_digits(part: &str) -> bool {
     (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether the day that is written before this time of day is the local one: the time is local, with
-/// or without its offset, or midnight in UTC.
+/// Whether the day that is written before this time of day is the local one: the time is local,
+/// with or without its offset, or midnight in UTC.
 fn keeps_the_day(time: &str) -> bool {
     let zone_at = time.find(|c: char| !c.is_ascii_digit() && ![':', '.'].contains(&c));
     let (clock, zone) = time.split_at(zone_at.unwrap_or(time.len()));

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_birth_without_what_the_contract_needs_is_not_sent_and_says_which_fields() {
+    fn a_birth_without_required_fields_is_not_sent_and_the_reason_names_them() {
         let mut view = View::default();
         view.persons.insert(Role::Child, Person { dob: Some("soon".into()), ..Person::default() });
         let Ask::Unfit(reason) = asked(&EventKind::Birth, &view) else { panic!("sent") };
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_death_is_asked_by_the_id_alone_and_only_if_there_is_one() {
+    fn a_request_about_a_death_holds_only_the_id_and_is_made_only_if_there_is_one() {
         let mut view = View::default();
         let deceased = Person { date_of_death: Some("2026-10-01".into()), ..person("Ada") };
         view.persons.insert(Role::Deceased, deceased.clone());
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_marriage_is_nobody_elses_business() {
+    fn the_id_system_is_not_asked_about_a_marriage() {
         assert_eq!(asked(&EventKind::Marriage, &View::default()), Ask::Nothing);
     }
 }

@@ -102,7 +102,8 @@ impl Response {
         self.0.status()
     }
 
-    /// Reads the body. Any failure before its end is [`CallFault::BrokenOff`], a timeout too.
+    /// Reads the body. Every failure before its end counts as [`CallFault::BrokenOff`], even a
+    /// timeout.
     pub(super) async fn body(mut self) -> Result<Vec<u8>, CallFault> {
         let mut body = Vec::new();
         while let Some(chunk) = self.0.chunk().await.map_err(|_| CallFault::BrokenOff)? {

@@ -64,11 +64,9 @@ impl ClientFault {
             Self::Unavailable | Self::Throttled(_) | Self::NotAToken => false,
         }
     }
-}
 
-impl ClientFault {
-    /// How long after the request no other one is sent. Calls that arrived before the request share
-    /// its result in any case.
+    /// Time after a failed request during which no other is sent. Calls that arrived before the
+    /// request share its result in any case.
     fn pause(self) -> Duration {
         match self {
             Self::Throttled(after) => after.unwrap_or(DEFAULT_RETRY_AFTER),

@@ -1,4 +1,4 @@
-//! What the front needs from a document, whichever generation sent it.
+//! The registration that a document contains, in the same form for both generations.
 
 use jiff::Timestamp;
 

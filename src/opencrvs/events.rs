@@ -36,7 +36,7 @@ pub use search::{EventSearch, Waiting, WaitingEvent, WaitingPage};
 use super::document::Document;
 use super::reading::Reading;
 
-/// Limit of a text that identifies nobody, in characters. A longer text counts as absent.
+/// Limit of a reference, a type or an answer, in characters. A longer text counts as absent.
 const LONGEST: usize = 256;
 /// Limit of a kind of event or of a user's id, in bytes.
 const LONGEST_MARK: usize = 64;
@@ -50,14 +50,14 @@ pub enum InvalidDocument {
         "the body is not an event document: send the JSON object of the event with id, type, trackingId and actions"
     )]
     NotADocument,
-    #[error("the event document has no usable id")]
+    #[error("the event document has no usable id: send the id of the event")]
     NoId,
-    #[error("the event document does not say what type of event it is")]
+    #[error("the event document does not say what type of event it is: send its type")]
     NoType,
-    #[error("the event document has no usable trackingId")]
+    #[error("the event document has no usable trackingId: send the trackingId of the event")]
     NoTrackingId,
     #[error(
-        "the event document has no requested REGISTER action that waits for an answer and that the token is for: send the document with all its actions"
+        "no REGISTER action of the event document waits for an answer with this token: send the document with all its actions"
     )]
     NoPendingAction,
     #[error(

@@ -33,7 +33,7 @@ pub enum RenewalFault {
         "auth does not know the token exchange (HTTP {0}): OpenCRVS 1.7 to 2.0 has it; from 2.1 on the bridge's client answers instead"
     )]
     Unsupported(u16),
-    #[error("auth's answer to the token exchange holds no token")]
+    #[error("auth's answer to the token exchange holds no token: check AUTH_URL")]
     Unreadable,
     /// The new token is not valid, or is for another record or action.
     #[error("auth's new token cannot be used: {0}")]

@@ -99,7 +99,7 @@ pub enum OpencrvsFault {
     #[error("OpenCRVS refuses a field of the acceptance: the country's form does not define it, or hides it")]
     FieldUndefined,
     /// OpenCRVS does not know the call, or does not take its input.
-    #[error("OpenCRVS does not accept the call: is it a version that is supported?")]
+    #[error("OpenCRVS does not accept the call: check that its version is supported (1.7 to 2.x)")]
     Contract,
     /// The response does not follow the protocol.
     #[error("the response of OpenCRVS cannot be read")]

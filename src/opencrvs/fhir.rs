@@ -36,7 +36,7 @@ pub use gateway::{Confirmation, FetchedRecord, Gateway};
 pub use submission::FoundRecord;
 pub use waiting::{UserToken, UserTokenFault, WaitingList, WaitingRecord};
 
-/// Limit of a text that identifies nobody, in characters. A longer text counts as absent.
+/// Limit of a reference, a type or a code, in characters. A longer text counts as absent.
 const LONGEST: usize = 256;
 /// Limit of a time or of a kind of event, in bytes.
 const LONGEST_MARK: usize = 64;
@@ -116,8 +116,7 @@ fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
     text.filter(|text| !text.is_empty() && is_within(text, LONGEST))
 }
 
-/// The text at this JSON pointer, which identifies somebody and so counts as present however long
-/// it is.
+/// The personal data at this JSON pointer, which counts as present however long it is.
 fn identifying(value: &Value, pointer: &str) -> Option<String> {
     value.pointer(pointer).and_then(Value::as_str).and_then(super::text::identifying)
 }

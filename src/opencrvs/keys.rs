@@ -23,8 +23,8 @@ use super::token::{
     BootstrapToken, TokenFault, VerifiedToken, issued_at, plausible, verify, verify_bootstrap,
 };
 
-/// How long a fetch without a key counts as an outage of auth, in multiples of `refetch`. A
-/// delivery that waits for a fetch is delayed by one `refetch`, and finds its result then.
+/// How long a fetch that brought no key counts as an outage of auth, in multiples of `refetch`. A
+/// delivery that waits for a fetch is delayed by one `refetch`, so it still finds the result.
 const NO_KEY_FOR: u32 = 3;
 
 /// Name of a key: the SHA-256 of its PEM, which is the same in every process and does not show the
@@ -190,8 +190,8 @@ impl KeyStore {
         if !last.brought_key {
             return if age < self.refetch * NO_KEY_FOR { Judgement::NoKey } else { Judgement::Pending };
         }
-        // An old key does no harm. A token that it does not verify is dead for ever, unless it is
-        // newer than the key; and how often a token counts as valid is limited by the caller.
+        // An old key is good enough. A token that it does not verify is dead for ever, unless the
+        // token is newer than the key; and the caller limits how often a token counts as valid.
         let Some(known) = self.known_key().await else { return Judgement::NoKey };
         if self.verify_by(&known, token).is_ok() {
             return Judgement::Valid;

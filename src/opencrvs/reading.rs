@@ -1,4 +1,5 @@
-//! How documents of OpenCRVS are read: by the settings, and by what is known of the country's forms.
+//! How documents of OpenCRVS are read: by the settings, and by what is known of the country's
+//! forms.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -1,4 +1,4 @@
-//! Reads the texts that identify somebody: names, dates, identifiers and codes of places.
+//! Reads personal data: names, dates, identifiers and codes of places.
 //!
 //! Invariant: such a text is never dropped because it is long. It is cut to [`MOST_OF_A_NAME`] or
 //! [`MOST`] characters, which is more than the ID system's contract allows, so a text that was cut
@@ -14,7 +14,7 @@ pub(super) fn identifying(text: &str) -> Option<String> {
     cut(text, MOST)
 }
 
-/// The texts of a part of a name in one, or `None` if all are empty.
+/// Joins the texts of a part of a name, or returns `None` if all are empty.
 pub(super) fn name_part<'t>(parts: impl IntoIterator<Item = &'t str>) -> Option<String> {
     let parts: Vec<&str> = parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect();
     cut(&parts.join(" "), MOST_OF_A_NAME)
@@ -25,7 +25,8 @@ fn cut(text: &str, most: usize) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Whether a text that identifies nobody is short enough to be kept: at most `most` characters.
+/// Whether a text has at most `most` characters. A longer text that is not personal data is not
+/// kept.
 pub(super) fn is_within(text: &str, most: usize) -> bool {
     text.len() <= most || text.chars().take(most + 1).count() <= most
 }

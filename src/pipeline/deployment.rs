@@ -3,8 +3,9 @@
 //!
 //! A role with a ledger compares its ledger and keys with the message, or writes the message. A
 //! front, which has no ledger, compares the key that it seals with. If no role with a ledger has
-//! connected yet, the front writes its key into the message, and the first role with a ledger checks
-//! that it has that key. Keys are compared by check values, from which no key can be derived.
+//! connected yet, the front writes its key into the message, and the first role with a ledger
+//! checks that it has that key. Keys are compared by check values, from which no key can be
+//! derived.
 //!
 //! Invariant: a role that does not belong here accepts and consumes nothing.
 

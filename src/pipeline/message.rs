@@ -1,7 +1,7 @@
 //! The messages that the stages send one another over the broker.
 //!
-//! Invariant: a message holds ids and sealed text, never personal data in clear and never a token
-//! after the first hop. A message of an unknown version is parked, not guessed at.
+//! Invariant: a message holds ids and sealed text, never personal data or a token in clear. A
+//! message of an unknown version is parked, not guessed at.
 
 use std::collections::BTreeMap;
 
@@ -91,9 +91,9 @@ pub struct RequestMessage {
     pub v: u16,
     pub record: RecordId,
     pub attempt: AttemptId,
-    /// What the record stage needs to take the attempt in again, if the ledger does not have it: an
-    /// older ledger was restored. `None` from an older release, and after the sealed values were
-    /// erased.
+    /// The registration, from which the record stage can take the attempt in again if an older
+    /// ledger was restored that does not have it. `None` from an older release, and after the
+    /// sealed values were erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Box<RegistrationMessage>>,
 }
@@ -104,9 +104,7 @@ pub struct OutcomeMessage {
     pub v: u16,
     pub record: RecordId,
     pub attempt: AttemptId,
-    /// What the record stage needs to take the attempt in again, if the ledger does not have it: an
-    /// older ledger was restored. `None` from an older release, and after the sealed values were
-    /// erased.
+    /// As [`RequestMessage::kept`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Box<RegistrationMessage>>,
 }

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cause_of_the_consumer_itself_is_one_that_an_operator_can_look_up() {
+    fn the_consumers_own_cause_is_a_cause_of_the_domain() {
         assert_eq!(Cause::parse(broker::Cause::INTERNAL.as_str()), Some(Cause::Internal));
     }
 }

@@ -1,7 +1,7 @@
-//! What a message in a parking queue says about itself.
+//! Reads from a message in a parking queue why it is there.
 //!
 //! Invariant: a message id is shown only if it is one of ours, and a detail only if it is one that
-//! the bridge writes; what a vendor writes there may be anything, even a person's name.
+//! the bridge writes, because a vendor may write anything there, even a person's name.
 
 use super::names;
 use crate::broker::{Incoming, headers};

@@ -9,8 +9,8 @@ use super::names;
 use crate::broker::{QueueLimits, Subscription, WorkQueue};
 use crate::config::{BrokerConfig, ConfirmConfig, Waits};
 
-/// Limit of the copies of answers that wait for one front. It is higher than the number of callers
-/// that one front keeps waiting.
+/// Maximum number of copies of answers that wait for one front. It is higher than the number of
+/// callers that one front keeps waiting.
 const ANSWER_COPIES: u32 = 10_000;
 
 /// The settings that shape the queues.

@@ -49,18 +49,18 @@ pub(crate) fn park(cause: Cause) -> Settlement {
     Settlement::Park { cause: cause.into(), body: None, detail: None }
 }
 
-/// Notes in the ledger why the attempt of a message of ours is tried again later. An entry that
-/// cannot be written is left out: it is only for operators.
+/// Records in the ledger why an attempt is tried again later. If that fails, it is left out,
+/// because only operators read it.
 pub(crate) async fn note_failure(ledger: &Ledger, message: &Incoming, cause: broker::Cause, after: Duration) {
     let attempt = message.id.as_deref().and_then(|id| AttemptId::parse(id).ok());
     let (Some(attempt), Some(cause)) = (attempt, Cause::parse(cause.as_str())) else { return };
-    // These are no failures, or the ledger cannot be written.
+    // The first three are not failures; with the last one, the ledger cannot be written.
     if matches!(cause, Cause::TooEarly | Cause::Leased | Cause::AskedToRetry | Cause::LedgerUnavailable) {
         return;
     }
     let tries = message.attempt.saturating_add(1);
     if let Err(fault) = ledger.note_failure(attempt, cause, tries, after).await {
-        tracing::warn!(error = %chain(&fault), "why an attempt is tried again could not be noted in the ledger");
+        tracing::warn!(error = %chain(&fault), "the reason why an attempt is tried again could not be stored in the ledger");
     }
 }
 

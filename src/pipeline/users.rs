@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_vendor_reaches_its_own_vhost_and_only_what_the_contract_names() {
+    fn the_vendor_may_use_only_its_own_vhost_and_what_the_contract_names() {
         let users =
             Users { bridge: User::existing("bridge"), vendor: User::existing("vendor"), administrator: None };
         let made = users.definitions(&both()).unwrap();

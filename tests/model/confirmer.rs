@@ -137,7 +137,7 @@ fn delayed(mut world: World, c: u8) -> World {
 fn lease(world: &World, rules: Rules, c: u8, i: u8) -> Option<(Does, World)> {
     let row = world.ledger.rows[usize::from(i)].filter(|_| world.queues.outcomes & (1 << i) != 0)?;
     let mut after = *world;
-    let answer = told(&row).filter(|_| row.state == State::Answered);
+    let answer = answer_for_opencrvs(&row).filter(|_| row.state == State::Answered);
     let stale = rules.has(Rule::NewestAtLease) && world.ledger.newest != Some(i);
     let Some(answer) = answer.filter(|_| !stale) else {
         after.queues.outcomes &= !(1 << i);
@@ -161,8 +161,8 @@ fn lease(world: &World, rules: Rules, c: u8, i: u8) -> Option<(Does, World)> {
     Some((Does::Leases(i), after))
 }
 
-/// The answer that OpenCRVS is to be told.
-fn told(row: &Row) -> Option<AnswerKind> {
+/// The answer that is written to OpenCRVS.
+fn answer_for_opencrvs(row: &Row) -> Option<AnswerKind> {
     let answer = match row.answer? {
         AnswerKind::Issued => VALUES.issued.clone(),
         AnswerKind::Rejected => VALUES.rejected.clone(),

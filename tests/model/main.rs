@@ -1,7 +1,7 @@
 //! A model checker for the protocol. It explores every interleaving of two attempts of one record,
-//! two confirmers, an ID system that repeats and contradicts itself, OpenCRVS as it behaves, a clock
-//! that is ahead, tokens that expire at any moment, an operator who decides, a user who invents
-//! registrations, and processes that stop at any step.
+//! two confirmers, an ID system that repeats and contradicts itself, OpenCRVS as it behaves, a
+//! clock that is ahead, tokens that expire at any moment, an operator who decides, a user who
+//! invents registrations, and processes that stop at any step.
 //!
 //! The model has no rules of its own: it runs [`next`](nidbridge::domain::next),
 //! [`decide`](nidbridge::domain::decide), [`lease`](nidbridge::domain::lease) and
@@ -78,7 +78,7 @@ const DECIDED: Scope = Scope { refusals: 1, decisions: 1, ..WRITES };
 /// An operator who decides twice.
 const DECIDED_TWICE: Scope = Scope { decisions: 2, confirmers: 1, ..DECIDED };
 
-/// A user who posts what OpenCRVS does not have.
+/// A user who posts registrations that OpenCRVS does not have.
 const INVENTED: Scope = Scope { inventive: true, ..CALM };
 
 fn lines(path: &[steps::Step]) -> String {
@@ -127,7 +127,7 @@ fn nothing_goes_wrong_where_a_negative_answer_is_confirmed_with_a_comment() {
 }
 
 #[test]
-fn nothing_that_the_ledger_could_know_goes_wrong_with_a_registrar_who_does_not_wait() {
+fn nothing_that_the_ledger_could_prevent_goes_wrong_with_a_registrar_who_does_not_wait() {
     assert_eq!(run("restless", &RESTLESS, &[]), None);
 }
 

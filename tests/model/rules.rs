@@ -44,7 +44,7 @@ pub enum Rule {
     FutureOrdersNothing,
     /// After a stamp from the future, a status with an earlier time is not taken for an older one.
     FutureAtRead,
-    /// An operator decides only about an attempt that rests or has no answer yet.
+    /// An operator decides only about an attempt that is parked or held, or has no answer yet.
     DecidesAtRest,
     /// An operator decides nothing while a write may still arrive.
     DecidesAfterTheWrite,

@@ -316,7 +316,7 @@ pub fn shift(world: &mut World, i: u8, event: Event, cause: Option<Cause>) -> bo
     }
 }
 
-/// How far a clock that is ahead is ahead.
+/// By how much a clock that is ahead differs from the right time.
 const AHEAD: Duration = Duration::from_secs(1_000);
 
 /// The time of an attempt's submission, and its stamp by OpenCRVS's clock.

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_in_a_row_open_it_and_a_success_between_them_does_not_let_them_add_up() {
+    fn failures_in_a_row_open_the_breaker_and_a_success_resets_the_count() {
         let now = Instant::now();
         let events = [
             BreakerEvent::Failed,
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_asked_less_and_less_often_and_after_the_outage_one_message_goes_first() {
+    fn probes_become_rarer_and_after_the_outage_one_message_goes_first() {
         let now = Instant::now();
         let opened = after(BreakerState::CLOSED, &[BreakerEvent::Failed; 3], now);
         let pauses = [8, 10, 10].map(Duration::from_secs);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_under_way_when_it_opened_neither_closes_it_nor_lengthens_the_pause() {
+    fn a_late_result_neither_closes_an_open_breaker_nor_lengthens_its_pause() {
         let now = Instant::now();
         let opened = after(BreakerState::CLOSED, &[BreakerEvent::Failed; 3], now);
         for late in
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_asks_for_a_pause_gets_just_that() {
+    fn a_dependency_that_throttles_gets_exactly_the_pause_that_it_asks_for() {
         let (now, pause) = (Instant::now(), Duration::from_secs(77));
         let opened = after(BreakerState::CLOSED, &[BreakerEvent::Throttled(pause)], now);
         assert_eq!(opened, BreakerState::Open { until: now + pause, pause: RULES.pause });

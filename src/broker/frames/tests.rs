@@ -41,7 +41,7 @@ fn filtered(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_sound_passes_unchanged_wherever_it_is_cut() {
+fn valid_frames_pass_unchanged_wherever_the_stream_is_cut() {
     let table = headers(b"\x07x-deathA\x00\x00\x00\x0dF\x00\x00\x00\x08\x01qS\x00\x00\x00\x01q");
     let stream = [
         deliver(b"nid.replies", b"reply.birth"),
@@ -89,7 +89,7 @@ fn properties_that_lapin_cannot_read_are_left_out_and_the_message_is_kept() {
 }
 
 #[test]
-fn a_routing_key_that_is_no_text_becomes_one_of_the_same_length() {
+fn a_routing_key_that_is_not_utf8_becomes_a_text_of_the_same_length() {
     assert_eq!(filtered(&deliver(b"e\xff", b"reply.\xc3\xa9\xff")), deliver(b"e?", b"reply.???"));
     assert_eq!(filtered(&deliver("é".as_bytes(), b"k")), deliver("é".as_bytes(), b"k"));
     let get_ok = |key: &[u8]| {
@@ -103,7 +103,7 @@ fn a_routing_key_that_is_no_text_becomes_one_of_the_same_length() {
 }
 
 #[test]
-fn what_is_no_frame_passes() {
+fn bytes_that_are_not_a_frame_pass_unchanged() {
     for other in [&b"AMQP\x00\x00\x09\x01"[..], b"HTTP/1.1 400 Bad Request\r\n", b"\x09\x00"] {
         assert_eq!(filtered(other), other);
     }
@@ -111,7 +111,7 @@ fn what_is_no_frame_passes() {
 
 proptest! {
     #[test]
-    fn what_passes_can_be_read(
+    fn lapin_can_parse_all_properties_that_pass(
         flags in any::<u16>(), bytes in proptest::collection::vec(prop_oneof![0_u8..4, any::<u8>(), Just(b'F'), Just(b'S')], 0..80),
     ) {
         let properties = [&flags.to_be_bytes()[..], &bytes].concat();
@@ -123,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_are_lost_or_made_up(stream in proptest::collection::vec(any::<u8>(), 0..400), at in any::<prop::sample::Index>()) {
+    fn the_output_does_not_depend_on_the_cut_and_is_never_longer(stream in proptest::collection::vec(any::<u8>(), 0..400), at in any::<prop::sample::Index>()) {
         let at = at.index(stream.len() + 1);
         let (mut filter, mut out) = (FrameFilter::default(), Vec::new());
         filter.feed(&stream[..at], &mut out);

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_comes_back_once_for_each_time_that_it_was_lost() {
+    fn one_reconnect_is_reported_for_each_loss() {
         let seen = Arc::new(Seen::default());
         let observer: Arc<dyn Observer> = Arc::<Seen>::clone(&seen);
         let (mut reporter, _state) = StateReporter::new("story", observer);

@@ -152,8 +152,8 @@ fn fix(cause: &lapin::Error, how_to_apply: &str) -> Option<String> {
             Some("is not accessible to this user: grant it configure, write and read".to_owned())
         }
         PRECONDITION_FAILED => Some(format!(
-            "is there with other arguments ({}): empty and delete it, then {how_to_apply}, or set what \
-             it has in the configuration",
+            "has other arguments on the broker ({}): empty and delete it, then {how_to_apply}, or change the \
+             configuration to match it",
             answer.get_message()
         )),
         _ => None,

@@ -87,9 +87,9 @@ settings! {
         timeout: Duration, Span, "30s", ["OPENCRVS_TIMEOUT"];
         /// Timeout of opening a connection to OpenCRVS.
         connect_timeout: Duration, Span, "5s", ["OPENCRVS_CONNECT_TIMEOUT"];
-        /// Largest time by which the time of a submission may lie after the front's clock. Of a
-        /// submission from further in the future, the bridge alerts an operator, and orders it by
-        /// its arrival.
+        /// Maximum time by which OpenCRVS's clock may be ahead of the front's. If a submission is
+        /// dated further in the future, the bridge alerts an operator and orders it by the time of
+        /// its acceptance.
         stamp_tolerance: Duration, Span, "5m", ["STAMP_TOLERANCE"];
         /// Shortest pause between two fetches of the public key of auth.
         key_refetch: Duration, Span, "5s", ["OPENCRVS_KEY_REFETCH"];

@@ -12,8 +12,8 @@ use crate::config::forms::{
 use crate::config::setting::settings;
 
 settings! {
-    /// Alerts: parked, held, expiring, expired, overdue and failing registrations, orphaned IDs, and
-    /// refused replies.
+    /// Alerts: parked, held, expiring, expired, overdue and failing registrations, orphaned IDs,
+    /// and refused replies.
     pub struct AlertConfig in "alert" {
         /// URL of a webhook to which alerts are posted as JSON. It may hold a secret, so only its
         /// host is shown.

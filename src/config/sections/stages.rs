@@ -18,10 +18,10 @@ settings! {
         source: String, Text, "/nidbridge", ["NID_SOURCE"];
         /// Maximum size of a reply.
         reply_max_bytes: usize, Size, "64KiB", ["NID_REPLY_MAX_BYTES"];
-        /// Time that the ID system has for its answer, from the acceptance of the registration:
-        /// `expires_at` of a request, unless the token of the registration expires earlier. After
-        /// this time an operator is alerted to a registration that OpenCRVS has no answer to, and
-        /// the ID system is not asked again; a late answer is taken while OpenCRVS waits.
+        /// Time that the ID system has for its answer, from the acceptance of the registration. It
+        /// sets `expires_at` of a request, unless the registration's token expires earlier. After
+        /// this time, an operator is alerted if OpenCRVS has no answer yet, and the ID system is
+        /// not asked again; a late answer is still taken while OpenCRVS waits.
         deadline: Duration, Span, "7d", ["NID_DEADLINE"];
         /// Time without any reply after which a request is sent again. `pending` counts as a reply.
         resend_after: Duration, Span, "24h", ["NID_RESEND_AFTER"];
@@ -31,14 +31,15 @@ settings! {
 }
 
 settings! {
-    /// The look at OpenCRVS before the ID system is asked.
+    /// The check in OpenCRVS before the ID system is asked.
     pub struct SendConfig in "send" {
         /// Whether the worker reads a registration in OpenCRVS before it asks the ID system: the
         /// record must have been submitted as the bridge got it, with the same name and date of
         /// birth. Otherwise it is parked (`not_in_opencrvs`). Needs `GATEWAY_URL`, and for events a
         /// token or a client that may read them.
         check: bool, Switch, "true", ["SEND_CHECK"];
-        /// Time from the front's acceptance within which OpenCRVS may not show a registration yet.
+        /// Time after the front's acceptance during which OpenCRVS may not show a registration yet.
+        /// If OpenCRVS does not show it after that, it is parked.
         visible_within: Duration, Span, "1m", ["SEND_VISIBLE_WITHIN"];
     }
 }

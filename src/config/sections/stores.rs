@@ -44,8 +44,8 @@ settings! {
 settings! {
     /// The ledger.
     pub struct LedgerConfig in "ledger" {
-        /// Database of the ledger: SQLite for one machine, PostgreSQL for more. Worker and confirmer
-        /// share it; if they run as processes of their own, they need this setting.
+        /// Database of the ledger: SQLite for one machine, PostgreSQL for more. Worker and
+        /// confirmer share it; if they run as processes of their own, they need this setting.
         url: SecretString, LedgerUrl, "sqlite://nidbridge.db", ["LEDGER_URL"];
         /// Maximum number of database connections of one process.
         connections: u32, Positive<u32>, "8", ["LEDGER_CONNECTIONS"];

@@ -1,7 +1,7 @@
 //! The fields of a country's documents from which the members of a view are read.
 //!
-//! Each country chooses the ids of its form fields. An operator writes one text per generation, with
-//! the members that differ from the convention:
+//! Each country chooses the ids of its form fields. An operator writes one text per generation,
+//! with the members that differ from the convention:
 //!
 //! ```text
 //! child.name = child.nameEnglish, deceased.nid = deceased.nin | deceased.nid, mother.nid = none
@@ -167,8 +167,8 @@ impl FieldSources {
         self.members.iter().map(|(member, sources)| (*member, sources.as_slice()))
     }
 
-    /// The names of all fields that may be read. As the part after a dot may name a part of a value,
-    /// the text before each dot counts as a name too.
+    /// The names of all fields that may be read. The text after a dot may name a part of a value,
+    /// so the text before each dot counts as a name too.
     pub fn names(&self) -> BTreeSet<&str> {
         let fields = self.members.values().flatten().filter_map(|source| match source {
             SourceRule::Field(name) => Some(name.as_str()),
@@ -218,8 +218,8 @@ impl FieldSources {
     }
 }
 
-/// The name itself and the text before each of its dots. A dot may belong to the id of the field, or
-/// separate it from a part of its value.
+/// The name itself and the text before each of its dots. A dot may belong to the id of the field,
+/// or separate it from a part of its value.
 fn prefixes(name: &str) -> impl Iterator<Item = &str> {
     let dots = name.char_indices().filter(|(_, c)| *c == '.').map(|(at, _)| at);
     dots.filter_map(|at| name.get(..at)).chain([name])

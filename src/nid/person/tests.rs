@@ -1,4 +1,4 @@
-//! What leaves the bridge for each shape of name, ID and place, and what is refused.
+//! What is sent for each shape of name, ID and place, and what is refused.
 
 use serde_json::{Value, json};
 
@@ -101,7 +101,7 @@ fn the_language_of_a_name_is_sent_if_it_is_known() {
 }
 
 #[test]
-fn what_is_missing_or_invalid_is_named() {
+fn missing_and_invalid_fields_are_named() {
     let good = || child(name("Ada", "", "Doe"));
     let field = |name: &str| vec![name.to_owned()];
     for (person, invalid, missing) in [
@@ -156,7 +156,7 @@ fn each_parent_is_sent_under_its_own_role() {
 }
 
 #[test]
-fn an_id_leaves_without_what_cannot_be_seen() {
+fn an_id_is_sent_without_invisible_characters() {
     for written in [
         "7001112223",
         "\u{feff}7001112223",

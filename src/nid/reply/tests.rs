@@ -1,4 +1,4 @@
-//! Replies at the edge of the schema, and which parts of a reply are kept.
+//! Replies at the limits of the schema, and which parts of a reply are kept.
 
 use serde_json::json;
 
@@ -116,7 +116,7 @@ fn reasons() -> Vec<Value> {
     ]
 }
 
-/// IDs at the edge of what may be issued.
+/// IDs at the limits of what the schema allows.
 fn ids() -> Vec<Value> {
     let mut ids: Vec<Value> =
         ["", " ", "7", "3260 054 197", "3260\u{a0}054", "3260-054-197", "٣٢٦٠", "AB/12", "---", "𝟗"]
@@ -167,7 +167,7 @@ fn ids() -> Vec<Value> {
 }
 
 #[test]
-fn what_is_read_is_exactly_what_the_published_schema_allows() {
+fn a_reply_is_accepted_exactly_if_it_matches_the_published_schema() {
     let schema: Value = serde_json::from_str(REPLY_SCHEMA).unwrap();
     let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
     let mut read = 0;
@@ -180,7 +180,7 @@ fn what_is_read_is_exactly_what_the_published_schema_allows() {
 }
 
 #[test]
-fn a_byte_order_mark_and_what_nobody_needs_refuse_nothing() {
+fn a_byte_order_mark_an_unknown_code_and_many_fields_are_accepted() {
     let rejected = |reason: Value| {
         let text = with(reply(&data("rejected")), "/data/reason", reason).to_string();
         Reply::read(&[b"\xef\xbb\xbf", text.as_bytes()].concat(), 65_536).unwrap().status
@@ -202,7 +202,7 @@ fn a_byte_order_mark_and_what_nobody_needs_refuse_nothing() {
 }
 
 #[test]
-fn what_is_refused_names_the_member_and_the_request() {
+fn a_refused_reply_is_reported_with_its_faulty_member_and_its_request() {
     let id = "b3821b1b-0cf8-5bdc-b94e-ecbc9af4a30e";
     for (body, part) in [
         (with(reply(&data("issued")), "/data/national_id", json!(" 1")), "national_id"),
@@ -240,7 +240,7 @@ fn a_vendors_free_text_is_not_kept() {
 }
 
 #[test]
-fn what_is_not_json_or_too_long_says_so() {
+fn a_reply_that_is_not_json_or_too_long_is_refused_as_such() {
     assert_eq!(Reply::read(b"\xff", 10), Err(Malformed::NotJson));
     assert_eq!(Reply::read(&[b' '; 11], 10), Err(Malformed::TooLong { max: 10 }));
 }

@@ -122,7 +122,7 @@ impl AccessToken {
         })
     }
 
-    /// The token as it goes into the header `Authorization`, after `Bearer`.
+    /// The text of the token, for the header `Authorization: Bearer`.
     pub fn secret(&self) -> &SecretString {
         &self.raw
     }

@@ -166,7 +166,7 @@ async fn the_next_secret_is_tried_when_the_first_is_refused_and_files_are_read_e
 }
 
 #[tokio::test]
-async fn what_is_no_token_is_a_fault_and_never_a_token() {
+async fn a_response_without_a_token_is_a_fault() {
     let page = "<html><body>Sign in</body></html>".to_owned();
     for (status, body, fault) in [
         (200, page.clone(), ClientFault::NotAToken),
@@ -181,8 +181,8 @@ async fn what_is_no_token_is_a_fault_and_never_a_token() {
         (429, String::new(), ClientFault::Throttled(None)),
     ] {
         let server = server(&[(status, body.clone())]).await;
-        let told = client(&server, value("s"), None).access_token().await.unwrap_err();
-        assert_eq!(told, fault, "{status} {body}");
+        let found = client(&server, value("s"), None).access_token().await.unwrap_err();
+        assert_eq!(found, fault, "{status} {body}");
     }
 }
 

@@ -8,8 +8,7 @@
 //! `GET /config/events` from 2.0 (core v1.9.15 and v2.0.0, `packages/events/src/service/config`).
 //!
 //! Invariant: a field is written only if the country's configuration defines it, according to a
-//! response that is not older than `recheck`. While one answer waits for a request, no other one
-//! does.
+//! response that is not older than `recheck`. At most one answer at a time waits for a response.
 
 mod forms;
 mod sources;
@@ -84,7 +83,8 @@ impl MappedFields {
 
     /// Whether the form of this kind defines all fields that this answer writes. Sends one request
     /// at a time, and none while the last response is fresh. While another task's request is in
-    /// flight, the last response answers; one that is too old to write by counts as unknown.
+    /// flight, the last response decides; if it is too old to permit a write, the result is
+    /// unknown.
     pub async fn standing(&self, kind: &EventKind, answer: &Answer) -> FieldStanding {
         let names: BTreeSet<&str> = self.mapping.names(kind, answer).collect();
         if names.is_empty() {

@@ -5,9 +5,9 @@
 //! The changes of the pending action are not accepted yet, but they are what the registrar
 //! registers, so they are merged last.
 //!
-//! Source: `commons` of opencrvs-core (`aggregateActionDeclarations`, `getCompleteActionDeclaration`
-//! and `deepMerge`), v1.9.0–v2.0.0. Core also strips the fields that the form hides; `person` reads
-//! what decides about that.
+//! Source: `commons` of opencrvs-core (`aggregateActionDeclarations`,
+//! `getCompleteActionDeclaration` and `deepMerge`), v1.9.0–v2.0.0. Core also strips the fields that
+//! the form hides; `person` reads what decides about that.
 //!
 //! Invariant: a request that was rejected or has no answer is left out, except the pending one.
 

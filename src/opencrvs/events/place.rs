@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::view::{Fields, text};
 use crate::domain::{Address, EventKind, Place};
 
-/// Limit of address lines.
+/// Maximum number of address lines.
 const MOST: usize = 16;
 
 /// An address of the form `{addressType, country, administrativeArea, streetLevelDetails}`.
@@ -42,8 +42,7 @@ fn lines(street: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Where the event took place.
-pub(super) fn scene(fields: &Fields<'_>, kind: &EventKind) -> Option<Place> {
+pub(super) fn place_of_event(fields: &Fields<'_>, kind: &EventKind) -> Option<Place> {
     match kind {
         EventKind::Birth => {
             let kind = fields.text("child", "placeOfBirth")?;

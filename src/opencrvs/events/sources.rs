@@ -1,5 +1,5 @@
-//! Brings a declaration into the conventional fields: the values of the country's own fields are
-//! moved to where the other modules read them.
+//! Moves the values of a country's own fields to the conventional fields, from which the other
+//! modules read them.
 //!
 //! Invariant: a member gets a value from its sources only, even if the field that it has by
 //! convention contains one.
@@ -75,7 +75,7 @@ pub(super) fn conventional(declared: &Declaration, kind: &EventKind, reading: &R
     let mut result = declared.clone();
     let used = reading.events.names();
     let of_date = date.as_ref().map(|path| path.field.as_str());
-    // A field that has a place in the view is not an answer of the form as well.
+    // A source is not kept as an answer of the form too, unless it is also a conventional field.
     result.retain(|field, _| {
         is_placed(field) || !(used.contains(field.as_str()) || of_date == Some(field.as_str()))
     });

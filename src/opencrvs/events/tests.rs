@@ -1,4 +1,4 @@
-#![expect(clippy::needless_pass_by_value, reason = "a literal is said where it is needed")]
+#![expect(clippy::needless_pass_by_value, reason = "values are written as literals in the call")]
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ const PENDING: &str = "e4ef249e-dc06-4b5e-840a-2ee7edc3f826";
 /// Reads a recording from the folder that `NIDBRIDGE_FIXTURES` names, or from the folder beside the
 /// repository.
 #[expect(clippy::disallowed_methods, reason = "where the fixtures are is no setting of the bridge")]
-#[expect(clippy::print_stderr, reason = "a skip is to be loud")]
+#[expect(clippy::print_stderr, reason = "a skipped test must be visible")]
 pub(super) fn fixture(name: &str) -> Option<Vec<u8>> {
     let beside = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
     let folder = std::env::var("NIDBRIDGE_FIXTURES").map_or(beside, Into::into).join("events");
@@ -120,7 +120,7 @@ fn the_recorded_triggers_give_their_view() {
 }
 
 #[test]
-fn what_waits_for_no_registration_is_refused() {
+fn a_document_without_a_pending_registration_is_refused() {
     let Some(notify) = fixture("trigger-birth-NOTIFY.json") else { return };
     assert_eq!(read(&notify, Some(&pending())).unwrap_err(), InvalidDocument::NoPendingAction);
     let answered = [
@@ -221,7 +221,7 @@ fn a_correction_counts_when_it_is_approved_and_not_before() {
 }
 
 #[test]
-fn null_takes_away_and_lists_take_the_place_of_lists() {
+fn null_erases_a_field_or_a_part_of_its_value() {
     let actions = [
         action("a", "Accepted", "DECLARE", 1, first("Ada")),
         action("d", "Accepted", "EDIT", 2, declared(json!({ "child.dob": "2026-01-01", "mother.nid": "1" }))),
@@ -244,12 +244,12 @@ fn null_takes_away_and_lists_take_the_place_of_lists() {
     let child = view.person(Role::Child).unwrap();
     let name = child.name.clone().unwrap();
     assert_eq!((name.firstname, name.surname.as_deref()), (None, Some("B")));
-    assert_eq!(child.dob, None, "the registrar took it away while registering");
+    assert_eq!(child.dob, None, "the registrar erased it while registering");
     assert!(view.person(Role::Mother).is_none());
 }
 
 #[test]
-fn the_fields_that_say_which_others_count_are_heeded() {
+fn fields_that_say_which_other_fields_count_are_applied() {
     let seen = view(json!({
         "mother.dob": "1990-01-01", "mother.dobUnknown": true, "mother.age": { "age": 30, "asOfDateRef": "child.dob" },
         "mother.idType": "PASSPORT", "mother.nid": "1234567890", "mother.passport": "P1",
@@ -271,7 +271,7 @@ fn the_fields_that_say_which_others_count_are_heeded() {
 }
 
 #[test]
-fn what_is_odd_is_absent_and_refuses_nothing() {
+fn a_malformed_value_counts_as_absent_and_refuses_nothing() {
     let seen = view(json!({
         "child.name": "Ada", "child.dob": 7, "child.gender": [], "child.address": { "country": 3 }, "child.nid": {},
         "mother.name": null, "mother.age": -1, "mother.address": "here", "x".repeat(300): "long",
@@ -285,7 +285,7 @@ fn what_is_odd_is_absent_and_refuses_nothing() {
 }
 
 #[test]
-fn what_identifies_somebody_is_there_however_long_it_is() {
+fn personal_data_counts_as_present_however_long_it_is() {
     let long = |letter: &str| letter.repeat(9_000);
     for (letter, most) in [("x", 256), ("க", 256), ("ক", 256)] {
         let seen = view(json!({
@@ -305,7 +305,7 @@ fn what_identifies_somebody_is_there_however_long_it_is() {
 }
 
 #[test]
-fn what_could_never_be_answered_is_refused_with_its_cause() {
+fn a_document_that_cannot_be_answered_is_refused_with_its_cause() {
     let good = event("birth", &[action(PENDING, "Requested", "REGISTER", 1, json!({}))]);
     let without = |name: &str| {
         let mut event = good.clone();

@@ -165,12 +165,12 @@ mod tests {
 
     #[test]
     fn a_fault_never_repeats_what_the_events_service_wrote() {
-        let told = error(400, "BAD_REQUEST", "Ada Doe").to_string();
-        assert!(!told.contains("Ada"), "{told}");
+        let text = error(400, "BAD_REQUEST", "Ada Doe").to_string();
+        assert!(!text.contains("Ada"), "{text}");
     }
 
     #[test]
-    fn answers_that_are_not_trpcs_are_told_apart() {
+    fn responses_that_are_not_trpc_are_told_apart() {
         let of = |status: u16, body: &str| read(status, body).unwrap_err();
         assert_eq!(
             of(401, r#"{"statusCode":401,"error":"Unauthorized","message":"x"}"#),

@@ -11,7 +11,8 @@ use super::{LONGEST, place};
 use crate::domain::{EventDetails, EventKind, Office, Role, View};
 use crate::opencrvs::text::{identifying, is_within};
 
-/// Limit of the answers that are kept. Besides the fields of the persons, a form has some dozens.
+/// Maximum number of answers that are kept. Besides the fields of the persons, a form has some
+/// dozens.
 const MOST_ANSWERS: usize = 100;
 
 /// Fields that have a place of their own in the view, so they are not kept as answers.
@@ -42,7 +43,7 @@ impl<'d> Fields<'d> {
         self.text(prefix, member).map(str::to_owned)
     }
 
-    /// A text that identifies somebody, which counts as present however long it is.
+    /// Personal data, which counts as present however long it is.
     pub(super) fn identifying(&self, prefix: &str, member: &str) -> Option<String> {
         self.value(prefix, member).and_then(Value::as_str).and_then(identifying)
     }
@@ -78,7 +79,7 @@ pub(super) fn of(
     }
     View {
         persons,
-        event_details: EventDetails { date, place: place::scene(&fields, kind) },
+        event_details: EventDetails { date, place: place::place_of_event(&fields, kind) },
         office: Office { id: office(pending), code: None, codes: Vec::new() },
         answers: answers(declaration),
     }

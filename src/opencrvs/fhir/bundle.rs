@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_an_attachment_is_not_built_and_the_rest_of_the_resource_is() {
+    fn a_field_with_an_attachment_is_skipped_and_the_rest_of_the_resource_is_read() {
         let long = "A".repeat(LONGEST_FIELD);
         let location = format!(
             r#"{{"resource":{{"resourceType":"Location","id":"l","extension":[{{"valueAttachment":"{long}"}}]}}}}"#
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_fields_and_resources_no_more_is_built_than_there_is_room_for() {
+    fn fields_and_resources_are_built_up_to_their_limits() {
         let large = format!(r#""extension":["{}"]"#, "A".repeat(LONGEST_FIELD / 2));
         let bundle = read(&vec![of_patient(&large); 20].join(","));
         let built: usize = bundle.0.iter().map(|resource| resource.body.to_string().len()).sum();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_needed_takes_no_room_from_what_is() {
+    fn resources_that_are_not_needed_do_not_count_towards_the_limit() {
         let history = r#"{"resource":{"resourceType":"TaskHistory","id":"t"}}"#;
         let mut entries = vec![history.to_owned(); 2 * MOST_RESOURCES];
         entries.push(of_patient(r#""gender":"male""#));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_field_that_is_there_twice_the_last_one_counts() {
+    fn the_last_of_two_fields_with_one_name_counts() {
         let bundle = read(&of_patient(r#""gender":"male","gender":"female""#));
         assert_eq!(text(bundle.first("Patient").unwrap(), "/gender"), Some("female"));
     }

@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_fault_never_repeats_what_the_gateway_wrote() {
-        let told = fault("Failed to confirm registration: Ada Doe", "INTERNAL_SERVER_ERROR").to_string();
-        assert!(!told.contains("Ada"), "{told}");
+        let text = fault("Failed to confirm registration: Ada Doe", "INTERNAL_SERVER_ERROR").to_string();
+        assert!(!text.contains("Ada"), "{text}");
     }
 }

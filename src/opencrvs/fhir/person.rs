@@ -9,11 +9,11 @@ use super::{LONGEST, codes, extension, identifying, place, text};
 use crate::domain::{Address, Name, Person};
 use crate::opencrvs::text::{is_within, name_part};
 
-/// Limit of the elements that are read from a list.
+/// Maximum number of elements that are read from a list.
 const MOST: usize = 32;
-/// Limit of the names of a person. A country writes one in each of its languages.
+/// Maximum number of names of a person. A country writes one in each of its languages.
 const MOST_NAMES: usize = 8;
-/// Limit of the identifiers of a person.
+/// Maximum number of identifiers of a person.
 const MOST_IDENTIFIERS: usize = 16;
 
 pub(super) fn person(bundle: &Bundle, patient: &Value, identifier_type: &str) -> Person {

@@ -6,7 +6,8 @@ use super::bundle::Bundle;
 use super::{codes, text};
 use crate::domain::{Code, Place};
 
-/// Limit of administrative levels, more than any country has. It also ends a cycle of locations.
+/// Maximum number of administrative levels, more than any country has. It also ends a cycle of
+/// locations.
 const DEEPEST: usize = 12;
 
 /// The place that an encounter, an office or an address refers to.

@@ -1,5 +1,5 @@
-//! Members of a view that the country keeps elsewhere than FHIR does: under another type of
-//! identifier, or in a field of the questionnaire.
+//! Reads the members of a view that a country keeps outside their FHIR fields: under another type
+//! of identifier, or in a field of the questionnaire.
 //!
 //! Invariant: a member gets a value from its sources only.
 

@@ -1,7 +1,7 @@
 //! Reads a submission of a record, with the person that the event is about (GraphQL, 1.7.0–1.9.15).
 //!
-//! The gateway joins the given names of a name into one text, and the family names into another one.
-//! `fetchRegistration` writes nothing and takes the token of any record.
+//! The gateway joins the given names of a name into one text, and the family names into another
+//! one. `fetchRegistration` writes nothing and takes the token of any record.
 //!
 //! Source: `gateway` of opencrvs-core, v1.7.0–v1.9.15 (schema, and the resolvers of `HumanName`).
 //!

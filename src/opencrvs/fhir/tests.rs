@@ -68,7 +68,7 @@ fn a_register_path_bundle_becomes_a_document_and_a_view() {
 }
 
 #[test]
-fn the_codes_above_an_office_are_widest_first_and_a_circle_ends() {
+fn the_codes_above_an_office_are_widest_first_and_a_cycle_of_locations_ends() {
     let document = read_value(&bundle()).unwrap();
     let codes = &document.view.office.codes;
     assert_eq!(codes.last().map(String::as_str), Some("DISTRICT"));
@@ -77,7 +77,7 @@ fn the_codes_above_an_office_are_widest_first_and_a_circle_ends() {
 }
 
 #[test]
-fn what_no_answer_could_be_given_without_is_refused_by_name() {
+fn a_bundle_without_a_required_part_is_refused_and_the_part_is_named() {
     let without = |kind: &str| {
         let mut bundle = bundle();
         let entries = bundle["entry"].as_array_mut().unwrap();
@@ -109,7 +109,7 @@ fn what_no_answer_could_be_given_without_is_refused_by_name() {
 }
 
 #[test]
-fn of_what_is_nested_without_end_only_the_field_that_it_is_in_is_lost() {
+fn a_field_that_is_nested_too_deeply_is_skipped_and_the_rest_is_read() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let with = |field: &str| {
         let patient = format!(r#""resourceType":"Patient","was":0,"{field}":{deep}"#);
@@ -342,7 +342,7 @@ fn a_name_is_read_whole_and_the_most_complete_one_is_taken() {
 }
 
 #[test]
-fn what_identifies_somebody_is_there_however_long_it_is() {
+fn personal_data_counts_as_present_however_long_it_is() {
     let document = with("Patient", |patient| {
         patient["name"] = json!([{ "use": "en", "given": ["க".repeat(9_000)], "family": "Doe" }]);
         patient["birthDate"] = json!("2".repeat(9_000));
@@ -399,7 +399,7 @@ fn fixtures() -> Option<std::path::PathBuf> {
     std::env::var("NIDBRIDGE_FIXTURES").ok().map(Into::into)
 }
 
-#[expect(clippy::print_stderr, reason = "a skip is to be loud")]
+#[expect(clippy::print_stderr, reason = "a skipped test must be visible")]
 fn skipped() {
     eprintln!("SKIPPED: no real bundles: set NIDBRIDGE_FIXTURES to the folder that has fhir/*.json");
 }

@@ -11,7 +11,7 @@ use crate::domain::{EventDetails, EventKind, Office, Person, Role, View};
 use crate::opencrvs::reading::Reading;
 use crate::opencrvs::text::name_part;
 
-/// Limit of the answers that are kept. A country's questionnaire has some dozens.
+/// Maximum number of answers that are kept. A country's questionnaire has some dozens.
 const MOST_ANSWERS: usize = 100;
 /// Limit of an answer in characters, and of the name of its field in bytes.
 const LONGEST_ANSWER: usize = 256;
@@ -43,7 +43,7 @@ pub(super) fn of(
     if let Some(informant) = informant(bundle, composition, identifier_type) {
         persons.insert(Role::Informant, informant);
     }
-    let event_details = EventDetails { date: None, place: scene(bundle, composition) };
+    let event_details = EventDetails { date: None, place: place_of_event(bundle, composition) };
     let office = office(bundle, task);
     let mut view = View { persons, event_details, office, answers: answers(bundle) };
     sources::apply(&mut view, reading);
@@ -75,7 +75,7 @@ fn date(
     }
 }
 
-fn scene(bundle: &Bundle, composition: &Value) -> Option<crate::domain::Place> {
+fn place_of_event(bundle: &Bundle, composition: &Value) -> Option<crate::domain::Place> {
     ["birth-encounter", "death-encounter", "marriage-encounter"].into_iter().find_map(|code| {
         let encounter = bundle.section(composition, code)?;
         place::place(bundle, text(encounter, "/location/0/location/reference")?)

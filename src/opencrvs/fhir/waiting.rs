@@ -174,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_token_does_not_show_is_said() {
+    fn the_limits_of_a_token_are_reported() {
         assert_eq!(read(&["search.birth", "search.death", "search.marriage"]), Ok(Vec::new()));
         let limits = read(&["search.birth", "search.death:my-jurisdiction"]).unwrap();
         assert_eq!(limits, ["death: only the user's own jurisdiction", "marriage: nothing"]);
     }
 
     #[test]
-    fn a_token_is_taken_as_a_browser_or_an_editor_leaves_it() {
+    fn a_token_is_read_with_bearer_and_white_space_around_it() {
         let now = Timestamp::from_second(1).unwrap();
         for text in ["Bearer {}\n", "{}\r\n", "  {}"] {
             assert!(

@@ -54,7 +54,7 @@ pub enum Response {
 pub enum Flight {
     Flying,
     Back(Response),
-    /// Handled or not: nobody will say.
+    /// The response is lost, so whether the call was handled is not known.
     Lost,
 }
 
@@ -99,7 +99,7 @@ pub struct World {
     pub strays: [bool; 2],
 }
 
-/// What is assumed.
+/// What may happen in one exploration.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope {
     pub from: Release,
@@ -134,11 +134,11 @@ pub enum Rule {
     FreshToken,
     /// The file of the secret is read at each fetch.
     RereadSecret,
-    /// What waits for the configuration raises an alert.
+    /// An attempt that waits for the configuration raises an alert.
     Alert,
     /// A call whose result is unknown is repeated.
     RepeatAfterDoubt,
-    /// What waits stays in the queue.
+    /// The message of an attempt that waits stays in the queue.
     Redeliver,
     ReadFirst,
     ReadAfterDoubt,

@@ -102,7 +102,7 @@ fn every_recorded_answer_is_understood() {
 }
 
 #[test]
-fn a_transaction_is_the_actions_and_of_no_other() {
+fn a_transaction_id_belongs_to_one_action() {
     let (_, action) = ids();
     let other = ActionId::parse("other").unwrap();
     assert_eq!(TransactionId::of(&action), TransactionId::of(&action));

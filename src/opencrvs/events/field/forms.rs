@@ -123,7 +123,8 @@ impl FormsClient {
     }
 }
 
-/// The more telling of two faults: a 404 only says that this release has the other path.
+/// The fault to report: any other fault before a 404, which only says that this release has the
+/// other path.
 fn worse(first: Option<FormsFault>, second: FormsFault) -> FormsFault {
     match first {
         Some(FormsFault::Status { status: 404, .. }) | None => second,

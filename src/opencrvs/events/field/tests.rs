@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::domain::NationalId;
 
-/// A country configuration that answers each path as it is told, and any other path with 404.
+/// A country configuration service with a set answer for some paths, and 404 for all others.
 #[derive(Default)]
 struct Country {
     answers: Vec<(&'static str, u16, String)>,
@@ -68,7 +68,7 @@ fn undefined(which: &[&str]) -> FieldStanding {
 const MAPPING: &str = "birth: child.nid = id, child.idType = 1; death: deceased.nid = null when recorded";
 
 #[tokio::test]
-async fn either_path_counts_and_the_one_that_answered_is_asked_first() {
+async fn both_paths_are_tried_and_the_last_one_that_worked_goes_first() {
     let (country, fields) = country("birth: child.nid = id", Duration::ZERO).await;
     let defined = forms(&[("birth", &["child.nid"])]);
     let standing = async || fields.standing(&EventKind::Birth, &issued()).await;
@@ -92,7 +92,7 @@ async fn either_path_counts_and_the_one_that_answered_is_asked_first() {
 }
 
 #[tokio::test]
-async fn what_is_no_list_of_events_is_no_answer() {
+async fn a_response_without_a_list_of_events_is_a_fault() {
     let (country, fields) = country("birth: child.nid = id", Duration::ZERO).await;
     assert_eq!(fields.missing().await, Err(FormsFault::NotFound));
     answers(&country, "/config/events", 200, &json!("<html>"));

@@ -57,7 +57,7 @@ fn the_parts_of_a_name_may_be_in_fields_of_their_own() {
         "child.gender": "female" });
     let view = seen("birth", &declared, &reading(parts));
     assert_eq!(name(&view, Role::Child), Some([Some("Amara"), Some("Devi"), Some("Silva")]));
-    assert!(view.answers.is_empty(), "what has a place is no answer as well: {:?}", view.answers.keys());
+    assert!(view.answers.is_empty(), "a source is not an answer too: {:?}", view.answers.keys());
 }
 
 #[test]
