@@ -126,6 +126,7 @@ fn queue(vhost: &str, queue: &Queue) -> Value {
         let value = match value {
             Argument::Text(text) => json!(text),
             Argument::Number(number) => json!(number),
+            Argument::Flag(flag) => json!(flag),
         };
         ((*name).to_owned(), value)
     };

@@ -1,32 +1,28 @@
 //! The gate of a link: at each connect, a message that a queue of the broker retains decides
 //! whether this process may use the vhost.
 //!
-//! An exclusive queue serves as a lock, so that one process at a time reads and replaces the
-//! retained message.
+//! One queue of the gate holds the message. The other one is the lock: a queue with a single active
+//! consumer, on which each process waits for one token, so that one process at a time reads and
+//! replaces the message. A process that dies with the lock loses it with its connection.
 //!
 //! Invariant: a link that is refused is never connected, so it publishes and consumes nothing. The
 //! broker confirms the new retained message before the old one is acknowledged.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use lapin::message::BasicGetMessage;
+use lapin::message::{BasicGetMessage, Delivery};
 use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Confirmation, Connection, ErrorKind};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer};
 
 use super::error::{BrokerError, PublishError};
 use super::message::{Outgoing, RawMessage};
 use super::short::short;
-
-/// Pause between two attempts to get the lock.
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
-/// AMQP reply code: another connection has the exclusive queue.
-const RESOURCE_LOCKED: u16 = 405;
 
 /// The decision about this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +45,8 @@ pub trait Admission: Send + Sync {
 pub struct Gate {
     /// The queue of the retained message, which is part of the topology.
     pub queue: &'static str,
+    /// The queue of the lock ([`Topology::add_lock_queue`](super::Topology::add_lock_queue)).
+    pub lock: &'static str,
     /// AMQP `type` of the retained message.
     pub kind: &'static str,
     pub admission: Arc<dyn Admission>,
@@ -60,29 +58,27 @@ impl Gate {
     pub(super) async fn pass(&self, connection: &Connection, user: &str) -> Result<(), BrokerError> {
         let lock = self.lock(connection).await?;
         let verdict = self.exchange(connection, user).await;
-        lock.queue_delete(short(&self.lock_name(), "the queue's name")?, QueueDeleteOptions::default())
-            .await?;
-        lock.close(200, ShortString::default()).await?;
+        lock.release().await?;
         verdict
     }
 
-    fn lock_name(&self) -> String {
-        format!("{}.lock", self.queue)
-    }
-
     /// Waits until no other process has the lock. The caller's time limit applies.
-    async fn lock(&self, connection: &Connection) -> Result<Channel, BrokerError> {
-        loop {
-            let channel = connection.create_channel().await?;
-            let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-            let name = short(&self.lock_name(), "the queue's name")?;
-            match channel.queue_declare(name, options, FieldTable::default()).await {
-                Ok(_) => return Ok(channel),
-                Err(cause) if is_locked(&cause) => {
-                    tokio::time::sleep(LOCK_PAUSE.mul_f64(0.5 + fastrand::f64())).await;
-                }
-                Err(cause) => return Err(cause.into()),
-            }
+    ///
+    /// Each process adds a token before it waits for one and removes one afterwards, so there is a
+    /// token for every process that waits.
+    async fn lock(&self, connection: &Connection) -> Result<Lock, BrokerError> {
+        let channel = connection.create_channel().await?;
+        let queue = short(self.lock, "the queue's name")?;
+        channel.basic_qos(1, BasicQosOptions::default()).await?;
+        let options = BasicConsumeOptions::default();
+        let mut consumer = channel
+            .basic_consume(queue.clone(), ShortString::default(), options, FieldTable::default())
+            .await?;
+        let (exchange, options) = (ShortString::default(), BasicPublishOptions::default());
+        channel.basic_publish(exchange, queue, options, &[], BasicProperties::default()).await?;
+        match consumer.next().await {
+            Some(token) => Ok(Lock { token: token?, channel, _consumer: consumer }),
+            None => Err(BrokerError::Away("the broker ended the consumer of the lock".to_owned())),
         }
     }
 
@@ -142,6 +138,17 @@ impl Gate {
     }
 }
 
-fn is_locked(cause: &lapin::Error) -> bool {
-    matches!(cause.kind(), ErrorKind::ProtocolError(answer) if answer.get_id() == RESOURCE_LOCKED)
+/// The only active consumer of the lock's queue.
+struct Lock {
+    channel: Channel,
+    _consumer: Consumer,
+    token: Delivery,
+}
+
+impl Lock {
+    /// Removes one token and lets the next process have the lock.
+    async fn release(self) -> Result<(), BrokerError> {
+        self.token.acker.ack(BasicAckOptions::default()).await?;
+        Ok(self.channel.close(200, ShortString::default()).await?)
+    }
 }

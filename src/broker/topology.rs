@@ -5,8 +5,8 @@
 //! dropping old ones. The delivery limit guards against messages that crash their consumer; retries
 //! are counted in one of our own headers.
 //!
-//! Invariant: no message is dropped. Dead letters go at-least-once to another queue of the same
-//! topology.
+//! Invariant: no message is dropped, except from a queue of copies or of a lock. Dead letters go
+//! at-least-once to another queue of the same topology.
 
 mod apply;
 
@@ -18,6 +18,11 @@ use super::queue::WorkQueue;
 /// Delivery limit of a parking queue. It is high because looking at a message counts as a delivery,
 /// and beyond the limit the broker drops the message.
 const PARKED_DELIVERY_LIMIT: i64 = 1_000_000;
+/// Maximum size of a queue of copies, in bytes.
+const COPIES_BYTES: i64 = 1024 * 1024 * 1024;
+/// How long the token of a process that died while it waited for a lock stays. It is longer than
+/// any process waits.
+const TOKEN_LIFE: Duration = Duration::from_secs(600);
 
 /// The limits of every queue of a topology.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +65,7 @@ pub(super) struct Exchange {
 pub(super) enum Argument {
     Text(String),
     Number(i64),
+    Flag(bool),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +156,17 @@ impl Topology {
         self.queues.push(parking_queue(name, limits));
     }
 
+    /// Adds a queue of copies that no stage consumes. A copy is dropped after `keep`, or earlier if
+    /// there are too many.
+    pub fn add_copy_queue(&mut self, name: &str, keep: Duration, limits: &QueueLimits) {
+        self.queues.push(copy_queue(name, keep, limits));
+    }
+
+    /// Adds the queue of a lock ([`Gate`](super::Gate)).
+    pub fn add_lock_queue(&mut self, name: &str, limits: &QueueLimits) {
+        self.queues.push(lock_queue(name, limits));
+    }
+
     pub fn bind(&mut self, exchange: &str, queue: &str, key: &str) {
         self.bindings.push(Binding {
             exchange: exchange.to_owned(),
@@ -210,7 +227,7 @@ fn work_queue(queue: &WorkQueue, limits: &QueueLimits) -> Queue {
 
 fn delay_queue(name: &str, step: Duration, then: &str, limits: &QueueLimits) -> Queue {
     let mut arguments = common_arguments(limits);
-    arguments.push(("x-message-ttl", Argument::Number(i64::try_from(step.as_millis()).unwrap_or(i64::MAX))));
+    arguments.push(time_to_live(step));
     arguments.extend(dead_letters_to(then));
     Queue { name: name.to_owned(), arguments }
 }
@@ -219,6 +236,30 @@ fn parking_queue(name: &str, limits: &QueueLimits) -> Queue {
     let mut arguments = common_arguments(limits);
     arguments.push(("x-delivery-limit", Argument::Number(PARKED_DELIVERY_LIMIT)));
     Queue { name: name.to_owned(), arguments }
+}
+
+fn copy_queue(name: &str, keep: Duration, limits: &QueueLimits) -> Queue {
+    let arguments = vec![
+        ("x-queue-type", Argument::Text("quorum".to_owned())),
+        ("x-max-length", Argument::Number(i64::try_from(limits.max_length).unwrap_or(i64::MAX))),
+        ("x-max-length-bytes", Argument::Number(COPIES_BYTES)),
+        ("x-overflow", Argument::Text("drop-head".to_owned())),
+        ("x-delivery-limit", Argument::Number(PARKED_DELIVERY_LIMIT)),
+        time_to_live(keep),
+    ];
+    Queue { name: name.to_owned(), arguments }
+}
+
+fn lock_queue(name: &str, limits: &QueueLimits) -> Queue {
+    let mut arguments = common_arguments(limits);
+    arguments.push(("x-delivery-limit", Argument::Number(PARKED_DELIVERY_LIMIT)));
+    arguments.push(("x-single-active-consumer", Argument::Flag(true)));
+    arguments.push(time_to_live(TOKEN_LIFE));
+    Queue { name: name.to_owned(), arguments }
+}
+
+fn time_to_live(life: Duration) -> (&'static str, Argument) {
+    ("x-message-ttl", Argument::Number(i64::try_from(life.as_millis()).unwrap_or(i64::MAX)))
 }
 
 #[cfg(test)]

@@ -18,7 +18,9 @@ use super::output;
 use super::session::{self, Session};
 use crate::broker::Link;
 use crate::domain::Cause;
+use crate::ledger::Ledger;
 use crate::roles::{Failure, parts};
+pub(super) use replay::{LOOK, pick_unsealed};
 
 const REPLAY: &str = "\
 Remove the cause first (`nidbridge causes`). Each message is confirmed in its work queue before it is taken out of the \
@@ -77,14 +79,28 @@ pub(crate) async fn run(command: QueueCommand, file: Option<PathBuf>) -> Result<
     .await
 }
 
+/// Why a command connects to a vhost.
+#[derive(Debug, Clone, Copy)]
+enum Access<'a> {
+    Look,
+    /// To move messages. The broker has to serve this ledger.
+    Move(&'a Ledger),
+}
+
 /// Connects to the vhost that has this parking queue.
-async fn link_to(session: &mut Session, queue: &str) -> Result<Link, Failure> {
+async fn link_to(session: &mut Session, queue: &str, access: Access<'_>) -> Result<Link, Failure> {
     let [bridge, national_id] = parts::parking_queues(&session.config);
-    if bridge.iter().any(|name| name == queue) {
-        return session.bridge_link().await;
-    }
-    if national_id.iter().any(|name| name == queue) {
-        return session.nid_link().await;
+    let is_bridges = bridge.iter().any(|name| name == queue);
+    if is_bridges || national_id.iter().any(|name| name == queue) {
+        let link = match access {
+            Access::Move(ledger) => Some(session.writing_link(ledger).await?),
+            Access::Look if is_bridges => Some(session.bridge_link().await?),
+            Access::Look => None,
+        };
+        return match link {
+            Some(link) if is_bridges => Ok(link),
+            Some(_) | None => session.nid_link().await,
+        };
     }
     let known = [bridge, national_id].concat().join(", ");
     Err(Failure::Failed(anyhow!("there is no parking queue {}: there are {known}", output::clean(queue))))

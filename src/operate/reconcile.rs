@@ -112,7 +112,7 @@ async fn unheard(
         };
     };
     let take_in = if args.take_in {
-        Some(TakeIn { sealer: session.sealer()?, publisher: session.bridge_link().await?.publisher() })
+        Some(TakeIn { sealer: session.sealer()?, publisher: session.writing_link(ledger).await?.publisher() })
     } else {
         None
     };

@@ -44,7 +44,7 @@ type Counts = BTreeMap<&'static str, u64>;
 pub(crate) async fn run(args: RecoverArgs, file: Option<PathBuf>) -> Result<(), Failure> {
     session::with_keys("recover", file, async |session| {
         if args.unknown {
-            return unknown::take_in(session, args.dry_run).await;
+            return unknown::run(session, args.dry_run).await;
         }
         let ledger = session.ledger("recover").await?;
         let open = ledger.open_counts().await?;

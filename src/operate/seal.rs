@@ -156,9 +156,10 @@ fn other_keys_can_go(first: &str) -> String {
         [names::REGISTRATIONS_WORK, names::REPLIES_WORK, names::NID_REPLIES].map(names::parking_queue);
     format!(
         "Nothing in the ledger needs another key than `{first}`. The others can be taken out of SEAL_KEYS as soon as what \
-         was sealed before is gone from\n  the queues {registrations} and {registrations}.wait.*, {} and {}\n  the spool \
-         (FRONT_SPOOL) of every front\n  and the backups of the ledger that you want to be able to use",
+         was sealed before is gone from\n  the queues {registrations} and {registrations}.wait.*, {}, {} and {} (after 48 hours)\n  \
+         the spool (FRONT_SPOOL) of every front\n  and the backups of the ledger that you want to be able to use",
         parked.join(", "),
         names::UNROUTED,
+        names::requests_sent(names::AMQP_SYSTEM),
     )
 }

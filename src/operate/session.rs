@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::{Link, LinkState, Reached, Topology};
 use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError};
-use crate::pipeline::NextHop;
+use crate::pipeline::{DeploymentCheck, Member, NextHop};
 use crate::roles::parts::BrokerEndpoint;
 use crate::roles::{Failure, parts, start};
 use crate::seal::Sealer;
@@ -89,6 +89,22 @@ impl Session {
         self.link(&endpoint, topology).await
     }
 
+    /// Connects to the bridge's own vhost, to write there. A broker that serves another ledger, or
+    /// other sealing keys, is refused.
+    pub(super) async fn writing_link(&mut self, ledger: &Ledger) -> Result<Link, Failure> {
+        let check = DeploymentCheck::new(Member::Operator(ledger.deployment().to_owned()), &*self.sealer()?);
+        let [endpoint, _] = parts::broker_endpoints(&self.config, "operator");
+        let [topology, _] = parts::topologies(&self.config);
+        reach(&endpoint).await?;
+        let metrics = Arc::new(Metrics::new());
+        let link = Link::open_behind(Some(check.gate()), &endpoint.settings, topology, metrics);
+        self.links.push(link.clone());
+        tokio::select! {
+            connected = connected(&link, endpoint.setting) => connected.map(|()| link),
+            why = check.refused() => Err(Failure::Misconfigured(anyhow!(why).context("nothing was done"))),
+        }
+    }
+
     /// Connects to the vhost of the National ID system.
     pub(super) async fn nid_link(&mut self) -> Result<Link, Failure> {
         let [_, endpoint] = parts::broker_endpoints(&self.config, "operator_nid");
@@ -106,14 +122,7 @@ impl Session {
         reach(endpoint).await?;
         let link = Link::open(&endpoint.settings, topology, Arc::new(Metrics::new()));
         self.links.push(link.clone());
-        if link.connected(BROKER_WAIT).await {
-            return Ok(link);
-        }
-        let why = match link.state().borrow().clone() {
-            LinkState::Connected => "it was connected too late".to_owned(),
-            LinkState::Blocked(why) | LinkState::Away(why) => why,
-        };
-        Err(away(endpoint.setting, &why))
+        connected(&link, endpoint.setting).await.map(|()| link)
     }
 
     /// Keeps a link that the command opened itself, so that it is closed with the others.
@@ -123,7 +132,7 @@ impl Session {
 
     /// Connects to the bridge's vhost, to publish the next message of attempts.
     pub(super) async fn next_hop(&mut self, ledger: &Ledger) -> Result<NextHop, Failure> {
-        let link = self.bridge_link().await?;
+        let link = self.writing_link(ledger).await?;
         let settings = parts::topology_settings(&self.config);
         Ok(NextHop::new(ledger.clone(), link.publisher(), &settings))
     }
@@ -156,6 +165,17 @@ pub(super) async fn unless_stopped<T>(
 
 fn stopped() -> Failure {
     Failure::Later(anyhow!("stopped before the end: run it again"))
+}
+
+async fn connected(link: &Link, setting: &'static str) -> Result<(), Failure> {
+    if link.connected(BROKER_WAIT).await {
+        return Ok(());
+    }
+    let why = match link.state().borrow().clone() {
+        LinkState::Connected => "it was connected too late".to_owned(),
+        LinkState::Blocked(why) | LinkState::Away(why) => why,
+    };
+    Err(away(setting, &why))
 }
 
 /// Waits for a broker that is away. Fails at once if the broker refuses the connection.

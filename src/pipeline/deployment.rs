@@ -43,6 +43,8 @@ pub enum Member {
     /// A role with a ledger, and the ledger's id.
     WithLedger(String),
     Front,
+    /// A command of an operator who works with the ledger of this id. It retains nothing.
+    Operator(String),
 }
 
 /// What the last connect to the broker showed.
@@ -71,11 +73,27 @@ impl DeploymentCheck {
 
     /// The gate for a link to the bridge's vhost.
     pub fn gate(self: &Arc<Self>) -> Gate {
-        Gate { queue: names::DEPLOYMENT, kind: KIND, admission: Arc::<Self>::clone(self) }
+        Gate {
+            queue: names::DEPLOYMENT,
+            lock: names::DEPLOYMENT_LOCK,
+            kind: KIND,
+            admission: Arc::<Self>::clone(self),
+        }
     }
 
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
+    }
+
+    /// Waits until this process is refused. Returns why.
+    pub async fn refused(&self) -> String {
+        let mut standing = self.standing();
+        let refused = standing.wait_for(|standing| matches!(standing, Standing::Refused(_))).await;
+        match refused.as_deref() {
+            Ok(Standing::Refused(why)) => why.clone(),
+            // The sender is in `self`.
+            Ok(Standing::Unknown | Standing::Admitted) | Err(_) => std::future::pending().await,
+        }
     }
 
     fn compare(&self, retained: Option<&[u8]>) -> Result<Option<Retained>, String> {
@@ -90,6 +108,7 @@ impl DeploymentCheck {
         match &self.member {
             Member::Front => self.compare_front(retained),
             Member::WithLedger(id) => self.compare_ledger(id, &retained).map(Some),
+            Member::Operator(id) => self.compare_ledger(id, &retained).map(|_| None),
         }
     }
 
@@ -215,6 +234,21 @@ mod tests {
     fn another_ledger_is_refused() {
         let roles = [with_ledger("l", &[("a", 1)]), with_ledger("m", &[("a", 1)]), front(&[("a", 1)])];
         assert_eq!(admitted(&roles), [true, false, true]);
+    }
+
+    #[test]
+    fn an_operator_retains_nothing_and_is_refused_with_another_ledger_or_key() {
+        let operator = |id: &str, keys: &[(&str, u8)]| {
+            DeploymentCheck::new(Member::Operator(id.to_owned()), &sealer(keys))
+        };
+        assert_eq!(operator("l", &[("a", 1)]).decide(None), Verdict::Admit);
+        let Verdict::Retain(body) = with_ledger("l", &[("a", 1)]).decide(None) else {
+            panic!("nothing is retained")
+        };
+        assert_eq!(operator("l", &[("a", 1)]).decide(Some(&body)), Verdict::Admit);
+        for other in [operator("m", &[("a", 1)]), operator("l", &[("a", 2)])] {
+            assert!(matches!(other.decide(Some(&body)), Verdict::Refuse(_)));
+        }
     }
 
     #[test]

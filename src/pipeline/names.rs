@@ -26,6 +26,8 @@ pub const ANSWERS: &str = "answers";
 pub const UNROUTED: &str = "unrouted";
 /// Queue: one retained message that says which ledger and which sealing keys this broker serves.
 pub const DEPLOYMENT: &str = "nidbridge.deployment";
+/// Queue: the lock of [`DEPLOYMENT`].
+pub const DEPLOYMENT_LOCK: &str = "nidbridge.deployment.turn";
 /// The routing key of an exchange that feeds a single work queue.
 pub const WORK_KEY: &str = "work";
 
@@ -50,6 +52,12 @@ pub const NID_REPLY_KEYS: &str = "reply.*";
 /// The queue of the send stage of one ID system.
 pub fn requests_work(system: &str) -> String {
     format!("{REQUESTS}.{system}.{WORK_KEY}")
+}
+
+/// Queue: copies of the requests that were sent to one ID system, which `nidbridge recover
+/// --unknown` reads.
+pub fn requests_sent(system: &str) -> String {
+    format!("{REQUESTS}.{system}.sent")
 }
 
 /// The queue from which a vendor reads the requests of one event kind.

@@ -55,6 +55,26 @@ impl NextHop {
         self.publish(case, &to, &request_message(case)).await
     }
 
+    /// Keeps a copy of a request that is being sent, for `recover --unknown`. A lost copy costs
+    /// something only if an older ledger is restored, so a failure does not delay the request.
+    pub(crate) async fn keep_copy(&self, case: &Case) {
+        let message = request_message(case);
+        if message.kept.is_none() {
+            return;
+        }
+        let copied = match outgoing(case, &message) {
+            Ok(outgoing) => self
+                .publisher
+                .publish(&targets::requests_sent(AMQP_SYSTEM), outgoing)
+                .await
+                .map_err(StageFault::from),
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = copied {
+            tracing::warn!(record.id = %case.record.id, error = %chain(&fault), "no copy of the request is kept");
+        }
+    }
+
     /// Publishes the next hop of an open attempt; does nothing for an attempt that is not open.
     pub(crate) async fn drive(&self, case: &Case) -> Result<(), StageFault> {
         match case.attempt.state {

@@ -15,6 +15,11 @@ pub fn requests(system: &str) -> Target {
     Target::new(names::REQUESTS, system)
 }
 
+/// A copy of a request that is sent.
+pub fn requests_sent(system: &str) -> Target {
+    Target::queue(names::requests_sent(system))
+}
+
 /// resolve stage → confirmer.
 pub fn outcomes() -> Target {
     Target::new(names::OUTCOMES, names::WORK_KEY)

@@ -5,11 +5,16 @@
 //!
 //! Invariant: every queue that a stage reads or publishes to is declared here.
 
+use std::time::Duration;
+
 use super::names;
 use super::queues::{self, TopologySettings};
 use crate::broker::{ExchangeKind, Topology, WorkQueue};
 
 const HOW_TO_APPLY: &str = "run `nidbridge topology apply`";
+/// How long the copy of a request that was sent is kept. A ledger that is restored from an older
+/// copy lacks requests that nothing else keeps.
+const KEEP_SENT: Duration = Duration::from_secs(48 * 3_600);
 
 /// Our own vhost. `systems` are the ID systems, and each has its own queue of requests.
 pub fn bridge(settings: &TopologySettings, systems: &[&str]) -> Topology {
@@ -18,6 +23,10 @@ pub fn bridge(settings: &TopologySettings, systems: &[&str]) -> Topology {
     topology.add_parking_queue(names::UNROUTED, &settings.limits);
     topology.bind(names::UNROUTED, names::UNROUTED, "");
     topology.add_parking_queue(names::DEPLOYMENT, &settings.limits);
+    topology.add_lock_queue(names::DEPLOYMENT_LOCK, &settings.limits);
+    for system in systems {
+        topology.add_copy_queue(&names::requests_sent(system), KEEP_SENT, &settings.limits);
+    }
     for exchange in [names::REGISTRATIONS, names::REQUESTS, names::REPLIES, names::OUTCOMES] {
         topology.add_exchange(exchange, ExchangeKind::Direct, Some(names::UNROUTED));
     }

@@ -127,7 +127,8 @@ impl SendStage {
         };
         let trace = telemetry::remember(&Span::current());
         self.ledger.requested(&case, trace.as_deref(), checked).await?;
-        self.publish(&case, request).await?;
+        let (published, ()) = tokio::join!(self.publish(&case, request), self.next.keep_copy(&case));
+        published?;
         self.ledger.sent(case.attempt.id).await?;
         self.metrics.requested(&case.record.kind);
         tracing::info!(

@@ -6,12 +6,12 @@ mod restored;
 use std::collections::BTreeMap;
 
 use nidbridge::broker::{Outgoing, Target};
-use nidbridge::pipeline::names;
+use nidbridge::pipeline::names::{self, parking_queue};
 use nidbridge::sandbox::opencrvs::{CallResult, Status, SubmitOptions};
 use nidbridge::sandbox::population::Kind;
 
 use crate::harness::eventually;
-use crate::harness::ledgers::{Engine, fresh_url};
+use crate::harness::ledgers::{Engine, SEAL_KEYS, fresh_url, ledger};
 use crate::harness::world::{SOON, World};
 use crate::operator::ended;
 use crate::pipeline::{ends_as, people};
@@ -20,6 +20,18 @@ const OTHER: &str = "other:AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Another key under the id of the right one.
 const SAME_ID: &str = "test:AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const ANYWHERE: [(&str, &str); 2] = [("FRONT_LISTEN", "127.0.0.1:0"), ("ADMIN_LISTEN", "127.0.0.1:0")];
+
+/// The retained message of another installation.
+fn foreign() -> Outgoing {
+    Outgoing {
+        id: "x".to_owned(),
+        kind: "deployment.v1",
+        content_type: "application/json",
+        correlation_id: None,
+        headers: BTreeMap::new(),
+        body: br#"{"v":1,"deployment":"another","keys":{"a":"b"}}"#.to_vec(),
+    }
+}
 
 async fn is_refused(world: &World, role: &str, settings: &[(&str, &str)], names: &str) {
     let told = ended(world, &[role], &[&ANYWHERE[..], settings].concat()).await;
@@ -47,6 +59,38 @@ async fn a_front_with_another_key_and_roles_with_another_ledger_do_not_start() {
         is_refused(&world, role, &[("LEDGER_URL", "")], "LEDGER_URL (ledger.url)").await;
     }
     a_birth_is_registered(&world, 61).await;
+}
+
+/// Whoever works with the settings of another installation changes nothing here.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_with_another_ledger_moves_nothing() {
+    let world = World::new(Engine::Sqlite).await;
+    let look = world.look().await;
+    let parked = parking_queue(names::REPLIES_WORK);
+    let message = Outgoing { id: "x".to_owned(), kind: "reply.v1", body: b"{}".to_vec(), ..foreign() };
+    look.publisher().publish(&Target::queue(&parked), message).await.unwrap();
+    let other = fresh_url(Engine::Sqlite).await;
+    ledger(&other, SEAL_KEYS).await.unwrap();
+    let id = "5c1b3f0e-0000-4000-8000-000000000000";
+    let why = ["--reason", "x"];
+    for command in [
+        &["recover"][..],
+        &["recover", "--unknown"],
+        &[&["queue", "replay", &parked][..], &why].concat(),
+        &[&["attempts", "resume", id][..], &why].concat(),
+        &[&["attempts", "decide", id, "--as", "close"][..], &why].concat(),
+    ] {
+        let told = ended(&world, command, &[("LEDGER_URL", &other)]).await;
+        assert_eq!(told.code, Some(78), "{command:?}: {}", told.stderr);
+        assert!(told.stderr.contains("serves another ledger"), "{command:?}: {}", told.stderr);
+    }
+    assert_eq!(look.depth(&parked).await.unwrap().ready, 1);
+    let told = ended(&world, &["queue", "replay", &parked, "--reason", "x"], &[]).await;
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let gone = async || (look.depth(&parked).await.ok()?.ready == 1).then_some(());
+    eventually(SOON, "the reply was tried and parked again", gone).await;
+    let other_key = ended(&world, &["recover"], &[("SEAL_KEYS", SAME_ID)]).await;
+    assert_eq!(other_key.code, Some(78), "{}", other_key.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,15 +121,7 @@ async fn a_front_that_no_longer_belongs_is_not_ready_and_accepts_nothing_not_eve
     }
     a_birth_is_registered(&world, 62).await;
     let look = world.look().await;
-    let foreign = Outgoing {
-        id: "x".to_owned(),
-        kind: "deployment.v1",
-        content_type: "application/json",
-        correlation_id: None,
-        headers: BTreeMap::new(),
-        body: br#"{"v":1,"deployment":"another","keys":{"a":"b"}}"#.to_vec(),
-    };
-    look.publisher().publish(&Target::queue(names::DEPLOYMENT), foreign).await.unwrap();
+    look.publisher().publish(&Target::queue(names::DEPLOYMENT), foreign()).await.unwrap();
     broker.cut();
     let lost = async || world.log_text("front").contains("no connection to the broker").then_some(());
     eventually(SOON, "the front has lost its broker", lost).await;

@@ -25,6 +25,7 @@ mod events;
 mod front;
 mod gateway;
 mod harness;
+mod healthy;
 mod inlets;
 mod leases;
 mod ledger;

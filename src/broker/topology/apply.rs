@@ -137,6 +137,7 @@ async fn declare_queue(
         let value = match value {
             Argument::Text(text) => AMQPValue::LongString(text.as_str().into()),
             Argument::Number(number) => AMQPValue::LongLongInt(*number),
+            Argument::Flag(flag) => AMQPValue::Boolean(*flag),
         };
         arguments.insert((*key).into(), value);
     }

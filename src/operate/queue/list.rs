@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::{ListMessagesArgs, link_to};
+use super::{Access, ListMessagesArgs, link_to};
 use crate::broker::{Incoming, headers};
 use crate::operate::output;
 use crate::operate::session::Session;
@@ -59,7 +59,7 @@ struct ParkedMessage {
 }
 
 async fn list_messages(session: &mut Session, queue: &str, args: &ListMessagesArgs) -> Result<(), Failure> {
-    let link = link_to(session, queue).await?;
+    let link = link_to(session, queue, Access::Look).await?;
     let messages = link.peek_with(queue, args.limit, |message| ParkedMessage::of(queue, &message)).await;
     let depth = link.depth(queue).await;
     let (messages, depth) = (messages.context("the broker")?, depth.context("the broker")?);

@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 use bytes::Bytes;
 
-use super::{ReplayArgs, link_to};
+use super::{Access, ReplayArgs, link_to};
 use crate::broker::{Incoming, Link, Pick, Replay, ReplayTo, Replayed};
 use crate::operate::change::Mode;
 use crate::operate::output;
@@ -16,19 +16,23 @@ use crate::seal::{Field, Sealer};
 
 /// Limit of the messages that one run looks at. Messages that stay are unacknowledged until the run
 /// ends.
-const LOOK: usize = 20_000;
+pub(in crate::operate) const LOOK: usize = 20_000;
 
 pub(super) async fn run(session: &mut Session, args: &ReplayArgs) -> Result<(), Failure> {
     let to = target(&args.queue)?;
     let sealer = session.sealer()?;
-    let link = link_to(session, &args.queue).await?;
     // Messages in the vendor's vhost must not show who operates the bridge, and why.
     let [_, vendors] = parts::parking_queues(&session.config);
     let is_vendors = vendors.contains(&args.queue);
     let mut tally = Tally::default();
     match args.change.mode() {
-        Mode::DryRun => rehearse(&link, args, &sealer, &mut tally).await?,
+        Mode::DryRun => {
+            let link = link_to(session, &args.queue, Access::Look).await?;
+            rehearse(&link, args, &sealer, &mut tally).await?;
+        }
         Mode::Change { reason } => {
+            let ledger = session.ledger("operator").await?;
+            let link = link_to(session, &args.queue, Access::Move(&ledger)).await?;
             let replay = Replay {
                 from: args.queue.clone(),
                 to,
@@ -39,7 +43,11 @@ pub(super) async fn run(session: &mut Session, args: &ReplayArgs) -> Result<(), 
                 signed: !is_vendors,
             };
             let pick = |message: &Incoming| {
-                if is_selected(message, args) { pick(message, &sealer, &mut tally) } else { Pick::Leave }
+                if is_selected(message, args) {
+                    pick_unsealed(message, &sealer, &mut tally)
+                } else {
+                    Pick::Leave
+                }
             };
             let replayed = link.replay(&replay, &session.stop, pick).await;
             report(replayed.map_err(|fault| Failure::Unavailable(anyhow!(chain(&fault))))?)?;
@@ -65,7 +73,7 @@ async fn rehearse(link: &Link, args: &ReplayArgs, sealer: &Sealer, tally: &mut T
     let mut picked = 0;
     let count = |message: Incoming| {
         if picked < args.limit && is_selected(&message, args) {
-            picked += usize::from(pick(&message, sealer, tally) != Pick::Leave);
+            picked += usize::from(pick_unsealed(&message, sealer, tally) != Pick::Leave);
         }
     };
     link.peek_with(&args.queue, LOOK, count).await.map_err(|fault| Failure::Unavailable(fault.into()))?;
@@ -92,7 +100,7 @@ fn is_selected(message: &Incoming, args: &ReplayArgs) -> bool {
 
 /// Decides whether a message goes back to work. A reply that *resolve* sealed when it parked it
 /// goes back unsealed, as it came. A reply that no key opens stays.
-fn pick(message: &Incoming, sealer: &Sealer, tally: &mut Tally) -> Pick {
+pub(in crate::operate) fn pick_unsealed(message: &Incoming, sealer: &Sealer, tally: &mut Tally) -> Pick {
     let text = std::str::from_utf8(&message.body).ok().filter(|text| Sealer::key_of(text).is_some());
     let Some(text) = text else { return Pick::Replay(message.body.clone()) };
     let owner = message.id.as_deref().unwrap_or("reply");

@@ -1,14 +1,21 @@
 //! A ledger that is restored from a copy does not have the attempts that were accepted since. Their
 //! messages wait, and a command takes them in again.
 
-use nidbridge::pipeline::names::{OUTCOMES_WORK, parking_queue};
+use std::collections::BTreeMap;
+
+use nidbridge::pipeline::names::{self, AMQP_SYSTEM, NID_REPLIES, OUTCOMES_WORK, parking_queue};
 use nidbridge::sandbox::opencrvs::{Status, SubmitOptions};
 use nidbridge::sandbox::population::{Declaration, Kind};
 
 use crate::harness::eventually;
-use crate::harness::ledgers::Engine;
-use crate::harness::world::{SOON, World};
-use crate::pipeline::{ends_as, people, stands_as};
+use crate::harness::ledgers::{Engine, copy_of};
+use crate::harness::world::{SOON, World, request_of};
+use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
+
+on_both_ledgers![
+    what_a_restored_ledger_does_not_have_is_taken_in_again_and_ends_well,
+    requests_that_were_sent_or_waited_are_taken_in_again_and_their_replies_with_them,
+];
 
 async fn submit(world: &World, declarations: &[Declaration]) {
     for declaration in declarations {
@@ -18,33 +25,68 @@ async fn submit(world: &World, declarations: &[Declaration]) {
 }
 
 async fn waits_in(world: &World, queue: &str, count: u32) {
-    let look = world.look().await;
+    let look = if queue.starts_with("nid.") { world.look_nid().await } else { world.look().await };
     eventually(SOON, &format!("{count} in {queue}"), async || {
         (look.depth(queue).await.ok()?.ready == count).then_some(())
     })
     .await;
 }
 
-/// Attempts that were answered, and one whose ID system was asked, before an older copy replaced the
-/// ledger.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_restored_ledger_does_not_have_is_taken_in_again_and_ends_well() {
-    let mut world = World::new(Engine::Sqlite).await;
+/// One registration is confirmed. Then worker and confirmer end, and the ledger is copied.
+async fn copied(world: &mut World) -> String {
     let known = people(Kind::Birth, 1, 71);
-    submit(&world, &known).await;
-    ends_as(&world, &known[0].record, Status::Registered).await;
-    stands_as(&world, &known[0].record, "confirmed").await;
+    submit(world, &known).await;
+    ends_as(world, &known[0].record, Status::Registered).await;
+    stands_as(world, &known[0].record, "confirmed").await;
     for role in ["worker", "confirmer"] {
         assert_eq!(world.terminate(role).await, Some(0));
     }
-    let file = world.ledger_url().trim_start_matches("sqlite:").to_owned();
-    let copy = world.dir.join("copy.db");
-    std::fs::copy(&file, &copy).unwrap();
-    let journal = format!("{file}-wal");
-    if std::fs::exists(&journal).unwrap() {
-        std::fs::copy(&journal, world.dir.join("copy.db-wal")).unwrap();
+    copy_of(world.ledger_url()).await
+}
+
+async fn start_on(world: &mut World, copy: &str) {
+    world.restore(copy).await;
+    for role in ["worker", "confirmer"] {
+        world.start(role);
+        world.ready(role).await;
     }
-    // An hour of work: births, a death and a marriage are answered, but not confirmed yet.
+}
+
+async fn recovered(world: &World, arguments: &[&str]) -> String {
+    let (code, said) = world.run(&[&["recover", "--unknown"], arguments].concat(), &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    said
+}
+
+async fn numbers_of(world: &World, declarations: &[Declaration]) -> BTreeMap<String, String> {
+    let mut numbers = BTreeMap::new();
+    for declaration in declarations {
+        numbers.insert(declaration.record.clone(), world.number_of(declaration).await);
+    }
+    numbers
+}
+
+/// Each is registered by one confirm, with the number that it had and the ID that was issued first.
+async fn each_ends_well(world: &World, since: &[Declaration], numbers: &BTreeMap<String, String>) {
+    for declaration in since {
+        ends_as(world, &declaration.record, Status::Registered).await;
+        stands_as(world, &declaration.record, "confirmed").await;
+        let record = world.opencrvs.record(&declaration.record).unwrap();
+        assert_eq!(record.confirms.len(), 1, "{}", declaration.record);
+        assert_eq!(record.confirms[0].number, numbers[&declaration.record]);
+        let issued = world.nid.state().issued.get(&request_of(&declaration.record, "birth")).cloned();
+        assert_eq!(record.identifiers.get("NATIONAL_ID"), issued.as_ref(), "{}", declaration.record);
+    }
+    let (tally, seen) = (world.opencrvs.tally(), world.nid.state());
+    assert_eq!((tally.confirmed_twice, tally.waiting), (0, 0), "{tally:?}");
+    assert_eq!((seen.persons_doubled, seen.ids_doubled, seen.changed_repeats), (0, 0, 0));
+}
+
+/// The history of attempts that were answered, but not confirmed, when the copy is put in the place
+/// of the ledger.
+async fn what_a_restored_ledger_does_not_have_is_taken_in_again_and_ends_well(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let copy = copied(&mut world).await;
     world.start("worker");
     let mut since = people(Kind::Birth, 3, 72);
     since.extend(people(Kind::Death, 1, 73));
@@ -53,33 +95,58 @@ async fn what_a_restored_ledger_does_not_have_is_taken_in_again_and_ends_well() 
     for declaration in &since {
         stands_as(&world, &declaration.record, "answered").await;
     }
-    let mut numbers = Vec::new();
-    for declaration in &since {
-        numbers.push(world.number_of(declaration).await);
-    }
+    let numbers = numbers_of(&world, &since).await;
     assert_eq!(world.terminate("worker").await, Some(0));
-    world.set("LEDGER_URL", &format!("sqlite:{}", copy.display()));
-    for role in ["worker", "confirmer"] {
-        world.start(role);
-        world.ready(role).await;
-    }
+    start_on(&mut world, &copy).await;
     let place = parking_queue(OUTCOMES_WORK);
     waits_in(&world, &place, 5).await;
     let (code, list) = world.run(&["queue", "list", &place, "--json"], &[]).await;
     assert_eq!((code, list.matches("unknown_attempt").count()), (Some(0), 5), "{list}");
-    let (code, said) = world.run(&["recover", "--unknown", "--dry-run"], &[]).await;
-    assert_eq!((code, said.contains("would be taken in again: 5")), (Some(0), true), "{said}");
-    let (code, said) = world.run(&["recover", "--unknown"], &[]).await;
-    assert_eq!((code, said.contains("taken in again: 5")), (Some(0), true), "{said}");
-    for (declaration, number) in since.iter().zip(numbers) {
-        ends_as(&world, &declaration.record, Status::Registered).await;
-        let record = world.opencrvs.record(&declaration.record).unwrap();
-        assert_eq!(record.confirms.len(), 1, "{}", declaration.record);
-        assert_eq!(record.confirms[0].number, number);
-    }
-    let tally = world.opencrvs.tally();
-    assert_eq!((tally.confirmed, tally.confirmed_twice, tally.waiting), (6, 0, 0), "{tally:?}");
+    assert_eq!(recovered(&world, &["--dry-run"]).await, "would be taken in again: 5\n");
+    let said = recovered(&world, &[]).await;
+    assert_eq!(said, "taken in again: 5\nreplies that went back to work: 0\n");
+    each_ends_well(&world, &since, &numbers).await;
     waits_in(&world, &place, 0).await;
-    let (code, said) = world.run(&["recover", "--unknown"], &[]).await;
-    assert_eq!((code, said.as_str()), (Some(0), "taken in again: 0\n"));
+    assert_eq!(recovered(&world, &["--dry-run"]).await, "would be taken in again: 0\n");
+}
+
+/// The history of attempts that the ID system was asked about, and of others that waited to be
+/// sent, when the copy is put in the place of the ledger. Replies come meanwhile.
+async fn requests_that_were_sent_or_waited_are_taken_in_again_and_their_replies_with_them(engine: Engine) {
+    let mut world = World::with(engine, &[("SEND_CHECK", "true")]).await;
+    let copy = copied(&mut world).await;
+    world.nid.pause_replies();
+    world.start("worker");
+    let mut since = people(Kind::Birth, 3, 75);
+    since.extend(people(Kind::Death, 1, 76));
+    submit(&world, &since).await;
+    let asked = async || (world.nid.state().persons == 5).then_some(());
+    eventually(SOON, "the ID system was asked", asked).await;
+    for declaration in &since {
+        stands_as(&world, &declaration.record, "requested").await;
+    }
+    assert_eq!(world.terminate("worker").await, Some(0));
+    world.start_stages("recorder", "record");
+    let waiting = people(Kind::Birth, 2, 77);
+    submit(&world, &waiting).await;
+    waits_in(&world, &names::requests_work(AMQP_SYSTEM), 2).await;
+    since.extend(waiting);
+    let numbers = numbers_of(&world, &since).await;
+    assert_eq!(world.terminate("recorder").await, Some(0));
+    world.nid.resume_replies();
+    waits_in(&world, NID_REPLIES, 4).await;
+
+    start_on(&mut world, &copy).await;
+    let (replies, requests) = (parking_queue(NID_REPLIES), parking_queue(&names::requests_work(AMQP_SYSTEM)));
+    waits_in(&world, &replies, 4).await;
+    waits_in(&world, &requests, 2).await;
+    assert_eq!(recovered(&world, &["--dry-run"]).await, "would be taken in again: 6\n");
+    let said = recovered(&world, &[]).await;
+    assert_eq!(said, "taken in again: 6\nreplies that went back to work: 4\n");
+    each_ends_well(&world, &since, &numbers).await;
+    for queue in [replies, requests] {
+        waits_in(&world, &queue, 0).await;
+    }
+    let said = recovered(&world, &[]).await;
+    assert_eq!(said, "taken in again: 0\nreplies that went back to work: 0\n");
 }

@@ -9,7 +9,7 @@ use nidbridge::seal::Sealer;
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
-use super::postgres::fresh_database;
+use super::postgres::{copy_of_database, fresh_database};
 use super::vhosts::temporary;
 
 /// Sealing keys for test data.
@@ -44,6 +44,20 @@ pub async fn fresh_url(engine: Engine) -> String {
         }
         Engine::Postgres => fresh_database().await,
     }
+}
+
+/// Copies a database that no process writes to, and returns the URL of the copy.
+pub async fn copy_of(url: &str) -> String {
+    let Some(file) = url.strip_prefix("sqlite:") else { return copy_of_database(url).await };
+    let copy = fresh_url(Engine::Sqlite).await;
+    let to = copy.trim_start_matches("sqlite:").to_owned();
+    for end in ["", "-wal"] {
+        let from = format!("{file}{end}");
+        if std::fs::exists(&from).expect("the ledger") {
+            std::fs::copy(&from, format!("{to}{end}")).expect("a copy");
+        }
+    }
+    copy
 }
 
 pub struct OpenLedger {

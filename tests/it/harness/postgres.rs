@@ -36,6 +36,20 @@ pub async fn fresh_database() -> String {
     url(cluster.port, &name)
 }
 
+/// Copies a database as it is, and returns the URL of the copy. Connections to it are ended.
+pub async fn copy_of_database(url: &str) -> String {
+    let cluster = CLUSTER.get_or_init(Cluster::start).await;
+    let (_, from) = url.rsplit_once('/').expect("a URL with a database");
+    let name = format!("copy_{}", Uuid::new_v4().simple());
+    let copied = || {
+        let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{from}'");
+        cluster.sql(&end);
+        cluster.psql(&format!("CREATE DATABASE {name} TEMPLATE {from}")).status.success()
+    };
+    eventually(Duration::from_secs(60), "a copy of the database", async || copied().then_some(())).await;
+    self::url(cluster.port, &name)
+}
+
 pub fn url(port: u16, database: &str) -> String {
     format!("postgres://{USER}@127.0.0.1:{port}/{database}")
 }

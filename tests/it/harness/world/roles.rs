@@ -33,8 +33,17 @@ impl World {
 
     /// Starts a role under another name, so that the same role can run more than once.
     pub fn start_as(&mut self, name: &'static str, role: &'static str) {
+        self.start_with(name, role, &[role]);
+    }
+
+    /// Starts a worker with these stages only.
+    pub fn start_stages(&mut self, name: &'static str, stages: &str) {
+        self.start_with(name, "worker", &["worker", "--stages", stages]);
+    }
+
+    fn start_with(&mut self, name: &'static str, role: &'static str, arguments: &[&str]) {
         let port = *self.admin.entry(name).or_insert_with(free_port);
-        let mut command = self.command(role, &[role]);
+        let mut command = self.command(role, arguments);
         command.env("ADMIN_LISTEN", format!("127.0.0.1:{port}"));
         command.envs(self.role_settings.get(name).into_iter().flatten());
         self.roles.insert(name, ChildProcess::start(&mut command, &self.log(name)));
