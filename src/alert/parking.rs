@@ -56,7 +56,7 @@ pub struct ParkingWatcher {
 }
 
 /// The polls of one process, with what it remembers from one to the next.
-struct Looks<'a> {
+struct Polls<'a> {
     watcher: &'a ParkingWatcher,
     seen: Seen,
 }
@@ -78,7 +78,7 @@ struct ReadMessage {
     at: Option<Timestamp>,
 }
 
-impl ElectedTask for Looks<'_> {
+impl ElectedTask for Polls<'_> {
     async fn turn(&mut self, _leadership: &mut Leadership<'_>) -> Result<(), Halt> {
         for ParkingQueues { link, queues } in &self.watcher.vhosts {
             for queue in queues {
@@ -109,8 +109,8 @@ impl ParkingWatcher {
             on_stop: OnStop::FinishStep,
             report: Report::FirstFailure,
         };
-        let mut looks = Looks { watcher: self, seen: Seen::default() };
-        run_elected(&mut looks, &self.ledger, election, stop).await;
+        let mut polls = Polls { watcher: self, seen: Seen::default() };
+        run_elected(&mut polls, &self.ledger, election, stop).await;
     }
 
     async fn look_at(&self, link: &Link, queue: &str, seen: &mut Seen) -> Result<(), Halt> {

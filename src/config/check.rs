@@ -30,7 +30,11 @@ impl Config {
             }
         };
         if part != Part::Tool && self.seal_keys.expose_secret().is_empty() {
-            let fix = "make one with `echo \"a:$(openssl rand -base64 32)\"` and give it to all processes";
+            let fix = if part == Part::Operation {
+                "give the command the keys of the roles"
+            } else {
+                "make one with `echo \"a:$(openssl rand -base64 32)\"` and give it to all processes"
+            };
             fault("seal.keys", "is not set".to_owned(), fix);
         }
         // With the default, a separate process would make an empty ledger of its own, and consume

@@ -54,7 +54,7 @@ pub enum Refusal {
     BrokerAway,
     /// The standing of the front is [`Standing::Refused`](crate::pipeline::Standing::Refused).
     #[error(
-        "this front does not belong to its message broker, so nothing was stored (its log says why): submit the record again later"
+        "this front and the other roles of its broker have different keys, so nothing was stored (see its log): submit the record again later"
     )]
     OtherDeployment,
     /// The broker may have the registration.

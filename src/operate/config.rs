@@ -32,8 +32,11 @@ pub(crate) async fn run(command: ConfigCommand, file: Option<PathBuf>) -> Result
             Ok(())
         }
         ConfigCommand::Check => {
-            let loaded = config::load(&Sources::of_process(file), Part::All)?;
-            for warning in loaded.warnings {
+            let loaded = config::load(&Sources::of_process(file.clone()), Part::All)?;
+            for warning in &loaded.warnings {
+                output::line(&format!("warning: {warning}"))?;
+            }
+            for warning in of_single_roles(&Sources::of_process(file), &loaded.warnings) {
                 output::line(&format!("warning: {warning}"))?;
             }
             if let Some(mapping) = loaded.config.confirm.mapping() {
@@ -48,6 +51,21 @@ pub(crate) async fn run(command: ConfigCommand, file: Option<PathBuf>) -> Result
             ))
         }
     }
+}
+
+/// Faults and warnings that concern a worker or a confirmer only if it is a process of its own.
+/// `known` are those of all roles in one process.
+fn of_single_roles(sources: &Sources, known: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (part, role) in [(Part::Worker, "worker"), (Part::Confirmer, "confirmer")] {
+        let more = match config::load(sources, part) {
+            Ok(loaded) => loaded.warnings,
+            Err(faults) => faults.0.iter().map(ToString::to_string).collect(),
+        };
+        let more = more.into_iter().filter(|one| !known.contains(one));
+        found.extend(more.map(|one| format!("`nidbridge {role}` as a process of its own: {one}")));
+    }
+    found
 }
 
 /// Shows from which fields registrations are read, and checks that the country's forms have them.
@@ -65,4 +83,26 @@ async fn check_sources(config: &Config) -> Result<&'static str, Failure> {
         }
     }
     Ok("Only the country's configuration service")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_worker_or_a_confirmer_alone_lacks_is_reported() {
+        let found = |settings: &[(&str, &str)]| {
+            let pairs = [("SEAL_KEYS", "a:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")];
+            let environment =
+                pairs.iter().chain(settings).map(|(name, value)| (name.to_string(), value.to_string()));
+            of_single_roles(&Sources { file: None, environment: environment.collect() }, &[])
+        };
+        let nothing_set = found(&[]);
+        assert_eq!(nothing_set.len(), 2, "{nothing_set:?}");
+        assert!(nothing_set.iter().all(|one| one.contains("LEDGER_URL (ledger.url): is not set")));
+        let ledger = ("LEDGER_URL", "sqlite://ledger.db");
+        let no_gateway = found(&[ledger]);
+        assert!(no_gateway.len() == 1 && no_gateway[0].contains("GATEWAY_URL is not set for this worker"));
+        assert!(found(&[ledger, ("GATEWAY_URL", "http://gateway:7070")]).is_empty());
+    }
 }

@@ -1,4 +1,5 @@
-//! Watches the country's forms for the fields that registrations are read from.
+//! Reads the country's forms: watches whether they have the fields that registrations are read from,
+//! and learns which fields have the dates of events.
 //!
 //! Invariant: until a check has found every field, a role is not ready while the forms are known to
 //! lack one. If the forms cannot be read, or lose a field later, the role stays ready, because other
@@ -36,6 +37,28 @@ pub(super) async fn watch(check: SourceCheck, ready: Condition, recheck: Duratio
     };
     tokio::select! {
         () = watching => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Learns from the country's forms which fields have the dates of events, until `stop` is cancelled.
+/// A country without events has no such forms, so a failure is tried again ever more rarely.
+pub(super) async fn learn_dates(check: SourceCheck, recheck: Duration, stop: CancellationToken) {
+    let (mut is_known, mut pause) = (false, PAUSE.min(recheck));
+    let learning = async {
+        loop {
+            if check.missing().await.is_ok() {
+                if !is_known {
+                    tracing::info!("the country's forms name the fields of the dates of events");
+                }
+                (is_known, pause) = (true, recheck);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(recheck);
+        }
+    };
+    tokio::select! {
+        () = learning => {}
         () = stop.cancelled() => {}
     }
 }

@@ -6,11 +6,12 @@ use anyhow::Context as _;
 
 use super::belonging::Belonging;
 use super::runner::Runner;
-use super::{Breakers, Failure, Process, parts};
+use super::{Breakers, Failure, Process, parts, sources};
 use crate::broker::Link;
 use crate::config::Config;
 use crate::domain::Patience;
 use crate::ledger::Ledger;
+use crate::opencrvs::Reading;
 use crate::opencrvs::events::EventsClient;
 use crate::opencrvs::fhir::Gateway;
 use crate::pipeline::{DeploymentCheck, Member, NextHop, Queues, queues};
@@ -121,7 +122,14 @@ impl Worker {
 
     fn consume_requests(&self, runner: &mut Runner) -> Result<(), Failure> {
         let breakers = &self.breakers;
-        let check = self.send_check()?;
+        let reading = parts::reading(&self.config);
+        let check = self.send_check(&reading)?;
+        if check.is_some()
+            && let Some(forms) = parts::source_check(&self.config, &reading)?
+        {
+            let recheck = self.config.confirm.field_recheck;
+            runner.background(|stop| sources::learn_dates(forms, recheck, stop));
+        }
         let gateway = check.is_some().then(|| self.gateway()).transpose()?;
         let (requests, prefetch) = (self.queues.requests.clone(), self.config.broker.prefetch);
         let send = runner.consume(&self.bridge, requests, prefetch, self.send(check));
@@ -136,7 +144,7 @@ impl Worker {
     }
 
     /// `None` if registrations are not looked up before they are sent.
-    fn send_check(&self) -> Result<Option<SendCheck>, Failure> {
+    fn send_check(&self, reading: &Reading) -> Result<Option<SendCheck>, Failure> {
         let config = &self.config;
         if !config.send.check {
             return Ok(None);
@@ -146,7 +154,7 @@ impl Worker {
             gateway: self.gateway()?,
             events: EventsClient::new(&settings)
                 .context("the HTTP client for the events service cannot be made")?,
-            reading: parts::reading(config),
+            reading: reading.clone(),
             client: parts::system_client(config)?,
             breaker: self.breakers.gateway.clone(),
             visible_within: config.send.visible_within,

@@ -140,6 +140,23 @@ async fn an_invented_event_is_parked_and_the_vendor_sees_nothing_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_date_is_compared_in_the_field_that_the_countrys_forms_name() {
+    let settings = [CHECKED[0], CHECKED[1], ("FIELDS_EVENTS", "child.dob = dateOfEvent")];
+    let world = events::world(Engine::Sqlite, &settings).await;
+    let learned = async || world.log_text("worker").contains("the fields of the dates").then_some(());
+    eventually(SOON, "the worker has read the forms", learned).await;
+    let [genuine, altered] = people(Kind::Birth, 2, 231).try_into().unwrap();
+    let submitted = world.opencrvs.submit_event(&genuine, &world.front, SubmitOptions::default()).await;
+    assert!(submitted.unwrap().result.is_success());
+    ends_as(&world, &genuine.record, Status::Registered).await;
+    let request = event_taken_down(&world, &altered).await;
+    let request = with_body(&request, |event| set_field(event, "child.dob", &json!("2025-01-31")));
+    assert_eq!(send(&world.front, &request).await.status, 202);
+    parked(&world, &altered.record).await;
+    assert_eq!(world.nid.state().requests, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_opencrvs_is_away_nothing_is_parked_and_nothing_is_lost() {
     let world = World::with(Engine::Sqlite, &CHECKED).await;
     let family = people(Kind::Birth, 1, 227).remove(0);

@@ -62,12 +62,14 @@ settings! {
         /// is the field that the event's configuration names, and `none` says that the country does
         /// not record the member. Parts of a name may be set one by one, such as
         /// `child.name.surname`. A member that is not named keeps its default. Set the same value
-        /// for front and confirmer.
+        /// for front, worker and confirmer: a worker that reads other fields parks genuine
+        /// registrations (`not_in_opencrvs`).
         events: FieldSources, EventsSources, FieldSources::EVENTS, ["FIELDS_EVENTS"];
         /// Sources of each member (FHIR generation). `patient` is its place in the FHIR resource;
         /// for an ID that is the identifier of the type `CONFIRM_IDENTIFIER_TYPE`.
         /// `identifier.TYPE` is an identifier of another type, `none` says that the country does
-        /// not record the member, and everything else is a field of the questionnaire.
+        /// not record the member, and everything else is a field of the questionnaire. Set the same
+        /// value for front and worker.
         fhir: FieldSources, FhirSources, FieldSources::FHIR, ["FIELDS_FHIR"];
     }
 }
@@ -80,7 +82,7 @@ settings! {
         /// URL of OpenCRVS's gateway.
         gateway_url: Url, HttpUrl, "http://gateway:7070", ["GATEWAY_URL", "OPENCRVS_GATEWAY_URL"];
         /// URL of the country's configuration service. The front proxies every other request to it;
-        /// the confirmer reads the country's forms from it.
+        /// all roles read the country's forms from it.
         country_config_url: Option<Url>, Optional<HttpUrl>, "",
             ["COUNTRY_CONFIG_URL", "OPENCRVS_COUNTRY_CONFIG_URL"];
         /// Timeout of one call to OpenCRVS.

@@ -50,7 +50,9 @@ settings! {
         /// Template of registration numbers.
         template: NumberTemplate, Template, "{year}{tracking_id}", ["NUMBER_TEMPLATE"];
         /// Within which registrations a number is unique: everywhere, or only within the same
-        /// office, year or kind of event (several of these with commas between them).
+        /// office, year or kind of event (several of these with commas between them). Set it before
+        /// the first registration: new numbers are not compared with those given under another
+        /// value.
         unique: NumberScope, Scope, "global", ["NUMBER_UNIQUE"];
         /// Time zone of the country (IANA), by which a registration has its date and its number the
         /// year. Set it to the same value for every role and before the first registration.
@@ -84,7 +86,7 @@ settings! {
         /// Identifier type under which OpenCRVS stores the national ID: for writing the issued ID
         /// (FHIR generation), and for reading those of the deceased and of parents (both
         /// generations; `NATIONAL_ID` is read in the events generation as well). Set the same value
-        /// for front and confirmer.
+        /// for front, worker and confirmer.
         identifier_type: String, Text, "NATIONAL_ID", ["CONFIRM_IDENTIFIER_TYPE"];
         /// Form fields that an answer writes into the record (events generation), in a list for
         /// each kind of event; `*` is for all other kinds. A value is `id`, `number`, a JSON text,
