@@ -72,10 +72,10 @@ runbook! {
         => "check that all roles use the same LEDGER_URL; ask the vendor where the request id comes from";
     WrongSubmission: "a reply to a submission number that the bridge never sent"
         => "tell the vendor: `submission` of a reply must be that of the request";
-    SpoolFull: "the front's spool has reached FRONT_SPOOL_MAX, and OpenCRVS is answered 503"
+    SpoolFull: "the front's spool has reached FRONT_SPOOL_MAX, and registrations are refused (503; events: 400)"
         => "bring the broker back; raise FRONT_SPOOL_MAX if the disk has room";
     SpoolUnwritable: "the disk of the front's spool is full, broken or does not answer"
-        => "free or replace the disk; OpenCRVS is answered 503 as long as the broker is away as well";
+        => "free or replace the disk; registrations are refused (503; events: 400) as long as the broker is away as well";
     SpoolCorrupt: "a file in the front's spool cannot be read; it was renamed to *.corrupt"
         => "keep the file and check the disk; `reconcile --token-file` (events: `reconcile` with the bridge's client, or a search in OpenCRVS for register:requested) lists its record";
     StampInFuture: "OpenCRVS dates a submission in the future; the bridge orders it by its arrival instead"

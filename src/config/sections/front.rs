@@ -26,7 +26,7 @@ settings! {
         /// Longest pause within a body before its request is refused.
         body_timeout: Duration, Span, "30s", ["FRONT_BODY_TIMEOUT"];
         /// Time for which a request waits while the broker is unavailable, before it is spooled or
-        /// answered 503.
+        /// refused (503; events: 400).
         hold: Duration, Span, "15s", ["FRONT_HOLD"];
         /// File that caches the last valid public key of OpenCRVS auth, so that the front can
         /// restart without auth.
@@ -49,7 +49,8 @@ settings! {
         /// Maximum number of requests that are proxied at the same time. Further ones get 503. Each
         /// needs two open files.
         pass_limit: u32, Positive<u32>, "4096", ["FRONT_PASS_LIMIT"];
-        /// Maximum size of all files in the spool. When it is full, OpenCRVS gets 503.
+        /// Maximum size of all files in the spool. While it is full, registrations are refused (503;
+        /// events: 400).
         spool_max: usize, Size, "1GiB", ["FRONT_SPOOL_MAX"];
     }
 }
