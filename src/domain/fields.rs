@@ -18,6 +18,7 @@
 //! Invariant: an ID is always written as a text, and only when the ID system issued it.
 
 mod parse;
+mod reader;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +31,7 @@ use super::answer::Answer;
 use super::ids::RegistrationNumber;
 use super::registration::EventKind;
 
-pub use parse::{MappingFault, UnusableMapping};
+pub use reader::{MappingFault, UnusableMapping};
 pub use sources::{
     CountryForms, FieldPath, FieldSources, MissingSource, SourceMember, SourceRule, ViewMember,
 };
@@ -167,11 +168,11 @@ impl FieldMapping {
 impl fmt::Display for FieldMapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, FieldList { kind, fields }) in self.0.iter().enumerate() {
-            let kind = kind.as_ref().map_or_else(|| "*".to_owned(), |kind| parse::quoted(kind.as_str()));
+            let kind = kind.as_ref().map_or_else(|| "*".to_owned(), |kind| reader::quoted(kind.as_str()));
             write!(f, "{}{kind}:", if at == 0 { "" } else { "; " })?;
             for (at, MappedField { name, value, when }) in fields.iter().enumerate() {
                 let comma = if at == 0 { "" } else { "," };
-                write!(f, "{comma} {} = {value} when {}", parse::quoted(name), when.as_str())?;
+                write!(f, "{comma} {} = {value} when {}", reader::quoted(name), when.as_str())?;
             }
         }
         Ok(())

@@ -6,11 +6,13 @@
 //! Invariant: the ID system's free text is not kept, since it may name a person. Unknown members
 //! are ignored.
 
-use std::fmt;
+mod refused;
 
 use serde_json::{Map, Value};
 
 use crate::domain::{NationalId, Reason, ReasonCode, ReasonSource, RequestId};
+
+pub use refused::{Malformed, RefusedReply};
 
 /// The names of fields in the contract (`request.v1.json`).
 const FIELD_NAMES: [&str; 21] = [
@@ -39,84 +41,6 @@ const FIELD_NAMES: [&str; 21] = [
 
 /// Maximum number of fields that are kept of those that a rejection names.
 const MOST_FIELDS: usize = 20;
-
-/// All values of [`Malformed::part`].
-const PARTS: [&str; 20] = [
-    TOO_LONG,
-    NO_OBJECT,
-    "specversion",
-    "id",
-    "source",
-    "type",
-    "time",
-    "datacontenttype",
-    "data",
-    "request_id",
-    "submission",
-    "status",
-    "national_id",
-    "national_id_kind",
-    "nid_reference",
-    "reason",
-    "retry_after_s",
-    "reason.code",
-    "reason.message",
-    "reason.fields",
-];
-const TOO_LONG: &str = "too long";
-const NO_OBJECT: &str = "no JSON object";
-
-/// Why a message is not a reply. Contains no text from the message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    #[error("the reply is longer than {max} bytes")]
-    TooLong { max: usize },
-    #[error("the reply is not a JSON object")]
-    NotJson,
-    #[error("`{0}` is absent or not what reply.v1.json says")]
-    Member(&'static str),
-}
-
-impl Malformed {
-    /// The member of the reply that is at fault, or what is wrong with the reply as a whole.
-    pub fn part(self) -> &'static str {
-        match self {
-            Self::TooLong { .. } => TOO_LONG,
-            Self::NotJson => NO_OBJECT,
-            Self::Member(name) => name,
-        }
-    }
-}
-
-/// The fault of a refused reply, and the request that the reply names. Its text is stored with the
-/// parked reply and shown to operators.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RefusedReply {
-    pub part: &'static str,
-    pub request: Option<RequestId>,
-}
-
-impl RefusedReply {
-    /// Reads the text that `Display` writes. Any other text may be the vendor's, so it is refused
-    /// and not shown.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (part, request) = match text.split_once(REQUEST) {
-            Some((part, request)) => (part, Some(RequestId::parse(request).ok()?)),
-            None => (text, None),
-        };
-        let part = PARTS.into_iter().find(|known| *known == part)?;
-        Some(Self { part, request }).filter(|read| read.to_string() == text)
-    }
-}
-
-const REQUEST: &str = ", request ";
-
-impl fmt::Display for RefusedReply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.part)?;
-        self.request.map_or(Ok(()), |request| write!(f, "{REQUEST}{request}"))
-    }
-}
 
 /// A reply that matches the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]

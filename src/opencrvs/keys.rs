@@ -4,10 +4,12 @@
 //! Invariant: at most one fetch runs at a time, and at most one begins per `refetch`. A token whose
 //! signature does not match the known key is refused only after another fetch, because a
 //! redeployment may have changed the key. With a cache file, the last good key survives a restart
-//! while auth is unavailable. [`KeyStore::judge`] never waits for a fetch.
+//! while auth is unavailable.
+
+mod judge;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
@@ -19,13 +21,9 @@ use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use super::call::{ClientSettings, HttpClient, send};
-use super::token::{
-    BootstrapToken, TokenFault, VerifiedToken, issued_at, plausible, verify, verify_bootstrap,
-};
+use super::token::{BootstrapToken, TokenFault, VerifiedToken, plausible, verify, verify_bootstrap};
 
-/// How long a fetch that brought no key counts as an outage of auth, in multiples of `refetch`. A
-/// delivery that waits for a fetch is delayed by one `refetch`, so it still finds the result.
-const NO_KEY_FOR: u32 = 3;
+pub use judge::Judgement;
 
 /// Name of a key: the SHA-256 of its PEM, which is the same in every process and does not show the
 /// key.
@@ -53,19 +51,6 @@ impl AuthKey {
     fn parse(pem: &[u8]) -> Option<Self> {
         Some(Self { key: DecodingKey::from_rsa_pem(pem).ok()?, id: KeyId::of(pem) })
     }
-}
-
-/// What auth's key says about a token that OpenCRVS refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judgement {
-    /// The key verifies the token.
-    Valid,
-    /// The key that auth had after the token was issued does not verify it.
-    Dead,
-    /// Auth returned no key.
-    NoKey,
-    /// The key is being fetched: judge again after `refetch`.
-    Pending,
 }
 
 /// The end of the last fetch, whether or not it brought a key.
@@ -178,46 +163,9 @@ impl KeyStore {
         }
     }
 
-    /// Judges a token that OpenCRVS refused by the last fetch of the key. If that is missing, or
-    /// older than `refetch`, a task fetches the key for all callers; no caller waits for it.
-    pub async fn judge(self: &Arc<Self>, token: &str) -> Judgement {
-        let last = self.last_result();
-        let age = last.map_or(Duration::MAX, |last| last.ended.elapsed());
-        if age >= self.refetch {
-            self.fetch_in_background();
-        }
-        let Some(last) = last else { return Judgement::Pending };
-        if !last.brought_key {
-            return if age < self.refetch * NO_KEY_FOR { Judgement::NoKey } else { Judgement::Pending };
-        }
-        // An old key is good enough. A token that it does not verify is dead for ever, unless the
-        // token is newer than the key; and the caller limits how often a token counts as valid.
-        let Some(known) = self.known_key().await else { return Judgement::NoKey };
-        if self.verify_by(&known, token).is_ok() {
-            return Judgement::Valid;
-        }
-        // A newer key may have signed the token after the fetch began.
-        if issued_at(token).is_some_and(|issued| issued + self.refetch > last.begun_at) {
-            self.fetch_in_background();
-            return Judgement::Pending;
-        }
-        Judgement::Dead
-    }
-
     /// Shortest time between two fetches of the key.
     pub fn refetch(&self) -> Duration {
         self.refetch
-    }
-
-    fn fetch_in_background(self: &Arc<Self>) {
-        if self.fetching.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let keys = Arc::clone(self);
-        drop(tokio::spawn(async move {
-            keys.fetch_key().await;
-            keys.fetching.store(false, Ordering::Release);
-        }));
     }
 
     fn last_result(&self) -> Option<LastResult> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::MappingFault;
 
 fn events(text: &str) -> FieldSources {
     FieldSources::parse(Dialect::Events, text).unwrap()
