@@ -56,7 +56,8 @@
 //!   it meanwhile.
 //! - **lease**: the exclusive right to write a record, limited in time. A *task lease* is the same
 //!   right for a task that only one process of the installation may do at a time, such as sweeping.
-//! - **fence** (fencing token): the number of a lease. A write under an older number is refused.
+//! - **fence** (fencing token): the number of a lease. The ledger allows no write under an older
+//!   number.
 //! - **intent**: a note in the ledger, committed before a write to OpenCRVS, that the write
 //!   begins.
 //! - **quarantine**: the time after an intent during which nobody writes the record again, because

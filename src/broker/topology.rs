@@ -20,8 +20,8 @@ use super::queue::WorkQueue;
 const PARKED_DELIVERY_LIMIT: i64 = 1_000_000;
 /// Maximum size of a queue of copies, in bytes.
 const COPIES_BYTES: i64 = 1024 * 1024 * 1024;
-/// How long the token of a process that died while it waited for a lock stays. It is longer than
-/// any process waits.
+/// Time after which the token of a process that died while it waited for a lock is dropped. No
+/// process waits as long.
 const TOKEN_LIFE: Duration = Duration::from_secs(600);
 
 /// The limits of every queue of a topology.

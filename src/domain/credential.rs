@@ -106,7 +106,7 @@ impl Blocker {
     }
 }
 
-/// Chooses the credential of the next call. A delivery tries each credential at most once.
+/// Chooses the credential of the next call, but never one that was refused during this delivery.
 pub fn choose(credentials: &Credentials) -> Choice {
     let Credentials { token, client, refusal } = *credentials;
     let has_token = token == TokenState::Usable;
@@ -125,7 +125,7 @@ fn without_credential(token: TokenState, refusal: Option<ClientRefusal>) -> Choi
         Some(ClientRefusal::Unavailable) => Choice::Later(Blocker::Unavailable),
         Some(ClientRefusal::Refused) => Choice::Later(Blocker::Refused),
         Some(ClientRefusal::NotFound) => Choice::NotFound,
-        // Where no scope lets a client answer, waiting for one is useless.
+        // If no scope lets a client answer, it is useless to wait for one.
         Some(ClientRefusal::Release) | None if token == TokenState::Refused => Choice::TokenRefused,
         Some(ClientRefusal::Release | ClientRefusal::Scope) => Choice::Later(Blocker::Scope),
         None => Choice::Later(Blocker::Missing),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_ends_before_both_were_tried() {
+    fn no_attempt_ends_before_both_credentials_were_tried() {
         for client in STANDINGS.into_iter().filter(|client| *client != ClientStanding::NotConfigured) {
             for token in [TokenState::Absent, TokenState::Refused] {
                 assert_eq!(first(token, client), Choice::Try(Credential::Client), "{token:?} {client:?}");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_tries_each_credential_once() {
+    fn a_credential_that_was_refused_is_not_chosen_again() {
         for (token, client) in TOKENS.into_iter().flat_map(|token| STANDINGS.map(|client| (token, client))) {
             for refusal in REFUSALS.map(Some).into_iter().chain([None]) {
                 let choice = choose(&Credentials { token, client, refusal });

@@ -1,8 +1,8 @@
 //! The outbox of alerts: each alert stays here until the operators' webhook has accepted it.
 //!
-//! Invariant: an alert exists exactly if what it reports is in the ledger (a history entry, or the
-//! count of a parking queue), because one transaction writes both. The id of an alert never
-//! changes. One process at a time works on an alert, under a lease by the ledger's clock.
+//! Invariant: an alert is written in the transaction that writes what it reports (a history entry,
+//! the count of a parking queue, or the fault of the client's configuration). The id of an alert
+//! never changes. One process at a time works on an alert, under a lease by the ledger's clock.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The tokens of attempts that have not ended: which of them are due for renewal, and which of them
-//! the key of OpenCRVS's auth service does not verify any more.
+//! The tokens of attempts that have not ended: which are due for renewal, and which the key of
+//! OpenCRVS's auth service no longer verifies.
 //!
 //! Invariant: an operator is alerted once for each token that auth's key stops verifying.
 

@@ -43,7 +43,7 @@ pub enum Member {
     /// A role with a ledger, and the ledger's id.
     WithLedger(String),
     Front,
-    /// A command of an operator who works with the ledger of this id. It retains nothing.
+    /// An operator's command on the ledger with this id. It does not change the retained message.
     Operator(String),
 }
 
@@ -85,7 +85,7 @@ impl DeploymentCheck {
         self.standing.subscribe()
     }
 
-    /// Waits until this process is refused. Returns why.
+    /// Waits until this process is refused, and returns the reason.
     pub async fn refused(&self) -> String {
         let mut standing = self.standing();
         let refused = standing.wait_for(|standing| matches!(standing, Standing::Refused(_))).await;

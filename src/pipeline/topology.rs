@@ -12,8 +12,8 @@ use super::queues::{self, TopologySettings};
 use crate::broker::{ExchangeKind, Topology, WorkQueue};
 
 const HOW_TO_APPLY: &str = "run `nidbridge topology apply`";
-/// How long the copy of a request that was sent is kept. A ledger that is restored from an older
-/// copy lacks requests that nothing else keeps.
+/// How long the copy of a request that was sent is kept. A ledger that is restored from a backup
+/// may lack requests of which there is no other copy.
 const KEEP_SENT: Duration = Duration::from_secs(48 * 3_600);
 
 /// Our own vhost. `systems` are the ID systems, and each has its own queue of requests.

@@ -49,8 +49,8 @@ settings! {
         /// Maximum number of requests that are proxied at the same time. Further ones get 503. Each
         /// needs two open files.
         pass_limit: u32, Positive<u32>, "4096", ["FRONT_PASS_LIMIT"];
-        /// Maximum size of all files in the spool. While it is full, registrations are refused (503;
-        /// events: 400).
+        /// Maximum size of all files in the spool. While it is full, registrations are refused
+        /// (503; events: 400).
         spool_max: usize, Size, "1GiB", ["FRONT_SPOOL_MAX"];
     }
 }

@@ -58,13 +58,15 @@ impl Process<'_> {
             push(Does::Stops, stopped);
         }
         match me.turn {
-            Turn::Idle => self.take(&mut push),
+            Turn::Idle => self.take_message(&mut push),
             Turn::Choosing { token, refusal, fresh } => self.choose(token, refusal, fresh, &mut push),
             Turn::Sent { flight: Flight::Flying, .. } => {}
             Turn::Sent { flight: Flight::Back(response), token, refusal, fresh, .. } => {
-                self.hear(response, (token, refusal, fresh), &mut push);
+                self.receive_response(response, (token, refusal, fresh), &mut push);
             }
-            Turn::Sent { call, flight: Flight::Lost, .. } => push(Does::HearsNothing, self.doubt(call)),
+            Turn::Sent { call, flight: Flight::Lost, .. } => {
+                push(Does::HearsNothing, self.after_lost_response(call))
+            }
         }
     }
 
@@ -79,7 +81,7 @@ impl Process<'_> {
         }
     }
 
-    fn take(&self, push: &mut impl FnMut(Does, World)) {
+    fn take_message(&self, push: &mut impl FnMut(Does, World)) {
         let world = self.world;
         if !world.message || world.state != State::Answered || (world.leased && self.has(Rule::Lease)) {
             return;
@@ -172,7 +174,7 @@ impl Process<'_> {
         push(Does::Sends(call), after);
     }
 
-    fn hear(
+    fn receive_response(
         &self,
         response: Response,
         (token, refusal, fresh): (TokenState, Option<ClientRefusal>, bool),
@@ -200,7 +202,7 @@ impl Process<'_> {
 
     /// The result of the call is not known: the client reads the event, if it may; otherwise the
     /// call is repeated later.
-    fn doubt(&self, call: Credential) -> World {
+    fn after_lost_response(&self, call: Credential) -> World {
         let mut after = *self.world;
         let core = self.world.core;
         let reads = call == Credential::Client && core.scope && core.release != Release::Old;
