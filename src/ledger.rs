@@ -9,6 +9,7 @@
 //! [`domain::next`](crate::domain::next) and by compare-and-set; what goes into a sealed column is
 //! sealed; history entries are only ever added.
 
+mod absent;
 mod alerts;
 mod answer;
 mod asking;
@@ -47,6 +48,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Executor as _, Row as _, Transaction};
 use tokio::sync::Notify;
 
+pub use absent::Reverted;
 pub use alerts::{About, Alert};
 pub use answer::{Resolution, SealedId, VendorReply};
 pub use decide::{Decided, Deciding};

@@ -108,6 +108,9 @@ pub enum Event {
     DecideAskAgain { asked: bool },
     /// An operator closes the attempt, because it was handled elsewhere.
     Close,
+    /// OpenCRVS does not have the newer attempt that superseded this one. The attempt goes back to
+    /// its state `before`, or to *answered* if its answer arrived meanwhile.
+    Revive { before: State, answered: bool },
 }
 
 /// An event that is not legal in a state.
@@ -144,8 +147,10 @@ pub fn next(state: State, event: Event) -> Result<State, Conflict> {
         (Parked, Event::Resume { asked: false, answered: false })
         | (Parked | Held, Event::DecideAskAgain { asked: false }) => Ok(Received),
         (Parked | Held, Event::DecideAskAgain { asked: true }) => Ok(Requested),
-        (Received | Requested | Parked | Held, Event::DecideAnswer) => Ok(Answered),
+        (Received | Requested | Parked | Held, Event::DecideAnswer)
+        | (Superseded, Event::Revive { before: Received | Requested, answered: true }) => Ok(Answered),
         (Received | Requested | Answered | Parked | Held | Expired, Event::Close) => Ok(Closed),
+        (Superseded, Event::Revive { before, .. }) if next(before, Event::Supersede).is_ok() => Ok(before),
         (
             Received | Requested | Answered | Confirmed | Rejected | Superseded | Withdrawn | Held | Expired
             | Closed | Parked,
@@ -174,6 +179,7 @@ mod tests {
             Event::DecideAnswer,
             Event::DecideAskAgain { asked: true },
             Event::Close,
+            Event::Revive { before: State::Superseded, answered: true },
         ];
         let ends = [
             State::Confirmed,
@@ -200,6 +206,22 @@ mod tests {
         for state in State::ALL {
             let expected = superseded.contains(&state).then_some(State::Superseded);
             assert_eq!(next(state, Event::Supersede).ok(), expected, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_superseded_by_mistake_goes_back_to_where_it_was_and_nothing_else_does() {
+        let revive = |state, before, answered| next(state, Event::Revive { before, answered }).ok();
+        for before in State::ALL {
+            let waits = matches!(before, State::Received | State::Requested);
+            let rests = matches!(before, State::Answered | State::Parked | State::Held);
+            let expected = (waits || rests).then_some(before);
+            assert_eq!(revive(State::Superseded, before, false), expected, "{before:?}");
+            let expected = if waits { Some(State::Answered) } else { expected };
+            assert_eq!(revive(State::Superseded, before, true), expected, "{before:?}");
+        }
+        for state in State::ALL.into_iter().filter(|state| *state != State::Superseded) {
+            assert_eq!(revive(state, State::Requested, false), None, "{state:?}");
         }
     }
 

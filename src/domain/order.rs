@@ -22,6 +22,22 @@ pub fn order_stamp(stamp: Timestamp, accepted_at: Timestamp, tolerance: Duration
     if is_believable(stamp, accepted_at, tolerance) { stamp } else { accepted_at }
 }
 
+/// An attempt of a record, as far as the order of attempts needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ordered {
+    /// See [`order_stamp`].
+    pub order: Timestamp,
+    /// Whether OpenCRVS turned out not to have the attempt.
+    pub absent: bool,
+}
+
+/// The index of the newest of the attempts that OpenCRVS may have.
+pub fn newest(attempts: &[Ordered]) -> Option<usize> {
+    let present = attempts.iter().enumerate().filter(|(_, attempt)| !attempt.absent);
+    // Of two with the same time, the first one is the newest, because the second superseded nothing.
+    present.rev().max_by_key(|(_, attempt)| attempt.order).map(|(index, _)| index)
+}
+
 /// Whether a status that a record has had since `since` is at least `than` old. A status from the
 /// future counts as old, because its age is not known and might never reach `than`.
 pub fn is_older(since: Timestamp, than: Duration, now: Timestamp, tolerance: Duration) -> bool {
@@ -113,6 +129,18 @@ mod tests {
             let later = order_stamp(at(1_301), at(1_301), TOLERANCE);
             assert!(later > newest, "{first}");
         }
+    }
+
+    #[test]
+    fn an_attempt_that_opencrvs_does_not_have_is_not_the_newest() {
+        let newest_of = |attempts: &[(i64, bool)]| {
+            let ordered =
+                attempts.iter().map(|(order, absent)| Ordered { order: at(*order), absent: *absent });
+            newest(&ordered.collect::<Vec<_>>())
+        };
+        assert_eq!(newest_of(&[(1, false), (3, true), (2, false)]), Some(2));
+        assert_eq!(newest_of(&[(2, false), (2, false), (1, false)]), Some(0));
+        assert_eq!(newest_of(&[(3, true)]), None);
     }
 
     #[test]

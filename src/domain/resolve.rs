@@ -101,7 +101,8 @@ pub fn resolve(reply: ReplyKind, record: &RecordStatus<'_>) -> Plan {
         ReplyKind::Issued(owner) => issued(owner, record),
         ReplyKind::Recorded => recorded(record),
         ReplyKind::Rejected => rejected(record),
-        ReplyKind::Retry if is_asked(record.newest) => Plan::only(FollowUp::AskAgain),
+        // An attempt that was not asked about yet is asked about in any case.
+        ReplyKind::Retry if record.newest.state == State::Requested => Plan::only(FollowUp::AskAgain),
         ReplyKind::Retry | ReplyKind::Pending => Plan::only(FollowUp::Nothing),
     }
 }
@@ -150,25 +151,39 @@ fn recorded(record: &RecordStatus<'_>) -> Plan {
     pass_on(record, RecordAnswer::Recorded, Some(RecordAnswer::Recorded))
 }
 
+/// Whether the record's answer cannot reach OpenCRVS, with this attempt as the newest.
+pub fn is_orphan(answer: RecordAnswer, newest: AttemptStatus) -> bool {
+    match newest.state {
+        // The attempt has another answer, and a confirmer may be writing that one already, so the
+        // answer cannot be exchanged any more.
+        State::Answered | State::Confirmed | State::Parked => {
+            newest.answer.is_some_and(|given| given != answer.kind())
+        }
+        State::Withdrawn | State::Expired | State::Rejected | State::Held | State::Closed => true,
+        State::Received | State::Requested | State::Superseded => false,
+    }
+}
+
 /// Gives the record's answer to its newest attempt.
 fn pass_on(record: &RecordStatus<'_>, answer: RecordAnswer, learn: Option<RecordAnswer>) -> Plan {
     let (newest, kind) = (record.newest, answer.kind());
     let (give, follow_up) = match newest.state {
+        // The ID system was not asked about this attempt, because *send* looks it up in OpenCRVS
+        // first. After that, *send* gives it the answer.
+        State::Received if record.addressed.state != State::Received => (None, FollowUp::Nothing),
         State::Received | State::Requested => {
             (Some((Which::Newest, kind)), FollowUp::NotifyConfirmer(Which::Newest))
         }
-        // The attempt has another answer, and a confirmer may be writing that one already, so the
-        // answer cannot be exchanged any more.
-        State::Answered | State::Confirmed | State::Parked
-            if newest.answer.is_some_and(|given| given != kind) =>
-        {
-            (None, FollowUp::Refuse(Cause::OrphanId))
-        }
+        _ if is_orphan(answer, newest) => (None, FollowUp::Refuse(Cause::OrphanId)),
         State::Answered => (None, FollowUp::NotifyConfirmer(Which::Newest)),
-        State::Withdrawn | State::Expired | State::Rejected | State::Held | State::Closed => {
-            (None, FollowUp::Refuse(Cause::OrphanId))
-        }
-        State::Confirmed | State::Superseded | State::Parked => (None, FollowUp::Nothing),
+        State::Confirmed
+        | State::Superseded
+        | State::Parked
+        | State::Withdrawn
+        | State::Expired
+        | State::Rejected
+        | State::Held
+        | State::Closed => (None, FollowUp::Nothing),
     };
     // The addressed attempt keeps the answer, even if another attempt gets it, because later
     // replies to the same submission are compared with it.
@@ -259,6 +274,23 @@ mod tests {
             let plan = resolve(ReplyKind::Issued(Owner::Nobody), &record);
             assert_eq!(plan.follow_up, FollowUp::Refuse(Cause::OrphanId), "{state:?}");
             assert_eq!((plan.learn, plan.give), (Some(RecordAnswer::Issued), None), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_newer_attempt_gets_the_answer_only_after_send_has_looked_it_up() {
+        let older = attempt(State::Superseded, None);
+        for (addressed, state, gets) in [
+            (older, State::Received, false),
+            (older, State::Requested, true),
+            (attempt(State::Received, None), State::Received, true),
+        ] {
+            let plan = resolve(ReplyKind::Issued(Owner::Nobody), &birth(addressed, attempt(state, None)));
+            assert_eq!(plan.learn, Some(RecordAnswer::Issued));
+            assert_eq!(plan.give.is_some(), gets, "{state:?}");
+            assert_eq!(plan.follow_up == FollowUp::Nothing, !gets, "{state:?}");
+            let asks = resolve(ReplyKind::Retry, &birth(addressed, attempt(state, None)));
+            assert_eq!(asks.follow_up == FollowUp::AskAgain, state == State::Requested, "{state:?}");
         }
     }
 

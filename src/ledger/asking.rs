@@ -69,10 +69,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn published(&self, attempt: AttemptId) -> Result<(), LedgerError> {
-        sqlx::query("UPDATE attempt SET published_at = (SELECT now_ms FROM clock) WHERE attempt_id = $1")
-            .bind(attempt.to_string())
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(PUBLISHED).bind(attempt.to_string()).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -84,6 +81,17 @@ impl Ledger {
         sqlx::query(WITH_ID_SYSTEM).bind(attempt.to_string()).execute(&self.pool).await?;
         Ok(())
     }
+}
+
+const PUBLISHED: &str = "UPDATE attempt SET published_at = (SELECT now_ms FROM clock) WHERE attempt_id = $1";
+
+/// As [`Ledger::published`], within a transaction.
+pub(super) async fn publish_now(
+    tx: &mut Transaction<'static, Any>,
+    attempt: AttemptId,
+) -> Result<(), LedgerError> {
+    sqlx::query(PUBLISHED).bind(attempt.to_string()).execute(&mut **tx).await?;
+    Ok(())
 }
 
 /// Sets both times from one reading of the clock, because a `sent_at` before `published_at` means

@@ -95,6 +95,9 @@ impl Ledger {
         };
         let why = format!("{}: {why}", deciding.decision.as_str());
         self.add_operator_entry(&mut tx, &case, "decided", &why).await?;
+        if !closes {
+            self.reinstate(&mut tx, &case).await?;
+        }
         write_plan(&mut tx, &case, deciding, plan).await?;
         self.move_attempt(&mut tx, attempt, plan.event, Stage::Operate, None).await?;
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
@@ -143,7 +146,7 @@ async fn plan(
         dialect: record.dialect,
         kind: &record.kind,
         state: attempt.state,
-        newest: case.is_newest(),
+        newest: case.is_newest() || attempt.absent_at.is_some(),
         answer: attempt.answer,
         record_answer: record.answer,
         erased: record.answer.is_some() && record.usable_answer().is_none(),

@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};
 
+use super::absent::lead;
 use super::columns::{attempt_id, optional, record_id, required, timestamp};
 use super::history::{NewEntry, What};
 use super::rows::{self, Case};
@@ -154,16 +155,8 @@ impl Ledger {
         let newest = supersedes(order, previous.as_ref().map(|previous| previous.order));
         let state = if newest { State::Received } else { State::Superseded };
         if newest {
-            self.supersede_older(tx, registration).await?;
-            sqlx::query(
-                "UPDATE record SET submissions = $2, newest_stamp = $3, newest_attempt = $4 WHERE record_id = $1",
-            )
-            .bind(key.record.as_str())
-            .bind(submissions + 1)
-            .bind(order.as_millisecond())
-            .bind(id.to_string())
-            .execute(&mut **tx)
-            .await?;
+            self.supersede_others(tx, key.record.as_str(), id, Stage::Record).await?;
+            lead(tx, key.record.as_str(), id, order, 1).await?;
         }
         sqlx::query(
             "INSERT INTO attempt (attempt_id, record_id, stamp, submission, accepted_at, token_expires_at, \
@@ -198,7 +191,8 @@ impl Ledger {
         Ok(previous.filter(|_| !newest).map(|previous| previous.winner))
     }
 
-    /// The number of submissions of a record, and its newest attempt.
+    /// The number of submissions of a record, and its newest attempt, unless OpenCRVS does not have
+    /// that one.
     ///
     /// An older release stored the stamp of the newest attempt even if it lay in the future, so the
     /// stored time is judged again.
@@ -208,14 +202,16 @@ impl Ledger {
         record: &str,
     ) -> Result<(i64, Option<Newest>), LedgerError> {
         let row = sqlx::query(
-            "SELECT r.submissions, r.newest_stamp, a.attempt_id, a.stamp, a.accepted_at FROM record r \
+            "SELECT r.submissions, a.absent_at, r.newest_stamp, a.attempt_id, a.stamp, a.accepted_at FROM record r \
              LEFT JOIN attempt a ON a.attempt_id = r.newest_attempt WHERE r.record_id = $1",
         )
         .bind(record.to_owned())
         .fetch_one(&mut **tx)
         .await?;
         let submissions = row.try_get("submissions")?;
-        let Some(ordered) = row.try_get::<Option<i64>, _>("newest_stamp")? else {
+        let ordered = row.try_get::<Option<i64>, _>("newest_stamp")?;
+        let is_absent = row.try_get::<Option<i64>, _>("absent_at")?.is_some();
+        let Some(ordered) = ordered.filter(|_| !is_absent) else {
             return Ok((submissions, None));
         };
         let (stamp, accepted_at) =
@@ -263,20 +259,23 @@ impl Ledger {
         self.add_explained_entry(tx, entry, Some(&why)).await
     }
 
-    async fn supersede_older(
+    /// Supersedes all attempts of a record but this one, if they have not ended.
+    pub(super) async fn supersede_others(
         &self,
         tx: &mut Transaction<'static, Any>,
-        registration: &Registration,
+        record: &str,
+        newest: AttemptId,
+        stage: Stage,
     ) -> Result<(), LedgerError> {
-        let older = sqlx::query("SELECT attempt_id, state FROM attempt WHERE record_id = $1")
-            .bind(registration.key.record.as_str())
+        let attempts = sqlx::query("SELECT attempt_id, state FROM attempt WHERE record_id = $1")
+            .bind(record.to_owned())
             .fetch_all(&mut **tx)
             .await?;
-        for row in &older {
+        for row in &attempts {
             let id = attempt_id(row)?;
             let state = required(row, "state", State::parse)?;
-            if next(state, Event::Supersede).is_ok() {
-                self.move_attempt(tx, id, Event::Supersede, Stage::Record, None).await?;
+            if id != newest && next(state, Event::Supersede).is_ok() {
+                self.move_attempt(tx, id, Event::Supersede, stage, None).await?;
             }
         }
         Ok(())
@@ -303,7 +302,8 @@ pub(super) async fn allocate(
     let record = registration.key.record.as_str();
     let row = sqlx::query(
         "SELECT number, (SELECT given_number FROM attempt a WHERE a.record_id = r.record_id \
-         AND given_number IS NOT NULL ORDER BY submission DESC LIMIT 1) AS given FROM record r WHERE record_id = $1",
+         AND given_number IS NOT NULL AND absent_at IS NULL ORDER BY submission DESC LIMIT 1) AS given \
+         FROM record r WHERE record_id = $1",
     )
     .bind(record)
     .fetch_one(&mut **tx)

@@ -82,6 +82,7 @@ impl Ledger {
             }
         }
         self.add_operator_entry(&mut tx, &case, "resumed", why).await?;
+        self.reinstate(&mut tx, &case).await?;
         self.move_attempt(&mut tx, attempt, event, Stage::Operate, None).await?;
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
         tx.commit().await?;

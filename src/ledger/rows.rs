@@ -89,6 +89,8 @@ pub struct AttemptRow {
     pub sent_at: Option<Timestamp>,
     /// When OpenCRVS was read before the ID system was asked, and had the registration.
     pub checked_at: Option<Timestamp>,
+    /// When OpenCRVS turned out not to have the submission.
+    pub absent_at: Option<Timestamp>,
 }
 
 /// An attempt with its record.
@@ -147,7 +149,7 @@ const CASE: &str = "SELECT r.record_id, r.dialect, r.kind, r.tracking_id, r.offi
      a.attempt_id, a.stamp, a.submission, a.accepted_at, a.wait_ms, a.action_id, a.token_expires_at, a.sealed_view, \
      a.token_orphaned, a.sealed_token, a.state, a.cause, a.answer, a.reason, a.decision, a.retries, a.trace, \
      a.failure_cause, a.failures, a.failing_since, a.next_try_at, \
-     COALESCE(a.recorded_at, a.accepted_at) AS recorded_at, a.published_at, a.sent_at, a.checked_at \
+     COALESCE(a.recorded_at, a.accepted_at) AS recorded_at, a.published_at, a.sent_at, a.checked_at, a.absent_at \
      FROM attempt a JOIN record r ON r.record_id = a.record_id WHERE a.attempt_id = $1";
 
 impl Ledger {
@@ -236,5 +238,6 @@ fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
         published_at: optional_timestamp(row, "published_at")?,
         sent_at: optional_timestamp(row, "sent_at")?,
         checked_at: optional_timestamp(row, "checked_at")?,
+        absent_at: optional_timestamp(row, "absent_at")?,
     })
 }

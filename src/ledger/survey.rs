@@ -13,7 +13,7 @@ use super::columns::{attempt_id, limit, millis, optional_timestamp, record_id, r
 use super::failures::{Failing, failing};
 use super::rows::Case;
 use super::{Ledger, LedgerError, Recorded};
-use crate::domain::{AttemptId, Cause, EventKind, RecordId, State, TrackingId};
+use crate::domain::{AttemptId, Cause, Dialect, EventKind, RecordId, State, TrackingId};
 
 /// Which attempts to list.
 #[derive(Debug, Clone, Default)]
@@ -136,6 +136,27 @@ impl Ledger {
             cases.extend(self.case(attempt_id(row)?).await?);
         }
         Ok(cases)
+    }
+
+    /// A record of this generation, other than `beside`, that was confirmed in OpenCRVS of late.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
+    pub async fn confirmed_beside(
+        &self,
+        beside: &RecordId,
+        dialect: Dialect,
+    ) -> Result<Option<RecordId>, LedgerError> {
+        let found = sqlx::query(
+            "SELECT a.record_id FROM attempt a JOIN record r ON r.record_id = a.record_id \
+             WHERE a.state = 'confirmed' AND a.published_at IS NOT NULL AND a.record_id <> $1 \
+             AND r.dialect = $2 ORDER BY a.published_at DESC LIMIT 1",
+        )
+        .bind(beside.as_str())
+        .bind(dialect.as_str())
+        .fetch_optional(&self.pool)
+        .await?;
+        found.as_ref().map(record_id).transpose()
     }
 
     /// A page of attempts that are open, parked or held and are the newest of their records, in the

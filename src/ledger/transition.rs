@@ -43,32 +43,43 @@ impl Ledger {
         stage: Stage,
         cause: Option<Cause>,
     ) -> Result<State, LedgerError> {
-        let row = sqlx::query("SELECT record_id, state FROM attempt WHERE attempt_id = $1")
-            .bind(attempt.to_string())
-            .fetch_optional(&mut **tx)
-            .await?
-            .ok_or(LedgerError::Missing("attempt"))?;
-        let from = required(&row, "state", State::parse)?;
-        let to = next(from, event)?;
-        let moved = sqlx::query(
-            "UPDATE attempt SET state = $3, cause = $4, failure_cause = NULL, failures = 0, \
-             failing_since = NULL, failed_at = NULL, next_try_at = NULL, \
-             ended_at = CASE WHEN $5 = 1 THEN NULL ELSE (SELECT now_ms FROM clock) END \
-             WHERE attempt_id = $1 AND state = $2",
-        )
-        .bind(attempt.to_string())
-        .bind(from.as_str())
-        .bind(to.as_str())
-        .bind(cause.map(Cause::as_str))
-        .bind(i64::from(to.is_open() || to == State::Parked))
-        .execute(&mut **tx)
-        .await?;
-        if moved.rows_affected() != 1 {
-            return Err(LedgerError::Raced);
-        }
-        let record: String = row.try_get("record_id")?;
+        let (record, to) = apply_event(tx, attempt, event, cause).await?;
         let entry = NewEntry { record: &record, attempt: Some(attempt), stage, what: What::Moved(to), cause };
         self.add_entry(tx, entry).await?;
         Ok(to)
     }
+}
+
+/// Writes the state that an event leads to. Returns the record and the new state, which the caller
+/// adds to the history.
+pub(super) async fn apply_event(
+    tx: &mut Transaction<'static, Any>,
+    attempt: AttemptId,
+    event: Event,
+    cause: Option<Cause>,
+) -> Result<(String, State), LedgerError> {
+    let row = sqlx::query("SELECT record_id, state FROM attempt WHERE attempt_id = $1")
+        .bind(attempt.to_string())
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or(LedgerError::Missing("attempt"))?;
+    let from = required(&row, "state", State::parse)?;
+    let to = next(from, event)?;
+    let moved = sqlx::query(
+        "UPDATE attempt SET state = $3, cause = $4, failure_cause = NULL, failures = 0, \
+         failing_since = NULL, failed_at = NULL, next_try_at = NULL, \
+         ended_at = CASE WHEN $5 = 1 THEN NULL ELSE (SELECT now_ms FROM clock) END \
+         WHERE attempt_id = $1 AND state = $2",
+    )
+    .bind(attempt.to_string())
+    .bind(from.as_str())
+    .bind(to.as_str())
+    .bind(cause.map(Cause::as_str))
+    .bind(i64::from(to.is_open() || to == State::Parked))
+    .execute(&mut **tx)
+    .await?;
+    if moved.rows_affected() != 1 {
+        return Err(LedgerError::Raced);
+    }
+    Ok((row.try_get("record_id")?, to))
 }

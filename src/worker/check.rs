@@ -18,7 +18,7 @@ use crate::domain::{
     RecordSeen, RegistrationNumber, Role, SourceMember, SourceRule, Standing, SubmissionSeen, View, check,
     record_standing,
 };
-use crate::ledger::Case;
+use crate::ledger::{Case, Ledger};
 use crate::opencrvs::events::{ActionState, Bearer, EventsClient, FoundAction, PendingAction};
 use crate::opencrvs::fhir::Gateway;
 use crate::opencrvs::{
@@ -28,6 +28,10 @@ use crate::pipeline::stage::{StageFault, chain, delay};
 use crate::pipeline::unseal::token_of;
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
+
+/// Time in multiples of `visible_within` after which a record that OpenCRVS does not find counts as
+/// invented, although nothing shows that OpenCRVS finds any record.
+const UNPROVEN: u32 = 60;
 
 /// The read before *send*.
 pub struct SendCheck {
@@ -66,7 +70,9 @@ pub(super) enum Checked {
     /// Nothing was read, because no credential may read the event.
     Unchecked,
     Withdraw,
-    Park(Cause, Option<Mismatch>),
+    Park(Cause),
+    /// OpenCRVS does not have the registration as it was submitted.
+    Invented(Mismatch),
     Settle(Settlement),
 }
 
@@ -79,6 +85,7 @@ struct Found {
 
 /// The attempt to check, and what *send* provides for it.
 pub(super) struct CheckContext<'a> {
+    pub(super) ledger: &'a Ledger,
     pub(super) case: &'a Case,
     pub(super) view: &'a View,
     pub(super) number: &'a RegistrationNumber,
@@ -106,10 +113,11 @@ impl SendCheck {
             },
         };
         self.observe(&found);
-        let is_old = case.attempt.age(Timestamp::now()) >= self.visible_within;
+        let age = case.attempt.age(Timestamp::now());
+        let is_old = age >= self.visible_within;
         let found = match found {
             Ok(found) => found,
-            Err(OpencrvsFault::RecordNotFound) if is_old && self.finds_others(context).await => {
+            Err(OpencrvsFault::RecordNotFound) if is_old && self.has_no_such_record(context, age).await? => {
                 Found { standing: Standing::Absent, person: None }
             }
             Err(OpencrvsFault::EventNotFound) => Found { standing: Standing::Absent, person: None },
@@ -136,9 +144,7 @@ impl SendCheck {
             CheckVerdict::Send => ("submission_only", Checked::Genuine),
             CheckVerdict::ReadAgain => ("not_yet", Checked::Settle(delay(Cause::NotYetVisible))),
             CheckVerdict::Withdraw => ("withdrawn", Checked::Withdraw),
-            CheckVerdict::NotInOpencrvs(mismatch) => {
-                ("not_in_opencrvs", Checked::Park(Cause::NotInOpencrvs, Some(mismatch)))
-            }
+            CheckVerdict::NotInOpencrvs(mismatch) => ("not_in_opencrvs", Checked::Invented(mismatch)),
         };
         context.metrics.send_checked(outcome);
         checked
@@ -171,13 +177,24 @@ impl SendCheck {
         Ok(Ok(Found { standing: record_standing(&record, &submission), person }))
     }
 
-    /// Whether OpenCRVS still finds the record that it found last. If so, its search works, and it
-    /// does not have the record of this attempt. A record token may read any record.
-    async fn finds_others(&self, context: &CheckContext<'_>) -> bool {
-        let known = self.last_found.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(known) = known.filter(|known| *known != context.case.record.id) else { return false };
-        let Ok(token) = token_of(context.sealer, context.case) else { return false };
-        self.gateway.read(&token, &known).await.is_ok()
+    /// Whether OpenCRVS does not find the record of this attempt because it has none. That is so if
+    /// it finds another one: the record that it found last, or one that was confirmed there. If no
+    /// other record is known, `GATEWAY_URL` may be wrong, so the attempt waits longer. A record
+    /// token may read any record.
+    async fn has_no_such_record(
+        &self,
+        context: &CheckContext<'_>,
+        age: Duration,
+    ) -> Result<bool, StageFault> {
+        let ours = &context.case.record.id;
+        let last = self.last_found.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = match last.filter(|last| last != ours) {
+            Some(last) => Some(last),
+            None => context.ledger.confirmed_beside(ours, Dialect::Fhir).await?,
+        };
+        let Some(known) = known else { return Ok(age >= self.visible_within.saturating_mul(UNPROVEN)) };
+        let token = token_of(context.sealer, context.case)?;
+        Ok(self.gateway.read(&token, &known).await.is_ok())
     }
 
     /// `None` if no credential may read the event.
@@ -312,7 +329,7 @@ fn after_fault(case: &Case, fault: &OpencrvsFault) -> Checked {
         "the registration could not be read in OpenCRVS, so the ID system is not asked yet"
     );
     match (fault, fault.class()) {
-        (OpencrvsFault::RegistrarInactive, _) => Checked::Park(Cause::RegistrarInactive, None),
+        (OpencrvsFault::RegistrarInactive, _) => Checked::Park(Cause::RegistrarInactive),
         (_, FaultClass::Throttled(after)) => {
             Checked::Settle(Settlement::Delay { step: Delay::AtLeast(after), cause: fault.cause().into() })
         }

@@ -164,6 +164,7 @@ mod tests {
             published_at: None,
             sent_at: None,
             checked_at: None,
+            absent_at: None,
         }
     }
 }

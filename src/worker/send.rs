@@ -15,8 +15,8 @@ use tracing::Span;
 use super::check::{CheckContext, Checked, SendCheck};
 use super::request::{RequestSettings, ask_about, open_view};
 use crate::broker::{self, Breaker, Delay, Handler, Incoming, Outgoing, PublishError, Publisher, Settlement};
-use crate::domain::{AttemptId, Cause, Reason, State, View};
-use crate::ledger::{Case, Ledger, LedgerError, Stage};
+use crate::domain::{AttemptId, Cause, Mismatch, Reason, State, View};
+use crate::ledger::{Case, Ledger, LedgerError, Reverted, Stage};
 use crate::nid::{Ask, Request, why_not_asked};
 use crate::pipeline::NextHop;
 use crate::pipeline::stage::{StageFault, note_failure, settled};
@@ -114,15 +114,8 @@ impl SendStage {
             None | Some(Checked::Unchecked) => false,
             Some(Checked::Genuine) => true,
             Some(Checked::Withdraw) => return self.withdraw(&case).await,
-            Some(Checked::Park(cause, mismatch)) => {
-                if let Some(mismatch) = mismatch {
-                    tracing::error!(
-                        record.id = %case.record.id, attempt.id = %case.attempt.id, mismatch = mismatch.as_str(),
-                        "OpenCRVS does not have the registration as it was submitted to the bridge"
-                    );
-                }
-                return self.park(&case, cause).await;
-            }
+            Some(Checked::Park(cause)) => return self.park(&case, cause).await,
+            Some(Checked::Invented(mismatch)) => return self.park_invented(&case, mismatch).await,
             Some(Checked::Settle(settlement)) => return Ok(settlement),
         };
         let trace = telemetry::remember(&Span::current());
@@ -149,8 +142,8 @@ impl SendStage {
         if case.attempt.state != State::Received || case.attempt.checked_at.is_some() {
             return Ok(None);
         }
-        let (sealer, metrics) = (&*self.sealer, &*self.metrics);
-        check.check(&CheckContext { case, view, number, sealer, metrics }).await.map(Some)
+        let (ledger, sealer, metrics) = (&self.ledger, &*self.sealer, &*self.metrics);
+        check.check(&CheckContext { ledger, case, view, number, sealer, metrics }).await.map(Some)
     }
 
     async fn withdraw(&self, case: &Case) -> Result<Settlement, StageFault> {
@@ -198,6 +191,34 @@ impl SendStage {
             Err(_) => self.id_system.failed(),
         }
         published.map_err(StageFault::IdSystem)
+    }
+
+    /// Parks what OpenCRVS does not have as it was submitted. If OpenCRVS does not have the
+    /// submission at all, the attempt that it had superseded goes on.
+    async fn park_invented(&self, case: &Case, mismatch: Mismatch) -> Result<Settlement, StageFault> {
+        tracing::error!(
+            record.id = %case.record.id, attempt.id = %case.attempt.id, mismatch = mismatch.as_str(),
+            "OpenCRVS does not have the registration as it was submitted to the bridge"
+        );
+        if mismatch != Mismatch::Submission {
+            return self.park(case, Cause::NotInOpencrvs).await;
+        }
+        let Reverted { revived, orphan } = self.ledger.park_absent(case, Stage::Send).await?;
+        self.metrics.alarm(Cause::NotInOpencrvs);
+        if orphan {
+            self.metrics.alarm(Cause::OrphanId);
+            tracing::error!(
+                record.id = %case.record.id, cause = Cause::OrphanId.as_str(),
+                "an operator is needed: see `nidbridge causes`"
+            );
+        }
+        if let Some(attempt) = revived
+            && let Some(genuine) = self.ledger.case(attempt).await?
+        {
+            tracing::info!(record.id = %case.record.id, attempt.id = %attempt, "the superseded attempt goes on");
+            self.next.drive(&genuine).await?;
+        }
+        Ok(Settlement::Done)
     }
 
     async fn park(&self, case: &Case, cause: Cause) -> Result<Settlement, StageFault> {

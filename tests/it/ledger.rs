@@ -1,5 +1,6 @@
 //! The ledger: each test runs on SQLite and on PostgreSQL.
 
+mod absent;
 mod order;
 mod rest;
 
@@ -135,6 +136,9 @@ async fn an_id_passes_to_the_newest_attempt_whichever_submission_it_answers() {
         let first = requested(ledger, "r", 0).await;
         let second = receive(ledger, "r", 1).await;
         let id = issued(ledger, "1234567890");
+        // *send* looks the second one up in OpenCRVS before it gets the answer.
+        assert_eq!(reply(ledger, &first, 1, &id).await, Resolution::Noted);
+        ledger.requested(&second, None, true).await.unwrap();
         assert_eq!(reply(ledger, &first, 1, &id).await, Resolution::Answered(second.attempt.id));
         assert_eq!(state(ledger, &second).await, State::Answered);
         assert_eq!(state(ledger, &first).await, State::Superseded);
@@ -482,13 +486,13 @@ async fn processes_that_start_at_once_find_one_ledger() {
     }
 }
 
-/// Takes a ledger back to the schema of the release before `0010_country.sql` and
-/// `0011_failed_at.sql`.
-const BEFORE_0010: [&str; 16] = [
+/// Takes a ledger back to the schema of the release before `0010_country.sql`.
+const BEFORE_0010: [&str; 17] = [
     "ALTER TABLE record DROP COLUMN number",
     "ALTER TABLE record RENAME COLUMN number_key TO number",
     "ALTER TABLE attempt DROP COLUMN given_number",
     "ALTER TABLE attempt DROP COLUMN checked_at",
+    "ALTER TABLE attempt DROP COLUMN absent_at",
     "ALTER TABLE attempt DROP COLUMN failure_cause",
     "ALTER TABLE attempt DROP COLUMN failures",
     "ALTER TABLE attempt DROP COLUMN failing_since",

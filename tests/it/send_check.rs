@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+use nidbridge::domain::{AttemptId, Cause, RecordId, State};
+use nidbridge::ledger::{About, Alert, Case, Recorded};
 use nidbridge::sandbox::opencrvs::{Service, Status, SubmitOptions};
 use nidbridge::sandbox::population::{AttemptFacts, Declaration, Kind, correct_name};
 use serde_json::{Value, json};
@@ -52,11 +55,7 @@ fn set_field(event: &mut Value, field: &str, value: &Value) {
 async fn parked(world: &World, record: &str) {
     stands_as(world, record, "parked").await;
     let last = world.history(record).await.pop().unwrap();
-    assert_eq!(
-        last.cause.as_ref().map(nidbridge::ledger::Recorded::<nidbridge::domain::Cause>::as_str),
-        Some("not_in_opencrvs"),
-        "{record}"
-    );
+    assert_eq!(last.cause.as_ref().map(Recorded::<Cause>::as_str), Some("not_in_opencrvs"), "{record}");
 }
 
 async fn registered(world: &World, family: &Declaration) {
@@ -137,6 +136,122 @@ async fn an_invented_event_is_parked_and_the_vendor_sees_nothing_of_it() {
     ends_as(&world, &families[4].record, Status::Registered).await;
     let seen = world.nid.state();
     assert_eq!((seen.persons, seen.requests), (2, 2));
+}
+
+/// The attempts about which an operator was alerted because OpenCRVS does not have them.
+async fn alerted(world: &World) -> Vec<AttemptId> {
+    let (ttl, most_old) = (Duration::from_secs(60), Duration::from_secs(3600));
+    let alerts = world.ledger.claim_alerts(100, ttl, most_old).await.unwrap();
+    let of = |alert: Alert| match alert.about {
+        About::Record { attempt, .. } if alert.cause == Cause::NotInOpencrvs => attempt,
+        About::Record { .. } | About::Parking { .. } | About::Client { .. } => None,
+    };
+    alerts.into_iter().filter_map(of).collect()
+}
+
+async fn attempts(world: &World, family: &Declaration) -> Vec<Case> {
+    world.ledger.attempts_of(&RecordId::parse(&family.record).unwrap()).await.unwrap()
+}
+
+/// Waits until the genuine attempt is back in the state that it had before the invented one came,
+/// has the ID system answer, and checks that nothing but the genuine data was seen.
+async fn the_genuine_one_is_answered(world: &World, family: &Declaration, genuine: AttemptId) {
+    let record = RecordId::parse(&family.record).unwrap();
+    eventually(SOON, "the genuine attempt goes on", async || {
+        let history = world.ledger.history(&record).await.ok()?;
+        history.iter().any(|one| one.what == "revived" && one.attempt == Some(genuine)).then_some(())
+    })
+    .await;
+    world.nid.resume_replies();
+    ends_as(world, &family.record, Status::Registered).await;
+    stands_as(world, &family.record, "confirmed").await;
+    let opencrvs = world.opencrvs.record(&family.record).unwrap();
+    assert_eq!((opencrvs.confirms.len(), opencrvs.numbers.len()), (1, 1));
+    assert!(opencrvs.identifiers.contains_key("NATIONAL_ID"));
+    let seen = world.nid.state();
+    assert_eq!((seen.persons, seen.changed_repeats), (1, 0));
+    assert!(!format!("{:?}", seen.contents).contains("Invented"));
+    let attempts = attempts(world, family).await;
+    let invented = attempts.iter().find(|case| case.attempt.id != genuine).unwrap();
+    assert_eq!(invented.attempt.state, State::Parked);
+    assert_eq!(alerted(world).await, [invented.attempt.id]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invented_registration_with_a_later_stamp_does_not_silence_the_genuine_one() {
+    let world = World::with(Engine::Sqlite, &CHECKED).await;
+    let family = people(Kind::Birth, 1, 233).remove(0);
+    world.nid.pause_replies();
+    let submitted = world.opencrvs.submit(&family, &world.front, SubmitOptions::default()).await.unwrap();
+    assert!(submitted.result.is_success(), "{:?}", submitted.result);
+    stands_as(&world, &family.record, "requested").await;
+    let genuine = attempts(&world, &family).await.remove(0).attempt.id;
+    let later = Timestamp::now() + SignedDuration::from_mins(1);
+    let facts = AttemptFacts { last_modified: format!("{later:.3}"), earlier: Vec::new() };
+    let mut invented = family.bundle(&facts);
+    assert!(correct_name(&mut invented, "Invented"));
+    let token = world.opencrvs.mint(&world.opencrvs.record_claims(&family.record)).unwrap();
+    assert!(world.opencrvs.post_invented(&world.front, &token, &invented).await.is_success());
+    the_genuine_one_is_answered(&world, &family, genuine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invented_action_with_a_later_time_does_not_silence_the_genuine_one() {
+    let world = events::world(Engine::Sqlite, &CHECKED).await;
+    let family = people(Kind::Birth, 1, 239).remove(0);
+    world.nid.pause_replies();
+    let submitted = world.opencrvs.submit_event(&family, &world.front, SubmitOptions::default()).await;
+    assert!(submitted.unwrap().result.is_success());
+    stands_as(&world, &family.record, "requested").await;
+    let genuine = attempts(&world, &family).await.remove(0).attempt.id;
+    let mut document = world.opencrvs.event_document(&family.record).unwrap();
+    let name = json!({ "firstname": "Invented", "middlename": "", "surname": "Person" });
+    set_field(&mut document, "child.name", &name);
+    let action = "0a1b2c3d-0000-4000-8000-000000000001";
+    let later = Timestamp::now() + SignedDuration::from_mins(1);
+    let pending = document["actions"].as_array_mut().unwrap();
+    let pending = pending.iter_mut().find(|row| row["type"] == "REGISTER" && row["status"] == "Requested");
+    let pending = pending.unwrap();
+    pending["id"] = json!(action);
+    pending["createdAt"] = json!(format!("{later:.3}"));
+    let token = world.opencrvs.mint(&world.opencrvs.action_claims(&family.record, action)).unwrap();
+    let (result, _) = world.opencrvs.post_trigger(&world.front, Kind::Birth, &token, &document).await;
+    assert!(result.is_success(), "{result:?}");
+    the_genuine_one_is_answered(&world, &family, genuine).await;
+}
+
+/// Posts a registration of the FHIR generation of which OpenCRVS has nothing.
+async fn invent(world: &World, family: &Declaration) {
+    let result = world.opencrvs.invent(family, &world.front, None).await.unwrap();
+    assert!(result.is_success(), "{result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_other_record_is_known_an_unknown_one_waits_longer_and_not_for_ever() {
+    let world =
+        World::with(Engine::Sqlite, &[("SEND_CHECK", "true"), ("SEND_VISIBLE_WITHIN", "150ms")]).await;
+    let family = people(Kind::Birth, 1, 241).remove(0);
+    invent(&world, &family).await;
+    parked(&world, &family.record).await;
+    let history = world.history(&family.record).await;
+    let waited = history.last().unwrap().at.duration_since(history.first().unwrap().at);
+    assert!(waited >= SignedDuration::from_secs(8), "{waited}");
+    assert_eq!(world.nid.state().requests, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_has_just_started_knows_from_the_ledger_that_opencrvs_finds_records() {
+    let mut world =
+        World::with(Engine::Sqlite, &[("SEND_CHECK", "true"), ("SEND_VISIBLE_WITHIN", "3s")]).await;
+    let families = people(Kind::Birth, 2, 251);
+    registered(&world, &families[0]).await;
+    stands_as(&world, &families[0].record, "confirmed").await;
+    world.terminate("worker").await;
+    world.start("worker");
+    world.ready("worker").await;
+    invent(&world, &families[1]).await;
+    // Without that knowledge it would wait for three minutes.
+    parked(&world, &families[1].record).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

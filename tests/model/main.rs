@@ -178,9 +178,23 @@ fn the_id_system_is_asked_about_nobody_whom_opencrvs_does_not_have() {
 }
 
 #[test]
+fn an_invented_registration_with_a_later_stamp_does_not_silence_the_genuine_one() {
+    // Every path of these models ends with the answer for which OpenCRVS waits.
+    assert_eq!(
+        run("inventions, two confirmers", &Scope { confirmers: 2, refusals: 1, ..INVENTED }, &[]),
+        None
+    );
+    let contradicted = Scope { more_answers: 1, ..INVENTED };
+    assert_eq!(run("inventions, contradictions", &contradicted, &[]), None);
+    assert_eq!(run("inventions, tokens", &Scope { mortal: true, ..INVENTED }, &[]), None);
+    let held = Scope { held: true, ..INVENTED };
+    assert_eq!(run("inventions, held", &held, &[]), None);
+}
+
+#[test]
 fn without_any_one_rule_something_goes_wrong() {
     let one = Scope { confirmers: 1, ..MORTAL };
-    let rows: [(&'static [Rule], Scope, Wrong); 28] = [
+    let rows: [(&'static [Rule], Scope, Wrong); 30] = [
         (&[Rule::Lease], WRITES, Wrong::ConfirmedTwice),
         (&[Rule::FenceAtIntent], WRITES, Wrong::ConfirmedTwice),
         (&[Rule::FenceAtFinish, Rule::ParkKeepsTheIntent], WRITES, Wrong::ConfirmedTwice),
@@ -209,6 +223,8 @@ fn without_any_one_rule_something_goes_wrong() {
         (&[Rule::DecidesOneId], DECIDED, Wrong::IdChanged),
         (&[Rule::CheckBeforeSend], INVENTED, Wrong::InventedAsked),
         (&[Rule::ComparePersons], INVENTED, Wrong::InventedAsked),
+        (&[Rule::Revival], INVENTED, Wrong::NeverEnds),
+        (&[Rule::LookUpBeforePassOn], INVENTED, Wrong::NeverEnds),
     ];
     for (out, scope, wrong) in rows {
         assert_eq!(run(&format!("without {out:?}"), &scope, out), Some(wrong), "without {out:?}");

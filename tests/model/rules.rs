@@ -62,6 +62,10 @@ pub enum Rule {
     CheckBeforeSend,
     /// The read before *send* compares the persons.
     ComparePersons,
+    /// An attempt goes on if OpenCRVS does not have the one that superseded it.
+    Revival,
+    /// An attempt that the ID system was not asked about gets the answer of its record from *send*.
+    LookUpBeforePassOn,
 }
 
 /// The rules that are in force: all except these.

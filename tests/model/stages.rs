@@ -4,9 +4,10 @@
 //! It does the rest when it handles the message again.
 
 use nidbridge::domain::lease::supersedes;
-use nidbridge::domain::order::order_stamp;
+use nidbridge::domain::order::{Ordered, newest, order_stamp};
 use nidbridge::domain::resolve::{
-    AttemptStatus, FollowUp, Owner, Plan, RecordStatus, ReplyKind, Which, answer_without_asking, resolve,
+    AttemptStatus, FollowUp, Owner, Plan, RecordStatus, ReplyKind, Which, answer_without_asking, is_orphan,
+    resolve,
 };
 use nidbridge::domain::{
     AnswerKind, Cause, CheckVerdict, Event, EventKind, Mismatch, RecordSeen, RegistrationNumber, State,
@@ -65,7 +66,7 @@ pub fn successors(world: &World, scope: &Scope, rules: Rules, i: u8, out: &mut N
 }
 
 /// Publishes the next message for an attempt.
-fn publish_next(world: &mut World, i: u8) {
+pub fn publish_next(world: &mut World, i: u8) {
     match world.ledger.rows[usize::from(i)].map(|row| row.state) {
         Some(State::Received | State::Requested) => world.queues.requests |= 1 << i,
         Some(State::Answered) => world.queues.outcomes |= 1 << i,
@@ -86,7 +87,8 @@ fn record(world: &mut World, scope: &Scope, i: u8, stop: Stop, rules: Rules) -> 
                 ours.stamp
             }
         };
-        let newest = supersedes(order(i), world.ledger.newest.map(order));
+        let is_present = |i: &u8| world.ledger.rows[usize::from(*i)].is_some_and(|row| !row.absent);
+        let newest = supersedes(order(i), world.ledger.newest.filter(is_present).map(order));
         if newest {
             if rules.has(Rule::Supersession) {
                 shift(world, 1 - i, Event::Supersede, None);
@@ -96,8 +98,16 @@ fn record(world: &mut World, scope: &Scope, i: u8, stop: Stop, rules: Rules) -> 
         }
         let state = if newest { State::Received } else { State::Superseded };
         let submission = if newest { world.ledger.submissions } else { 0 };
-        world.ledger.rows[usize::from(i)] =
-            Some(Row { state, submission, answer: None, cause: None, without_id: false, checked: false });
+        world.ledger.rows[usize::from(i)] = Some(Row {
+            state,
+            submission,
+            answer: None,
+            cause: None,
+            without_id: false,
+            checked: false,
+            absent: false,
+            before: None,
+        });
     }
     if !matches!(stop, Stop::AfterLedger | Stop::AfterAck) {
         publish_next(world, i);
@@ -142,9 +152,44 @@ fn is_in_opencrvs(world: &mut World, scope: &Scope, i: u8, rules: Rules) -> bool
             shift(world, i, Event::Withdraw, Some(Cause::MovedOn));
             false
         }
-        CheckVerdict::NotInOpencrvs(_) => {
+        CheckVerdict::NotInOpencrvs(mismatch) => {
             shift(world, i, Event::Park, Some(Cause::NotInOpencrvs));
+            if mismatch == Mismatch::Submission && rules.has(Rule::Revival) {
+                revive(world, scope, i);
+            }
             false
+        }
+    }
+}
+
+/// Takes an attempt out of the order. The newest of the others goes on where it was.
+fn revive(world: &mut World, scope: &Scope, absent: u8) {
+    if let Some(row) = world.ledger.rows[usize::from(absent)].as_mut() {
+        row.absent = true;
+    }
+    let attempts: Vec<(u8, Row)> =
+        (0..2).filter_map(|i| world.ledger.rows[usize::from(i)].map(|row| (i, row))).collect();
+    let ordered = |(i, row): &(u8, Row)| {
+        let ours = submitted(scope, *i);
+        Ordered { order: order_stamp(ours.stamp, ours.accepted_at, ours.tolerance), absent: row.absent }
+    };
+    let Some((i, row)) = newest(&attempts.iter().map(ordered).collect::<Vec<_>>()).map(|at| attempts[at])
+    else {
+        return;
+    };
+    world.ledger.newest = Some(i);
+    let (before, cause) = row.before.unwrap_or((State::Received, None));
+    let revived = shift(world, i, Event::Revive { before, answered: row.answer.is_some() }, cause);
+    let status = world.ledger.rows[usize::from(i)];
+    let status = status.map(|row| AttemptStatus { state: row.state, answer: row.answer });
+    if let (Some(answer), Some(status)) = (world.ledger.known(), status) {
+        world.ledger.orphan_reported |= is_orphan(answer, status);
+    }
+    if revived && row.submission == 0 {
+        world.ledger.submissions += 1;
+        let submission = world.ledger.submissions;
+        if let Some(row) = world.ledger.rows[usize::from(i)].as_mut() {
+            row.submission = submission;
         }
     }
 }
@@ -180,6 +225,10 @@ fn send(world: &mut World, scope: &Scope, i: u8, stop: Stop, rules: Rules) -> bo
     {
         world.queues.outcomes |= 1 << i;
     }
+    let leader = world.ledger.newest.filter(|newest| open && *newest != i);
+    if let Some(revived) = leader.filter(|_| matches!(stop, Stop::Never | Stop::BeforeAck)) {
+        publish_next(world, revived);
+    }
     if matches!(stop, Stop::Never | Stop::AfterAck) {
         world.queues.requests &= !(1 << i);
     }
@@ -212,6 +261,9 @@ fn plan(world: &World, addressed: usize, says: Says, rules: Rules) -> Plan {
         Says::Issued(id) if world.ledger.id == Some(id) => ReplyKind::Issued(Owner::ThisRecord),
         Says::Issued(_) => ReplyKind::Issued(Owner::Nobody),
     };
+    if !rules.has(Rule::LookUpBeforePassOn) {
+        status.addressed.state = status.newest.state;
+    }
     if !rules.has(Rule::FirstAnswer) {
         status.answer = None;
         status.addressed.answer = None;

@@ -36,6 +36,7 @@ pub enum Step {
     TokenDies(u8),
     TokenReplaced(u8),
     SweeperExpires(u8),
+    SweeperRepublishes(u8),
     Record(u8, Stop),
     Send(u8, Stop),
     Resolve(u8, Says, Stop),
@@ -66,6 +67,7 @@ impl Step {
             | Self::StrayApplied(_)
             | Self::StrayLost(_)
             | Self::SweeperExpires(_)
+            | Self::SweeperRepublishes(_)
             | Self::OperatorResumes(_) => false,
         }
     }
@@ -82,6 +84,9 @@ pub fn successors(world: &World, scope: &Scope, rules: Rules, out: &mut Next) {
         user(world, out);
     }
     for i in 0..2 {
+        if scope.inventive {
+            sweep(world, i, out);
+        }
         operator(world, i, out);
         decisions::successors(world, rules, i, out);
         if scope.mortal {
@@ -254,6 +259,17 @@ fn user(world: &World, out: &mut Next) {
     }
 }
 
+/// The sweeper publishes the message of an open attempt that has none.
+fn sweep(world: &World, i: u8, out: &mut Next) {
+    let mut after = *world;
+    if world.ledger.newest == Some(i) {
+        stages::publish_next(&mut after, i);
+    }
+    if after != *world {
+        out.push((Step::SweeperRepublishes(i), after));
+    }
+}
+
 /// The token of an attempt expires, is replaced by an operator, or is found expired by the sweeper.
 fn tokens(world: &World, rules: Rules, i: u8, out: &mut Next) {
     let n = usize::from(i);
@@ -308,6 +324,7 @@ pub fn shift(world: &mut World, i: u8, event: Event, cause: Option<Cause>) -> bo
     let Some(row) = world.ledger.rows[usize::from(i)].as_mut() else { return false };
     match next(row.state, event) {
         Ok(state) => {
+            row.before = (event == Event::Supersede).then_some((row.state, row.cause));
             row.state = state;
             row.cause = cause;
             true

@@ -67,6 +67,10 @@ pub struct Row {
     pub without_id: bool,
     /// Whether the read before *send* has passed.
     pub checked: bool,
+    /// Whether OpenCRVS turned out not to have the submission.
+    pub absent: bool,
+    /// The state in which a newer attempt superseded it, and its cause.
+    pub before: Option<(State, Option<Cause>)>,
 }
 
 /// The holder of the last lease, and whether the lease is still active.
@@ -323,17 +327,26 @@ impl World {
         }
     }
 
-    /// Whether every accepted attempt is in a state that OpenCRVS or an operator sees.
+    /// Whether every accepted attempt is in a state that OpenCRVS or an operator sees. An attempt
+    /// for whose answer OpenCRVS waits must not have been put aside.
     pub fn is_over(&self) -> bool {
-        (0..2).all(|i| {
+        let awaited = self.ledger.rows[usize::from(self.crvs.at)];
+        let put_aside = awaited.is_some_and(|row| row.state == State::Superseded);
+        let ended = |i: usize| {
             self.crvs.phase[i] == Phase::Unsent || self.ledger.rows[i].is_some_and(|row| !row.state.is_open())
-        })
+        };
+        let waits = self.crvs.status == RecordState::Waiting;
+        (0..2).all(ended) && !(waits && put_aside)
     }
 
     /// One representative for all states that differ only in details on which nothing depends.
     pub fn canonical(mut self, scope: &Scope) -> Self {
-        // A queued message for an attempt that has ended is acknowledged without effect.
-        let ended = |row: &Row| !row.state.is_open() && row.state != State::Parked;
+        // A queued message for an attempt that has ended is acknowledged without effect. What was
+        // superseded by something invented has not ended.
+        let ended = |row: &Row| {
+            let may_go_on = row.state == State::Superseded && scope.inventive;
+            !row.state.is_open() && row.state != State::Parked && !may_go_on
+        };
         for i in 0..2 {
             if self.ledger.rows[i].as_ref().is_some_and(ended) {
                 self.queues.registrations &= !(1 << i);
@@ -379,8 +392,7 @@ impl World {
                 return Some(Wrong::ConfirmedInVain);
             }
         }
-        // An invented attempt does take the place of the genuine one. It is parked, so an operator
-        // is told.
+        // An invented attempt takes the place of the genuine one until OpenCRVS is read.
         let awaited = self.ledger.rows[usize::from(self.crvs.at)];
         if self.invented.is_none() && awaited.is_some_and(|row| row.state == State::Superseded) {
             return Some(Wrong::NewestSuperseded);

@@ -1,0 +1,196 @@
+//! An attempt that OpenCRVS does not have gives its place back to the attempt that it superseded.
+
+use std::time::Duration;
+
+use nidbridge::domain::{AnswerKind, AttemptId, Cause, Event, Lane, State};
+use nidbridge::ledger::{About, Case, Ledger, Resumed, Reverted, Stage};
+
+use super::{TTL, issued, numbers, receive, rejected, reply, requested, state};
+use crate::harness::ledgers::{OpenLedger, both};
+
+const ID: &str = "1234567890";
+
+async fn now(ledger: &Ledger, case: &Case) -> Case {
+    ledger.case(case.attempt.id).await.unwrap().unwrap()
+}
+
+/// Records an attempt that is dated later, and finds that OpenCRVS does not have it.
+async fn invented(ledger: &Ledger, minute: i64) -> (Case, Reverted) {
+    let case = receive(ledger, "r", minute).await;
+    assert_eq!(case.attempt.state, State::Received);
+    let reverted = ledger.park_absent(&case, Stage::Send).await.unwrap();
+    assert_eq!(state(ledger, &case).await, State::Parked);
+    (case, reverted)
+}
+
+fn revives(case: &Case) -> Reverted {
+    Reverted { revived: Some(case.attempt.id), orphan: false }
+}
+
+async fn alerts(ledger: &Ledger) -> Vec<(Cause, AttemptId)> {
+    let claimed = ledger.claim_alerts(10, TTL, TTL).await.unwrap();
+    let of = |about| match about {
+        About::Record { attempt, .. } => attempt.unwrap(),
+        other @ (About::Parking { .. } | About::Client { .. }) => panic!("{other:?}"),
+    };
+    claimed.into_iter().map(|alert| (alert.cause, of(alert.about))).collect()
+}
+
+async fn lane(ledger: &Ledger, lane: Lane) -> Vec<AttemptId> {
+    ledger.overdue(lane, Duration::ZERO, Duration::from_secs(u32::MAX.into()), 10).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_open_goes_on_where_it_was_and_only_the_invented_one_alerts() {
+    for before in [State::Received, State::Requested, State::Answered] {
+        for OpenLedger { ledger, .. } in &both().await {
+            let genuine = receive(ledger, "r", 0).await;
+            if before != State::Received {
+                ledger.requested(&genuine, None, true).await.unwrap();
+                ledger.sent(genuine.attempt.id).await.unwrap();
+            }
+            if before == State::Answered {
+                reply(ledger, &genuine, 1, &issued(ledger, ID)).await;
+            }
+            let (other, reverted) = invented(ledger, 1).await;
+            assert_eq!(reverted, revives(&genuine), "{before:?}");
+            let revived = now(ledger, &genuine).await;
+            assert_eq!((revived.attempt.state, revived.attempt.submission), (before, 1));
+            assert!(revived.is_newest());
+            assert_eq!(alerts(ledger).await, [(Cause::NotInOpencrvs, other.attempt.id)]);
+            // If the process ends before it publishes, the sweeper does.
+            let due = if before == State::Answered { Lane::Outcome } else { Lane::Request };
+            assert_eq!(lane(ledger, due).await, [genuine.attempt.id], "{before:?}");
+            let history = ledger.history(&genuine.record.id).await.unwrap();
+            let told = history.iter().find(|entry| entry.what == "revived").unwrap();
+            assert!(told.why.as_ref().unwrap().contains(&other.attempt.id.to_string()));
+            assert_eq!(told.attempt, Some(genuine.attempt.id));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_rested_rests_again_with_its_cause_and_without_another_alert() {
+    for before in [State::Parked, State::Held] {
+        for OpenLedger { ledger, .. } in &both().await {
+            let genuine = requested(ledger, "r", 0).await;
+            let cause = if before == State::Parked {
+                ledger.park(&genuine, Stage::Send, Cause::Unfit).await.unwrap();
+                Cause::Unfit
+            } else {
+                reply(ledger, &genuine, 1, &rejected()).await;
+                let (lease, _) = ledger.lease_record(genuine.attempt.id, TTL).await.unwrap().unwrap();
+                ledger.finish(lease, Event::Hold, Some(Cause::RejectedByIdSystem)).await.unwrap();
+                Cause::RejectedByIdSystem
+            };
+            alerts(ledger).await;
+            let (other, reverted) = invented(ledger, 1).await;
+            assert_eq!(reverted, Reverted::default());
+            let rests = now(ledger, &genuine).await;
+            assert!(rests.is_newest());
+            assert_eq!((rests.attempt.state, rests.attempt.cause), (before, Some(cause.into())));
+            assert_eq!(alerts(ledger).await, [(Cause::NotInOpencrvs, other.attempt.id)]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_came_meanwhile_is_the_answer() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let genuine = requested(ledger, "r", 0).await;
+        let other = receive(ledger, "r", 1).await;
+        reply(ledger, &genuine, 1, &rejected()).await;
+        assert_eq!(ledger.park_absent(&other, Stage::Send).await.unwrap(), revives(&genuine));
+        let revived = now(ledger, &genuine).await.attempt;
+        assert_eq!((revived.state, revived.answer), (State::Answered, Some(AnswerKind::Rejected)));
+    }
+    for OpenLedger { ledger, .. } in &both().await {
+        let genuine = requested(ledger, "r", 0).await;
+        let other = receive(ledger, "r", 1).await;
+        reply(ledger, &genuine, 1, &issued(ledger, ID)).await;
+        assert_eq!(state(ledger, &other).await, State::Received, "it is not in OpenCRVS");
+        assert_eq!(ledger.park_absent(&other, Stage::Send).await.unwrap(), revives(&genuine));
+        let revived = now(ledger, &genuine).await.attempt;
+        assert_eq!((revived.state, revived.answer), (State::Answered, Some(AnswerKind::Issued)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_had_ended_stays_ended_and_an_id_that_nobody_takes_alerts() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let genuine = requested(ledger, "r", 0).await;
+        reply(ledger, &genuine, 1, &issued(ledger, ID)).await;
+        let (lease, _) = ledger.lease_record(genuine.attempt.id, TTL).await.unwrap().unwrap();
+        ledger.finish(lease, Event::Confirm, None).await.unwrap();
+        let (_, reverted) = invented(ledger, 1).await;
+        assert_eq!(reverted, Reverted::default());
+        let confirmed = now(ledger, &genuine).await;
+        assert!(confirmed.is_newest() && confirmed.attempt.state == State::Confirmed);
+    }
+    for OpenLedger { ledger, .. } in &both().await {
+        let genuine = requested(ledger, "r", 0).await;
+        ledger.withdraw(&genuine, Stage::Send).await.unwrap();
+        let other = receive(ledger, "r", 1).await;
+        reply(ledger, &genuine, 1, &issued(ledger, ID)).await;
+        let reverted = ledger.park_absent(&other, Stage::Send).await.unwrap();
+        assert_eq!(reverted, Reverted { revived: None, orphan: true });
+        let withdrawn = now(ledger, &genuine).await;
+        assert!(withdrawn.is_newest() && withdrawn.attempt.state == State::Withdrawn);
+        assert!(alerts(ledger).await.contains(&(Cause::OrphanId, genuine.attempt.id)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_genuine_attempt_that_comes_after_the_invented_one_goes_on_as_well() {
+    for OpenLedger { ledger, .. } in &both().await {
+        // It arrives superseded, before OpenCRVS is read.
+        let other = receive(ledger, "r", 2).await;
+        let genuine = receive(ledger, "r", 1).await;
+        assert_eq!(genuine.attempt.state, State::Superseded);
+        assert_eq!(ledger.park_absent(&other, Stage::Send).await.unwrap(), revives(&genuine));
+        let revived = now(ledger, &genuine).await;
+        assert_eq!((revived.attempt.state, revived.attempt.submission), (State::Received, 2));
+        // The next genuine one has an earlier time than the invented one as well.
+        let corrected = receive(ledger, "r", 1).await;
+        assert_eq!(corrected, revived, "a repeat");
+        ledger.requested(&revived, None, true).await.unwrap();
+        let (_, reverted) = invented(ledger, 3).await;
+        assert_eq!(reverted, revives(&genuine));
+    }
+    for OpenLedger { ledger, .. } in &both().await {
+        invented(ledger, 5).await;
+        let genuine = receive(ledger, "r", 1).await;
+        assert!(genuine.is_newest() && genuine.attempt.state == State::Received);
+        let corrected = receive(ledger, "r", 2).await;
+        assert!(corrected.is_newest());
+        assert_eq!(state(ledger, &genuine).await, State::Superseded);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_invented_attempts_none_is_revived_twice() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let genuine = requested(ledger, "r", 0).await;
+        let first = receive(ledger, "r", 1).await;
+        let (_, reverted) = invented(ledger, 2).await;
+        assert_eq!(reverted, revives(&first), "OpenCRVS was not read for that one yet");
+        let first = now(ledger, &first).await;
+        assert_eq!(ledger.park_absent(&first, Stage::Send).await.unwrap(), revives(&genuine));
+        let (_, reverted) = invented(ledger, 3).await;
+        assert_eq!(reverted, revives(&genuine));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_who_resumes_it_puts_it_first_again_until_opencrvs_is_read() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let genuine = requested(ledger, "r", 0).await;
+        let (other, _) = invented(ledger, 1).await;
+        let resumed = ledger.resume(other.attempt.id, &numbers(), false, "it is there").await.unwrap();
+        let Resumed::Open(resumed) = resumed else { panic!("{resumed:?}") };
+        assert!(resumed.is_newest() && resumed.attempt.state == State::Received);
+        assert_eq!(state(ledger, &genuine).await, State::Superseded);
+        assert_eq!(ledger.park_absent(&resumed, Stage::Send).await.unwrap(), revives(&genuine));
+        assert_eq!(state(ledger, &genuine).await, State::Requested);
+    }
+}
