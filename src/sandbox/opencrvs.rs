@@ -28,7 +28,6 @@ mod keys;
 mod load;
 mod record;
 mod records;
-mod schema;
 mod search;
 mod server;
 mod sim;
@@ -48,7 +47,7 @@ pub use events::{
     ActionRequest, ActionState, ActionSummary, Announced, Assignment, ClientCredentials, Credential,
     EventFile, EventsArgs, EventsBehaviour, EventsTally, Release, SystemClient, TokenRequests,
 };
-pub use fault::{Effect, Fault, TransportFailure};
+pub use fault::{Effect, Failure, Fault};
 pub use faults::Faults;
 pub use generations::{Generation, Generations};
 pub use keys::{Claims, ISSUER, TokenHash, UserType};
@@ -69,6 +68,9 @@ pub enum SimulateError {
         #[source]
         source: io::Error,
     },
+    /// The HTTP client cannot be made.
+    #[error("cannot make an HTTP client")]
+    Client(#[source] reqwest::Error),
     /// No key could be made.
     #[error("cannot make an RSA key")]
     Key,

@@ -76,7 +76,7 @@ pub struct Mix {
     /// The share of documents in the [`Shape::Register`] form.
     #[arg(skip = 0.5)]
     pub register_path: f64,
-    /// The share of births whose declaration has no date of birth.
+    /// The share of births without a date of birth, and of deaths without a date of death.
     #[arg(skip)]
     pub unfit: f64,
 }
@@ -99,7 +99,7 @@ pub struct Declaration {
     pub tracking_id: String,
     pub kind: Kind,
     pub shape: Shape,
-    /// Whether the date of birth is missing, so that the ID system cannot be asked.
+    /// Whether the date of birth or death is missing, so that the ID system cannot be asked.
     pub is_unfit: bool,
     pub(super) seed: u64,
 }
@@ -138,15 +138,18 @@ impl Population {
             Shape::Create
         };
         let seed = Rng::with_seed(self.seed.rotate_left(17) ^ index).u64(..);
-        Declaration {
+        let declaration = Declaration {
             index,
             record: random_uuid(&mut Rng::with_seed(seed)).to_string(),
             tracking_id: tracking_id(kind, self.seed, index),
             kind,
             shape,
-            is_unfit: kind == Kind::Birth && Sequence::UNFIT.at(self.seed, index) < self.mix.unfit,
+            is_unfit: false,
             seed,
-        }
+        };
+        let is_asked = kind == Kind::Birth || declaration.deceased_has_national_id();
+        let is_unfit = is_asked && Sequence::UNFIT.at(self.seed, index) < self.mix.unfit;
+        Declaration { is_unfit, ..declaration }
     }
 }
 

@@ -228,7 +228,7 @@ fn expected(id: &str, record: &Record, evidence: &Evidence<'_>) -> Expected {
 /// Whether an answer to an older attempt was written over a newer attempt, other than by a late
 /// mutation.
 fn overtaken(id: &str, record: &Record, records: &Records) -> bool {
-    let late = |fault: Option<Fault>| matches!(fault.map(Fault::effect), Some(Effect::Late(_)));
+    let late = |fault: Option<Fault>| matches!(fault.map(|fault| fault.effect), Some(Effect::Late(_)));
     // Two submissions within one second carry the same token, so the tokens are compared and not
     // the attempts.
     let token = |attempt: usize| record.attempts.get(attempt).map(|attempt| &attempt.token);

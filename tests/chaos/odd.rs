@@ -10,8 +10,9 @@ use std::time::Duration;
 use nidbridge::domain::{Cause, State};
 use nidbridge::ledger::{AttemptSummary, Recorded};
 use nidbridge::sandbox::accounts::request_id;
+use nidbridge::sandbox::nid::Asked;
 use nidbridge::sandbox::opencrvs::{CallResult, Generation, Record};
-use nidbridge::sandbox::population::{Declaration, Kind, Mix, Population};
+use nidbridge::sandbox::population::{Declaration, Mix, Population};
 
 use super::accounts::{Accounts, Evidence};
 use super::faults::Target;
@@ -50,10 +51,11 @@ impl Invented {
 
 /// Posts a record that OpenCRVS never had; returns 1 if a front accepted it.
 pub async fn invent(rig: &Rig, _: Target, _: Duration) -> u64 {
-    let index = rig.invented.all().len() as u64;
-    let births = Mix { deaths: 0.0, marriages: 0.0, ..Mix::default() };
-    let family = Population::new(rig.seed ^ 0x696e_7665_6e74, births).declaration(index);
-    let release = match rig.generations.of(index, rig.opencrvs.release()) {
+    let nth = rig.invented.all().len();
+    let mix = Mix { deaths: 0.4, marriages: 0.0, ..Mix::default() };
+    let people = Population::new(rig.seed ^ 0x696e_7665_6e74, mix);
+    let family = people.filter(|family| Asked::of(family).is_some()).nth(nth).expect("endless people");
+    let release = match rig.generations.of(nth as u64, rig.opencrvs.release()) {
         Generation::Fhir => None,
         Generation::Events(release) => Some(release),
     };
@@ -79,7 +81,7 @@ pub fn judge_invented(accounts: &mut Accounts, evidence: &Evidence<'_>) {
         if accepted && !is_parked {
             accounts.wrong(id, &format!("invented, and the ledger says {told:?}"));
         }
-        let asked = request_id(id, Kind::Birth).is_some_and(|id| evidence.nid.contents.contains_key(&id));
+        let asked = request_id(id, family.kind).is_some_and(|id| evidence.nid.contents.contains_key(&id));
         if asked || evidence.nid.numbers.values().any(|number| number.contains(&family.tracking_id)) {
             accounts.wrong(id, "invented, and the ID system was asked about it");
         }

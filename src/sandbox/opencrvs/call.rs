@@ -13,7 +13,7 @@ use super::calls::Calls;
 use super::connection::ConnectionBreaker;
 use super::core::Core;
 use super::errors::ErrorRow;
-use super::fault::{Effect, Fault};
+use super::fault::{Effect, Failure, Fault};
 
 /// What a call is: its kind, the record that it is about, and the connection of its caller.
 pub(super) struct Call<'a> {
@@ -42,7 +42,7 @@ impl Call<'_> {
             if !calls.is_some_and(Calls::is_of_auth) {
                 tokio::time::sleep(core.faults.gateway_latency()).await;
             }
-            let answer = match fault.map(Fault::effect) {
+            let answer = match fault.map(|fault| fault.effect) {
                 None | Some(Effect::AtOnce) => Some(check(fault)()),
                 Some(Effect::Late(ms)) => {
                     let work = check(fault);
@@ -72,12 +72,10 @@ impl Fault {
         error: impl FnOnce(&ErrorRow) -> Response,
         connection: &ConnectionBreaker,
     ) -> Response {
-        match self {
-            Self::Error { error: row, .. } => error(row),
-            Self::Transport { failure, .. } => {
-                let answer = answer.unwrap_or_else(|| error(&ErrorRow::CONFIRM_FAILED));
-                failure.apply(answer, connection).await
-            }
+        if let Failure::Error(row) = self.failure {
+            return error(row);
         }
+        let answer = answer.unwrap_or_else(|| error(&ErrorRow::CONFIRM_FAILED));
+        self.failure.apply(answer, connection).await
     }
 }

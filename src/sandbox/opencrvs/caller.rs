@@ -1,117 +1,92 @@
 //! Calls the bridge with the headers of node-fetch: `POST /event-registration` as the workflow
-//! service sends it, and a trigger as the events service sends it.
+//! service sends it, a trigger as the events service sends it, and core's call at provisioning.
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1;
-use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
-use tokio::net::TcpStream;
 use url::Url;
 
+use super::SimulateError;
 use super::record::CallResult;
 
-/// Posts a document over a new connection and waits for the answer without a timeout.
-pub(super) async fn post(front: &Url, token: &str, correlation: u64, bundle: &Value) -> CallResult {
-    // As in core, a base URL without a slash at its end loses its last path segment.
-    let call = async {
-        let target = front.join("event-registration").map_err(|error| error.to_string())?;
-        let mut request = request(&target, token, bundle)?;
-        of_workflow(request.headers_mut(), correlation);
-        exchange(&target, request).await
-    };
-    match call.await {
+const JSON: &str = "application/json";
+const NODE_FETCH: &str = "node-fetch/1.0 (+https://github.com/bitinn/node-fetch)";
+
+/// Calls over a new connection each, and waits for the answer without a timeout.
+pub(super) struct Caller {
+    http: Client,
+    correlation: AtomicU64,
+}
+
+impl Caller {
+    pub(super) fn new() -> Result<Self, SimulateError> {
+        let client = Client::builder().no_proxy().redirect(Policy::none()).pool_max_idle_per_host(0);
+        let http = client.build().map_err(SimulateError::Client)?;
+        Ok(Self { http, correlation: AtomicU64::new(1) })
+    }
+
+    /// Posts a document. The workflow service copies the headers of its own caller into the request.
+    pub(super) async fn post(&self, front: &Url, token: &str, bundle: &Value) -> CallResult {
+        let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
+        let request = self.request(Method::POST, front, "event-registration", token).map(|request| {
+            let request = request.header(HOST, "workflow:5050").header(CONTENT_TYPE, JSON);
+            let request = request.header("x-correlation-id", correlation).header("x-real-ip", "10.0.0.7");
+            request.header("x-real-user-agent", "Mozilla/5.0").header(CONTENT_TYPE, JSON)
+        });
         // Core never reads the body.
-        Ok((status, _)) => CallResult::Status(status),
-        Err(why) => CallResult::NoAnswer(why),
+        result(send(request, Some(bundle)).await).0
+    }
+
+    /// Calls a trigger as the events service does. Core reads the body only of a 200.
+    pub(super) async fn trigger(
+        &self,
+        front: &Url,
+        kind: &str,
+        token: &str,
+        event: &Value,
+    ) -> (CallResult, Vec<u8>) {
+        let path = format!("trigger/events/{kind}/actions/REGISTER");
+        let request = self.request(Method::POST, front, &path, token);
+        result(send(request.map(|request| request.header(CONTENT_TYPE, JSON)), Some(event)).await)
+    }
+
+    /// Calls a path with a token, as core does at provisioning. Returns the status of the answer.
+    pub(super) async fn get(&self, base: &Url, path: &str, token: &str) -> Result<u16, String> {
+        send(self.request(Method::GET, base, path, token), None).await.map(|(status, _)| status)
+    }
+
+    /// A request with node-fetch's own headers. As in core, a base URL without a slash at its end
+    /// loses its last path segment.
+    fn request(
+        &self,
+        method: Method,
+        base: &Url,
+        path: &str,
+        token: &str,
+    ) -> Result<RequestBuilder, url::ParseError> {
+        let request = self.http.request(method, base.join(path)?).bearer_auth(token);
+        let request = request.header(ACCEPT, "*/*").header(ACCEPT_ENCODING, "gzip,deflate");
+        Ok(request.header(USER_AGENT, NODE_FETCH).header(CONNECTION, "close"))
     }
 }
 
-/// Calls a trigger as the events service does. Core reads the body only of a 200.
-pub(super) async fn trigger(front: &Url, kind: &str, token: &str, event: &Value) -> (CallResult, Vec<u8>) {
-    let call = async {
-        let path = format!("trigger/events/{kind}/actions/REGISTER");
-        let target = front.join(&path).map_err(|error| error.to_string())?;
-        let mut request = request(&target, token, event)?;
-        request.headers_mut().insert(header::HOST, host_header(&target)?);
-        exchange(&target, request).await
-    };
-    match call.await {
+async fn send(
+    request: Result<RequestBuilder, url::ParseError>,
+    body: Option<&Value>,
+) -> Result<(u16, Vec<u8>), String> {
+    let request = request.map_err(|error| error.to_string())?;
+    let request = body.into_iter().fold(request, |request, body| request.body(body.to_string()));
+    let answer = request.send().await.map_err(|error| format!("{error:?}"))?;
+    // A status that arrived is an answer, even if the body is truncated.
+    Ok((answer.status().as_u16(), answer.bytes().await.map(Vec::from).unwrap_or_default()))
+}
+
+fn result(answer: Result<(u16, Vec<u8>), String>) -> (CallResult, Vec<u8>) {
+    match answer {
         Ok((status, body)) => (CallResult::Status(status), body),
         Err(why) => (CallResult::NoAnswer(why), Vec::new()),
     }
-}
-
-/// Calls a path with a token, as core does at provisioning. Returns the status of the answer.
-pub(super) async fn get(base: &Url, path: &str, token: &str) -> Result<u16, String> {
-    let target = base.join(path).map_err(|error| error.to_string())?;
-    let mut request = request(&target, token, &Value::Null)?;
-    *request.method_mut() = Method::GET;
-    *request.body_mut() = Full::default();
-    let headers = request.headers_mut();
-    headers.remove(header::CONTENT_TYPE);
-    headers.insert(header::HOST, host_header(&target)?);
-    exchange(&target, request).await.map(|(status, _)| status)
-}
-
-fn host_header(target: &Url) -> Result<HeaderValue, String> {
-    let host = format!("{}:{}", host(target), target.port_or_known_default().unwrap_or(80));
-    HeaderValue::from_str(&host).map_err(|_| "not a host".to_owned())
-}
-
-fn host(target: &Url) -> String {
-    target.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned()
-}
-
-async fn exchange(target: &Url, request: Request<Full<Bytes>>) -> Result<(u16, Vec<u8>), String> {
-    let (host, port) = (host(target), target.port_or_known_default().unwrap_or(80));
-    let stream = TcpStream::connect((host.as_str(), port)).await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    let answered = async {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = response.status().as_u16();
-        // A status that arrived is an answer, even if the body is truncated.
-        let body = response.into_body().collect().await;
-        Ok((status, body.map(|body| body.to_bytes().to_vec()).unwrap_or_default()))
-    };
-    let driven = async {
-        // The sender reports a broken connection as well, with the reason.
-        drop(connection.await);
-        std::future::pending::<Result<(u16, Vec<u8>), String>>().await
-    };
-    tokio::select! {
-        answer = answered => answer,
-        answer = driven => answer,
-    }
-}
-
-/// Builds a request with node-fetch's own headers, which both generations send.
-fn request(target: &Url, token: &str, body: &Value) -> Result<Request<Full<Bytes>>, String> {
-    let mut request = Request::new(Full::new(Bytes::from(body.to_string())));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = target.path().parse().map_err(|_| "not a path".to_owned())?;
-    let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| "not a token".to_owned())?;
-    let headers = request.headers_mut();
-    headers.append(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::AUTHORIZATION, bearer);
-    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip,deflate"));
-    headers.insert(
-        header::USER_AGENT,
-        HeaderValue::from_static("node-fetch/1.0 (+https://github.com/bitinn/node-fetch)"),
-    );
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    Ok(request)
-}
-
-/// The workflow service copies the headers of its own caller into the request.
-fn of_workflow(headers: &mut HeaderMap, correlation: u64) {
-    headers.append(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::HOST, HeaderValue::from_static("workflow:5050"));
-    headers.insert("x-correlation-id", HeaderValue::from(correlation));
-    headers.insert("x-real-ip", HeaderValue::from_static("10.0.0.7"));
-    headers.insert("x-real-user-agent", HeaderValue::from_static("Mozilla/5.0"));
 }

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::fault::TransportFailure;
+use super::fault::Failure;
 
 /// Pause after the first half of a truncated answer, so that it is sent before the connection
 /// breaks.
@@ -109,8 +109,8 @@ impl AsyncWrite for BreakableConnection {
     }
 }
 
-impl TransportFailure {
-    /// Applies the failure to an answer on its way.
+impl Failure {
+    /// Applies the failure to an answer on its way. An error of OpenCRVS is an answer already.
     pub(super) async fn apply(self, answer: Response, connection: &ConnectionBreaker) -> Response {
         match self {
             Self::Http(status) => {
@@ -128,6 +128,7 @@ impl TransportFailure {
                 answer
             }
             Self::Truncated => truncated(answer).await,
+            Self::Error(_) => answer,
         }
     }
 }

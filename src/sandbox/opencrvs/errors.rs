@@ -30,63 +30,44 @@ const FORBIDDEN: (StatusCode, &str) = (StatusCode::FORBIDDEN, "FORBIDDEN");
 /// Stands for zod's list of what is wrong with the input.
 const INVALID: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "[]");
 
-impl ErrorRow {
-    pub(super) const UNAUTHORIZED: Self = Self::new(UNAUTHENTICATED, "Unauthorized", REFUSED);
-    pub(super) const AUTHENTICATION_FAILED: Self =
-        Self::new(UNAUTHENTICATED, "Authentication failed", REFUSED);
-    pub(super) const USER_MANAGEMENT_DOWN: Self = Self::new(
-        UNAUTHENTICATED,
-        "request to http://user-mgnt:3030/getUser failed, reason: connect ECONNREFUSED",
-        HIDDEN,
-    );
-    pub(super) const NO_CONFIRM_SCOPE: Self =
-        Self::new(INTERNAL, "User does not have a Confirm Registration scope", FORBIDDEN);
-    pub(super) const NO_REJECT_SCOPE: Self =
-        Self::new(INTERNAL, "User does not have a Reject Registration scope", FORBIDDEN);
-    pub(super) const OTHER_RECORD: Self =
-        Self::new(INTERNAL, "User does not have access to the record", FORBIDDEN);
-    pub(super) const CONFIRM_FAILED: Self =
-        Self::new(INTERNAL, "Failed to confirm registration: Internal Server Error", HIDDEN);
-    pub(super) const WORKFLOW_UNREACHABLE: Self = Self::new(
-        INTERNAL,
+/// Defines each error as a constant: code and message of GraphQL, and the answer of tRPC.
+macro_rules! errors {
+    ($($name:ident $code:expr, $message:expr, $trpc:expr;)*) => {
+        impl ErrorRow {
+            $(pub(super) const $name: Self = Self { code: $code, message: $message, trpc: $trpc };)*
+        }
+    };
+}
+
+errors! {
+    UNAUTHORIZED UNAUTHENTICATED, "Unauthorized", REFUSED;
+    AUTHENTICATION_FAILED UNAUTHENTICATED, "Authentication failed", REFUSED;
+    USER_MANAGEMENT_DOWN UNAUTHENTICATED,
+        "request to http://user-mgnt:3030/getUser failed, reason: connect ECONNREFUSED", HIDDEN;
+    NO_CONFIRM_SCOPE INTERNAL, "User does not have a Confirm Registration scope", FORBIDDEN;
+    NO_REJECT_SCOPE INTERNAL, "User does not have a Reject Registration scope", FORBIDDEN;
+    OTHER_RECORD INTERNAL, "User does not have access to the record", FORBIDDEN;
+    CONFIRM_FAILED INTERNAL, "Failed to confirm registration: Internal Server Error", HIDDEN;
+    WORKFLOW_UNREACHABLE INTERNAL,
         "Failed to confirm registration: \
-         request to http://workflow:5050/ failed, reason: connect ECONNREFUSED 127.0.0.1:5050",
-        HIDDEN,
-    );
-    pub(super) const WORKFLOW_UNAUTHORIZED: Self =
-        Self::new(INTERNAL, "Failed to confirm registration: Unauthorized", HIDDEN);
-    pub(super) const WORKFLOW_FORBIDDEN: Self =
-        Self::new(INTERNAL, "Failed to confirm registration: Forbidden", HIDDEN);
-    pub(super) const REJECT_FORBIDDEN: Self =
-        Self::new(INTERNAL, "Error in rejectRegistration: Forbidden", HIDDEN);
-    pub(super) const PARSE_FAILED: Self =
-        Self::new("GRAPHQL_PARSE_FAILED", "Syntax Error: Unexpected <EOF>.", INVALID);
-    pub(super) const VALIDATION_FAILED: Self =
-        Self::new("GRAPHQL_VALIDATION_FAILED", "Cannot query field of that name.", INVALID);
-    pub(super) const BAD_ID: Self = Self::new(
-        "BAD_USER_INPUT",
-        "Variable \"$id\" got invalid value; a required field was not provided.",
-        INVALID,
-    );
-    pub(super) const BAD_DETAILS: Self = Self::new(
-        "BAD_USER_INPUT",
-        "Variable \"$details\" got invalid value; a required field was not provided.",
-        INVALID,
-    );
-    pub(super) const RATE_LIMITED: Self = Self::new(
-        "RATE_LIMIT_EXCEEDED",
+         request to http://workflow:5050/ failed, reason: connect ECONNREFUSED 127.0.0.1:5050", HIDDEN;
+    WORKFLOW_UNAUTHORIZED INTERNAL, "Failed to confirm registration: Unauthorized", HIDDEN;
+    WORKFLOW_FORBIDDEN INTERNAL, "Failed to confirm registration: Forbidden", HIDDEN;
+    REJECT_FORBIDDEN INTERNAL, "Error in rejectRegistration: Forbidden", HIDDEN;
+    PARSE_FAILED "GRAPHQL_PARSE_FAILED", "Syntax Error: Unexpected <EOF>.", INVALID;
+    VALIDATION_FAILED "GRAPHQL_VALIDATION_FAILED", "Cannot query field of that name.", INVALID;
+    BAD_ID "BAD_USER_INPUT", "Variable \"$id\" got invalid value; a required field was not provided.", INVALID;
+    BAD_DETAILS "BAD_USER_INPUT",
+        "Variable \"$details\" got invalid value; a required field was not provided.", INVALID;
+    RATE_LIMITED "RATE_LIMIT_EXCEEDED",
         "Too many requests within a minute. Please throttle your requests.",
-        (StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
-    );
-    pub(super) const FETCH_FAILED: Self = Self::new(INTERNAL, "Failed to fetch record {id}", HIDDEN);
-    pub(super) const NOTHING_TO_SEARCH: Self = Self::new(INTERNAL, "There is no param to search ", HIDDEN);
-    pub(super) const WINDOW_TOO_LARGE: Self =
-        Self::new(INTERNAL, "Search request failed: Result window is too large", HIDDEN);
+        (StatusCode::TOO_MANY_REQUESTS, "Too many requests");
+    FETCH_FAILED INTERNAL, "Failed to fetch record {id}", HIDDEN;
+    NOTHING_TO_SEARCH INTERNAL, "There is no param to search ", HIDDEN;
+    WINDOW_TOO_LARGE INTERNAL, "Search request failed: Result window is too large", HIDDEN;
+}
 
-    const fn new(code: &'static str, message: &'static str, trpc: (StatusCode, &'static str)) -> Self {
-        Self { code, message, trpc }
-    }
-
+impl ErrorRow {
     /// Builds the answer of the GraphQL gateway.
     pub(super) fn graphql(&self, operation: Option<Operation>, id: &str) -> Response {
         let error = json!({

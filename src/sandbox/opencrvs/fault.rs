@@ -7,16 +7,16 @@ use super::errors::ErrorRow;
 
 /// One way for a call to go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// OpenCRVS answers with this error.
-    Error { error: &'static ErrorRow, effect: Effect },
-    /// The answer of OpenCRVS is changed, delayed or lost on its way to the caller.
-    Transport { failure: TransportFailure, effect: Effect },
+pub struct Fault {
+    pub failure: Failure,
+    pub effect: Effect,
 }
 
-/// What happens to an answer on its way to the caller.
+/// What happens to the answer of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransportFailure {
+pub enum Failure {
+    /// OpenCRVS answers with this error.
+    Error(&'static ErrorRow),
     /// A proxy answers with this HTTP status and a useless body.
     Http(u16),
     /// A proxy answers 200 with an HTML page.
@@ -66,7 +66,7 @@ faults! {
     NO_SCOPE "no_scope" => Fault::error(&ErrorRow::NO_CONFIRM_SCOPE);
     OTHER_RECORD "other_record" => Fault::error(&ErrorRow::OTHER_RECORD);
     FAILS_BEFORE "fails_before" => Fault::error(&ErrorRow::CONFIRM_FAILED);
-    FAILS_AFTER "fails_after" => Fault::Error { error: &ErrorRow::CONFIRM_FAILED, effect: Effect::AtOnce };
+    FAILS_AFTER "fails_after" => Fault::of(Failure::Error(&ErrorRow::CONFIRM_FAILED), Effect::AtOnce);
     WORKFLOW_UNREACHABLE "workflow_unreachable" => Fault::error(&ErrorRow::WORKFLOW_UNREACHABLE);
     WORKFLOW_UNAUTHORIZED "workflow_unauthorized" => Fault::error(&ErrorRow::WORKFLOW_UNAUTHORIZED);
     WORKFLOW_FORBIDDEN "workflow_forbidden" => Fault::error(&ErrorRow::WORKFLOW_FORBIDDEN);
@@ -74,42 +74,42 @@ faults! {
     VALIDATION_FAILED "validation_failed" => Fault::error(&ErrorRow::VALIDATION_FAILED);
     BAD_USER_INPUT "bad_user_input" => Fault::error(&ErrorRow::BAD_DETAILS);
     RATE_LIMITED "rate_limited" => Fault::error(&ErrorRow::RATE_LIMITED);
-    NOT_JSON "not_json" => Fault::transport(TransportFailure::NotJson, Effect::Never);
-    HANG "hang" => Fault::transport(TransportFailure::Hang, Effect::Never);
-    HANG_AFTER "hang_after" => Fault::transport(TransportFailure::Hang, Effect::AtOnce);
-    CUT_BEFORE "cut_before" => Fault::transport(TransportFailure::Cut, Effect::Never);
-    CUT_AFTER "cut_after" => Fault::transport(TransportFailure::Cut, Effect::AtOnce);
-    TRUNCATED_BEFORE "truncated_before" => Fault::transport(TransportFailure::Truncated, Effect::Never);
-    TRUNCATED_AFTER "truncated_after" => Fault::transport(TransportFailure::Truncated, Effect::AtOnce);
+    NOT_JSON "not_json" => Fault::of(Failure::NotJson, Effect::Never);
+    HANG "hang" => Fault::of(Failure::Hang, Effect::Never);
+    HANG_AFTER "hang_after" => Fault::of(Failure::Hang, Effect::AtOnce);
+    CUT_BEFORE "cut_before" => Fault::of(Failure::Cut, Effect::Never);
+    CUT_AFTER "cut_after" => Fault::of(Failure::Cut, Effect::AtOnce);
+    TRUNCATED_BEFORE "truncated_before" => Fault::of(Failure::Truncated, Effect::Never);
+    TRUNCATED_AFTER "truncated_after" => Fault::of(Failure::Truncated, Effect::AtOnce);
 }
 
 impl Fault {
     pub const fn http(status: u16) -> Self {
-        Self::transport(TransportFailure::Http(status), Effect::Never)
+        Self::of(Failure::Http(status), Effect::Never)
     }
 
     pub const fn http_after(status: u16) -> Self {
-        Self::transport(TransportFailure::Http(status), Effect::AtOnce)
+        Self::of(Failure::Http(status), Effect::AtOnce)
     }
 
     pub const fn delay(ms: u64) -> Self {
-        Self::transport(TransportFailure::Slow(ms), Effect::AtOnce)
+        Self::of(Failure::Slow(ms), Effect::AtOnce)
     }
 
     pub const fn hang_late(ms: u64) -> Self {
-        Self::transport(TransportFailure::Hang, Effect::Late(ms))
+        Self::of(Failure::Hang, Effect::Late(ms))
     }
 
     pub const fn cut_late(ms: u64) -> Self {
-        Self::transport(TransportFailure::Cut, Effect::Late(ms))
+        Self::of(Failure::Cut, Effect::Late(ms))
     }
 
     const fn error(error: &'static ErrorRow) -> Self {
-        Self::Error { error, effect: Effect::Never }
+        Self::of(Failure::Error(error), Effect::Never)
     }
 
-    const fn transport(failure: TransportFailure, effect: Effect) -> Self {
-        Self::Transport { failure, effect }
+    const fn of(failure: Failure, effect: Effect) -> Self {
+        Self { failure, effect }
     }
 
     /// The name that counters and the command line use.
@@ -117,25 +117,15 @@ impl Fault {
         NAMES.iter().find(|(_, fault)| fault.with(0) == self.with(0)).map_or("fault", |(name, _)| name)
     }
 
-    pub fn effect(self) -> Effect {
-        match self {
-            Self::Error { effect, .. } | Self::Transport { effect, .. } => effect,
-        }
-    }
-
     /// The same fault with another status or number of milliseconds, if the fault has one.
     fn with(self, number: u64) -> Self {
         match self {
-            Self::Transport { failure: TransportFailure::Http(_), effect } => {
-                Self::transport(TransportFailure::Http(u16::try_from(number).unwrap_or(u16::MAX)), effect)
+            Self { failure: Failure::Http(_), .. } => {
+                Self { failure: Failure::Http(u16::try_from(number).unwrap_or(u16::MAX)), ..self }
             }
-            Self::Transport { failure: TransportFailure::Slow(_), effect } => {
-                Self::transport(TransportFailure::Slow(number), effect)
-            }
-            Self::Transport { failure, effect: Effect::Late(_) } => {
-                Self::transport(failure, Effect::Late(number))
-            }
-            Self::Error { .. } | Self::Transport { .. } => self,
+            Self { failure: Failure::Slow(_), .. } => Self { failure: Failure::Slow(number), ..self },
+            Self { effect: Effect::Late(_), .. } => Self { effect: Effect::Late(number), ..self },
+            _ => self,
         }
     }
 }

@@ -19,7 +19,7 @@ use super::core::Core;
 use super::errors::ErrorRow;
 use super::events::{EventsTally, procedures};
 use super::fault::Fault;
-use super::graphql::Operation;
+use super::graphql::{Document, Operation};
 use super::tally::{Counts, Tally};
 
 pub(super) fn router(core: Arc<Core>) -> Router {
@@ -61,14 +61,14 @@ async fn graphql(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
-    let document = body.get("query").and_then(Value::as_str).unwrap_or_default();
-    let operation = match Operation::of(document) {
-        Ok(operation) => operation,
+    let text = body.get("query").and_then(Value::as_str).unwrap_or_default();
+    let document = match Document::read(text, body.get("variables").cloned().unwrap_or_default()) {
+        Ok(document) => document,
         Err(error) => return error.graphql(None, ""),
     };
-    let variables = body.get("variables").cloned().unwrap_or_default();
-    let query = Query { core, operation, headers, document: document.to_owned(), variables };
-    let record = query.text("id").unwrap_or_default().to_owned();
+    let operation = document.operation;
+    let record = document.argument("id").as_str().unwrap_or_default().to_owned();
+    let query = Query { core, headers, id: record.clone(), document };
     let calls = match operation {
         Operation::Confirm => Some(Calls::Confirm),
         Operation::Fetch => Some(Calls::Fetch),
@@ -85,25 +85,26 @@ async fn graphql(
 
 struct Query {
     core: Arc<Core>,
-    operation: Operation,
     headers: HeaderMap,
-    document: String,
-    variables: Value,
+    document: Document,
+    /// Empty: the document names no record.
+    id: String,
 }
 
 impl Query {
     /// Checks the token of a confirm. The confirm may take effect later, whatever the state of the
     /// token and of the record is by then.
     fn checked(self, fault: Option<Fault>) -> impl FnOnce() -> Response {
-        let confirm = (self.operation == Operation::Confirm).then(|| self.to_confirm(fault));
+        let operation = self.document.operation;
+        let confirm = (operation == Operation::Confirm).then(|| self.to_confirm(fault));
         move || {
-            let data = match confirm {
-                Some(checked) => checked.and_then(|(id, details)| self.confirm(&id, details)),
+            let found = match confirm {
+                Some(checked) => checked.and_then(|details| self.confirm(details)),
                 None => self.run(),
             };
-            match data {
-                Ok(data) => Json(json!({"data": {self.operation.field(): data}})).into_response(),
-                Err(error) => error.graphql(Some(self.operation), self.text("id").unwrap_or_default()),
+            match found {
+                Ok(found) => Json(json!({"data": self.document.select(&found)})).into_response(),
+                Err(error) => error.graphql(Some(operation), &self.id),
             }
         }
     }

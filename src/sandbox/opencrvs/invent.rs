@@ -7,15 +7,13 @@
 //! Invariant: nothing of such a registration is stored, so every read answers that there is no such
 //! record.
 
-use std::sync::atomic::Ordering;
-
 use jiff::Timestamp;
 use url::Url;
 
 use super::events::{Release, document};
 use super::record::CallResult;
 use super::records::{Records, Subject};
-use super::{OpencrvsSim, SimulateError, caller};
+use super::{OpencrvsSim, SimulateError, SubmitOptions};
 use crate::sandbox::population::{AttemptFacts, Declaration};
 
 impl OpencrvsSim {
@@ -35,13 +33,13 @@ impl OpencrvsSim {
             let token = self.core.mint(&self.core.record_claims(&registrar, &family.record))?;
             let last_modified = super::record::iso(Timestamp::now());
             let bundle = family.bundle(&AttemptFacts { last_modified, earlier: Vec::new() });
-            let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
-            return Ok(caller::post(front, &token, correlation, &bundle).await);
+            return Ok(self.caller.post(front, &token, &bundle).await);
         };
         let subject = Subject::of(family);
         let declaration = document::declaration(family);
-        let (none, now) = (serde_json::Map::new(), Timestamp::now());
-        let Some(requested) = Records::default().request(&subject, &declaration, &none, release, now) else {
+        let (options, now) = (SubmitOptions::default(), Timestamp::now());
+        let Some(requested) = Records::default().request(&subject, &declaration, &options, release, now)
+        else {
             return Err(SimulateError::Document("free record id"));
         };
         let claims = if release.has_action_tokens() {
@@ -50,6 +48,6 @@ impl OpencrvsSim {
             self.core.service_claims()
         };
         let token = self.core.mint(&claims)?;
-        Ok(caller::trigger(front, family.kind.name(), &token, &requested.event).await.0)
+        Ok(self.caller.trigger(front, family.kind.name(), &token, &requested.event).await.0)
     }
 }

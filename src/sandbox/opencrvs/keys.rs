@@ -50,12 +50,6 @@ const AUDIENCES_2: [&str; 6] =
 
 /// `sub` of the bootstrap token. A guess of the wire facts, except that it is a UUID.
 const BOOTSTRAP_SUBJECT: &str = "00000000-0000-4000-8000-00000000c0de";
-/// The only scope of the bootstrap token.
-const BOOTSTRAP_SCOPE: &str = "type=integration.create";
-
-fn audiences(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| format!("opencrvs:{name}")).collect()
-}
 
 /// Claim `userType` of the events generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,111 +89,92 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// The claims of a record token, as the token exchange makes them.
-    pub fn record(registrar: &str, record: &str, now: Timestamp, lifetime_s: i64) -> Self {
+    /// Claims without a scope, a kind of user, or anything that the token is for.
+    fn new(subject: &str, audience: &[&str], now: Timestamp, lifetime_s: i64) -> Self {
         Self {
             iss: ISSUER.to_owned(),
-            sub: registrar.to_owned(),
-            aud: audiences(&AUDIENCES),
-            scope: vec!["record.confirm-registration".to_owned(), "record.reject-registration".to_owned()],
+            sub: subject.to_owned(),
+            aud: audience.iter().map(|name| format!("opencrvs:{name}")).collect(),
+            scope: Vec::new(),
             iat: now.as_second(),
             exp: now.as_second() + lifetime_s,
             user_type: None,
-            record_id: Some(record.to_owned()),
+            record_id: None,
             event_id: None,
             action_id: None,
         }
     }
 
+    fn with_scope(self, scope: &[&str]) -> Self {
+        Self { scope: scope.iter().map(|&scope| scope.to_owned()).collect(), ..self }
+    }
+
+    /// The claims of a record token, as the token exchange makes them.
+    pub fn record(registrar: &str, record: &str, now: Timestamp, lifetime_s: i64) -> Self {
+        let claims = Self::new(registrar, &AUDIENCES, now, lifetime_s);
+        let claims = claims.with_scope(&["record.confirm-registration", "record.reject-registration"]);
+        Self { record_id: Some(record.to_owned()), ..claims }
+    }
+
     /// The claims of a token for one action, as the token exchange of 2.0 makes them for a
     /// registrar who may also reject.
-    pub fn action(registrar: &str, (event, action): (&str, &str), now: Timestamp, lifetime_s: i64) -> Self {
-        let scope =
-            ["record.confirm-registration", "record.reject-registration", "record.reject", "record.read"];
-        Self {
-            aud: audiences(&AUDIENCES_2),
-            scope: scope.iter().map(|name| format!("type={name}")).collect(),
-            user_type: Some(UserType::User),
-            record_id: None,
-            event_id: Some(event.to_owned()),
-            action_id: Some(action.to_owned()),
-            ..Self::record(registrar, "", now, lifetime_s)
-        }
+    pub fn action(registrar: &str, ids: (&str, &str), now: Timestamp, lifetime_s: i64) -> Self {
+        let claims = Self::new(registrar, &AUDIENCES_2, now, lifetime_s).of_action(ids);
+        claims.with_scope(&[
+            "type=record.confirm-registration",
+            "type=record.reject-registration",
+            "type=record.reject",
+            "type=record.read",
+        ])
     }
 
     /// The claims of the same token in 1.9.13 and newer, with that generation's scopes.
     pub fn action_1_9(registrar: &str, ids: (&str, &str), now: Timestamp, lifetime_s: i64) -> Self {
-        let kinds = "[event=birth|death|marriage]";
-        let scope = [
-            "record.confirm-registration".to_owned(),
-            "record.reject-registration".to_owned(),
-            format!("record.declared.reject{kinds}"),
-            format!("record.read{kinds}"),
-        ];
-        Self {
-            aud: audiences(&AUDIENCES),
-            scope: scope.to_vec(),
-            ..Self::action(registrar, ids, now, lifetime_s)
-        }
+        let claims = Self::new(registrar, &AUDIENCES, now, lifetime_s).of_action(ids);
+        claims.with_scope(&[
+            "record.confirm-registration",
+            "record.reject-registration",
+            "record.declared.reject[event=birth|death|marriage]",
+            "record.read[event=birth|death|marriage]",
+        ])
+    }
+
+    fn of_action(self, (event, action): (&str, &str)) -> Self {
+        let (event_id, action_id) = (Some(event.to_owned()), Some(action.to_owned()));
+        Self { user_type: Some(UserType::User), event_id, action_id, ..self }
     }
 
     /// The claims of a system client's token.
     pub fn client(client: &str, scope: Vec<String>, now: Timestamp, lifetime_s: i64) -> Self {
-        Self { aud: audiences(&AUDIENCES_2), scope, ..Self::system(client, now, lifetime_s) }
+        let claims = Self::new(client, &AUDIENCES_2, now, lifetime_s);
+        Self { scope, user_type: Some(UserType::System), ..claims }
     }
 
     /// The claims of the token on a trigger of 2.1, which only proves that core sent it.
     pub fn service(subject: &str, now: Timestamp, lifetime_s: i64) -> Self {
-        Self { aud: audiences(&["countryconfig-user"]), ..Self::system(subject, now, lifetime_s) }
+        let claims = Self::new(subject, &["countryconfig-user"], now, lifetime_s);
+        Self { user_type: Some(UserType::System), ..claims }
     }
 
     /// The claims of the token with which the country registers its integrations.
     pub fn bootstrap(now: Timestamp) -> Self {
-        Self {
-            aud: audiences(&["countryconfig-user", "events-user"]),
-            scope: vec![BOOTSTRAP_SCOPE.to_owned()],
-            ..Self::system(BOOTSTRAP_SUBJECT, now, 60)
-        }
+        let claims = Self::new(BOOTSTRAP_SUBJECT, &["countryconfig-user", "events-user"], now, 60);
+        Self { user_type: Some(UserType::System), ..claims.with_scope(&["type=integration.create"]) }
     }
 
     pub(super) fn is_bootstrap(&self) -> bool {
         self.sub == BOOTSTRAP_SUBJECT
     }
 
-    fn system(subject: &str, now: Timestamp, lifetime_s: i64) -> Self {
-        Self {
-            scope: Vec::new(),
-            user_type: Some(UserType::System),
-            record_id: None,
-            ..Self::record(subject, "", now, lifetime_s)
-        }
-    }
-
     /// The claims of a user's own token, with these scopes.
     pub fn user(user: &str, scope: &[&str], now: Timestamp) -> Self {
-        let scope = scope.iter().map(|scope| (*scope).to_owned()).collect();
-        Self {
-            scope,
-            user_type: Some(UserType::User),
-            record_id: None,
-            ..Self::record(user, "", now, 7 * 24 * 3_600)
-        }
+        let claims = Self::new(user, &AUDIENCES, now, 7 * 24 * 3_600).with_scope(scope);
+        Self { user_type: Some(UserType::User), ..claims }
     }
 
     /// The claims of the anonymous token.
     pub fn anonymous(now: Timestamp) -> Self {
-        Self {
-            iss: ISSUER.to_owned(),
-            sub: "__ANONYMOUS_USER__".to_owned(),
-            aud: vec!["opencrvs:countryconfig-user".to_owned()],
-            scope: vec!["verify".to_owned()],
-            iat: now.as_second(),
-            exp: now.as_second() + 600,
-            user_type: None,
-            record_id: None,
-            event_id: None,
-            action_id: None,
-        }
+        Self::new("__ANONYMOUS_USER__", &["countryconfig-user"], now, 600).with_scope(&["verify"])
     }
 }
 

@@ -54,8 +54,7 @@ pub struct RunOptions {
     /// Whether answers that refuse can be lost as well.
     #[arg(skip)]
     pub lost_refusals: bool,
-    /// The share of records whose first submission carries the time of a clock that is a day ahead
-    /// (FHIR generation).
+    /// The share of records whose first submission carries the time of a clock that is a day ahead.
     #[arg(skip)]
     pub future_stamps: f64,
     /// The share of refused records that the registrar corrects and submits again.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::errors::ErrorRow;
+use super::graphql::Document;
 use super::records::Records;
 
 use super::keys::Claims;
@@ -23,15 +24,16 @@ const SYSTEM_CLIENT: &str = "recordsearch";
 /// A search: the caller's claims, the query, and the time up to which the index is current.
 pub(super) struct Search<'a> {
     pub(super) claims: &'a Claims,
-    pub(super) document: &'a str,
-    pub(super) variables: &'a Value,
+    pub(super) document: &'a Document,
     pub(super) indexed: Timestamp,
 }
 
 impl Search<'_> {
     /// The requested page, and how many records on it were marked as downloaded.
     pub(super) fn run(&self, records: &Records) -> Result<(Value, usize), ErrorRow> {
-        let statuses = self.statuses().ok_or(ErrorRow::NOTHING_TO_SEARCH)?;
+        let parameters = self.document.argument("advancedSearchParameters");
+        let statuses = parameters.get("registrationStatuses").and_then(Value::as_array);
+        let statuses = statuses.ok_or(ErrorRow::NOTHING_TO_SEARCH)?;
         let (skip, count) = (self.number("skip").unwrap_or_default(), self.number("count"));
         let count = count.filter(|count| *count > 0).unwrap_or(DEFAULT_COUNT);
         if skip + count > WINDOW {
@@ -46,7 +48,7 @@ impl Search<'_> {
         let mut found: Vec<(&str, &Record, Status)> =
             records.all().filter_map(|(id, record)| Some((id, record, listed(record)?))).collect();
         found.sort_by_key(|(id, record, _)| (record.history.first().map(|HistoryRow { at, .. }| at), *id));
-        if !self.document.contains("\"asc\"") {
+        if self.document.argument("sort") != "asc" {
             found.reverse();
         }
         let row = |(id, record, status): &(&str, &Record, Status)| json!({"id": id, "registration": {"trackingId": record.tracking_id, "status": status.name()}});
@@ -71,17 +73,6 @@ impl Search<'_> {
     }
 
     fn number(&self, name: &str) -> Option<usize> {
-        self.variables.get(name)?.as_u64().and_then(|number| usize::try_from(number).ok())
-    }
-
-    /// `registrationStatuses`, from the variables or from the document itself.
-    fn statuses(&self) -> Option<Vec<String>> {
-        let given = self.variables.pointer("/advancedSearchParameters/registrationStatuses");
-        if let Some(given) = given.and_then(Value::as_array) {
-            return Some(given.iter().filter_map(Value::as_str).map(str::to_owned).collect());
-        }
-        let (_, rest) = self.document.split_once("registrationStatuses")?;
-        let (list, _) = rest.split_once('[')?.1.split_once(']')?;
-        Some(list.split('"').skip(1).step_by(2).map(str::to_owned).collect())
+        self.document.argument(name).as_u64().and_then(|number| usize::try_from(number).ok())
     }
 }

@@ -1,11 +1,11 @@
 //! The running simulation: its services, its switches, and what it has stored.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::caller::Caller;
 use super::core::Core;
 use super::faults::Faults;
 use super::keys::Claims;
@@ -23,7 +23,7 @@ pub struct OpencrvsSim {
     gateway: Arc<Server>,
     country_config: Arc<Server>,
     events: Arc<Server>,
-    pub(super) correlation: Arc<AtomicU64>,
+    pub(super) caller: Arc<Caller>,
     _until_dropped: Arc<DropGuard>,
 }
 
@@ -43,14 +43,14 @@ impl OpencrvsSim {
         let inner = events::events_service(Arc::clone(&core));
         let events = Arc::new(Server::bind(settings.events, inner, stop.clone()).await?);
         let (auth, gateway) = (Arc::new(auth), Arc::new(gateway));
-        let correlation = Arc::new(AtomicU64::new(1));
+        let caller = Arc::new(Caller::new()?);
         Ok(Self {
             core,
             auth,
             gateway,
             country_config,
             events,
-            correlation,
+            caller,
             _until_dropped: Arc::new(stop.drop_guard()),
         })
     }

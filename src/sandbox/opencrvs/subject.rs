@@ -16,6 +16,15 @@ pub(super) fn member(kind: Kind) -> Option<&'static str> {
     }
 }
 
+/// The type of the gateway's answer.
+pub(super) fn typename(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Birth => "BirthRegistration",
+        Kind::Death => "DeathRegistration",
+        Kind::Marriage => "MarriageRegistration",
+    }
+}
+
 /// The person of a document in the form of the gateway.
 pub(super) fn person(bundle: &Value, kind: Kind) -> Option<Value> {
     let section = format!("{}-details", member(kind)?);

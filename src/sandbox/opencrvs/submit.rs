@@ -4,7 +4,6 @@
 //! Invariant: a submission calls the bridge once. Only a registrar who submits the record again
 //! repeats the call.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,7 +15,7 @@ use super::keys::TokenHash;
 use super::record::{CallResult, Status};
 use super::records::Subject;
 use super::subject::person;
-use super::{OpencrvsSim, SimulateError, caller};
+use super::{OpencrvsSim, SimulateError};
 use crate::sandbox::population::{AttemptFacts, Declaration, Kind, correct_name};
 
 /// How a submission differs from the default one.
@@ -98,7 +97,7 @@ impl OpencrvsSim {
     /// Posts any document with any token, although OpenCRVS has no such submission. Nothing is
     /// recorded.
     pub async fn post_invented(&self, front: &Url, token: &str, bundle: &Value) -> CallResult {
-        caller::post(front, token, self.correlation.fetch_add(1, Ordering::Relaxed), bundle).await
+        self.caller.post(front, token, bundle).await
     }
 
     async fn send(
@@ -125,8 +124,7 @@ impl OpencrvsSim {
                 record.person = person(&bundle, subject.kind);
             }
         });
-        let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
-        let call = caller::post(front, &token, correlation, &bundle);
+        let call = self.caller.post(front, &token, &bundle);
         let result = match options.timeout {
             Some(timeout) => tokio::time::timeout(timeout, call)
                 .await

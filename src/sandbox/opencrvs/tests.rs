@@ -6,7 +6,7 @@ use self::support::*;
 use super::*;
 
 mod chaos;
-mod support;
+pub(super) mod support;
 
 #[tokio::test]
 async fn the_caller_looks_like_workflow_and_its_document_waits_for_validation() {

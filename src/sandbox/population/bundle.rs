@@ -113,7 +113,8 @@ impl Templates<'_> {
                 matches!(role, FamilyRole::Informant | FamilyRole::WitnessOne | FamilyRole::WitnessTwo);
             let (kind, suffix) = if is_related { ("RelatedPerson", "-relation") } else { ("Patient", "") };
             let reference = format!("{kind}/{}", self.family.part(&format!("{}{suffix}", role.name())));
-            section(role.title(), &format!("{}-details", role.name()), "doc-sections", reference)
+            let title = self.templates.pointer(&format!("/titles/{}", role.name())).and_then(Value::as_str);
+            section(title.unwrap_or_default(), &format!("{}-details", role.name()), "doc-sections", reference)
         };
         let title = self.facts.get("title").and_then(Value::as_str).unwrap_or_default();
         let encounter = section(

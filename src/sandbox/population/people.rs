@@ -55,21 +55,6 @@ impl FamilyRole {
         }
     }
 
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Self::Child => "Child details",
-            Self::Deceased => "Deceased details",
-            Self::Mother => "Mother's details",
-            Self::Father => "Father's details",
-            Self::Spouse => "Spouse's details",
-            Self::Informant => "Informant's details",
-            Self::Bride => "Bride's details",
-            Self::Groom => "Groom's details",
-            Self::WitnessOne => "Witness one's details",
-            Self::WitnessTwo => "Witness two's details",
-        }
-    }
-
     fn is_female(self, declaration: &Declaration) -> bool {
         match self {
             Self::Mother | Self::Bride => true,
@@ -94,6 +79,7 @@ pub(in crate::sandbox) struct FamilyMember {
     /// A date in the format of all dates: `2025-04-22`. `None` for the child of an unfit
     /// declaration.
     pub(in crate::sandbox) born: Option<String>,
+    /// `None` for the deceased of an unfit declaration as well.
     pub(in crate::sandbox) died: Option<String>,
     /// `female` or `male`, for the child and the deceased only, because the forms do not ask for
     /// others.
@@ -154,7 +140,7 @@ impl Declaration {
             family,
             second_language,
             born: (role != FamilyRole::Child || !self.is_unfit).then(|| self.birth_date(role)),
-            died: dead.then(|| day_of(2025, &mut self.chance(300))),
+            died: (dead && !self.is_unfit).then(|| day_of(2025, &mut self.chance(300))),
             gender: matches!(role, FamilyRole::Child | FamilyRole::Deceased).then_some(gender),
             national_id: has_id.then(|| self.national_id(role)),
         })

@@ -18,7 +18,7 @@ impl Declaration {
         let places = || json!([self.state().statistical_code(), self.district().statistical_code()]);
         let mut request = Map::new();
         let subject = match self.kind {
-            Kind::Birth if self.is_unfit => return None,
+            _ if self.is_unfit => return None,
             Kind::Birth => {
                 let child = self.member(FamilyRole::Child)?;
                 let first = corrected.unwrap_or(child.given);

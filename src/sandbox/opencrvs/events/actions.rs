@@ -5,8 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::document::correction;
 use super::file::{ActionRequest, ActionState, Actor, NewAction, after};
 use super::release::Release;
+use crate::sandbox::opencrvs::SubmitOptions;
 use crate::sandbox::opencrvs::record::{CallResult, Record, Status, iso};
 use crate::sandbox::opencrvs::records::{Confirmation, Opened, Records, Subject};
 
@@ -52,13 +54,13 @@ pub(super) struct TriggerRules {
 }
 
 impl Records {
-    /// Declares the record if it is new, and requests its registration. `None` if a request is
-    /// already open; core then answers 409.
+    /// Declares the record if it is new, and requests its registration. The options may name the
+    /// time of a clock that is ahead. `None` if a request is already open; core then answers 409.
     pub(in crate::sandbox::opencrvs) fn request(
         &mut self,
         subject: &Subject,
         declaration: &Map<String, Value>,
-        correction: &Map<String, Value>,
+        options: &SubmitOptions,
         release: Release,
         now: Timestamp,
     ) -> Option<Requested> {
@@ -66,7 +68,8 @@ impl Records {
         if self.record(&subject.record).is_some_and(waits) {
             return None;
         }
-        let opened = self.open(subject, None, now);
+        let opened = self.open(subject, options.at, now);
+        let correction = correction(subject.kind, options.corrected.as_deref());
         let record = self.record_mut(&subject.record)?;
         let registrar = record.registrar.clone();
         let file = record.event.get_or_insert_default();

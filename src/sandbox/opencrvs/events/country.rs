@@ -44,70 +44,20 @@ async fn answer(State(core): State<Arc<Core>>, request: Request) -> Response {
     }
 }
 
-/// The fields that every form of farajaland has, as far as they name persons and dates
-/// (`opencrvs-events.md` §5).
-fn usual(kind: &str) -> &'static [(&'static str, &'static str)] {
-    match kind {
-        "birth" => &[
-            ("child.name", "NAME"),
-            ("child.gender", "SELECT"),
-            ("child.dob", "DATE"),
-            ("child.placeOfBirth", "SELECT"),
-            ("mother.name", "NAME"),
-            ("mother.dob", "DATE"),
-            ("mother.idType", "SELECT"),
-            ("mother.nid", "ID"),
-            ("father.name", "NAME"),
-            ("father.dob", "DATE"),
-            ("father.idType", "SELECT"),
-            ("father.nid", "ID"),
-            ("informant.relation", "SELECT"),
-        ],
-        "death" => &[
-            ("deceased.name", "NAME"),
-            ("deceased.gender", "SELECT"),
-            ("deceased.dob", "DATE"),
-            ("deceased.idType", "SELECT"),
-            ("deceased.nid", "ID"),
-            ("eventDetails.date", "DATE"),
-            ("eventDetails.placeOfDeath", "SELECT"),
-            ("informant.relation", "SELECT"),
-        ],
-        _ => &[("bride.name", "NAME"), ("groom.name", "NAME"), ("eventDetails.date", "DATE")],
-    }
-}
-
-fn date_of(kind: &str) -> Option<&'static str> {
-    match kind {
-        "birth" => Some("child.dob"),
-        "death" | "marriage" => Some("eventDetails.date"),
-        _ => None,
-    }
-}
-
+/// The forms of `country.json`: the fields that every form of farajaland has, as far as they name
+/// persons and dates (`opencrvs-events.md` §5), with the further fields that this country defines.
 fn events(core: &Core) -> Value {
-    let of = |kind: &str| {
-        let prefix = match kind {
-            "birth" => "child.",
-            "death" => "deceased.",
-            _ => "bride.",
-        };
-        let field =
-            |id: &str, kind: &str| json!({ "id": id, "type": kind, "label": { "defaultMessage": "" } });
-        let usual: Vec<Value> = usual(kind).iter().map(|(id, kind)| field(id, kind)).collect();
-        let defined = core.defined();
-        let of_subject = defined.iter().filter(|name| name.starts_with(prefix));
-        let more: Vec<Value> = of_subject.map(|name| field(name, "TEXT")).collect();
-        let mut event = json!({ "id": kind, "declaration": { "pages": [
-            { "id": "subject", "type": "FORM", "fields": usual },
-            { "id": "more", "type": "FORM", "fields": more },
-        ]}});
-        if let Some(date) = date_of(kind)
-            && let Some(event) = event.as_object_mut()
-        {
-            event.insert("dateOfEvent".to_owned(), json!({ "$$field": date }));
+    let defined = core.defined();
+    let mut events: Value = serde_json::from_str(include_str!("country.json")).unwrap_or_default();
+    for event in events.as_array_mut().into_iter().flatten() {
+        let first = event.pointer("/declaration/pages/0/fields/0/id").and_then(Value::as_str);
+        let subject = first.and_then(|id| id.split('.').next()).unwrap_or_default();
+        let of_subject = defined.iter().filter(|name| name.split('.').next() == Some(subject));
+        let field = |id: &String| json!({ "id": id, "type": "TEXT", "label": { "defaultMessage": "" } });
+        let more: Vec<Value> = of_subject.map(field).collect();
+        if let Some(fields) = event.pointer_mut("/declaration/pages/1/fields") {
+            *fields = Value::Array(more);
         }
-        event
-    };
-    ["birth", "death", "marriage"].into_iter().map(of).collect()
+    }
+    events
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::sandbox::opencrvs::keys::Claims;
-use crate::sandbox::opencrvs::{OpencrvsSim, SimulateError, caller};
+use crate::sandbox::opencrvs::{OpencrvsSim, SimulateError};
 
 /// The longest pause between two calls.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ impl OpencrvsSim {
         for calls in 1..=state.ready_attempts {
             // The token lives 60 seconds, which is less than all calls together may take.
             let token = self.mint(&Claims::bootstrap(Timestamp::now()))?;
-            let call = caller::get(front, path, &token);
+            let call = self.caller.get(front, path, &token);
             let answer = tokio::time::timeout(state.ready_timeout, call).await;
             match answer {
                 Ok(Ok(status)) if (200..300).contains(&status) => return Ok(Announced::Accepted { calls }),

@@ -1,7 +1,5 @@
 //! The controls of the events generation on a running simulated OpenCRVS.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -14,9 +12,9 @@ use super::file::{ActionState, after};
 use super::release::Release;
 use super::state::TokenRequests;
 use super::{EventFile, EventsTally};
+use crate::sandbox::opencrvs::OpencrvsSim;
 use crate::sandbox::opencrvs::keys::Claims;
 use crate::sandbox::opencrvs::record::{CallResult, Record, iso};
-use crate::sandbox::opencrvs::{OpencrvsSim, caller};
 use crate::sandbox::population::Kind;
 
 /// A requested registration and its state.
@@ -161,11 +159,6 @@ impl OpencrvsSim {
         self.core.events.with(|state| state.calls.get(&key).copied().unwrap_or_default())
     }
 
-    /// Number of calls by procedure and credential.
-    pub fn event_calls(&self) -> BTreeMap<(String, Credential), u64> {
-        self.core.events.with(|state| state.calls.clone())
-    }
-
     /// The requests of system clients for a token so far.
     pub fn token_requests(&self) -> TokenRequests {
         self.core.events.with(|state| state.token_requests)
@@ -180,7 +173,7 @@ impl OpencrvsSim {
         token: &str,
         event: &Value,
     ) -> (CallResult, Vec<u8>) {
-        caller::trigger(front, kind.name(), token, event).await
+        self.caller.trigger(front, kind.name(), token, event).await
     }
 }
 

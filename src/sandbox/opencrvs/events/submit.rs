@@ -11,7 +11,7 @@ use super::release::Release;
 use crate::sandbox::opencrvs::keys::{Claims, TokenHash};
 use crate::sandbox::opencrvs::record::{CallResult, Record, Status};
 use crate::sandbox::opencrvs::records::{Confirmation, Subject};
-use crate::sandbox::opencrvs::{OpencrvsSim, SimulateError, SubmitOptions, SubmitOutcome, caller};
+use crate::sandbox::opencrvs::{OpencrvsSim, SimulateError, SubmitOptions, SubmitOutcome};
 use crate::sandbox::population::Declaration;
 use crate::sandbox::random::rng;
 
@@ -32,13 +32,11 @@ impl OpencrvsSim {
     ) -> Result<SubmitOutcome, SimulateError> {
         let subject = Subject::of(family);
         let declaration = document::declaration(family);
-        let correction = document::correction(family.kind, options.corrected.as_deref());
         let id = &family.record;
         let release = self.core.events.release_since(options.release);
-        let now = options.at.unwrap_or_else(Timestamp::now);
-        let requested = self
-            .core
-            .with_records(|records| records.request(&subject, &declaration, &correction, release, now));
+        let requested = self.core.with_records(|records| {
+            records.request(&subject, &declaration, &options, release, Timestamp::now())
+        });
         let Some(requested) = requested else {
             return Ok(self.outcome(id, String::new(), CallResult::Status(409), true));
         };
@@ -49,7 +47,7 @@ impl OpencrvsSim {
         self.core.with_records(|records| {
             records.carry(id, &requested.opened, TokenHash::of(&token), options.corrected.clone());
         });
-        let call = caller::trigger(front, family.kind.name(), &token, &requested.event);
+        let call = self.caller.trigger(front, family.kind.name(), &token, &requested.event);
         let (result, body) = match options.timeout {
             Some(timeout) => tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
                 (CallResult::NoAnswer("the caller did not wait any longer".to_owned()), Vec::new())

@@ -1,12 +1,16 @@
 use std::time::Duration;
 
+use axum::Json;
+use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use url::Url;
 
 use super::*;
 use super::{Credential, Release};
+use crate::sandbox::opencrvs::tests::support::serve_at;
 use crate::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim, SubmitOptions};
 use crate::sandbox::population::{Declaration, Mix, Population};
 
@@ -19,38 +23,21 @@ mod upgrade;
 
 /// A front that gives this answer to every trigger. The channel yields the token and the document
 /// of each request.
-async fn front(answer: &'static str) -> (Url, tokio::sync::mpsc::UnboundedReceiver<(String, Value)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
-    let (sent, got) = tokio::sync::mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Ok((mut caller, _)) = listener.accept().await {
-            let mut text = Vec::new();
-            let document = loop {
-                caller.read_buf(&mut text).await.unwrap();
-                let text = String::from_utf8_lossy(&text);
-                if let Some((_, body)) = text.split_once("\r\n\r\n")
-                    && let Ok(document) = serde_json::from_str::<Value>(body)
-                {
-                    break document;
-                }
-            };
-            let text = String::from_utf8_lossy(&text).into_owned();
-            assert!(text.starts_with("POST /trigger/events/birth/actions/REGISTER HTTP/1.1\r\n"), "{text}");
-            let token =
-                text.split_once("authorization: Bearer ").unwrap().1.lines().next().unwrap().to_owned();
-            sent.send((token, document)).unwrap();
-            caller.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await.unwrap();
-        }
-    });
-    (url, got)
+async fn front((status, body): (u16, &'static str)) -> (Url, mpsc::UnboundedReceiver<(String, Value)>) {
+    let (sent, got) = mpsc::unbounded_channel();
+    let answer = move |headers: HeaderMap, document: Json<Value>| async move {
+        let token = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned();
+        sent.send((token, document.0)).unwrap();
+        (StatusCode::from_u16(status).unwrap(), body)
+    };
+    (serve_at("/trigger/events/birth/actions/REGISTER", answer).await, got)
 }
 
 fn birth() -> Declaration {
     Population::new(3, Mix { deaths: 0.0, marriages: 0.0, ..Mix::default() }).declaration(0)
 }
 
-const LATER: &str = "202 Accepted\r\ncontent-length: 0\r\n\r\n";
+const LATER: (u16, &str) = (202, "");
 
 async fn sim(release: Release) -> OpencrvsSim {
     OpencrvsSim::start(OpencrvsSettings { release, ..OpencrvsSettings::default() }).await.unwrap()
@@ -88,17 +75,17 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn answered(answer: &'static str) -> Self {
+    async fn answered(answer: (u16, &'static str)) -> Self {
         Self::on(Release::V2_0, answer).await
     }
 
     /// A birth whose trigger got this answer, on this release.
-    async fn on(release: Release, answer: &'static str) -> Self {
+    async fn on(release: Release, answer: (u16, &'static str)) -> Self {
         Self::of_release(sim(release).await, None, answer).await
     }
 
     /// The same of a record that may belong to an older release than its OpenCRVS.
-    async fn of_release(sim: OpencrvsSim, release: Option<Release>, answer: &'static str) -> Self {
+    async fn of_release(sim: OpencrvsSim, release: Option<Release>, answer: (u16, &'static str)) -> Self {
         let (url, mut got) = front(answer).await;
         let family = birth();
         sim.submit_event(&family, &url, SubmitOptions { release, ..SubmitOptions::default() }).await.unwrap();
@@ -163,12 +150,12 @@ impl Fixture {
 
 #[tokio::test]
 async fn a_failed_trigger_strands_the_record_until_its_action_is_answered() {
-    for answer in ["503 Away\r\ncontent-length: 0\r\n\r\n", "401 No\r\ncontent-length: 0\r\n\r\n"] {
+    for answer in [(503, ""), (401, "")] {
         let fixture = Fixture::answered(answer).await;
         assert_eq!((fixture.status(), fixture.sim.events_tally().stranded), (Status::WaitingValidation, 1));
         let (url, _) = front(LATER).await;
         let again = fixture.sim.submit_event(&fixture.family, &url, SubmitOptions::default()).await.unwrap();
-        assert_eq!(again.result, crate::sandbox::opencrvs::CallResult::Status(409), "{answer}");
+        assert_eq!(again.result, crate::sandbox::opencrvs::CallResult::Status(409), "{answer:?}");
         assert_eq!(fixture.accept("N1", json!({})).await, 200);
         assert_eq!((fixture.status(), fixture.sim.events_tally().stranded), (Status::Registered, 0));
     }
@@ -176,15 +163,15 @@ async fn a_failed_trigger_strands_the_record_until_its_action_is_answered() {
 
 #[tokio::test]
 async fn a_400_sets_the_record_free_and_a_200_is_read_strictly() {
-    let refused = Fixture::answered("400 No\r\ncontent-length: 0\r\n\r\n").await;
+    let refused = Fixture::answered((400, "")).await;
     assert_eq!(refused.status(), Status::Rejected);
     let (url, _got) = front(LATER).await;
     let again = SubmitOptions { corrected: Some("Corrected".into()), ..SubmitOptions::default() };
     refused.sim.submit_event(&refused.family, &url, again).await.unwrap();
     assert_eq!(refused.status(), Status::WaitingValidation);
-    let good = Fixture::answered("200 OK\r\ncontent-length: 27\r\n\r\n{\"registrationNumber\":\"N1\"}").await;
+    let good = Fixture::answered((200, r#"{"registrationNumber":"N1"}"#)).await;
     assert_eq!(good.status(), Status::Registered);
-    let odd = "200 OK\r\ncontent-length: 42\r\n\r\n{\"registrationNumber\":\"N1\",\"success\":true}\n";
+    let odd = (200, r#"{"registrationNumber":"N1","success":true}"#);
     assert_eq!(Fixture::answered(odd).await.sim.events_tally().stranded, 1);
 }
 
@@ -234,7 +221,7 @@ async fn a_transaction_of_another_record_swallows_the_answer() {
 
 #[tokio::test]
 async fn an_answer_that_overtakes_our_answer_leaves_core_with_both() {
-    for (answer, stale, crossed) in [(LATER, 1, 0), ("400 No\r\ncontent-length: 0\r\n\r\n", 0, 1)] {
+    for (answer, stale, crossed) in [("202 Accepted", 1, 0), ("400 No", 0, 1)] {
         let sim = OpencrvsSim::start(OpencrvsSettings::default()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
@@ -252,7 +239,7 @@ async fn an_answer_that_overtakes_our_answer_leaves_core_with_both() {
         let token = sim.mint(&sim.action_claims(&family.record, &action)).unwrap();
         let fixture = Fixture { sim: sim.clone(), family, token, action, http: reqwest::Client::new() };
         assert_eq!(fixture.accept("N1", json!({})).await, 200);
-        caller.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await.unwrap();
+        caller.write_all(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await.unwrap();
         calling.await.unwrap();
         let tally = sim.events_tally();
         assert_eq!(

@@ -20,7 +20,7 @@ use crate::sandbox::opencrvs::tally::count;
 impl Query {
     /// Runs a query, or the rejection, which core always refuses.
     pub(super) fn run(&self) -> Result<Value, ErrorRow> {
-        match self.operation {
+        match self.document.operation {
             Operation::Fetch => {
                 self.caller()?;
                 self.fetch(self.id()?)
@@ -33,16 +33,16 @@ impl Query {
         }
     }
 
-    pub(super) fn confirm(&self, id: &str, details: Confirmation) -> Result<Value, ErrorRow> {
-        let task = self.core.with_records(|records| records.confirm(id, details, Timestamp::now()));
+    pub(super) fn confirm(&self, details: Confirmation) -> Result<Value, ErrorRow> {
+        let task = self.core.with_records(|records| records.confirm(&self.id, details, Timestamp::now()));
         task.map(Value::from).ok_or(ErrorRow::CONFIRM_FAILED)
     }
 
-    /// The record and the details to confirm, if the caller is allowed to.
-    pub(super) fn to_confirm(&self, fault: Option<Fault>) -> Result<(String, Confirmation), ErrorRow> {
+    /// The details to confirm, if the caller is allowed to.
+    pub(super) fn to_confirm(&self, fault: Option<Fault>) -> Result<Confirmation, ErrorRow> {
         let (claims, id) = (self.caller()?, self.id()?);
         self.allowed(&claims, "record.confirm-registration", id)?;
-        Ok((id.to_owned(), Confirmation { fault, ..self.details()? }))
+        Ok(Confirmation { fault, ..self.details()? })
     }
 
     fn bearer(&self) -> Option<&str> {
@@ -50,7 +50,7 @@ impl Query {
     }
 
     fn id(&self) -> Result<&str, ErrorRow> {
-        self.text("id").ok_or(ErrorRow::BAD_ID)
+        if self.id.is_empty() { Err(ErrorRow::BAD_ID) } else { Ok(&self.id) }
     }
 
     fn caller(&self) -> Result<Claims, ErrorRow> {
@@ -65,7 +65,7 @@ impl Query {
 
     fn allowed(&self, claims: &Claims, scope: &str, id: &str) -> Result<(), ErrorRow> {
         if !claims.scope.iter().any(|held| held == scope) {
-            let rejects = self.operation == Operation::Reject;
+            let rejects = self.document.operation == Operation::Reject;
             return Err(if rejects { ErrorRow::NO_REJECT_SCOPE } else { ErrorRow::NO_CONFIRM_SCOPE });
         }
         if claims.record_id.as_deref() != Some(id) {
@@ -74,13 +74,9 @@ impl Query {
         Ok(())
     }
 
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.variables.get(name)?.as_str()
-    }
-
     fn details(&self) -> Result<Confirmation, ErrorRow> {
         let bad = ErrorRow::BAD_DETAILS;
-        let details = self.variables.get("details").ok_or(bad)?;
+        let details = self.document.argument("details");
         let number = details.get("registrationNumber").and_then(Value::as_str).ok_or(bad)?;
         let given =
             details.get("identifiers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -102,7 +98,6 @@ impl Query {
         let search = Search {
             claims,
             document: &self.document,
-            variables: &self.variables,
             indexed: Timestamp::now().saturating_sub(behind).unwrap_or_default(),
         };
         let (page, downloaded) = self.core.with_records(|records| search.run(records))?;
@@ -120,14 +115,12 @@ impl Query {
                 .rev()
                 .map(|step| json!({"type": step.status.name(), "timestamp": step.at}))
                 .collect();
-            let mut found = json!({"id": id, "registration": {
+            let mut found = json!({"__typename": subject::typename(record.kind), "id": id, "registration": {
                 "trackingId": record.tracking_id,
                 "registrationNumber": record.numbers.first(),
                 "status": status
             }});
-            if let (Some(member), Some(found)) = (subject::member(record.kind), found.as_object_mut())
-                && self.document.contains(&format!("{member} {{"))
-            {
+            if let (Some(member), Some(found)) = (subject::member(record.kind), found.as_object_mut()) {
                 found.insert(member.to_owned(), record.person.clone().unwrap_or_default());
             }
             Ok(found)

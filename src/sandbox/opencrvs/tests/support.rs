@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::routing::any;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -34,8 +34,16 @@ pub(super) async fn listener() -> (TcpListener, Url) {
 
 /// Serves `POST /event-registration` with this handler.
 pub(super) async fn serve<T: 'static>(handler: impl Handler<T, ()>) -> Url {
+    serve_at("/event-registration", handler).await
+}
+
+/// Serves a path with this handler.
+pub(in crate::sandbox::opencrvs) async fn serve_at<T: 'static>(
+    path: &str,
+    handler: impl Handler<T, ()>,
+) -> Url {
     let (listener, url) = listener().await;
-    let router = Router::new().route("/event-registration", post(handler));
+    let router = Router::new().route(path, any(handler));
     drop(tokio::spawn(async move { axum::serve(listener, router).await }));
     url
 }

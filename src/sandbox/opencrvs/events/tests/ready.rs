@@ -1,29 +1,24 @@
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
-use tokio::sync::mpsc;
+use std::sync::{Arc, Mutex};
+
+use axum::http::Uri;
 
 use super::*;
 use crate::sandbox::opencrvs::{Announced, Claims};
 
 type Seen = (String, String);
-type Answers = std::sync::Arc<std::sync::Mutex<(Vec<u16>, mpsc::UnboundedSender<Seen>)>>;
 
 /// A country config that gives these answers, the last of them again and again.
 async fn country(answers: &[u16]) -> (Url, mpsc::UnboundedReceiver<Seen>) {
-    async fn answer(State(answers): State<Answers>, uri: Uri, headers: HeaderMap) -> StatusCode {
-        let mut answers = answers.lock().unwrap();
-        let token = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned();
-        answers.1.send((uri.path().to_owned(), token)).unwrap();
-        let status = if answers.0.len() > 1 { answers.0.remove(0) } else { answers.0[0] };
-        StatusCode::from_u16(status).unwrap()
-    }
     let (sent, got) = mpsc::unbounded_channel();
-    let answers = Answers::new(std::sync::Mutex::new((answers.to_vec(), sent)));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
-    let router = axum::Router::new().fallback(answer).with_state(answers);
-    drop(tokio::spawn(async move { axum::serve(listener, router).await }));
-    (url, got)
+    let answers = Arc::new(Mutex::new(answers.to_vec()));
+    let answer = move |uri: Uri, headers: HeaderMap| async move {
+        let token = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned();
+        sent.send((uri.path().to_owned(), token)).unwrap();
+        let mut answers = answers.lock().unwrap();
+        let status = if answers.len() > 1 { answers.remove(0) } else { answers[0] };
+        StatusCode::from_u16(status).unwrap()
+    };
+    (serve_at("/{*path}", answer).await, got)
 }
 
 async fn impatient(release: Release) -> OpencrvsSim {
