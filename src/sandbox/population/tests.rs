@@ -111,6 +111,26 @@ fn the_crowd_holds_everything_that_real_documents_surprise_with() {
 }
 
 #[test]
+fn an_unfit_declaration_lacks_the_date_that_the_id_system_must_know() {
+    let people = Population::new(5, Mix { unfit: 0.5, ..Mix::default() }).take(200);
+    let unfit: Vec<Declaration> = people.filter(|one| one.is_unfit).collect();
+    for one in &unfit {
+        let bundle = one.bundle(&facts("2026-01-05T10:00:00.000Z"));
+        let (code, date) = match one.kind {
+            Kind::Birth => ("child-details", "birthDate"),
+            Kind::Death => ("deceased-details", "deceasedDateTime"),
+            Kind::Marriage => panic!("nobody is asked about a marriage"),
+        };
+        assert!(section(&bundle, code).unwrap().get(date).is_none(), "{one:?}");
+        assert!(
+            one.request(None, true).is_none() && (one.kind == Kind::Birth || one.deceased_has_national_id())
+        );
+    }
+    let deaths = unfit.iter().filter(|one| one.kind == Kind::Death).count();
+    assert!(deaths > 10 && unfit.len() - deaths > 50, "{deaths} of {}", unfit.len());
+}
+
+#[test]
 fn national_ids_are_of_one_person_each() {
     let mut seen = HashSet::new();
     for (_, bundle) in crowd(500) {

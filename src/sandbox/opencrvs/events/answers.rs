@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::confirm::Refused;
-use super::credential::Denied;
 use crate::sandbox::opencrvs::errors::ErrorRow;
 
 /// The gateway's own error, which is not in tRPC's format.
@@ -15,19 +14,10 @@ fn unauthorized() -> Response {
     (StatusCode::UNAUTHORIZED, Json(body)).into_response()
 }
 
-pub(super) fn denied(denied: Denied, procedure: &str) -> Response {
-    match denied {
-        Denied::Gateway | Denied::Stale(401) => unauthorized(),
-        Denied::Unknown => error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", procedure),
-        Denied::Stale(status) => {
-            error(StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN), "FORBIDDEN", procedure)
-        }
-    }
-}
-
 pub(super) fn answer(done: Result<Value, Refused>, procedure: &str) -> Response {
     match done {
         Ok(data) => Json(json!({ "result": { "data": { "json": data } } })).into_response(),
+        Err(refused) if refused == Refused::UNAUTHENTICATED => unauthorized(),
         Err(refused) => error(refused.status, &refused.message, procedure),
     }
 }

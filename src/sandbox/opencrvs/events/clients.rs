@@ -74,22 +74,6 @@ impl Clients {
         self.clients.values()
     }
 
-    pub(super) fn change(&mut self, id: &str, change: impl FnOnce(&mut SystemClient)) -> bool {
-        self.clients.get_mut(id).map(change).is_some()
-    }
-
-    /// Gives the client another secret. The old one is invalid at once.
-    fn rotate(&mut self, id: &str, secret: String) -> Option<String> {
-        let client = self.clients.get_mut(id)?;
-        client.secret = secret;
-        client.changes += 1;
-        Some(client.secret.clone())
-    }
-
-    pub(super) fn delete(&mut self, id: &str) -> bool {
-        self.clients.remove(id).is_some()
-    }
-
     /// The client with these credentials, unless it is deactivated.
     pub(super) fn authenticate(&self, id: &str, secret: &str) -> Option<&SystemClient> {
         self.clients.get(id).filter(|client| client.secret == secret && !client.is_disabled)
@@ -144,38 +128,44 @@ impl OpencrvsSim {
     /// Replaces the scopes of a client. A token keeps the scopes that it was given.
     pub fn set_client_scopes(&self, client: &str, scopes: &[&str]) -> bool {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        self.core.events.with(|state| state.clients.change(client, |client| client.scopes = scopes))
+        self.change_client(client, |client| client.scopes = scopes)
     }
 
     /// Deactivates a client, or activates it again. A deactivated client gets no tokens.
     pub fn disable_client(&self, client: &str, is_disabled: bool) -> bool {
-        self.core.events.with(|state| state.clients.change(client, |client| client.is_disabled = is_disabled))
+        self.change_client(client, |client| client.is_disabled = is_disabled)
     }
 
     /// Deletes a client. Its tokens are invalid at once.
     pub fn delete_client(&self, client: &str) -> bool {
-        self.core.events.with(|state| state.clients.delete(client))
+        self.core.events.with(|state| state.clients.clients.remove(client)).is_some()
     }
 
     /// Gives a client a new secret and returns it. The old one is invalid at once. `None` if the
     /// client does not exist.
     pub fn rotate_secret(&self, client: &str) -> Option<String> {
-        self.core.events.with(|state| state.clients.rotate(client, random()))
+        let secret = random();
+        self.rotate_secret_to(client, &secret).then_some(secret)
     }
 
     /// The same with a secret that is known beforehand. Returns false if the client does not exist.
     pub fn rotate_secret_to(&self, client: &str, secret: &str) -> bool {
-        self.core.events.with(|state| state.clients.rotate(client, secret.to_owned())).is_some()
+        self.change_client(client, |client| {
+            client.secret = secret.to_owned();
+            client.changes += 1;
+        })
     }
 
     /// Revokes all tokens of a client. Returns false if the client does not exist.
     pub fn revoke_tokens(&self, client: &str) -> bool {
-        self.core.events.with(|state| {
-            state.clients.change(client, |client| {
-                client.changes += 1;
-                client.revoked = client.changes;
-            })
+        self.change_client(client, |client| {
+            client.changes += 1;
+            client.revoked = client.changes;
         })
+    }
+
+    fn change_client(&self, id: &str, change: impl FnOnce(&mut SystemClient)) -> bool {
+        self.core.events.with(|state| state.clients.clients.get_mut(id).map(change)).is_some()
     }
 }
 

@@ -53,6 +53,10 @@ impl Refused {
     const ASSIGNED: Self = Self::new(StatusCode::CONFLICT, "User is assigned to this event");
     const UNEXPECTED_FIELD: Self = Self::new(StatusCode::BAD_REQUEST, "Unexpected field");
     pub(super) const HIDDEN: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error");
+    /// By the gateway, which does not accept the token.
+    pub(super) const UNAUTHENTICATED: Self = Self::new(StatusCode::UNAUTHORIZED, "Missing authentication");
+    /// By the events service, which does not know the subject of the token.
+    pub(super) const UNKNOWN: Self = Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED");
     pub(super) const FORBIDDEN: Self = Self::new(StatusCode::FORBIDDEN, "FORBIDDEN");
 
     pub(super) const fn new(status: StatusCode, message: &'static str) -> Self {

@@ -5,6 +5,7 @@
 use axum::http::{HeaderMap, header};
 use serde::Serialize;
 
+use super::confirm::Refused;
 use crate::sandbox::opencrvs::core::Core;
 use crate::sandbox::opencrvs::keys::{Claims, TokenHash, UserType};
 
@@ -31,17 +32,6 @@ pub(super) struct Caller {
     pub(super) token: TokenHash,
 }
 
-/// Why a caller is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Denied {
-    /// By the gateway.
-    Gateway,
-    /// By the events service, which does not know the subject of the token.
-    Unknown,
-    /// An action token after the upgrade to 2.1, with the status of the answer.
-    Stale(u16),
-}
-
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
@@ -53,22 +43,23 @@ pub(super) fn admit(
     headers: &HeaderMap,
     audience: &str,
     procedure: &str,
-) -> Result<Caller, Denied> {
+) -> Result<Caller, Refused> {
     let verified = bearer(headers)
         .and_then(|token| Some((token, core.with_key(|key| key.verify(token, audience))?)))
         .filter(|(_, claims)| !core.faults.is_deactivated(&claims.sub));
     let credential = verified.as_ref().map_or(Credential::None, |(_, claims)| credential_of(core, claims));
     core.events.count_call(procedure, credential);
-    let (token, claims) = verified.ok_or(Denied::Gateway)?;
+    let (token, claims) = verified.ok_or(Refused::UNAUTHENTICATED)?;
     let caller = Caller { claims, credential, token: TokenHash::of(token) };
     let release = core.release_of(caller.claims.event_id.as_deref().unwrap_or_default());
     core.events.with(|state| match credential {
         Credential::ActionToken if !release.has_action_tokens() => {
-            Err(Denied::Stale(state.behaviour.stale_token_status))
+            let is_unauthorized = state.behaviour.stale_token_status == 401;
+            Err(if is_unauthorized { Refused::UNAUTHENTICATED } else { Refused::FORBIDDEN })
         }
-        Credential::Client if state.clients.get(&caller.claims.sub).is_none() => Err(Denied::Unknown),
+        Credential::Client if state.clients.get(&caller.claims.sub).is_none() => Err(Refused::UNKNOWN),
         Credential::Client if state.clients.is_dead(&caller.token, state.behaviour.rotation_kills_tokens) => {
-            Err(Denied::Unknown)
+            Err(Refused::UNKNOWN)
         }
         Credential::None
         | Credential::ActionToken

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answers::code;
-use super::credential::{Denied, admit};
+use super::credential::admit;
 use super::release::Release;
 use super::scopes::Grant;
 use crate::sandbox::opencrvs::core::Core;
@@ -72,9 +72,7 @@ fn refused(core: &Core, headers: &HeaderMap, procedure: &str) -> Option<Response
         return Some(error(StatusCode::NOT_FOUND, "Not found"));
     }
     match admit(core, headers, "events-user", procedure) {
-        Err(Denied::Gateway | Denied::Unknown | Denied::Stale(_)) => {
-            Some(error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"))
-        }
+        Err(_) => Some(error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED")),
         Ok(caller) if Grant::of(&caller.claims.scope, "integration.create").is_none() => {
             Some(error(StatusCode::FORBIDDEN, "FORBIDDEN"))
         }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::actions::IDENTIFIER;
-use super::answers::{answer, denied, error, row_error};
+use super::answers::{answer, error, row_error};
 use super::confirm::{ActionCall, ConfirmRules, Refused};
 use super::credential::{Caller, Credential, admit};
 use super::queries;
@@ -72,7 +72,7 @@ impl Called {
     fn run(&self, input: &Value, fault: Option<Fault>) -> Response {
         let caller = match admit(&self.core, &self.headers, "gateway-user", &self.procedure) {
             Ok(caller) => caller,
-            Err(why) => return denied(why, &self.procedure),
+            Err(why) => return answer(Err(why), &self.procedure),
         };
         let json =
             |value: &str| value.split(';').next().is_some_and(|kind| kind.trim() == "application/json");

@@ -13,7 +13,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::answers::{answer, denied, row_error};
+use super::answers::{answer, row_error};
 use super::confirm::Refused;
 use super::credential::{Caller, Credential, admit};
 use super::file::Actor;
@@ -68,9 +68,9 @@ impl QueryCall {
     ) -> Response {
         let call = Call { core: Arc::clone(&self.core), calls: Some(calls), record, connection: &connection };
         let work = move |_| {
-            move || match admit(&self.core, &self.headers, "gateway-user", self.procedure) {
-                Ok(caller) => answer(work(&self.core, &caller), self.procedure),
-                Err(why) => denied(why, self.procedure),
+            move || {
+                let caller = admit(&self.core, &self.headers, "gateway-user", self.procedure);
+                answer(caller.and_then(|caller| work(&self.core, &caller)), self.procedure)
             }
         };
         call.perform(work, row_error).await

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -173,6 +174,21 @@ async fn a_400_sets_the_record_free_and_a_200_is_read_strictly() {
     assert_eq!(good.status(), Status::Registered);
     let odd = (200, r#"{"registrationNumber":"N1","success":true}"#);
     assert_eq!(Fixture::answered(odd).await.sim.events_tally().stranded, 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_stamps_the_action_and_nothing_else() {
+    let (sim, (url, mut got)) = (sim(Release::V2_0).await, front(LATER).await);
+    let (family, ahead) = (birth(), Timestamp::now() + SignedDuration::from_hours(24));
+    let options = SubmitOptions { at: Some(ahead), ..SubmitOptions::default() };
+    let stamp = sim.submit_event(&family, &url, options).await.unwrap().stamp;
+    assert_eq!(stamp.get(..16), ahead.to_string().get(..16));
+    let document = got.recv().await.unwrap().1;
+    assert_eq!(document["actions"].as_array().unwrap().last().unwrap()["createdAt"], stamp);
+    let (record, now) = (sim.record(&family.record).unwrap(), Timestamp::now());
+    let file = record.event.unwrap();
+    assert!(record.attempts[0].at <= now && file.requests[0].requested <= now);
+    assert!(file.indexed(now).is_some(), "the index has it at once");
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn a_client_finds_the_pending_events_of_its_kinds() {
 
 #[tokio::test]
 async fn a_request_whose_trigger_failed_is_indexed_when_somebody_reads_it() {
-    let fixture = Fixture::on(Release::V2_1, "503 Away\r\ncontent-length: 0\r\n\r\n").await;
+    let fixture = Fixture::on(Release::V2_1, (503, "")).await;
     let bridge = fixture.client(&[SEARCH, READ]).await;
     assert!(fixture.sim.pending_actions()[0].trigger_failed);
     assert_eq!(total(&bridge.query("event.search", requested()).await), 0);
