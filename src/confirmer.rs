@@ -33,7 +33,7 @@ pub use unheard::{Finding, SearchFault, TakeIn, UnexplainedPage, Unheard, Unhear
 pub(crate) use unseal::{action_of, token_of};
 
 use crate::broker::{self, Breaker, Delay, Handler, Incoming, Settlement};
-use crate::domain::{Cause, NegativePolicy, State};
+use crate::domain::{Cause, NegativePolicy, Reason, ReasonSource, State};
 use crate::ledger::{Case, LeaseRefusal, Ledger};
 use crate::opencrvs::KeyStore;
 use crate::opencrvs::fhir::Gateway;
@@ -62,6 +62,19 @@ pub struct Rules {
     /// Text before the code of the ID system's reason: in the comment of a confirmation after a
     /// rejection (FHIR generation), or in the reason of a rejection (events generation).
     pub comment: String,
+    /// The same before the fields at fault, if the ID system was not asked because of them.
+    pub comment_unfit: String,
+}
+
+impl Rules {
+    /// What OpenCRVS is told of a negative answer.
+    fn comment_on(&self, reason: &Reason) -> String {
+        let code = reason.code.as_str();
+        match reason.source {
+            ReasonSource::IdSystem => format!("{} ({code})", self.comment),
+            ReasonSource::Bridge => format!("{} ({code}: {})", self.comment_unfit, reason.fields.join(", ")),
+        }
+    }
 }
 
 pub struct Confirmer {

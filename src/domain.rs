@@ -137,7 +137,7 @@ pub use fields::{
 pub use ids::{
     ActionId, AttemptId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId, UnusableId,
 };
-pub use national_id::NationalId;
+pub use national_id::{NationalId, is_invisible};
 pub use number::{NewNumber, NumberRules, NumberScope, NumberTemplate, UnusableTemplate};
 pub use registration::{AttemptKey, Dialect, EventKind, Registration};
 pub use runbook::Advice;

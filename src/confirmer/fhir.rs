@@ -84,9 +84,7 @@ impl Confirmer {
                 )
                 | None => (Vec::new(), None),
             },
-            Answer::Rejected(reason) => {
-                (Vec::new(), Some(format!("{} ({})", self.rules.comment, reason.code.as_str())))
-            }
+            Answer::Rejected(reason) => (Vec::new(), Some(self.rules.comment_on(reason))),
         };
         Confirmation { number: number.clone(), identifiers, comment }
     }

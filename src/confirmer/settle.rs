@@ -168,7 +168,8 @@ impl Confirmer {
     ) -> Result<Settlement, StageFault> {
         let (record, attempt) = (&leased.case.record.id, leased.case.attempt.id);
         match self.ledger.finish(leased.lease, event, cause).await {
-            Ok(state) => match cause.filter(|cause| cause.is_alarm()) {
+            // OpenCRVS has been told of a rejection, so no operator is needed.
+            Ok(state) => match cause.filter(|cause| cause.is_alarm() && event != Event::Reject) {
                 Some(cause) => {
                     self.metrics.alarm(cause);
                     tracing::error!(

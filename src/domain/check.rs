@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::decide::RecordState;
 use super::ids::RegistrationNumber;
@@ -178,18 +179,20 @@ impl Identity {
         Some(Self { names: names.collect(), born: person.dob.clone(), national_id: person.nid.clone() })
     }
 
-    /// Whether this is the person whom OpenCRVS has. A member that OpenCRVS does not give is not
-    /// compared.
+    /// Whether this is the person whom OpenCRVS has. What OpenCRVS does not give, or gives as a blank,
+    /// is not compared.
     ///
     /// # Errors
     /// The first member that disagrees.
     pub fn agrees_with(&self, theirs: &Self) -> Result<(), Mismatch> {
-        let is_theirs = |ours: &FullName| theirs.names.iter().any(|name| is_part_of(ours, name));
+        let given: Vec<&FullName> = theirs.names.iter().filter(|name| !is_blank(name)).collect();
+        let is_theirs = |ours: &FullName| given.iter().any(|name| is_part_of(ours, name));
         let has_ours = !self.names.is_empty() && self.names.iter().all(is_theirs);
-        if !theirs.names.is_empty() && !has_ours {
+        if !given.is_empty() && !has_ours {
             return Err(Mismatch::Name);
         }
-        if theirs.born.is_some() && self.born.as_deref().map(date) != theirs.born.as_deref().map(date) {
+        let born = theirs.born.as_deref().filter(|born| !born.trim().is_empty());
+        if born.is_some() && self.born.as_deref().map(date) != born.map(date) {
             return Err(Mismatch::DateOfBirth);
         }
         match (&self.national_id, &theirs.national_id) {
@@ -203,11 +206,19 @@ impl Identity {
 /// the document had, never others.
 fn is_part_of(ours: &FullName, theirs: &FullName) -> bool {
     let covers = |ours: &str, theirs: &str| {
-        let known: Vec<&str> = theirs.split_whitespace().collect();
-        let mut words = ours.split_whitespace().peekable();
-        (known.is_empty() || words.peek().is_some()) && words.all(|word| known.contains(&word))
+        let (known, words) = (words(theirs), words(ours));
+        (known.is_empty() || !words.is_empty()) && words.iter().all(|word| known.contains(word))
     };
     covers(&ours.given, &theirs.given) && covers(&ours.family, &theirs.family)
+}
+
+/// The words of a name, in one of the forms that Unicode has for the same text.
+fn words(name: &str) -> Vec<String> {
+    name.split_whitespace().map(|word| word.nfc().collect()).collect()
+}
+
+fn is_blank(name: &FullName) -> bool {
+    [&name.given, &name.family].into_iter().all(|part| part.trim().is_empty())
 }
 
 /// The parts of a date, without leading zeros.
@@ -312,5 +323,56 @@ mod tests {
         assert_eq!(of(Some("1")).agrees_with(&of(Some("2"))), Err(Mismatch::NationalId));
         assert_eq!(of(Some("1")).agrees_with(&of(Some("1"))), Ok(()));
         assert_eq!(of(Some("1")).agrees_with(&of(None)), Ok(()));
+    }
+
+    #[test]
+    fn twenty_people_whom_opencrvs_has_or_has_not_as_they_were_submitted() {
+        let (nfc, nfd) = ("\u{c9}l\u{e9}onore", "E\u{301}le\u{301}onore");
+        for (ours, born, theirs, their_born, verdict) in [
+            (("Ada", "Doe"), "2026-09-05", ("Ada", "Doe"), "2026-09-05", Ok(())),
+            (("Ada", "Doe"), "2026-9-5", ("Ada", "Doe"), "2026-09-05", Ok(())),
+            (("Ada", "Doe"), "2026-09-05", ("Ada", "Doe"), "2026-9-5", Ok(())),
+            (("Ada", "Doe"), "2026-09-05", ("Ada", "Doe"), " 2026-09-05 ", Ok(())),
+            ((nfc, "Doe"), "2026-09-05", (nfd, "Doe"), "2026-09-05", Ok(())),
+            ((nfd, "Doe"), "2026-09-05", (nfc, "Doe"), "2026-09-05", Ok(())),
+            (
+                ("\u{ac00}\u{c740}", "\u{ae40}"),
+                "2026-09-05",
+                ("\u{1100}\u{1161}\u{110b}\u{1173}\u{11ab}", "\u{1100}\u{1175}\u{11b7}"),
+                "2026-09-05",
+                Ok(()),
+            ),
+            (("Ada Maria", "Doe"), "2026-09-05", ("Ada\u{a0}Maria", "Doe"), "2026-09-05", Ok(())),
+            (("Ada", "van  Dijk"), "2026-09-05", ("Ada", "van Dijk"), "2026-09-05", Ok(())),
+            (("Ada", "Doe"), "2026-09-05", ("Ada Maria", "Doe"), "2026-09-05", Ok(())),
+            (("", "Suharto"), "2026-09-05", ("", "Suharto"), "2026-09-05", Ok(())),
+            (("", "Suharto"), "2026-09-05", (" ", "Suharto"), "2026-09-05", Ok(())),
+            (("Ada", "Doe"), "2026-09-05", ("", ""), "", Ok(())),
+            (("Ada", "Doe"), "2026-09-05", (" ", "\u{a0}"), " ", Ok(())),
+            (("", ""), "", (" ", ""), " ", Ok(())),
+            (("ADA", "Doe"), "2026-09-05", ("Ada", "Doe"), "2026-09-05", Err(Mismatch::Name)),
+            (("Ada", "Doe"), "2026-09-05", ("Doe", "Ada"), "2026-09-05", Err(Mismatch::Name)),
+            (("Ada Maria", "Doe"), "2026-09-05", ("Ada", "Doe"), "2026-09-05", Err(Mismatch::Name)),
+            (("Adam", "Doe"), "2026-09-05", ("Ada", "Doe"), "2026-09-05", Err(Mismatch::Name)),
+            (("Eleonore", "Doe"), "2026-09-05", (nfd, "Doe"), "2026-09-05", Err(Mismatch::Name)),
+            (("", ""), "2026-09-05", ("Ada", "Doe"), "2026-09-05", Err(Mismatch::Name)),
+            (("Ada", "Doe"), "2026-05-09", ("Ada", "Doe"), "2026-09-05", Err(Mismatch::DateOfBirth)),
+            (("Ada", "Doe"), "2026-09-05", ("Ada", "Doe"), "2026-09-15", Err(Mismatch::DateOfBirth)),
+            (("Ada", "Doe"), "2025-12-31", ("Ada", "Doe"), "2026-01-01", Err(Mismatch::DateOfBirth)),
+            (("Ada", "Doe"), "", ("Ada", "Doe"), "2026-09-05", Err(Mismatch::DateOfBirth)),
+            (("Ada", "Doe"), "2026-09-05", ("Ada", "Doe"), "0202-69-05", Err(Mismatch::DateOfBirth)),
+        ] {
+            let of = |(given, family): (&str, &str), born: &str| {
+                // As both sides are read: an empty member is absent, a blank one is not always.
+                let names: &[FullName] =
+                    if given.is_empty() && family.is_empty() { &[] } else { &[name(given, family)] };
+                person(names, (!born.is_empty()).then_some(born))
+            };
+            assert_eq!(
+                of(ours, born).agrees_with(&of(theirs, their_born)),
+                verdict,
+                "{ours:?} {born} {theirs:?} {their_born}"
+            );
+        }
     }
 }

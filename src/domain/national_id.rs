@@ -98,6 +98,20 @@ fn is_unusable(c: char) -> bool {
             | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
+/// Whether nothing is to be seen of the character: white space, control and format characters, and
+/// the fillers and selectors that have another category.
+///
+/// Source: `DerivedCoreProperties.txt` of Unicode 15.1, `Default_Ignorable_Code_Point`; U+2800 is the
+/// empty Braille pattern.
+pub fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || is_unusable(c)
+        || is_astral_format(c)
+        || matches!(c, '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{2065}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
 /// Whether the character is a format character beyond U+FFFF.
 fn is_astral_format(c: char) -> bool {
     matches!(c,

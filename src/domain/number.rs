@@ -264,4 +264,86 @@ mod tests {
         assert_eq!(NumberTemplate::parse("{Year}"), Err(UnusableTemplate::Unknown("Year".into())));
         assert!(NumberTemplate::parse("{year}{tracking_id}").is_ok());
     }
+
+    #[test]
+    fn twenty_countries_have_the_registration_on_their_own_day() {
+        // The offsets are those of the countries' laws. They are of the past, which no law changes.
+        for (zone, stamp, date) in [
+            ("Pacific/Niue", "2025-01-01T10:59:59Z", "2024-12-31"), // -11:00
+            ("Pacific/Pago_Pago", "2025-01-01T11:00:00Z", "2025-01-01"), // -11:00
+            ("Pacific/Apia", "2024-12-31T11:00:00Z", "2025-01-01"), // +13:00, no DST since 2021
+            ("Pacific/Apia", "2011-12-30T09:59:59Z", "2011-12-29"), // -10:00, DST
+            ("Pacific/Apia", "2011-12-30T10:00:00Z", "2011-12-31"), // there was no 30 December
+            ("Pacific/Kiritimati", "2024-12-31T10:00:00Z", "2025-01-01"), // +14:00
+            ("Pacific/Chatham", "2024-12-31T10:14:59Z", "2024-12-31"), // +13:45, DST
+            ("Pacific/Chatham", "2024-12-31T10:15:00Z", "2025-01-01"),
+            ("Pacific/Fiji", "2024-12-31T12:00:00Z", "2025-01-01"), // +12:00
+            ("Pacific/Tarawa", "2024-12-31T11:59:59Z", "2024-12-31"), // +12:00
+            ("Australia/Adelaide", "2024-12-31T13:30:00Z", "2025-01-01"), // +10:30, DST
+            ("Asia/Kathmandu", "2024-12-31T18:15:00Z", "2025-01-01"), // +05:45
+            ("Asia/Colombo", "2024-12-31T18:30:00Z", "2025-01-01"), // +05:30
+            ("Asia/Yangon", "2024-12-31T17:29:59Z", "2024-12-31"),  // +06:30
+            ("Asia/Kabul", "2024-12-31T19:30:00Z", "2025-01-01"),   // +04:30
+            ("Asia/Tehran", "2024-12-31T20:30:00Z", "2025-01-01"),  // +03:30, no DST since 2022
+            ("Asia/Dhaka", "2024-12-31T17:59:59Z", "2024-12-31"),   // +06:00
+            ("Africa/Addis_Ababa", "2024-12-31T21:00:00Z", "2025-01-01"), // +03:00
+            ("Africa/Lusaka", "2024-12-31T22:00:00Z", "2025-01-01"), // +02:00
+            ("Africa/Casablanca", "2024-12-31T23:00:00Z", "2025-01-01"), // +01:00 outside of Ramadan
+            ("Africa/Monrovia", "2024-12-31T23:59:59Z", "2024-12-31"), // +00:00
+            ("Atlantic/Cape_Verde", "2025-01-01T00:59:59Z", "2024-12-31"), // -01:00
+            ("America/St_Johns", "2025-01-01T03:30:00Z", "2025-01-01"), // -03:30
+            ("America/St_Johns", "2024-07-01T02:29:59Z", "2024-06-30"), // -02:30, DST
+            ("America/Port-au-Prince", "2025-01-01T04:59:59Z", "2024-12-31"), // -05:00
+            ("America/Santiago", "2025-01-01T03:00:00Z", "2025-01-01"), // -03:00, DST
+            ("Pacific/Marquesas", "2025-01-01T09:29:59Z", "2024-12-31"), // -09:30
+            ("Europe/Lisbon", "2024-06-30T23:00:00Z", "2024-07-01"), // +01:00, DST
+        ] {
+            let stamp = stamp.parse().unwrap();
+            assert_eq!(rules(zone, "global").date_of(stamp, stamp).to_string(), date, "{zone} {stamp}");
+        }
+    }
+
+    #[test]
+    fn twenty_given_numbers_are_unique_within_what_the_country_says() {
+        let given = |number: &str| RegistrationNumber::parse(number).unwrap();
+        let of = |office: Option<&str>, kind: EventKind, year: &str| Registration {
+            office: office.map(str::to_owned),
+            kind,
+            ..registration(&format!("{year}-06-30T12:00:00Z"), &format!("{year}-06-30T12:00:01Z"))
+        };
+        let base = || of(Some("A"), EventKind::Birth, "2026");
+        for (unique, number, other, clashes) in [
+            ("global", "1", base(), true),
+            ("global", "1", of(Some("B"), EventKind::Birth, "2026"), true),
+            ("global", "1", of(Some("A"), EventKind::Death, "2026"), true),
+            ("global", "1", of(Some("A"), EventKind::Birth, "2027"), true),
+            ("global", "1", of(None, EventKind::Birth, "2026"), true),
+            ("global", "01", base(), false),
+            ("global", "1 ", base(), false),
+            ("office", "1", base(), true),
+            ("office", "1", of(Some("B"), EventKind::Birth, "2026"), false),
+            ("office", "1", of(None, EventKind::Birth, "2026"), false),
+            ("office", "1", of(Some("A"), EventKind::Death, "2027"), true),
+            ("year", "1", of(Some("B"), EventKind::Death, "2026"), true),
+            ("year", "1", of(Some("A"), EventKind::Birth, "2027"), false),
+            ("kind", "1", of(Some("B"), EventKind::Birth, "2027"), true),
+            ("kind", "1", of(Some("A"), EventKind::Death, "2026"), false),
+            ("kind", "1", of(Some("A"), EventKind::Other("adoption".to_owned()), "2026"), false),
+            ("office,year", "1", of(Some("A"), EventKind::Death, "2026"), true),
+            ("office,year", "1", of(Some("A"), EventKind::Death, "2027"), false),
+            ("year,kind", "1", of(Some("B"), EventKind::Birth, "2026"), true),
+            ("office,kind", "1", of(Some("A"), EventKind::Birth, "2030"), true),
+            ("office,year,kind", "1", base(), true),
+            ("office,year,kind", "1", of(Some("A"), EventKind::Birth, "2027"), false),
+        ] {
+            let rules = rules("UTC", unique);
+            let one = rules.number_for(&base(), Some(&given("1"))).unwrap();
+            let two = rules.number_for(&other, Some(&given(number))).unwrap();
+            assert_eq!(
+                (one.key == two.key, two.number.as_str()),
+                (clashes, number),
+                "{unique} {number} {other:?}"
+            );
+        }
+    }
 }

@@ -177,4 +177,44 @@ mod tests {
             assert_eq!(ours.compare(at(since), at(2_000)), expected, "{since}");
         }
     }
+
+    #[test]
+    fn twenty_clocks_of_opencrvs_order_a_submission_by_its_stamp_or_by_its_acceptance() {
+        let accepted = "2026-12-01T12:00:00Z";
+        for (stamp, believable) in [
+            ("2026-12-01T11:59:59.893Z", true),
+            ("2026-12-01T12:00:00Z", true),
+            ("2026-12-01T12:04:59.999Z", true),
+            ("2026-12-01T12:05:00Z", true),
+            ("2026-12-01T12:05:00.001Z", false),
+            ("2026-12-01T13:00:00Z", false),
+            ("2026-12-02T12:00:00Z", false),
+            ("2027-12-01T12:00:00Z", false),
+            ("2038-01-19T03:14:08Z", false),
+            ("2106-02-07T06:28:16Z", false),
+            ("9999-12-30T22:00:00.999999999Z", false),
+            // The same instant, written with another offset.
+            ("2026-12-02T02:00:00+14:00", true),
+            ("2026-12-02T02:05:01+14:00", false),
+            ("2026-11-30T22:00:00-14:00", true),
+            ("2026-12-01T17:45:00+05:45", true),
+            // Local time that was written as UTC, east and west of Greenwich.
+            ("2026-12-01T15:00:00Z", false),
+            ("2026-12-01T07:00:00Z", true),
+            // Leap second, epoch, and a clock that was never set.
+            ("2016-12-31T23:59:60Z", true),
+            ("1970-01-01T00:00:00Z", true),
+            ("0001-01-01T00:00:00Z", true),
+            ("-009999-01-02T02:00:00Z", true),
+        ] {
+            let [stamp, accepted]: [Timestamp; 2] = [stamp, accepted].map(|text| text.parse().unwrap());
+            let expected = if believable { stamp } else { accepted };
+            assert_eq!(order_stamp(stamp, accepted, TOLERANCE), expected, "{stamp}");
+        }
+        // A tolerance that no time reaches, and none at all.
+        let [stamp, accepted]: [Timestamp; 2] =
+            ["2026-12-01T12:00:01Z", accepted].map(|text| text.parse().unwrap());
+        assert_eq!(order_stamp(stamp, accepted, Duration::ZERO), accepted);
+        assert!(order_stamp(stamp, accepted, Duration::MAX) <= stamp);
+    }
 }

@@ -24,7 +24,9 @@ pub enum NumberHeader {
 
 impl NumberHeader {
     pub(super) async fn read(&self, headers: &HeaderMap) -> Result<Option<RegistrationNumber>, Refusal> {
-        let Some(number) = headers.get(NUMBER).filter(|number| !number.is_empty()) else { return Ok(None) };
+        let mut given = headers.get_all(NUMBER).iter().filter(|number| !number.is_empty());
+        let Some(number) = given.next() else { return Ok(None) };
+        let is_only_one = given.all(|other| other == number);
         match self {
             Self::Off => {
                 tracing::warn!("X-Registration-Number was ignored: NUMBER_HEADER is off");
@@ -39,7 +41,7 @@ impl NumberHeader {
             }
         }
         let number = number.to_str().ok().and_then(|number| RegistrationNumber::parse(number.trim()).ok());
-        number.map(Some).ok_or(Refusal::UnusableNumber)
+        number.filter(|_| is_only_one).map(Some).ok_or(Refusal::UnusableNumber)
     }
 }
 
@@ -74,5 +76,42 @@ mod tests {
         for wrong in [None, Some(""), Some("hus"), Some("husk"), Some("hush-hush")] {
             assert_eq!(read(&bound, "0001/2025", wrong).await, Err("number_refused"), "{wrong:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn twenty_numbers_of_as_many_countries_are_taken_as_they_are_or_refused() {
+        let read = async |values: &[&[u8]]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(NUMBER, HeaderValue::from_bytes(value).unwrap());
+            }
+            let read = NumberHeader::On.read(&headers).await;
+            read.map(|number| number.map(|number| number.as_str().to_owned())).map_err(|why| why.label())
+        };
+        for number in [
+            "0001/2025",
+            "1/2025",
+            "00000001",
+            "B-2025-000123",
+            "2025BXXDBIC",
+            "12.345.678-9",
+            "A/12/0034",
+            "1",
+            "REG 12 of 2025",
+            "2025/BIRTH/KLOW/0042",
+            "(12)34",
+            "x_1",
+            "12:34",
+            "a+b",
+            "#7",
+        ] {
+            assert_eq!(read(&[number.as_bytes()]).await, Ok(Some(number.to_owned())), "{number}");
+        }
+        for unusable in [&b"\t"[..], b"12\t34", "০০০১/২০২৫".as_bytes(), b"caf\xe9", &[b'9'; 65]]
+        {
+            assert_eq!(read(&[unusable]).await, Err("number_refused"), "{unusable:?}");
+        }
+        assert_eq!(read(&[b"1", b"2"]).await, Err("number_refused"), "which of them?");
+        assert_eq!(read(&[b"1", b"", b"1"]).await, Ok(Some("1".to_owned())));
     }
 }

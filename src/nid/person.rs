@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::date;
 use super::language::three_letters;
-use crate::domain::{NationalId, Person, Role, View};
+use crate::domain::{NationalId, Person, Role, View, is_invisible};
 
 /// The limits of the contract, in characters.
 const NAME_MAX: usize = 200;
@@ -120,7 +120,9 @@ pub(super) fn birth_subject(view: &View, faults: &mut FieldFaults) -> Option<Bir
     let child = view.person(Role::Child).unwrap_or(&unknown);
     let name = subject_name(child);
     let full = name.as_ref().map(|name| name.full.as_str());
-    let full = faults.require("subject.name", full, |full| is_within(full, NAME_MAX).then_some(()));
+    let full = faults.require("subject.name", full, |full| {
+        (is_within(full, NAME_MAX) && !full.chars().any(char::is_control)).then_some(())
+    });
     let dob = faults.require("subject.date_of_birth", child.dob.as_deref(), date::day);
     let sex = faults.require("subject.sex", child.gender.as_deref(), sex);
     let place = view.event_details.place.as_ref().map(|place| place.codes.as_slice()).unwrap_or_default();
@@ -147,7 +149,8 @@ pub(super) fn parents(view: &View, faults: &mut FieldFaults) -> Vec<Parent> {
     [(Role::Mother, "mother"), (Role::Father, "father")]
         .into_iter()
         .filter_map(|(role, name)| {
-            let national_id = view.person(role)?.nid.as_deref().map(str::trim).filter(|id| !id.is_empty())?;
+            // An ID that is there and cannot be read is an empty text.
+            let national_id = view.person(role)?.nid.as_deref()?;
             let national_id = faults.read(&format!("parents.{name}.national_id"), national_id, typed_id)?;
             Some(Parent { role: name, national_id })
         })
@@ -168,17 +171,18 @@ impl FieldFaults {
 
 fn subject_name(person: &Person) -> Option<SubjectName> {
     let name = person.name.as_ref()?;
-    let given: Vec<&str> =
-        [&name.firstname, &name.middlename].into_iter().filter_map(|part| text(part)).collect();
+    let given: Vec<String> = [&name.firstname, &name.middlename].into_iter().filter_map(text).collect();
     let given = (!given.is_empty()).then(|| given.join(" "));
-    let family = text(&name.surname).map(str::to_owned);
+    let family = text(&name.surname);
     let full = [given.as_deref(), family.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let lang = person.lang.as_deref().and_then(three_letters);
     (!full.is_empty()).then_some(SubjectName { full, given, family, lang })
 }
 
-fn text(part: &Option<String>) -> Option<&str> {
-    part.as_deref().map(str::trim).filter(|part| !part.is_empty())
+/// The part of a name in one line, if there is anything to see in it.
+fn text(part: &Option<String>) -> Option<String> {
+    let part = part.as_deref().map(str::trim).filter(|part| !part.chars().all(is_invisible))?;
+    Some(part.replace(|c: char| c.is_control() && c.is_whitespace(), " "))
 }
 
 fn is_within(text: &str, most: usize) -> bool {

@@ -118,7 +118,7 @@ fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
 
 /// The personal data at this JSON pointer, which counts as present however long it is.
 fn identifying(value: &Value, pointer: &str) -> Option<String> {
-    value.pointer(pointer).and_then(Value::as_str).and_then(super::text::identifying)
+    value.pointer(pointer).and_then(super::text::identifying_value)
 }
 
 /// Like `text`, but also returns `None` for a text with control characters, because codes are

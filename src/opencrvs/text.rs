@@ -4,6 +4,8 @@
 //! [`MOST`] characters, which is more than the ID system's contract allows, so a text that was cut
 //! is refused as invalid and never sent.
 
+use serde_json::Value;
+
 /// Limit of a part of a name, in characters. The contract allows 200 for the whole name.
 const MOST_OF_A_NAME: usize = 256;
 /// Limit of any other text, in characters. The contract allows 64 for an ID or a code.
@@ -12,6 +14,20 @@ const MOST: usize = 128;
 /// The trimmed text, or `None` if it is empty.
 pub(super) fn identifying(text: &str) -> Option<String> {
     cut(text, MOST)
+}
+
+/// The text of a JSON value that identifies somebody. A whole number is its digits, because a form
+/// may ask for an ID as a number. Any other value is there and cannot be read: it is an empty text,
+/// which is refused as missing or invalid.
+pub(super) fn identifying_value(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => identifying(text),
+        Value::Number(number) if number.is_u64() || number.is_i64() => Some(number.to_string()),
+        Value::Null => None,
+        Value::Array(items) if items.is_empty() => None,
+        Value::Object(members) if members.is_empty() => None,
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(String::new()),
+    }
 }
 
 /// Joins the texts of a part of a name, or returns `None` if all are empty.
@@ -29,4 +45,35 @@ fn cut(text: &str, most: usize) -> Option<String> {
 /// kept.
 pub(super) fn is_within(text: &str, most: usize) -> bool {
     text.len() <= most || text.chars().take(most + 1).count() <= most
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_never_absent_whatever_its_type() {
+        for (value, text) in [
+            (json!("9001112223"), Some("9001112223")),
+            (json!(" 0001 "), Some("0001")),
+            (json!(9_001_112_223_u64), Some("9001112223")),
+            (json!(-5), Some("-5")),
+            (json!(18_446_744_073_709_551_615_u64), Some("18446744073709551615")),
+            // Digits may be lost already.
+            (json!(9_001_112_223.0), Some("")),
+            (json!(1.5e30), Some("")),
+            (json!(true), Some("")),
+            (json!({ "value": "9001112223" }), Some("")),
+            (json!(["9001112223"]), Some("")),
+            (json!(""), None),
+            (json!(" \u{a0}"), None),
+            (json!(null), None),
+            (json!({}), None),
+            (json!([]), None),
+        ] {
+            assert_eq!(identifying_value(&value).as_deref(), text, "{value}");
+        }
+    }
 }

@@ -73,6 +73,7 @@ fn of_single_roles(sources: &Sources, known: &[String]) -> Vec<String> {
 async fn check_sources(config: &Config) -> Result<&'static str, Failure> {
     let reading = parts::reading(config);
     output::line(&format!("{} reads: {}", sources::SETTING, reading.events))?;
+    output::line(&format!("FIELDS_FHIR (fields.fhir) reads: {}", reading.fhir))?;
     let check = if config.front.events { parts::source_check(config, &reading)? } else { None };
     let Some(check) = check else { return Ok("Nothing") };
     match check.missing().await {

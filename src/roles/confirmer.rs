@@ -111,6 +111,7 @@ fn rules(config: &Config, topology: &TopologySettings) -> Rules {
         negative: config.confirm.negative,
         identifier_type: config.confirm.identifier_type.clone(),
         comment: config.confirm.comment.clone(),
+        comment_unfit: config.confirm.comment_unfit.clone(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod hook;
 mod parking;
+mod vendor;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Registrations of the events generation are confirmed or rejected, and no record is left
 //! requested or damaged.
 
-mod fields;
+pub mod fields;
+mod rejected;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub async fn world(engine: Engine, settings: &[(&str, &str)]) -> World {
 }
 
 /// The same without any role running.
-async fn prepared(engine: Engine, settings: &[(&str, &str)]) -> World {
+pub async fn prepared(engine: Engine, settings: &[(&str, &str)]) -> World {
     let mut world = World::empty(engine, settings).await;
     world.set("FRONT_EVENTS", "true");
     let spool = world.dir.join("spool");

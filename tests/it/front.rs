@@ -8,6 +8,7 @@ mod answers;
 mod away;
 mod bodies;
 mod events;
+mod forms;
 mod hangups;
 mod keys;
 mod tokens;

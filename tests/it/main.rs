@@ -45,6 +45,7 @@ mod spool;
 mod sweep;
 mod tokens;
 mod traces;
+mod unfit;
 mod unheard;
 mod vendor;
 mod waiting;

@@ -1,8 +1,9 @@
 //! The operator's commands, run as processes: listing, reconciling, resuming, and rotating keys.
 
 mod attempts;
-mod decide;
+pub mod decide;
 mod demo;
+mod parked;
 mod queue;
 mod reconcile;
 mod refused;

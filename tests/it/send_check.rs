@@ -11,6 +11,7 @@ use nidbridge::sandbox::population::{AttemptFacts, Declaration, Kind, correct_na
 use serde_json::{Value, json};
 
 use crate::events;
+use crate::events::fields::Country;
 use crate::front::wire::{event_taken_down, send, taken_down};
 use crate::harness::eventually;
 use crate::harness::ledgers::Engine;
@@ -306,4 +307,27 @@ async fn a_worker_without_the_gateway_says_that_it_does_not_check() {
     world.start("worker");
     world.ready("worker").await;
     assert!(world.log_text("worker").contains("GATEWAY_URL is not set for this worker"));
+}
+
+/// The front reads the date from the field that the event's configuration names, and so does the
+/// worker, which must not take the registration for an invented one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_looked_up_with_the_date_that_its_configuration_names() {
+    let mut world = events::prepared(Engine::Sqlite, &CHECKED).await;
+    let country = Country::telling_forms_at("/config/events").await;
+    let birth = ["child.name", "child.dob", "child.gender", "child.nid", "mother.dob"];
+    country.has_forms(&birth, &["deceased.nid", "eventDetails.date"], "eventDetails.date");
+    country.dates_births_by("mother.dob");
+    world.set("COUNTRY_CONFIG_URL", &country.url);
+    for role in ["worker", "front", "confirmer"] {
+        world.start(role);
+        world.ready(role).await;
+    }
+    let family = people(Kind::Birth, 1, 233).remove(0);
+    let submitted = world.opencrvs.submit_event(&family, &world.front, SubmitOptions::default()).await;
+    assert!(submitted.unwrap().result.is_success());
+    ends_as(&world, &family.record, Status::Registered).await;
+    let document = world.opencrvs.event_document(&family.record).unwrap().to_string();
+    assert!(document.contains("\"mother.dob\""), "the date is another one than the child's");
+    assert_eq!(world.metric("worker", "nidbridge_send_checks_total", "genuine"), 1.0);
 }

@@ -3,6 +3,7 @@
 //!
 //! Each test runs on SQLite and on PostgreSQL.
 
+mod expired;
 mod ledger;
 
 use nidbridge::domain::{Cause, RecordId, State};

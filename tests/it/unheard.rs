@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use nidbridge::config::SecretSource;
 use nidbridge::confirmer::{Finding, UnheardSearch};
-use nidbridge::domain::RecordId;
+use nidbridge::domain::{Cause, RecordId};
 use nidbridge::opencrvs::events::EventSearch;
 use nidbridge::opencrvs::{AccessToken, ClientCredentials, ClientSettings, Reading, SystemClient};
 use nidbridge::sandbox::opencrvs::{OpencrvsSettings, Release, Status, SubmitOptions};
-use nidbridge::sandbox::population::{Declaration, Kind};
+use nidbridge::sandbox::population::{Declaration, Kind, Mix, Population};
 use serde_json::Value;
 use url::Url;
 
+use crate::gateway::standing;
 use crate::harness::eventually;
 use crate::harness::http::free_port;
 use crate::harness::ledgers::Engine;
@@ -73,15 +74,19 @@ async fn start(world: &mut World, roles: &[&'static str]) {
     }
 }
 
-/// OpenCRVS sends these triggers to nobody.
 async fn unheard(world: &World, count: usize, seed: u64) -> Vec<Declaration> {
-    let nobody: Url = format!("http://127.0.0.1:{}/", free_port()).parse().unwrap();
     let births = people(Kind::Birth, count, seed);
-    for birth in &births {
+    sent_to_nobody(world, &births).await;
+    births
+}
+
+/// OpenCRVS sends these triggers to nobody.
+async fn sent_to_nobody(world: &World, births: &[Declaration]) {
+    let nobody: Url = format!("http://127.0.0.1:{}/", free_port()).parse().unwrap();
+    for birth in births {
         let submitted = world.opencrvs.submit_event(birth, &nobody, SubmitOptions::default()).await.unwrap();
         assert!(!submitted.result.is_success(), "{:?}", submitted.result);
     }
-    births
 }
 
 /// Each is registered once, by one attempt, without damage.
@@ -154,6 +159,29 @@ async fn a_confirmer_that_dies_in_the_middle_of_a_search_confirms_nothing_twice(
     start(&mut world, &["confirmer"]).await;
     registered_once(&world, &births).await;
     assert_eq!(world.nid.state().ended("issued"), 12);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unheard_registration_that_is_unfit_is_rejected_as_such_with_its_fields() {
+    let mut world = world(Engine::Sqlite).await;
+    world.set("CONFIRM_REASONS", "true");
+    world.opencrvs.behave(|core| core.client_rejects_with_reason = true);
+    let mut scopes = scopes(&RIGHTS, "birth,death,marriage");
+    scopes.push("type=record.reject&event=birth".to_owned());
+    add_client(&world, &scopes);
+    let mix = Mix { deaths: 0.0, marriages: 0.0, unfit: 1.0, ..Mix::default() };
+    let births: Vec<Declaration> = Population::new(507, mix).take(2).collect();
+    sent_to_nobody(&world, &births).await;
+    start(&mut world, &["worker", "confirmer"]).await;
+    for birth in &births {
+        ends_as(&world, &birth.record, Status::Rejected).await;
+        let rejected = standing(&world, &birth.record, "rejected", "unfit").await;
+        assert_eq!(rejected.cause, Some(Cause::Unfit.into()));
+        let reason = world.opencrvs.record(&birth.record).unwrap().event.unwrap().reason.expect("a reason");
+        assert!(reason.contains("subject.date_of_birth") && !reason.contains("ID system"), "{reason}");
+    }
+    assert_eq!(world.nid.state().requests, 0);
+    assert_eq!(world.metric("confirmer", "nidbridge_alarms_total", "rejected_by_id_system"), 0.0);
 }
 
 /// The search for registrations that have waited longer than `after`, and an access token for it.

@@ -8,7 +8,7 @@ use crate::broker::{Delay, Settlement};
 use crate::confirmer::Confirmer;
 use crate::confirmer::settle::{AfterFault, IntentAfter, Next};
 use crate::confirmer::turn::UnsealedCase;
-use crate::domain::{Answer, Cause, Event};
+use crate::domain::{Answer, Cause, Event, Reason, ReasonSource};
 use crate::opencrvs::events::{ActionState, Bearer, PendingAction};
 use crate::opencrvs::{FaultClass, OpencrvsFault, Right, may_reject_record};
 use crate::pipeline::stage::StageFault;
@@ -64,7 +64,7 @@ impl Confirmer {
             End::Confirmed => self.confirmed(&case.leased, outcome).await,
             End::Rejected => {
                 self.metrics.confirmed("rejected");
-                self.end(&case.leased, Event::Reject, None).await
+                self.end(&case.leased, Event::Reject, unfit(&case.answer)).await
             }
             End::OtherNumber => self.end(&case.leased, Event::Park, Some(Cause::OtherNumber)).await,
             End::Overtaken => self.overtaken(case).await,
@@ -84,7 +84,7 @@ impl Confirmer {
             Bearer::Token(token) => may_reject_record(token),
             Bearer::Client(token) => token.may_explain(pending.kind),
         };
-        (self.events.reasons && may).then(|| format!("{} ({})", self.rules.comment, reason.code.as_str()))
+        (self.events.reasons && may).then(|| self.rules.comment_on(reason))
     }
 
     /// Sends the reason after a rejection, if there is one, and ends the attempt. The rejection
@@ -109,7 +109,7 @@ impl Confirmer {
             }
         }
         self.metrics.confirmed("rejected");
-        self.end(&answering.case.leased, Event::Reject, None).await
+        self.end(&answering.case.leased, Event::Reject, unfit(&answering.case.answer)).await
     }
 
     pub(super) async fn settle_read_fault(
@@ -139,6 +139,14 @@ enum End {
     OtherNumber,
     /// The action has the opposite answer.
     Overtaken,
+}
+
+/// The cause of a rejection that is the bridge's own.
+fn unfit(answer: &Answer) -> Option<Cause> {
+    match answer {
+        Answer::Rejected(Reason { source: source @ ReasonSource::Bridge, .. }) => Some(source.cause()),
+        Answer::Rejected(_) | Answer::Issued(_) | Answer::Recorded | Answer::NotAsked => None,
+    }
 }
 
 /// Compares the answer in OpenCRVS with ours. An answer that OpenCRVS has just taken may not be in

@@ -190,3 +190,67 @@ fn a_place_and_an_office_are_sent_whole_or_refused() {
     let faults = fitness(&EventKind::Birth, &at(levels(1)), Some(&long)).unwrap_err();
     assert_eq!(faults.invalid, ["registration.office_code"]);
 }
+
+#[test]
+fn twenty_births_and_deaths_that_nobody_can_be_asked_about_name_their_field() {
+    let good = || child(name("Ada", "", "Doe"));
+    let parent = |role: Role, nid: &str| {
+        let mut view = birth(good());
+        view.persons.insert(role, Person { nid: Some(nid.to_owned()), ..Person::default() });
+        view
+    };
+    let named = |first: &str, last: &str| birth(Person { name: Some(name(first, "", last)), ..good() });
+    let born = |day: &str| birth(Person { dob: Some(day.to_owned()), ..good() });
+    let sex = |sex: &str| birth(Person { gender: Some(sex.to_owned()), ..good() });
+    let (invalid, missing) = (true, false);
+    for (kind, view, field, fault) in [
+        (EventKind::Birth, named("\u{200b}", "\u{feff}"), "subject.name", missing),
+        (EventKind::Birth, named("\u{3164}", "\u{2800}"), "subject.name", missing),
+        (EventKind::Birth, named("\u{ad}\u{202e}", "\u{fe0f}"), "subject.name", missing),
+        (EventKind::Birth, named("\u{e0020}", "\t"), "subject.name", missing),
+        (EventKind::Birth, named("Ada\u{0}", "Doe"), "subject.name", invalid),
+        (EventKind::Birth, named("Ada\u{1b}[2J", "Doe"), "subject.name", invalid),
+        (EventKind::Birth, named(&"👶".repeat(201), ""), "subject.name", invalid),
+        (EventKind::Birth, born("32/13/2026"), "subject.date_of_birth", invalid),
+        (EventKind::Birth, born("-0026-09-05"), "subject.date_of_birth", invalid),
+        (EventKind::Birth, born("+012026-09-05"), "subject.date_of_birth", invalid),
+        (EventKind::Birth, born("10000-01-01"), "subject.date_of_birth", invalid),
+        (EventKind::Birth, born("2026-W36-6"), "subject.date_of_birth", invalid),
+        (EventKind::Birth, born("2026-248"), "subject.date_of_birth", invalid),
+        (EventKind::Birth, born("1788566400000"), "subject.date_of_birth", invalid),
+        (EventKind::Birth, born("two weeks ago"), "subject.date_of_birth", invalid),
+        (EventKind::Birth, sex("M"), "subject.sex", invalid),
+        (EventKind::Birth, sex("ወንድ"), "subject.sex", invalid),
+        (EventKind::Birth, sex("\u{a0}"), "subject.sex", missing),
+        (EventKind::Birth, parent(Role::Mother, &"9".repeat(65)), "parents.mother.national_id", invalid),
+        // There, and not a text.
+        (EventKind::Birth, parent(Role::Father, ""), "parents.father.national_id", invalid),
+        (EventKind::Birth, parent(Role::Father, "\u{200b}"), "parents.father.national_id", invalid),
+        (EventKind::Death, death("", "2026-09-05"), "subject.national_id", missing),
+        (EventKind::Death, death("\u{200b}", "2026-09-05"), "subject.national_id", invalid),
+        (EventKind::Death, death("7001112223", "September"), "subject.date_of_death", invalid),
+        (EventKind::Death, death("7001112223", "2026-02-30"), "subject.date_of_death", invalid),
+    ] {
+        let one = vec![field.to_owned()];
+        let expected = if fault { (one, vec![]) } else { (vec![], one) };
+        assert_eq!(unfit(&kind, &view), expected, "{field}");
+    }
+}
+
+#[test]
+fn what_is_odd_and_no_fault_of_a_name_is_sent() {
+    for (first, last, full) in [
+        ("Ada\tMaria", "Doe\n", "Ada Maria Doe"),
+        ("می\u{200c}ترا", "", "می\u{200c}ترا"),
+        ("ක්\u{200d}රිස්", "", "ක්\u{200d}රිස්"),
+        ("E\u{301}lodie", "", "E\u{301}lodie"),
+        ("-", "Suharto", "- Suharto"),
+        ("\u{200b}", "Suharto", "Suharto"),
+        ("Ada", "\u{feff}", "Ada"),
+        ("X Æ A-12", "", "X Æ A-12"),
+        ("𞤀𞤣𞤢", "", "𞤀𞤣𞤢"),
+        (&"👶".repeat(200), "", &"👶".repeat(200)),
+    ] {
+        assert_eq!(sent(&birth(child(name(first, "", last))))["name"]["full"], full);
+    }
+}

@@ -9,7 +9,7 @@ use super::action::Action;
 use super::person::{MEMBERS, persons};
 use super::{LONGEST, place};
 use crate::domain::{EventDetails, EventKind, Office, Role, View};
-use crate::opencrvs::text::{identifying, is_within};
+use crate::opencrvs::text::{identifying_value, is_within};
 
 /// Maximum number of answers that are kept. Besides the fields of the persons, a form has some
 /// dozens.
@@ -43,9 +43,9 @@ impl<'d> Fields<'d> {
         self.text(prefix, member).map(str::to_owned)
     }
 
-    /// Personal data, which counts as present however long it is.
+    /// Personal data, which counts as present however long it is, and whatever its type.
     pub(super) fn identifying(&self, prefix: &str, member: &str) -> Option<String> {
-        self.value(prefix, member).and_then(Value::as_str).and_then(identifying)
+        self.value(prefix, member).and_then(identifying_value)
     }
 
     pub(super) fn truth(&self, prefix: &str, member: &str) -> bool {

@@ -18,7 +18,6 @@ const MOST_IDENTIFIERS: usize = 16;
 
 pub(super) fn person(bundle: &Bundle, patient: &Value, identifier_type: &str) -> Person {
     let names = names(patient);
-    let identifiers = identifiers(patient);
     let reason = extension(patient, "reason-not-applying").and_then(|reason| kept(reason, "/valueString"));
     // OpenCRVS keeps the reason when the person's details are added later, so `active` decides if
     // the patient has it.
@@ -31,8 +30,8 @@ pub(super) fn person(bundle: &Bundle, patient: &Value, identifier_type: &str) ->
         age: extension(patient, "age-of-individual-in-years").and_then(age),
         date_of_death: identifying(patient, "/deceasedDateTime"),
         gender: identifying(patient, "/gender"),
-        nid: identifiers.get(identifier_type).cloned(),
-        identifiers,
+        nid: identifier(patient, identifier_type),
+        identifiers: identifiers(patient),
         nationality: nationality(patient),
         address: address(bundle, patient),
         relation: None,
@@ -68,9 +67,11 @@ fn names(patient: &Value) -> Vec<(Option<String>, Name)> {
 }
 
 /// The texts of a member that is a list of texts or one text.
+/// All of them count: a name is cut by its length and then refused, never by its number of parts.
 fn texts<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v str> {
     let one = value.get(name).and_then(Value::as_str);
-    one.into_iter().chain(list(value, name).filter_map(Value::as_str))
+    let many = value.get(name).and_then(Value::as_array).into_iter().flatten();
+    one.into_iter().chain(many.filter_map(Value::as_str))
 }
 
 /// The name with the most parts; of several, the first in the document.
@@ -83,6 +84,16 @@ fn most_complete(names: &[(Option<String>, Name)]) -> Option<&(Option<String>, N
 
 fn by_language(names: Vec<(Option<String>, Name)>) -> BTreeMap<String, Name> {
     names.into_iter().map(|(language, name)| (language.unwrap_or_else(|| "en".to_owned()), name)).collect()
+}
+
+/// The identifier of this type: the last one, as in [`identifiers`]. It identifies the person, so it
+/// is found among any number of others.
+fn identifier(patient: &Value, identifier_type: &str) -> Option<String> {
+    let all = patient.get("identifier").and_then(Value::as_array).into_iter().flatten();
+    let of_type = all.filter(|id| {
+        id.get("type").is_some_and(|concept| codes(concept).any(|code| code == identifier_type))
+    });
+    of_type.filter_map(|id| identifying(id, "/value")).next_back()
 }
 
 fn identifiers(patient: &Value) -> BTreeMap<String, String> {

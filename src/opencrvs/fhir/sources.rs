@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::domain::{Person, SourceMember, SourceRule, View};
 use crate::opencrvs::reading::Reading;
+use crate::opencrvs::text::identifying_value;
 
 /// Reads the members that have other sources than [`SourceRule::Patient`].
 pub(super) fn apply(view: &mut View, reading: &Reading) {
@@ -36,8 +37,12 @@ fn value(
         SourceRule::Patient => current(person?, member),
         SourceRule::Identifier(kind) => person?.identifiers.get(kind).cloned(),
         SourceRule::Field(name) => {
-            let text = answers.get(name).and_then(Value::as_str).map(str::trim);
-            text.filter(|text| !text.is_empty()).map(str::to_owned)
+            let answer = answers.get(name)?;
+            match answer.as_str().map(str::trim) {
+                // A name may be longer than any other text.
+                Some(text) => (!text.is_empty()).then(|| text.to_owned()),
+                None => identifying_value(answer),
+            }
         }
         SourceRule::DateOfEvent => None,
     })

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::bundle::Bundle;
 use super::person::person;
 use super::{codes, extension, identifying, place, sources, text};
-use crate::domain::{EventDetails, EventKind, Office, Person, Role, View};
+use crate::domain::{EventDetails, EventKind, FieldSources, Office, Person, Role, View};
 use crate::opencrvs::reading::Reading;
 use crate::opencrvs::text::name_part;
 
@@ -45,7 +45,7 @@ pub(super) fn of(
     }
     let event_details = EventDetails { date: None, place: place_of_event(bundle, composition) };
     let office = office(bundle, task);
-    let mut view = View { persons, event_details, office, answers: answers(bundle) };
+    let mut view = View { persons, event_details, office, answers: answers(bundle, &reading.fhir) };
     sources::apply(&mut view, reading);
     view.event_details.date = date(&view.persons, bundle, composition, kind);
     view
@@ -89,20 +89,21 @@ fn office(bundle: &Bundle, task: &Value) -> Office {
     Office { id: place.id, code: place.code, codes: place.codes }
 }
 
-fn answers(bundle: &Bundle) -> BTreeMap<String, Value> {
-    bundle
-        .of("QuestionnaireResponse")
-        .filter_map(|response| response.get("item").and_then(Value::as_array))
-        .flatten()
-        .filter_map(|item| Some((text(item, "/text")?.to_owned(), answer(item)?)))
-        .filter(|(field, _)| field.len() <= LONGEST_ANSWER)
-        .take(MOST_ANSWERS)
-        .collect()
+/// The first answers, and wherever they are those that a member of the view is read from.
+fn answers(bundle: &Bundle, sources: &FieldSources) -> BTreeMap<String, Value> {
+    let names = sources.names();
+    let all = || {
+        let lists = bundle.of("QuestionnaireResponse").filter_map(|one| one.get("item")?.as_array());
+        let answers = lists.flatten().filter_map(|item| Some((text(item, "/text")?, answer(item)?)));
+        answers.filter(|(field, _)| field.len() <= LONGEST_ANSWER)
+    };
+    let named = all().filter(|(field, _)| names.contains(field));
+    all().take(MOST_ANSWERS).chain(named).map(|(field, answer)| (field.to_owned(), answer)).collect()
 }
 
 fn answer(item: &Value) -> Option<Value> {
     let given = item.pointer("/answer/0")?;
-    let value = ["valueString", "valueBoolean", "valueInteger", "valueDecimal"]
+    let value = ["valueString", "valueBoolean", "valueInteger", "valueDecimal", "valueDate", "valueDateTime"]
         .into_iter()
         .find_map(|name| given.get(name))?;
     match value {

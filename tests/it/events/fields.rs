@@ -29,15 +29,15 @@ const DEATH: &[&str] = &["deceased.nid", "deceased.nidStatus"];
 /// A country configuration that tells its forms at one path only. It answers any other path, as
 /// hapi does, with 404.
 #[derive(Clone)]
-struct Country {
+pub struct Country {
     path: &'static str,
     /// `None` is an outage: HTTP 503.
     forms: Arc<Mutex<Option<Value>>>,
-    url: String,
+    pub url: String,
 }
 
 impl Country {
-    async fn telling_forms_at(path: &'static str) -> Self {
+    pub async fn telling_forms_at(path: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let country = Self { path, forms: Arc::default(), url };
@@ -57,7 +57,7 @@ impl Country {
     }
 
     /// Defines these fields besides those that are read from registrations.
-    fn defines(&self, birth: &[&str], death: &[&str]) {
+    pub fn defines(&self, birth: &[&str], death: &[&str]) {
         let read_of_birth = ["child.name", "child.dob", "child.gender"];
         let read_of_death = ["deceased.nid", "eventDetails.date"];
         self.has_forms(
@@ -67,7 +67,7 @@ impl Country {
         );
     }
 
-    fn has_forms(&self, birth: &[&str], death: &[&str], date_of_death: &str) {
+    pub fn has_forms(&self, birth: &[&str], death: &[&str], date_of_death: &str) {
         let form = |kind: &str, fields: &[&str], date: &str| {
             let fields: Vec<Value> = fields.iter().map(|id| json!({ "id": id, "type": "TEXT" })).collect();
             json!({ "id": kind, "dateOfEvent": { "$$field": date },
@@ -77,7 +77,13 @@ impl Country {
         *self.forms.lock().unwrap() = Some(json!(forms));
     }
 
-    fn fails(&self) {
+    /// Names the field with the date of a birth.
+    pub fn dates_births_by(&self, field: &str) {
+        let mut forms = self.forms.lock().unwrap();
+        forms.as_mut().unwrap()[0]["dateOfEvent"]["$$field"] = field.into();
+    }
+
+    pub fn fails(&self) {
         *self.forms.lock().unwrap() = None;
     }
 }

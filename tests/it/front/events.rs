@@ -67,7 +67,7 @@ fn without_a_pending_registration() -> [(&'static str, Value); 3] {
     [("no registration", none), ("of another type", other), ("not pending any more", accepted)]
 }
 
-fn set_up(world: &mut World) {
+pub(super) fn set_up(world: &mut World) {
     let spool = world.dir.join("spool");
     std::fs::create_dir_all(&spool).unwrap();
     world.set("FRONT_EVENTS", "true");

@@ -26,17 +26,17 @@ async fn attempt_of(world: &World, declaration: &Declaration) -> String {
     attempts.last().unwrap()["attempt"].as_str().unwrap().to_owned()
 }
 
-async fn decide(world: &World, declaration: &Declaration, decision: &[&str]) -> (Option<i32>, String) {
+pub async fn decide(world: &World, declaration: &Declaration, decision: &[&str]) -> (Option<i32>, String) {
     let attempt = attempt_of(world, declaration).await;
     world.run(&[&["attempts", "decide", &attempt, "--as"], decision, &WHY].concat(), &[]).await
 }
 
-async fn decided(world: &World, declaration: &Declaration, decision: &[&str]) {
+pub async fn decided(world: &World, declaration: &Declaration, decision: &[&str]) {
     let (code, said) = decide(world, declaration, decision).await;
     assert_eq!((code, said.as_str()), (Some(0), "decided: 1\n"), "{decision:?}");
 }
 
-fn id_file(world: &World, id: &str) -> String {
+pub fn id_file(world: &World, id: &str) -> String {
     let path = world.dir.join(format!("id-{id}"));
     std::fs::File::create(&path).unwrap().write_all(format!("{id}\n").as_bytes()).unwrap();
     path.display().to_string()

@@ -99,3 +99,43 @@ fn a_country_may_do_without_a_member_or_a_kind_of_event() {
     let set = missing(&events("mother.nid = mother.nin"), &optional);
     assert_eq!(set.len(), 1, "but a field that a setting names has to be: {set:?}");
 }
+
+/// Every member that a request must contain, in the form of its kind of event.
+#[test]
+fn each_required_member_that_a_form_lacks_is_named_and_no_other_one() {
+    let birth = ["child.name", "child.dob", "child.gender"];
+    let death = ["deceased.nid", "eventDetails.date"];
+    let whole = |left_out: &str| {
+        let fields = |all: &[&str]| -> Vec<String> {
+            all.iter().filter(|field| **field != left_out).map(|field| (*field).to_owned()).collect()
+        };
+        let (birth, death) = (fields(&birth), fields(&death));
+        let [birth, death] = [&birth, &death].map(|form| form.iter().map(String::as_str).collect::<Vec<_>>());
+        forms(&[("birth", &birth), ("death", &death)], &[])
+    };
+    let sources = FieldSources::conventional(Dialect::Events);
+    assert_eq!(missing(&sources, &whole("none")), Vec::<String>::new());
+    for (field, member, kind) in [
+        ("child.name", "child.name", "birth"),
+        ("child.dob", "child.dob", "birth"),
+        ("child.gender", "child.gender", "birth"),
+        ("deceased.nid", "deceased.nid", "death"),
+        ("eventDetails.date", "deceased.dateOfDeath", "death"),
+    ] {
+        let told = missing(&sources, &whole(field));
+        let [told] = told.as_slice() else { panic!("{field}: {told:?}") };
+        assert!(told.starts_with(&format!("`{member}` ")) && told.contains(&format!("`{kind}`")), "{told}");
+        // It is found again under the name that the setting has for it, and in a part of a field.
+        for setting in ["x.other", "x.other.part", "other", "\"x other\""] {
+            let mut forms = whole(field);
+            let id = setting.trim_matches('"').trim_end_matches(".part");
+            forms.fields.get_mut(kind).unwrap().insert(id.to_owned());
+            assert_eq!(
+                missing(&events(&format!("{member} = {setting}")), &forms),
+                Vec::<String>::new(),
+                "{setting}"
+            );
+        }
+        assert_eq!(missing(&events(&format!("{member} = none")), &whole(field)), Vec::<String>::new());
+    }
+}

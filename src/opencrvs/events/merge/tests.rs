@@ -118,3 +118,49 @@ fn a_list_replaces_and_stays_a_list() {
     assert_eq!(merged(&[list(json!([1, 2])), list(json!({ "a": 1 }))]), json!({ "documents": [1, 2] }));
     assert_eq!(merged(&[list(json!({ "a": 1 })), list(json!([3]))]), json!({ "documents": [3] }));
 }
+
+/// What the second action does; its predecessor, itself, and the merged declaration. Each line follows
+/// from the rules of core: objects are merged member by member, anything else replaces, null erases.
+const HISTORIES: &str = r#"
+another field     ; {"a":"1"} ; {"b":"2"} ; {"a":"1","b":"2"}
+the same text     ; {"a":"1"} ; {"a":"1"} ; {"a":"1"}
+another text      ; {"a":"1"} ; {"a":"2"} ; {"a":"2"}
+an empty text     ; {"a":"1"} ; {"a":""} ; {"a":""}
+false             ; {"a":true} ; {"a":false} ; {"a":false}
+zero              ; {"a":7} ; {"a":0} ; {"a":0}
+null              ; {"a":"1","b":"2"} ; {"a":null} ; {"b":"2"}
+a value, at last  ; {"a":null} ; {"a":"1"} ; {"a":"1"}
+null again        ; {"a":null} ; {"a":null} ; {}
+nothing           ; {"a":"1"} ; {} ; {"a":"1"}
+one part          ; {"n":{"f":"Ada","s":"Doe"}} ; {"n":{"f":"Eve"}} ; {"n":{"f":"Eve","s":"Doe"}}
+no part           ; {"n":{"f":"Ada","s":"Doe"}} ; {"n":{"f":null}} ; {"n":{"s":"Doe"}}
+no parts          ; {"n":{"f":"Ada","s":"Doe"}} ; {"n":{"f":null,"s":null}} ; {"n":{}}
+an empty object   ; {"n":{"f":"Ada","s":"Doe"}} ; {"n":{}} ; {"n":{"f":"Ada","s":"Doe"}}
+null for all      ; {"n":{"f":"Ada","s":"Doe"}} ; {"n":null} ; {}
+a text for all    ; {"n":{"f":"Ada"}} ; {"n":"Ada"} ; {"n":"Ada"}
+an object instead ; {"n":"Ada"} ; {"n":{"f":"Ada"}} ; {"n":{"f":"Ada"}}
+a list instead    ; {"a":{"b":1}} ; {"a":[1]} ; {"a":[1]}
+a shorter list    ; {"a":[1,2,3]} ; {"a":[4]} ; {"a":[4]}
+an empty list     ; {"a":[1]} ; {"a":[]} ; {"a":[]}
+objects in a list ; {"a":[{"b":1}]} ; {"a":[{"c":2}]} ; {"a":[{"c":2}]}
+deep              ; {"a":{"b":{"c":1,"d":2}}} ; {"a":{"b":{"d":null,"e":3}}} ; {"a":{"b":{"c":1,"e":3}}}
+a dot in an id    ; {"a.b":"1"} ; {"a":{"b":"2"}} ; {"a.b":"1","a":{"b":"2"}}
+"#;
+
+#[test]
+fn twenty_histories_of_a_record_are_merged_as_core_merges_them() {
+    for line in HISTORIES.trim().lines() {
+        let columns: Vec<&str> = line.split(" ; ").collect();
+        let [what, first, second, merged_as] = columns.as_slice() else { panic!("{line}") };
+        let [first, second, merged_as]: [Value; 3] =
+            [first, second, merged_as].map(|json| serde_json::from_str(json).unwrap());
+        let edit = |at: &str, declaration: &Value| accepted("EDIT", at, declaration);
+        assert_eq!(merged(&[edit("01", &first), edit("02", &second)]), merged_as, "{what}");
+        // The list may be in another order than the times.
+        assert_eq!(merged(&[edit("02", &second), edit("01", &first)]), merged_as, "{what}, swapped");
+        // The pending registration comes last, whatever its time is.
+        let pending = action("Requested", "REGISTER", "00", &json!({ "declaration": second }));
+        let with_pending: Value = declaration(&[edit("01", &first)], &pending).into();
+        assert_eq!(with_pending, merged_as, "{what}, while registering");
+    }
+}

@@ -106,3 +106,86 @@ fn the_countrys_own_type_of_identifier_is_the_national_id() {
     assert_eq!(read("PASSPORT", &nin), None, "left over from an earlier choice");
     assert_eq!(read("NIN", &Reading::default()), None);
 }
+
+/// Forms of countries that follow no convention: kind of event, setting, what was declared, whose
+/// member, and what is read of it (JSON; `null` is absent).
+const FORMS: &str = r#"
+birth ; child.name = child.nameEnglish ; {"child.nameEnglish":{"surname":"B"}} ; child.surname ; "B"
+birth ; child.name = a | b ; {"a":{"firstname":"A"},"b":{"firstname":"B"}} ; child.firstname ; "A"
+birth ; child.name = a | b ; {"a":null,"b":{"firstname":"B"}} ; child.firstname ; "B"
+birth ; child.name = a | b ; {"a":"","b":{"firstname":"B"}} ; child.firstname ; "B"
+birth ; child.name.surname = f ; {"child.name":{"firstname":"A"},"f":"F"} ; child.surname ; "F"
+birth ; child.name.surname = f ; {"child.name":{"firstname":"A"},"f":"F"} ; child.firstname ; "A"
+birth ; child.name.firstname = p.q.r ; {"p":{"q":{"r":"deep"}}} ; child.firstname ; "deep"
+birth ; child.name.firstname = p.q.r ; {"p.q":{"r":"long"},"p":{"q":{"r":"deep"}}} ; child.firstname ; "long"
+birth ; child.dob = birth.date ; {"birth.date":"2026-9-5"} ; child.dob ; "2026-9-5"
+birth ; child.dob = birth.date ; {"child.dob":"2026-09-05"} ; child.dob ; null
+birth ; child.gender = infant.sex ; {"infant.sex":"female","child.gender":"male"} ; child.gender ; "female"
+birth ; mother.nid = mother.nin ; {"mother.nin":"0012"} ; mother.nid ; "0012"
+birth ; mother.nid = mother.nin ; {"mother.nin":12} ; mother.nid ; "12"
+birth ; mother.nid = mother.nin ; {"mother.nin":{"value":"12"}} ; mother.nid ; ""
+birth ; mother.nid = mother.nin.value ; {"mother.nin":{"value":"12"}} ; mother.nid ; "12"
+birth ; father.nid = none ; {"father.nid":"12"} ; father.nid ; null
+death ; deceased.nid = deceased.uin | deceased.nin ; {"deceased.nin":"7"} ; deceased.nid ; "7"
+death ; deceased.nid = deceased.uin ; {"deceased.uin":7001112223} ; deceased.nid ; "7001112223"
+death ; deceased.dateOfDeath = d ; {"deceased.nid":"7","d":"2026-11-01"} ; deceased.died ; "2026-11-01"
+death ; deceased.dateOfDeath = d | e ; {"deceased.nid":"7","e":"2026-11-02"} ; deceased.died ; "2026-11-02"
+death ; deceased.nid = "Identité (défunt)" ; {"Identité (défunt)":"7"} ; deceased.nid ; "7"
+"#;
+
+#[test]
+fn twenty_forms_with_other_fields_are_read_as_the_setting_says() {
+    for line in FORMS.trim().lines() {
+        let columns: Vec<&str> = line.split(" ; ").collect();
+        let [kind, setting, declared, member, expected] = columns.as_slice() else { panic!("{line}") };
+        let view = seen(kind, &serde_json::from_str(declared).unwrap(), &reading(setting));
+        let (role, member) = member.split_once('.').unwrap();
+        let role = Role::NAMES.into_iter().find(|(_, name)| *name == role).unwrap().0;
+        let person = view.person(role).cloned().unwrap_or_default();
+        let name = person.name.unwrap_or_default();
+        let found = match member {
+            "firstname" => name.firstname,
+            "surname" => name.surname,
+            "dob" => person.dob,
+            "gender" => person.gender,
+            "died" => person.date_of_death,
+            _ => person.nid,
+        };
+        assert_eq!(json!(found), serde_json::from_str::<Value>(expected).unwrap(), "{line}");
+    }
+}
+
+#[test]
+fn twenty_types_of_identifier_are_the_national_id_or_are_not() {
+    let [fhir, events] = [Dialect::Fhir, Dialect::Events].map(FieldSources::conventional);
+    let nin = Reading::new("NIN".to_owned(), fhir, events);
+    let usual = Reading::default();
+    for (reading, chosen, nid, read) in [
+        (&usual, json!("NATIONAL_ID"), json!("7001112223"), Some("7001112223")),
+        (&usual, json!(" NATIONAL_ID "), json!("7001112223"), Some("7001112223")),
+        (&usual, json!(null), json!("7001112223"), Some("7001112223")),
+        (&usual, json!(""), json!("7001112223"), Some("7001112223")),
+        (&usual, json!("PASSPORT"), json!("7001112223"), None),
+        (&usual, json!("BIRTH_REGISTRATION_NUMBER"), json!("7001112223"), None),
+        (&usual, json!("NONE"), json!("7001112223"), None),
+        (&usual, json!("NIN"), json!("7001112223"), None),
+        (&usual, json!("national_id"), json!("7001112223"), None),
+        (&usual, json!("NATIONAL_ID"), json!(7_001_112_223_u64), Some("7001112223")),
+        (&usual, json!("NATIONAL_ID"), json!("007"), Some("007")),
+        (&usual, json!("NATIONAL_ID"), json!(" 7001 112 223 "), Some("7001 112 223")),
+        (&usual, json!("NATIONAL_ID"), json!("٧٠٠١"), Some("٧٠٠١")),
+        (&usual, json!("NATIONAL_ID"), json!(""), None),
+        (&usual, json!("NATIONAL_ID"), json!(null), None),
+        (&usual, json!("NATIONAL_ID"), json!({ "number": "7" }), Some("")),
+        (&usual, json!("NATIONAL_ID"), json!(7.5), Some("")),
+        (&nin, json!("NIN"), json!("CM1"), Some("CM1")),
+        (&nin, json!("NATIONAL_ID"), json!("CM1"), Some("CM1")),
+        (&nin, json!("PASSPORT"), json!("CM1"), None),
+        (&nin, json!(null), json!("CM1"), Some("CM1")),
+    ] {
+        let declared = json!({ "deceased.idType": chosen, "deceased.nid": nid });
+        let view = seen("death", &declared, reading);
+        let found = view.person(Role::Deceased).and_then(|person| person.nid.clone());
+        assert_eq!(found.as_deref(), read, "{declared}");
+    }
+}

@@ -56,3 +56,67 @@ fn a_member_may_be_another_identifier_or_an_answer_of_the_questionnaire() {
     assert_eq!(with(uin).0.as_deref(), Some("4001112223"));
     assert_eq!(with("deceased.nid = none").0, None);
 }
+
+#[test]
+fn twenty_lists_of_identifiers_have_the_national_id_or_have_not() {
+    let id = |kind: &str, value: &str| json!({ "type": { "coding": [{ "code": kind }] }, "value": value });
+    let typed = |concept: Value, value: Value| json!({ "type": concept, "value": value });
+    let coded = |codes: &[&str]| json!({ "coding": codes.iter().map(|code| json!({ "code": code })).collect::<Vec<_>>() });
+    let others = |count: usize| (0..count).map(|n| id(&format!("OTHER_{n}"), "9")).collect::<Vec<_>>();
+    for (kind, identifiers, nid) in [
+        ("NATIONAL_ID", vec![id("NATIONAL_ID", "7")], Some("7")),
+        ("NATIONAL_ID", vec![id("NATIONAL_ID", " 7 ")], Some("7")),
+        ("NATIONAL_ID", vec![id("NATIONAL_ID", "007")], Some("007")),
+        ("NATIONAL_ID", vec![id("PASSPORT", "P1"), id("NATIONAL_ID", "7")], Some("7")),
+        ("NATIONAL_ID", vec![id("NATIONAL_ID", "7"), id("PASSPORT", "P1")], Some("7")),
+        ("NATIONAL_ID", vec![id("PASSPORT", "P1")], None),
+        ("NATIONAL_ID", vec![id("NIN", "7")], None),
+        ("NATIONAL_ID", vec![id("national_id", "7")], None),
+        ("NATIONAL_ID", vec![id("NATIONAL_ID", "")], None),
+        ("NATIONAL_ID", vec![id("NATIONAL_ID", "7"), id("NATIONAL_ID", "")], Some("7")),
+        ("NATIONAL_ID", vec![], None),
+        ("NATIONAL_ID", vec![typed(coded(&["NATIONAL_ID"]), json!(7_001_112_223_u64))], Some("7001112223")),
+        ("NATIONAL_ID", vec![typed(coded(&["NATIONAL_ID"]), json!({ "id": "7" }))], Some("")),
+        ("NATIONAL_ID", vec![typed(coded(&["NATIONAL_ID"]), json!(null))], None),
+        ("NATIONAL_ID", vec![typed(coded(&["MR", "NATIONAL_ID"]), json!("7"))], Some("7")),
+        ("NATIONAL_ID", vec![typed(json!("NATIONAL_ID"), json!("7"))], None),
+        ("NATIONAL_ID", [others(40), vec![id("NATIONAL_ID", "7")]].concat(), Some("7")),
+        ("NIN", vec![id("NIN", "CM1")], Some("CM1")),
+        ("NIN", vec![id("NATIONAL_ID", "7")], None),
+        ("NIN", vec![id("NATIONAL_ID", "7"), id("NIN", "CM1")], Some("CM1")),
+        ("UIN", vec![id("UIN", "4001"), id("DECEASED_PATIENT_ENTRY", "x")], Some("4001")),
+    ] {
+        let mut death = death_with_nin();
+        let entries = death["entry"].as_array_mut().unwrap();
+        let patient = entries.iter_mut().find(|entry| entry["resource"]["id"] == "p-1").unwrap();
+        patient["resource"]["identifier"] = json!(identifiers);
+        let Reading { fhir, events, .. } = Reading::default();
+        let view =
+            read(death.to_string().as_bytes(), &Reading::new(kind.to_owned(), fhir, events)).unwrap().view;
+        assert_eq!(view.person(Role::Deceased).unwrap().nid.as_deref(), nid, "{kind} {identifiers:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_a_setting_names_is_found_wherever_it_is_and_whatever_its_type() {
+    let fhir = FieldSources::parse(Dialect::Fhir, "deceased.nid = death.deceased.uin").unwrap();
+    let reading = Reading::new("NATIONAL_ID".to_owned(), fhir, Reading::default().events);
+    for (answer, nid) in [
+        (json!({ "valueString": "4001112223" }), Some("4001112223")),
+        (json!({ "valueInteger": 4_001_112_223_u64 }), Some("4001112223")),
+        (json!({ "valueDecimal": 4.5 }), Some("")),
+        (json!({ "valueString": " " }), None),
+    ] {
+        let mut death = death_with_nin();
+        let mut items: Vec<Value> = (0..150)
+            .map(|n| json!({ "text": format!("death.other.{n}"), "answer": [{ "valueString": "x" }] }))
+            .collect();
+        items.push(json!({ "text": "death.deceased.uin", "answer": [answer] }));
+        let more =
+            json!({ "resource": { "resourceType": "QuestionnaireResponse", "id": "q-2", "item": items } });
+        death["entry"].as_array_mut().unwrap().push(more);
+        let view = read(death.to_string().as_bytes(), &reading).unwrap().view;
+        assert_eq!(view.person(Role::Deceased).unwrap().nid.as_deref(), nid, "{answer}");
+        assert!(view.answers.len() <= 101, "{}", view.answers.len());
+    }
+}

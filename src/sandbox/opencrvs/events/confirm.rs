@@ -1,7 +1,7 @@
 //! `register.accept` and `register.reject` on the records, with the checks that come after the
 //! caller's authorization.
 //!
-//! Wire source: `opencrvs-events.md` §2.1; `opencrvs-2.1.md` §0, §3, §8.
+//! Wire source: `opencrvs-events.md` §2.1, §2.3; `opencrvs-2.1.md` §0, §3, §8.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -51,6 +51,7 @@ impl Refused {
     const NO_ACTION: Self = Self::new(StatusCode::NOT_FOUND, "Action not found.");
     const REJECTED: Self = Self::new(StatusCode::BAD_REQUEST, "Action has already been rejected.");
     const ASSIGNED: Self = Self::new(StatusCode::CONFLICT, "User is assigned to this event");
+    const NOT_ASSIGNED: Self = Self::new(StatusCode::CONFLICT, "You are not assigned to this event");
     const UNEXPECTED_FIELD: Self = Self::new(StatusCode::BAD_REQUEST, "Unexpected field");
     pub(super) const HIDDEN: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error");
     /// By the gateway, which does not accept the token.
@@ -172,10 +173,21 @@ impl Records {
         Ok(document(&call.event, record))
     }
 
-    /// `reject.request`: the rejection of the record itself, with a reason.
-    pub(super) fn explain(&mut self, id: &str, reason: &str) -> Result<Value, Refused> {
+    /// `reject.request`: the rejection of the record itself, with a reason. A user must be assigned
+    /// to the event.
+    pub(super) fn explain(
+        &mut self,
+        id: &str,
+        reason: &str,
+        user: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Value, Refused> {
         let record = self.record_mut(id).ok_or_else(|| Refused::no_event(id))?;
-        record.event.as_mut().ok_or_else(|| Refused::no_event(id))?.reason = Some(reason.to_owned());
+        let file = record.event.as_mut().ok_or_else(|| Refused::no_event(id))?;
+        if user.is_some() && file.assignee(now) != user {
+            return Err(Refused::NOT_ASSIGNED);
+        }
+        file.reason = Some(reason.to_owned());
         Ok(document(id, record))
     }
 

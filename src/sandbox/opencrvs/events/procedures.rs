@@ -203,7 +203,8 @@ impl Called {
         let scopes = ["record.reject", "record.declared.reject"];
         let grant = scopes.iter().find_map(|scope| Grant::of(&caller.claims.scope, scope));
         queries::kind_in_scope(&self.core, id, &grant.ok_or(Refused::FORBIDDEN)?)?;
-        self.core.with_records(|records| records.explain(id, reason))
+        let user = (caller.credential != Credential::Client).then_some(caller.claims.sub.as_str());
+        self.core.with_records(|records| records.explain(id, reason, user, Timestamp::now()))
     }
 }
 
