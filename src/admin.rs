@@ -5,8 +5,8 @@
 
 mod readiness;
 
-use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -17,25 +17,31 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::listener::{self, ListenerSettings};
 use crate::telemetry::Metrics;
 
 pub use readiness::{Condition, Readiness};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// Far more than probes and scrapers open.
+const LIMITS: ListenerSettings = ListenerSettings {
+    name: "admin",
+    connections: 64,
+    head_timeout: Duration::from_secs(15),
+    write_timeout: Duration::from_secs(15),
+};
+
 /// Serves until `stop` is cancelled. Cancel it after the process has drained, so that `/readyz`
 /// shows the draining.
-///
-/// # Errors
-/// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     readiness: Readiness,
     stop: CancellationToken,
-) -> io::Result<()> {
-    let stopped = stop.cancelled_owned();
-    axum::serve(listener, router(metrics, readiness)).with_graceful_shutdown(stopped).await
+) {
+    let router = router(Arc::clone(&metrics), readiness);
+    listener::serve(listener, router, LIMITS, metrics, stop).await;
 }
 
 fn router(metrics: Arc<Metrics>, readiness: Readiness) -> Router {
@@ -80,7 +86,7 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         stop.cancel();
-        served.await.unwrap().unwrap();
+        served.await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         (status, body.to_owned())

@@ -13,6 +13,7 @@
 mod accept;
 mod body;
 mod handover;
+mod memory;
 mod number_header;
 pub mod passthrough;
 mod refusal;
@@ -36,6 +37,7 @@ pub use waiting::WaitingCallers;
 use tokio::sync::watch;
 
 use crate::broker::Publisher;
+use crate::listener::ListenerSettings;
 use crate::opencrvs::{KeyStore, Reading};
 use crate::pipeline::Standing;
 use crate::seal::Sealer;
@@ -81,11 +83,13 @@ pub struct Limits {
     pub body_memory: usize,
     /// Longest pause within a body before its request is refused.
     pub body_timeout: Duration,
+    /// Bytes a second that a body has to reach on average, not counting the first `body_timeout`.
+    pub body_rate: usize,
+    /// Longest wait of a request for memory for its body.
+    pub memory_wait: Duration,
     /// Time for which a request waits while the broker is unavailable.
     pub hold: Duration,
-    /// Time after which the front closes the connection of a caller that does not read the
-    /// response.
-    pub write_timeout: Duration,
+    pub listener: ListenerSettings,
     /// Time that running requests have to finish after the front is told to stop.
     pub drain: Duration,
 }

@@ -24,6 +24,9 @@ pub mod config;
 pub mod seal;
 pub mod telemetry;
 
+// an HTTP server that bounds its callers
+pub mod listener;
+
 // the AMQP engine, which knows nothing about our queues
 pub mod broker;
 

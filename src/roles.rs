@@ -12,6 +12,7 @@ mod belonging;
 mod breakers;
 pub(crate) mod confirmer;
 mod failure;
+mod files;
 pub(crate) mod front;
 pub(crate) mod parts;
 mod runner;

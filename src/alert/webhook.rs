@@ -34,14 +34,21 @@ pub struct Webhook {
 }
 
 impl Webhook {
+    /// `proxy` is the URL of an HTTP proxy. No other proxy is used, whatever the environment says.
+    ///
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn new(
         url: SecretString,
         secret: Option<SecretString>,
         timeout: Duration,
+        proxy: Option<&SecretString>,
     ) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder().no_proxy();
+        if let Some(proxy) = proxy {
+            http = http.proxy(reqwest::Proxy::all(proxy.expose_secret())?);
+        }
+        let http = http
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("nidbridge/", env!("CARGO_PKG_VERSION")))
@@ -94,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn a_fault_does_not_show_the_url() {
         let url = SecretString::from("http://127.0.0.1:1/hooks/Sesame");
-        let webhook = Webhook::new(url, Some(SecretString::from("Sesame")), Duration::from_secs(5)).unwrap();
+        let webhook = Webhook::new(url, Some(SecretString::from("Sesame")), Duration::from_secs(5), None).unwrap();
         let fault = webhook.call(b"{}", "1").await.unwrap_err();
         let shown = format!("{fault} {fault:?} {webhook:?}");
         assert!(!shown.contains("Sesame") && fault == WebhookFault::Away, "{shown}");

@@ -21,7 +21,7 @@ pub use client::{SecretFault, SecretSource};
 pub(super) use country::{EventsSources, FhirSources, Mapping, Negative, Scope, Template, Zone};
 pub use quantity::duration;
 pub(super) use quantity::{Size, Span, Steps};
-pub(super) use urls::{AmqpUrl, HttpUrl, LedgerUrl, WebhookUrl};
+pub(super) use urls::{AmqpUrl, HttpUrl, LedgerUrl, SecretUrl};
 
 use super::setting::Form;
 use crate::seal::Sealer;

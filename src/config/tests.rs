@@ -236,9 +236,9 @@ fn a_field_mapping_is_shown_with_its_conditions_and_has_a_short_form_for_one_fie
 fn only_the_host_of_a_webhook_is_shown() {
     use setting::Form as _;
     let shown =
-        forms::WebhookUrl::show("https://me:Sesame@alerts.example:8443/hooks/Sesame?key=Sesame#Sesame");
+        forms::SecretUrl::show("https://me:Sesame@alerts.example:8443/hooks/Sesame?key=Sesame#Sesame");
     assert_eq!(shown, "https://alerts.example/***");
-    assert_eq!(forms::WebhookUrl::show("Sesame"), "(set)");
+    assert_eq!(forms::SecretUrl::show("Sesame"), "(set)");
 }
 
 #[test]

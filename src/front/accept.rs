@@ -4,7 +4,6 @@
 //! names of the fields at fault. A caller that waits for a sync answer is registered before the
 //! registration is published, so no answer can come too early.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,11 +11,11 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::body::{self, BufferedBody};
 use super::handover::{StoredBy, hand_over};
+use super::memory::BodyMemory;
 use super::sync_answer::Caller;
 use super::{Front, Refusal};
 use crate::domain::{ActionId, AttemptKey, Dialect, EventKind, Registration, RegistrationNumber};
@@ -40,7 +39,7 @@ pub(super) struct Accepted {
 
 pub(super) async fn accept(
     front: &Front,
-    memory: &Arc<Semaphore>,
+    memory: &BodyMemory,
     dialect: Dialect,
     request: Request,
 ) -> Result<Accepted, Refusal> {
@@ -80,7 +79,7 @@ pub(super) async fn accept(
 
 async fn authenticate_and_read(
     front: &Front,
-    memory: &Arc<Semaphore>,
+    memory: &BodyMemory,
     dialect: Dialect,
     headers: &HeaderMap,
     body: &mut Body,

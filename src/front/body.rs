@@ -1,10 +1,9 @@
 //! Reads a body into memory, within a limit for one body and a limit for all bodies together.
 //!
 //! Invariant: a body whose `Content-Length` is too large is refused before it is read; a body
-//! without `Content-Length` is refused as soon as it gets too large. A caller that stops sending
-//! loses its memory permits after a timeout.
+//! without `Content-Length` is refused as soon as it gets too large. A caller that stops sending,
+//! or sends too slowly, loses its memory.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,53 +11,66 @@ use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::memory::{BodyMemory, Reserved};
 use super::{Limits, Refusal};
 
-/// Bytes of one memory permit.
-const UNIT: usize = 1024;
+/// Bytes that are set aside for a body without a length, at first.
+const UNKNOWN: usize = 1024;
 
-/// The number of memory permits that this number of bytes needs.
-pub(super) fn permits(bytes: usize) -> usize {
-    bytes.div_ceil(UNIT).clamp(1, Semaphore::MAX_PERMITS)
-}
-
-/// A whole body. Its memory permits are free again when it is dropped.
+/// A whole body. Its memory is free again when it is dropped.
 pub(super) struct BufferedBody {
     pub(super) bytes: Bytes,
-    _permits: OwnedSemaphorePermit,
+    _memory: Reserved,
 }
 
 pub(super) async fn read(
     headers: &HeaderMap,
     body: &mut Body,
     limits: &Limits,
-    memory: &Arc<Semaphore>,
+    memory: &BodyMemory,
 ) -> Result<BufferedBody, Refusal> {
-    let (max, pause) = (limits.max_body, limits.body_timeout);
+    let max = limits.max_body;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: usize| length > max) {
         return Err(Refusal::TooLarge { max });
     }
-    // Without a length the largest body is assumed. Waiting for permits is back-pressure on the
-    // caller.
-    let wanted = permits(announced.unwrap_or(max)).min(permits(limits.body_memory));
-    let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-    let mut reserved = Arc::clone(memory).acquire_many_owned(wanted).await.map_err(|_| Refusal::Internal)?;
-    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(UNIT));
-    while let Some(frame) = timeout(pause, body.frame()).await.map_err(|_| Refusal::BodyStalled { pause })? {
+    // Without a length the largest body is assumed.
+    let mut reserved = memory.reserve(announced.unwrap_or(max)).await?;
+    let pace = Pace { begun: Instant::now(), pause: limits.body_timeout, rate: limits.body_rate };
+    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(UNKNOWN));
+    while let Some(frame) = pace.in_time(bytes.len(), body.frame()).await? {
         let Ok(data) = frame.map_err(|_| Refusal::BodyBrokeOff)?.into_data() else { continue };
         if bytes.len() + data.len() > max {
             return Err(Refusal::TooLarge { max });
         }
         bytes.extend_from_slice(&data);
     }
-    // Keep permits for the actual size only.
-    let excess = reserved.num_permits().saturating_sub(permits(bytes.len()));
-    drop(reserved.split(excess));
-    Ok(BufferedBody { bytes: bytes.freeze(), _permits: reserved })
+    reserved.shrink(bytes.len());
+    Ok(BufferedBody { bytes: bytes.freeze(), _memory: reserved })
+}
+
+/// How fast a body has to arrive.
+struct Pace {
+    begun: Instant,
+    /// Longest pause within a body.
+    pause: Duration,
+    /// Bytes a second that a body has to reach on average, after the first `pause`.
+    rate: usize,
+}
+
+impl Pace {
+    /// Waits for the next part of a body of which `received` bytes have arrived.
+    async fn in_time<T>(&self, received: usize, next: impl Future<Output = T>) -> Result<T, Refusal> {
+        let millis = received.saturating_mul(1_000) / self.rate.max(1);
+        let earned = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        let (stalled, slow) = (Instant::now() + self.pause, self.begun + self.pause + earned);
+        timeout_at(stalled.min(slow), next).await.map_err(|_| match slow < stalled {
+            true => Refusal::BodySlow { rate: self.rate },
+            false => Refusal::BodyStalled { pause: self.pause },
+        })
+    }
 }
 
 /// Reads the rest of a body in the background and drops it, for a limited time: a caller whose

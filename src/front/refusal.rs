@@ -42,6 +42,16 @@ pub enum Refusal {
     BodyBrokeOff,
     #[error("the body stalled for {pause:?}: send the whole bundle, or raise FRONT_BODY_TIMEOUT")]
     BodyStalled { pause: Duration },
+    #[error("the body came more slowly than {rate} bytes a second: send it faster, or lower FRONT_BODY_RATE")]
+    BodySlow {
+        /// In bytes a second.
+        rate: usize,
+    },
+    #[error(
+        "the memory for bodies was in use for {waited:?}, so nothing was stored: submit the record again later, or raise \
+         FRONT_BODY_MEMORY"
+    )]
+    MemoryFull { waited: Duration },
     #[error(
         "the body is longer than {max} bytes: raise FRONT_MAX_BODY, or keep attachments out of the record"
     )]
@@ -92,13 +102,14 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Token(TokenFault::NoKey)
+            | Self::MemoryFull { .. }
             | Self::BrokerAway
             | Self::OtherDeployment
             | Self::Unconfirmed(_)
             | Self::NotSpooled(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Body(_) | Self::Event(_) | Self::EventsOff | Self::BodyBrokeOff => StatusCode::BAD_REQUEST,
-            Self::BodyStalled { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyStalled { .. } | Self::BodySlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NumberSecret => StatusCode::FORBIDDEN,
             Self::Unfit(_) | Self::UnusableNumber => StatusCode::UNPROCESSABLE_ENTITY,
@@ -117,6 +128,8 @@ impl Refusal {
             Self::Unfit(_) => "unfit",
             Self::EventsOff => "events_off",
             Self::BodyStalled { .. } => "stalled",
+            Self::BodySlow { .. } => "slow",
+            Self::MemoryFull { .. } => "memory_full",
             Self::TooLarge { .. } => "too_large",
             Self::BrokerAway => "broker_away",
             Self::OtherDeployment => "other_deployment",

@@ -3,36 +3,30 @@
 //! Invariant: a front that is told to stop finishes its running requests, within
 //! [`Limits::drain`](super::Limits).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::any;
-use axum::serve::ListenerExt as _;
-use rustix::net::sockopt::set_tcp_user_timeout;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Front, body, routes};
+use super::memory::BodyMemory;
+use super::{Front, routes};
+use crate::listener;
 
 /// What all requests share.
 pub(super) struct Shared {
     pub(super) front: Front,
-    /// One permit for each KiB of bodies in memory.
-    pub(super) memory: Arc<Semaphore>,
+    pub(super) memory: BodyMemory,
 }
 
 /// Serves until `stop`. Requests that are not finished within [`Limits::drain`](super::Limits)
 /// after that are cut off.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken) -> std::io::Result<()> {
-    let memory = Arc::new(Semaphore::new(body::permits(front.limits.body_memory)));
-    let (drain, write_timeout) = (front.limits.drain, front.limits.write_timeout);
-    let waiting = front.sync_answers.as_ref().map(|answers| Arc::clone(&answers.waiting));
+pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken) {
+    let memory = BodyMemory::new(&front.limits);
+    let (drain, settings) = (front.limits.drain, front.limits.listener);
+    let (waiting, metrics) =
+        (front.sync_answers.as_ref().map(|answers| Arc::clone(&answers.waiting)), Arc::clone(&front.metrics));
     let shared = Arc::new(Shared { front, memory });
     // The handlers check the methods, because the router would add an `Allow` of its own to a
     // proxied response.
@@ -44,9 +38,7 @@ pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken)
         .route("/ping", any(routes::ping))
         .fallback(routes::other_path)
         .with_state(shared);
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let listener = listener.tap_io(move |caller| configure(caller, write_timeout));
-    let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serving = listener::serve(listener, router, settings, metrics, stop.clone());
     let overdue = async {
         stop.cancelled().await;
         if let Some(waiting) = waiting {
@@ -55,22 +47,7 @@ pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken)
         tokio::time::sleep(drain).await;
     };
     tokio::select! {
-        served = serving.into_future() => served,
-        () = overdue => {
-            tracing::warn!("callers that did not finish their requests in time were cut off");
-            Ok(())
-        }
-    }
-}
-
-/// Sends responses without delay, and lets the kernel close the connection of a caller that does
-/// not read its response, which no timer of ours can see.
-fn configure(caller: &TcpStream, write_timeout: Duration) {
-    let millis = u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX);
-    let configured = caller
-        .set_nodelay(true)
-        .and_then(|()| set_tcp_user_timeout(caller, millis).map_err(std::io::Error::from));
-    if let Err(error) = configured {
-        tracing::debug!(%error, "the connection is closed already");
+        () = serving => {}
+        () = overdue => tracing::warn!("callers that did not finish their requests in time were cut off"),
     }
 }

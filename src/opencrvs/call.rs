@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 /// Limit of a response body, in bytes. The longest response, the event configuration of a country,
@@ -26,6 +27,9 @@ pub struct ClientSettings {
     /// Timeout of a call, from connecting to the end of the response body.
     pub timeout: Duration,
     pub connect_timeout: Duration,
+    /// URL of an HTTP proxy, which may hold a password. The variables of the environment that name a
+    /// proxy for all programs are ignored: the calls carry tokens and fetch keys.
+    pub proxy: Option<SecretString>,
 }
 
 /// HTTP client of one service.
@@ -37,7 +41,11 @@ pub(super) struct HttpClient {
 
 impl HttpClient {
     pub(super) fn new(settings: &ClientSettings) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder().no_proxy();
+        if let Some(proxy) = &settings.proxy {
+            http = http.proxy(reqwest::Proxy::all(proxy.expose_secret())?);
+        }
+        let http = http
             .timeout(settings.timeout)
             .connect_timeout(settings.connect_timeout)
             .pool_idle_timeout(IDLE_TIMEOUT)

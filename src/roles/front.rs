@@ -4,23 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use super::belonging::Belonging;
 use super::runner::Runner;
-use super::{Failure, Process, parts, sources};
+use super::{Failure, Process, files, parts, sources};
 use crate::broker;
 use crate::config::Config;
 use crate::front::passthrough::{Passthrough, PassthroughSettings};
 use crate::front::spool::{Spool, SpoolSettings};
 use crate::front::{ClientRegistration, Front, Limits, NumberHeader, SyncAnswers, WaitingCallers, serve};
+use crate::listener::ListenerSettings;
 use crate::opencrvs::{Integrations, KeyStore, KeyStoreSettings, WantedClient};
 use crate::pipeline::{DeploymentCheck, Member, queues};
 use crate::telemetry::Metrics;
-
-/// Open files that a front needs besides those of proxied requests.
-const OTHER_FILES: u64 = 1_024;
 
 /// Runs until the process is to stop.
 pub(crate) async fn run(process: Process) -> Result<(), Failure> {
@@ -91,9 +88,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
             broker::listen(&link, queues::answers(), waiting.as_ref(), &stop).await;
         });
     }
-    runner.task(|stop| async move {
-        Ok(serve(listener, front, stop).await.context("the front's listener failed")?)
-    });
+    runner.background(|stop| serve(listener, front, stop));
     let result = runner.run().await;
     link.close().await;
     result
@@ -110,12 +105,20 @@ fn keys(config: &Config) -> Result<KeyStore, Failure> {
 }
 
 fn limits(config: &Config) -> Limits {
+    let proxied = config.opencrvs.country_config_url.as_ref().map_or(0, |_| config.front.pass_limit);
     Limits {
         max_body: config.front.max_body,
         body_memory: config.front.body_memory,
         body_timeout: config.front.body_timeout,
+        body_rate: config.front.body_rate,
+        memory_wait: config.front.memory_wait,
         hold: config.front.hold,
-        write_timeout: config.front.pass_patience,
+        listener: ListenerSettings {
+            name: "front",
+            connections: files::front_connections(config.front.connections, proxied),
+            head_timeout: config.front.head_timeout,
+            write_timeout: config.front.pass_patience,
+        },
         drain: config.broker.drain,
     }
 }
@@ -168,7 +171,6 @@ fn client_registration(config: &Config) -> Result<Option<ClientRegistration>, Fa
 
 fn passthrough(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Passthrough>, Failure> {
     let Some(upstream) = &config.opencrvs.country_config_url else { return Ok(None) };
-    allow_open_files(config.front.pass_limit);
     let settings = PassthroughSettings {
         upstream: upstream.clone(),
         connect_timeout: config.opencrvs.connect_timeout,
@@ -177,24 +179,6 @@ fn passthrough(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Passthr
     };
     let passthrough = Passthrough::new(&settings, Arc::clone(metrics));
     Ok(Some(passthrough.context("COUNTRY_CONFIG_URL (opencrvs.country_config_url)")?))
-}
-
-/// Raises the limit of open files, because each proxied request needs two. If none were left,
-/// registrations would be refused, too.
-fn allow_open_files(requests: u32) {
-    let needed = u64::from(requests) * 2 + OTHER_FILES;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_none_or(|current| current >= needed) {
-        return;
-    }
-    let wanted = maximum.map_or(needed, |maximum| maximum.min(needed));
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
-    if raised.is_err() || wanted < needed {
-        tracing::warn!(
-            needed,
-            "the limit of open files is too low for FRONT_PASS_LIMIT proxied requests: raise it (ulimit -n), or lower FRONT_PASS_LIMIT"
-        );
-    }
 }
 
 async fn spool(config: &Config, directory: &Path, metrics: &Arc<Metrics>) -> Result<Spool, Failure> {

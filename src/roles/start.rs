@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Breakers, Failure, shutdown};
+use super::{Breakers, Failure, files, shutdown};
 use crate::admin::{self, Readiness};
 use crate::config::{self, Config, Loaded, Part, Sources};
 use crate::telemetry::{self, Guard, Metrics};
@@ -45,6 +45,7 @@ where
     Work: Future<Output = Result<(), Failure>>,
 {
     let (config, guard) = prepare(name, file, part)?;
+    files::raise_limit();
     let metrics = Arc::new(Metrics::new());
     let process = Process {
         breakers: Breakers::new(&config, &metrics),
@@ -125,7 +126,7 @@ where
     let done = body(process.clone()).await;
     draining.abort();
     close.cancel();
-    if !matches!(listener.await, Ok(Ok(()))) {
+    if listener.await.is_err() {
         tracing::warn!(role = name, "the admin listener (/metrics, /readyz) had failed before the end");
     }
     match &done {
@@ -135,10 +136,7 @@ where
     done
 }
 
-async fn serve_admin(
-    process: &Process,
-    stop: CancellationToken,
-) -> Result<JoinHandle<std::io::Result<()>>, Failure> {
+async fn serve_admin(process: &Process, stop: CancellationToken) -> Result<JoinHandle<()>, Failure> {
     let address = process.config.admin.listen;
     let listener = TcpListener::bind(address)
         .await

@@ -63,6 +63,12 @@ metrics! {
     /// Time from a registration's request until it is stored or refused, without a wait for the
     /// sync answer.
     http_duration: Histogram, histogram(HOP), "nidbridge_http_request_duration_seconds";
+    /// HTTP connections that are open now, by listener: front or admin.
+    connections: Gauges<1>, labelled(["listener"]), "nidbridge_http_connections";
+    /// HTTP connections that the bridge closed or could not open, by listener and cause:
+    /// `head_timeout` (`FRONT_HEAD_TIMEOUT`), `crowded_out` (idle for longest when there were
+    /// `FRONT_CONNECTIONS`) or `accept_failed`.
+    connections_closed: Counters<2>, labelled(["listener", "cause"]), "nidbridge_http_connections_closed_total";
     /// Messages that a stage settled, by outcome: done, delayed or parked.
     processed: Counters<2>, labelled(["stage", "outcome"]), "nidbridge_stage_processed_total";
     /// Time that a stage worked on one message.

@@ -35,11 +35,11 @@ const NAME: &str = "Qorvyxandra";
 const ACCEPTED: &str = "registrations.work";
 
 /// Different births. [`bundle`] gives the child the unique name.
-fn births(count: usize, seed: u64) -> Vec<Declaration> {
+pub fn births(count: usize, seed: u64) -> Vec<Declaration> {
     people(Kind::Birth, count, seed)
 }
 
-fn bundle(declaration: &Declaration) -> Value {
+pub fn bundle(declaration: &Declaration) -> Value {
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
     let mut bundle = declaration.bundle(&AttemptFacts { last_modified: now, earlier: Vec::new() });
     assert!(correct_name(&mut bundle, NAME));
@@ -47,7 +47,7 @@ fn bundle(declaration: &Declaration) -> Value {
 }
 
 /// The token that OpenCRVS would send with this declaration.
-fn token(world: &World, declaration: &Declaration) -> String {
+pub fn token(world: &World, declaration: &Declaration) -> String {
     world.opencrvs.mint(&world.opencrvs.record_claims(&declaration.record)).unwrap()
 }
 

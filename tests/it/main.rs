@@ -21,6 +21,7 @@ mod breakers;
 mod broker;
 mod client;
 mod clocks;
+mod doors;
 mod events;
 mod front;
 mod gateway;

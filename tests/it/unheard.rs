@@ -187,7 +187,7 @@ async fn an_unheard_registration_that_is_unfit_is_rejected_as_such_with_its_fiel
 /// The search for registrations that have waited longer than `after`, and an access token for it.
 async fn search(world: &World, after: Duration) -> (UnheardSearch, AccessToken) {
     let url = world.opencrvs.gateway_url().parse().unwrap();
-    let gateway = ClientSettings { url, timeout: SOON, connect_timeout: SOON };
+    let gateway = ClientSettings { url, timeout: SOON, connect_timeout: SOON, proxy: None };
     let credentials = ClientCredentials {
         id: ID.to_owned(),
         secret: SecretSource::Value(SECRET.into()),

@@ -28,10 +28,10 @@ impl Form for HttpUrl {
     }
 }
 
-/// A URL whose path may itself be a secret: only scheme and host are ever shown.
-pub(in crate::config) struct WebhookUrl;
+/// An HTTP URL that may hold a secret: only scheme and host are ever shown.
+pub(in crate::config) struct SecretUrl;
 
-impl Form for WebhookUrl {
+impl Form for SecretUrl {
     type Value = SecretString;
     const EXPECTED: &'static str = "a URL such as https://alerts.example/hooks/nidbridge";
     const SECRET: bool = true;

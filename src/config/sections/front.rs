@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use url::Url;
 
 use crate::config::forms::{
     EventsSources, FhirSources, HttpUrl, Kinds, Listen, Names, Optional, Path, Positive, Renewable,
-    SecretSource, Size, Span, Switch, Text,
+    SecretSource, SecretUrl, Size, Span, Switch, Text,
 };
 use crate::config::setting::settings;
 use crate::config::waits::Waits;
@@ -21,10 +22,22 @@ settings! {
         listen: SocketAddr, Listen, "0.0.0.0:3040", ["FRONT_LISTEN"];
         /// Maximum size of a registration's body.
         max_body: usize, Size, "50MiB", ["FRONT_MAX_BODY"];
-        /// Memory for all registration bodies together. When it is used up, further callers wait.
+        /// Memory for all registration bodies together. A quarter of it is kept for bodies up to
+        /// 256 KiB. When it is used up, further callers wait.
         body_memory: usize, Size, "256MiB", ["FRONT_BODY_MEMORY"];
+        /// Longest wait for that memory. Then OpenCRVS gets 503.
+        memory_wait: Duration, Span, "10s", ["FRONT_MEMORY_WAIT"];
         /// Longest pause within a body before its request is refused.
         body_timeout: Duration, Span, "30s", ["FRONT_BODY_TIMEOUT"];
+        /// Size that has to arrive of a body in each second, on average, or its request is refused.
+        /// The first `FRONT_BODY_TIMEOUT` does not count.
+        body_rate: usize, Size, "64KiB", ["FRONT_BODY_RATE"];
+        /// Maximum number of open connections. When there are more, the front closes the one that
+        /// has been without a request for longest. Each needs an open file.
+        connections: u32, Positive<u32>, "4096", ["FRONT_CONNECTIONS"];
+        /// Time for the head of a request, counted from the opening of the connection or from the
+        /// previous response. An idle connection is closed after it.
+        head_timeout: Duration, Span, "15s", ["FRONT_HEAD_TIMEOUT"];
         /// Time for which a request waits while the broker is unavailable, before it is spooled or
         /// refused (503; events: 400).
         hold: Duration, Span, "15s", ["FRONT_HOLD"];
@@ -90,6 +103,9 @@ settings! {
         timeout: Duration, Span, "30s", ["OPENCRVS_TIMEOUT"];
         /// Timeout of opening a connection to OpenCRVS.
         connect_timeout: Duration, Span, "5s", ["OPENCRVS_CONNECT_TIMEOUT"];
+        /// URL of an HTTP proxy for the calls to auth, gateway and events service. The proxies that
+        /// the environment names are not used, because the calls carry tokens.
+        proxy: Option<SecretString>, Optional<SecretUrl>, "", ["OPENCRVS_PROXY"];
         /// Maximum time by which OpenCRVS's clock may be ahead of the front's. If a submission is
         /// dated further in the future, the bridge alerts an operator and orders it by the time of
         /// its acceptance.

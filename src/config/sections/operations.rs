@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::config::forms::{
-    HttpUrl, Listen, LogFilter, LogFormat, LogFormatName, Optional, SecretText, Span, Text, WebhookUrl,
+    HttpUrl, Listen, LogFilter, LogFormat, LogFormatName, Optional, SecretText, Span, SecretUrl, Text,
 };
 use crate::config::setting::settings;
 
@@ -17,12 +17,14 @@ settings! {
     pub struct AlertConfig in "alert" {
         /// URL of a webhook to which alerts are posted as JSON. It may hold a secret, so only its
         /// host is shown.
-        webhook: Option<SecretString>, Optional<WebhookUrl>, "", ["ALERT_WEBHOOK"];
+        webhook: Option<SecretString>, Optional<SecretUrl>, "", ["ALERT_WEBHOOK"];
         /// Key that signs each alert: header `x-nidbridge-signature`, `sha256=` and the HMAC of the
         /// body in hexadecimal.
         secret: Option<SecretString>, Optional<SecretText>, "", ["ALERT_SECRET"];
         /// Timeout of one call of the webhook.
         timeout: Duration, Span, "5s", ["ALERT_TIMEOUT"];
+        /// URL of an HTTP proxy for the webhook. The proxies that the environment names are not used.
+        proxy: Option<SecretString>, Optional<SecretUrl>, "", ["ALERT_PROXY"];
         /// Interval at which a process looks for alerts of other processes, and one worker for
         /// messages that the broker parked. A process sends its own alerts at once.
         interval: Duration, Span, "3s", ["ALERT_INTERVAL"];

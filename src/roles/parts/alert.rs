@@ -14,8 +14,8 @@ use crate::telemetry::Metrics;
 
 /// Makes the task that sends the alerts in the ledger's outbox.
 pub(crate) fn alerts(config: &Config, ledger: &Ledger, metrics: &Arc<Metrics>) -> Result<Alerts, Failure> {
-    let AlertConfig { webhook, secret, timeout, interval, give_up_after } = config.alert.clone();
-    let webhook = webhook.map(|url| Webhook::new(url, secret, timeout)).transpose();
+    let AlertConfig { webhook, secret, timeout, interval, give_up_after, proxy } = config.alert.clone();
+    let webhook = webhook.map(|url| Webhook::new(url, secret, timeout, proxy.as_ref())).transpose();
     Ok(Alerts {
         ledger: ledger.clone(),
         webhook: webhook.context("the HTTP client for the webhook cannot be made")?,

@@ -19,6 +19,7 @@ pub(crate) fn client_settings(config: &Config, url: &Url) -> ClientSettings {
         url: url.clone(),
         timeout: config.opencrvs.timeout,
         connect_timeout: config.opencrvs.connect_timeout,
+        proxy: config.opencrvs.proxy.clone(),
     }
 }
 

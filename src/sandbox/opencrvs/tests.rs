@@ -195,7 +195,7 @@ async fn the_bridge_asks_for_nothing_that_the_schema_does_not_have() {
     use crate::opencrvs::fhir::{Confirmation, Gateway};
     let Fixture { sim, declaration, token, .. } = Fixture::new().await;
     let url = sim.gateway_url().parse().unwrap();
-    let settings = ClientSettings { url, timeout: SOON, connect_timeout: SOON };
+    let settings = ClientSettings { url, timeout: SOON, connect_timeout: SOON, proxy: None };
     let gateway = Gateway::new(&settings).unwrap();
     let (record, token) = (RecordId::parse(&declaration.record).unwrap(), token.into());
     gateway.read(&token, &record).await.unwrap();

@@ -13,6 +13,15 @@ impl Metrics {
         self.http_duration.observe(seconds);
     }
 
+    /// The number of open connections of a listener.
+    pub fn connections(&self, listener: &'static str, count: usize) {
+        self.connections.of([listener]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub fn connection_closed(&self, listener: &'static str, cause: &'static str) {
+        self.connections_closed.of([listener, cause]).inc();
+    }
+
     /// The number of requests that are being proxied changed by `more`, which may be negative.
     pub fn passing(&self, more: i64) {
         self.passing.inc_by(more);

@@ -89,7 +89,7 @@ pub async fn ask(front: &Url, method: &str, path: &str) -> Answer {
 }
 
 /// Reads one answer of the length that it declares.
-pub async fn answer(stream: &mut TcpStream) -> Answer {
+pub async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> Answer {
     let read = timeout(PATIENCE, message(stream)).await.expect("an answer in time");
     let (head, body) = read.expect("a whole answer");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");

@@ -40,6 +40,7 @@ async fn a_connection_that_was_idle_for_long_is_not_used_again() {
         url,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
+        proxy: None,
     })
     .unwrap();
     let token = world.opencrvs.mint(&world.opencrvs.record_claims(&declaration.record)).unwrap();

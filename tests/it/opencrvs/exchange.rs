@@ -25,6 +25,7 @@ impl Fixture {
             url: Url::parse(&sim.auth_url()).unwrap(),
             timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(1),
+            proxy: None,
         };
         let exchange = TokenExchange::new(&auth).unwrap();
         let keys = KeyStore::new(KeyStoreSettings {

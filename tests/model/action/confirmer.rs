@@ -65,7 +65,7 @@ impl Process<'_> {
                 self.receive_response(response, (token, refusal, fresh), &mut push);
             }
             Turn::Sent { call, flight: Flight::Lost, .. } => {
-                push(Does::HearsNothing, self.after_lost_response(call))
+                push(Does::HearsNothing, self.after_lost_response(call));
             }
         }
     }

@@ -27,7 +27,7 @@ async fn country(mapping: &str, recheck: Duration) -> (Shared, MappedFields) {
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
     let timeout = Duration::from_secs(5);
-    let settings = ClientSettings { url, timeout, connect_timeout: timeout };
+    let settings = ClientSettings { url, timeout, connect_timeout: timeout, proxy: None };
     (country, MappedFields::new(&settings, FieldMapping::parse(mapping).unwrap(), recheck).unwrap())
 }
 
@@ -106,6 +106,7 @@ async fn a_response_without_a_list_of_events_is_a_fault() {
         url: "http://127.0.0.1:9".parse().unwrap(),
         timeout: Duration::from_secs(1),
         connect_timeout: Duration::from_secs(1),
+        proxy: None,
     };
     let fields =
         MappedFields::new(&nobody, FieldMapping::identifier("a".to_owned()), Duration::ZERO).unwrap();
