@@ -101,7 +101,8 @@ mod tests {
     #[tokio::test]
     async fn a_fault_does_not_show_the_url() {
         let url = SecretString::from("http://127.0.0.1:1/hooks/Sesame");
-        let webhook = Webhook::new(url, Some(SecretString::from("Sesame")), Duration::from_secs(5), None).unwrap();
+        let webhook =
+            Webhook::new(url, Some(SecretString::from("Sesame")), Duration::from_secs(5), None).unwrap();
         let fault = webhook.call(b"{}", "1").await.unwrap_err();
         let shown = format!("{fault} {fault:?} {webhook:?}");
         assert!(!shown.contains("Sesame") && fault == WebhookFault::Away, "{shown}");

@@ -127,7 +127,8 @@ async fn bodies_that_never_end_keep_no_registration_out_and_lose_their_memory() 
     let (slow, genuine) = declarations.split_at(6);
     let (mut senders, mut answers) = (Vec::new(), JoinSet::new());
     for declaration in slow {
-        let post = Post::new(&token(&world, declaration), "").with(&format!("Content-Length: {}", 2 * KIB * KIB));
+        let post =
+            Post::new(&token(&world, declaration), "").with(&format!("Content-Length: {}", 2 * KIB * KIB));
         let (mut reader, mut sender) = connect(&world.front).await.into_split();
         sender.write_all(&[post.head(), b"{".to_vec()].concat()).await.unwrap();
         answers.spawn(async move { answer(&mut reader).await });
@@ -206,6 +207,7 @@ async fn calls_take_the_proxy_that_the_settings_name() {
     let (url, asked) = proxy().await;
     let world = World::with_front(&[("OPENCRVS_PROXY", &url)]).await;
     assert_eq!(register(&world, &births(1, 36)[0]).await.status, 503, "no key comes from this proxy");
-    let expected = format!("GET {}/.well-known HTTP/1.1\r\n", world.opencrvs.auth_url().trim_end_matches('/'));
+    let expected =
+        format!("GET {}/.well-known HTTP/1.1\r\n", world.opencrvs.auth_url().trim_end_matches('/'));
     assert_eq!(asked.lock().unwrap().first(), Some(&expected));
 }

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::config::forms::{
-    HttpUrl, Listen, LogFilter, LogFormat, LogFormatName, Optional, SecretText, Span, SecretUrl, Text,
+    HttpUrl, Listen, LogFilter, LogFormat, LogFormatName, Optional, SecretText, SecretUrl, Span, Text,
 };
 use crate::config::setting::settings;
 

@@ -82,7 +82,8 @@ fn value(secret: &str) -> SecretSource {
 
 fn client(server: &Server, secret: SecretSource, next_secret: Option<SecretSource>) -> SystemClient {
     let second = Duration::from_secs(2);
-    let settings = ClientSettings { url: server.url.clone(), timeout: second, connect_timeout: second, proxy: None };
+    let settings =
+        ClientSettings { url: server.url.clone(), timeout: second, connect_timeout: second, proxy: None };
     let credentials = ClientCredentials { id: "7d1c&id".to_owned(), secret, next_secret };
     SystemClient::new(&settings, credentials).unwrap()
 }

@@ -43,7 +43,8 @@ impl Auth {
 
     fn store(&self, cache: Option<PathBuf>) -> KeyStore {
         let limit = Duration::from_secs(5);
-        let auth = ClientSettings { url: self.url.clone(), timeout: limit, connect_timeout: limit, proxy: None };
+        let auth =
+            ClientSettings { url: self.url.clone(), timeout: limit, connect_timeout: limit, proxy: None };
         KeyStore::new(KeyStoreSettings { auth, refetch: REFETCH, cache, service_users: vec![] }).unwrap()
     }
 
