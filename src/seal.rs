@@ -21,7 +21,7 @@ use crate::domain::RecordId;
 
 const VERSION: &str = "v1";
 const KEY_BYTES: usize = 32;
-/// What a key signs to show which key it is.
+/// The constant that a key signs for its check value.
 const CHECKED: &[u8] = b"nidbridge key check v1";
 
 /// What a sealed text contains. The associated data names it, so the text does not open as another

@@ -50,7 +50,7 @@ pub async fn consume<H: Handler>(
     };
     let breakers = BreakerWatch::of(&settings.breakers);
     let mut work = Work { stage: Arc::new(stage), settings, permits, breakers, tasks: JoinSet::new(), stop };
-    while work.link_is_there(link).await {
+    while work.wait_for_links(link).await {
         let Some(allowed) = work.wait_for_breakers().await else { break };
         let opened = Instant::now();
         let cause = match work.session(link, allowed).await {
@@ -90,8 +90,8 @@ struct Work<H> {
 }
 
 impl<H: Handler> Work<H> {
-    /// Waits until the links are connected. Returns false when the consumer must stop.
-    async fn link_is_there(&self, link: &Link) -> bool {
+    /// Waits until the links are connected. Returns `false` when the consumer must stop.
+    async fn wait_for_links(&self, link: &Link) -> bool {
         let mut state = link.state();
         let all = async {
             for onward in &mut self.settings.onward.clone() {

@@ -31,7 +31,7 @@ pub enum RecordState {
     MovedOn,
 }
 
-/// What to do with a negative answer in the FHIR generation, which cannot be told of it.
+/// What to do with a negative answer in the FHIR generation, which has no call for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NegativePolicy {
     /// Leave the record waiting and alert an operator.

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_written_only_if_it_is_known_to_be_there_and_never_dropped_on_the_way() {
+    fn a_field_is_written_only_if_the_form_is_known_to_define_it_and_is_never_left_out() {
         for answer in [Answer::Issued(NationalId::parse("1").unwrap()), Answer::Recorded] {
             for fields in standings() {
                 let course = decide_action(&answer, &fields);

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_cause_is_read_back_by_the_name_that_it_has_everywhere() {
+    fn every_cause_is_read_back_from_its_name() {
         for cause in Cause::ALL.iter().copied() {
             assert_eq!(Cause::parse(cause.as_str()), Some(cause));
             assert_eq!(serde_json::to_value(cause).unwrap(), cause.as_str());

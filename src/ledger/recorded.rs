@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_of_another_release_is_read_as_it_is() {
+    fn a_name_of_another_release_is_kept_as_a_text() {
         assert_eq!(Recorded::cause("moved_on".into()), Recorded::Known(Cause::MovedOn));
         let newer = Recorded::cause("of_a_newer_release".into());
         assert_eq!((newer.as_str(), newer.known()), ("of_a_newer_release", None));

@@ -180,7 +180,7 @@ impl Ledger {
     }
 }
 
-/// What an operator is warned of.
+/// The kinds of warning to an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Warning {
     /// `attempt.warned_for` holds the expiry of the token to which the last warning referred.

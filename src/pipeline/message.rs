@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_newer_version_is_told_from_a_broken_message() {
+    fn a_newer_version_is_distinguished_from_a_malformed_message() {
         let newer = br#"{"v":2,"record":"r","attempt":"00000000-0000-5000-8000-000000000000"}"#;
         for (body, cause) in
             [(&newer[..], Cause::UnknownVersion), (b"{}", Cause::Malformed), (b"?", Cause::Malformed)]

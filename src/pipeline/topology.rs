@@ -90,7 +90,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn every_binding_joins_what_is_declared() {
+    fn every_binding_joins_a_declared_exchange_and_a_declared_queue() {
         for topology in both() {
             for (exchange, queue) in topology.bound() {
                 assert!(topology.exchange_names().any(|name| name == exchange), "{exchange}");

@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// Parses [`Kind::code`] or [`Kind::name`], in any case.
+    /// Parses [`Kind::code`] or [`Kind::name`], in upper or lower case.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Birth, Self::Death, Self::Marriage]
             .into_iter()

@@ -137,7 +137,7 @@ async fn a_token_is_used_until_a_minute_before_its_end() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_replaced_once_whoever_reports_it() {
+async fn a_refused_token_is_replaced_once_although_it_is_reported_twice() {
     let server = server(&[granted("a", 600), granted("b", 600)]).await;
     let client = client(&server, value("s"), None);
     let first = client.access_token().await.unwrap();
@@ -188,7 +188,7 @@ async fn a_response_without_a_token_is_a_fault() {
 }
 
 #[tokio::test]
-async fn while_auth_limits_the_requests_none_is_sent_and_nobody_waits() {
+async fn while_auth_throttles_no_request_is_sent_and_no_caller_waits() {
     let server = server(&[(429, String::new()), granted("a", 600)]).await;
     let client = client(&server, value("s"), None);
     for _ in 0..20 {

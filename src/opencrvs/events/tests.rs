@@ -79,7 +79,7 @@ fn first(name: &str) -> Value {
 }
 
 #[test]
-fn the_registrars_own_edit_wins_and_what_it_does_not_touch_stays() {
+fn the_registrars_own_edit_wins_and_all_other_fields_stay() {
     let Some(body) = fixture("synthetic-2.0-birth-REGISTER-with-edit.json") else { return };
     let document = read(&body, Some(&pending())).unwrap();
     assert_eq!(document.record.as_str(), "43b8c015-2caf-469a-8900-a2209128ad44");
@@ -200,7 +200,7 @@ fn requests_count_only_once_they_are_accepted() {
 }
 
 #[test]
-fn a_correction_counts_when_it_is_approved_and_not_before() {
+fn a_correction_counts_only_after_its_approval() {
     let register = action(PENDING, "Requested", "REGISTER", 9, json!({}));
     let base = action("a", "Accepted", "DECLARE", 1, first("Base"));
     let asked = action("c", "Requested", "REQUEST_CORRECTION", 2, first("Corrected"));

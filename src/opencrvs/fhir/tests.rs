@@ -413,7 +413,7 @@ fn amendment() -> Amendment {
 }
 
 #[test]
-fn an_answer_goes_into_the_task_and_the_child_and_leaves_every_other_byte_as_it_is() {
+fn an_answer_changes_only_the_task_and_the_child() {
     let came = serde_json::to_string_pretty(&bundle()).unwrap();
     let amended = String::from_utf8(amend(came.as_bytes(), &amendment()).unwrap()).unwrap();
     let (before, after): (Value, Value) =
@@ -440,7 +440,7 @@ fn an_answer_goes_into_the_task_and_the_child_and_leaves_every_other_byte_as_it_
 }
 
 #[test]
-fn an_answer_that_is_there_is_replaced_and_a_death_takes_no_id() {
+fn an_existing_answer_is_replaced_and_a_death_gets_no_id() {
     let came = bundle().to_string();
     let once = amend(came.as_bytes(), &amendment()).unwrap();
     assert_eq!(amend(&once, &amendment()).unwrap(), once);

@@ -23,7 +23,7 @@ pub struct EventState {
     pub assigned_to: Option<String>,
 }
 
-/// What OpenCRVS has of an action that the ID system is to be asked about.
+/// What an event document says about an action, for the check before the ID system is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FoundAction {
     /// The action waits for its answer. Holds the person that the event is about.

@@ -27,7 +27,7 @@ fn answered(request: &Value, own: &Value) -> [Action; 2] {
 }
 
 #[test]
-fn a_null_that_is_followed_by_an_object_has_erased_what_was_there() {
+fn a_null_in_a_request_erases_the_earlier_value_even_if_an_object_follows() {
     let base =
         accepted("DECLARE", "01", &json!({ "child.name": { "firstname": "Old", "middlename": "Left" } }));
     let name = |surname: &str| json!({ "child.name": { "surname": surname } });
@@ -42,7 +42,7 @@ fn a_null_that_is_followed_by_an_object_has_erased_what_was_there() {
 }
 
 #[test]
-fn an_object_without_a_null_before_it_adds_to_what_was_there() {
+fn an_object_is_merged_into_the_earlier_one() {
     let base = accepted("DECLARE", "01", &json!({ "child.name": { "firstname": "Ada" } }));
     let [request, acceptance] = answered(
         &json!({ "child.name": { "middlename": "B" } }),
