@@ -67,7 +67,8 @@
 //! attempt ends as
 //! - **confirmed**: OpenCRVS has registered the record;
 //! - **rejected**: OpenCRVS was told of the rejection;
-//! - **superseded**: a newer attempt of the record took its place;
+//! - **superseded**: a newer attempt of the record took its place. It is *revived* if OpenCRVS
+//!   turns out not to have the newer one, which is then *absent*;
 //! - **withdrawn**: OpenCRVS moved the record on by itself;
 //! - **held**: the answer is negative, and this generation of OpenCRVS cannot be told; the record
 //!   keeps waiting there;

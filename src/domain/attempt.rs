@@ -19,7 +19,7 @@ pub enum State {
     Confirmed,
     /// End: OpenCRVS was told of the rejection.
     Rejected,
-    /// End: a newer attempt of the record took its place.
+    /// End, unless it is revived: a newer attempt of the record took its place.
     Superseded,
     /// End: OpenCRVS itself moved the record on.
     Withdrawn,
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_superseded_by_mistake_goes_back_to_where_it_was_and_nothing_else_does() {
+    fn only_a_superseded_attempt_is_revived_in_the_state_that_it_had() {
         let revive = |state, before, answered| next(state, Event::Revive { before, answered }).ok();
         for before in State::ALL {
             let waits = matches!(before, State::Received | State::Requested);

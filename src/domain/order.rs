@@ -22,7 +22,7 @@ pub fn order_stamp(stamp: Timestamp, accepted_at: Timestamp, tolerance: Duration
     if is_believable(stamp, accepted_at, tolerance) { stamp } else { accepted_at }
 }
 
-/// An attempt of a record, as far as the order of attempts needs it.
+/// What the order of a record's attempts depends on, for one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ordered {
     /// See [`order_stamp`].
@@ -31,10 +31,10 @@ pub struct Ordered {
     pub absent: bool,
 }
 
-/// The index of the newest of the attempts that OpenCRVS may have.
+/// The index of the newest attempt that is not absent.
 pub fn newest(attempts: &[Ordered]) -> Option<usize> {
     let present = attempts.iter().enumerate().filter(|(_, attempt)| !attempt.absent);
-    // Of two with the same time, the first one is the newest, because the second superseded nothing.
+    // Of two with the same time, the first is the newest: the second did not supersede it.
     present.rev().max_by_key(|(_, attempt)| attempt.order).map(|(index, _)| index)
 }
 

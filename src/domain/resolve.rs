@@ -101,7 +101,7 @@ pub fn resolve(reply: ReplyKind, record: &RecordStatus<'_>) -> Plan {
         ReplyKind::Issued(owner) => issued(owner, record),
         ReplyKind::Recorded => recorded(record),
         ReplyKind::Rejected => rejected(record),
-        // An attempt that was not asked about yet is asked about in any case.
+        // An attempt that is only received is sent in any case.
         ReplyKind::Retry if record.newest.state == State::Requested => Plan::only(FollowUp::AskAgain),
         ReplyKind::Retry | ReplyKind::Pending => Plan::only(FollowUp::Nothing),
     }
@@ -151,7 +151,7 @@ fn recorded(record: &RecordStatus<'_>) -> Plan {
     pass_on(record, RecordAnswer::Recorded, Some(RecordAnswer::Recorded))
 }
 
-/// Whether the record's answer cannot reach OpenCRVS, with this attempt as the newest.
+/// Whether the record's answer cannot reach OpenCRVS any more, if this is its newest attempt.
 pub fn is_orphan(answer: RecordAnswer, newest: AttemptStatus) -> bool {
     match newest.state {
         // The attempt has another answer, and a confirmer may be writing that one already, so the
@@ -168,8 +168,8 @@ pub fn is_orphan(answer: RecordAnswer, newest: AttemptStatus) -> bool {
 fn pass_on(record: &RecordStatus<'_>, answer: RecordAnswer, learn: Option<RecordAnswer>) -> Plan {
     let (newest, kind) = (record.newest, answer.kind());
     let (give, follow_up) = match newest.state {
-        // The ID system was not asked about this attempt, because *send* looks it up in OpenCRVS
-        // first. After that, *send* gives it the answer.
+        // The newest attempt may be invented: *send* checks it in OpenCRVS before it gives it the
+        // answer.
         State::Received if record.addressed.state != State::Received => (None, FollowUp::Nothing),
         State::Received | State::Requested => {
             (Some((Which::Newest, kind)), FollowUp::NotifyConfirmer(Which::Newest))
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_attempt_gets_the_answer_only_after_send_has_looked_it_up() {
+    fn a_newer_attempt_gets_the_answer_only_after_send_has_checked_it() {
         let older = attempt(State::Superseded, None);
         for (addressed, state, gets) in [
             (older, State::Received, false),

@@ -1,10 +1,10 @@
-//! Takes an attempt that OpenCRVS does not have out of the order of its record's attempts.
+//! Parks an attempt that OpenCRVS does not have, and revives the attempt that it had superseded.
 //!
-//! Whoever has a token of a record can submit something invented with a later time. It supersedes
-//! the genuine attempt, and has to give that place back.
+//! Whoever has a token of a record can submit an invented registration with a later time, which
+//! supersedes the genuine attempt until OpenCRVS is read.
 //!
-//! Invariant: the newest attempt of a record is one that OpenCRVS may have, unless there is none.
-//! Only an attempt that was superseded is revived, in the state that it had.
+//! Invariant: the newest attempt of a record is not absent, unless all of them are. Only a
+//! superseded attempt is revived, in the state that it had.
 
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
@@ -19,14 +19,14 @@ use crate::domain::order::{Ordered, newest, order_stamp};
 use crate::domain::resolve::is_orphan;
 use crate::domain::{AttemptId, Cause, Event, State};
 
-/// An attempt of a record, as far as the order needs it.
+/// An attempt that may become the newest of its record.
 struct Candidate {
     id: AttemptId,
     state: State,
     ordered: Ordered,
 }
 
-/// What follows when an attempt is taken out of the order.
+/// The result of parking an absent attempt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reverted {
     /// The attempt that is open again; the caller publishes its next message.
@@ -36,8 +36,8 @@ pub struct Reverted {
 }
 
 impl Ledger {
-    /// Parks an attempt whose submission OpenCRVS does not have. The newest attempt is then the one
-    /// that was the newest before; if this attempt had superseded it, it is revived.
+    /// Parks an attempt whose submission OpenCRVS does not have. The newest of the other attempts
+    /// becomes the newest of the record, and is revived if it was superseded.
     ///
     /// # Errors
     /// [`LedgerError::Conflict`] if the attempt has ended; nothing is changed then.
@@ -70,8 +70,8 @@ impl Ledger {
         Ok(Reverted { revived: is_revived.then_some(first.id), orphan })
     }
 
-    /// Puts an attempt back at the head of its record, because an operator says that OpenCRVS has it
-    /// after all. Does nothing for any other attempt.
+    /// Makes an absent attempt the newest of its record again, because an operator says that
+    /// OpenCRVS has it after all. Does nothing if the attempt is not absent.
     pub(super) async fn reinstate(
         &self,
         tx: &mut Transaction<'static, Any>,
@@ -116,7 +116,8 @@ impl Ledger {
         rows.iter().map(candidate).collect()
     }
 
-    /// Takes a superseded attempt back to the state that it had. No alert is raised again.
+    /// Moves a superseded attempt back to the state that it had. An alert of that state is not
+    /// raised again.
     async fn revive(
         &self,
         tx: &mut Transaction<'static, Any>,
@@ -137,13 +138,13 @@ impl Ledger {
         let answered = row.try_get::<Option<String>, _>("answer")?.is_some();
         let (_, to) = apply_event(tx, attempt, Event::Revive { before, answered }, cause).await?;
         self.insert_entry(tx, &entry(What::Moved(to), cause), None).await?;
-        // Its message may have been acknowledged, so the sweeper has to look after it: a `sent_at`
+        // The message of the attempt may be gone, so the sweeper must find the attempt: a `sent_at`
         // before `published_at` means that the ID system is to be asked again.
         super::asking::publish_now(tx, attempt).await
     }
 }
 
-/// Makes an attempt the newest one of its record, which `adds` as many submissions.
+/// Makes an attempt the newest of its record, and adds `adds` to the number of submissions.
 pub(super) async fn lead(
     tx: &mut Transaction<'static, Any>,
     record: &str,
@@ -164,8 +165,8 @@ pub(super) async fn lead(
     Ok(())
 }
 
-/// The state that an attempt had before it was superseded, and the cause of that state. An attempt
-/// that arrived superseded would have been received.
+/// The state that an attempt had before it was superseded, with its cause. For an attempt that was
+/// superseded when it arrived, it is *received*.
 async fn state_before(
     tx: &mut Transaction<'static, Any>,
     record: &str,
@@ -188,7 +189,7 @@ async fn state_before(
     Ok((State::Received, None))
 }
 
-/// Gives an attempt that arrived superseded the next submission number.
+/// Gives an attempt that was superseded when it arrived the next submission number.
 async fn ensure_submission(
     tx: &mut Transaction<'static, Any>,
     record: &str,

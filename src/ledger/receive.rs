@@ -191,8 +191,7 @@ impl Ledger {
         Ok(previous.filter(|_| !newest).map(|previous| previous.winner))
     }
 
-    /// The number of submissions of a record, and its newest attempt, unless OpenCRVS does not have
-    /// that one.
+    /// The number of submissions of a record, and its newest attempt, unless that one is absent.
     ///
     /// An older release stored the stamp of the newest attempt even if it lay in the future, so the
     /// stored time is judged again.

@@ -89,7 +89,7 @@ pub struct AttemptRow {
     pub sent_at: Option<Timestamp>,
     /// When OpenCRVS was read before the ID system was asked, and had the registration.
     pub checked_at: Option<Timestamp>,
-    /// When OpenCRVS turned out not to have the submission.
+    /// When OpenCRVS turned out not to have the submission (*absent*).
     pub absent_at: Option<Timestamp>,
 }
 

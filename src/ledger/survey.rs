@@ -138,7 +138,8 @@ impl Ledger {
         Ok(cases)
     }
 
-    /// A record of this generation, other than `beside`, that was confirmed in OpenCRVS of late.
+    /// The record of this generation, other than `beside`, whose outcome was published last of
+    /// those that are confirmed.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].

@@ -162,7 +162,7 @@ fn is_in_opencrvs(world: &mut World, scope: &Scope, i: u8, rules: Rules) -> bool
     }
 }
 
-/// Takes an attempt out of the order. The newest of the others goes on where it was.
+/// Marks an attempt as absent, and revives the newest of the others.
 fn revive(world: &mut World, scope: &Scope, absent: u8) {
     if let Some(row) = world.ledger.rows[usize::from(absent)].as_mut() {
         row.absent = true;

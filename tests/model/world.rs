@@ -327,8 +327,8 @@ impl World {
         }
     }
 
-    /// Whether every accepted attempt is in a state that OpenCRVS or an operator sees. An attempt
-    /// for whose answer OpenCRVS waits must not have been put aside.
+    /// Whether every accepted attempt is in a state that OpenCRVS or an operator sees, and the one
+    /// for whose answer OpenCRVS waits is not superseded.
     pub fn is_over(&self) -> bool {
         let awaited = self.ledger.rows[usize::from(self.crvs.at)];
         let put_aside = awaited.is_some_and(|row| row.state == State::Superseded);
@@ -341,8 +341,8 @@ impl World {
 
     /// One representative for all states that differ only in details on which nothing depends.
     pub fn canonical(mut self, scope: &Scope) -> Self {
-        // A queued message for an attempt that has ended is acknowledged without effect. What was
-        // superseded by something invented has not ended.
+        // A queued message for an attempt that has ended is acknowledged without effect. An attempt
+        // that an invented one superseded may be revived, so it has not ended.
         let ended = |row: &Row| {
             let may_go_on = row.state == State::Superseded && scope.inventive;
             !row.state.is_open() && row.state != State::Parked && !may_go_on
