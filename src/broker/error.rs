@@ -32,7 +32,7 @@ pub enum NotSent {
 pub enum Unconfirmed {
     #[error("the broker did not accept the message in time")]
     NotTaken,
-    #[error("the broker did not confirm it in time")]
+    #[error("the broker did not confirm the message in time")]
     Late,
     #[error("publisher confirms are off on the channel")]
     ConfirmsOff,

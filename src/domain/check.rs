@@ -179,8 +179,8 @@ impl Identity {
         Some(Self { names: names.collect(), born: person.dob.clone(), national_id: person.nid.clone() })
     }
 
-    /// Whether this is the person whom OpenCRVS has. What OpenCRVS does not give, or gives as a blank,
-    /// is not compared.
+    /// Whether this is the person whom OpenCRVS has. A member that OpenCRVS does not give, or gives
+    /// as a blank, is not compared.
     ///
     /// # Errors
     /// The first member that disagrees.
@@ -212,7 +212,7 @@ fn is_part_of(ours: &FullName, theirs: &FullName) -> bool {
     covers(&ours.given, &theirs.given) && covers(&ours.family, &theirs.family)
 }
 
-/// The words of a name, in one of the forms that Unicode has for the same text.
+/// The words of a name, in Unicode's composed form (NFC).
 fn words(name: &str) -> Vec<String> {
     name.split_whitespace().map(|word| word.nfc().collect()).collect()
 }
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn twenty_people_whom_opencrvs_has_or_has_not_as_they_were_submitted() {
+    fn twenty_persons_are_compared_with_those_in_opencrvs() {
         let (nfc, nfd) = ("\u{c9}l\u{e9}onore", "E\u{301}le\u{301}onore");
         for (ours, born, theirs, their_born, verdict) in [
             (("Ada", "Doe"), "2026-09-05", ("Ada", "Doe"), "2026-09-05", Ok(())),
@@ -363,7 +363,7 @@ mod tests {
             (("Ada", "Doe"), "2026-09-05", ("Ada", "Doe"), "0202-69-05", Err(Mismatch::DateOfBirth)),
         ] {
             let of = |(given, family): (&str, &str), born: &str| {
-                // As both sides are read: an empty member is absent, a blank one is not always.
+                // An empty member counts as absent, as in both readers; a blank one may be present.
                 let names: &[FullName] =
                     if given.is_empty() && family.is_empty() { &[] } else { &[name(given, family)] };
                 person(names, (!born.is_empty()).then_some(born))

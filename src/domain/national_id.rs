@@ -98,11 +98,11 @@ fn is_unusable(c: char) -> bool {
             | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
-/// Whether nothing is to be seen of the character: white space, control and format characters, and
-/// the fillers and selectors that have another category.
+/// Whether the character is invisible: white space, control and format characters, and the fillers
+/// and selectors of other categories.
 ///
-/// Source: `DerivedCoreProperties.txt` of Unicode 15.1, `Default_Ignorable_Code_Point`; U+2800 is the
-/// empty Braille pattern.
+/// Source: `DerivedCoreProperties.txt` of Unicode 15.1, `Default_Ignorable_Code_Point`; U+2800 is
+/// the empty Braille pattern.
 pub fn is_invisible(c: char) -> bool {
     c.is_whitespace()
         || is_unusable(c)

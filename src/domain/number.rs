@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn twenty_countries_have_the_registration_on_their_own_day() {
-        // The offsets are those of the countries' laws. They are of the past, which no law changes.
+        // The offsets come from the countries' laws, which no longer change for the past.
         for (zone, stamp, date) in [
             ("Pacific/Niue", "2025-01-01T10:59:59Z", "2024-12-31"), // -11:00
             ("Pacific/Pago_Pago", "2025-01-01T11:00:00Z", "2025-01-01"), // -11:00

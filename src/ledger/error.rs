@@ -11,7 +11,7 @@ use crate::seal::SealError;
 pub enum LedgerError {
     #[error("LEDGER_URL must start with sqlite: or postgres:")]
     Scheme,
-    #[error("LEDGER_URL cannot be read: check user, host and database")]
+    #[error("LEDGER_URL is not a valid URL: check user, host and database, and percent-encode the password")]
     Url(#[source] sqlx::Error),
     #[error("the ledger could not be migrated to this release: if it is of a newer release, run that one")]
     Migrate(#[source] MigrateError),
@@ -19,7 +19,9 @@ pub enum LedgerError {
     /// committed.
     #[error("the ledger is not available")]
     Unavailable(#[from] sqlx::Error),
-    #[error("the ledger holds a {0} that this release cannot read")]
+    #[error(
+        "the ledger holds a {0} that this release cannot read: if a newer release wrote it, run that one"
+    )]
     Unreadable(&'static str),
     #[error("the ledger's key does not open with SEAL_KEYS: add the key that this ledger was made with")]
     Key(#[source] SealError),

@@ -149,7 +149,8 @@ pub(super) fn parents(view: &View, faults: &mut FieldFaults) -> Vec<Parent> {
     [(Role::Mother, "mother"), (Role::Father, "father")]
         .into_iter()
         .filter_map(|(role, name)| {
-            // An ID that is there and cannot be read is an empty text.
+            // An ID that is neither a text nor a number was read as an empty text, which is
+            // invalid.
             let national_id = view.person(role)?.nid.as_deref()?;
             let national_id = faults.read(&format!("parents.{name}.national_id"), national_id, typed_id)?;
             Some(Parent { role: name, national_id })
@@ -179,7 +180,7 @@ fn subject_name(person: &Person) -> Option<SubjectName> {
     (!full.is_empty()).then_some(SubjectName { full, given, family, lang })
 }
 
-/// The part of a name in one line, if there is anything to see in it.
+/// A part of a name on one line, or `None` if nothing of it is visible.
 fn text(part: &Option<String>) -> Option<String> {
     let part = part.as_deref().map(str::trim).filter(|part| !part.chars().all(is_invisible))?;
     Some(part.replace(|c: char| c.is_control() && c.is_whitespace(), " "))

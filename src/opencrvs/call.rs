@@ -27,8 +27,8 @@ pub struct ClientSettings {
     /// Timeout of a call, from connecting to the end of the response body.
     pub timeout: Duration,
     pub connect_timeout: Duration,
-    /// URL of an HTTP proxy, which may hold a password. The variables of the environment that name a
-    /// proxy for all programs are ignored: the calls carry tokens and fetch keys.
+    /// URL of an HTTP proxy; it may hold a password. Variables such as `HTTPS_PROXY` are ignored,
+    /// because the calls carry tokens and fetch keys.
     pub proxy: Option<SecretString>,
 }
 

@@ -16,9 +16,9 @@ pub(super) fn identifying(text: &str) -> Option<String> {
     cut(text, MOST)
 }
 
-/// The text of a JSON value that identifies somebody. A whole number is its digits, because a form
-/// may ask for an ID as a number. Any other value is there and cannot be read: it is an empty text,
-/// which is refused as missing or invalid.
+/// Reads personal data from a JSON value. A whole number is read as its digits, because a form may
+/// ask for an ID as a number. Any other value is read as an empty text, which is refused as missing
+/// or invalid.
 pub(super) fn identifying_value(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => identifying(text),
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_is_never_absent_whatever_its_type() {
+    fn a_value_of_any_type_is_never_read_as_absent() {
         for (value, text) in [
             (json!("9001112223"), Some("9001112223")),
             (json!(" 0001 "), Some("0001")),

@@ -42,7 +42,7 @@ pub(crate) struct Election {
     pub(crate) report: Report,
 }
 
-/// What happens to a running turn when the process is to stop.
+/// What happens to a running turn when the process stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnStop {
     /// The current step is finished, and the turn ends at the next check.
@@ -65,7 +65,7 @@ pub(crate) enum TurnEnd {
     Done,
     /// Another process holds the lease.
     Elsewhere,
-    /// The process is to stop.
+    /// The process is stopping.
     Stopped,
     Failed,
 }
@@ -75,7 +75,7 @@ pub(crate) enum TurnEnd {
 pub(crate) enum Halt {
     #[error("another process holds the lease")]
     Elsewhere,
-    #[error("the process is to stop")]
+    #[error("the process is stopping")]
     Stopped,
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -112,7 +112,7 @@ impl Leadership<'_> {
     /// Checks that the turn may go on, and renews the lease once a third of its `ttl` has passed.
     ///
     /// # Errors
-    /// [`Halt`] when the turn must end: the process is to stop, or another process holds the lease.
+    /// [`Halt`] when the turn must end: the process is stopping, or another one holds the lease.
     pub(crate) async fn check(&mut self) -> Result<(), Halt> {
         if self.stop.is_cancelled() {
             return Err(Halt::Stopped);

@@ -22,18 +22,18 @@ settings! {
         listen: SocketAddr, Listen, "0.0.0.0:3040", ["FRONT_LISTEN"];
         /// Maximum size of a registration's body.
         max_body: usize, Size, "50MiB", ["FRONT_MAX_BODY"];
-        /// Memory for all registration bodies together. A quarter of it is kept for bodies up to
-        /// 256 KiB. When it is used up, further callers wait.
+        /// Memory for all registration bodies together. A quarter of it is reserved for bodies of
+        /// up to 256 KiB. When it is used up, further callers wait.
         body_memory: usize, Size, "256MiB", ["FRONT_BODY_MEMORY"];
         /// Longest wait for that memory. Then OpenCRVS gets 503.
         memory_wait: Duration, Span, "10s", ["FRONT_MEMORY_WAIT"];
         /// Longest pause within a body before its request is refused.
         body_timeout: Duration, Span, "30s", ["FRONT_BODY_TIMEOUT"];
-        /// Size that has to arrive of a body in each second, on average, or its request is refused.
-        /// The first `FRONT_BODY_TIMEOUT` does not count.
+        /// Minimum rate at which a body must arrive, per second, on average after the first
+        /// `FRONT_BODY_TIMEOUT`. The request of a slower body is refused.
         body_rate: usize, Size, "64KiB", ["FRONT_BODY_RATE"];
         /// Maximum number of open connections. When there are more, the front closes the one that
-        /// has been without a request for longest. Each needs an open file.
+        /// has been idle for longest. Each needs an open file.
         connections: u32, Positive<u32>, "4096", ["FRONT_CONNECTIONS"];
         /// Time for the head of a request, counted from the opening of the connection or from the
         /// previous response. An idle connection is closed after it.
@@ -103,8 +103,8 @@ settings! {
         timeout: Duration, Span, "30s", ["OPENCRVS_TIMEOUT"];
         /// Timeout of opening a connection to OpenCRVS.
         connect_timeout: Duration, Span, "5s", ["OPENCRVS_CONNECT_TIMEOUT"];
-        /// URL of an HTTP proxy for the calls to auth, gateway and events service. The proxies that
-        /// the environment names are not used, because the calls carry tokens.
+        /// URL of an HTTP proxy for the calls to auth, gateway and events service. Variables such
+        /// as `HTTPS_PROXY` are ignored, because the calls carry tokens.
         proxy: Option<SecretString>, Optional<SecretUrl>, "", ["OPENCRVS_PROXY"];
         /// Maximum time by which OpenCRVS's clock may be ahead of the front's. If a submission is
         /// dated further in the future, the bridge alerts an operator and orders it by the time of

@@ -23,7 +23,7 @@ settings! {
         secret: Option<SecretString>, Optional<SecretText>, "", ["ALERT_SECRET"];
         /// Timeout of one call of the webhook.
         timeout: Duration, Span, "5s", ["ALERT_TIMEOUT"];
-        /// URL of an HTTP proxy for the webhook. The proxies that the environment names are not used.
+        /// URL of an HTTP proxy for the webhook. Variables such as `HTTPS_PROXY` are ignored.
         proxy: Option<SecretString>, Optional<SecretUrl>, "", ["ALERT_PROXY"];
         /// Interval at which a process looks for alerts of other processes, and one worker for
         /// messages that the broker parked. A process sends its own alerts at once.

@@ -103,8 +103,9 @@ settings! {
         reasons: bool, Switch, "false", ["CONFIRM_REASONS"];
         /// Comment of a confirmation without an ID.
         comment: String, Text, "The National ID system did not issue an ID.", ["CONFIRM_COMMENT"];
-        /// The same, and the reason of a rejection, if the ID system was not asked because the
-        /// registration lacks a field that a request must contain. The names of the fields follow.
+        /// Comment of a confirmation without an ID, and reason of a rejection, if the ID system was
+        /// not asked because a field of the registration is missing or invalid. The names of the
+        /// fields are added.
         comment_unfit: String, Text, "Fields are missing or invalid, so no ID was requested.", ["CONFIRM_COMMENT_UNFIT"];
     }
 }

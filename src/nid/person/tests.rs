@@ -192,7 +192,7 @@ fn a_place_and_an_office_are_sent_whole_or_refused() {
 }
 
 #[test]
-fn twenty_births_and_deaths_that_nobody_can_be_asked_about_name_their_field() {
+fn twenty_unfit_births_and_deaths_name_the_field_at_fault() {
     let good = || child(name("Ada", "", "Doe"));
     let parent = |role: Role, nid: &str| {
         let mut view = birth(good());
@@ -223,7 +223,7 @@ fn twenty_births_and_deaths_that_nobody_can_be_asked_about_name_their_field() {
         (EventKind::Birth, sex("ወንድ"), "subject.sex", invalid),
         (EventKind::Birth, sex("\u{a0}"), "subject.sex", missing),
         (EventKind::Birth, parent(Role::Mother, &"9".repeat(65)), "parents.mother.national_id", invalid),
-        // There, and not a text.
+        // Present, but neither a text nor a number.
         (EventKind::Birth, parent(Role::Father, ""), "parents.father.national_id", invalid),
         (EventKind::Birth, parent(Role::Father, "\u{200b}"), "parents.father.national_id", invalid),
         (EventKind::Death, death("", "2026-09-05"), "subject.national_id", missing),
@@ -238,7 +238,7 @@ fn twenty_births_and_deaths_that_nobody_can_be_asked_about_name_their_field() {
 }
 
 #[test]
-fn what_is_odd_and_no_fault_of_a_name_is_sent() {
+fn unusual_but_valid_names_are_sent() {
     for (first, last, full) in [
         ("Ada\tMaria", "Doe\n", "Ada Maria Doe"),
         ("می\u{200c}ترا", "", "می\u{200c}ترا"),

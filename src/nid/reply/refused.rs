@@ -39,7 +39,7 @@ pub enum Malformed {
     TooLong { max: usize },
     #[error("the reply is not a JSON object")]
     NotJson,
-    #[error("`{0}` is absent or not what reply.v1.json says")]
+    #[error("`{0}` is missing or does not match reply.v1.json")]
     Member(&'static str),
 }
 

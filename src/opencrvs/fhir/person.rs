@@ -86,8 +86,8 @@ fn by_language(names: Vec<(Option<String>, Name)>) -> BTreeMap<String, Name> {
     names.into_iter().map(|(language, name)| (language.unwrap_or_else(|| "en".to_owned()), name)).collect()
 }
 
-/// The identifier of this type: the last one, as in [`identifiers`]. It identifies the person, so it
-/// is found among any number of others.
+/// The identifier of this type: the last one, as in [`identifiers`]. It identifies the person, so
+/// it is found among any number of others.
 fn identifier(patient: &Value, identifier_type: &str) -> Option<String> {
     let all = patient.get("identifier").and_then(Value::as_array).into_iter().flatten();
     let of_type = all.filter(|id| {

@@ -119,8 +119,8 @@ fn a_list_replaces_and_stays_a_list() {
     assert_eq!(merged(&[list(json!({ "a": 1 })), list(json!([3]))]), json!({ "documents": [3] }));
 }
 
-/// What the second action does; its predecessor, itself, and the merged declaration. Each line follows
-/// from the rules of core: objects are merged member by member, anything else replaces, null erases.
+/// A name, the declarations of two actions, and the merged declaration. Each line follows from the
+/// rules of core: objects are merged member by member, any other value replaces, null erases.
 const HISTORIES: &str = r#"
 another field     ; {"a":"1"} ; {"b":"2"} ; {"a":"1","b":"2"}
 the same text     ; {"a":"1"} ; {"a":"1"} ; {"a":"1"}

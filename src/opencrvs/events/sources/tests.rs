@@ -107,8 +107,8 @@ fn the_countrys_own_type_of_identifier_is_the_national_id() {
     assert_eq!(read("NIN", &Reading::default()), None);
 }
 
-/// Forms of countries that follow no convention: kind of event, setting, what was declared, whose
-/// member, and what is read of it (JSON; `null` is absent).
+/// Forms of countries that follow no convention: kind of event, setting, declaration, member, and
+/// the value that is read (JSON; `null` is absent).
 const FORMS: &str = r#"
 birth ; child.name = child.nameEnglish ; {"child.nameEnglish":{"surname":"B"}} ; child.surname ; "B"
 birth ; child.name = a | b ; {"a":{"firstname":"A"},"b":{"firstname":"B"}} ; child.firstname ; "A"
@@ -156,7 +156,7 @@ fn twenty_forms_with_other_fields_are_read_as_the_setting_says() {
 }
 
 #[test]
-fn twenty_types_of_identifier_are_the_national_id_or_are_not() {
+fn twenty_identifiers_are_read_as_the_national_id_or_not() {
     let [fhir, events] = [Dialect::Fhir, Dialect::Events].map(FieldSources::conventional);
     let nin = Reading::new("NIN".to_owned(), fhir, events);
     let usual = Reading::default();
