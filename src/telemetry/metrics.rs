@@ -104,7 +104,7 @@ metrics! {
     superseded_on_arrival: Counters<1>, labelled(["newer"]), "nidbridge_superseded_on_arrival_total";
     /// Requests sent to the ID system, by event kind.
     requested: Counters<1>, labelled(["event"]), "nidbridge_requests_total";
-    /// Registrations that OpenCRVS was read for before the ID system was asked, by outcome: genuine,
+    /// Reads of a registration in OpenCRVS before the ID system is asked, by outcome: genuine,
     /// `submission_only` (OpenCRVS gave neither name nor date of birth), `not_in_opencrvs`,
     /// withdrawn (OpenCRVS moved the record on), `not_yet` (OpenCRVS does not show it yet), failed
     /// (OpenCRVS could not be read) or unchecked (no credential may read it; the ID system was asked).

@@ -86,7 +86,7 @@ impl Metrics {
         self.requested.of([kind.label()]).inc();
     }
 
-    /// A registration was looked up in OpenCRVS before the ID system was asked.
+    /// A registration was read in OpenCRVS before the ID system is asked.
     pub fn send_checked(&self, outcome: &'static str) {
         self.send_checks.of([outcome]).inc();
     }
