@@ -33,7 +33,8 @@ pub struct RecoverArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// After an older ledger was restored: take in again the attempts that it does not have, from
-    /// the sealed registrations in the messages that were parked with the cause `unknown_attempt`.
+    /// the messages that were parked with the cause `unknown_attempt` and from the copies of the
+    /// requests that were sent in the last 48 hours.
     #[arg(long)]
     pub unknown: bool,
 }

@@ -1,8 +1,8 @@
 //! `nidbridge recover --unknown`: takes in again what a restored ledger does not have.
 //!
-//! Requests and outcomes that wait keep the sealed registration, and so does the copy of each
-//! request that was sent lately. When the ledger has the attempts, the replies that came meanwhile
-//! go back to work.
+//! Parked requests and outcomes contain the sealed registration, and so do the copies of the
+//! requests that were sent in the last 48 hours. When the ledger has the attempts, the replies that
+//! came meanwhile go back to work.
 //!
 //! Invariant: a message leaves its queue only after the queue of the record stage has its
 //! registration. The record stage recognises a repeat.
@@ -69,7 +69,7 @@ fn verdict(tally: &Tally) -> Result<(), Failure> {
     })
 }
 
-/// The attempts of which a request was sent and which the ledger does not have.
+/// The attempts that the ledger does not have although a request about them was sent.
 async fn lacking(link: &Link, ledger: &Ledger, sent: &str) -> Result<HashSet<AttemptId>, Failure> {
     let mut lacking = HashSet::new();
     for attempt in attempts_in(link, sent).await? {
@@ -116,7 +116,7 @@ impl Taking {
         finished(replayed.map_err(|fault| Failure::Unavailable(anyhow!(chain(&fault))))?).map(drop)
     }
 
-    /// Replaces a request or an outcome by the registration that it keeps.
+    /// Replaces a request or an outcome by the registration that it contains.
     fn pick(&mut self, message: &Incoming, from: &str) -> Pick {
         let attempt = message.id.as_deref().and_then(|id| AttemptId::parse(id).ok());
         let is_parked = parked_for(message, from) == Cause::UnknownAttempt;

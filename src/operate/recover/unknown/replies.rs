@@ -25,7 +25,7 @@ pub(super) async fn replay(session: &mut Session, ledger: &Ledger, bridge: &Link
     let nid = session.nid_link().await?;
     let sealer = session.sealer()?;
     let mut moved = 0;
-    // The ID system's vhost learns nothing of our operators.
+    // Messages in the vendor's vhost must not show who operates the bridge, and why.
     for (link, work, signed) in [(bridge, names::REPLIES_WORK, true), (&nid, names::NID_REPLIES, false)] {
         let from = parking_queue(work);
         let known = known_requests(link, ledger, &from).await?;
