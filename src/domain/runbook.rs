@@ -83,7 +83,7 @@ runbook! {
     Unfit: "the registration lacks what the ID system's contract requires, so the ID system was not asked"
         => "have the office complete the fields that `attempts show` names and submit the record again; if OpenCRVS does not let it, `attempts decide`";
     NotInOpencrvs: "OpenCRVS does not have the registration as it was submitted to the bridge; the ID system was not asked"
-        => "many at once: give the worker the same FIELDS_EVENTS, FIELDS_FHIR and CONFIRM_IDENTIFIER_TYPE as the front; a single one: compare it with OpenCRVS (`mismatch` in the worker's log says what differs) and find out who submitted it, perhaps for an invented person; `attempts resume` reads OpenCRVS once more; a genuine record is submitted again by the office, an invented one ends with `attempts decide --as close`";
+        => "many at once: give the worker the same FIELDS_EVENTS, FIELDS_FHIR and CONFIRM_IDENTIFIER_TYPE as the front; a single one: compare it with OpenCRVS (the alert's detail, and `mismatch` in the worker's log, say what differs) and find out who submitted it, perhaps for an invented person; `attempts resume` reads OpenCRVS once more; a genuine record is submitted again by the office, an invented one ends with `attempts decide --as close`";
     Failing: "one attempt has failed for longer than FAILING_AFTER while others were confirmed"
         => "see its last cause (`attempts show`, then `causes CAUSE`) and remove that; the bridge goes on trying; if nothing helps, `attempts decide`";
     AskedTooOften: "the ID system has answered a registration with `retry` 50 times or for a day"

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
+use super::alerts::explain_alert;
 use super::columns::{attempt_id, optional_timestamp, required, timestamp};
 use super::history::{NewEntry, What};
 use super::rows::{self, Case};
@@ -17,7 +18,7 @@ use super::transition::apply_event;
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::order::{Ordered, newest, order_stamp};
 use crate::domain::resolve::is_orphan;
-use crate::domain::{AttemptId, Cause, Event, State};
+use crate::domain::{AttemptId, Cause, Event, Mismatch, State};
 
 /// An attempt that may become the newest of its record.
 struct Candidate {
@@ -45,6 +46,7 @@ impl Ledger {
         let (record, absent) = (case.record.id.as_str(), case.attempt.id);
         let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
         self.move_attempt(&mut tx, absent, Event::Park, stage, Some(Cause::NotInOpencrvs)).await?;
+        explain_alert(&mut tx, absent, Cause::NotInOpencrvs, Mismatch::Submission.as_str()).await?;
         sqlx::query("UPDATE attempt SET absent_at = now_ms FROM clock WHERE attempt_id = $1")
             .bind(absent.to_string())
             .execute(&mut *tx)

@@ -190,6 +190,22 @@ impl Ledger {
     }
 }
 
+/// Says in the new alert about an attempt what exactly is at fault.
+pub(super) async fn explain_alert(
+    tx: &mut Transaction<'static, Any>,
+    attempt: AttemptId,
+    cause: Cause,
+    detail: &str,
+) -> Result<(), LedgerError> {
+    sqlx::query("UPDATE alert SET detail = $2 WHERE attempt_id = $1 AND cause = $3 AND detail IS NULL")
+        .bind(attempt.to_string())
+        .bind(detail.to_owned())
+        .bind(cause.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// The id of an alert is the id of its history entry, with one exception. If the ID system sends a
 /// reply repeatedly that is refused, the alert gets the same id each time, so that operators are
 /// alerted once.

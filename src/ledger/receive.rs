@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::absent::lead;
+use super::alerts::explain_alert;
 use super::columns::{attempt_id, optional, record_id, required, timestamp};
 use super::history::{NewEntry, What};
 use super::rows::{self, Case};
@@ -107,13 +108,7 @@ impl Ledger {
             self.add_explained_entry(tx, entry, Some(there.as_str())).await?;
         }
         self.move_attempt(tx, attempt, Event::Park, Stage::Record, Some(Cause::NumberTaken)).await?;
-        sqlx::query("UPDATE alert SET detail = $2 WHERE attempt_id = $1 AND cause = $3 AND detail IS NULL")
-            .bind(attempt.to_string())
-            .bind(owner.as_str())
-            .bind(Cause::NumberTaken.as_str())
-            .execute(&mut **tx)
-            .await?;
-        Ok(())
+        explain_alert(tx, attempt, Cause::NumberTaken, owner.as_str()).await
     }
 
     async fn ensure_record(&self, registration: &Registration) -> Result<(), LedgerError> {

@@ -5,11 +5,12 @@
 
 use sqlx::{Any, Row as _, Transaction};
 
+use super::alerts::explain_alert;
 use super::columns::required;
 use super::history::{NewEntry, What};
 use super::rows::Case;
 use super::{Ledger, LedgerError, Stage};
-use crate::domain::{AttemptId, Cause, Event, State, next};
+use crate::domain::{AttemptId, Cause, Event, Mismatch, State, next};
 
 impl Ledger {
     /// Parks an attempt.
@@ -20,6 +21,19 @@ impl Ledger {
         let record = case.record.id.as_str();
         let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
         self.move_attempt(&mut tx, case.attempt.id, Event::Park, stage, Some(cause)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Parks an attempt because OpenCRVS has it, but not as it was submitted. The alert names the
+    /// mismatch.
+    ///
+    /// # Errors
+    /// [`LedgerError::Conflict`] if the attempt has ended.
+    pub async fn park_mismatch(&self, case: &Case, stage: Stage, what: Mismatch) -> Result<(), LedgerError> {
+        let (attempt, cause) = (case.attempt.id, Cause::NotInOpencrvs);
+        let mut tx = self.on_record(case.record.id.as_str()).await?.ok_or(LedgerError::Missing("record"))?;
+        self.move_attempt(&mut tx, attempt, Event::Park, stage, Some(cause)).await?;
+        explain_alert(&mut tx, attempt, cause, what.as_str()).await?;
         Ok(tx.commit().await?)
     }
 

@@ -200,10 +200,12 @@ impl SendStage {
             record.id = %case.record.id, attempt.id = %case.attempt.id, mismatch = mismatch.as_str(),
             "OpenCRVS does not have the registration as it was submitted to the bridge"
         );
-        if mismatch != Mismatch::Submission {
-            return self.park(case, Cause::NotInOpencrvs).await;
-        }
-        let Reverted { revived, orphan } = self.ledger.park_absent(case, Stage::Send).await?;
+        let Reverted { revived, orphan } = if mismatch == Mismatch::Submission {
+            self.ledger.park_absent(case, Stage::Send).await?
+        } else {
+            self.ledger.park_mismatch(case, Stage::Send, mismatch).await?;
+            Reverted::default()
+        };
         self.metrics.alarm(Cause::NotInOpencrvs);
         if orphan {
             self.metrics.alarm(Cause::OrphanId);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nidbridge::domain::{AnswerKind, AttemptId, Cause, Event, Lane, State};
+use nidbridge::domain::{AnswerKind, AttemptId, Cause, Event, Lane, Mismatch, State};
 use nidbridge::ledger::{About, Case, Ledger, Resumed, Reverted, Stage};
 
 use super::{TTL, issued, numbers, receive, rejected, reply, requested, state};
@@ -34,6 +34,21 @@ async fn alerts(ledger: &Ledger) -> Vec<(Cause, AttemptId)> {
         other @ (About::Parking { .. } | About::Client { .. }) => panic!("{other:?}"),
     };
     claimed.into_iter().map(|alert| (alert.cause, of(alert.about))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_alert_names_what_opencrvs_does_not_have() {
+    for OpenLedger { ledger, .. } in &both().await {
+        invented(ledger, 0).await;
+        let other_name = receive(ledger, "s", 0).await;
+        ledger.park_mismatch(&other_name, Stage::Send, Mismatch::Name).await.unwrap();
+        assert_eq!(state(ledger, &other_name).await, State::Parked);
+        let claimed = ledger.claim_alerts(10, TTL, TTL).await.unwrap();
+        let mut said: Vec<_> = claimed.into_iter().map(|alert| (alert.cause, alert.detail)).collect();
+        said.sort();
+        let named = ["name", "submission"].map(|detail| (Cause::NotInOpencrvs, Some(detail.to_owned())));
+        assert_eq!(said, named);
+    }
 }
 
 async fn lane(ledger: &Ledger, lane: Lane) -> Vec<AttemptId> {
