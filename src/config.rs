@@ -13,6 +13,7 @@ mod file;
 mod forms;
 mod reader;
 mod reference;
+mod secret;
 mod sections;
 mod setting;
 mod waits;
@@ -23,9 +24,10 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 pub use fault::{Faults, SettingFault};
-pub use forms::{LogFormat, SecretFault, SecretSource, duration};
+pub use forms::{LogFormat, duration};
 pub use reader::Shown;
 pub use reference::reference;
+pub use secret::{SecretFault, SecretSource};
 pub use sections::{
     AdminConfig, AlertConfig, BreakerConfig, BrokerConfig, ConfirmConfig, FieldsConfig, FrontConfig,
     LedgerConfig, NidConfig, NumberConfig, OpencrvsConfig, RetentionConfig, SealConfig, SendConfig,

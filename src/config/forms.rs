@@ -17,7 +17,6 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 pub(super) use client::{Kinds, Renewable};
-pub use client::{SecretFault, SecretSource};
 pub(super) use country::{EventsSources, FhirSources, Mapping, Negative, Scope, Template, Zone};
 pub use quantity::duration;
 pub(super) use quantity::{Size, Span, Steps};

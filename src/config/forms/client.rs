@@ -1,58 +1,12 @@
 //! Settings of the bridge's client in OpenCRVS: its secrets and its kinds of event.
-//!
-//! Invariant: a secret appears in no fault and no log line.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use secrecy::SecretString;
 
+use crate::config::secret::SecretSource;
 use crate::config::setting::Form;
 use crate::domain::EventKind;
-
-/// Where a secret that can be rotated without a restart is read from.
-#[derive(Clone)]
-pub enum SecretSource {
-    Value(SecretString),
-    /// A file, which is read each time the secret is needed.
-    File(PathBuf),
-}
-
-/// Why a secret is not available.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SecretFault {
-    #[error("the file of the secret cannot be read: check its path and permissions")]
-    Unreadable,
-    #[error("the file of the secret is empty: write the secret into it")]
-    Empty,
-}
-
-impl SecretSource {
-    /// The current secret.
-    ///
-    /// # Errors
-    /// [`SecretFault`].
-    pub async fn read(&self) -> Result<SecretString, SecretFault> {
-        let path = match self {
-            Self::Value(secret) => return Ok(secret.clone()),
-            Self::File(path) => path,
-        };
-        let text = tokio::fs::read_to_string(path).await.map_err(|_| SecretFault::Unreadable)?;
-        match text.trim_end_matches(['\r', '\n']) {
-            "" => Err(SecretFault::Empty),
-            secret => Ok(SecretString::from(secret)),
-        }
-    }
-}
-
-impl fmt::Debug for SecretSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Value(_) => f.write_str("Value(***)"),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-        }
-    }
-}
 
 /// An optional secret. If it comes from a file, the file is read again each time the secret is
 /// needed, and may be empty at the start.
@@ -99,6 +53,7 @@ mod tests {
     use secrecy::ExposeSecret as _;
 
     use super::*;
+    use crate::config::secret::SecretFault;
 
     #[tokio::test]
     async fn a_secret_in_a_file_is_read_each_time() {

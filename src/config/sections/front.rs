@@ -9,8 +9,9 @@ use url::Url;
 
 use crate::config::forms::{
     EventsSources, FhirSources, HttpUrl, Kinds, Listen, Names, Optional, Path, Positive, Renewable,
-    SecretSource, SecretUrl, Size, Span, Switch, Text,
+    SecretUrl, Size, Span, Switch, Text,
 };
+use crate::config::secret::SecretSource;
 use crate::config::setting::settings;
 use crate::config::waits::Waits;
 use crate::domain::{EventKind, FieldSources};

@@ -5,9 +5,10 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::config::forms::{
-    Mapping, Negative, OnOff, Optional, Percent, Positive, Renewable, Scope, SecretSource, Size, Span,
-    Switch, Template, Text, Zone,
+    Mapping, Negative, OnOff, Optional, Percent, Positive, Renewable, Scope, Size, Span, Switch, Template,
+    Text, Zone,
 };
+use crate::config::secret::SecretSource;
 use crate::config::setting::settings;
 use crate::domain::{FieldMapping, NegativePolicy, NumberScope, NumberTemplate};
 
