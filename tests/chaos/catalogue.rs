@@ -75,8 +75,10 @@ pub fn lanes(nodes: usize, options: &Options) -> Vec<Lane> {
     lanes.push(lane(20..40, [fault("kill9_both_fronts", Processes(FRONT), AT_ONCE, &actions::kill_both)]));
     // nginx is killed with its workers, in the middle of their requests.
     lanes.push(lane(12..24, [fault("kill9_nginx", Fixed, (200, 700), &outage::kill_nginx)]));
-    // Six registrations come in a second, so this is about one record in a hundred.
-    lanes.push(lane(10..23, [fault("invented_record", Fixed, AT_ONCE, &odd::invent)]));
+    // Six registrations come in a second, so each is about one record in a hundred.
+    let invented = fault("invented_record", Fixed, AT_ONCE, &odd::invent);
+    let over_genuine = fault("invented_for_a_genuine_record", Fixed, AT_ONCE, &odd::usurp);
+    lanes.push(lane(5..12, [invented, over_genuine]));
     if options.opencrvs.has_events() {
         let down = fault("country_config_down", Fixed, SERVICE_DOWN, &async |rig, _, lasts| {
             stop_service(rig, Service::CountryConfig, lasts).await

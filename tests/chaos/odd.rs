@@ -1,8 +1,9 @@
 //! Registrations that are not as they should be: with a stamp in the future, without what the ID
 //! system must know, or invented by somebody who has a valid token.
 //!
-//! Invariant: a stamp in the future changes nothing for its record. An unfit registration is refused
-//! in the request of its caller, and the ID system never sees an invented one.
+//! Invariant: a stamp in the future changes nothing for its record, and neither does an invented
+//! registration for it. An unfit registration is refused in the request of its caller, and the ID
+//! system never sees an invented one.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -49,12 +50,18 @@ impl Invented {
     }
 }
 
-/// Posts a record that OpenCRVS never had; returns 1 if a front accepted it.
-pub async fn invent(rig: &Rig, _: Target, _: Duration) -> u64 {
-    let nth = rig.invented.all().len();
+/// An invented person about whom the ID system would be asked.
+fn invented_family(rig: &Rig, wanted: impl Fn(&Declaration) -> bool) -> Declaration {
     let mix = Mix { deaths: 0.4, marriages: 0.0, ..Mix::default() };
     let people = Population::new(rig.seed ^ 0x696e_7665_6e74, mix);
-    let family = people.filter(|family| Asked::of(family).is_some()).nth(nth).expect("endless people");
+    let mut wanted = people.filter(|family| Asked::of(family).is_some() && wanted(family));
+    wanted.nth(rig.invented.all().len()).expect("endless people")
+}
+
+/// Posts a record that OpenCRVS never had; returns 1 if a front accepted it.
+pub async fn invent(rig: &Rig, _: Target, _: Duration) -> u64 {
+    let family = invented_family(rig, |_| true);
+    let nth = rig.invented.all().len();
     let release = match rig.generations.of(nth as u64, rig.opencrvs.release()) {
         Generation::Fhir => None,
         Generation::Events(release) => Some(release),
@@ -63,6 +70,23 @@ pub async fn invent(rig: &Rig, _: Target, _: Duration) -> u64 {
     let accepted = result.is_success();
     rig.invented.0.lock().unwrap_or_else(PoisonError::into_inner).push((family, accepted));
     u64::from(accepted)
+}
+
+/// Posts an invented person for a genuine record that waits, later than its own submission; returns
+/// 1 if a front accepted it. The record has to end as if nobody had done so.
+pub async fn usurp(rig: &Rig, _: Target, _: Duration) -> u64 {
+    let waiting = rig.opencrvs.waiting();
+    let mut genuine = waiting.iter().filter_map(|id| rig.people.get(id));
+    let Some(genuine) = genuine.find(|family| Asked::of(family).is_some() && !family.is_unfit) else {
+        return 0;
+    };
+    let mut family = invented_family(rig, |family| family.kind == genuine.kind);
+    family.record.clone_from(&genuine.record);
+    family.tracking_id.clone_from(&genuine.tracking_id);
+    let file = rig.opencrvs.record(&genuine.record).and_then(|record| record.event);
+    let release = file.and_then(|file| Some(file.requests.last()?.release));
+    let result = rig.opencrvs.invent(&family, &rig.front, release).await.expect("a token");
+    u64::from(result.is_success())
 }
 
 /// Whether the ledger gives this cause.
