@@ -48,12 +48,21 @@ pub(super) async fn hand_over(front: &Front, mut message: RegistrationMessage) -
         Err(HandoverFault::Json(_)) => return Err(Refusal::Internal),
     };
     match &front.spool {
-        Some(spool) if can_be_published_later(&fault) => {
+        Some(spool) if can_be_published_later(&fault) && has_been_admitted(front) => {
             spool.store(message).await?;
             Ok(StoredBy::Spool)
         }
         Some(_) | None if fault.may_be_stored() => Err(Refusal::Unconfirmed(fault)),
         Some(_) | None => Err(Refusal::BrokerAway),
+    }
+}
+
+/// Whether the broker has ever compared the key of this front. A front that has never reached it may
+/// seal with a key that nobody has, so it spools nothing.
+fn has_been_admitted(front: &Front) -> bool {
+    match &*front.standing.borrow() {
+        Standing::Admitted | Standing::AdmittedEarlier => true,
+        Standing::Unknown | Standing::Refused(_) => false,
     }
 }
 

@@ -8,6 +8,7 @@
 //! file is deleted only after the broker's confirm. A crash at any point leaves a complete file, or
 //! a temporary one whose registration was not accepted.
 
+mod admission;
 mod directory;
 mod drain;
 mod envelope;

@@ -52,6 +52,9 @@ pub enum Member {
 pub enum Standing {
     /// The broker has not been reached yet.
     Unknown,
+    /// The broker has not been reached yet, but it admitted this front, with this key, the last
+    /// time.
+    AdmittedEarlier,
     Admitted,
     /// The text says why, and what to do.
     Refused(String),
@@ -85,6 +88,23 @@ impl DeploymentCheck {
         self.standing.subscribe()
     }
 
+    /// The key that this process seals with: its id and its check value, which shows no key.
+    pub fn sealing_key(&self) -> String {
+        self.keys.first().map(|(id, check)| format!("{id} {check}")).unwrap_or_default()
+    }
+
+    /// Says that the broker admitted this process the last time. Does nothing if the broker has been
+    /// reached since.
+    pub fn admitted_earlier(&self) {
+        self.standing.send_if_modified(|standing| {
+            let is_unknown = *standing == Standing::Unknown;
+            if is_unknown {
+                *standing = Standing::AdmittedEarlier;
+            }
+            is_unknown
+        });
+    }
+
     /// Waits until this process is refused, and returns the reason.
     pub async fn refused(&self) -> String {
         let mut standing = self.standing();
@@ -92,7 +112,9 @@ impl DeploymentCheck {
         match refused.as_deref() {
             Ok(Standing::Refused(why)) => why.clone(),
             // The sender is in `self`.
-            Ok(Standing::Unknown | Standing::Admitted) | Err(_) => std::future::pending().await,
+            Ok(Standing::Unknown | Standing::AdmittedEarlier | Standing::Admitted) | Err(_) => {
+                std::future::pending().await
+            }
         }
     }
 

@@ -39,7 +39,7 @@ impl Belonging {
         loop {
             let standing = self.standing.borrow_and_update().clone();
             match standing {
-                Standing::Unknown => {}
+                Standing::Unknown | Standing::AdmittedEarlier => {}
                 Standing::Admitted => {
                     admitted = true;
                     self.condition.set(true);

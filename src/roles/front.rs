@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use super::belonging::Belonging;
 use super::runner::Runner;
 use super::{Failure, Process, files, parts, sources};
-use crate::broker;
+use crate::broker::{self, Publisher};
 use crate::config::Config;
 use crate::front::passthrough::{Passthrough, PassthroughSettings};
 use crate::front::spool::{Spool, SpoolSettings};
@@ -49,6 +49,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         None => None,
     };
     let check = DeploymentCheck::new(Member::Front, &sealer);
+    recall(spool.as_ref(), &check).await;
     let link = parts::member_link(config, "front", &metrics, &check);
     let belonging = Belonging::new(&check, readiness.condition("front_deployment"), &metrics);
     let publisher = link.publisher();
@@ -76,7 +77,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     let mut runner = Runner::new(&config.broker, stop);
     runner.task(|stop| belonging.watch(stop));
     if let Some(spool) = spool {
-        runner.background(|stop| async move { spool.relay(&publisher, stop).await });
+        run_spool(&mut runner, spool, publisher, &check);
     }
     if let (Some(check), Some(ready)) = (sources, forms) {
         let recheck = config.confirm.field_recheck;
@@ -92,6 +93,21 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     let result = runner.run().await;
     link.close().await;
     result
+}
+
+/// Lets a front that the broker admitted earlier spool before it has reached the broker again.
+async fn recall(spool: Option<&Spool>, check: &DeploymentCheck) {
+    if let Some(spool) = spool
+        && spool.remembers(&check.sealing_key()).await
+    {
+        check.admitted_earlier();
+    }
+}
+
+fn run_spool(runner: &mut Runner, spool: Spool, publisher: Publisher, check: &DeploymentCheck) {
+    let (remembering, key, standing) = (spool.clone(), check.sealing_key(), check.standing());
+    runner.background(|stop| async move { remembering.remember(key, standing, stop).await });
+    runner.background(|stop| async move { spool.relay(&publisher, stop).await });
 }
 
 fn keys(config: &Config) -> Result<KeyStore, Failure> {

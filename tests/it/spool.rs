@@ -36,6 +36,7 @@ impl Story {
     pub async fn new(settings: &[(&str, &str)]) -> Self {
         let mut story = Self::empty(settings).await;
         story.start(&["front", "worker", "confirmer"]).await;
+        story.front_has_connected().await;
         story
     }
 
@@ -71,7 +72,14 @@ impl Story {
         }
     }
 
+    /// Waits until the broker has admitted the front, in this run or an earlier one.
+    pub async fn front_has_connected(&self) {
+        let connected = async || self.files("admitted").len().eq(&1).then_some(());
+        eventually(SOON, "the broker has admitted the front", connected).await;
+    }
+
     pub async fn spooled(&self, declarations: &[Declaration]) {
+        self.front_has_connected().await;
         self.broker.cut();
         for declaration in declarations {
             assert_eq!(self.submit(declaration).await, 202, "{}", self.world.log_text("front"));
@@ -111,6 +119,32 @@ impl Story {
     pub fn metric(&self, name: &str, with: &str) -> f64 {
         self.world.metric("front", name, with)
     }
+}
+
+/// A front that has never reached the broker may seal with a key that nobody has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_spools_only_once_the_broker_has_admitted_it_with_its_key() {
+    let mut story = Story::empty(&[("FRONT_HOLD", "300ms")]).await;
+    let people = people(Kind::Birth, 4, 307);
+    story.broker.cut();
+    story.start(&["front"]).await;
+    assert_eq!(story.submit(&people[0]).await, 503);
+    assert_eq!(story.files(".registration").len(), 0);
+    story.broker.restore();
+    story.front_has_connected().await;
+    assert_eq!(story.submit(&people[1]).await, 202);
+    assert_eq!(story.world.terminate("front").await, Some(0));
+    // After a restart it need not reach the broker first, unless it has another key.
+    story.broker.cut();
+    story.start(&["front"]).await;
+    assert_eq!(story.submit(&people[2]).await, 202);
+    assert_eq!(story.files(".registration").len(), 1);
+    assert_eq!(story.world.terminate("front").await, Some(0));
+    let other = "other:AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    story.world.set_for("front", "SEAL_KEYS", other);
+    story.start(&["front"]).await;
+    assert_eq!(story.submit(&people[3]).await, 503);
+    assert_eq!(story.files(".registration").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

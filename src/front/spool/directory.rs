@@ -13,6 +13,8 @@ use super::SpoolError;
 use super::name::{FileKind, FileName};
 
 const LOCK: &str = "lock";
+/// The file with the key that the broker admitted this front with. It holds no secret.
+const ADMITTED: &str = "admitted";
 /// The file mode: only the owner may read the content, although it is sealed.
 const OWNER_ONLY: u32 = 0o600;
 
@@ -96,6 +98,29 @@ impl Directory {
     /// relayed once more, which does no harm.
     pub(super) fn remove(&self, name: &FileName) -> io::Result<()> {
         fs::remove_file(self.path.join(name.as_str()))
+    }
+
+    /// The key that the broker admitted this front with.
+    pub(super) fn admitted(&self) -> io::Result<String> {
+        fs::read_to_string(self.path.join(ADMITTED))
+    }
+
+    pub(super) fn write_admitted(&self, key: &str) -> io::Result<()> {
+        if self.admitted().is_ok_and(|known| known == key) {
+            return Ok(());
+        }
+        let temporary = self.path.join(format!("{ADMITTED}.new"));
+        drop(fs::remove_file(&temporary));
+        or_clear(write_through(&temporary, key.as_bytes()), &temporary)?;
+        or_clear(fs::rename(&temporary, self.path.join(ADMITTED)), &temporary)?;
+        self.sync()
+    }
+
+    pub(super) fn forget_admitted(&self) -> io::Result<()> {
+        match fs::remove_file(self.path.join(ADMITTED)) {
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
     }
 
     pub(super) fn set_aside(&self, name: &FileName) -> io::Result<()> {

@@ -53,7 +53,7 @@ async fn a_spool_that_is_full_or_gone_is_answered_503_with_an_alarm() {
     assert_eq!(story.submit(&people[1]).await, 503);
     assert_eq!(story.metric("nidbridge_alarms_total", "spool_full"), 1.0);
     assert_eq!(story.metric("nidbridge_received_total", "spool_full"), 1.0);
-    assert_eq!(story.files("").len(), 2, "the lock and the one that fits");
+    assert_eq!(story.files("").len(), 3, "the lock, the admission and the one that fits");
     assert_eq!(
         story.world.opencrvs.record(&people[1].record).unwrap().status(),
         Status::Rejected,

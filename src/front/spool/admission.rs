@@ -1,0 +1,60 @@
+//! Remembers beside the spool the sealing key with which the broker admitted this front, so that the
+//! front may spool after a restart, before it has reached the broker again.
+//!
+//! Invariant: only an admission by the broker is remembered, and a refusal ends it.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Spool;
+use crate::pipeline::Standing;
+
+impl Spool {
+    /// Whether the broker has admitted this front with this key, the last time that it was reached.
+    pub async fn remembers(&self, key: &str) -> bool {
+        let (shared, key) = (Arc::clone(&self.shared), key.to_owned());
+        let read = move || shared.directory.admitted().is_ok_and(|admitted| admitted == key);
+        tokio::task::spawn_blocking(read).await.unwrap_or_default()
+    }
+
+    /// Remembers each admission with this key, and forgets it after a refusal, until `stop` is
+    /// cancelled.
+    pub async fn remember(
+        &self,
+        key: String,
+        mut standing: watch::Receiver<Standing>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let admitted = match &*standing.borrow_and_update() {
+                Standing::Admitted => Some(true),
+                Standing::Refused(_) => Some(false),
+                Standing::Unknown | Standing::AdmittedEarlier => None,
+            };
+            if let Some(admitted) = admitted {
+                self.write_admission(key.clone(), admitted).await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = standing.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    async fn write_admission(&self, key: String, admitted: bool) {
+        let shared = Arc::clone(&self.shared);
+        let write = move || {
+            let directory = &shared.directory;
+            if admitted { directory.write_admitted(&key) } else { directory.forget_admitted() }
+        };
+        if let Ok(Err(fault)) = tokio::task::spawn_blocking(write).await {
+            tracing::warn!(
+                error = %fault,
+                "that the broker admits this front is not remembered: after a restart, the front spools nothing until it has \
+                 reached the broker"
+            );
+        }
+    }
+}
