@@ -116,7 +116,7 @@ mod runbook;
 mod sweep;
 mod view;
 
-pub use alert::alert_cause;
+pub use alert::{alert_cause, concerns_one_person};
 pub use answer::{Answer, AnswerKind, Reason, ReasonCode, ReasonSource, RecordAnswer};
 pub use attempt::{Conflict, Event, State, next};
 pub use by_operator::{DecidedCase, DecidedPlan, DecisionRefusal, OperatorDecision, decide_by_operator};

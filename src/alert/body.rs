@@ -38,6 +38,9 @@ enum Subject<'a> {
         message_id: Option<&'a str>,
         messages: u64,
     },
+    Many {
+        records: u64,
+    },
     Client {
         #[serde(skip_serializing_if = "Option::is_none")]
         scope: Option<&'a str>,
@@ -61,6 +64,7 @@ pub(super) fn of(alert: &Alert, now: Timestamp) -> Vec<u8> {
         About::Parking { queue, message, messages } => {
             Subject::Parking { queue, message_id: message.as_deref(), messages: *messages }
         }
+        About::Many { records } => Subject::Many { records: *records },
         About::Client { scope } => Subject::Client { scope: scope.as_deref() },
     };
     let advice = alert.cause.advice();

@@ -4,6 +4,8 @@
 //! the count of a parking queue, or the fault of the client's configuration). The id of an alert
 //! never changes. One process at a time works on an alert, under a lease by the ledger's clock.
 
+mod many;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -51,6 +53,8 @@ pub enum About {
         /// Number of messages in the queue, of any cause.
         messages: u64,
     },
+    /// Further records, after some that were alerted one by one in the same hour.
+    Many { records: u64 },
     /// The configuration of the bridge's client in OpenCRVS, which concerns every record.
     Client {
         /// The scope that the client lacks, if that is the cause.
@@ -67,6 +71,9 @@ impl Ledger {
         entry: &NewEntry<'_>,
     ) -> Result<(), LedgerError> {
         let Some(cause) = alert_cause(entry.what.state(), entry.cause) else { return Ok(()) };
+        if many::count(tx, entry, cause).await? {
+            return Ok(());
+        }
         let attempt = entry.attempt.map(|id| id.to_string());
         sqlx::query(
             "INSERT INTO alert (alert_id, record_id, attempt_id, tracking_id, cause, state, at, token_expires_at, \
@@ -236,10 +243,14 @@ fn read(row: &AnyRow) -> Result<Alert, LedgerError> {
 }
 
 fn about(row: &AnyRow) -> Result<About, LedgerError> {
+    let count: Option<i64> = row.try_get("messages")?;
+    let count = count.and_then(|count| u64::try_from(count).ok());
     if let Some(queue) = row.try_get("queue")? {
-        let messages: Option<i64> = row.try_get("messages")?;
-        let messages = messages.and_then(|count| u64::try_from(count).ok()).unwrap_or_default();
+        let messages = count.unwrap_or_default();
         return Ok(About::Parking { queue, message: row.try_get("message_id")?, messages });
+    }
+    if let Some(records) = count {
+        return Ok(About::Many { records });
     }
     if row.try_get::<Option<String>, _>("record_id")?.is_none() {
         let scope: Option<String> = row.try_get("message_id")?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use nidbridge::domain::{Cause, RecordId};
-use nidbridge::ledger::Stage;
+use nidbridge::ledger::{About, Stage};
 use nidbridge::sandbox::nid::Final;
 use nidbridge::sandbox::opencrvs::{Calls, Fault, Status, SubmitOptions};
 use nidbridge::sandbox::population::{Declaration, Kind};
@@ -22,7 +22,7 @@ use crate::harness::eventually;
 use crate::harness::http::free_port;
 use crate::harness::ledgers::{Engine, OpenLedger, both};
 use crate::harness::world::{SOON, World, request_of};
-use crate::ledger::{TTL, requested};
+use crate::ledger::{TTL, receive, requested};
 use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
 
 on_both_ledgers![
@@ -188,6 +188,31 @@ async fn the_process_that_writes_an_alert_sends_it_at_once(engine: Engine) {
     let second = alerts(&hook, 2).await;
     let orphaned = second.values().find(|call| call.json()["record_id"] == births[1].record.as_str());
     is_about(&world, orphaned.unwrap(), &births[1], "requested", "token_orphaned").await;
+}
+
+/// A core whose clock runs ahead, or a wrong template, concerns thousands of records.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_alerts_of_one_cause_some_are_sent_and_the_others_counted_and_each_record_has_its_entry() {
+    for open in &both().await {
+        let ledger = &open.ledger;
+        for n in 0..13 {
+            let case = receive(ledger, &format!("many{n}"), n).await;
+            ledger.park(&case, Stage::Send, Cause::NotInOpencrvs).await.unwrap();
+            let history = ledger.history(&case.record.id).await.unwrap();
+            assert_eq!(history.last().unwrap().cause, Some(Cause::NotInOpencrvs.into()), "{n}");
+        }
+        let other = receive(ledger, "other", 0).await;
+        ledger.park(&other, Stage::Send, Cause::Unfit).await.unwrap();
+        let now = ledger.claim_alerts(100, TTL, TTL).await.unwrap();
+        let of = |cause| now.iter().filter(|alert| alert.cause == cause).count();
+        assert_eq!((of(Cause::NotInOpencrvs), of(Cause::Unfit)), (10, 1));
+        assert!(now.iter().all(|alert| matches!(alert.about, About::Record { .. })), "{now:?}");
+        // The hour ends.
+        open.execute("UPDATE alert SET next_at = 0 WHERE messages IS NOT NULL").await.unwrap();
+        let later = ledger.claim_alerts(100, TTL, TTL).await.unwrap();
+        let [counted] = later.as_slice() else { panic!("{later:?}") };
+        assert_eq!((counted.cause, &counted.about), (Cause::NotInOpencrvs, &About::Many { records: 3 }));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
