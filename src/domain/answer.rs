@@ -57,6 +57,8 @@ impl ReasonCode {
 pub enum ReasonSource {
     #[default]
     IdSystem,
+    /// An operator, with `attempts decide --as reject`.
+    Operator,
     /// The bridge: the registration is unfit, so the ID system was not asked.
     Bridge,
 }
@@ -65,7 +67,8 @@ impl ReasonSource {
     /// The cause of an attempt that is held because of the rejection.
     pub fn cause(self) -> Cause {
         match self {
-            Self::IdSystem => Cause::RejectedByIdSystem,
+            // What an operator rejects is written to OpenCRVS and not held.
+            Self::IdSystem | Self::Operator => Cause::RejectedByIdSystem,
             Self::Bridge => Cause::Unfit,
         }
     }
@@ -93,6 +96,11 @@ impl Reason {
     /// A reason of the ID system that names no fields.
     pub fn of(code: ReasonCode) -> Self {
         Self { code, fields: Vec::new(), source: ReasonSource::IdSystem }
+    }
+
+    /// The reason of an operator who rejects, whose words stay in the history.
+    pub fn of_operator() -> Self {
+        Self { code: ReasonCode::Other, fields: Vec::new(), source: ReasonSource::Operator }
     }
 }
 
@@ -190,9 +198,10 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<Reason>(text).unwrap();
         assert_eq!(read(r#"{"code":"policy"}"#), Reason::of(ReasonCode::Policy));
         assert_eq!(read(r#"{"code":"policy","source":"bridge"}"#).source.cause(), Cause::Unfit);
-        for source in [ReasonSource::IdSystem, ReasonSource::Bridge] {
+        for source in [ReasonSource::IdSystem, ReasonSource::Bridge, ReasonSource::Operator] {
             let reason = Reason { source, ..Reason::of(ReasonCode::MissingData) };
             assert_eq!(read(&serde_json::to_string(&reason).unwrap()), reason);
         }
+        assert_eq!(Reason::of_operator().source, ReasonSource::Operator);
     }
 }

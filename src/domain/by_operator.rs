@@ -88,6 +88,8 @@ pub struct DecidedCase<'a> {
     pub replied: bool,
     /// Whether the view, from which a request is made, has not been erased.
     pub askable: bool,
+    /// Whether a request to the ID system would be past its own expiry.
+    pub past_deadline: bool,
     /// Whether the token has expired, so that OpenCRVS cannot be told any more.
     pub expired: bool,
     /// Whether a confirmer has the lease, or an earlier write may still arrive
@@ -139,6 +141,11 @@ pub enum DecisionRefusal {
     NoNegativeAnswer,
     #[error("the ID system cannot be asked again: the data for the request has been erased")]
     Erased,
+    #[error(
+        "the ID system cannot be asked again: the request would be past its own expiry (NID_DEADLINE, or the end of the \
+         token). Set a longer NID_DEADLINE or replace the token first, or answer by hand"
+    )]
+    PastDeadline,
 }
 
 impl DecisionRefusal {
@@ -224,6 +231,7 @@ fn answer_of(
             Err(DecisionRefusal::HasAnswer)
         }
         OperatorDecision::AskAgain if !case.askable => Err(DecisionRefusal::Erased),
+        OperatorDecision::AskAgain if case.past_deadline => Err(DecisionRefusal::PastDeadline),
         OperatorDecision::AskAgain | OperatorDecision::Close => Ok((None, None)),
     }
 }
@@ -246,6 +254,7 @@ mod tests {
             asked: true,
             replied: true,
             askable: true,
+            past_deadline: false,
             expired: false,
             being_written: false,
             write_unknown: false,
@@ -351,6 +360,15 @@ mod tests {
         let erased = DecidedCase { askable: false, ..case(State::Held) };
         let refused = decide_by_operator(&OperatorDecision::AskAgain, &erased);
         assert_eq!(refused, Err(DecisionRefusal::Erased));
+    }
+
+    #[test]
+    fn the_id_system_is_not_asked_what_has_expired_and_everything_else_may_be_decided() {
+        let late = DecidedCase { past_deadline: true, ..case(State::Held) };
+        for decision in decisions() {
+            let refused = decide_by_operator(&decision, &late) == Err(DecisionRefusal::PastDeadline);
+            assert_eq!(refused, decision == OperatorDecision::AskAgain, "{decision:?}");
+        }
     }
 
     #[test]

@@ -52,7 +52,11 @@ pub enum Resolution {
     /// Publish the outcome of this attempt: it has its answer and is not confirmed yet.
     Answered(AttemptId),
     /// Ask the ID system about this attempt again later.
-    AskAgain(AttemptId),
+    AskAgain {
+        attempt: AttemptId,
+        /// Whether this reply was one too many, so that an operator is alerted.
+        too_often: bool,
+    },
     /// Do nothing: the reply is a progress notice, a repeat, or an answer for which no attempt
     /// waits.
     Noted,
@@ -199,8 +203,8 @@ impl Ledger {
         Ok(match plan.follow_up {
             FollowUp::NotifyConfirmer(to) => Resolution::Answered(case_of(to).attempt.id),
             FollowUp::AskAgain => {
-                self.count_retry(tx, newest).await?;
-                Resolution::AskAgain(newest.attempt.id)
+                let too_often = self.count_retry(tx, newest).await?;
+                Resolution::AskAgain { attempt: newest.attempt.id, too_often }
             }
             FollowUp::Nothing => Resolution::Noted,
             FollowUp::Refuse(cause) => Resolution::Refused(cause),
@@ -208,21 +212,27 @@ impl Ledger {
     }
 
     /// Counts a `retry` reply. The first one is noted in the history; one too many alerts an
-    /// operator, once.
-    async fn count_retry(&self, tx: &mut Transaction<'static, Any>, case: &Case) -> Result<(), LedgerError> {
+    /// operator, once, and then the result is true.
+    async fn count_retry(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        case: &Case,
+    ) -> Result<bool, LedgerError> {
         let attempt = Some(case.attempt.id);
         let (count, first) = add_retry(tx, case.attempt.id).await?;
         let entry = |what, cause| resolve_entry(&case.record.id, attempt, what, Some(cause));
         let (_, now) = lease_state(tx, case.record.id.as_str()).await?;
         match first {
-            None => self.add_entry(tx, entry(ASKED_TO_RETRY, Cause::AskedToRetry)).await,
+            None => self.add_entry(tx, entry(ASKED_TO_RETRY, Cause::AskedToRetry)).await?,
             Some(first)
                 if is_asked_too_often(count, first, now) && !is_alerted(tx, case.attempt.id).await? =>
             {
-                self.add_entry(tx, entry(ASKED_TOO_OFTEN, Cause::AskedTooOften)).await
+                self.add_entry(tx, entry(ASKED_TOO_OFTEN, Cause::AskedTooOften)).await?;
+                return Ok(true);
             }
-            Some(_) => Ok(()),
+            Some(_) => {}
         }
+        Ok(false)
     }
 
     /// Writes the answer and moves the attempt.

@@ -34,6 +34,8 @@ pub struct Deciding<'a> {
     pub has_client: bool,
     /// Time after a write intent during which the write may still arrive.
     pub quarantine: Duration,
+    /// How long after the acceptance an answer is useful.
+    pub deadline: Duration,
 }
 
 /// The result of a decision.
@@ -154,6 +156,7 @@ async fn plan(
         asked: was_asked(tx, attempt.id).await?,
         replied,
         askable: attempt.sealed_view.is_some(),
+        past_deadline: case.request_expires_at(deciding.deadline) <= now,
         expired: case.expires_at(deciding.has_client).is_some_and(|end| end <= now),
         being_written: !may_expire(&lease, record.intent.map(|intent| intent.at), now, deciding.quarantine),
         write_unknown: record.intent.is_some(),

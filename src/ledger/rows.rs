@@ -138,6 +138,14 @@ impl Case {
         expires_at(record.dialect, attempt.token_expires_at, has_client)
     }
 
+    /// `expires_at` of the attempt's request to the ID system: `deadline` after the acceptance, or
+    /// when the token expires, whichever is first.
+    pub fn request_expires_at(&self, deadline: Duration) -> Timestamp {
+        let Self { attempt, .. } = self;
+        let end = attempt.accepted_at.saturating_add(deadline).unwrap_or(Timestamp::MAX);
+        attempt.token_expires_at.map_or(end, |token| token.min(end))
+    }
+
     /// The attempt in the form that the rules of the domain need.
     pub(super) fn status(&self) -> AttemptStatus {
         AttemptStatus { state: self.attempt.state, answer: self.attempt.answer }

@@ -38,7 +38,7 @@ Decisions (--as):\n\
   without-id  register the record in OpenCRVS without an ID; OpenCRVS 1.x also gets --comment\n\
   reject      reject the record in OpenCRVS (events generation only)\n\
   policy      apply the confirmer's present CONFIRM_NEGATIVE to the negative answer\n\
-  ask-again   ask the ID system again, under a new submission number if it has replied to the old one\n\
+  ask-again   ask the ID system again, under a new submission number if it has replied to the old one; refused if the\n              request would be past its own expiry (NID_DEADLINE, or the end of the token)\n\
   close       do nothing more: the registration was handled elsewhere\n\n\
 The command changes the ledger and notifies the next stage. Only the confirmer writes to OpenCRVS, after its usual checks. \
 An attempt can be decided while it is held, parked, received or requested; one that is answered or expired can only be \

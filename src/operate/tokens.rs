@@ -62,8 +62,16 @@ async fn replace(session: &mut Session, args: &ReplaceArgs) -> Result<(), Failur
     let sealer = session.sealer()?;
     let ledger = session.ledger(&format!("operator {}", change::account())).await?;
     let (keys, exchange) = parts::auth(&session.config)?;
-    let mut replacement =
-        Replacement { ledger, sealer, keys, exchange, subject, tally: Tally::default(), resumed: Vec::new() };
+    let mut replacement = Replacement {
+        ledger,
+        sealer,
+        keys,
+        exchange,
+        subject,
+        tally: Tally::default(),
+        resumed: Vec::new(),
+        woken: Vec::new(),
+    };
     let done = unless_stopped(&session.stop, replacement.all(args)).await;
     replacement.publish_resumed(session).await;
     done?;

@@ -28,8 +28,7 @@ pub struct RequestSettings {
 impl RequestSettings {
     /// `expires_at` of the attempt's request.
     pub(super) fn expires_at(&self, case: &Case) -> Timestamp {
-        let deadline = case.attempt.accepted_at.saturating_add(self.deadline).unwrap_or(Timestamp::MAX);
-        case.attempt.token_expires_at.map_or(deadline, |end| end.min(deadline))
+        case.request_expires_at(self.deadline)
     }
 }
 

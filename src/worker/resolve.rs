@@ -80,7 +80,14 @@ impl ResolveStage {
                     self.next.drive(&case).instrument(span(&case)).await?;
                 }
             }
-            Resolution::AskAgain(attempt) => {
+            Resolution::AskAgain { attempt, too_often } => {
+                if too_often {
+                    self.metrics.alarm(Cause::AskedTooOften);
+                    tracing::error!(
+                        record.id = %record, cause = Cause::AskedTooOften.as_str(),
+                        "the ID system keeps asking for a retry: see `nidbridge causes`"
+                    );
+                }
                 if let Some(case) = self.ledger.case(attempt).await? {
                     let after = after.unwrap_or_else(|| retry_pause(case.attempt.retries));
                     self.ledger.ask_again_after(attempt, after).await?;

@@ -6,6 +6,8 @@ mod source;
 
 use std::collections::BTreeSet;
 
+use nidbridge::domain::{Cause, alert_cause};
+
 use self::source::source_files;
 
 /// Each room with the rooms that it may import, from the ground up: all of them are on earlier
@@ -126,4 +128,29 @@ fn files_are_short() {
     assert!(at(100) <= 400, "over 400 lines: {longest:?}");
     assert!(at(90) <= 250, "the 90th percentile is {} lines: {longest:?}", at(90));
     assert!(at(50) <= 110, "the median is {} lines", at(50));
+}
+
+/// An alert without a move of its attempt is raised deep in the ledger. The stage has to count it,
+/// too.
+#[test]
+fn every_cause_that_alerts_is_counted_as_an_alarm() {
+    // The stage *resolve* counts each reply that it refuses.
+    let refused =
+        [Cause::OrphanId, Cause::IdOfAnotherRecord, Cause::ContradictoryAnswer, Cause::WrongSubmission];
+    let files = source_files();
+    let is_counted = |cause: &Cause| {
+        let call = format!("alarm(Cause::{cause:?}");
+        let call_about = format!(", Cause::{cause:?}, ");
+        files.iter().any(|file| {
+            let counts =
+                |line: &str| line.contains(&call) || line.contains("alarm(") && line.contains(&call_about);
+            file.code().lines().any(counts)
+        })
+    };
+    let silent: Vec<&Cause> = Cause::ALL
+        .iter()
+        .filter(|cause| alert_cause(None, Some(**cause)).is_some() && !refused.contains(*cause))
+        .filter(|cause| !is_counted(cause))
+        .collect();
+    assert!(silent.is_empty(), "these alert without being counted: {silent:?}");
 }

@@ -17,6 +17,7 @@ use crate::harness::eventually;
 use crate::harness::ledgers::Engine;
 use crate::harness::world::{SOON, World};
 use crate::pipeline::{ends_as, people, stands_as};
+use crate::tokens::user_token;
 
 /// Switches the check on, with a short time for OpenCRVS to show a registration.
 const CHECKED: [(&str, &str); 2] = [("SEND_CHECK", "true"), ("SEND_VISIBLE_WITHIN", "300ms")];
@@ -287,6 +288,28 @@ async fn while_opencrvs_is_away_nothing_is_parked_and_nothing_is_lost() {
     assert_eq!(world.nid.state().requests, 0);
     world.opencrvs.restart(Service::Gateway).await.unwrap();
     ends_as(&world, &family.record, Status::Registered).await;
+}
+
+/// The second try is ten minutes away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_that_waits_with_a_dead_token_is_sent_as_soon_as_its_token_is_replaced() {
+    let mut world = World::with_front(&[("SEND_CHECK", "true"), ("RETRY_STEPS", "200ms,10m")]).await;
+    let birth = people(Kind::Birth, 1, 488).remove(0);
+    let sent = world.opencrvs.submit(&birth, &world.front, SubmitOptions::default()).await.unwrap();
+    assert!(sent.result.is_success(), "{:?}", sent.result);
+    world.opencrvs.rotate_key().unwrap();
+    for role in ["worker", "confirmer"] {
+        world.start(role);
+        world.ready(role).await;
+    }
+    let look = world.look().await;
+    let waits = async || (look.depth("requests.amqp.work.wait.10m").await.ok()?.ready == 1).then_some(());
+    eventually(SOON, "the request waits for ten minutes", waits).await;
+    let user = user_token(&world, 600);
+    let args = ["tokens", "replace", "--subject-token-file", &user, "--record", &birth.record];
+    let (code, said) = world.run(&args, &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    ends_as(&world, &birth.record, Status::Registered).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

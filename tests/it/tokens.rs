@@ -73,7 +73,7 @@ async fn a_token_is_renewed_and_the_registration_confirmed_after_the_first_one_d
 }
 
 /// Writes a file with the token of a user who registered none of the records.
-fn user_token(world: &World, left_s: i64) -> String {
+pub fn user_token(world: &World, left_s: i64) -> String {
     let claims = world.opencrvs.record_claims("no-record");
     let exp = claims.iat + left_s;
     let claims = Claims { record_id: None, scope: vec!["register".to_owned()], exp, ..claims };

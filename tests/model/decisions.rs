@@ -73,6 +73,7 @@ fn case(world: &World, rules: Rules, i: u8, (row, decides): (Row, Decides)) -> D
         asked: row.submission > 0 && world.nid.asked[usize::from(row.submission - 1)],
         replied: row.answer == Some(AnswerKind::Rejected),
         askable: true,
+        past_deadline: false,
         expired: world.dead[usize::from(i)],
         being_written: being_written && rules.has(Rule::DecidesAfterTheWrite),
         write_unknown: world.ledger.intent.is_some() && rules.has(Rule::DecidesWithoutDoubt),

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::resume::number_taken;
 use super::{DecideArgs, DecideAs};
-use crate::domain::{AttemptId, NationalId, OperatorDecision, Reason, ReasonCode, State};
+use crate::domain::{AttemptId, NationalId, OperatorDecision, Reason, State};
 use crate::ledger::{Case, Decided, Deciding, Ledger, SealedId, Selection};
 use crate::operate::change::Mode;
 use crate::operate::output;
@@ -118,10 +118,11 @@ impl Decide<'_> {
         let deciding = Deciding {
             decision: &decision,
             id: self.id.as_ref(),
-            reason: &Reason::of(ReasonCode::Other),
+            reason: &Reason::of_operator(),
             numbers: &parts::number_rules(&session.config),
             has_client: parts::has_client(&session.config),
             quarantine: session.config.confirm.quarantine,
+            deadline: session.config.nid.deadline,
         };
         for attempt in attempts {
             session.check_stop()?;

@@ -31,6 +31,9 @@ pub(super) struct Replacement {
     pub(super) subject: SecretString,
     pub(super) tally: Tally,
     pub(super) resumed: Vec<AttemptId>,
+    /// Attempts that wait in a delay queue, perhaps because of the old token. They are tried at
+    /// once.
+    pub(super) woken: Vec<AttemptId>,
 }
 
 impl Replacement {
@@ -89,6 +92,10 @@ impl Replacement {
         match self.ledger.replace_token(case, &sealed, until).await? {
             Replaced::Done => {
                 self.tally.add_done();
+                // A request that was sent needs no token until its answer is there.
+                if matches!(state, State::Received | State::Answered) {
+                    self.woken.push(case.attempt.id);
+                }
                 output::line(&format!("{record}: has a token until {until}"))
             }
             Replaced::Resumed => {
@@ -104,10 +111,10 @@ impl Replacement {
         self.tally.miss(Miss::Failed, record, why)
     }
 
-    /// Publishes the resumed attempts. They are already resumed in the ledger, so a worker's sweep
-    /// publishes them later if the broker is away now.
+    /// Publishes the attempts that were resumed or woken. The ledger has them already, so a worker's
+    /// sweep publishes them later if the broker is away now.
     pub(super) async fn publish_resumed(&self, session: &mut Session) {
-        if self.resumed.is_empty() {
+        if self.resumed.is_empty() && self.woken.is_empty() {
             return;
         }
         let next = match session.next_hop(&self.ledger).await {
@@ -117,7 +124,7 @@ impl Replacement {
                 return;
             }
         };
-        for attempt in &self.resumed {
+        for attempt in self.resumed.iter().chain(&self.woken) {
             if let Err(why) = self.publish(&next, *attempt).await {
                 tracing::warn!(attempt.id = %attempt, error = why, "this attempt is published by a later sweep");
             }

@@ -19,8 +19,15 @@ async fn decide(
     quarantine: Duration,
 ) -> Decided {
     let (numbers, reason) = (numbers(), Reason::of(ReasonCode::Other));
-    let deciding =
-        Deciding { decision, id: None, reason: &reason, numbers: &numbers, has_client: false, quarantine };
+    let deciding = Deciding {
+        decision,
+        id: None,
+        reason: &reason,
+        numbers: &numbers,
+        has_client: false,
+        quarantine,
+        deadline: Duration::from_secs(7 * 24 * 3_600),
+    };
     ledger.decide(attempt, &deciding, Some("a test")).await.unwrap()
 }
 

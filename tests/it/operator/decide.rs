@@ -88,6 +88,10 @@ async fn a_held_birth_ends_in_each_of_the_ways(engine: Engine) {
     let confirm = world.opencrvs.record(&without.record).unwrap().confirms.remove(0);
     assert_eq!((confirm.comment.as_deref(), confirm.identifiers.len()), (Some("no ID for now"), 0));
 
+    let attempt = attempt_of(&world, asked).await;
+    let ask = [&["attempts", "decide", &attempt, "--as", "ask-again"][..], &WHY].concat();
+    let late = world.run(&ask, &[("NID_DEADLINE", "1s")]).await;
+    assert!(late.0 == Some(1) && late.1.contains("past its own expiry"), "{late:?}");
     world.nid.will_answer(&request_of(&asked.record, "birth"), Final::Issued("5550002222".to_owned()));
     decided(&world, asked, &["ask-again"]).await;
     confirmed_once(&world, &asked.record, "asked again").await;

@@ -44,6 +44,11 @@ impl SourceFile {
         Self { path, product_lines, code }
     }
 
+    /// The code without tests, comments and string literals.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
     /// The folder, or the file at the top, that this file belongs to.
     pub fn room(&self) -> &str {
         let first = self.path.split('/').next().unwrap_or_default();

@@ -244,7 +244,7 @@ async fn an_operator_is_alerted_once_to_an_id_system_that_asks_for_a_retry_for_e
         let case = requested(ledger, "retried", 0).await;
         for count in 1..=52_u64 {
             let again = ledger.resolve(&case.record.id, 1, &VendorReply::Retry).await.unwrap();
-            assert_eq!(again, Resolution::AskAgain(case.attempt.id));
+            assert_eq!(again, Resolution::AskAgain { attempt: case.attempt.id, too_often: count == 50 });
             let now = ledger.case(case.attempt.id).await.unwrap().unwrap();
             assert_eq!(now.attempt.retries, count);
             let alerts = ledger.history(&case.record.id).await.unwrap();
