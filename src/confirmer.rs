@@ -66,12 +66,16 @@ pub struct Rules {
     pub comment_unfit: String,
 }
 
+/// What OpenCRVS is told of a rejection by an operator, whose own words stay in the history.
+const BY_OPERATOR: &str = "An operator of the ID bridge rejected the registration.";
+
 impl Rules {
     /// What OpenCRVS is told of a negative answer.
     fn comment_on(&self, reason: &Reason) -> String {
         let code = reason.code.as_str();
         match reason.source {
             ReasonSource::IdSystem => format!("{} ({code})", self.comment),
+            ReasonSource::Operator => BY_OPERATOR.to_owned(),
             ReasonSource::Bridge => format!("{} ({code}: {})", self.comment_unfit, reason.fields.join(", ")),
         }
     }
