@@ -354,6 +354,7 @@ mod tests {
         assert!(plan(&case(State::Held)).resubmit);
         let never_asked = DecidedCase { asked: false, replied: false, answer: None, ..case(State::Parked) };
         assert!(!plan(&never_asked).resubmit);
+        assert!(!plan(&DecidedCase { replied: true, ..never_asked }).resubmit);
         // Its reply to the first submission may still come, and belongs to the record.
         let waiting = DecidedCase { asked: true, ..never_asked };
         assert!(!plan(&waiting).resubmit);
@@ -368,6 +369,30 @@ mod tests {
         for decision in decisions() {
             let refused = decide_by_operator(&decision, &late) == Err(DecisionRefusal::PastDeadline);
             assert_eq!(refused, decision == OperatorDecision::AskAgain, "{decision:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_operator_answers_is_given_to_the_attempt_and_an_id_or_a_recorded_death_to_the_record() {
+        let given = |decision: OperatorDecision, case: &DecidedCase<'_>| {
+            let plan = decide_by_operator(&decision, case).unwrap();
+            (plan.learn.map(RecordAnswer::kind), plan.give)
+        };
+        let fhir = DecidedCase { answer: None, ..case(State::Parked) };
+        let events = DecidedCase { dialect: Dialect::Events, ..fhir };
+        let death = DecidedCase { kind: &EventKind::Death, ..fhir };
+        let both = |kind| (Some(kind), Some(kind));
+        assert_eq!(given(OperatorDecision::Issued, &fhir), both(AnswerKind::Issued));
+        assert_eq!(given(OperatorDecision::Recorded, &death), both(AnswerKind::Recorded));
+        let without = || OperatorDecision::WithoutId { comment: None };
+        assert_eq!(given(without(), &fhir), (None, Some(AnswerKind::NotAsked)));
+        assert_eq!(given(OperatorDecision::Reject, &events), (None, Some(AnswerKind::Rejected)));
+        // A rejection that is there stays, because later replies are compared with it.
+        let rejected = case(State::Held);
+        for decision in
+            [without(), OperatorDecision::Policy, OperatorDecision::AskAgain, OperatorDecision::Close]
+        {
+            assert_eq!(given(decision, &rejected), (None, None));
         }
     }
 

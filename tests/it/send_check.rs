@@ -146,7 +146,7 @@ async fn alerted(world: &World) -> Vec<AttemptId> {
     let alerts = world.ledger.claim_alerts(100, ttl, most_old).await.unwrap();
     let of = |alert: Alert| match alert.about {
         About::Record { attempt, .. } if alert.cause == Cause::NotInOpencrvs => attempt,
-        About::Record { .. } | About::Parking { .. } | About::Client { .. } => None,
+        About::Record { .. } | About::Parking { .. } | About::Many { .. } | About::Client { .. } => None,
     };
     alerts.into_iter().filter_map(of).collect()
 }

@@ -31,7 +31,7 @@ async fn alerts(ledger: &Ledger) -> Vec<(Cause, AttemptId)> {
     let claimed = ledger.claim_alerts(10, TTL, TTL).await.unwrap();
     let of = |about| match about {
         About::Record { attempt, .. } => attempt.unwrap(),
-        other @ (About::Parking { .. } | About::Client { .. }) => panic!("{other:?}"),
+        other @ (About::Parking { .. } | About::Many { .. } | About::Client { .. }) => panic!("{other:?}"),
     };
     claimed.into_iter().map(|alert| (alert.cause, of(alert.about))).collect()
 }
