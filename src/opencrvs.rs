@@ -8,6 +8,8 @@
 //! Invariant: no error, no log line and no logged URL contains a token; an error in an HTTP 200
 //! response counts as an error.
 
+#[cfg(test)]
+mod bare_server;
 mod call;
 mod client;
 mod document;

@@ -281,4 +281,22 @@ mod tests {
         assert!(sealer.open(&record, Field::View, &sealed).is_err());
         assert!(matches!(sealer.open(&record, Field::View, "v0.a.x"), Err(SealError::Malformed)));
     }
+
+    #[test]
+    fn a_sealed_text_names_its_key_and_a_list_names_its_sealing_key() {
+        let sealer = sealer(&format!("{},{}", key("b-1_c", 2), key("a", 1))).unwrap();
+        let sealed = sealer.seal(&RecordId::parse("one").unwrap(), Field::View, b"x").unwrap();
+        assert_eq!((sealer.first_key(), Sealer::key_of(&sealed)), (Some("b-1_c"), Some("b-1_c")));
+        assert!(sealed.starts_with(&Sealer::prefix_of("b-1_c")));
+        assert_eq!(Sealer::prefix_of("a"), "v1.a.");
+        for odd in ["v1.a", "v2.a.x", "a"] {
+            assert_eq!(Sealer::key_of(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_key_needs_an_id() {
+        assert!(sealer(&key("", 1)).is_err());
+        assert!(sealer(&key("a.b", 1)).is_err());
+    }
 }

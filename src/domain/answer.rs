@@ -200,8 +200,42 @@ mod tests {
         assert_eq!(read(r#"{"code":"policy","source":"bridge"}"#).source.cause(), Cause::Unfit);
         for source in [ReasonSource::IdSystem, ReasonSource::Bridge, ReasonSource::Operator] {
             let reason = Reason { source, ..Reason::of(ReasonCode::MissingData) };
-            assert_eq!(read(&serde_json::to_string(&reason).unwrap()), reason);
+            let stored = serde_json::to_string(&reason).unwrap();
+            assert_eq!(read(&stored), reason);
+            // An older release of the bridge refuses a member that it does not know.
+            assert_eq!(stored.contains("source"), source == ReasonSource::Bridge, "{stored}");
         }
         assert_eq!(Reason::of_operator().source, ReasonSource::Operator);
+    }
+
+    #[test]
+    fn every_kind_has_its_name_and_only_an_answer_of_the_record_is_read_as_one() {
+        for (kind, name, of_record) in [
+            (AnswerKind::Issued, "issued", Some(RecordAnswer::Issued)),
+            (AnswerKind::Recorded, "recorded", Some(RecordAnswer::Recorded)),
+            (AnswerKind::Rejected, "rejected", None),
+            (AnswerKind::NotAsked, "not_asked", None),
+        ] {
+            assert_eq!((kind.as_str(), AnswerKind::parse(name)), (name, Some(kind)));
+            assert_eq!(RecordAnswer::parse(name), of_record, "{name}");
+        }
+        assert_eq!(AnswerKind::parse("Issued"), None);
+    }
+
+    #[test]
+    fn every_code_is_read_by_the_name_that_it_is_written_with() {
+        for name in [
+            "invalid_data",
+            "missing_data",
+            "duplicate_person",
+            "not_eligible",
+            "person_not_found",
+            "already_deceased",
+            "policy",
+            "other",
+        ] {
+            assert_eq!(ReasonCode::parse(name).unwrap().as_str(), name);
+        }
+        assert_eq!(ReasonCode::parse("Other"), None);
     }
 }

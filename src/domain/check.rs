@@ -229,6 +229,7 @@ fn date(text: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Person;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -374,5 +375,26 @@ mod tests {
                 "{ours:?} {born} {theirs:?} {their_born}"
             );
         }
+    }
+
+    #[test]
+    fn the_person_of_an_event_is_the_one_whom_the_id_system_is_asked_about() {
+        let name = |given: &str| Name {
+            firstname: Some(given.to_owned()),
+            middlename: Some("M".to_owned()),
+            surname: Some("Doe".to_owned()),
+            ..Name::default()
+        };
+        let mut view = View::default();
+        for (role, given) in [(Role::Child, "Ada"), (Role::Deceased, "Eve")] {
+            view.persons.insert(role, Person { name: Some(name(given)), ..Person::default() });
+        }
+        for (kind, given) in [(EventKind::Birth, "Ada M"), (EventKind::Death, "Eve M")] {
+            let found = Identity::of(&kind, &view).unwrap();
+            assert_eq!((found.names[0].given.as_str(), found.names[0].family.as_str()), (given, "Doe"));
+        }
+        assert!(Identity::of(&EventKind::Marriage, &view).is_none());
+        assert_eq!(Mismatch::DateOfBirth.as_str(), "date_of_birth");
+        assert_eq!(Mismatch::NationalId.as_str(), "national_id");
     }
 }

@@ -165,4 +165,11 @@ mod tests {
         assert_eq!(quarantine_left(Some(at(0)), at(600), quarantine), None);
         assert_eq!(quarantine_left(Some(at(9)), at(0), quarantine), Some(quarantine));
     }
+
+    #[test]
+    fn a_process_writes_only_in_the_first_half_of_its_lease() {
+        let ttl = Duration::from_secs(60);
+        assert!(may_write(Duration::from_secs(30), ttl));
+        assert!(!may_write(Duration::from_millis(30_001), ttl));
+    }
 }

@@ -226,4 +226,9 @@ mod tests {
         assert!(NationalId::from_form("\u{200b} ").is_err());
         assert_eq!(format!("{:?}", parsed("1234567890").unwrap()), "NationalId(hidden)");
     }
+
+    #[test]
+    fn the_fingerprints_of_earlier_releases_were_of_the_id_as_given_and_as_cleaned() {
+        assert_eq!(parsed("٣٢-\u{a0}٦٠").unwrap().earlier_forms(), ["٣٢-\u{a0}٦٠", "32- 60"]);
+    }
 }

@@ -7,6 +7,7 @@
 //! Invariant: no stamp closes a record for good. A submission is ordered no later than the
 //! tolerance after its acceptance, so whatever is submitted and accepted after that time is newer.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -75,11 +76,10 @@ impl Submitted {
     /// OpenCRVS at `read_at`.
     pub fn compare(&self, since: Timestamp, read_at: Timestamp) -> Seen {
         let Self { stamp, accepted_at, tolerance } = *self;
-        if since == stamp {
-            return Seen::Itself;
-        }
-        if since > stamp {
-            return Seen::After;
+        match since.cmp(&stamp) {
+            Ordering::Equal => return Seen::Itself,
+            Ordering::Greater => return Seen::After,
+            Ordering::Less => {}
         }
         let from_future = !is_believable(stamp, accepted_at, tolerance);
         let after_acceptance = is_believable(accepted_at, since, tolerance);

@@ -171,3 +171,40 @@ mod millis {
         u64::deserialize(from).map(Duration::from_millis)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_the_countrys_own_kinds_share_one_label() {
+        for (dialect, name) in [(Dialect::Fhir, "fhir"), (Dialect::Events, "events")] {
+            assert_eq!((dialect.as_str(), Dialect::parse(name)), (name, Some(dialect)));
+        }
+        assert_eq!(Dialect::parse("FHIR"), None);
+        for (name, label) in
+            [("birth", "birth"), ("death", "death"), ("marriage", "marriage"), ("adoption", "other")]
+        {
+            let kind = EventKind::from_name(name);
+            assert_eq!((kind.as_str(), kind.label()), (name, label));
+            let written = serde_json::to_value(&kind).unwrap();
+            assert_eq!(written, name);
+            assert_eq!(serde_json::from_value::<EventKind>(written).unwrap(), kind);
+        }
+    }
+
+    #[test]
+    fn only_an_attempt_of_the_events_generation_has_an_action_and_a_wait_survives_its_message() {
+        let mut registration: Registration = serde_json::from_value(serde_json::json!({
+            "key": { "dialect": "events", "record": "r", "mark": "a", "stamp": "2026-01-01T00:00:00Z" },
+            "kind": "birth", "tracking_id": "B123456", "office": null,
+            "accepted_at": "2026-01-01T00:00:01Z", "wait_ms": 1500,
+        }))
+        .unwrap();
+        assert_eq!(registration.wait, Duration::from_millis(1500));
+        assert_eq!(serde_json::to_value(&registration).unwrap()["wait_ms"], 1500);
+        assert_eq!(registration.key.action(), ActionId::parse("a").ok());
+        registration.key.dialect = Dialect::Fhir;
+        assert_eq!(registration.key.action(), None);
+    }
+}

@@ -316,4 +316,48 @@ mod tests {
             assert_eq!(answer_without_asking(record, unfit), expected);
         }
     }
+
+    #[test]
+    fn an_answer_passes_to_whoever_waits_for_it() {
+        let asked = attempt(State::Requested, None);
+        let plan = resolve(ReplyKind::Issued(Owner::Nobody), &birth(asked, asked));
+        assert_eq!((plan.learn, plan.archive), (Some(RecordAnswer::Issued), Some(AnswerKind::Issued)));
+        assert_eq!(plan.give, Some((Which::Newest, AnswerKind::Issued)));
+        assert_eq!(plan.follow_up, FollowUp::NotifyConfirmer(Which::Newest));
+        let plan = resolve(ReplyKind::Rejected, &birth(asked, asked));
+        assert_eq!((plan.give, plan.archive), (Some((Which::Addressed, AnswerKind::Rejected)), None));
+        assert_eq!(plan.follow_up, FollowUp::NotifyConfirmer(Which::Addressed));
+        let death = RecordStatus { kind: &EventKind::Death, ..birth(asked, asked) };
+        let plan = resolve(ReplyKind::Recorded, &death);
+        assert_eq!((plan.learn, plan.park), (Some(RecordAnswer::Recorded), None));
+        assert_eq!(plan.follow_up, FollowUp::NotifyConfirmer(Which::Newest));
+    }
+
+    #[test]
+    fn an_answer_that_comes_again_notifies_again_and_changes_nothing() {
+        let answered = attempt(State::Answered, Some(AnswerKind::Issued));
+        let known = RecordStatus { answer: Some(RecordAnswer::Issued), ..birth(answered, answered) };
+        let plan = resolve(ReplyKind::Issued(Owner::ThisRecord), &known);
+        assert_eq!((plan.learn, plan.archive, plan.give), (None, None, None));
+        assert_eq!(plan.follow_up, FollowUp::NotifyConfirmer(Which::Newest));
+        for (state, follow_up) in
+            [(State::Answered, FollowUp::NotifyConfirmer(Which::Addressed)), (State::Held, FollowUp::Nothing)]
+        {
+            let rejected = attempt(state, Some(AnswerKind::Rejected));
+            assert_eq!(resolve(ReplyKind::Rejected, &birth(rejected, rejected)), Plan::only(follow_up));
+        }
+    }
+
+    #[test]
+    fn a_reply_that_contradicts_the_first_one_is_refused() {
+        let rejected = attempt(State::Answered, Some(AnswerKind::Rejected));
+        let death = RecordStatus { kind: &EventKind::Death, ..birth(rejected, rejected) };
+        let contradicts = Plan::only(FollowUp::Refuse(Cause::ContradictoryAnswer));
+        assert_eq!(resolve(ReplyKind::Recorded, &death), contradicts);
+        let issued = attempt(State::Answered, Some(AnswerKind::Issued));
+        assert_eq!(resolve(ReplyKind::Rejected, &birth(issued, issued)), contradicts);
+        let malformed = Plan::only(FollowUp::Refuse(Cause::Malformed));
+        assert_eq!(resolve(ReplyKind::Recorded, &birth(issued, issued)), malformed);
+        assert_eq!(resolve(ReplyKind::Issued(Owner::Nobody), &death), malformed);
+    }
 }

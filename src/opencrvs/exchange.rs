@@ -131,3 +131,74 @@ async fn access_token(response: Response) -> Result<SecretString, RenewalFault> 
         serde_json::from_slice(&body).map_err(|_| RenewalFault::Unreadable)?;
     Ok(SecretString::from(access_token))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::opencrvs::bare_server::server;
+    use crate::opencrvs::keys::tests::{SigningKey, store};
+
+    fn granted(token: &str) -> (u16, String) {
+        (200, json!({ "access_token": token }).to_string())
+    }
+
+    #[tokio::test]
+    async fn a_new_token_is_accepted_only_for_the_same_record_and_action() {
+        let key = SigningKey::generate();
+        let record = RecordId::parse("r").unwrap();
+        let keys = store(&server(&[(200, key.pem.clone())]).await, Duration::from_millis(1), None);
+        let of_record = key.token(&json!({ "recordId": "r" }));
+        let of_action = key.token(&json!({ "eventId": "r", "actionId": "a" }));
+        let of_other = key.token(&json!({ "recordId": "s" }));
+        let service = key.token(&json!({ "scope": null, "sub": "core" }));
+        let action = ActionId::parse("a").unwrap();
+        let other = Some(RenewalFault::Unusable(TokenFault::OtherRecord));
+        for (token, action, fault) in [
+            (&of_record, None, None),
+            (&of_action, Some(&action), None),
+            (&of_record, Some(&action), other),
+            (&of_action, None, other),
+            (&of_other, None, other),
+            (&service, None, Some(RenewalFault::Unusable(TokenFault::Scope))),
+        ] {
+            let auth = server(&[granted(token)]).await;
+            let exchange = TokenExchange::new(&auth.settings()).unwrap();
+            let renewed = exchange.renew(&keys, &record, action, &SecretString::from("old")).await;
+            assert_eq!(renewed.as_ref().err().copied(), fault);
+            if let Ok(renewed) = renewed {
+                assert_eq!(renewed.raw.expose_secret(), token);
+            }
+            let subject = if action.is_some() { "event_id=r&action_id=a" } else { "record_id=r" };
+            let request = auth.requests().remove(0);
+            assert!(request.starts_with("POST /base/token?grant_type="), "{request}");
+            assert!(request.contains("&subject_token=old&"), "{request}");
+            assert!(request.contains(&format!("&{subject} HTTP/1.1")), "{request}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_apart_from_an_outage_and_from_a_release_without_the_exchange() {
+        let keys = store(&server(&[(500, String::new())]).await, Duration::from_millis(1), None);
+        for (status, body, fault, is_transient) in [
+            (401, "{}", RenewalFault::Refused, false),
+            (403, "{}", RenewalFault::Refused, false),
+            (408, "{}", RenewalFault::Unavailable, true),
+            (429, "{}", RenewalFault::Unavailable, true),
+            (502, "{}", RenewalFault::Unavailable, true),
+            (404, "{}", RenewalFault::Unsupported(404), false),
+            (200, "{}", RenewalFault::Unreadable, true),
+            (200, r#"{"access_token":"x"}"#, RenewalFault::Unusable(TokenFault::Garbage), false),
+        ] {
+            let auth = server(&[(status, body.to_owned())]).await;
+            let exchange = TokenExchange::new(&auth.settings()).unwrap();
+            let record = RecordId::parse("r").unwrap();
+            let found = exchange.renew(&keys, &record, None, &SecretString::from("old")).await.unwrap_err();
+            assert_eq!((found, found.is_transient()), (fault, is_transient), "{status} {body}");
+        }
+        assert!(RenewalFault::Unusable(TokenFault::NoKey).is_transient());
+    }
+}

@@ -262,6 +262,7 @@ async fn call<T: DeserializeOwned>(
 mod tests {
     use super::*;
     use crate::config::SecretSource;
+    use crate::opencrvs::bare_server::server;
 
     fn wanted() -> WantedClient {
         WantedClient {
@@ -316,5 +317,28 @@ mod tests {
             list(births),
             ["type=record.action.accept&event=birth,death", "type=record.search&event=birth,death"]
         );
+    }
+
+    #[tokio::test]
+    async fn what_opencrvs_answers_to_a_registration_is_told_apart() {
+        let bootstrap = SecretString::from("t");
+        for (status, fault, is_transient) in [
+            (409, IntegrationFault::IdTaken, false),
+            (401, IntegrationFault::Refused(401), true),
+            (403, IntegrationFault::Refused(403), true),
+            (404, IntegrationFault::Unsupported(404), false),
+            (422, IntegrationFault::Unsupported(422), false),
+            (502, IntegrationFault::Status(502), true),
+            (301, IntegrationFault::Status(301), true),
+            (200, IntegrationFault::Unreadable, true),
+        ] {
+            let opencrvs = server(&[(status, "<html>".to_owned())]).await;
+            let client = HttpClient::new(&opencrvs.settings()).unwrap();
+            let found =
+                call::<Vec<serde_json::Value>>(&bootstrap, client.get("integrations")).await.unwrap_err();
+            assert_eq!(found, fault, "{status}");
+            assert_eq!(found.is_transient(), is_transient, "{status}");
+            assert!(opencrvs.requests()[0].contains("authorization: Bearer t\r\n"));
+        }
     }
 }

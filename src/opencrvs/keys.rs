@@ -7,6 +7,8 @@
 //! while auth is unavailable.
 
 mod judge;
+#[cfg(test)]
+pub(super) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;

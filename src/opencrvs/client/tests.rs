@@ -1,62 +1,10 @@
-use std::collections::VecDeque;
-use std::sync::Mutex as StdMutex;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
-use url::Url;
 
 use super::*;
-
-/// A server on a bare socket. It answers each request with the next response of its list, and
-/// repeats the last one.
-struct Server {
-    url: Url,
-    requests: Arc<StdMutex<Vec<String>>>,
-}
-
-async fn server(responses: &[(u16, String)]) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = Url::parse(&format!("http://{}/base/", listener.local_addr().unwrap())).unwrap();
-    let requests = Arc::new(StdMutex::new(Vec::new()));
-    let mut responses: VecDeque<_> = responses.to_vec().into();
-    let seen = Arc::clone(&requests);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let request = read_request(&mut stream).await;
-            seen.lock().unwrap().push(request);
-            let (status, body) =
-                if responses.len() > 1 { responses.pop_front().unwrap() } else { responses[0].clone() };
-            // Other tasks get the time to arrive while this request is in flight.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            let head = format!(
-                "HTTP/1.1 {status} Answer\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                body.len()
-            );
-            stream.write_all((head + &body).as_bytes()).await.unwrap();
-        }
-    });
-    Server { url, requests }
-}
-
-async fn read_request(stream: &mut tokio::net::TcpStream) -> String {
-    let mut bytes = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| {
-                line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok()
-            });
-            if body.len() >= length.unwrap_or(0) {
-                return text;
-            }
-        }
-        assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0, "the request ended early: {text}");
-    }
-}
+use crate::opencrvs::bare_server::{Server, server};
 
 fn jwt(name: &str, seconds: i64) -> String {
     let now = Timestamp::now().as_second();
@@ -81,15 +29,12 @@ fn value(secret: &str) -> SecretSource {
 }
 
 fn client(server: &Server, secret: SecretSource, next_secret: Option<SecretSource>) -> SystemClient {
-    let second = Duration::from_secs(2);
-    let settings =
-        ClientSettings { url: server.url.clone(), timeout: second, connect_timeout: second, proxy: None };
     let credentials = ClientCredentials { id: "7d1c&id".to_owned(), secret, next_secret };
-    SystemClient::new(&settings, credentials).unwrap()
+    SystemClient::new(&server.settings(), credentials).unwrap()
 }
 
 fn requests(server: &Server) -> Vec<String> {
-    server.requests.lock().unwrap().clone()
+    server.requests()
 }
 
 #[tokio::test]

@@ -71,3 +71,27 @@ fn facility(id: Option<&str>, kind: &str) -> Place {
 fn area(address: Option<&Value>, kind: &str) -> Place {
     facility(address.and_then(|address| text(address.get("administrativeArea")?)), kind)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_parts_of_an_address_have_their_places_and_the_rest_are_its_lines() {
+        let written = json!({
+            "addressType": "DOMESTIC", "country": "FAR", "administrativeArea": "area-1",
+            "streetLevelDetails": { "state": "Sulaka", "town": "Isamba", "zipCode": "9", "number": "7",
+                                    "street": "Low Road", "district2": "Ibombo", "other": "" },
+        });
+        let read = address(&written).unwrap();
+        assert_eq!((read.country.as_deref(), read.state.as_deref()), (Some("FAR"), Some("Sulaka")));
+        assert_eq!((read.district.as_deref(), read.city.as_deref()), (Some("area-1"), Some("Isamba")));
+        assert_eq!(
+            (read.postal_code.as_deref(), read.lines),
+            (Some("9"), vec!["7".to_owned(), "Low Road".to_owned()])
+        );
+        assert_eq!(address(&json!({ "addressType": "DOMESTIC" })), None);
+    }
+}

@@ -154,3 +154,23 @@ fn record_state(status: &str) -> RecordState {
         _ => RecordState::MovedOn,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_that_no_release_has_counts_as_moved_on() {
+        for (status, state) in [
+            ("WAITING_VALIDATION", RecordState::Waiting),
+            ("REGISTERED", RecordState::Registered),
+            ("CORRECTION_REQUESTED", RecordState::Registered),
+            ("DECLARED", RecordState::BeforeValidation),
+            ("REJECTED", RecordState::MovedOn),
+            ("ARCHIVED", RecordState::MovedOn),
+            ("NEW", RecordState::MovedOn),
+        ] {
+            assert_eq!(record_state(status), state, "{status}");
+        }
+    }
+}

@@ -137,4 +137,20 @@ mod tests {
         let text = fault("Failed to confirm registration: Ada Doe", "INTERNAL_SERVER_ERROR").to_string();
         assert!(!text.contains("Ada"), "{text}");
     }
+
+    #[test]
+    fn data_counts_only_in_a_success_without_errors() {
+        let read = |status: u16, body: Value| {
+            let status = reqwest::StatusCode::from_u16(status).unwrap();
+            data_of(&CompleteResponse { status, retry_after: None, body: body.to_string().into() })
+        };
+        assert_eq!(read(200, json!({ "data": { "a": 1 }, "errors": [] })), Ok(json!({ "a": 1 })));
+        assert_eq!(read(400, json!({ "data": { "a": 1 } })), Err(OpencrvsFault::Contract));
+        assert_eq!(read(200, json!({ "data": null })), Err(OpencrvsFault::Status(200)));
+        let limited = json!({ "message": "x", "extensions": { "code": "RATE_LIMIT_EXCEEDED" } });
+        assert_eq!(
+            read(200, json!({ "data": {}, "errors": [limited] })),
+            Err(OpencrvsFault::Throttled(None))
+        );
+    }
 }
