@@ -38,7 +38,7 @@ use crate::ledger::{Case, LeaseRefusal, Ledger};
 use crate::opencrvs::KeyStore;
 use crate::opencrvs::fhir::Gateway;
 use crate::pipeline::stage::{StageFault, delay, note_failure, settled};
-use crate::pipeline::{Message as _, OutcomeMessage};
+use crate::pipeline::{Message as _, NextHop, OutcomeMessage};
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 use turn::LeasedCase;
@@ -47,6 +47,8 @@ use turn::LeasedCase;
 pub struct Rules {
     /// Shortest time between the acceptance and the write.
     pub confirm_after: Duration,
+    /// Time from the acceptance within which OpenCRVS may not show a submission yet.
+    pub visible_within: Duration,
     /// Duration of a lease. It is longer than any request to the gateway.
     pub lease: Duration,
     /// Time during which a write whose result is unknown may still arrive (FHIR generation).
@@ -84,6 +86,7 @@ impl Rules {
 pub struct Confirmer {
     pub ledger: Ledger,
     pub sealer: Arc<Sealer>,
+    pub next: NextHop,
     pub gateway: Gateway,
     pub events: EventsSide,
     pub keys: Arc<KeyStore>,

@@ -13,7 +13,11 @@ use super::settle::{AfterFault, IntentAfter, Next};
 use super::turn::UnsealedCase;
 use crate::broker::{Delay, Settlement};
 use crate::domain::order::Submitted;
-use crate::domain::{Answer, Cause, Course, Event, OperatorDecision, RegistrationNumber, Situation, decide};
+use crate::domain::{
+    Answer, Cause, Course, Event, OperatorDecision, RecordSeen, RegistrationNumber, Situation, Standing,
+    SubmissionSeen, decide, record_standing,
+};
+use crate::ledger::Case;
 use crate::opencrvs::fhir::{Confirmation, FetchedRecord};
 use crate::opencrvs::{FaultClass, OpencrvsFault};
 use crate::pipeline::stage::{StageFault, delay};
@@ -60,10 +64,45 @@ impl Confirmer {
         tracing::debug!(record.id = %case.record(), status = ?found.status, ?decision, "decided");
         match decision.course(&case.answer) {
             Course::Write => self.write(case, token, &self.confirmation(case, number)).await,
-            Course::Later => Ok(delay(Cause::NotYetVisible)),
+            Course::Later => self.wait_for_submission(case, token, number).await,
             Course::End(Event::Confirm, _) => self.confirmed(&case.leased, "already").await,
             Course::End(event, cause) => self.end(&case.leased, event, cause).await,
         }
+    }
+
+    /// Waits until OpenCRVS shows the submission. If the submission was not looked up before *send*,
+    /// because the ID system was not asked, it may be invented. It is looked up once OpenCRVS has had
+    /// enough time to show it, and parked if OpenCRVS does not have it.
+    async fn wait_for_submission(
+        &self,
+        case: &UnsealedCase,
+        token: &SecretString,
+        number: &RegistrationNumber,
+    ) -> Result<Settlement, StageFault> {
+        let Case { record, attempt } = &case.leased.case;
+        let is_old = attempt.age(Timestamp::now()) >= self.rules.visible_within;
+        if attempt.checked_at.is_some() || !is_old {
+            return Ok(delay(Cause::NotYetVisible));
+        }
+        let found = self.gateway.find(token, &record.id, &record.kind, &self.rules.identifier_type).await;
+        self.observe(&found);
+        let Ok(found) = found else { return Ok(delay(Cause::NotYetVisible)) };
+        let seen = RecordSeen {
+            status: found.status,
+            since: found.since,
+            waited_since: &found.waited_since,
+            number: found.number.as_deref(),
+        };
+        let submission = SubmissionSeen {
+            stamp: attempt.stamp,
+            accepted_at: attempt.accepted_at,
+            tolerance: self.ledger.stamp_tolerance(),
+            number,
+        };
+        if record_standing(&seen, &submission) == Standing::Absent {
+            return self.park_absent(&case.leased, Cause::NotInOpencrvs).await;
+        }
+        Ok(delay(Cause::NotYetVisible))
     }
 
     fn confirmation(&self, case: &UnsealedCase, number: &RegistrationNumber) -> Confirmation {

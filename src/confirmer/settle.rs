@@ -8,7 +8,7 @@ use super::Confirmer;
 use super::turn::{LeasedCase, UnsealedCase};
 use crate::broker::{Delay, Settlement};
 use crate::domain::{Cause, Event, State, withdrawal};
-use crate::ledger::{Expiry, Lease, LedgerError};
+use crate::ledger::{Expiry, Lease, LedgerError, Stage};
 use crate::opencrvs::{Judgement, OpencrvsFault};
 use crate::pipeline::stage::{StageFault, delay};
 
@@ -96,6 +96,9 @@ impl Confirmer {
                 if after.intent == IntentAfter::Kept && case.leased.case.record.intent.is_none() {
                     self.ledger.retract(lease, cause).await?;
                 }
+                if matches!(fault, OpencrvsFault::ActionNotFound | OpencrvsFault::EventNotFound) {
+                    return self.park_absent(&case.leased, cause).await;
+                }
                 self.end(&case.leased, Event::Park, Some(cause)).await
             }
             Next::Overtaken => self.overtaken(case).await,
@@ -121,6 +124,39 @@ impl Confirmer {
                 cause: Cause::GatewayUnavailable.into(),
             }),
         }
+    }
+
+    /// Parks an attempt whose submission OpenCRVS does not have. The attempt that it had superseded
+    /// goes on.
+    pub(super) async fn park_absent(
+        &self,
+        leased: &LeasedCase,
+        cause: Cause,
+    ) -> Result<Settlement, StageFault> {
+        let (record, attempt) = (&leased.case.record.id, leased.case.attempt.id);
+        let reverted = match self.ledger.park_absent(&leased.case, Stage::Confirm, cause).await {
+            Ok(reverted) => reverted,
+            // A newer attempt came in between. The history in the ledger says what happened.
+            Err(LedgerError::Conflict(conflict)) => {
+                tracing::warn!(record.id = %record, %conflict, "the attempt had ended before");
+                return Ok(Settlement::Done);
+            }
+            Err(fault) => return Err(fault.into()),
+        };
+        for cause in [Some(cause), reverted.orphan.then_some(Cause::OrphanId)].into_iter().flatten() {
+            self.metrics.alarm(cause);
+            tracing::error!(
+                record.id = %record, attempt.id = %attempt, cause = cause.as_str(),
+                "an operator is needed: see `nidbridge causes`"
+            );
+        }
+        if let Some(attempt) = reverted.revived
+            && let Some(genuine) = self.ledger.case(attempt).await?
+        {
+            tracing::info!(record.id = %record, attempt.id = %attempt, "the superseded attempt goes on");
+            self.next.drive(&genuine).await?;
+        }
+        Ok(Settlement::Done)
     }
 
     /// Ends an attempt whose action already has another answer in OpenCRVS.

@@ -18,7 +18,7 @@ use super::transition::apply_event;
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::order::{Ordered, newest, order_stamp};
 use crate::domain::resolve::is_orphan;
-use crate::domain::{AttemptId, Cause, Event, Mismatch, State};
+use crate::domain::{AttemptId, Cause, Event, Mismatch, State, next};
 
 /// An attempt that may become the newest of its record.
 struct Candidate {
@@ -42,11 +42,16 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Conflict`] if the attempt has ended; nothing is changed then.
-    pub async fn park_absent(&self, case: &Case, stage: Stage) -> Result<Reverted, LedgerError> {
+    pub async fn park_absent(
+        &self,
+        case: &Case,
+        stage: Stage,
+        cause: Cause,
+    ) -> Result<Reverted, LedgerError> {
         let (record, absent) = (case.record.id.as_str(), case.attempt.id);
         let mut tx = self.on_record(record).await?.ok_or(LedgerError::Missing("record"))?;
-        self.move_attempt(&mut tx, absent, Event::Park, stage, Some(Cause::NotInOpencrvs)).await?;
-        explain_alert(&mut tx, absent, Cause::NotInOpencrvs, Mismatch::Submission.as_str()).await?;
+        self.move_attempt(&mut tx, absent, Event::Park, stage, Some(cause)).await?;
+        explain_alert(&mut tx, absent, cause, Mismatch::Submission.as_str()).await?;
         sqlx::query("UPDATE attempt SET absent_at = now_ms FROM clock WHERE attempt_id = $1")
             .bind(absent.to_string())
             .execute(&mut *tx)
@@ -87,11 +92,13 @@ impl Ledger {
             .bind(attempt.id.to_string())
             .execute(&mut **tx)
             .await?;
-        if case.is_newest() {
-            return Ok(());
-        }
-        self.supersede_others(tx, record.id.as_str(), attempt.id, Stage::Operate).await?;
         let order = order_stamp(attempt.stamp, attempt.accepted_at, self.stamp_tolerance);
+        for older in self.candidates(tx, record.id.as_str()).await? {
+            let is_older = older.id != attempt.id && older.ordered.order <= order;
+            if is_older && next(older.state, Event::Supersede).is_ok() {
+                self.move_attempt(tx, older.id, Event::Supersede, Stage::Operate, None).await?;
+            }
+        }
         lead(tx, record.id.as_str(), attempt.id, order, 0).await
     }
 

@@ -150,7 +150,7 @@ impl Ledger {
         let newest = supersedes(order, previous.as_ref().map(|previous| previous.order));
         let state = if newest { State::Received } else { State::Superseded };
         if newest {
-            self.supersede_others(tx, key.record.as_str(), id, Stage::Record).await?;
+            self.supersede_all(tx, key.record.as_str()).await?;
             lead(tx, key.record.as_str(), id, order, 1).await?;
         }
         sqlx::query(
@@ -253,13 +253,11 @@ impl Ledger {
         self.add_explained_entry(tx, entry, Some(&why)).await
     }
 
-    /// Supersedes all attempts of a record but this one, if they have not ended.
-    pub(super) async fn supersede_others(
+    /// Supersedes all attempts of a record that have not ended.
+    async fn supersede_all(
         &self,
         tx: &mut Transaction<'static, Any>,
         record: &str,
-        newest: AttemptId,
-        stage: Stage,
     ) -> Result<(), LedgerError> {
         let attempts = sqlx::query("SELECT attempt_id, state FROM attempt WHERE record_id = $1")
             .bind(record.to_owned())
@@ -268,8 +266,8 @@ impl Ledger {
         for row in &attempts {
             let id = attempt_id(row)?;
             let state = required(row, "state", State::parse)?;
-            if id != newest && next(state, Event::Supersede).is_ok() {
-                self.move_attempt(tx, id, Event::Supersede, stage, None).await?;
+            if next(state, Event::Supersede).is_ok() {
+                self.move_attempt(tx, id, Event::Supersede, Stage::Record, None).await?;
             }
         }
         Ok(())

@@ -109,7 +109,8 @@ fn read_pending(
         pending.created_at.as_deref().and_then(|at| at.parse().ok()).ok_or(InvalidDocument::NoCreatedAt)?;
     let declaration = merge::declaration(&event.actions, pending);
     let declaration = sources::conventional(&declaration, &kind, reading);
-    let view = view::of(&declaration, &kind, pending, &reading.identifier_type);
+    let mut view = view::of(&declaration, &kind, pending, &reading.identifier_type);
+    reading.localise(&mut view);
     let office = view.office.id.clone();
     Ok(Document { record, mark: action.to_string(), stamp, kind, tracking_id, office, view })
 }

@@ -80,7 +80,8 @@ pub fn read(body: &[u8], reading: &Reading) -> Result<Document, InvalidBundle> {
     let (mark, stamp) = attempt_time(task).ok_or(InvalidBundle::NoLastModified)?;
     let kind = kind(task, composition).ok_or(InvalidBundle::NoEvent)?;
     let tracking_id = tracking_id(task, composition).ok_or(InvalidBundle::NoTrackingId)?;
-    let view = view::of(&bundle, composition, task, &kind, reading);
+    let mut view = view::of(&bundle, composition, task, &kind, reading);
+    reading.localise(&mut view);
     let office = view.office.code.clone();
     Ok(Document { record, mark, stamp, kind, tracking_id, office, view })
 }

@@ -19,7 +19,7 @@ use crate::ledger::RenewalRule;
 use crate::opencrvs::Reading;
 use crate::opencrvs::events::EventsClient;
 use crate::opencrvs::fhir::Gateway;
-use crate::pipeline::{DeploymentCheck, Member, TopologySettings, queues};
+use crate::pipeline::{DeploymentCheck, Member, NextHop, TopologySettings, queues};
 
 /// Runs until the process is to stop.
 pub(crate) async fn run(process: Process) -> Result<(), Failure> {
@@ -39,14 +39,13 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     readiness.add_breakers(&[&breakers.ledger, &breakers.gateway, &breakers.auth]);
     ledger_opened.set(true);
 
-    let keys = Arc::new(parts::auth(config)?.0);
-    let topology = parts::topology_settings(config);
+    let (keys, topology) = (Arc::new(parts::auth(config)?.0), parts::topology_settings(config));
     let system = client_monitor(config)?;
     let events = events(config, system.clone()).await?;
-    let events_client = events.client.clone();
     let confirmer = Confirmer {
         ledger: ledger.clone(),
         sealer: Arc::clone(&sealer),
+        next: NextHop::new(ledger.clone(), link.publisher(), &topology),
         gateway: gateway.clone(),
         events,
         keys: Arc::clone(&keys),
@@ -54,6 +53,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
         metrics: Arc::clone(&metrics),
         breakers: confirmer_breakers(&breakers),
     };
+    let events_client = confirmer.events.client.clone();
     let keeper = keeper(config, &confirmer)?;
     let alerts = parts::alerts(config, &ledger, &metrics)?;
     let reading = parts::reading(config);
@@ -64,8 +64,8 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
 
     let mut runner = Runner::new(&config.broker, stop);
     runner.task(|stop| belonging.watch(stop));
-    let outcomes = queues::outcomes(&topology);
-    let confirm = runner.consume(&link, outcomes, config.confirm.prefetch, Arc::new(confirmer));
+    let (outcomes, prefetch) = (queues::outcomes(&topology), config.confirm.prefetch);
+    let confirm = runner.consume(&link, outcomes, prefetch, Arc::new(confirmer));
     confirm.needs([&breakers.ledger, &breakers.gateway, &breakers.auth]);
     runner.background(|stop| async move { keeper.run(&stop).await });
     runner.background(|stop| async move { alerts.run(&stop).await });
@@ -105,6 +105,7 @@ fn client_monitor(config: &Config) -> Result<Option<Arc<ClientMonitor>>, Failure
 fn rules(config: &Config, topology: &TopologySettings) -> Rules {
     Rules {
         confirm_after: topology.confirm_after,
+        visible_within: config.send.visible_within,
         lease: config.confirm.lease,
         quarantine: config.confirm.quarantine,
         has_client: parts::has_client(config),

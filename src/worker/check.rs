@@ -14,8 +14,8 @@ use secrecy::SecretString;
 
 use crate::broker::{Breaker, Delay, Settlement};
 use crate::domain::{
-    ActionId, Cause, CheckVerdict, Dialect, EventKind, FieldSources, Identity, Mismatch, RecordId,
-    RecordSeen, RegistrationNumber, Role, SourceMember, SourceRule, Standing, SubmissionSeen, View, check,
+    ActionId, Cause, CheckVerdict, Dialect, EventKind, Identity, Mismatch, RecordId, RecordSeen,
+    RegistrationNumber, Role, SourceMember, SourceRule, Standing, SubmissionSeen, View, check,
     record_standing,
 };
 use crate::ledger::{Case, Ledger};
@@ -156,7 +156,11 @@ impl SendCheck {
     ) -> Result<Result<Found, OpencrvsFault>, StageFault> {
         let case = context.case;
         let token = token_of(context.sealer, case)?;
-        let found = match self.gateway.find(&token, &case.record.id, &case.record.kind).await {
+        let found = match self
+            .gateway
+            .find(&token, &case.record.id, &case.record.kind, &self.reading.identifier_type)
+            .await
+        {
             Ok(found) => found,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -173,7 +177,7 @@ impl SendCheck {
             tolerance: self.tolerance,
             number: context.number,
         };
-        let person = found.person.map(|person| comparable(person, &case.record.kind, &self.reading.fhir));
+        let person = found.person.map(|person| comparable(person, &case.record.kind, &self.reading));
         Ok(Ok(Found { standing: record_standing(&record, &submission), person }))
     }
 
@@ -275,10 +279,10 @@ impl SendCheck {
 
 /// Leaves out names and date if the country keeps them in fields (`FIELDS_FHIR`) that the gateway
 /// does not show.
-fn comparable(person: Identity, kind: &EventKind, sources: &FieldSources) -> Identity {
+fn comparable(person: Identity, kind: &EventKind, reading: &Reading) -> Identity {
     let role = if *kind == EventKind::Death { Role::Deceased } else { Role::Child };
     let is_elsewhere = |members: &[SourceMember]| {
-        sources.rules().any(|((of, member), from)| {
+        reading.fhir.rules().any(|((of, member), from)| {
             of == role && members.contains(&member) && from != [SourceRule::Patient].as_slice()
         })
     };
@@ -286,8 +290,10 @@ fn comparable(person: Identity, kind: &EventKind, sources: &FieldSources) -> Ide
     let Identity { names, born, national_id } = person;
     Identity {
         names: if is_elsewhere(&name) { Vec::new() } else { names },
-        born: born.filter(|_| !is_elsewhere(&[SourceMember::Dob])),
-        national_id,
+        born: born
+            .filter(|_| !is_elsewhere(&[SourceMember::Dob]))
+            .map(|born| reading.local_day(&born).unwrap_or(born)),
+        national_id: national_id.filter(|_| !is_elsewhere(&[SourceMember::Nid])),
     }
 }
 
@@ -340,24 +346,31 @@ fn after_fault(case: &Case, fault: &OpencrvsFault) -> Checked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::FullName;
+    use crate::domain::{FieldSources, FullName};
 
     #[test]
     fn what_the_country_keeps_elsewhere_is_not_compared() {
         let name = FullName { given: "Ada".to_owned(), family: "Doe".to_owned() };
-        let theirs = Identity { names: vec![name], born: Some("2026-01-31".to_owned()), national_id: None };
+        let theirs = Identity {
+            names: vec![name],
+            born: Some("2026-01-31".to_owned()),
+            national_id: Some("12".to_owned()),
+        };
         let of = |sources: &str, kind: &EventKind| {
             let sources = match sources {
                 "" => FieldSources::conventional(Dialect::Fhir),
                 text => FieldSources::parse(Dialect::Fhir, text).unwrap(),
             };
-            let found = comparable(theirs.clone(), kind, &sources);
-            (!found.names.is_empty(), found.born.is_some())
+            let events = FieldSources::conventional(Dialect::Events);
+            let reading = Reading::new("NATIONAL_ID".to_owned(), sources, events);
+            let found = comparable(theirs.clone(), kind, &reading);
+            [!found.names.is_empty(), found.born.is_some(), found.national_id.is_some()]
         };
         let (birth, death) = (EventKind::Birth, EventKind::Death);
-        assert_eq!(of("", &birth), (true, true));
-        assert_eq!(of("child.name.firstname = birth.child.englishName", &birth), (false, true));
-        assert_eq!(of("child.dob = birth.child.date | patient", &birth), (true, false));
-        assert_eq!(of("child.name.firstname = birth.child.englishName", &death), (true, true));
+        assert_eq!(of("", &birth), [true, true, true]);
+        assert_eq!(of("child.name.firstname = birth.child.englishName", &birth), [false, true, true]);
+        assert_eq!(of("child.dob = birth.child.date | patient", &birth), [true, false, true]);
+        assert_eq!(of("child.name.firstname = birth.child.englishName", &death), [true, true, true]);
+        assert_eq!(of("deceased.nid = death.deceased.passport", &death), [true, true, false]);
     }
 }

@@ -201,7 +201,7 @@ impl SendStage {
             "OpenCRVS does not have the registration as it was submitted to the bridge"
         );
         let Reverted { revived, orphan } = if mismatch == Mismatch::Submission {
-            self.ledger.park_absent(case, Stage::Send).await?
+            self.ledger.park_absent(case, Stage::Send, Cause::NotInOpencrvs).await?
         } else {
             self.ledger.park_mismatch(case, Stage::Send, mismatch).await?;
             Reverted::default()

@@ -38,6 +38,12 @@ pub async fn world(engine: Engine, settings: &[(&str, &str)]) -> World {
     world
 }
 
+/// As [`world`], with the read before *send* that is the default of the product.
+async fn checked(engine: Engine, settings: &[(&str, &str)]) -> World {
+    let checked: Vec<_> = [("SEND_CHECK", "true")].into_iter().chain(settings.iter().copied()).collect();
+    world(engine, &checked).await
+}
+
 /// The same without any role running.
 pub async fn prepared(engine: Engine, settings: &[(&str, &str)]) -> World {
     let mut world = World::empty(engine, settings).await;
@@ -62,7 +68,7 @@ fn whole(world: &World) {
 }
 
 async fn every_kind_of_event_is_registered_once_under_its_number(engine: Engine) {
-    let world = world(engine, &[("SEND_CHECK", "true")]).await;
+    let world = checked(engine, &[]).await;
     for kind in [Kind::Birth, Kind::Death, Kind::Marriage] {
         for family in people(kind, 2, kind as u64 + 57) {
             let corrected = Some("Corrected".to_owned());
@@ -81,7 +87,7 @@ async fn every_kind_of_event_is_registered_once_under_its_number(engine: Engine)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_that_the_country_has_given_is_the_one() {
-    let world = world(Engine::Sqlite, &[("NUMBER_HEADER", "on")]).await;
+    let world = checked(Engine::Sqlite, &[("NUMBER_HEADER", "on")]).await;
     let family = people(Kind::Birth, 1, 83).remove(0);
     let text = String::from_utf8(event_taken_down(&world, &family).await).unwrap();
     let forwarded = text.replacen("\r\n", "\r\nX-Registration-Number: 1999-KLOW-0042\r\n", 1);
@@ -92,7 +98,7 @@ async fn a_number_that_the_country_has_given_is_the_one() {
 }
 
 async fn a_lost_answer_leaves_no_record_requested(engine: Engine) {
-    let world = world(engine, &[]).await;
+    let world = checked(engine, &[]).await;
     let family = people(Kind::Birth, 1, 61).remove(0);
     world.nid.pause_replies();
     submit(&world, &family, SubmitOptions { lose_answer: true, ..SubmitOptions::default() }).await;
@@ -103,7 +109,7 @@ async fn a_lost_answer_leaves_no_record_requested(engine: Engine) {
 }
 
 async fn a_rejection_is_told_with_its_reason_and_the_next_submission_is_registered(engine: Engine) {
-    let world = world(engine, &[("CONFIRM_REASONS", "true")]).await;
+    let world = checked(engine, &[("CONFIRM_REASONS", "true")]).await;
     let family = people(Kind::Birth, 1, 67).remove(0);
     let request = request_of(&family.record, "birth");
     world.nid.will_answer(&request, Final::Rejected("not_eligible"));
@@ -121,7 +127,7 @@ async fn a_rejection_is_told_with_its_reason_and_the_next_submission_is_register
 }
 
 async fn an_attempt_that_an_older_release_recorded_is_answered_with_the_action_of_its_token(engine: Engine) {
-    let world = world(engine, &[]).await;
+    let world = checked(engine, &[]).await;
     let family = people(Kind::Birth, 1, 97).remove(0);
     world.nid.pause_replies();
     submit(&world, &family, SubmitOptions::default()).await;
@@ -135,7 +141,7 @@ async fn an_attempt_that_an_older_release_recorded_is_answered_with_the_action_o
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_to_the_call_it_is_repeated_at_once_and_registers_once() {
-    let world = world(Engine::Sqlite, &[("CONFIRM_QUARANTINE", "10m"), ("CONFIRM_LEASE", "3s")]).await;
+    let world = checked(Engine::Sqlite, &[("CONFIRM_QUARANTINE", "10m"), ("CONFIRM_LEASE", "3s")]).await;
     let faults = [
         Fault::CUT_AFTER,
         Fault::CUT_BEFORE,
@@ -157,7 +163,7 @@ async fn whatever_happens_to_the_call_it_is_repeated_at_once_and_registers_once(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_that_the_forms_lost_is_not_written_and_its_return_is_enough() {
-    let world = world(Engine::Sqlite, &[]).await;
+    let world = checked(Engine::Sqlite, &[]).await;
     world.opencrvs.define_fields(&["child.other"]);
     let [family, death] = [Kind::Birth, Kind::Death].map(|kind| people(kind, 1, kind as u64 + 73).remove(0));
     submit(&world, &family, SubmitOptions::default()).await;
@@ -216,7 +222,7 @@ async fn ends_with(world: &World, role: &str, settings: &[(&str, &str)]) -> Opti
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_generations_at_once_end_as_each_alone() {
-    let world = world(Engine::Sqlite, &[]).await;
+    let world = checked(Engine::Sqlite, &[]).await;
     for (n, family) in people(Kind::Birth, 6, 79).into_iter().enumerate() {
         if n % 2 == 0 {
             submit(&world, &family, SubmitOptions::default()).await;

@@ -66,7 +66,7 @@ pub async fn stands_as(world: &World, record: &str, state: &str) {
 }
 
 async fn births_deaths_and_marriages_are_registered_once_each(engine: Engine) {
-    let world = World::with(engine, &[("SEND_CHECK", "true")]).await;
+    let world = World::checked(engine, &[]).await;
     for kind in [Kind::Birth, Kind::Death, Kind::Marriage] {
         for declaration in people(kind, 3, kind as u64 + 7) {
             let submitted =
@@ -87,7 +87,7 @@ async fn births_deaths_and_marriages_are_registered_once_each(engine: Engine) {
 }
 
 async fn a_lost_answer_and_a_second_submission_end_as_one_registration(engine: Engine) {
-    let world = World::with(engine, &[("SEND_CHECK", "true")]).await;
+    let world = World::checked(engine, &[]).await;
     for (n, declaration) in people(Kind::Birth, 2, 11).into_iter().enumerate() {
         let id = declaration.record.clone();
         // The answer to the first submission arrives after the second one was submitted, or before.
@@ -124,7 +124,7 @@ pub async fn stands_as_second(world: &World, record: &str) {
 }
 
 async fn a_rejection_is_held_and_an_operator_is_told(engine: Engine) {
-    let world = World::new(engine).await;
+    let world = World::checked(engine, &[]).await;
     let declaration = people(Kind::Birth, 1, 13).remove(0);
     let id = declaration.record.clone();
     world.nid.will_answer(&request_of(&id, "birth"), Final::Rejected("not_eligible"));

@@ -222,6 +222,79 @@ async fn an_invented_action_with_a_later_time_does_not_silence_the_genuine_one()
     the_genuine_one_is_answered(&world, &family, genuine).await;
 }
 
+/// Waits until the genuine one of two attempts is confirmed although the ID system is asked about
+/// neither of them, and the other one is parked.
+async fn the_genuine_one_is_confirmed(world: &World, family: &Declaration, cause: &str) {
+    ends_as(world, &family.record, Status::Registered).await;
+    stands_as(world, &family.record, "confirmed").await;
+    assert_eq!(world.opencrvs.record(&family.record).unwrap().confirms.len(), 1);
+    assert_eq!(world.nid.state().requests, 0);
+    let attempts = attempts(world, family).await;
+    let parked = attempts.iter().filter(|case| case.attempt.state == State::Parked);
+    let causes: Vec<_> = parked.filter_map(|case| case.attempt.cause.as_ref()).collect();
+    assert_eq!(causes.iter().map(|cause| cause.as_str()).collect::<Vec<_>>(), [cause]);
+    let history = world.history(&family.record).await;
+    assert!(history.iter().any(|one| one.what == "revived"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invented_registration_that_needs_no_id_does_not_silence_the_genuine_one() {
+    let world = World::with(Engine::Sqlite, &CHECKED).await;
+    let family = people(Kind::Marriage, 1, 257).remove(0);
+    let genuine = taken_down(&world, &family).await;
+    let later = Timestamp::now() + SignedDuration::from_mins(1);
+    let facts = AttemptFacts { last_modified: format!("{later:.3}"), earlier: Vec::new() };
+    let token = world.opencrvs.mint(&world.opencrvs.record_claims(&family.record)).unwrap();
+    let invented = family.bundle(&facts);
+    assert!(world.opencrvs.post_invented(&world.front, &token, &invented).await.is_success());
+    stands_as(&world, &family.record, "answered").await;
+    assert_eq!(send(&world.front, &genuine).await.status, 202);
+    the_genuine_one_is_confirmed(&world, &family, "not_in_opencrvs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invented_action_that_needs_no_id_does_not_silence_the_genuine_one() {
+    let world = events::world(Engine::Sqlite, &CHECKED).await;
+    let family = people(Kind::Marriage, 1, 263).remove(0);
+    let genuine = event_taken_down(&world, &family).await;
+    let mut document = world.opencrvs.event_document(&family.record).unwrap();
+    let action = "0a1b2c3d-0000-4000-8000-000000000001";
+    let later = Timestamp::now() + SignedDuration::from_mins(1);
+    let pending = document["actions"].as_array_mut().unwrap();
+    let pending = pending.iter_mut().find(|row| row["type"] == "REGISTER" && row["status"] == "Requested");
+    let pending = pending.unwrap();
+    pending["id"] = json!(action);
+    pending["createdAt"] = json!(format!("{later:.3}"));
+    let token = world.opencrvs.mint(&world.opencrvs.action_claims(&family.record, action)).unwrap();
+    let (result, _) = world.opencrvs.post_trigger(&world.front, Kind::Marriage, &token, &document).await;
+    assert!(result.is_success(), "{result:?}");
+    stands_as(&world, &family.record, "answered").await;
+    assert_eq!(send(&world.front, &genuine).await.status, 202);
+    the_genuine_one_is_confirmed(&world, &family, "record_refused").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deceased_person_with_another_national_id_is_not_in_opencrvs() {
+    let world = World::with(Engine::Sqlite, &CHECKED).await;
+    let family = people(Kind::Death, 1, 269).remove(0);
+    let genuine = taken_down(&world, &family).await;
+    let mut changed = 0;
+    let other_id = with_body(&genuine, |bundle| {
+        for entry in bundle["entry"].as_array_mut().unwrap() {
+            for one in entry["resource"]["identifier"].as_array_mut().into_iter().flatten() {
+                if one.pointer("/type/coding/0/code") == Some(&json!("NATIONAL_ID")) {
+                    one["value"] = json!("9999999999");
+                    changed += 1;
+                }
+            }
+        }
+    });
+    assert!(changed > 0);
+    assert_eq!(send(&world.front, &other_id).await.status, 202);
+    parked(&world, &family.record).await;
+    assert_eq!(world.nid.state().requests, 0);
+}
+
 /// Posts a registration of the FHIR generation of which OpenCRVS has nothing.
 async fn invent(world: &World, family: &Declaration) {
     let result = world.opencrvs.invent(family, &world.front, None).await.unwrap();

@@ -52,6 +52,22 @@ fn read_event(event: &Value) -> Result<Document, InvalidDocument> {
     read(event.to_string().as_bytes(), Some(&pending()))
 }
 
+#[test]
+fn an_instant_in_place_of_a_date_is_the_day_in_the_country() {
+    let declaration = json!({
+        "eventDetails.date": "2026-09-30T22:30:00.000Z", "deceased.dob": "1950-01-01T22:30:00Z",
+        "deceased.nid": "1234567890",
+    });
+    let actions = [action(PENDING, "Requested", "REGISTER", 1, declared(declaration))];
+    let lusaka = Reading::default().in_zone(jiff::tz::TimeZone::get("Africa/Lusaka").unwrap());
+    let body = event("death", &actions).to_string();
+    let view = super::read(body.as_bytes(), Some(&pending()), &lusaka).unwrap().view;
+    let deceased = view.person(Role::Deceased).unwrap();
+    assert_eq!(deceased.date_of_death.as_deref(), Some("2026-10-01"));
+    assert_eq!(deceased.dob.as_deref(), Some("1950-01-02"));
+    assert_eq!(view.event_details.date.as_deref(), Some("2026-10-01"));
+}
+
 /// The view of a birth with this declaration, while its registration is pending.
 fn view(declaration: Value) -> View {
     seen("birth", declaration)

@@ -16,7 +16,8 @@ use crate::opencrvs::fault::OpencrvsFault;
 
 const SUBMISSION: &str = "id registration { registrationNumber status { type timestamp } }";
 const CHILD: &str = "... on BirthRegistration { child { name { firstNames familyName } birthDate } }";
-const DECEASED: &str = "... on DeathRegistration { deceased { name { firstNames familyName } birthDate } }";
+const DECEASED: &str = "... on DeathRegistration { deceased { name { firstNames familyName } birthDate \
+     identifier { id type } } }";
 
 /// A record with its submissions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,7 @@ pub struct FoundRecord {
 impl Gateway {
     /// Reads a record with its submissions. Asks for the person only where the ID system may be
     /// asked about one, and leaves the person out if this release does not know the fields.
+    /// `identifier_type` is the type under which OpenCRVS keeps the national ID.
     ///
     /// # Errors
     /// [`OpencrvsFault`].
@@ -43,6 +45,7 @@ impl Gateway {
         token: &SecretString,
         record: &RecordId,
         kind: &EventKind,
+        identifier_type: &str,
     ) -> Result<FoundRecord, OpencrvsFault> {
         let person = match kind {
             EventKind::Birth => CHILD,
@@ -54,7 +57,7 @@ impl Gateway {
             Err(OpencrvsFault::Contract) if !person.is_empty() => self.call(token, &query(""), id).await?,
             result => result?,
         };
-        found_record(&data).ok_or(OpencrvsFault::Unreadable)
+        found_record(&data, identifier_type).ok_or(OpencrvsFault::Unreadable)
     }
 }
 
@@ -62,7 +65,7 @@ fn query(person: &str) -> String {
     format!("query ($id: ID!) {{ fetchRegistration(id: $id) {{ {SUBMISSION} {person} }} }}")
 }
 
-fn found_record(data: &Value) -> Option<FoundRecord> {
+fn found_record(data: &Value, identifier_type: &str) -> Option<FoundRecord> {
     let fetched = fetched_record(data)?;
     let found = data.get("fetchRegistration")?;
     let rows = found.pointer("/registration/status")?.as_array()?;
@@ -74,19 +77,26 @@ fn found_record(data: &Value) -> Option<FoundRecord> {
         since: fetched.since,
         number: fetched.number,
         waited_since: waiting.filter_map(|row| timestamp(row.get("timestamp")?)).collect(),
-        person: person.map(identity),
+        person: person.map(|person| identity(person, identifier_type)),
     })
 }
 
-fn identity(person: &Value) -> Identity {
+fn identity(person: &Value, identifier_type: &str) -> Identity {
     let text =
         |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let names = person.get("name").and_then(Value::as_array).into_iter().flatten();
     let names = names
         .map(|name| FullName { given: text(name, "firstNames"), family: text(name, "familyName") })
         .filter(|name| *name != FullName::default());
-    let born = text(person, "birthDate");
-    Identity { names: names.collect(), born: (!born.is_empty()).then_some(born), national_id: None }
+    let given = |text: String| (!text.is_empty()).then_some(text);
+    let identifiers = person.get("identifier").and_then(Value::as_array).into_iter().flatten();
+    // As in the document: of several with one type, the last one counts.
+    let mut national_ids = identifiers.rev().filter(|one| text(one, "type") == identifier_type);
+    Identity {
+        names: names.collect(),
+        born: given(text(person, "birthDate")),
+        national_id: national_ids.find_map(|one| given(text(one, "id").trim().to_owned())),
+    }
 }
 
 #[cfg(test)]
@@ -107,7 +117,7 @@ mod tests {
                 { "firstNames": "Ada Maria", "familyName": "Doe" }, { "firstNames": "", "familyName": null }
             ] }
         } });
-        let found = found_record(&data).unwrap();
+        let found = found_record(&data, "NATIONAL_ID").unwrap();
         assert_eq!((found.status, found.number.as_deref()), (RecordState::MovedOn, None));
         let waited: Vec<i64> = found.waited_since.iter().map(|at| at.as_millisecond()).collect();
         assert_eq!(waited, [1_796_032_802_000, 1_796_040_000_000]);
@@ -120,7 +130,20 @@ mod tests {
     fn a_record_without_a_person_is_found_as_well() {
         let status = json!([{ "type": "WAITING_VALIDATION", "timestamp": "2026-11-30T10:00:02.000Z" }]);
         let data = json!({ "fetchRegistration": { "registration": { "status": status }, "child": null } });
-        assert_eq!(found_record(&data).unwrap().person, None);
-        assert!(found_record(&json!({ "fetchRegistration": null })).is_none());
+        assert_eq!(found_record(&data, "NATIONAL_ID").unwrap().person, None);
+        assert!(found_record(&json!({ "fetchRegistration": null }), "NATIONAL_ID").is_none());
+    }
+
+    #[test]
+    fn a_deceased_person_is_found_with_the_identifier_of_the_countrys_type() {
+        let of = |identifier_type, identifiers: &Value| {
+            identity(&json!({ "name": null, "identifier": identifiers }), identifier_type).national_id
+        };
+        let both = json!([{ "id": "P1", "type": "PASSPORT" }, { "id": " 12 ", "type": "NATIONAL_ID" }]);
+        assert_eq!(of("NATIONAL_ID", &both).as_deref(), Some("12"));
+        assert_eq!(of("PASSPORT", &both).as_deref(), Some("P1"));
+        assert_eq!(of("NIN", &both), None);
+        assert_eq!(of("NATIONAL_ID", &json!([{ "id": null, "type": "NATIONAL_ID" }])), None);
+        assert_eq!(of("NATIONAL_ID", &Value::Null), None);
     }
 }

@@ -52,6 +52,21 @@ fn read_value(value: &Value) -> Result<Document, InvalidBundle> {
 }
 
 #[test]
+fn an_instant_in_place_of_a_date_is_the_day_in_the_country() {
+    let mut bundle = bundle();
+    let patient = |entry: &&mut Value| entry.pointer("/resource/id") == Some(&json!("p-1"));
+    let child = bundle["entry"].as_array_mut().unwrap().iter_mut().find(patient).unwrap();
+    child["resource"]["birthDate"] = json!("2026-09-30T22:30:00.000Z");
+    child["resource"]["deceasedDateTime"] = json!("2026-10-01T22:30:00Z");
+    let lusaka = Reading::default().in_zone(jiff::tz::TimeZone::get("Africa/Lusaka").unwrap());
+    let view = super::read(bundle.to_string().as_bytes(), &lusaka).unwrap().view;
+    let child = view.person(Role::Child).unwrap();
+    assert_eq!(child.dob.as_deref(), Some("2026-10-01"));
+    assert_eq!(child.date_of_death.as_deref(), Some("2026-10-02"));
+    assert_eq!(view.event_details.date.as_deref(), Some("2026-10-01"));
+}
+
+#[test]
 fn a_register_path_bundle_becomes_a_document_and_a_view() {
     let document = read_value(&bundle()).unwrap();
     assert_eq!(document.record.as_str(), "c-1");

@@ -72,7 +72,9 @@ pub(crate) fn mapped_fields(config: &Config) -> Result<Option<MappedFields>, Fai
 /// How documents are read.
 pub(crate) fn reading(config: &Config) -> Reading {
     let fields = config.fields.clone();
-    Reading::new(config.confirm.identifier_type.clone(), fields.fhir, fields.events)
+    let identifier_type = config.confirm.identifier_type.clone();
+    let zone = config.number.time_zone.clone();
+    Reading::new(identifier_type, fields.fhir, fields.events).in_zone(zone)
 }
 
 /// The check of the fields that documents of the events generation are read from. `None` if there

@@ -54,7 +54,11 @@ pub(super) fn person(bundle: &Value, kind: Kind) -> Option<Value> {
             })
         })
         .collect();
-    Some(json!({ "name": names, "birthDate": patient.get("birthDate") }))
+    let identifiers = patient.get("identifier").and_then(Value::as_array).into_iter().flatten();
+    let identifiers: Vec<Value> = identifiers
+        .map(|one| json!({ "id": one.get("value"), "type": one.pointer("/type/coding/0/code") }))
+        .collect();
+    Some(json!({ "name": names, "birthDate": patient.get("birthDate"), "identifier": identifiers }))
 }
 
 fn joined(parts: &Value) -> String {

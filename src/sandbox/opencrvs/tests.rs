@@ -200,7 +200,7 @@ async fn the_bridge_asks_for_nothing_that_the_schema_does_not_have() {
     let (record, token) = (RecordId::parse(&declaration.record).unwrap(), token.into());
     gateway.read(&token, &record).await.unwrap();
     for kind in [EventKind::Birth, EventKind::Death, EventKind::Marriage] {
-        gateway.find(&token, &record, &kind).await.unwrap();
+        gateway.find(&token, &record, &kind, "NATIONAL_ID").await.unwrap();
     }
     let number = RegistrationNumber::parse("2026B").unwrap();
     let confirmation = Confirmation { number, identifiers: Vec::new(), comment: Some("told".to_owned()) };

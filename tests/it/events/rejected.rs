@@ -6,7 +6,7 @@ use nidbridge::sandbox::opencrvs::{Calls, Fault, Status, SubmitOptions};
 use nidbridge::sandbox::population::{Declaration, Kind};
 use serde_json::json;
 
-use super::{submit, whole, world};
+use super::{checked, submit, whole};
 use crate::gateway::standing;
 use crate::harness::ledgers::Engine;
 use crate::harness::world::{World, request_of};
@@ -39,7 +39,7 @@ async fn accept_by_hand(world: &World, record: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_500_at_the_rejection_of_an_accepted_action_is_no_rejection() {
-    let world = world(Engine::Sqlite, &[]).await;
+    let world = checked(Engine::Sqlite, &[]).await;
     let birth = to_be_rejected(&world, 89).await;
     accept_by_hand(&world, &birth.record).await;
     world.nid.resume_replies();
@@ -51,7 +51,7 @@ async fn a_500_at_the_rejection_of_an_accepted_action_is_no_rejection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_500_of_an_outage_is_no_rejection_and_the_action_is_rejected_again() {
-    let world = world(Engine::Sqlite, &[]).await;
+    let world = checked(Engine::Sqlite, &[]).await;
     let birth = to_be_rejected(&world, 91).await;
     world.opencrvs.faults().next(Calls::Action, 2, Fault::http(500));
     world.nid.resume_replies();

@@ -34,7 +34,7 @@ const UNSURE: [(Fault, bool); 15] = [
 /// All faults at the same time, so that the test waits for one quarantine only.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_with_an_unknown_result_is_applied_once_in_the_end() {
-    let mut world = World::new(Engine::Sqlite).await;
+    let mut world = World::checked(Engine::Sqlite, &[]).await;
     world.nid.pause_replies();
     let births = people(Kind::Birth, UNSURE.len(), 54);
     for birth in &births {
@@ -65,7 +65,7 @@ async fn a_write_with_an_unknown_result_is_applied_once_in_the_end() {
 /// Nobody writes before the quarantine is over, not even when the outcome is delivered again.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_again_within_the_quarantine() {
-    let mut world = World::with(Engine::Sqlite, &[("CONFIRM_QUARANTINE", "4s")]).await;
+    let mut world = World::checked(Engine::Sqlite, &[("CONFIRM_QUARANTINE", "4s")]).await;
     world.opencrvs.faults().next(Calls::Confirm, 1, Fault::FAILS_BEFORE);
     let birth = people(Kind::Birth, 1, 55).remove(0);
     submitted(&world, &birth).await;
@@ -80,7 +80,7 @@ async fn nothing_is_written_again_within_the_quarantine() {
 /// The process that began the write has ended, and another one finds its intent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_a_killed_confirmer_began_is_read_before_it_is_written_again() {
-    let mut world = World::new(Engine::Sqlite).await;
+    let mut world = World::checked(Engine::Sqlite, &[]).await;
     for (fault, applied) in [(Fault::HANG_AFTER, true), (Fault::HANG, false)] {
         world.opencrvs.faults().next(Calls::Confirm, 1, fault);
         let birth = people(Kind::Birth, 1, 56 + u64::from(applied)).remove(0);

@@ -82,7 +82,7 @@ async fn a_permanent_fault_is_parked_with_its_cause_and_never_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transient_fault_is_retried_and_written_once() {
-    let mut world = World::new(Engine::Sqlite).await;
+    let mut world = World::checked(Engine::Sqlite, &[]).await;
     for ((calls, fault, cause), birth) in FOR_NOW.into_iter().zip(people(Kind::Birth, FOR_NOW.len(), 52)) {
         let what = format!("{calls:?} {fault:?}");
         world.opencrvs.faults().next(calls, 2, fault);

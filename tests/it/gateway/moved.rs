@@ -15,7 +15,7 @@ use crate::replies::{alarmed, asked};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registrar_who_left_meanwhile_stops_the_registration_with_its_cause() {
-    let mut world = World::new(Engine::Sqlite).await;
+    let mut world = World::checked(Engine::Sqlite, &[]).await;
     let birth = asked(&world, Kind::Birth, 1, 61).await.remove(0);
     let registrar = world.opencrvs.record(&birth.record).unwrap().registrar;
     world.opencrvs.faults().deactivate(&registrar, true);
@@ -29,7 +29,7 @@ async fn a_registrar_who_left_meanwhile_stops_the_registration_with_its_cause() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_auth_changed_meanwhile_makes_the_token_worthless() {
-    let mut world = World::new(Engine::Sqlite).await;
+    let mut world = World::checked(Engine::Sqlite, &[]).await;
     let birth = asked(&world, Kind::Birth, 1, 62).await.remove(0);
     world.opencrvs.rotate_key().unwrap();
     world.nid.resume_replies();
@@ -41,7 +41,7 @@ async fn a_key_that_auth_changed_meanwhile_makes_the_token_worthless() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_opencrvs_moved_on_is_withdrawn_and_not_written() {
-    let mut world = World::new(Engine::Sqlite).await;
+    let mut world = World::checked(Engine::Sqlite, &[]).await;
     let moved = [Status::Archived, Status::Rejected, Status::Declared];
     let mut births = asked(&world, Kind::Birth, moved.len(), 63).await;
     // Without an issued ID there is no orphan.
@@ -71,7 +71,7 @@ async fn a_record_that_opencrvs_moved_on_is_withdrawn_and_not_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_is_registered_under_another_number_is_left_to_an_operator() {
-    let mut world = World::new(Engine::Sqlite).await;
+    let mut world = World::checked(Engine::Sqlite, &[]).await;
     let births = asked(&world, Kind::Birth, 2, 65).await;
     let ours = world.number_of(&births[1]).await;
     for (birth, number) in births.iter().zip(["2020OTHER", &ours]) {
@@ -104,7 +104,7 @@ async fn confirm_by_hand(world: &World, record: &str, number: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_country_may_have_a_rejected_birth_confirmed_with_a_comment() {
-    let mut world = World::with(Engine::Sqlite, &[("CONFIRM_NEGATIVE", "confirm_with_comment")]).await;
+    let mut world = World::checked(Engine::Sqlite, &[("CONFIRM_NEGATIVE", "confirm_with_comment")]).await;
     let birth = people(Kind::Birth, 1, 66).remove(0);
     world.nid.will_answer(&request_of(&birth.record, "birth"), Final::Rejected("not_eligible"));
     submitted(&world, &birth).await;

@@ -65,6 +65,12 @@ impl World {
         Self::beside(OpencrvsSettings::default(), engine, settings).await
     }
 
+    /// As [`World::with`], with the read before *send* that is the default of the product.
+    pub async fn checked(engine: Engine, settings: &[(&str, &str)]) -> Self {
+        let checked: Vec<_> = [("SEND_CHECK", "true")].into_iter().chain(settings.iter().copied()).collect();
+        Self::with(engine, &checked).await
+    }
+
     /// As [`World::with`], with these settings of OpenCRVS.
     pub async fn beside(opencrvs: OpencrvsSettings, engine: Engine, settings: &[(&str, &str)]) -> Self {
         let mut world = Self::of(opencrvs, engine, settings).await;
@@ -163,7 +169,8 @@ impl Drop for World {
 fn short_delays() -> BTreeMap<String, String> {
     [
         ("RETRY_STEPS", "200ms,500ms,1s,2s"),
-        // Most stories count the calls of the confirmer; `send_check` tests this read.
+        // Some stories count the calls of the confirmer, or give the next call a fault. Those of
+        // `send_check`, `pipeline`, `gateway` and `events` have this read (`World::checked`).
         ("SEND_CHECK", "false"),
         ("PUBLISH_TIMEOUT", "2s"),
         // Counted from the acceptance, in addition to the publish timeout.

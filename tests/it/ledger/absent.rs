@@ -18,7 +18,7 @@ async fn now(ledger: &Ledger, case: &Case) -> Case {
 async fn invented(ledger: &Ledger, minute: i64) -> (Case, Reverted) {
     let case = receive(ledger, "r", minute).await;
     assert_eq!(case.attempt.state, State::Received);
-    let reverted = ledger.park_absent(&case, Stage::Send).await.unwrap();
+    let reverted = ledger.park_absent(&case, Stage::Send, Cause::NotInOpencrvs).await.unwrap();
     assert_eq!(state(ledger, &case).await, State::Parked);
     (case, reverted)
 }
@@ -115,7 +115,10 @@ async fn an_answer_that_came_meanwhile_is_the_answer() {
         let genuine = requested(ledger, "r", 0).await;
         let other = receive(ledger, "r", 1).await;
         reply(ledger, &genuine, 1, &rejected()).await;
-        assert_eq!(ledger.park_absent(&other, Stage::Send).await.unwrap(), revives(&genuine));
+        assert_eq!(
+            ledger.park_absent(&other, Stage::Send, Cause::NotInOpencrvs).await.unwrap(),
+            revives(&genuine)
+        );
         let revived = now(ledger, &genuine).await.attempt;
         assert_eq!((revived.state, revived.answer), (State::Answered, Some(AnswerKind::Rejected)));
     }
@@ -124,7 +127,10 @@ async fn an_answer_that_came_meanwhile_is_the_answer() {
         let other = receive(ledger, "r", 1).await;
         reply(ledger, &genuine, 1, &issued(ledger, ID)).await;
         assert_eq!(state(ledger, &other).await, State::Received, "it is not in OpenCRVS");
-        assert_eq!(ledger.park_absent(&other, Stage::Send).await.unwrap(), revives(&genuine));
+        assert_eq!(
+            ledger.park_absent(&other, Stage::Send, Cause::NotInOpencrvs).await.unwrap(),
+            revives(&genuine)
+        );
         let revived = now(ledger, &genuine).await.attempt;
         assert_eq!((revived.state, revived.answer), (State::Answered, Some(AnswerKind::Issued)));
     }
@@ -147,7 +153,7 @@ async fn what_had_ended_stays_ended_and_an_id_that_nobody_takes_alerts() {
         ledger.withdraw(&genuine, Stage::Send).await.unwrap();
         let other = receive(ledger, "r", 1).await;
         reply(ledger, &genuine, 1, &issued(ledger, ID)).await;
-        let reverted = ledger.park_absent(&other, Stage::Send).await.unwrap();
+        let reverted = ledger.park_absent(&other, Stage::Send, Cause::NotInOpencrvs).await.unwrap();
         assert_eq!(reverted, Reverted { revived: None, orphan: true });
         let withdrawn = now(ledger, &genuine).await;
         assert!(withdrawn.is_newest() && withdrawn.attempt.state == State::Withdrawn);
@@ -162,7 +168,10 @@ async fn a_genuine_attempt_that_comes_after_the_invented_one_goes_on_as_well() {
         let other = receive(ledger, "r", 2).await;
         let genuine = receive(ledger, "r", 1).await;
         assert_eq!(genuine.attempt.state, State::Superseded);
-        assert_eq!(ledger.park_absent(&other, Stage::Send).await.unwrap(), revives(&genuine));
+        assert_eq!(
+            ledger.park_absent(&other, Stage::Send, Cause::NotInOpencrvs).await.unwrap(),
+            revives(&genuine)
+        );
         let revived = now(ledger, &genuine).await;
         assert_eq!((revived.attempt.state, revived.attempt.submission), (State::Received, 2));
         // The next genuine one has an earlier time than the invented one as well.
@@ -190,7 +199,10 @@ async fn of_several_invented_attempts_none_is_revived_twice() {
         let (_, reverted) = invented(ledger, 2).await;
         assert_eq!(reverted, revives(&first), "OpenCRVS was not read for that one yet");
         let first = now(ledger, &first).await;
-        assert_eq!(ledger.park_absent(&first, Stage::Send).await.unwrap(), revives(&genuine));
+        assert_eq!(
+            ledger.park_absent(&first, Stage::Send, Cause::NotInOpencrvs).await.unwrap(),
+            revives(&genuine)
+        );
         let (_, reverted) = invented(ledger, 3).await;
         assert_eq!(reverted, revives(&genuine));
     }
@@ -205,7 +217,23 @@ async fn an_operator_who_resumes_it_puts_it_first_again_until_opencrvs_is_read()
         let Resumed::Open(resumed) = resumed else { panic!("{resumed:?}") };
         assert!(resumed.is_newest() && resumed.attempt.state == State::Received);
         assert_eq!(state(ledger, &genuine).await, State::Superseded);
-        assert_eq!(ledger.park_absent(&resumed, Stage::Send).await.unwrap(), revives(&genuine));
+        assert_eq!(
+            ledger.park_absent(&resumed, Stage::Send, Cause::NotInOpencrvs).await.unwrap(),
+            revives(&genuine)
+        );
         assert_eq!(state(ledger, &genuine).await, State::Requested);
+    }
+    // The older one of two that OpenCRVS did not show for a while does not supersede the newer one.
+    for OpenLedger { ledger, .. } in &both().await {
+        let older = receive(ledger, "r", 0).await;
+        let (newer, _) = invented(ledger, 1).await;
+        let older = now(ledger, &older).await;
+        ledger.park_absent(&older, Stage::Confirm, Cause::RecordRefused).await.unwrap();
+        for case in [&older, &newer] {
+            let resumed = ledger.resume(case.attempt.id, &numbers(), false, "it is there").await.unwrap();
+            assert!(matches!(&resumed, Resumed::Open(case) if case.is_newest()), "{resumed:?}");
+        }
+        assert_eq!(state(ledger, &older).await, State::Superseded);
+        assert_eq!(state(ledger, &newer).await, State::Received);
     }
 }

@@ -16,7 +16,7 @@ on_both_ledgers![each_role_is_killed_in_the_middle_of_a_load_and_nothing_is_lost
 const REGISTRATIONS: u64 = 500;
 
 async fn each_role_is_killed_in_the_middle_of_a_load_and_nothing_is_lost_or_doubled(engine: Engine) {
-    let mut world = World::new(engine).await;
+    let mut world = World::checked(engine, &[]).await;
     world.nid.change(|vendor| {
         *vendor = VendorSettings {
             garbage: 0.0,

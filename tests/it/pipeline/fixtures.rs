@@ -42,7 +42,7 @@ async fn every_real_bundle_ends_as_one_registration_whichever_attempt_is_answere
         return;
     }
     for first_is_answered_late in [false, true] {
-        let world = World::with(engine, &[("SEND_CHECK", "true")]).await;
+        let world = World::checked(engine, &[]).await;
         if first_is_answered_late {
             world.nid.pause_replies();
         }
