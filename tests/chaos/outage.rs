@@ -30,6 +30,8 @@ const RECOVERY: SignedDuration = SignedDuration::from_secs(5);
 const KEY_RECOVERY: SignedDuration = SignedDuration::from_secs(1);
 /// The statuses that a front gives to a token that it cannot verify.
 const OF_TOKEN: [u16; 2] = [401, 503];
+/// The status of every refusal in the events generation, by a front or by nginx.
+const OF_EVENTS: u16 = 400;
 /// The status with which core itself answers a registration that is open already.
 const CONFLICT: u16 = 409;
 
@@ -60,7 +62,9 @@ impl Disturbances {
     pub fn refused_while_well<'a>(&self, records: impl Iterator<Item = &'a Record>) -> Refusals {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut refusals = Refusals::default();
-        for attempt in records.flat_map(|record| &record.attempts) {
+        let attempts = records
+            .flat_map(|record| record.attempts.iter().map(|attempt| (record.event.is_some(), attempt)));
+        for (is_event, attempt) in attempts {
             let Some(answered) = attempt.answered else { continue };
             let status = match &attempt.result {
                 Some(CallResult::Status(status)) => *status,
@@ -68,7 +72,12 @@ impl Disturbances {
                 None => continue,
             };
             let is_refused = !(200..300).contains(&status) && status != CONFLICT;
-            let excused = |one: &Disturbance| one.excuses(status, attempt.at, answered);
+            let is_of_token = OF_TOKEN.contains(&status) || (is_event && status == OF_EVENTS);
+            let excused = |one: &Disturbance| {
+                (is_of_token && one.explains(["auth", "key_rotation"], KEY_RECOVERY, (attempt.at, answered)))
+                    || (!OF_TOKEN.contains(&status)
+                        && one.explains(["front", "nginx"], RECOVERY, (attempt.at, answered)))
+            };
             if is_refused && all.iter().any(excused) {
                 continue;
             }
@@ -83,15 +92,15 @@ impl Disturbances {
 }
 
 impl Disturbance {
-    /// Whether the fault explains why a submission got this status, or none (0).
-    fn excuses(&self, status: u16, posted: Timestamp, answered: Timestamp) -> bool {
-        let (faults, recovery) = if OF_TOKEN.contains(&status) {
-            (["auth", "key_rotation"], KEY_RECOVERY)
-        } else {
-            (["front", "nginx"], RECOVERY)
-        };
-        let explains = faults.iter().any(|what| self.fault.contains(what));
-        explains && posted <= self.until + recovery && self.from <= answered
+    /// Whether this is a fault of one of these kinds, and a submission met it or its aftermath.
+    fn explains(
+        &self,
+        kinds: [&str; 2],
+        recovery: SignedDuration,
+        (posted, answered): (Timestamp, Timestamp),
+    ) -> bool {
+        let is_of_kind = kinds.iter().any(|kind| self.fault.contains(kind));
+        is_of_kind && posted <= self.until + recovery && self.from <= answered
     }
 }
 
