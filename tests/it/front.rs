@@ -7,6 +7,7 @@
 mod answers;
 mod away;
 mod bodies;
+mod country;
 mod events;
 mod forms;
 mod hangups;

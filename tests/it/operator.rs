@@ -3,6 +3,7 @@
 mod attempts;
 pub mod decide;
 mod demo;
+mod failing;
 mod parked;
 mod queue;
 mod reconcile;

@@ -3,6 +3,7 @@
 
 mod progress;
 mod refused;
+mod spellings;
 mod unusable;
 
 use nidbridge::pipeline::targets;
