@@ -68,7 +68,8 @@ pub struct Rules {
     pub comment_unfit: String,
 }
 
-/// What OpenCRVS is told of a rejection by an operator, whose own words stay in the history.
+/// Reason that OpenCRVS shows for a rejection by an operator. The operator's own words stay in the
+/// history.
 const BY_OPERATOR: &str = "An operator of the ID bridge rejected the registration.";
 
 impl Rules {

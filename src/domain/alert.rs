@@ -41,8 +41,8 @@ pub fn alert_cause(moved: Option<State>, cause: Option<Cause>) -> Option<Cause> 
     }
 }
 
-/// Whether each alert of this cause is about the ID of one person, and no fault of a configuration
-/// can raise many of them. Such alerts are never counted together.
+/// Whether each alert of this cause is about the ID of one person and a wrong configuration cannot
+/// raise many of them. Such alerts are never counted together.
 pub fn concerns_one_person(cause: Cause) -> bool {
     matches!(
         cause,

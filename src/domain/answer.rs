@@ -67,7 +67,7 @@ impl ReasonSource {
     /// The cause of an attempt that is held because of the rejection.
     pub fn cause(self) -> Cause {
         match self {
-            // What an operator rejects is written to OpenCRVS and not held.
+            // A rejection by an operator is written to OpenCRVS, so no attempt is held for it.
             Self::IdSystem | Self::Operator => Cause::RejectedByIdSystem,
             Self::Bridge => Cause::Unfit,
         }
@@ -98,7 +98,7 @@ impl Reason {
         Self { code, fields: Vec::new(), source: ReasonSource::IdSystem }
     }
 
-    /// The reason of an operator who rejects, whose words stay in the history.
+    /// The reason of a rejection by an operator. The operator's own words stay in the history.
     pub fn of_operator() -> Self {
         Self { code: ReasonCode::Other, fields: Vec::new(), source: ReasonSource::Operator }
     }

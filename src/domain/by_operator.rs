@@ -88,7 +88,7 @@ pub struct DecidedCase<'a> {
     pub replied: bool,
     /// Whether the view, from which a request is made, has not been erased.
     pub askable: bool,
-    /// Whether a request to the ID system would be past its own expiry.
+    /// Whether a request to the ID system would already have expired.
     pub past_deadline: bool,
     /// Whether the token has expired, so that OpenCRVS cannot be told any more.
     pub expired: bool,
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_system_is_not_asked_what_has_expired_and_everything_else_may_be_decided() {
+    fn past_the_deadline_only_asking_again_is_refused() {
         let late = DecidedCase { past_deadline: true, ..case(State::Held) };
         for decision in decisions() {
             let refused = decide_by_operator(&decision, &late) == Err(DecisionRefusal::PastDeadline);
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_operator_answers_is_given_to_the_attempt_and_an_id_or_a_recorded_death_to_the_record() {
+    fn each_decision_gives_its_answer_and_the_record_keeps_an_id_or_a_recorded_death() {
         let given = |decision: OperatorDecision, case: &DecidedCase<'_>| {
             let plan = decide_by_operator(&decision, case).unwrap();
             (plan.learn.map(RecordAnswer::kind), plan.give)
@@ -387,7 +387,7 @@ mod tests {
         let without = || OperatorDecision::WithoutId { comment: None };
         assert_eq!(given(without(), &fhir), (None, Some(AnswerKind::NotAsked)));
         assert_eq!(given(OperatorDecision::Reject, &events), (None, Some(AnswerKind::Rejected)));
-        // A rejection that is there stays, because later replies are compared with it.
+        // An existing rejection stays, because later replies are compared with it.
         let rejected = case(State::Held);
         for decision in
             [without(), OperatorDecision::Policy, OperatorDecision::AskAgain, OperatorDecision::Close]

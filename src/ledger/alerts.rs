@@ -53,7 +53,7 @@ pub enum About {
         /// Number of messages in the queue, of any cause.
         messages: u64,
     },
-    /// Further records, after some that were alerted one by one in the same hour.
+    /// The records beyond the first ones of an hour, which are alerted one by one.
     Many { records: u64 },
     /// The configuration of the bridge's client in OpenCRVS, which concerns every record.
     Client {
@@ -197,7 +197,7 @@ impl Ledger {
     }
 }
 
-/// Says in the new alert about an attempt what exactly is at fault.
+/// Adds a detail to the new alert about an attempt: what exactly is at fault.
 pub(super) async fn explain_alert(
     tx: &mut Transaction<'static, Any>,
     attempt: AttemptId,

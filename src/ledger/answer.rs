@@ -54,7 +54,7 @@ pub enum Resolution {
     /// Ask the ID system about this attempt again later.
     AskAgain {
         attempt: AttemptId,
-        /// Whether this reply was one too many, so that an operator is alerted.
+        /// Whether an operator is alerted, because the ID system has replied `retry` too often.
         too_often: bool,
     },
     /// Do nothing: the reply is a progress notice, a repeat, or an answer for which no attempt
@@ -212,7 +212,7 @@ impl Ledger {
     }
 
     /// Counts a `retry` reply. The first one is noted in the history; one too many alerts an
-    /// operator, once, and then the result is true.
+    /// operator, once; then the result is `true`.
     async fn count_retry(
         &self,
         tx: &mut Transaction<'static, Any>,

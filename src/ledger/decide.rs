@@ -34,7 +34,7 @@ pub struct Deciding<'a> {
     pub has_client: bool,
     /// Time after a write intent during which the write may still arrive.
     pub quarantine: Duration,
-    /// How long after the acceptance an answer is useful.
+    /// Time after the acceptance in which an answer is useful.
     pub deadline: Duration,
 }
 

@@ -52,8 +52,8 @@ pub enum Member {
 pub enum Standing {
     /// The broker has not been reached yet.
     Unknown,
-    /// The broker has not been reached yet, but it admitted this front, with this key, the last
-    /// time.
+    /// The broker has not been reached since the start, but before it admitted this front with this
+    /// key.
     AdmittedEarlier,
     Admitted,
     /// The text says why, and what to do.
@@ -93,8 +93,8 @@ impl DeploymentCheck {
         self.keys.first().map(|(id, check)| format!("{id} {check}")).unwrap_or_default()
     }
 
-    /// Says that the broker admitted this process the last time. Does nothing if the broker has been
-    /// reached since.
+    /// Records that the broker admitted this process before its start. Does nothing if the broker
+    /// has been reached since.
     pub fn admitted_earlier(&self) {
         self.standing.send_if_modified(|standing| {
             let is_unknown = *standing == Standing::Unknown;

@@ -52,7 +52,7 @@ impl Spool {
         if let Ok(Err(fault)) = tokio::task::spawn_blocking(write).await {
             tracing::warn!(
                 error = %fault,
-                "that the broker admits this front is not remembered: after a restart, the front spools nothing until it has \
+                "the admission by the broker is not stored beside the spool: after a restart, the front spools nothing until it has \
                  reached the broker"
             );
         }

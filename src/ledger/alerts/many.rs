@@ -1,9 +1,9 @@
-//! Counts alerts of one cause that would flood the operators: a core whose clock runs ahead, or a
-//! wrong number template, concerns thousands of records at once.
+//! Sends one alert for many records, if a cause would flood the operators. A core whose clock runs
+//! ahead, or a wrong number template, concerns thousands of records at once.
 //!
 //! Invariant: the first alerts of a cause in each hour are raised one by one. The others of that
-//! hour are counted in one alert, which is due when the hour ends. The history has an entry for each
-//! record all the same.
+//! hour are counted in one alert, which is due when the hour ends. The history still has an entry
+//! for each record.
 
 use sqlx::{Any, Row as _, Transaction};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use crate::domain::{Cause, concerns_one_person};
 use crate::ledger::LedgerError;
 use crate::ledger::history::NewEntry;
 
-/// Alerts of one cause that are raised one by one in an hour.
+/// Number of alerts of one cause that are raised one by one in an hour.
 const ONE_BY_ONE: i64 = 10;
 const HOUR_MS: i64 = 3_600_000;
 
