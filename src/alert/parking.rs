@@ -38,6 +38,8 @@ const LEASE_FLOOR: Duration = Duration::from_secs(5);
 /// Limit of the messages that are read, from the head of a queue. If the queue is longer, the alert
 /// has the cause of the last message that was read.
 const MAX_READ: u32 = 200;
+/// Limit of the messages whose detail an alert names.
+const MAX_DETAILS: usize = 5;
 /// Number of polls after which a queue is read although it has not grown.
 const POLLS_PER_READ: u32 = 20;
 
@@ -210,13 +212,27 @@ fn newest_of_each_cause(read: &[ReadMessage], reported: &ParkingReport, has_grow
         (Some(_), Some((parked, reported))) => parked > reported,
         (Some(_), None) => place.is_none_or(|place| index > place),
     };
-    let newest: BTreeMap<_, _> = read
-        .iter()
-        .enumerate()
-        .filter(|(index, one)| is_new(*index, one) || (has_grown && *index == last))
-        .map(|(_, one)| (one.parked.cause.as_str(), one.parked.clone()))
-        .collect();
-    newest.into_values().collect()
+    let new =
+        read.iter().enumerate().filter(|(index, one)| is_new(*index, one) || (has_grown && *index == last));
+    let mut newest: BTreeMap<&str, (Parked, Vec<String>)> = BTreeMap::new();
+    for (_, ReadMessage { parked, .. }) in new {
+        let (of_cause, details) =
+            newest.entry(parked.cause.as_str()).or_insert_with(|| (parked.clone(), Vec::new()));
+        *of_cause = parked.clone();
+        if let Some(detail) = &parked.detail {
+            details.retain(|known| known != detail);
+            details.push(detail.clone());
+        }
+    }
+    newest.into_values().map(|(parked, details)| Parked { detail: joined(&details), ..parked }).collect()
+}
+
+/// The details of the newest messages, newest first, and how many others there are.
+fn joined(details: &[String]) -> Option<String> {
+    let shown: Vec<&str> = details.iter().rev().take(MAX_DETAILS).map(String::as_str).collect();
+    let more = details.len() - shown.len();
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    (!shown.is_empty()).then(|| format!("{}{more}", shown.join("; ")))
 }
 
 impl ReadMessage {
@@ -252,6 +268,31 @@ mod tests {
         ];
         let reported = |messages| ids(&read, &ParkingReport { messages, newest: None }, true);
         assert_eq!([reported(0), reported(2), reported(3), reported(900)], ["4 3 1", "4 3", "4", "4"]);
+    }
+
+    #[test]
+    fn an_alert_names_the_details_of_the_five_newest_messages_and_counts_the_others() {
+        let named = |count: i64| {
+            let read: Vec<_> = (0..count)
+                .map(|number| {
+                    let mut one = message(Cause::Malformed, &number.to_string(), Some(number));
+                    one.parked.detail = Some(format!("status {number}"));
+                    one
+                })
+                .collect();
+            let alerts = newest_of_each_cause(&read, &ParkingReport::default(), true);
+            let [alert] = alerts.as_slice() else { panic!("{alerts:?}") };
+            alert.detail.clone().unwrap()
+        };
+        assert_eq!(named(1), "status 0");
+        assert_eq!(named(3), "status 2; status 1; status 0");
+        assert_eq!(named(24), "status 23; status 22; status 21; status 20; status 19; and 19 more");
+        let none = newest_of_each_cause(
+            &[message(Cause::DeliveryLimit, "1", None)],
+            &ParkingReport::default(),
+            true,
+        );
+        assert_eq!(none[0].detail, None);
     }
 
     #[test]

@@ -31,10 +31,12 @@ pub fn alert_cause(moved: Option<State>, cause: Option<Cause>) -> Option<Cause> 
                     | Cause::TokenOrphaned
                     | Cause::OrphanId
                     | Cause::StampInFuture
+                    | Cause::NumberKept
                     | Cause::Failing
                     | Cause::AskedTooOften
                     | Cause::IdOfAnotherRecord
                     | Cause::ContradictoryAnswer
+                    | Cause::DecidedOtherwise
                     | Cause::WrongSubmission
             )
         }),
@@ -70,6 +72,8 @@ mod tests {
             (None, Some(Cause::GatewayUnavailable), None),
             (None, Some(Cause::WrongSubmission), Some(Cause::WrongSubmission)),
             (None, Some(Cause::ContradictoryAnswer), Some(Cause::ContradictoryAnswer)),
+            (None, Some(Cause::DecidedOtherwise), Some(Cause::DecidedOtherwise)),
+            (None, Some(Cause::NumberKept), Some(Cause::NumberKept)),
             (None, Some(Cause::Failing), Some(Cause::Failing)),
             (None, Some(Cause::Malformed), None),
             (Some(State::Withdrawn), Some(Cause::MovedOn), None),

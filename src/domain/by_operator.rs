@@ -44,6 +44,17 @@ impl OperatorDecision {
         }
     }
 
+    /// Whether the operator gave the attempt this answer, or ended it without one. A rejection that
+    /// the ID system had sent before stays its own, however the operator then ended the attempt.
+    pub fn gave(&self, answer: Option<AnswerKind>) -> bool {
+        match self {
+            Self::Issued | Self::Recorded | Self::Reject => true,
+            Self::WithoutId { .. } => answer == Some(AnswerKind::NotAsked),
+            Self::Close => answer.is_none(),
+            Self::Policy | Self::AskAgain => false,
+        }
+    }
+
     /// The answer that is written to OpenCRVS. If the operator decided to register without an ID, a
     /// rejection is written as *not asked*; every other answer stays.
     pub fn applied_to(decision: Option<&Self>, answer: Answer) -> Answer {

@@ -16,12 +16,16 @@ pub enum Cause {
     Unsealable,
     /// Another record has the registration number.
     NumberTaken,
+    /// The country gave another number for a record that has its number already.
+    NumberKept,
     /// A reply to a request that was never made.
     UnknownRequest,
     /// A reply to a submission that was never made.
     WrongSubmission,
     /// A second, different final answer to the same submission.
     ContradictoryAnswer,
+    /// A final answer other than the one that an operator gave by hand.
+    DecidedOtherwise,
     /// The ID system gave an ID that another record has.
     IdOfAnotherRecord,
     /// An ID issued for a record that is not registered.
@@ -86,7 +90,8 @@ pub enum Cause {
     Unrouted,
     /// OpenCRVS moved the record on by itself.
     MovedOn,
-    /// OpenCRVS dates the submission in the future, so its time cannot order the attempts.
+    /// OpenCRVS dates the submission in the future, or many years ago, so its time cannot order the
+    /// attempts.
     StampInFuture,
     /// The registration lacks what the ID system's contract requires, so it cannot be asked.
     Unfit,
@@ -114,9 +119,11 @@ impl Cause {
             Self::UnknownVersion => "unknown_version",
             Self::Unsealable => "unsealable",
             Self::NumberTaken => "number_taken",
+            Self::NumberKept => "number_kept",
             Self::UnknownRequest => "unknown_request",
             Self::WrongSubmission => "wrong_submission",
             Self::ContradictoryAnswer => "contradictory_answer",
+            Self::DecidedOtherwise => "decided_otherwise",
             Self::IdOfAnotherRecord => "id_of_another_record",
             Self::OrphanId => "orphan_id",
             Self::RejectedByIdSystem => "rejected_by_id_system",

@@ -1,8 +1,8 @@
 //! The order of a record's submissions, although OpenCRVS's clock may be wrong.
 //!
 //! A stamp orders the submissions of a record only if it is *believable*: it lies at most a
-//! tolerance (`STAMP_TOLERANCE`) after the front's acceptance. Any other stamp lies in the future,
-//! so the acceptance orders its submission instead.
+//! tolerance (`STAMP_TOLERANCE`) after the front's acceptance, and at most ten years before it. Any
+//! other stamp is from a clock that is wrong, so the acceptance orders its submission instead.
 //!
 //! Invariant: no stamp closes a record for good. A submission is ordered no later than the
 //! tolerance after its acceptance, so whatever is submitted and accepted after that time is newer.
@@ -10,11 +10,20 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+/// The longest time that a submission may wait until the front accepts it. A clock that was never
+/// set writes an older stamp, such as one of 1970 or of the year 1.
+pub const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24 * 3_653);
 
 /// Whether a stamp can be true, judged by the time at which the front accepted it.
 pub fn is_believable(stamp: Timestamp, accepted_at: Timestamp, tolerance: Duration) -> bool {
-    accepted_at.saturating_add(tolerance).is_ok_and(|latest| stamp <= latest)
+    let oldest = accepted_at.saturating_sub(LONGEST_WAIT).unwrap_or(Timestamp::MIN);
+    stamp >= oldest && !is_from_future(stamp, accepted_at, tolerance)
+}
+
+fn is_from_future(stamp: Timestamp, accepted_at: Timestamp, tolerance: Duration) -> bool {
+    accepted_at.saturating_add(tolerance).is_ok_and(|latest| stamp > latest)
 }
 
 /// The time that orders a submission among those of its record: its stamp if that is believable,
@@ -43,7 +52,7 @@ pub fn newest(attempts: &[Ordered]) -> Option<usize> {
 /// future counts as old, because its age is not known and might never reach `than`.
 pub fn is_older(since: Timestamp, than: Duration, now: Timestamp, tolerance: Duration) -> bool {
     let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-    age >= than || !is_believable(since, now, tolerance)
+    age >= than || is_from_future(since, now, tolerance)
 }
 
 /// The time of a submission.
@@ -81,9 +90,9 @@ impl Submitted {
             Ordering::Greater => return Seen::After,
             Ordering::Less => {}
         }
-        let from_future = !is_believable(stamp, accepted_at, tolerance);
-        let after_acceptance = is_believable(accepted_at, since, tolerance);
-        if from_future && after_acceptance && is_believable(since, read_at, tolerance) {
+        let from_future = is_from_future(stamp, accepted_at, tolerance);
+        let after_acceptance = !is_from_future(accepted_at, since, tolerance);
+        if from_future && after_acceptance && !is_from_future(since, read_at, tolerance) {
             Seen::Unclear
         } else {
             Seen::Before
@@ -201,11 +210,14 @@ mod tests {
             // Local time that was written as UTC, east and west of Greenwich.
             ("2026-12-01T15:00:00Z", false),
             ("2026-12-01T07:00:00Z", true),
-            // Leap second, epoch, and a clock that was never set.
+            // Leap second, the longest wait, and clocks that were never set.
             ("2016-12-31T23:59:60Z", true),
-            ("1970-01-01T00:00:00Z", true),
-            ("0001-01-01T00:00:00Z", true),
-            ("-009999-01-02T02:00:00Z", true),
+            ("2016-12-01T00:00:00Z", true),
+            ("2016-11-29T00:00:00Z", false),
+            ("2000-01-01T00:00:00Z", false),
+            ("1970-01-01T00:00:00Z", false),
+            ("0001-01-01T00:00:00Z", false),
+            ("-009999-01-02T02:00:00Z", false),
         ] {
             let [stamp, accepted]: [Timestamp; 2] = [stamp, accepted].map(|text| text.parse().unwrap());
             let expected = if believable { stamp } else { accepted };

@@ -56,10 +56,14 @@ runbook! {
         => "find the field in the confirmer's log; add it to the country's form, or correct the setting; then `attempts resume --cause field_undefined`";
     NumberTaken: "another record has the registration number, or NUMBER_TEMPLATE makes no usable number"
         => "`attempts show` names the other record: correct NUMBER_TEMPLATE or NUMBER_UNIQUE, then `attempts resume --cause number_taken`; if the country gave the number, have the office submit the record again with the right one, because the bridge never replaces it";
-    IdOfAnotherRecord: "the ID system issued an ID that another record has already"
-        => "settle with the ID system's operators whose ID it is; then `attempts decide` (`--as ask-again`, `--as issued` with the right ID, or another way)";
+    NumberKept: "the country gave another registration number with a later submission of a record; the record keeps its first number, because the ID system may have it already"
+        => "compare the number in OpenCRVS with the country's own register, and have the country correct its register; so that it does not happen again, the country config has to give a record the same number with every submission, from the first one on";
+    IdOfAnotherRecord: "the ID system issued (or an operator entered) an ID that another record has already"
+        => "`attempts show` and the alert's `detail` name the other record: settle with the ID system's operators whose ID it is; then `attempts decide` (`--as ask-again`, `--as issued` with the right ID, or another way)";
     OrphanId: "an ID was issued for a record that is not registered"
         => "tell the ID system's operators; or have the record submitted again: it is asked about under the same request id";
+    DecidedOtherwise: "an operator decided the attempt by hand, and the ID system's own answer is another one; the decision stays in force"
+        => "`attempts show` says who decided what, and what the ID system replied; settle with its operators which one is right; if it issued an ID, OpenCRVS does not have that ID: have it withdrawn there, or corrected in OpenCRVS by the office";
     ContradictoryAnswer: "the ID system sent a second, different final answer to the same submission; the first one stays in force"
         => "ask the ID system's operators which one is right: the contract allows only one";
     Unsealable: "no key of SEAL_KEYS decrypts the message or value, or it was erased"
@@ -78,7 +82,7 @@ runbook! {
         => "free or replace the disk; registrations are refused (503; events: 400) as long as the broker is away as well";
     SpoolCorrupt: "a file in the front's spool cannot be read; it was renamed to *.corrupt"
         => "keep the file and check the disk; `reconcile --token-file` (events: `reconcile` with the bridge's client, or a search in OpenCRVS for register:requested) lists its record";
-    StampInFuture: "OpenCRVS dates a submission in the future; the bridge orders it by its arrival instead"
+    StampInFuture: "OpenCRVS dates a submission in the future, or more than ten years before it arrived; the bridge orders it by its arrival instead"
         => "correct the clock of the machine that runs OpenCRVS (or of the front, if that one is behind); the registration goes on unless its state is superseded: then see in OpenCRVS what the record waits for, and have the office submit it again if that is not the newer attempt";
     Unfit: "the registration lacks what the ID system's contract requires, so the ID system was not asked"
         => "have the office complete the fields that `attempts show` names and submit the record again; if OpenCRVS does not let it, `attempts decide`";

@@ -53,7 +53,8 @@ pub(super) async fn accept(
     if token.record().is_some_and(|record| *record != document.record) {
         return Err(TokenFault::OtherRecord.into());
     }
-    fitness(&document.kind, &document.view, document.office.as_deref()).map_err(Refusal::Unfit)?;
+    fitness(&document.kind, &document.view, document.office.as_deref(), Timestamp::now())
+        .map_err(Refusal::Unfit)?;
     let number = front.number_header.read(&parts.headers).await?;
     let mut message = message(front, document, &token, number)?;
     let key = &message.registration.key;

@@ -63,12 +63,13 @@ pub enum About {
 }
 
 impl Ledger {
-    /// Adds the alert that a history entry calls for, if any.
+    /// Adds the alert that a history entry calls for, if any. `detail` contains no personal data.
     pub(super) async fn raise_alert(
         &self,
         tx: &mut Transaction<'static, Any>,
         id: Uuid,
         entry: &NewEntry<'_>,
+        detail: Option<&str>,
     ) -> Result<(), LedgerError> {
         let Some(cause) = alert_cause(entry.what.state(), entry.cause) else { return Ok(()) };
         if many::count(tx, entry, cause).await? {
@@ -77,15 +78,16 @@ impl Ledger {
         let attempt = entry.attempt.map(|id| id.to_string());
         sqlx::query(
             "INSERT INTO alert (alert_id, record_id, attempt_id, tracking_id, cause, state, at, token_expires_at, \
-             next_at) \
-             SELECT $1, r.record_id, $3, r.tracking_id, $4, a.state, c.now_ms, a.token_expires_at, c.now_ms \
+             next_at, detail) \
+             SELECT $1, r.record_id, $3, r.tracking_id, $4, a.state, c.now_ms, a.token_expires_at, c.now_ms, $5 \
              FROM clock c, record r JOIN attempt a ON a.attempt_id = COALESCE($3, r.newest_attempt) \
              WHERE r.record_id = $2 ON CONFLICT DO NOTHING",
         )
-        .bind(alert_id(id, entry, cause))
+        .bind(alert_id(id, entry, cause, detail))
         .bind(entry.record.to_owned())
         .bind(attempt)
         .bind(cause.as_str())
+        .bind(detail.map(str::to_owned))
         .execute(&mut **tx)
         .await?;
         self.alerted.notify_one();
@@ -215,15 +217,21 @@ pub(super) async fn explain_alert(
 
 /// The id of an alert is the id of its history entry, with one exception. If the ID system sends a
 /// reply repeatedly that is refused, the alert gets the same id each time, so that operators are
-/// alerted once.
-fn alert_id(id: Uuid, entry: &NewEntry<'_>, cause: Cause) -> String {
+/// alerted once to each detail.
+fn alert_id(id: Uuid, entry: &NewEntry<'_>, cause: Cause, detail: Option<&str>) -> String {
     let refused = matches!(
         cause,
-        Cause::OrphanId | Cause::ContradictoryAnswer | Cause::WrongSubmission | Cause::IdOfAnotherRecord
+        Cause::OrphanId
+            | Cause::ContradictoryAnswer
+            | Cause::DecidedOtherwise
+            | Cause::WrongSubmission
+            | Cause::IdOfAnotherRecord
     );
     if refused && entry.what.state().is_none() {
         let attempt = entry.attempt.map(|id| id.to_string()).unwrap_or_default();
-        let name = format!("alert|{}|{attempt}|{}|{}", entry.record, entry.what.as_str(), cause.as_str());
+        let detail = detail.map(|detail| format!("|{detail}")).unwrap_or_default();
+        let name =
+            format!("alert|{}|{attempt}|{}|{}{detail}", entry.record, entry.what.as_str(), cause.as_str());
         return Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string();
     }
     id.to_string()

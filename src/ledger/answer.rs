@@ -3,10 +3,12 @@
 //! Invariant: [`domain::resolve`](crate::domain::resolve) decides what a reply means. The decision
 //! is written in the transaction that read its inputs.
 
+mod refusal;
 pub(super) mod statements;
 
 use sqlx::{Any, Transaction};
 
+use refusal::Refusal;
 use statements::{
     ASKED_TO_RETRY, ASKED_TOO_OFTEN, AddressedCases, add_retry, addressed_cases, is_alerted, outdated,
     reply_kind, write_answer, write_record_answer,
@@ -125,15 +127,11 @@ impl Ledger {
                 newest: newest.status(),
             },
         );
+        let refusal = Refusal::of(&mut tx, plan, reply, &cases).await?;
+        let plan = refusal.as_ref().map_or(plan, |refusal| refusal.plan);
         let resolution = self.apply_plan(&mut tx, plan, reply, &cases).await?;
-        if let Resolution::Refused(cause) = resolution {
-            let entry = resolve_entry(record, Some(addressed.attempt.id), "reply_refused", Some(cause));
-            if plan.park == Some(cause) {
-                // The entry that parks the attempt has raised the alert.
-                self.insert_entry(&mut tx, &entry, None).await?;
-            } else {
-                self.add_entry(&mut tx, entry).await?;
-            }
+        if let Some(refusal) = refusal {
+            self.add_refusal(&mut tx, &refusal, &cases).await?;
         }
         tx.commit().await?;
         Ok(resolution)

@@ -9,7 +9,8 @@ use std::time::Duration;
 use sqlx::{Any, Transaction};
 
 use super::answer::VendorReply;
-use super::answer::statements::{reply_kind, write_answer, write_record_answer};
+use super::answer::statements::{owner, reply_kind, write_answer, write_record_answer};
+use super::history::{NewEntry, What};
 use super::receive::Allocation;
 use super::record_lease::lease_state;
 use super::resume::{ensure_number, was_asked};
@@ -47,6 +48,8 @@ pub enum Decided {
     /// Another record, this one, has the number that the attempt's record would get; `None` if the
     /// template makes no usable number.
     NumberTaken(Option<RecordId>),
+    /// Another record, this one, has the ID that the operator entered.
+    IdTaken(RecordId),
     /// The ledger has no such attempt.
     Unknown,
 }
@@ -70,13 +73,19 @@ impl Ledger {
         let plan = match plan(&mut tx, &case, deciding).await? {
             Ok(plan) => plan,
             Err(refusal) => {
-                if let (DecisionRefusal::IdOfAnotherRecord, Some(_)) = (refusal, why) {
-                    self.note_foreign_id(&mut tx, &case).await?;
+                let owner = match deciding.id {
+                    Some(id) if refusal == DecisionRefusal::IdOfAnotherRecord => {
+                        owner(&mut tx, &case, id).await?
+                    }
+                    Some(_) | None => None,
+                };
+                if let (Some(owner), Some(_)) = (&owner, why) {
+                    self.note_foreign_id(&mut tx, &case, owner).await?;
                     tx.commit().await?;
                 } else {
                     tx.rollback().await?;
                 }
-                return Ok(Decided::Refused(refusal));
+                return Ok(owner.map_or(Decided::Refused(refusal), Decided::IdTaken));
             }
         };
         let closes = *deciding.decision == OperatorDecision::Close;
@@ -113,15 +122,25 @@ impl Ledger {
         &self,
         tx: &mut Transaction<'static, Any>,
         case: &Case,
+        owner: &RecordId,
     ) -> Result<(), LedgerError> {
-        let entry = super::history::NewEntry {
+        let entry = NewEntry {
             record: case.record.id.as_str(),
             attempt: Some(case.attempt.id),
             stage: Stage::Operate,
-            what: super::history::What::Event("decision_refused"),
+            what: What::Event("decision_refused"),
             cause: Some(Cause::IdOfAnotherRecord),
         };
-        self.add_entry(tx, entry).await
+        self.add_detailed_entry(tx, entry, Some(&format!("record {owner} has the ID"))).await?;
+        let why = format!("an operator entered this record's ID for record {}", case.record.id);
+        let entry = NewEntry {
+            record: owner.as_str(),
+            attempt: None,
+            what: What::Event("id_entered_again"),
+            cause: None,
+            ..entry
+        };
+        self.add_explained_entry(tx, entry, Some(&why)).await
     }
 }
 
@@ -143,7 +162,10 @@ async fn plan(
     };
     let cause = attempt.cause.as_ref().and_then(super::Recorded::known);
     let replied = attempt.answer == Some(AnswerKind::Rejected)
-        || matches!(cause, Some(Cause::IdOfAnotherRecord | Cause::ContradictoryAnswer));
+        || matches!(
+            cause,
+            Some(Cause::IdOfAnotherRecord | Cause::ContradictoryAnswer | Cause::DecidedOtherwise)
+        );
     let case = DecidedCase {
         dialect: record.dialect,
         kind: &record.kind,

@@ -120,7 +120,19 @@ impl Ledger {
         why: Option<&str>,
     ) -> Result<(), LedgerError> {
         let id = self.insert_entry(tx, &entry, why).await?;
-        self.raise_alert(tx, id, &entry).await
+        self.raise_alert(tx, id, &entry, None).await
+    }
+
+    /// As [`Ledger::add_explained_entry`]. The alert explains the same, so the text contains nothing
+    /// that an operator wrote.
+    pub(super) async fn add_detailed_entry(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        entry: NewEntry<'_>,
+        detail: Option<&str>,
+    ) -> Result<(), LedgerError> {
+        let id = self.insert_entry(tx, &entry, detail).await?;
+        self.raise_alert(tx, id, &entry, detail).await
     }
 
     /// Adds an entry that raises no alert, because another entry of the transaction raises it.

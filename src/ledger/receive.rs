@@ -1,7 +1,7 @@
 //! Receives a registration: creates its record, number and attempt, and supersedes older attempts.
 //!
 //! Invariant: a record has one number, allocated once; each attempt that is sent has its own
-//! submission number; receiving the same attempt again changes nothing. A stamp from the future
+//! submission number; receiving the same attempt again changes nothing. A stamp of a wrong clock
 //! does not order attempts ([`order_stamp`]).
 
 use jiff::Timestamp;
@@ -24,7 +24,8 @@ pub struct Receipt {
     pub case: Case,
     /// Whether this call created the attempt; `false` for a repeat.
     pub fresh: bool,
-    /// Whether the attempt is fresh and its stamp lies in the future.
+    /// Whether the attempt is fresh and its stamp is not believable: it lies in the future, or many
+    /// years ago.
     pub from_future: bool,
     /// The newer attempt, if the attempt is fresh and was superseded when it arrived.
     pub winner: Option<Winner>,
@@ -35,7 +36,7 @@ pub struct Receipt {
 pub struct Winner {
     pub attempt: AttemptId,
     pub stamp: Timestamp,
-    /// Whether its stamp lay in the future when it was accepted.
+    /// Whether its stamp was not believable when it was accepted.
     pub from_future: bool,
 }
 
@@ -71,6 +72,9 @@ impl Ledger {
         let numbered = allocate(&mut tx, registration, numbers).await?;
         let from_future = !is_believable(key.stamp, registration.accepted_at, self.stamp_tolerance);
         let winner = self.insert_attempt(&mut tx, registration, sealed_view, sealed_token).await?;
+        if is_other_number(&mut tx, registration).await? {
+            self.add_number_entry(&mut tx, registration).await?;
+        }
         if from_future {
             self.add_stamp_entry(&mut tx, registration).await?;
         }
@@ -216,19 +220,40 @@ impl Ledger {
         Ok((submissions, Some(Newest { winner, order })))
     }
 
-    /// Records that OpenCRVS dates the attempt in the future, which alerts an operator.
+    /// Records that the record keeps its number although the country gave another one, which alerts
+    /// an operator. Neither number is named, because the history holds no personal data.
+    async fn add_number_entry(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        registration: &Registration,
+    ) -> Result<(), LedgerError> {
+        let why = "X-Registration-Number of this submission is not the number that the record has";
+        let entry = NewEntry {
+            record: registration.key.record.as_str(),
+            attempt: Some(registration.key.id()),
+            stage: Stage::Record,
+            what: What::Event("number_kept"),
+            cause: Some(Cause::NumberKept),
+        };
+        self.add_detailed_entry(tx, entry, Some(why)).await
+    }
+
+    /// Records that OpenCRVS dates the attempt in the future, or many years ago, which alerts an
+    /// operator.
     async fn add_stamp_entry(
         &self,
         tx: &mut Transaction<'static, Any>,
         registration: &Registration,
     ) -> Result<(), LedgerError> {
+        let is_old = registration.key.stamp < registration.accepted_at;
+        let what = if is_old { "stamp_too_old" } else { "stamp_in_future" };
         let why =
             format!("submitted at {}, accepted at {}", registration.key.stamp, registration.accepted_at);
         let entry = NewEntry {
             record: registration.key.record.as_str(),
             attempt: Some(registration.key.id()),
             stage: Stage::Record,
-            what: What::Event("stamp_in_future"),
+            what: What::Event(what),
             cause: Some(Cause::StampInFuture),
         };
         self.add_explained_entry(tx, entry, Some(&why)).await
@@ -272,6 +297,20 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// Whether the country gave this submission another number than the record has.
+async fn is_other_number(
+    tx: &mut Transaction<'static, Any>,
+    registration: &Registration,
+) -> Result<bool, LedgerError> {
+    let Some(given) = &registration.number else { return Ok(false) };
+    let row = sqlx::query("SELECT number FROM record WHERE record_id = $1")
+        .bind(registration.key.record.as_str())
+        .fetch_one(&mut **tx)
+        .await?;
+    let number: Option<String> = row.try_get("number")?;
+    Ok(number.is_some_and(|number| number != given.as_str()))
 }
 
 /// Whether a record has its number.

@@ -13,6 +13,7 @@ use super::columns::{attempt_id, limit, millis, optional_timestamp, record_id, r
 use super::failures::{Failing, failing};
 use super::rows::Case;
 use super::{Ledger, LedgerError, Recorded};
+use crate::domain::order::LONGEST_WAIT;
 use crate::domain::{AttemptId, Cause, Dialect, EventKind, RecordId, State, TrackingId};
 
 /// Which attempts to list.
@@ -101,17 +102,19 @@ impl Ledger {
         found.iter().map(group).collect()
     }
 
-    /// Finds records by record id, by tracking id, or by the id of one of their attempts.
+    /// Finds records by record id, request id, registration number or tracking id (in any case), or
+    /// by the id of one of their attempts.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
     pub async fn find_records(&self, name: &str) -> Result<Vec<RecordId>, LedgerError> {
         let found = sqlx::query(
-            "SELECT record_id FROM record WHERE record_id = $1 OR tracking_id = $1 \
-             OR record_id IN (SELECT record_id FROM attempt WHERE attempt_id = $2) ORDER BY created_at",
+            "SELECT record_id FROM record WHERE record_id = $1 OR tracking_id IN ($1, $3) \
+             OR number = $1 OR request_id = $2 OR record_id IN (SELECT record_id FROM attempt WHERE attempt_id = $2) ORDER BY created_at",
         )
         .bind(name.to_owned())
         .bind(name.to_ascii_lowercase())
+        .bind(name.to_ascii_uppercase())
         .fetch_all(&self.pool)
         .await?;
         found.iter().map(record_id).collect()
@@ -122,13 +125,14 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`], [`LedgerError::Unreadable`].
     pub async fn attempts_of(&self, record: &RecordId) -> Result<Vec<Case>, LedgerError> {
-        // The same rule as `order_stamp`: a stamp from the future does not order attempts.
+        // The same rule as `order_stamp`: a stamp of a wrong clock does not order attempts.
         let found = sqlx::query(
             "SELECT attempt_id FROM attempt WHERE record_id = $1 \
-             ORDER BY CASE WHEN stamp <= accepted_at + $2 THEN stamp ELSE accepted_at END, attempt_id",
+             ORDER BY CASE WHEN stamp <= accepted_at + $2 AND stamp >= accepted_at - $3 THEN stamp ELSE accepted_at END, attempt_id",
         )
         .bind(record.as_str())
         .bind(millis(self.stamp_tolerance()))
+        .bind(i64::try_from(LONGEST_WAIT.as_millis()).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
         .await?;
         let mut cases = Vec::new();

@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::date;
@@ -58,11 +61,13 @@ pub(super) struct Parent {
 pub struct FieldFaults {
     pub missing: Vec<String>,
     pub invalid: Vec<String>,
+    /// Dates of events that were yet to come when the registration was accepted.
+    pub future: Vec<String>,
 }
 
 impl FieldFaults {
     pub(super) fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.invalid.is_empty()
+        self.missing.is_empty() && self.invalid.is_empty() && self.future.is_empty()
     }
 
     /// Reads a required value and notes the field if it is absent or invalid.
@@ -77,6 +82,17 @@ impl FieldFaults {
             return None;
         };
         self.read(field, value, read)
+    }
+
+    /// Reads the required day of an event that is over, and notes the field if it is absent, invalid
+    /// or yet to come.
+    fn require_day(&mut self, field: &str, value: Option<&str>, latest: Date) -> Option<String> {
+        let day = self.require(field, value, date::day)?;
+        let is_over = day.parse::<Date>().is_ok_and(|day| day <= latest);
+        if !is_over {
+            self.future.push(field.to_owned());
+        }
+        is_over.then_some(day)
     }
 
     /// Reads a value, and notes the field if the value is invalid.
@@ -104,18 +120,25 @@ impl fmt::Display for FieldFaults {
             });
             names.collect::<Vec<_>>().join(", ")
         };
-        if !self.missing.is_empty() {
-            write!(f, "missing: {}", named(&self.missing))?;
-        }
-        if !self.invalid.is_empty() {
-            let separator = if self.missing.is_empty() { "" } else { "; " };
-            write!(f, "{separator}invalid or too long: {}", named(&self.invalid))?;
-        }
-        Ok(())
+        let faults = [
+            ("missing", &self.missing),
+            ("invalid or too long", &self.invalid),
+            ("in the future", &self.future),
+        ];
+        let said = faults.into_iter().filter(|(_, fields)| !fields.is_empty());
+        let said: Vec<_> = said.map(|(fault, fields)| format!("{fault}: {}", named(fields))).collect();
+        f.write_str(&said.join("; "))
     }
 }
 
-pub(super) fn birth_subject(view: &View, faults: &mut FieldFaults) -> Option<BirthSubject> {
+/// The latest day on which something can have happened that was accepted at this time: the day then
+/// in the zone that is furthest ahead, UTC+14.
+pub(super) fn latest_day(accepted_at: Timestamp) -> Date {
+    let ahead = accepted_at.saturating_add(SignedDuration::from_hours(14)).unwrap_or(Timestamp::MAX);
+    ahead.to_zoned(TimeZone::UTC).date()
+}
+
+pub(super) fn birth_subject(view: &View, latest: Date, faults: &mut FieldFaults) -> Option<BirthSubject> {
     let unknown = Person::default();
     let child = view.person(Role::Child).unwrap_or(&unknown);
     let name = subject_name(child);
@@ -123,7 +146,7 @@ pub(super) fn birth_subject(view: &View, faults: &mut FieldFaults) -> Option<Bir
     let full = faults.require("subject.name", full, |full| {
         (is_within(full, NAME_MAX) && !full.chars().any(char::is_control)).then_some(())
     });
-    let dob = faults.require("subject.date_of_birth", child.dob.as_deref(), date::day);
+    let dob = faults.require_day("subject.date_of_birth", child.dob.as_deref(), latest);
     let sex = faults.require("subject.sex", child.gender.as_deref(), sex);
     let place = view.event_details.place.as_ref().map(|place| place.codes.as_slice()).unwrap_or_default();
     let place = faults.place("subject.place_of_birth", place);
@@ -134,13 +157,14 @@ pub(super) fn birth_subject(view: &View, faults: &mut FieldFaults) -> Option<Bir
 pub(super) fn death_subject(
     national_id: &str,
     view: &View,
+    latest: Date,
     faults: &mut FieldFaults,
 ) -> Option<DeathSubject> {
     let deceased = view.person(Role::Deceased);
     let day = deceased.and_then(|person| person.date_of_death.as_deref());
     let day = day.or(view.event_details.date.as_deref());
     let id = faults.require("subject.national_id", Some(national_id), typed_id);
-    let day = faults.require("subject.date_of_death", day, date::day);
+    let day = faults.require_day("subject.date_of_death", day, latest);
     Some(DeathSubject { national_id: id?, date_of_death: day? })
 }
 

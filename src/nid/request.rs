@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use super::kind::RequestKind;
-use super::person::{FieldFaults, Parent, birth_subject, death_subject, is_code, parents};
+use super::person::{FieldFaults, Parent, birth_subject, death_subject, is_code, latest_day, parents};
 use crate::domain::{EventKind, Reason, ReasonCode, ReasonSource, RegistrationNumber, RequestId, Role, View};
 
 /// What to ask an ID system about a registration.
@@ -87,9 +87,10 @@ struct RegistrationData<'a> {
 /// Decides what to ask about a registration.
 pub fn ask(facts: &Facts<'_>, view: &View) -> Ask {
     let mut faults = FieldFaults::default();
+    let latest = latest_day(facts.accepted_at);
     match facts.kind {
         EventKind::Birth => {
-            let subject = birth_subject(view, &mut faults);
+            let subject = birth_subject(view, latest, &mut faults);
             let parents = parents(view, &mut faults);
             check_office(facts.office, &mut faults);
             request(facts, RequestKind::BIRTH, subject, parents, &faults)
@@ -99,7 +100,7 @@ pub fn ask(facts: &Facts<'_>, view: &View) -> Ask {
             let Some(id) = view.person(Role::Deceased).and_then(|person| person.nid.as_deref()) else {
                 return Ask::Nothing;
             };
-            let subject = death_subject(id, view, &mut faults);
+            let subject = death_subject(id, view, latest, &mut faults);
             check_office(facts.office, &mut faults);
             request(facts, RequestKind::DEATH, subject, Vec::new(), &faults)
         }
@@ -107,22 +108,29 @@ pub fn ask(facts: &Facts<'_>, view: &View) -> Ask {
     }
 }
 
-/// Checks what [`ask`] would find unfit, before there are a number and a submission to ask with.
+/// Checks what [`ask`] would find unfit, before there are a number and a submission to ask with. The
+/// date of the event lies at most in the day of `accepted_at`, in whichever zone.
 ///
 /// # Errors
 /// The fields that the contract requires and the view lacks, or has in an invalid form.
-pub fn fitness(kind: &EventKind, view: &View, office: Option<&str>) -> Result<(), FieldFaults> {
+pub fn fitness(
+    kind: &EventKind,
+    view: &View,
+    office: Option<&str>,
+    accepted_at: Timestamp,
+) -> Result<(), FieldFaults> {
+    let latest = latest_day(accepted_at);
     let mut faults = FieldFaults::default();
     match kind {
         EventKind::Birth => {
-            birth_subject(view, &mut faults);
+            birth_subject(view, latest, &mut faults);
             parents(view, &mut faults);
         }
         EventKind::Death => {
             let Some(id) = view.person(Role::Deceased).and_then(|person| person.nid.as_deref()) else {
                 return Ok(());
             };
-            death_subject(id, view, &mut faults);
+            death_subject(id, view, latest, &mut faults);
         }
         EventKind::Marriage | EventKind::Other(_) => return Ok(()),
     }
@@ -175,7 +183,7 @@ fn request<S: Serialize>(
 
 fn reason(faults: &FieldFaults) -> Reason {
     let code = if faults.missing.is_empty() { ReasonCode::InvalidData } else { ReasonCode::MissingData };
-    let fields = [faults.missing.as_slice(), faults.invalid.as_slice()].concat();
+    let fields = [faults.missing.as_slice(), &faults.invalid, &faults.future].concat();
     Reason { code, fields, source: ReasonSource::Bridge }
 }
 

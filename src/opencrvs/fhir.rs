@@ -60,6 +60,11 @@ pub enum InvalidBundle {
         "the bundle's Task has no lastModified time: attempts of the record cannot be told apart without it"
     )]
     NoLastModified,
+    #[error(
+        "the bundle's Task has a lastModified that is no time with a date, a time of day and a zone, such as \
+         2026-10-23T10:00:00.107Z: attempts of the record cannot be told apart without it"
+    )]
+    UnreadableLastModified,
     #[error("the bundle does not say what kind of event it is: Task.code or Composition.type is needed")]
     NoEvent,
     #[error(
@@ -77,7 +82,7 @@ pub fn read(body: &[u8], reading: &Reading) -> Result<Document, InvalidBundle> {
         .and_then(|id| RecordId::parse(id).ok())
         .ok_or(InvalidBundle::NoComposition)?;
     let task = bundle.first("Task").ok_or(InvalidBundle::NoTask)?;
-    let (mark, stamp) = attempt_time(task).ok_or(InvalidBundle::NoLastModified)?;
+    let (mark, stamp) = attempt_time(task)?;
     let kind = kind(task, composition).ok_or(InvalidBundle::NoEvent)?;
     let tracking_id = tracking_id(task, composition).ok_or(InvalidBundle::NoTrackingId)?;
     let mut view = view::of(&bundle, composition, task, &kind, reading);
@@ -86,10 +91,17 @@ pub fn read(body: &[u8], reading: &Reading) -> Result<Document, InvalidBundle> {
     Ok(Document { record, mark, stamp, kind, tracking_id, office, view })
 }
 
-fn attempt_time(task: &Value) -> Option<(String, Timestamp)> {
-    ["/lastModified", "/meta/lastUpdated"].into_iter().find_map(|path| {
+fn attempt_time(task: &Value) -> Result<(String, Timestamp), InvalidBundle> {
+    const PATHS: [&str; 2] = ["/lastModified", "/meta/lastUpdated"];
+    let read = PATHS.into_iter().find_map(|path| {
         let mark = text(task, path).filter(|mark| mark.len() <= LONGEST_MARK)?;
         Some((mark.to_owned(), mark.parse().ok()?))
+    });
+    let is_there = |path: &str| task.pointer(path).is_some_and(|time| !time.is_null());
+    read.ok_or(if PATHS.into_iter().any(is_there) {
+        InvalidBundle::UnreadableLastModified
+    } else {
+        InvalidBundle::NoLastModified
     })
 }
 

@@ -99,7 +99,7 @@ pub struct ListAttemptsArgs {
 /// `nidbridge attempts show`
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// A record id, a tracking id or an attempt id.
+    /// A record id, a request id, an attempt id, a tracking id or a registration number.
     pub name: String,
     /// Print one line of JSON.
     #[arg(long)]

@@ -71,7 +71,7 @@ impl RecordStage {
             tracing::error!(
                 record.id = %record.id, attempt.id = %attempt.id, attempt.stamp = %attempt.stamp,
                 cause = Cause::StampInFuture.as_str(),
-                "the submission is dated in the future: see `nidbridge causes`"
+                "the submission is dated in the future, or many years ago: see `nidbridge causes`"
             );
         }
         if let Some(winner) = &receipt.winner {

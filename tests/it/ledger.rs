@@ -26,7 +26,8 @@ pub const TTL: Duration = Duration::from_secs(60);
 pub fn registration(record: &str, minute: i64, kind: EventKind) -> Registration {
     // The stamp identifies the attempt, so it is the same in every call. Only the clock decides
     // what is due.
-    let stamp = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute);
+    let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let stamp = start + SignedDuration::from_mins(minute);
     let accepted_at = Timestamp::now() - SignedDuration::from_hours(1) + SignedDuration::from_mins(minute);
     let mut tracking = String::from("B");
     tracking.push_str(&record.replace('-', "").to_uppercase());

@@ -7,7 +7,7 @@ use super::{SealedId, VendorReply};
 use crate::domain::resolve::{Owner, ReplyKind};
 use crate::domain::{AnswerKind, AttemptId, Reason, RecordAnswer, RecordId};
 use crate::ledger::LedgerError;
-use crate::ledger::columns::{attempt_id, optional_timestamp};
+use crate::ledger::columns::{attempt_id, optional_timestamp, record_id};
 use crate::ledger::rows::{self, Case};
 
 /// What the history says of the first `retry` reply to an attempt.
@@ -41,7 +41,7 @@ pub(in crate::ledger) async fn reply_kind(
     Ok(match reply {
         VendorReply::Issued(id) => ReplyKind::Issued(match owner(tx, addressed, id).await? {
             None => Owner::Nobody,
-            Some(owner) if owner == addressed.record.id.as_str() => Owner::ThisRecord,
+            Some(owner) if owner == addressed.record.id => Owner::ThisRecord,
             Some(_) => Owner::AnotherRecord,
         }),
         VendorReply::Recorded => ReplyKind::Recorded,
@@ -53,11 +53,11 @@ pub(in crate::ledger) async fn reply_kind(
 
 /// The record that has this ID, in whichever spelling. If an earlier release let the ID pass to
 /// several records, another record than the addressed one.
-async fn owner(
+pub(in crate::ledger) async fn owner(
     tx: &mut Transaction<'static, Any>,
     addressed: &Case,
     id: &SealedId,
-) -> Result<Option<String>, LedgerError> {
+) -> Result<Option<RecordId>, LedgerError> {
     let [given, cleaned] = &id.earlier_fingerprints;
     let row = sqlx::query(
         "SELECT record_id FROM record WHERE id_fingerprint IN ($1, $2, $3) \
@@ -69,7 +69,7 @@ async fn owner(
     .bind(addressed.record.id.as_str())
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(row.map(|row| row.try_get("record_id")).transpose()?)
+    row.as_ref().map(record_id).transpose()
 }
 
 pub(in crate::ledger) async fn write_record_answer(

@@ -33,16 +33,24 @@ fn death(nid: &str, day: &str) -> View {
     view
 }
 
+fn accepted_at() -> Timestamp {
+    "2026-12-01T09:00:00Z".parse().unwrap()
+}
+
+fn latest() -> Date {
+    latest_day(accepted_at())
+}
+
 fn sent(view: &View) -> Value {
     let mut faults = FieldFaults::default();
-    let subject = birth_subject(view, &mut faults);
+    let subject = birth_subject(view, latest(), &mut faults);
     assert!(faults.is_empty(), "{faults}");
     serde_json::to_value(subject).unwrap()
 }
 
 /// The invalid and missing fields.
 fn unfit(kind: &EventKind, view: &View) -> (Vec<String>, Vec<String>) {
-    let faults = fitness(kind, view, None).unwrap_err();
+    let faults = fitness(kind, view, None, accepted_at()).unwrap_err();
     (faults.invalid, faults.missing)
 }
 
@@ -127,10 +135,17 @@ fn missing_and_invalid_fields_are_named() {
     );
     assert_eq!(unfit(&EventKind::Death, &death("123", "")).1, ["subject.date_of_death"]);
     assert_eq!(unfit(&EventKind::Death, &death(&"9".repeat(65), "2026-9-5")).0, ["subject.national_id"]);
-    assert!(fitness(&EventKind::Death, &View::default(), None).is_ok(), "nobody is asked without an ID");
-    assert!(fitness(&EventKind::Marriage, &View::default(), None).is_ok());
-    let named =
-        fitness(&EventKind::Birth, &birth(Person { dob: None, gender: Some("m".into()), ..good() }), None);
+    assert!(
+        fitness(&EventKind::Death, &View::default(), None, accepted_at()).is_ok(),
+        "nobody is asked without an ID"
+    );
+    assert!(fitness(&EventKind::Marriage, &View::default(), None, accepted_at()).is_ok());
+    let named = fitness(
+        &EventKind::Birth,
+        &birth(Person { dob: None, gender: Some("m".into()), ..good() }),
+        None,
+        accepted_at(),
+    );
     assert_eq!(
         named.unwrap_err().to_string(),
         "missing: date of birth (subject.date_of_birth); invalid or too long: sex (subject.sex)"
@@ -166,7 +181,7 @@ fn an_id_is_sent_without_invisible_characters() {
         "٧٠٠١١١٢٢٢٣",
     ] {
         let mut faults = FieldFaults::default();
-        let subject = death_subject(written, &death(written, "2026-9-5"), &mut faults).unwrap();
+        let subject = death_subject(written, &death(written, "2026-9-5"), latest(), &mut faults).unwrap();
         assert_eq!(
             (subject.national_id.as_str(), subject.date_of_death.as_str()),
             ("7001112223", "2026-09-05")
@@ -187,7 +202,7 @@ fn a_place_and_an_office_are_sent_whole_or_refused() {
     assert_eq!(unfit(&EventKind::Birth, &at(levels(13))).0, ["subject.place_of_birth"]);
     assert_eq!(unfit(&EventKind::Birth, &at(vec!["x".repeat(65)])).0, ["subject.place_of_birth"]);
     let long = "x".repeat(65);
-    let faults = fitness(&EventKind::Birth, &at(levels(1)), Some(&long)).unwrap_err();
+    let faults = fitness(&EventKind::Birth, &at(levels(1)), Some(&long), accepted_at()).unwrap_err();
     assert_eq!(faults.invalid, ["registration.office_code"]);
 }
 
@@ -253,4 +268,32 @@ fn unusual_but_valid_names_are_sent() {
     ] {
         assert_eq!(sent(&birth(child(name(first, "", last))))["name"]["full"], full);
     }
+}
+
+#[test]
+fn an_event_that_is_yet_to_come_is_refused_by_name_and_today_counts_in_every_zone() {
+    let faults = |day: &str, at: &str| {
+        let at: Timestamp = at.parse().unwrap();
+        let born = birth(Person { dob: Some(day.into()), ..child(name("Ada", "", "Doe")) });
+        let born = fitness(&EventKind::Birth, &born, None, at).err();
+        let died = fitness(&EventKind::Death, &death("1234567890", day), None, at).err();
+        (born.map(|faults| faults.to_string()), died.map(|faults| faults.to_string()))
+    };
+    let refused = (
+        Some("in the future: date of birth (subject.date_of_birth)".to_owned()),
+        Some("in the future: date of death (subject.date_of_death)".to_owned()),
+    );
+    let noon = "2026-12-01T09:00:00Z";
+    // 2083 is this year in Nepal.
+    for day in ["2083-06-19", "2030-01-01", "2027-01-01", "2026-12-02", "2026/12/2", "২০৮৩-০৬-১৯"]
+    {
+        assert_eq!(faults(day, noon), refused, "{day}");
+    }
+    for day in ["2026-12-01", "2026-11-30", "2026-12-1T08:59", "2024-02-29", "1999-12-31"] {
+        assert_eq!(faults(day, noon), (None, None), "{day}");
+    }
+    // It is the next day already in Kiribati (UTC+14), and still the day before in Niue (UTC-11).
+    assert_eq!(faults("2026-12-02", "2026-12-01T10:00:00Z"), (None, None));
+    assert_eq!(faults("2026-12-03", "2026-12-01T23:59:59Z"), refused);
+    assert_eq!(faults("2026-11-30", "2026-12-01T10:59:59Z"), (None, None));
 }

@@ -257,7 +257,19 @@ fn an_attempt_without_a_time_of_its_own_has_that_of_its_last_update() {
         task["meta"] = json!({ "lastUpdated": "2026-10-23T10:00:01.000Z" });
     });
     assert_eq!(document.unwrap().mark, "2026-10-23T10:00:01.000Z");
-    let never = with("Task", |task| task["lastModified"] = json!(1_700_000_000));
+    for unreadable in [
+        json!(1_700_000_000),
+        json!("2026-10-23"),
+        json!("2026-10-23T10:00:00.107"),
+        json!("2026-10-23 10:00"),
+        json!("23/10/2026"),
+        json!(""),
+    ] {
+        let refused = with("Task", |task| task["lastModified"] = unreadable.clone()).unwrap_err();
+        assert_eq!(refused, InvalidBundle::UnreadableLastModified, "{unreadable}");
+        assert!(refused.to_string().contains("a zone"), "{refused}");
+    }
+    let never = with("Task", |task| task["lastModified"] = json!(null));
     assert_eq!(never.unwrap_err(), InvalidBundle::NoLastModified);
 }
 

@@ -167,6 +167,13 @@ fn count(tally: &mut Tally, attempt: AttemptId, decided: &Decided) -> Result<(),
             tally.miss(miss, attempt, &refusal.to_string())
         }
         Decided::NumberTaken(owner) => tally.miss(Miss::Failed, attempt, &number_taken(owner.as_ref())),
+        Decided::IdTaken(owner) => tally.miss(
+            Miss::Failed,
+            attempt,
+            &format!(
+                "record {owner} has this ID (id_of_another_record): see `nidbridge attempts show {owner}`"
+            ),
+        ),
         Decided::Unknown => tally.miss(Miss::Failed, attempt, "the ledger has no such attempt"),
     }
 }

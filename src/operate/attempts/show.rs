@@ -16,7 +16,7 @@ pub(super) async fn run(session: &mut Session, args: &ShowArgs) -> Result<(), Fa
     let records = ledger.find_records(&args.name).await?;
     if records.is_empty() {
         return Err(Failure::Failed(anyhow!(
-            "the ledger has no record, tracking id or attempt {}: it was never accepted here, or is not recorded yet",
+            "the ledger has no record, request, attempt, tracking id or registration number {}: it was never accepted here, or is not recorded yet",
             output::clean(&args.name)
         )));
     }

@@ -43,6 +43,25 @@ const DAY: i64 = 24 * 60;
 const AEONS: i64 = 4_190_000_000;
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_of_a_clock_that_was_never_set_is_ordered_by_its_arrival_and_reported_once() {
+    for years in [11, 56, 2_025] {
+        for OpenLedger { ledger, .. } in &both().await {
+            let earlier = receive(ledger, &submitted(Dialect::Fhir, -1, 0)).await;
+            let late = receive(ledger, &submitted(Dialect::Fhir, -years * 365 * DAY, 10)).await;
+            assert!(late.from_future && late.case.is_newest() && late.winner.is_none());
+            let told = entry(ledger, &late, "stamp_too_old").await.unwrap();
+            assert_eq!(told.cause, Some(Cause::StampInFuture.into()));
+            assert_eq!(alerts(ledger).await, [(Cause::StampInFuture, Some(late.case.attempt.id))]);
+            let next = receive(ledger, &submitted(Dialect::Fhir, 20, 20)).await;
+            assert!(next.case.is_newest() && !next.from_future);
+            let order: Vec<_> = ledger.attempts_of(&next.case.record.id).await.unwrap();
+            let order: Vec<_> = order.iter().map(|case| case.attempt.id).collect();
+            assert_eq!(order, [&earlier, &late, &next].map(|receipt| receipt.case.attempt.id));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_from_the_future_goes_on_and_is_reported_once() {
     for (dialect, ahead) in [(Dialect::Fhir, DAY), (Dialect::Fhir, AEONS), (Dialect::Events, 6)] {
         for OpenLedger { ledger, .. } in &both().await {
