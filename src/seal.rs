@@ -21,6 +21,8 @@ use crate::domain::RecordId;
 
 const VERSION: &str = "v1";
 const KEY_BYTES: usize = 32;
+/// The length of the tag of AES-256-GCM-SIV.
+const TAG_LEN: usize = 16;
 /// The constant that a key signs for its check value.
 const CHECKED: &[u8] = b"nidbridge key check v1";
 
@@ -136,6 +138,12 @@ impl Sealer {
         }
     }
 
+    /// The length in bytes of what was sealed. Returns `None` if the text is not sealed.
+    pub fn plain_len(sealed: &str) -> Option<usize> {
+        let body = sealed.splitn(3, '.').nth(2).filter(|_| Self::key_of(sealed).is_some())?;
+        (body.len() * 3 / 4).checked_sub(NONCE_LEN + TAG_LEN)
+    }
+
     /// The first characters of every text that is sealed with this key.
     pub fn prefix_of(key: &str) -> String {
         format!("{VERSION}.{key}.")
@@ -246,6 +254,18 @@ mod tests {
         assert_eq!(sealer.open(&one, Field::View, &sealed).unwrap().as_slice(), b"Ada");
         assert!(matches!(sealer.open(&two, Field::View, &sealed), Err(SealError::DoesNotOpen)));
         assert!(matches!(sealer.open(&one, Field::Token, &sealed), Err(SealError::DoesNotOpen)));
+    }
+
+    #[test]
+    fn a_sealed_text_tells_the_length_of_what_was_sealed() {
+        let sealer = sealer(&key("a", 1)).unwrap();
+        for length in [0, 1, 2, 3, 64, 65, 66, 1_000, 66_371] {
+            let sealed = sealer.seal_as("reply", Field::ParkedBody, &vec![b'x'; length]).unwrap();
+            assert_eq!(Sealer::plain_len(&sealed), Some(length));
+        }
+        for other in ["", "v1.a.", "v1.a.AAAA", "{\"v\": 1}", "not.sealed.text"] {
+            assert_eq!(Sealer::plain_len(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -48,7 +48,11 @@ pub fn alert_cause(moved: Option<State>, cause: Option<Cause>) -> Option<Cause> 
 pub fn concerns_one_person(cause: Cause) -> bool {
     matches!(
         cause,
-        Cause::OrphanId | Cause::IdOfAnotherRecord | Cause::ContradictoryAnswer | Cause::WrongSubmission
+        Cause::OrphanId
+            | Cause::IdOfAnotherRecord
+            | Cause::ContradictoryAnswer
+            | Cause::DecidedOtherwise
+            | Cause::WrongSubmission
     )
 }
 

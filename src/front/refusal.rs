@@ -80,7 +80,7 @@ pub enum Refusal {
     )]
     NumberSecret,
     #[error(
-        "the registration number in the header X-Registration-Number is too long, empty or has control characters"
+        "the registration number in the header X-Registration-Number is not of 1 to 64 printable ASCII characters (write digits as 0 to 9), or two differ"
     )]
     UnusableNumber,
     /// Sealing or encoding the message failed.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::columns::{millis, optional, optional_timestamp, record_id, required, timestamp};
 use super::history::NewEntry;
 use super::{Ledger, LedgerError};
-use crate::domain::{AttemptId, Cause, RecordId, State, TrackingId, alert_cause};
+use crate::domain::{AttemptId, Cause, RecordId, State, TrackingId, alert_cause, concerns_one_person};
 
 /// An alert that this process has claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,15 +219,7 @@ pub(super) async fn explain_alert(
 /// reply repeatedly that is refused, the alert gets the same id each time, so that operators are
 /// alerted once to each detail.
 fn alert_id(id: Uuid, entry: &NewEntry<'_>, cause: Cause, detail: Option<&str>) -> String {
-    let refused = matches!(
-        cause,
-        Cause::OrphanId
-            | Cause::ContradictoryAnswer
-            | Cause::DecidedOtherwise
-            | Cause::WrongSubmission
-            | Cause::IdOfAnotherRecord
-    );
-    if refused && entry.what.state().is_none() {
+    if concerns_one_person(cause) && entry.what.state().is_none() {
         let attempt = entry.attempt.map(|id| id.to_string()).unwrap_or_default();
         let detail = detail.map(|detail| format!("|{detail}")).unwrap_or_default();
         let name =

@@ -7,8 +7,9 @@
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError};
-use crate::domain::{Cause, State};
+use super::history::{NewEntry, What};
+use super::{Ledger, LedgerError, Stage};
+use crate::domain::{Cause, RecordId, State};
 
 /// New messages of one cause in a parking queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,45 @@ impl Ledger {
         let told: i64 = row.try_get("told")?;
         let messages = u64::try_from(told).unwrap_or_default();
         Ok(ParkingReport { messages, newest: row.try_get("newest")? })
+    }
+
+    /// Takes the messages that an operator moved out of a parking queue off its report, which was
+    /// `before`. So a message that is parked again counts as growth. Does nothing if the report has
+    /// changed since.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`]; nothing is changed then.
+    pub async fn report_moved(
+        &self,
+        queue: &str,
+        before: &ParkingReport,
+        moved: usize,
+    ) -> Result<(), LedgerError> {
+        let moved = u64::try_from(moved).unwrap_or(u64::MAX);
+        let now = ParkingReport { messages: before.messages.saturating_sub(moved), ..before.clone() };
+        self.report_parked(queue, before, &now, &[]).await.map(drop)
+    }
+
+    /// Adds to the history of a record that an operator sent a message about it back to work.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`]; nothing is changed then.
+    pub async fn note_replayed(
+        &self,
+        record: &RecordId,
+        queue: &str,
+        reason: &str,
+    ) -> Result<(), LedgerError> {
+        let Some(mut tx) = self.on_record(record.as_str()).await? else { return Ok(()) };
+        let entry = NewEntry {
+            record: record.as_str(),
+            attempt: None,
+            stage: Stage::Operate,
+            what: What::Event("replayed"),
+            cause: None,
+        };
+        self.insert_entry(&mut tx, &entry, Some(&format!("{queue}: {reason}"))).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Raises an alert for each of `parked`, and replaces the report of a parking queue, which was

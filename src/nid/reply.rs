@@ -111,10 +111,19 @@ impl Reply {
 
     /// The request that a body of at most `max` bytes names, even if the body is no valid reply.
     pub fn addressed_request(body: &[u8], max: usize) -> Option<RequestId> {
-        let body = parse(body.get(..max).unwrap_or(body))?;
+        let body = body.get(..max).unwrap_or(body);
+        let Some(body) = parse(body) else { return written_request(body) };
         let id = ["/data/request_id", "/request_id"].into_iter().find_map(|at| body.pointer(at)?.as_str());
         RequestId::parse(id?).ok()
     }
+}
+
+/// The request that is named in the beginning of a body that is too long to be read whole.
+fn written_request(body: &[u8]) -> Option<RequestId> {
+    let text = String::from_utf8_lossy(body);
+    let (_, rest) = text.split_once("\"request_id\"")?;
+    let id = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
+    RequestId::parse(id.split_once('"')?.0).ok()
 }
 
 fn parse(body: &[u8]) -> Option<Value> {

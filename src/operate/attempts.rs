@@ -143,8 +143,8 @@ pub struct DecideArgs {
     /// With --state or --cause, decide at most this many: those whose token expires first.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     pub limit: usize,
-    /// With --as issued: a file that holds the ID and nothing else; `-` reads it from the standard
-    /// input.
+    /// With --as issued: a file that holds the ID and nothing else (a byte order mark is ignored);
+    /// `-` reads it from the standard input.
     #[arg(long, value_name = "FILE", required_if_eq("decision", "issued"))]
     pub id_file: Option<PathBuf>,
     /// With --as without-id: the comment of the confirmation in OpenCRVS 1.x. The default is the

@@ -75,7 +75,14 @@ async fn check_sources(config: &Config) -> Result<&'static str, Failure> {
     output::line(&format!("{} reads: {}", sources::SETTING, reading.events))?;
     output::line(&format!("FIELDS_FHIR (fields.fhir) reads: {}", reading.fhir))?;
     let check = if config.front.events { parts::source_check(config, &reading)? } else { None };
-    let Some(check) = check else { return Ok("Nothing") };
+    let Some(check) = check else {
+        if config.front.events {
+            output::line(
+                "whether the country's forms have these fields was not checked: COUNTRY_CONFIG_URL is not set",
+            )?;
+        }
+        return Ok("Nothing");
+    };
     match check.missing().await {
         Ok(missing) if missing.is_empty() => output::line("the country's forms have all of these fields")?,
         Ok(missing) => return Err(Failure::Misconfigured(anyhow!(sources::fault(&missing)))),

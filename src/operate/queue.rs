@@ -26,7 +26,8 @@ const REPLAY: &str = "\
 Remove the cause first (`nidbridge causes`). Each message is confirmed in its work queue before it is taken out of the \
 parking queue. If the command is stopped, even by kill -9, at most one message is in both queues, and every stage recognizes a \
 duplicate. A reply that the bridge parked is sealed, and is unsealed on its way back. A message whose cause lasts is parked \
-again: replay a few with --limit first. Messages in `unrouted` are published again with their first exchange and routing \
+again: replay a few with --limit first. A message of the bridge carries your name and reason; one of a nid.* queue, which \
+the ID system could read, does not, so they are kept in the history of its record (`attempts show`). Messages in `unrouted` are published again with their first exchange and routing \
 key: run `nidbridge topology apply` before.\n\n\
 Exit codes: 0 done; 1 some stay, because no key of SEAL_KEYS opens them or still no queue takes them; 69 the broker cannot \
 be reached; 75 stopped before the end, run it again.";

@@ -7,8 +7,10 @@ use std::fmt;
 use crate::domain::RequestId;
 
 /// All values of [`Malformed::part`].
-const PARTS: [&str; 20] = [
+const PARTS: [&str; 21] = [
     TOO_LONG,
+    // As earlier releases wrote it.
+    "too long",
     NO_OBJECT,
     "specversion",
     "id",
@@ -29,7 +31,7 @@ const PARTS: [&str; 20] = [
     "reason.message",
     "reason.fields",
 ];
-const TOO_LONG: &str = "too long";
+const TOO_LONG: &str = "longer than NID_REPLY_MAX_BYTES";
 const NO_OBJECT: &str = "no JSON object";
 
 /// Why a message is not a reply. Contains no text from the message.

@@ -218,6 +218,15 @@ fn a_refused_reply_is_reported_with_its_faulty_member_and_its_request() {
         assert_eq!(refused.to_string(), format!("{part}, request {id}"));
         assert_eq!(RefusedReply::parse(&refused.to_string()), Some(refused));
     }
+    // A reply that is too long names the limit, and its request from the part that is read.
+    let long =
+        format!("{{\"data\": {{\"request_id\" : \"{id}\", \"padding\": \"{}\"}}}}", "x".repeat(70_000));
+    let refused = RefusedReply {
+        part: Reply::read(long.as_bytes(), 65_536).unwrap_err().part(),
+        request: Reply::addressed_request(long.as_bytes(), 65_536),
+    };
+    assert_eq!(refused.to_string(), format!("longer than NID_REPLY_MAX_BYTES, request {id}"));
+    assert_eq!(RefusedReply::parse(&refused.to_string()), Some(refused));
     assert_eq!(RefusedReply::parse("status"), Some(RefusedReply { part: "status", request: None }));
     for text in [
         "",

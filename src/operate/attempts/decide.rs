@@ -83,7 +83,7 @@ fn read_id(file: &Path) -> Result<NationalId, Failure> {
         std::fs::File::open(file).and_then(|file| file.take(ID_MAX).read_to_string(&mut text))
     };
     read.with_context(|| format!("--id-file: {} cannot be read", file.display()))?;
-    NationalId::parse(text.trim())
+    NationalId::parse(text.trim_start_matches('\u{feff}').trim())
         .map_err(|fault| Failure::Failed(anyhow!("--id-file: the file does not hold a usable ID: {fault}")))
 }
 

@@ -40,8 +40,14 @@ pub(super) async fn run(session: &mut Session, args: &ResumeArgs) -> Result<(), 
 
 async fn selected(args: &ResumeArgs, ledger: &Ledger) -> Result<Vec<AttemptId>, Failure> {
     let Some(cause) = args.cause else { return Ok(args.attempts.clone()) };
-    let selection = Selection { states: vec![State::Parked], cause: Some(cause), ..Selection::default() };
-    let found = ledger.list_attempts(&selection, args.limit).await?;
+    let of = |state| Selection { states: vec![state], cause: Some(cause), ..Selection::default() };
+    let found = ledger.list_attempts(&of(State::Parked), args.limit).await?;
+    let held: u64 = ledger.group_attempts(&of(State::Held)).await?.iter().map(|group| group.count).sum();
+    if held > 0 {
+        output::line(&format!(
+            "{held} with this cause are held, not parked: only `nidbridge attempts decide` ends those"
+        ))?;
+    }
     Ok(found.into_iter().map(|one| one.attempt).collect())
 }
 

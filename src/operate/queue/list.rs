@@ -13,6 +13,7 @@ use crate::pipeline::{
     Message as _, OutcomeMessage, RegistrationMessage, RequestMessage, own_id, parked_detail, parked_for,
 };
 use crate::roles::{Failure, parts};
+use crate::seal::Sealer;
 
 pub(super) async fn run(session: &mut Session, args: &ListMessagesArgs) -> Result<(), Failure> {
     match &args.queue {
@@ -54,6 +55,7 @@ struct ParkedMessage {
     attempt: u32,
     parked_at: Option<String>,
     first_seen: jiff::Timestamp,
+    /// The length of the body; of a reply that the bridge sealed, as it was before.
     bytes: usize,
     replayed_by: Option<String>,
 }
@@ -83,6 +85,7 @@ fn by_cause(messages: &[ParkedMessage]) -> String {
 
 impl ParkedMessage {
     fn of(queue: &str, message: &Incoming) -> Self {
+        let text = std::str::from_utf8(&message.body).unwrap_or_default();
         let header = |name: &str| message.headers.get(name).cloned();
         Self {
             id: own_id(message).map(str::to_owned),
@@ -92,7 +95,7 @@ impl ParkedMessage {
             attempt: message.attempt,
             parked_at: header(headers::PARKED_AT),
             first_seen: message.first_seen,
-            bytes: message.body.len(),
+            bytes: Sealer::plain_len(text).unwrap_or(message.body.len()),
             replayed_by: header(headers::REPLAYED_BY),
         }
     }

@@ -5,12 +5,15 @@ use bytes::Bytes;
 
 use super::{Access, ReplayArgs, link_to};
 use crate::broker::{Incoming, Link, Pick, Replay, ReplayTo, Replayed};
+use crate::domain::RequestId;
+use crate::ledger::Ledger;
+use crate::nid::Reply;
 use crate::operate::change::Mode;
 use crate::operate::output;
 use crate::operate::session::Session;
 use crate::operate::tally::{Miss, Tally};
 use crate::pipeline::stage::chain;
-use crate::pipeline::{names, parked_for};
+use crate::pipeline::{names, own_id, parked_for};
 use crate::roles::{Failure, parts};
 use crate::seal::{Field, Sealer};
 
@@ -31,8 +34,9 @@ pub(super) async fn run(session: &mut Session, args: &ReplayArgs) -> Result<(), 
             rehearse(&link, args, &sealer, &mut tally).await?;
         }
         Mode::Change { reason } => {
-            let ledger = session.ledger("operator").await?;
+            let ledger = session.ledger(&format!("operator {}", args.change.by())).await?;
             let link = link_to(session, &args.queue, Access::Move(&ledger)).await?;
+            let reported = ledger.parked_reported(&args.queue).await?;
             let replay = Replay {
                 from: args.queue.clone(),
                 to,
@@ -42,19 +46,64 @@ pub(super) async fn run(session: &mut Session, args: &ReplayArgs) -> Result<(), 
                 reason: reason.to_owned(),
                 signed: !is_vendors,
             };
+            let mut picked = Vec::new();
             let pick = |message: &Incoming| {
-                if is_selected(message, args) {
-                    pick_unsealed(message, &sealer, &mut tally)
-                } else {
-                    Pick::Leave
+                if !is_selected(message, args) {
+                    return Pick::Leave;
                 }
+                let pick = pick_unsealed(message, &sealer, &mut tally);
+                if let Pick::Replay(body) = &pick {
+                    picked.push(request_of(message, body));
+                }
+                pick
             };
             let replayed = link.replay(&replay, &session.stop, pick).await;
+            let moved = replayed.as_ref().map_or_else(|fault| fault.moved, |replayed| replayed.moved);
+            // Otherwise the watcher would not see that as many messages are parked again.
+            ledger.report_moved(&args.queue, &reported, moved).await?;
+            if is_vendors {
+                picked.truncate(moved);
+                keep(&ledger, &picked, args, reason).await?;
+            }
             report(replayed.map_err(|fault| Failure::Unavailable(anyhow!(chain(&fault))))?)?;
             session.check_stop()?;
         }
     }
     tally.verdict(|_, count| format!("{count} stay where they are: no key of SEAL_KEYS opens them"))
+}
+
+/// The request that a message of the contract is about, if it names one.
+fn request_of(message: &Incoming, body: &[u8]) -> Option<RequestId> {
+    let of_request = || RequestId::parse(own_id(message)?.split(':').next()?).ok();
+    let correlated = || RequestId::parse(message.correlation_id.as_deref()?).ok();
+    Reply::addressed_request(body, body.len()).or_else(correlated).or_else(of_request)
+}
+
+/// Keeps the operator's name and reason in the history of each record, because the messages do not
+/// carry them.
+async fn keep(
+    ledger: &Ledger,
+    moved: &[Option<RequestId>],
+    args: &ReplayArgs,
+    reason: &str,
+) -> Result<(), Failure> {
+    let mut unknown = 0;
+    for request in moved {
+        let record = match request {
+            Some(request) => ledger.record_of(*request).await?,
+            None => None,
+        };
+        match record {
+            Some(record) => ledger.note_replayed(&record, &args.queue, reason).await?,
+            None => unknown += 1,
+        }
+    }
+    if unknown > 0 {
+        output::line(&format!(
+            "{unknown} name no record of the ledger, so no history keeps who sent them back and why"
+        ))?;
+    }
+    Ok(())
 }
 
 fn target(queue: &str) -> Result<ReplayTo, Failure> {
@@ -107,7 +156,9 @@ pub(in crate::operate) fn pick_unsealed(message: &Incoming, sealer: &Sealer, tal
     match sealer.open_as(owner, Field::ParkedBody, text) {
         Ok(plain) => Pick::Replay(Bytes::copy_from_slice(&plain)),
         Err(fault) => {
-            tracing::warn!(error = %fault, "a parked reply stays where it is");
+            if tally.missed() == 0 {
+                tracing::warn!(error = %fault, "a parked reply stays where it is; others may, too");
+            }
             tally.add_missed(Miss::Failed, 1);
             Pick::Leave
         }

@@ -160,6 +160,20 @@ async fn as_many_come_as_were_taken_away(world: &mut World, hook: &Hook, look: &
     world.start("worker");
     let again = calls(hook, &replies, 4).await;
     assert_eq!((again[3].2, known.messages), (1, 1), "{again:?}");
+    a_replayed_reply_is_parked_again(world, hook).await;
+}
+
+/// `queue replay` takes what it moves off the report, so a reply that is parked again is growth.
+async fn a_replayed_reply_is_parked_again(world: &mut World, hook: &Hook) {
+    let replies = parking_queue(NID_REPLIES);
+    world.kill9("worker");
+    let replay = ["queue", "replay", &replies, "--reason", "mended, it was said", "--by", "ada"];
+    let (code, said) = world.run(&replay, &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("1 name no record of the ledger"), "{said}");
+    assert_eq!(world.ledger.parked_reported(&replies).await.unwrap().messages, 0);
+    world.start("worker");
+    assert_eq!(calls(hook, &replies, 5).await[4].2, 1);
 }
 
 async fn a_webhook_that_was_away_is_called_later_although_the_worker_was_killed(engine: Engine) {

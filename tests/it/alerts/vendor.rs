@@ -61,6 +61,11 @@ async fn a_request_that_the_vendor_rejects_is_told_as_that_and_replayed_without_
     let headers = format!("{:?}", link.peek(&requests, 1).await.unwrap()[0].headers);
     assert!(!headers.contains("Sesame") && !headers.contains("ada"), "{headers}");
     link.close().await;
+    // The vendor does not see who sent it back and why; the record's history says it.
+    let history = world.history(&birth.record).await;
+    let entry = history.iter().find(|entry| entry.what == "replayed").expect("an entry");
+    assert_eq!(entry.why, Some(format!("{parked}: Sesame")));
+    assert!(entry.who.starts_with("operator ada "), "{}", entry.who);
     world.vendor_returns();
     confirmed_once(&world, &birth.record, "the vendor takes it now").await;
 }

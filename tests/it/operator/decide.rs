@@ -70,13 +70,21 @@ async fn a_held_birth_ends_in_each_of_the_ways(engine: Engine) {
     assert_eq!((code, said.as_str()), (Some(0), "would be decided: 6; add --yes to decide them\n"));
     stands_as(&world, &closed.record, "held").await;
 
-    decided(&world, by_id, &["issued", "--id-file", &id_file(&world, "5550001111")]).await;
+    let resume = [&["attempts", "resume", "--cause", "rejected_by_id_system"][..], &WHY].concat();
+    let (code, said) = world.run(&resume, &[]).await;
+    assert!(code == Some(0) && said.contains("6 with this cause are held"), "{said}");
+    assert!(said.contains("`nidbridge attempts decide`"), "{said}");
+
+    let file = id_file(&world, "5550001111");
+    std::fs::write(&file, "\u{feff}5550001111\r\n").unwrap();
+    decided(&world, by_id, &["issued", "--id-file", &file]).await;
     confirmed_once(&world, &by_id.record, "an ID by hand").await;
     let there = world.opencrvs.record(&by_id.record).unwrap();
     assert_eq!(there.identifiers["NATIONAL_ID"], "5550001111");
 
     let taken = decide(&world, twin, &["issued", "--id-file", &id_file(&world, "5550001111")]).await;
     assert!(taken.0 == Some(1) && taken.1.contains("id_of_another_record"), "{taken:?}");
+    assert!(taken.1.contains(&format!("record {} has this ID", by_id.record)), "{taken:?}");
     stands_as(&world, &twin.record, "held").await;
     let history = world.history(&twin.record).await;
     let noted = history.iter().find(|entry| entry.what == "decision_refused").expect("the alarm");
