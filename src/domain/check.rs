@@ -53,6 +53,7 @@ pub enum CheckVerdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mismatch {
     Submission,
+    TrackingId,
     Name,
     DateOfBirth,
     NationalId,
@@ -63,6 +64,7 @@ impl Mismatch {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Submission => "submission",
+            Self::TrackingId => "tracking_id",
             Self::Name => "name",
             Self::DateOfBirth => "date_of_birth",
             Self::NationalId => "national_id",
@@ -383,7 +385,6 @@ mod tests {
             firstname: Some(given.to_owned()),
             middlename: Some("M".to_owned()),
             surname: Some("Doe".to_owned()),
-            ..Name::default()
         };
         let mut view = View::default();
         for (role, given) in [(Role::Child, "Ada"), (Role::Deceased, "Eve")] {

@@ -59,6 +59,7 @@ impl Ledger {
         let attempts = self.candidates(&mut tx, record).await?;
         let ordered: Vec<Ordered> = attempts.iter().map(|attempt| attempt.ordered).collect();
         let Some(first) = newest(&ordered).and_then(|index| attempts.get(index)) else {
+            self.release_number(&mut tx, case, stage).await?;
             tx.commit().await?;
             return Ok(Reverted::default());
         };
@@ -100,6 +101,24 @@ impl Ledger {
             }
         }
         lead(tx, record.id.as_str(), attempt.id, order, 0).await
+    }
+
+    /// Lets other records have the number of a record that OpenCRVS does not have.
+    async fn release_number(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        case: &Case,
+        stage: Stage,
+    ) -> Result<(), LedgerError> {
+        let Some(number) = &case.record.number else { return Ok(()) };
+        let record = case.record.id.as_str();
+        sqlx::query("UPDATE record SET number = NULL, number_key = NULL WHERE record_id = $1")
+            .bind(record.to_owned())
+            .execute(&mut **tx)
+            .await?;
+        let what = What::Event("number_released");
+        let entry = NewEntry { record, attempt: Some(case.attempt.id), stage, what, cause: None };
+        self.add_explained_entry(tx, entry, Some(number.as_str())).await
     }
 
     async fn candidates(

@@ -63,11 +63,14 @@ impl Ledger {
         sealed_token: Option<&str>,
     ) -> Result<Receipt, LedgerError> {
         let key = &registration.key;
-        self.ensure_record(registration).await?;
+        let is_known = self.ensure_record(registration).await?;
         let mut tx = self.on_record(key.record.as_str()).await?.ok_or(LedgerError::Missing("record"))?;
         if let Some(case) = rows::case_in(&mut tx, key.id()).await? {
             tx.rollback().await?;
             return Ok(Receipt { case, fresh: false, from_future: false, winner: None });
+        }
+        if is_known {
+            self.correct_tracking_id(&mut tx, registration).await?;
         }
         let numbered = allocate(&mut tx, registration, numbers).await?;
         let from_future = !is_believable(key.stamp, registration.accepted_at, self.stamp_tolerance);
@@ -115,14 +118,15 @@ impl Ledger {
         explain_alert(tx, attempt, Cause::NumberTaken, owner.as_str()).await
     }
 
-    async fn ensure_record(&self, registration: &Registration) -> Result<(), LedgerError> {
+    /// Returns whether the ledger had the record before.
+    async fn ensure_record(&self, registration: &Registration) -> Result<bool, LedgerError> {
         let key = &registration.key;
         let known = sqlx::query("SELECT 1 AS one FROM record WHERE record_id = $1")
             .bind(key.record.as_str())
             .fetch_optional(&self.pool)
             .await?;
         if known.is_some() {
-            return Ok(());
+            return Ok(true);
         }
         sqlx::query(
             "INSERT INTO record (record_id, dialect, kind, tracking_id, office, request_id, created_at) \
@@ -135,6 +139,33 @@ impl Ledger {
         .bind(registration.office.clone())
         .bind(RequestId::of(&key.record, &registration.kind).to_string())
         .execute(&self.pool)
+        .await?;
+        Ok(false)
+    }
+
+    /// Takes the tracking id of an attempt that is newer than all others, if the record has another
+    /// one: one of the two is invented, and *send* finds out which. The record gets a new number
+    /// then. Changes nothing once the ID system was asked or the record has an answer.
+    async fn correct_tracking_id(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        registration: &Registration,
+    ) -> Result<(), LedgerError> {
+        let key = &registration.key;
+        let (_, newest) = self.newest_in(tx, key.record.as_str()).await?;
+        let order = order_stamp(key.stamp, registration.accepted_at, self.stamp_tolerance);
+        if !supersedes(order, newest.map(|newest| newest.order)) {
+            return Ok(());
+        }
+        sqlx::query(
+            "UPDATE record SET tracking_id = $2, office = $3, number = NULL, number_key = NULL \
+             WHERE record_id = $1 AND tracking_id <> $2 AND NOT EXISTS (SELECT 1 FROM attempt a \
+             WHERE a.record_id = $1 AND (a.asked_at IS NOT NULL OR a.answer IS NOT NULL))",
+        )
+        .bind(key.record.to_string())
+        .bind(registration.tracking_id.to_string())
+        .bind(registration.office.clone())
+        .execute(&mut **tx)
         .await?;
         Ok(())
     }

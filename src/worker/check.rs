@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use crate::broker::{Breaker, Delay, Settlement};
 use crate::domain::{
     ActionId, Cause, CheckVerdict, Dialect, EventKind, Identity, Mismatch, RecordId, RecordSeen,
-    RegistrationNumber, Role, SourceMember, SourceRule, Standing, SubmissionSeen, View, check,
+    RegistrationNumber, Role, SourceMember, SourceRule, Standing, SubmissionSeen, TrackingId, View, check,
     record_standing,
 };
 use crate::ledger::{Case, Ledger};
@@ -79,8 +79,24 @@ pub(super) enum Checked {
 /// What OpenCRVS has of an attempt.
 struct Found {
     standing: Standing,
+    /// The tracking id of the record, if OpenCRVS gives it.
+    tracking_id: Option<String>,
     /// The person that the event is about, if OpenCRVS gives one.
     person: Option<Identity>,
+}
+
+impl Found {
+    fn without_person(standing: Standing) -> Self {
+        Self { standing, tracking_id: None, person: None }
+    }
+
+    /// Whether the record has this tracking id. The registration number may be made from it.
+    fn has_tracking_id(&self, ours: &TrackingId) -> Result<(), Mismatch> {
+        match &self.tracking_id {
+            Some(theirs) if !theirs.eq_ignore_ascii_case(ours.as_str()) => Err(Mismatch::TrackingId),
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 /// The attempt to check, and what *send* provides for it.
@@ -118,9 +134,9 @@ impl SendCheck {
         let found = match found {
             Ok(found) => found,
             Err(OpencrvsFault::RecordNotFound) if is_old && self.has_no_such_record(context, age).await? => {
-                Found { standing: Standing::Absent, person: None }
+                Found::without_person(Standing::Absent)
             }
-            Err(OpencrvsFault::EventNotFound) => Found { standing: Standing::Absent, person: None },
+            Err(OpencrvsFault::EventNotFound) => Found::without_person(Standing::Absent),
             Err(fault) => {
                 context.metrics.send_checked("failed");
                 return Ok(after_fault(case, &fault));
@@ -137,7 +153,8 @@ impl SendCheck {
             }
             None => Ok(()),
         };
-        let verdict = check(found.standing, persons, is_old);
+        let agrees = found.has_tracking_id(&case.record.tracking_id).and(persons);
+        let verdict = check(found.standing, agrees, is_old);
         tracing::debug!(record.id = %case.record.id, standing = ?found.standing, ?verdict, "read before send");
         let (outcome, checked) = match verdict {
             CheckVerdict::Send if found.person.is_some() => ("genuine", Checked::Genuine),
@@ -178,7 +195,8 @@ impl SendCheck {
             number: context.number,
         };
         let person = found.person.map(|person| comparable(person, &case.record.kind, &self.reading));
-        Ok(Ok(Found { standing: record_standing(&record, &submission), person }))
+        let standing = record_standing(&record, &submission);
+        Ok(Ok(Found { standing, tracking_id: found.tracking_id, person }))
     }
 
     /// Whether OpenCRVS does not find the record of this attempt because it has none. That is so if
@@ -306,13 +324,13 @@ fn found_action(found: FoundAction, number: &RegistrationNumber) -> Found {
         under_our_number: theirs.as_deref() == Some(number.as_str()),
     };
     match found {
-        FoundAction::Waits(person) => Found { standing: Standing::Waits, person },
-        FoundAction::Answered(ActionState::Accepted(theirs)) => {
-            Found { standing: registered(theirs), person: None }
+        FoundAction::Waits { tracking_id, person } => {
+            Found { standing: Standing::Waits, tracking_id: Some(tracking_id.to_string()), person }
         }
-        FoundAction::Answered(ActionState::Rejected) => Found { standing: Standing::Rejected, person: None },
+        FoundAction::Answered(ActionState::Accepted(theirs)) => Found::without_person(registered(theirs)),
+        FoundAction::Answered(ActionState::Rejected) => Found::without_person(Standing::Rejected),
         FoundAction::Answered(ActionState::Open) | FoundAction::Absent => {
-            Found { standing: Standing::Absent, person: None }
+            Found::without_person(Standing::Absent)
         }
     }
 }

@@ -56,8 +56,9 @@ fn set_field(event: &mut Value, field: &str, value: &Value) {
 
 async fn parked(world: &World, record: &str) {
     stands_as(world, record, "parked").await;
-    let last = world.history(record).await.pop().unwrap();
-    assert_eq!(last.cause.as_ref().map(Recorded::<Cause>::as_str), Some("not_in_opencrvs"), "{record}");
+    let history = world.history(record).await;
+    let parked = history.iter().rfind(|entry| entry.what == "parked").unwrap();
+    assert_eq!(parked.cause.as_ref().map(Recorded::<Cause>::as_str), Some("not_in_opencrvs"), "{record}");
 }
 
 async fn registered(world: &World, family: &Declaration) {
@@ -69,7 +70,7 @@ async fn registered(world: &World, family: &Declaration) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invented_registration_is_parked_and_the_vendor_sees_nothing_of_it() {
     let world = World::with(Engine::Sqlite, &CHECKED).await;
-    let families = people(Kind::Birth, 6, 211);
+    let families = people(Kind::Birth, 7, 211);
     registered(&world, &families[0]).await;
     // A record that OpenCRVS does not have.
     let facts = AttemptFacts { last_modified: "2026-11-30T10:00:00.000Z".into(), earlier: Vec::new() };
@@ -87,26 +88,31 @@ async fn an_invented_registration_is_parked_and_the_vendor_sees_nothing_of_it() 
     let other_name = with_body(&genuine, |bundle| assert!(correct_name(bundle, "Invented")));
     let genuine = taken_down(&world, &families[4]).await;
     let other_date = with_body(&genuine, |bundle| set_birth_date(bundle, "2025-01-31"));
-    for request in [other_stamp, other_name, other_date] {
+    // The number is made from the tracking id, so this one would take another record's number.
+    let genuine = taken_down(&world, &families[5]).await;
+    let stolen = |bundle: &mut Value| bundle.to_string().replace(&families[5].tracking_id, "BSTOLEN");
+    let other_tracking_id =
+        with_body(&genuine, |bundle| *bundle = serde_json::from_str(&stolen(bundle)).unwrap());
+    for request in [other_stamp, other_name, other_date, other_tracking_id] {
         assert_eq!(send(&world.front, &request).await.status, 202);
     }
-    for family in &families[1..5] {
+    for family in &families[1..6] {
         parked(&world, &family.record).await;
     }
     // What OpenCRVS has is sent to the ID system, whoever posts it.
-    let genuine = taken_down(&world, &families[5]).await;
+    let genuine = taken_down(&world, &families[6]).await;
     assert_eq!(send(&world.front, &genuine).await.status, 202);
-    ends_as(&world, &families[5].record, Status::Registered).await;
+    ends_as(&world, &families[6].record, Status::Registered).await;
     let seen = world.nid.state();
     assert_eq!((seen.persons, seen.requests), (2, 2));
-    assert_eq!(world.metric("worker", "nidbridge_send_checks_total", "not_in_opencrvs"), 4.0);
-    assert_eq!(world.metric("worker", "nidbridge_alarms_total", "not_in_opencrvs"), 4.0);
+    assert_eq!(world.metric("worker", "nidbridge_send_checks_total", "not_in_opencrvs"), 5.0);
+    assert_eq!(world.metric("worker", "nidbridge_alarms_total", "not_in_opencrvs"), 5.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invented_event_is_parked_and_the_vendor_sees_nothing_of_it() {
     let world = events::world(Engine::Sqlite, &CHECKED).await;
-    let families = people(Kind::Birth, 5, 223);
+    let families = people(Kind::Birth, 6, 223);
     let submitted = world.opencrvs.submit_event(&families[0], &world.front, SubmitOptions::default()).await;
     assert!(submitted.unwrap().result.is_success());
     ends_as(&world, &families[0].record, Status::Registered).await;
@@ -115,7 +121,9 @@ async fn an_invented_event_is_parked_and_the_vendor_sees_nothing_of_it() {
     let other_name = with_body(&genuine, |event| set_field(event, "child.name", &name));
     let genuine = event_taken_down(&world, &families[2]).await;
     let other_date = with_body(&genuine, |event| set_field(event, "child.dob", &json!("2025-01-31")));
-    for request in [other_name, other_date] {
+    let genuine = event_taken_down(&world, &families[5]).await;
+    let other_tracking_id = with_body(&genuine, |event| event["trackingId"] = json!("BSTOLEN"));
+    for request in [other_name, other_date, other_tracking_id] {
         assert_eq!(send(&world.front, &request).await.status, 202);
     }
     // An event that OpenCRVS does not have.
@@ -130,7 +138,7 @@ async fn an_invented_event_is_parked_and_the_vendor_sees_nothing_of_it() {
     let token = world.opencrvs.mint(&world.opencrvs.action_claims(&invented, action)).unwrap();
     let (result, _) = world.opencrvs.post_trigger(&world.front, Kind::Birth, &token, &document).await;
     assert!(result.is_success(), "{result:?}");
-    for record in [&families[1].record, &families[2].record, &invented] {
+    for record in [&families[1].record, &families[2].record, &families[5].record, &invented] {
         parked(&world, record).await;
     }
     let genuine = event_taken_down(&world, &families[4]).await;

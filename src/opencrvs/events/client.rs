@@ -210,7 +210,8 @@ impl EventsClient {
         let body = serde_json::to_vec(&event).map_err(|_| OpencrvsFault::Unreadable)?;
         Ok(match super::read_bound(&body, pending.action, reading) {
             Ok(document) if document.record == *pending.record => {
-                FoundAction::Waits(Identity::of(&document.kind, &document.view))
+                let person = Identity::of(&document.kind, &document.view);
+                FoundAction::Waits { tracking_id: document.tracking_id, person }
             }
             Ok(_) | Err(InvalidDocument::NoPendingAction) => FoundAction::Absent,
             Err(_) => return Err(OpencrvsFault::Unreadable),

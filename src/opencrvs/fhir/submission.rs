@@ -14,7 +14,7 @@ use super::gateway::{Gateway, fetched_record, timestamp};
 use crate::domain::{EventKind, FullName, Identity, RecordId, RecordState};
 use crate::opencrvs::fault::OpencrvsFault;
 
-const SUBMISSION: &str = "id registration { registrationNumber status { type timestamp } }";
+const SUBMISSION: &str = "id registration { trackingId registrationNumber status { type timestamp } }";
 const CHILD: &str = "... on BirthRegistration { child { name { firstNames familyName } birthDate } }";
 const DECEASED: &str = "... on DeathRegistration { deceased { name { firstNames familyName } birthDate \
      identifier { id type } } }";
@@ -25,6 +25,7 @@ pub struct FoundRecord {
     pub status: RecordState,
     /// When the record got this status.
     pub since: jiff::Timestamp,
+    pub tracking_id: Option<String>,
     /// The registration number, if the record is registered.
     pub number: Option<String>,
     /// The times at which the record began to wait for an answer.
@@ -75,6 +76,7 @@ fn found_record(data: &Value, identifier_type: &str) -> Option<FoundRecord> {
     Some(FoundRecord {
         status: fetched.status,
         since: fetched.since,
+        tracking_id: found.pointer("/registration/trackingId").and_then(Value::as_str).map(str::to_owned),
         number: fetched.number,
         waited_since: waiting.filter_map(|row| timestamp(row.get("timestamp")?)).collect(),
         person: person.map(|person| identity(person, identifier_type)),
@@ -107,7 +109,7 @@ mod tests {
     fn a_record_is_found_with_every_time_at_which_it_waited_and_with_its_person() {
         let data = json!({ "fetchRegistration": {
             "id": "r",
-            "registration": { "registrationNumber": null, "status": [
+            "registration": { "trackingId": "B123456", "registrationNumber": null, "status": [
                 { "type": "REJECTED", "timestamp": "2026-11-30T10:00:03.000Z" },
                 { "type": "WAITING_VALIDATION", "timestamp": "2026-11-30T10:00:02.000Z" },
                 { "type": "DECLARED", "timestamp": "2026-11-30T10:00:01.000Z" },
@@ -119,6 +121,7 @@ mod tests {
         } });
         let found = found_record(&data, "NATIONAL_ID").unwrap();
         assert_eq!((found.status, found.number.as_deref()), (RecordState::MovedOn, None));
+        assert_eq!(found.tracking_id.as_deref(), Some("B123456"));
         let waited: Vec<i64> = found.waited_since.iter().map(|at| at.as_millisecond()).collect();
         assert_eq!(waited, [1_796_032_802_000, 1_796_040_000_000]);
         let person = found.person.unwrap();

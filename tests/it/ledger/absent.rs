@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use nidbridge::domain::{AnswerKind, AttemptId, Cause, Event, Lane, Mismatch, State};
+use nidbridge::domain::{
+    AnswerKind, AttemptId, Cause, Event, EventKind, Lane, Mismatch, Registration, State, TrackingId,
+};
 use nidbridge::ledger::{About, Case, Ledger, Resumed, Reverted, Stage};
 
-use super::{TTL, issued, numbers, receive, rejected, reply, requested, state};
+use super::{TTL, issued, numbers, receive, receive_as, rejected, reply, requested, state};
 use crate::harness::ledgers::{OpenLedger, both};
 
 const ID: &str = "1234567890";
@@ -235,5 +237,48 @@ async fn an_operator_who_resumes_it_puts_it_first_again_until_opencrvs_is_read()
         }
         assert_eq!(state(ledger, &older).await, State::Superseded);
         assert_eq!(state(ledger, &newer).await, State::Received);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_number_of_a_record_that_opencrvs_does_not_have_goes_to_the_one_that_claims_it() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let thief = receive_as(ledger, "thief", 0, EventKind::Birth, "N1").await;
+        let victim = receive_as(ledger, "victim", 0, EventKind::Birth, "N1").await;
+        assert_eq!(state(ledger, &victim).await, State::Parked);
+        ledger.park_absent(&thief, Stage::Send, Cause::NotInOpencrvs).await.unwrap();
+        assert_eq!(now(ledger, &thief).await.record.number, None);
+        let history = ledger.history(&thief.record.id).await.unwrap();
+        let told = history.iter().find(|entry| entry.what == "number_released").unwrap();
+        assert_eq!(told.why.as_deref(), Some("N1"));
+        let resumed = ledger.resume(victim.attempt.id, &numbers(), false, "why").await.unwrap();
+        assert!(matches!(resumed, Resumed::Open(_)), "{resumed:?}");
+        let number = now(ledger, &victim).await.record.number.unwrap();
+        assert_eq!(number.as_str(), "N1");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_attempt_decides_the_tracking_id_until_the_id_system_is_asked() {
+    let registration = |minute, tracking_id: &str| Registration {
+        tracking_id: TrackingId::parse(tracking_id).unwrap(),
+        number: None,
+        ..super::registration("r", minute, EventKind::Birth)
+    };
+    for OpenLedger { ledger, .. } in &both().await {
+        let receive = async |minute, tracking_id: &str| {
+            let registration = registration(minute, tracking_id);
+            let receipt = ledger.receive(&registration, &numbers(), "v1.k.view", Some("v1.k.token")).await;
+            let record = receipt.unwrap().case.record;
+            (record.tracking_id.to_string(), record.number.unwrap().as_str().to_owned())
+        };
+        let both = |text: &str| (text.to_owned(), text.to_owned());
+        assert_eq!(receive(5, "BSTOLEN").await, both("BSTOLEN"));
+        assert_eq!(receive(4, "BOLDER").await, both("BSTOLEN"), "an older one decides nothing");
+        assert_eq!(receive(6, "BGENUINE").await, both("BGENUINE"));
+        let case = ledger.case(registration(6, "BGENUINE").key.id()).await.unwrap().unwrap();
+        ledger.requested(&case, None, true).await.unwrap();
+        ledger.sent(case.attempt.id).await.unwrap();
+        assert_eq!(receive(7, "BLATER").await, both("BGENUINE"), "the ID system knows this number");
     }
 }

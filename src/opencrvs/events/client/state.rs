@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::domain::{ActionId, Identity};
+use crate::domain::{ActionId, Identity, TrackingId};
 use crate::opencrvs::events::LONGEST_MARK;
 
 /// State of an action in OpenCRVS.
@@ -26,8 +26,8 @@ pub struct EventState {
 /// What an event document says about an action, for the check before the ID system is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FoundAction {
-    /// The action waits for its answer. Holds the person that the event is about.
-    Waits(Option<Identity>),
+    /// The action waits for its answer. `person` is the one that the event is about.
+    Waits { tracking_id: TrackingId, person: Option<Identity> },
     /// The action has its answer.
     Answered(ActionState),
     /// The event has no such action, or the action does not wait for the answer.
