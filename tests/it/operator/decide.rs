@@ -53,6 +53,23 @@ fn submissions(world: &World, declaration: &Declaration, kind: &str) -> usize {
     answers.get(&request_of(&declaration.record, kind)).map_or(0, std::collections::BTreeMap::len)
 }
 
+/// Expects six held registrations, of which `one` is any.
+async fn nothing_is_decided_by_accident(world: &World, one: &Declaration) {
+    // Nothing is decided without a reason, and several attempts only with --yes.
+    let attempt = attempt_of(world, one).await;
+    let no_reason = world.run(&["attempts", "decide", &attempt, "--as", "close"], &[]).await;
+    assert_eq!(no_reason.0, Some(2));
+    let all = [&["attempts", "decide", "--state", "held", "--as", "close"][..], &WHY].concat();
+    let (code, said) = world.run(&all, &[]).await;
+    assert_eq!((code, said.as_str()), (Some(0), "would be decided: 6; add --yes to decide them\n"));
+    stands_as(world, &one.record, "held").await;
+
+    let resume = [&["attempts", "resume", "--cause", "rejected_by_id_system"][..], &WHY].concat();
+    let (code, said) = world.run(&resume, &[]).await;
+    assert!(code == Some(0) && said.contains("6 with this cause are held"), "{said}");
+    assert!(said.contains("`nidbridge attempts decide`"), "{said}");
+}
+
 async fn a_held_birth_ends_in_each_of_the_ways(engine: Engine) {
     let mut world = World::new(engine).await;
     let births = people(Kind::Birth, 6, 301);
@@ -61,20 +78,7 @@ async fn a_held_birth_ends_in_each_of_the_ways(engine: Engine) {
     }
     let [by_id, without, asked, policy, closed, twin] = births.as_slice() else { unreachable!() };
 
-    // Nothing is decided without a reason, and several attempts only with --yes.
-    let attempt = attempt_of(&world, by_id).await;
-    let no_reason = world.run(&["attempts", "decide", &attempt, "--as", "close"], &[]).await;
-    assert_eq!(no_reason.0, Some(2));
-    let all = [&["attempts", "decide", "--state", "held", "--as", "close"][..], &WHY].concat();
-    let (code, said) = world.run(&all, &[]).await;
-    assert_eq!((code, said.as_str()), (Some(0), "would be decided: 6; add --yes to decide them\n"));
-    stands_as(&world, &closed.record, "held").await;
-
-    let resume = [&["attempts", "resume", "--cause", "rejected_by_id_system"][..], &WHY].concat();
-    let (code, said) = world.run(&resume, &[]).await;
-    assert!(code == Some(0) && said.contains("6 with this cause are held"), "{said}");
-    assert!(said.contains("`nidbridge attempts decide`"), "{said}");
-
+    nothing_is_decided_by_accident(&world, by_id).await;
     let file = id_file(&world, "5550001111");
     std::fs::write(&file, "\u{feff}5550001111\r\n").unwrap();
     decided(&world, by_id, &["issued", "--id-file", &file]).await;
