@@ -65,7 +65,12 @@ async fn an_empty_setting_and_what_was_not_checked_are_reported() {
     assert!(told.stdout.contains("Nothing was contacted"), "{}", told.stdout);
     let unchecked = "was not checked: COUNTRY_CONFIG_URL is not set";
     for (events, is_told) in [("true", true), ("false", false)] {
-        let settings = [("FRONT_EVENTS", events), ("FIELDS_EVENTS", "child.dob = none")];
+        let spool = world.dir.join("spool").display().to_string();
+        let settings = [
+            ("FRONT_EVENTS", events),
+            ("FIELDS_EVENTS", "child.dob = none"),
+            ("FRONT_SPOOL", spool.as_str()),
+        ];
         let told = ended(&world, &["config", "check"], &settings).await;
         assert_eq!(told.code, Some(0), "{}", told.stderr);
         assert_eq!(told.stdout.contains(unchecked), is_told, "{}", told.stdout);
