@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::KeyPair as _;
@@ -144,24 +146,41 @@ async fn tasks_that_arrive_before_a_fetch_begins_share_its_result() {
     assert_eq!(auth.requests().len(), 2);
 }
 
+/// Makes the last fetch end this long ago, so that no test waits.
+async fn last_ended(keys: &KeyStore, age: Duration, brought_key: bool) {
+    let ended = Instant::now().checked_sub(age).unwrap();
+    *keys.last_result.lock().unwrap() = Some(LastResult { begun_at: Timestamp::now(), ended, brought_key });
+    *keys.last_fetch.lock().await = None;
+}
+
 #[tokio::test]
-async fn a_key_that_was_fetched_lately_is_good_enough_and_a_fetch_waits_for_its_turn() {
+async fn a_key_that_was_fetched_lately_is_good_enough() {
     let key = SigningKey::generate();
     let auth = server(&[(200, key.pem.clone())]).await;
-    let refetch = Duration::from_millis(300);
+    let refetch = Duration::from_secs(20);
     let keys = store(&auth, refetch, None);
     assert_eq!(keys.refetch(), refetch);
-    let began = Instant::now();
-    for _ in 0..3 {
-        assert!(keys.recent_key().await.is_some());
-    }
-    assert_eq!(auth.requests().len(), 1);
-    assert!(keys.fetch_key().await.is_some());
-    assert!(began.elapsed() >= refetch, "two fetches begin at least `refetch` apart");
-    assert_eq!(auth.requests().len(), 2);
-    tokio::time::sleep(refetch).await;
     assert!(keys.recent_key().await.is_some());
-    assert_eq!(auth.requests().len(), 3);
+    last_ended(&keys, refetch / 10, true).await;
+    assert!(keys.recent_key().await.is_some());
+    assert_eq!(auth.requests().len(), 1);
+    last_ended(&keys, refetch * 2, true).await;
+    assert!(keys.recent_key().await.is_some());
+    assert_eq!(auth.requests().len(), 2, "the last fetch ended too long ago");
+    last_ended(&keys, refetch / 10, false).await;
+    assert!(keys.recent_key().await.is_some());
+    assert_eq!(auth.requests().len(), 3, "the last fetch brought no key");
+}
+
+#[tokio::test]
+async fn two_fetches_begin_at_least_the_interval_apart() {
+    let key = SigningKey::generate();
+    let refetch = Duration::from_millis(300);
+    let keys = store(&server(&[(200, key.pem.clone())]).await, refetch, None);
+    let began = Instant::now();
+    assert!(keys.fetch_key().await.is_some());
+    assert!(keys.fetch_key().await.is_some());
+    assert!(began.elapsed() >= refetch);
 }
 
 #[tokio::test]
@@ -185,7 +204,7 @@ async fn a_fetch_that_fails_or_brings_no_key_leaves_the_cached_key_in_force() {
 
 /// Judges until the key has been fetched.
 async fn judged(keys: &Arc<KeyStore>, token: &str) -> Judgement {
-    for _ in 0..100 {
+    for _ in 0..3_000 {
         let judgement = keys.judge(token).await;
         if judgement != Judgement::Pending {
             return judgement;
@@ -212,12 +231,16 @@ async fn a_refused_token_is_judged_by_the_key_that_auth_had_after_it() {
 #[tokio::test]
 async fn a_fetch_without_a_key_is_an_outage_for_three_times_the_interval() {
     let auth = server(&[(500, String::new())]).await;
-    let refetch = Duration::from_millis(400);
+    let refetch = Duration::from_secs(20);
     let keys = store(&auth, refetch, None);
-    assert_eq!(judged(&keys, "x").await, Judgement::NoKey);
-    assert_eq!(auth.requests().len(), 1);
-    tokio::time::sleep(refetch + refetch / 4).await;
-    assert_eq!(keys.judge("x").await, Judgement::NoKey);
-    tokio::time::sleep(refetch / 2).await;
-    assert_eq!(auth.requests().len(), 2, "the result was older than the interval");
+    for (age, fetches, expected) in [
+        (refetch / 10, false, Judgement::NoKey),
+        (refetch * 2, true, Judgement::NoKey),
+        (refetch * 4, true, Judgement::Pending),
+    ] {
+        last_ended(&keys, age, false).await;
+        keys.fetching.store(false, Ordering::Release);
+        assert_eq!(keys.judge("x").await, expected, "{age:?}");
+        assert_eq!(keys.fetching.load(Ordering::Acquire), fetches, "{age:?}");
+    }
 }
