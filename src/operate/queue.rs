@@ -30,7 +30,7 @@ again: replay a few with --limit first. A message of the bridge carries your nam
 the ID system could read, does not, so they are kept in the history of its record (`attempts show`). Messages in `unrouted` are published again with their first exchange and routing \
 key: run `nidbridge topology apply` before.\n\n\
 Exit codes: 0 done; 1 some stay, because no key of SEAL_KEYS opens them or still no queue takes them; 69 the broker cannot \
-be reached; 75 stopped before the end, run it again.";
+be reached; 75 stopped before the end, run it again; 78 the broker serves another ledger, or SEAL_KEYS is not of the ledger.";
 
 /// `nidbridge queue …`
 #[derive(Debug, Subcommand)]

@@ -128,6 +128,7 @@ async fn a_registration_that_a_front_has_spooled_is_confirmed_once(engine: Engin
     add_client(&world, &scopes(&RIGHTS, "birth,death,marriage"));
     let broker = world.proxy_before_broker("front").await;
     start(&mut world, &["front", "worker", "confirmer"]).await;
+    world.front_is_connected().await;
     broker.cut();
     let births = people(Kind::Birth, 2, 502);
     for birth in &births {

@@ -266,6 +266,7 @@ async fn without_the_broker_a_registration_is_spooled_and_without_the_spool_it_i
     world.set("FRONT_SPOOL_MAX", "12KiB");
     world.start("front");
     world.ready("front").await;
+    world.front_is_connected().await;
     proxy.cut();
     let mut statuses = Vec::new();
     for n in 0..20 {

@@ -104,6 +104,12 @@ impl World {
         .await;
     }
 
+    /// Waits until the front has reached the broker, before which it spools nothing.
+    pub async fn front_is_connected(&self) {
+        let connected = || self.metric("front", "nidbridge_broker_connected", "front") > 0.5;
+        eventually(SOON, "the front has reached the broker", async || connected().then_some(())).await;
+    }
+
     /// Ends a role as a crash would.
     pub fn kill9(&mut self, role: &'static str) {
         self.roles.remove(role).expect("a role that runs").kill();
