@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -118,8 +119,13 @@ async fn connection(
     stop: CancellationToken,
 ) {
     configure(&stream, settings.write_timeout);
+    let caller = stream.peer_addr().ok().map(ConnectInfo);
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request: hyper::Request<Incoming>| {
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        // A proxied request names its caller in `X-Forwarded-For`.
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
+        }
         let (running, response) = (place.request(), router.call(request));
         // The request runs until the last byte of its response was taken.
         async move { Ok::<_, Infallible>(response.await?.map(|body| running.until_end_of(body))) }
