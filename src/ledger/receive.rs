@@ -27,6 +27,8 @@ pub struct Receipt {
     /// Whether the attempt is fresh and its stamp is not believable: it lies in the future, or many
     /// years ago.
     pub from_future: bool,
+    /// Whether the attempt is fresh and the country gave another number than the record has.
+    pub number_kept: bool,
     /// The newer attempt, if the attempt is fresh and was superseded when it arrived.
     pub winner: Option<Winner>,
 }
@@ -67,7 +69,7 @@ impl Ledger {
         let mut tx = self.on_record(key.record.as_str()).await?.ok_or(LedgerError::Missing("record"))?;
         if let Some(case) = rows::case_in(&mut tx, key.id()).await? {
             tx.rollback().await?;
-            return Ok(Receipt { case, fresh: false, from_future: false, winner: None });
+            return Ok(Receipt { case, fresh: false, from_future: false, number_kept: false, winner: None });
         }
         if is_known {
             self.correct_tracking_id(&mut tx, registration).await?;
@@ -75,7 +77,8 @@ impl Ledger {
         let numbered = allocate(&mut tx, registration, numbers).await?;
         let from_future = !is_believable(key.stamp, registration.accepted_at, self.stamp_tolerance);
         let winner = self.insert_attempt(&mut tx, registration, sealed_view, sealed_token).await?;
-        if is_other_number(&mut tx, registration).await? {
+        let number_kept = is_other_number(&mut tx, registration).await?;
+        if number_kept {
             self.add_number_entry(&mut tx, registration).await?;
         }
         if from_future {
@@ -91,7 +94,7 @@ impl Ledger {
         }
         let case = rows::case_in(&mut tx, key.id()).await?.ok_or(LedgerError::Missing("attempt"))?;
         tx.commit().await?;
-        Ok(Receipt { case, fresh: true, from_future, winner })
+        Ok(Receipt { case, fresh: true, from_future, number_kept, winner })
     }
 
     /// Parks an attempt whose number another record has. The histories of both records name the

@@ -52,6 +52,9 @@ impl RecordStage {
             .receive(registration, numbers, &message.sealed_view, message.sealed_token.as_deref())
             .await?;
         self.report_order(&receipt);
+        if receipt.number_kept {
+            self.metrics.alarm(Cause::NumberKept);
+        }
         let Receipt { case, fresh, .. } = receipt;
         tracing::info!(
             record.id = %case.record.id, attempt.id = %case.attempt.id, attempt.state = case.attempt.state.as_str(),

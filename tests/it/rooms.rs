@@ -135,8 +135,13 @@ fn files_are_short() {
 #[test]
 fn every_cause_that_alerts_is_counted_as_an_alarm() {
     // The stage *resolve* counts each reply that it refuses.
-    let refused =
-        [Cause::OrphanId, Cause::IdOfAnotherRecord, Cause::ContradictoryAnswer, Cause::WrongSubmission];
+    let refused = [
+        Cause::OrphanId,
+        Cause::IdOfAnotherRecord,
+        Cause::ContradictoryAnswer,
+        Cause::DecidedOtherwise,
+        Cause::WrongSubmission,
+    ];
     let files = source_files();
     let is_counted = |cause: &Cause| {
         let call = format!("alarm(Cause::{cause:?}");
