@@ -86,4 +86,14 @@ mod tests {
             assert_eq!(alert_cause(moved, cause), expected, "{moved:?} {cause:?}");
         }
     }
+
+    #[test]
+    fn alerts_about_one_persons_id_are_told_apart_from_those_that_a_wrong_setting_raises() {
+        for cause in [Cause::OrphanId, Cause::IdOfAnotherRecord, Cause::WrongSubmission] {
+            assert!(concerns_one_person(cause), "{cause:?}");
+        }
+        for cause in [Cause::Unfit, Cause::NumberTaken, Cause::StampInFuture, Cause::NotInOpencrvs] {
+            assert!(!concerns_one_person(cause), "{cause:?}");
+        }
+    }
 }

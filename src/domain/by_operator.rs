@@ -419,4 +419,12 @@ mod tests {
         let issued = Answer::Issued(NationalId::parse("1234567890").unwrap());
         assert_eq!(OperatorDecision::applied_to(Some(&without), issued.clone()), issued);
     }
+
+    #[test]
+    fn only_a_decision_that_meets_a_write_may_be_tried_again() {
+        assert!(DecisionRefusal::BeingWritten.is_transient());
+        for refusal in [DecisionRefusal::HasOtherId, DecisionRefusal::Erased, DecisionRefusal::PastDeadline] {
+            assert!(!refusal.is_transient(), "{refusal:?}");
+        }
+    }
 }

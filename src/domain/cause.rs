@@ -173,3 +173,14 @@ impl Cause {
         self != Self::MovedOn
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_opencrvs_moved_on_by_itself_needs_no_operator() {
+        assert!(!Cause::MovedOn.is_alarm());
+        assert!(Cause::ALL.iter().filter(|cause| **cause != Cause::MovedOn).all(|cause| cause.is_alarm()));
+    }
+}

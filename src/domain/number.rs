@@ -346,4 +346,15 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_template_has_text_only_where_it_was_written() {
+        for (text, parts) in [
+            ("{tracking_id}", vec![Part::TrackingId]),
+            ("B{tracking_id}", vec![Part::Text("B".to_owned()), Part::TrackingId]),
+            ("{year}{tracking_id}/A", vec![Part::Year, Part::TrackingId, Part::Text("/A".to_owned())]),
+        ] {
+            assert!(NumberTemplate::parse(text).unwrap().0 == parts, "{text}");
+        }
+    }
 }

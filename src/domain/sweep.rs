@@ -135,4 +135,9 @@ mod tests {
         assert_eq!(republish_limit(20, 0, 3, 500), 3, "fewer are due than are missing");
         assert_eq!(republish_limit(3, 900, 3, 500), 0, "more messages than attempts");
     }
+
+    #[test]
+    fn each_lane_has_its_name_in_the_ledger() {
+        assert_eq!(Lane::ALL.map(Lane::as_str), ["outcome", "request", "reply"]);
+    }
 }

@@ -252,4 +252,14 @@ mod tests {
         assert_eq!(of(503, "{}"), OpencrvsFault::Status(503));
         assert_eq!(of(429, "{}"), OpencrvsFault::Throttled(None));
     }
+
+    #[test]
+    fn an_outage_is_a_fault_of_opencrvs_and_not_of_the_record_or_its_token() {
+        for outage in [OpencrvsFault::Unreachable, OpencrvsFault::TimedOut, OpencrvsFault::Status(502)] {
+            assert!(outage.is_outage(), "{outage:?}");
+        }
+        for other in [OpencrvsFault::Unauthorized, OpencrvsFault::RecordRefused, OpencrvsFault::Assigned] {
+            assert!(!other.is_outage(), "{other:?}");
+        }
+    }
 }

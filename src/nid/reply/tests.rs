@@ -253,3 +253,64 @@ fn a_reply_that_is_not_json_or_too_long_is_refused_as_such() {
     assert_eq!(Reply::read(b"\xff", 10), Err(Malformed::NotJson));
     assert_eq!(Reply::read(&[b' '; 11], 10), Err(Malformed::TooLong { max: 10 }));
 }
+
+#[test]
+fn a_field_path_has_only_names_of_the_contract_and_single_digits() {
+    for path in ["subject.name", "/data/parents/0", "parents[1].national_id"] {
+        assert!(is_field_path(path), "{path}");
+    }
+    for other in ["", "..", "Ada", "x", "parents/12", "parents/٣", "subject.Ada", &"subject.".repeat(13)] {
+        assert!(!is_field_path(other), "{other}");
+    }
+}
+
+#[test]
+fn a_time_is_one_of_rfc_3339_and_one_that_there_is() {
+    for time in [
+        "2026-03-01T10:00:00Z",
+        "2026-03-01t10:00:00z",
+        "2026-03-01T10:00:00.5Z",
+        "2026-03-01T10:00:00.25+05:30",
+    ] {
+        assert!(is_date_time(time), "{time}");
+    }
+    for other in [
+        "2026-03-01",
+        "2026-03-01 10:00:00Z",
+        "20260301T100000Z",
+        "2026-03-01T10:00:00",
+        "2026-03-01T10:00:00+05",
+        "2026-03-01T10:00:00Z[UTC]",
+        "2026-03-01T10:00:00.Z",
+        "2026-13-01T10:00:00Z",
+    ] {
+        assert!(!is_date_time(other), "{other}");
+    }
+}
+
+#[test]
+fn an_integer_may_be_written_as_a_decimal_number_and_be_of_any_size() {
+    for number in [json!(1), json!(-1), json!(1.0), json!(1e300), json!(u64::MAX)] {
+        assert!(is_integer(&number), "{number}");
+    }
+    for other in [json!(1.5), json!("1"), json!(null), json!([1])] {
+        assert!(!is_integer(&other), "{other}");
+    }
+}
+
+#[test]
+fn a_reply_may_be_as_long_as_the_limit() {
+    let body = reply(&data("recorded")).to_string();
+    assert!(Reply::read(body.as_bytes(), body.len()).is_ok());
+    let refused = Reply::read(body.as_bytes(), body.len() - 1);
+    assert_eq!(refused.unwrap_err(), Malformed::TooLong { max: body.len() - 1 });
+}
+
+#[test]
+fn a_status_is_labelled_as_in_the_contract() {
+    for label in ["recorded", "rejected", "retry", "pending"] {
+        let reply = with(reply(&data(label)), "/data/reason", json!({ "code": "not_eligible" }));
+        let read = Reply::read(reply.to_string().as_bytes(), 10_000).unwrap();
+        assert_eq!(read.status.label(), label);
+    }
+}

@@ -196,4 +196,12 @@ mod tests {
             assert!(AccessToken::read(odd.to_owned()).is_none(), "{odd}");
         }
     }
+
+    #[test]
+    fn a_token_ends_when_its_claim_says_and_explains_only_with_its_own_scope() {
+        let rejecter = token(&json!(["type=record.reject&event=birth"]));
+        assert_eq!(rejecter.expires_at(), Timestamp::from_second(4_000_000_000).unwrap());
+        assert!(rejecter.may_explain(&EventKind::Birth) && !rejecter.may_explain(&EventKind::Death));
+        assert!(!token(&json!(["type=record.action.reject&event=birth"])).may_explain(&EventKind::Birth));
+    }
 }

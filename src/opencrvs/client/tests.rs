@@ -162,3 +162,13 @@ async fn no_text_shows_a_secret_or_a_token() {
     assert!(!shown.contains("hush"), "{shown}");
     assert!(!shown.contains("e30."), "{shown}");
 }
+
+#[test]
+fn only_what_an_operator_has_to_mend_is_a_refusal() {
+    for refusal in [ClientFault::Refused, ClientFault::NoSecret, ClientFault::Unsupported(404)] {
+        assert!(refusal.is_refusal(), "{refusal:?}");
+    }
+    for other in [ClientFault::Unavailable, ClientFault::Throttled(None), ClientFault::NotAToken] {
+        assert!(!other.is_refusal(), "{other:?}");
+    }
+}

@@ -171,6 +171,7 @@ fn event(result: &Value) -> Option<WaitingEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::opencrvs::bare_server::server;
 
     #[test]
     fn only_events_that_were_searched_for_are_kept_and_the_next_page_begins_after_all_results() {
@@ -203,5 +204,60 @@ mod tests {
         assert_eq!(next(20_000, 9_900, std::slice::from_ref(&one)), None);
         assert_eq!(next(20_000, 9_899, &[one]), Some(9_900));
         assert_eq!(page(&json!([]), Waiting::Requested, 0), None);
+    }
+
+    /// The input of a query, read from the query string of its URL.
+    fn input(request: &str) -> Value {
+        let target = request.split(' ').nth(1).unwrap();
+        let url = url::Url::parse(&format!("http://host{target}")).unwrap();
+        let (_, input) = url.query_pairs().find(|(name, _)| name == "input").unwrap();
+        serde_json::from_str::<Value>(&input).unwrap()["json"].take()
+    }
+
+    fn result(json: &Value) -> (u16, String) {
+        (200, json!({ "result": { "data": { "json": json } } }).to_string())
+    }
+
+    #[tokio::test]
+    async fn a_search_asks_for_pending_events_oldest_first_and_for_assigned_ones_newest_first() {
+        let token = SecretString::from("t");
+        for (waiting, clause, direction) in [
+            (
+                Waiting::Requested,
+                json!({ "eventType": "birth", "flags": { "anyOf": ["register:requested"] } }),
+                "asc",
+            ),
+            (
+                Waiting::Assigned,
+                json!({ "eventType": "birth", "flags": { "noneOf": ["register:requested"] },
+                    "status": { "type": "anyOf", "terms": ["CREATED", "NOTIFIED", "DECLARED"] } }),
+                "desc",
+            ),
+        ] {
+            let server = server(&[result(&json!({ "total": 0, "results": [] }))]).await;
+            let search = EventSearch::new(&server.settings()).unwrap();
+            let page = search.page(&token, &EventKind::Birth, waiting, 100).await.unwrap();
+            assert_eq!(page, WaitingPage { events: Vec::new(), next: None });
+            let expected = json!({
+                "query": { "type": "and", "clauses": [clause] }, "limit": PAGE, "offset": 100,
+                "sort": [{ "field": "updatedAt", "direction": direction }],
+            });
+            assert_eq!(input(&server.requests()[0]), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_document_is_read_in_either_form_of_the_input() {
+        let refused =
+            json!({ "error": { "json": { "message": "Invalid input", "data": { "code": "BAD_REQUEST" } } } });
+        let event = json!({ "id": "event-1", "type": "birth" });
+        let server = server(&[(400, refused.to_string()), result(&event)]).await;
+        let search = EventSearch::new(&server.settings()).unwrap();
+        let record = RecordId::parse("event-1").unwrap();
+        let document = search.document(&SecretString::from("t"), &record).await.unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&document).unwrap(), event);
+        let requests = server.requests();
+        assert_eq!(input(&requests[0]), json!({ "eventId": "event-1" }));
+        assert_eq!(input(&requests[1]), json!("event-1"));
     }
 }

@@ -158,6 +158,31 @@ fn record_state(status: &str) -> RecordState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::opencrvs::bare_server::{Server, server};
+
+    fn token() -> SecretString {
+        SecretString::from("the.token")
+    }
+
+    fn record() -> RecordId {
+        RecordId::parse("5b1f6d2a-0000-4000-8000-000000000001").unwrap()
+    }
+
+    fn gateway(server: &Server) -> Gateway {
+        Gateway::new(&server.settings()).unwrap()
+    }
+
+    fn data(data: &Value) -> (u16, String) {
+        (200, json!({ "data": data }).to_string())
+    }
+
+    /// The variables of a request, whose head is that of a GraphQL call with the token.
+    fn variables(request: &str) -> Value {
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("POST /base/graphql HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("authorization: Bearer the.token"), "{head}");
+        serde_json::from_str::<Value>(body).unwrap()["variables"].take()
+    }
 
     #[test]
     fn a_status_that_no_release_has_counts_as_moved_on() {
@@ -172,5 +197,58 @@ mod tests {
         ] {
             assert_eq!(record_state(status), state, "{status}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_confirmation_sends_what_it_has_and_needs_the_id_of_the_task_in_the_response() {
+        let server = server(&[
+            data(&json!({ "confirmRegistration": "task" })),
+            data(&json!({ "confirmRegistration": "task" })),
+            data(&json!({ "confirmRegistration": null })),
+        ])
+        .await;
+        let gateway = gateway(&server);
+        let bare = Confirmation {
+            number: RegistrationNumber::parse("2026B1").unwrap(),
+            identifiers: Vec::new(),
+            comment: None,
+        };
+        let id = ("NATIONAL_ID".to_owned(), NationalId::parse("1234567890").unwrap());
+        let full = Confirmation { identifiers: vec![id], comment: Some("why".to_owned()), ..bare.clone() };
+        assert_eq!(gateway.confirm(&token(), &record(), &full).await, Ok(()));
+        assert_eq!(gateway.confirm(&token(), &record(), &bare).await, Ok(()));
+        assert_eq!(gateway.confirm(&token(), &record(), &bare).await, Err(OpencrvsFault::Unreadable));
+        let requests = server.requests();
+        let details = json!({ "registrationNumber": "2026B1", "comment": "why",
+            "identifiers": [{ "type": "NATIONAL_ID", "value": "1234567890" }] });
+        assert_eq!(variables(&requests[0]), json!({ "id": record().as_str(), "details": details }));
+        let details = json!({ "registrationNumber": "2026B1" });
+        assert_eq!(variables(&requests[1]), json!({ "id": record().as_str(), "details": details }));
+    }
+
+    #[tokio::test]
+    async fn a_record_is_read_with_its_token() {
+        let status = json!([{ "type": "WAITING_VALIDATION", "timestamp": "2026-03-01T10:00:00.000Z" }]);
+        let found = json!({ "fetchRegistration": { "registration": { "status": status } } });
+        let server = server(&[data(&found), data(&json!({ "fetchRegistration": null }))]).await;
+        let gateway = gateway(&server);
+        let read = gateway.read(&token(), &record()).await.unwrap();
+        assert_eq!(
+            (read.status, read.since.to_string()),
+            (RecordState::Waiting, "2026-03-01T10:00:00Z".into())
+        );
+        assert_eq!(gateway.read(&token(), &record()).await, Err(OpencrvsFault::Unreadable));
+        assert_eq!(variables(&server.requests()[0]), json!({ "id": record().as_str() }));
+    }
+
+    #[tokio::test]
+    async fn only_a_server_error_or_no_response_says_that_the_gateway_is_away() {
+        for (status, answers) in [(200, true), (400, true), (404, true), (500, false), (503, false)] {
+            let server = server(&[(status, String::new())]).await;
+            assert_eq!(gateway(&server).answers().await, answers, "{status}");
+        }
+        let nobody =
+            ClientSettings { url: "http://127.0.0.1:9".parse().unwrap(), ..server(&[]).await.settings() };
+        assert!(!Gateway::new(&nobody).unwrap().answers().await);
     }
 }

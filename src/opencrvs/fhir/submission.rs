@@ -104,6 +104,7 @@ fn identity(person: &Value, identifier_type: &str) -> Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::opencrvs::bare_server::server;
 
     #[test]
     fn a_record_is_found_with_every_time_at_which_it_waited_and_with_its_person() {
@@ -148,5 +149,29 @@ mod tests {
         assert_eq!(of("NIN", &both), None);
         assert_eq!(of("NATIONAL_ID", &json!([{ "id": null, "type": "NATIONAL_ID" }])), None);
         assert_eq!(of("NATIONAL_ID", &Value::Null), None);
+    }
+
+    #[tokio::test]
+    async fn the_person_is_left_out_only_if_this_release_does_not_know_the_fields() {
+        let refused = json!({ "errors": [{ "message": "Cannot query field", "extensions": { "code": "GRAPHQL_VALIDATION_FAILED" } }] });
+        let status = json!([{ "type": "WAITING_VALIDATION", "timestamp": "2026-11-30T10:00:02.000Z" }]);
+        let found = json!({ "data": { "fetchRegistration": { "registration": { "status": status } } } });
+        let (token, record) = (SecretString::from("t"), RecordId::parse("r").unwrap());
+        let asks =
+            |request: &str, text: &str| request.contains(text) && request.contains("registrationNumber");
+        for (kind, person) in [(EventKind::Birth, "child {"), (EventKind::Death, "deceased {")] {
+            let server = server(&[(200, refused.to_string()), (200, found.to_string())]).await;
+            let gateway = Gateway::new(&server.settings()).unwrap();
+            let found = gateway.find(&token, &record, &kind, "NATIONAL_ID").await.unwrap();
+            assert_eq!((found.status, found.person), (RecordState::Waiting, None));
+            let requests = server.requests();
+            assert_eq!(requests.len(), 2);
+            assert!(asks(&requests[0], person) && !asks(&requests[1], person), "{requests:?}");
+        }
+        let server = server(&[(200, refused.to_string()), (200, found.to_string())]).await;
+        let gateway = Gateway::new(&server.settings()).unwrap();
+        let marriage = gateway.find(&token, &record, &EventKind::Marriage, "NATIONAL_ID").await;
+        assert_eq!(marriage, Err(OpencrvsFault::Contract));
+        assert_eq!(server.requests().len(), 1, "there is nothing to leave out");
     }
 }

@@ -151,6 +151,47 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
+    use crate::opencrvs::bare_server::{Server, server};
+
+    /// A page of the list with this many records, of `total` in the index.
+    fn page(count: usize, total: usize) -> (u16, String) {
+        let record =
+            |n: usize| json!({ "id": format!("r-{n}"), "registration": { "trackingId": "B123456" } });
+        let results: Vec<Value> = (0..count).map(record).collect();
+        (200, json!({ "data": { "searchEvents": { "totalItems": total, "results": results } } }).to_string())
+    }
+
+    async fn waiting(server: &Server) -> WaitingList {
+        let token = UserToken { raw: SecretString::from("t"), limits: Vec::new() };
+        Gateway::new(&server.settings()).unwrap().waiting(&token).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_list_is_read_page_by_page_to_its_last_one() {
+        for last in [0, 1, PAGE - 1] {
+            let total = PAGE + last;
+            let server = server(&[page(PAGE, total), page(last, total)]).await;
+            let list = waiting(&server).await;
+            assert_eq!((list.records.len(), list.truncated), (total, false), "{last}");
+            let requests = server.requests();
+            assert_eq!(requests.len(), 2, "{last}");
+            let [first, second] = [r#""skip":0"#.to_owned(), format!(r#""skip":{PAGE}"#)];
+            assert!(requests[0].contains(&first) && requests[1].contains(&second), "{requests:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_longer_than_the_index_returns_is_read_to_that_limit_and_says_so() {
+        let server = server(&[page(PAGE, INDEX_LIMIT)]).await;
+        let list = waiting(&server).await;
+        assert_eq!((list.records.len(), list.truncated), (INDEX_LIMIT, true));
+        assert_eq!(server.requests().len(), INDEX_LIMIT / PAGE);
+        let record = &list.records[1];
+        assert_eq!(
+            (record.record.as_str(), record.tracking_id.as_ref().unwrap().as_str()),
+            ("r-1", "B123456")
+        );
+    }
 
     fn token(scope: &[&str], exp: i64) -> String {
         let claims = json!({ "exp": exp, "scope": scope, "sub": "5f" }).to_string();

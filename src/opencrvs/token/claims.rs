@@ -188,4 +188,13 @@ mod tests {
             assert!(!Scope::List(vec![bad.into()]).allows(CONFIRM), "{bad}");
         }
     }
+
+    #[test]
+    fn a_subject_is_empty_only_without_any_claim() {
+        let subject = |claims: &str| serde_json::from_str::<Subject>(claims).unwrap();
+        assert!(subject("{}").is_empty());
+        for claims in [r#"{"recordId":"r"}"#, r#"{"eventId":"e"}"#, r#"{"actionId":"a"}"#] {
+            assert!(!subject(claims).is_empty(), "{claims}");
+        }
+    }
 }

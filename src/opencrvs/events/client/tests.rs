@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::domain::{Answer, EventKind, FieldMapping, NationalId};
+use crate::opencrvs::bare_server::server;
 use crate::opencrvs::call::CompleteResponse;
 use crate::opencrvs::events::tests::fixture;
 
@@ -135,4 +136,98 @@ fn a_refusal_of_the_client_is_about_its_configuration_and_one_of_the_token_about
         let by_token = Bearer::Token(&secret).interpret(fault, Right::Accept, &EventKind::from_name(kind));
         assert_eq!(by_token, fault);
     }
+}
+
+fn result(json: &Value) -> (u16, String) {
+    (200, serde_json::json!({ "result": { "data": { "json": json } } }).to_string())
+}
+
+fn error(status: u16, code: &str, message: &str) -> (u16, String) {
+    let error = serde_json::json!({ "error": { "json": { "message": message, "data": { "code": code } } } });
+    (status, error.to_string())
+}
+
+/// The path and the input of a mutation that was sent with the token.
+fn mutation(request: &str) -> (String, Value) {
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("authorization: Bearer the.token"), "{head}");
+    let path = head.split(' ').nth(1).unwrap().to_owned();
+    (path, serde_json::from_str::<Value>(body).unwrap()["json"].take())
+}
+
+#[tokio::test]
+async fn a_rejection_and_its_reason_are_two_mutations() {
+    let (record, action) = ids();
+    let pending = PendingAction { record: &record, action: &action, kind: &EventKind::Birth };
+    let token = SecretString::from("the.token");
+    let server = server(&[result(&serde_json::json!({})), error(500, "INTERNAL_SERVER_ERROR", "down")]).await;
+    let client = EventsClient::new(&server.settings()).unwrap();
+    assert_eq!(client.reject(Bearer::Token(&token), &pending, true).await, Ok(()));
+    let down = client.reject(Bearer::Token(&token), &pending, false).await;
+    assert_eq!(down, Err(OpencrvsFault::Status(500)));
+    let down = client.explain(Bearer::Token(&token), &pending, "no such person").await;
+    assert_eq!(down, Err(OpencrvsFault::Status(500)));
+    let requests: Vec<_> = server.requests().iter().map(|request| mutation(request)).collect();
+    let transaction = TransactionId::of(&action).to_string();
+    for (number, keeps) in [(0, Some(true)), (1, None)] {
+        let (path, input) = &requests[number];
+        assert_eq!(path, "/base/events/event.actions.register.reject");
+        assert_eq!(input["actionId"], action.as_str());
+        assert_eq!(input["transactionId"], transaction.as_str());
+        assert_eq!(input.get("keepAssignment").and_then(Value::as_bool), keeps);
+    }
+    let (path, input) = &requests[2];
+    assert_eq!(path, "/base/events/event.actions.reject.request");
+    assert_eq!(
+        (&input["eventId"], &input["content"]["reason"]),
+        (&record.as_str().into(), &"no such person".into())
+    );
+}
+
+#[tokio::test]
+async fn a_client_may_accept_if_opencrvs_gets_as_far_as_looking_for_the_event() {
+    let token = access_token(&[]);
+    for (response, may) in [
+        (error(404, "NOT_FOUND", "Event not found"), Ok(true)),
+        (error(404, "NOT_FOUND", "Action not found"), Ok(true)),
+        (error(403, "FORBIDDEN", "no"), Ok(false)),
+        (error(401, "UNAUTHORIZED", "no"), Err(OpencrvsFault::ClientRefused)),
+        (error(500, "INTERNAL_SERVER_ERROR", "down"), Err(OpencrvsFault::Status(500))),
+        (result(&serde_json::json!({})), Err(OpencrvsFault::Unreadable)),
+    ] {
+        let server = server(std::slice::from_ref(&response)).await;
+        let client = EventsClient::new(&server.settings()).unwrap();
+        assert_eq!(client.may_accept(&token).await, may, "{response:?}");
+        assert!(server.requests()[0].contains(&format!("Bearer {}", token.secret().expose_secret())));
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_read_in_either_form_of_the_input_and_belongs_to_its_record() {
+    let (record, action) = ids();
+    let pending = PendingAction { record: &record, action: &action, kind: &EventKind::Birth };
+    let token = SecretString::from("the.token");
+    let event = |id: &str| {
+        let requested = serde_json::json!({ "id": action.as_str(), "type": "REGISTER", "status": "Requested",
+            "createdAt": "2026-03-01T10:00:00.000Z", "declaration": {} });
+        serde_json::json!({ "id": id, "type": "birth", "trackingId": "PRZIB7", "actions": [requested] })
+    };
+    let find = async |event: Value| {
+        let server = server(&[error(400, "BAD_REQUEST", "Invalid input"), result(&event)]).await;
+        let client = EventsClient::new(&server.settings()).unwrap();
+        let found = client.find(Bearer::Token(&token), &pending, &Reading::default()).await;
+        let inputs: Vec<_> = server.requests().iter().map(|request| request.contains("eventId")).collect();
+        assert_eq!(inputs, [true, false], "the object first, then the bare id");
+        found
+    };
+    let waits = find(event(record.as_str())).await.unwrap();
+    assert!(
+        matches!(&waits, FoundAction::Waits { tracking_id, .. } if tracking_id.as_str() == "PRZIB7"),
+        "{waits:?}"
+    );
+    assert_eq!(find(event("another-record")).await, Ok(FoundAction::Absent));
+    let mut accepted = event(record.as_str());
+    accepted["actions"].as_array_mut().unwrap().push(serde_json::json!({
+        "status": "Accepted", "originalActionId": action.as_str(), "registrationNumber": "N" }));
+    assert_eq!(find(accepted).await, Ok(FoundAction::Answered(ActionState::Accepted(Some("N".to_owned())))));
 }
