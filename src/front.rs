@@ -57,8 +57,8 @@ pub struct Front {
     /// Whether this front and the other roles of the broker share their keys. If not, it accepts
     /// nothing, because the others could not decrypt it.
     pub standing: watch::Receiver<Standing>,
-    /// Stores registrations while the broker is unavailable. Without a spool, they are refused during
-    /// that time.
+    /// Stores registrations while the broker is unavailable. Without a spool, they are refused
+    /// during that time.
     pub spool: Option<Spool>,
     /// Whether registrations of the events generation are accepted. They require a spool.
     pub events: bool,

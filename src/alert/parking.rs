@@ -10,9 +10,9 @@
 //! many bad messages a vendor sends. The alerts go through the same outbox as all others.
 //!
 //! A queue may also change without growing, for example if a message that was sent back to work is
-//! parked again. `queue replay` takes what it moves off the report, so that this counts as growth. For
-//! messages that were moved by other means, the newest one is compared as well, but less often, because
-//! this requires reading the queue, and not in a queue that is longer than what is read.
+//! parked again. `queue replay` takes what it moves off the report, so that this counts as growth.
+//! For messages that were moved by other means, the newest one is compared as well, but less often,
+//! because this requires reading the queue, and not in a queue that is longer than what is read.
 //!
 //! Invariant: growth of a queue is reported by the next poll that sees the whole queue, and is
 //! never reported twice, not even when an operator browses the queue, which hides its messages for

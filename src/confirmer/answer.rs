@@ -192,8 +192,8 @@ impl Confirmer {
                 return Ok(Tried::Settled(settlement));
             }
         };
-        // Nothing was written. The intent is kept for now: an earlier write of this attempt may still
-        // arrive.
+        // Nothing was written. The intent is kept for now: an earlier write of this attempt may
+        // still arrive.
         Ok(Tried::Refused(refusal))
     }
 
@@ -213,8 +213,8 @@ impl Confirmer {
         }
     }
 
-    /// Reports a missing access token to the breakers. If auth limits the requests for access tokens,
-    /// the gateway's breaker stays closed, because answers with an action token need none.
+    /// Reports a missing access token to the breakers. If auth limits the requests for access
+    /// tokens, the gateway's breaker stays closed, because answers with an action token need none.
     fn observe_client(&self, fault: ClientFault) -> ClientRefusal {
         match fault {
             ClientFault::Refused | ClientFault::NoSecret | ClientFault::Unsupported(_) => {

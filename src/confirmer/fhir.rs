@@ -70,9 +70,9 @@ impl Confirmer {
         }
     }
 
-    /// Waits until OpenCRVS shows the submission. If the submission was not looked up before *send*,
-    /// because the ID system was not asked, it may be invented. It is looked up once OpenCRVS has had
-    /// enough time to show it, and parked if OpenCRVS does not have it.
+    /// Waits until OpenCRVS shows the submission. If the submission was not looked up before
+    /// *send*, because the ID system was not asked, it may be invented. It is looked up once
+    /// OpenCRVS has had enough time to show it, and parked if OpenCRVS does not have it.
     async fn wait_for_submission(
         &self,
         case: &UnsealedCase,

@@ -91,8 +91,8 @@ impl Confirmer {
         match after.next {
             Next::Delay(step, cause) => Ok(Settlement::Delay { step, cause: cause.into() }),
             Next::Park => {
-                // This write was refused outright. An intent that was there before this turn is that
-                // of an earlier write, which may still arrive.
+                // This write was refused outright. An intent that was there before this turn is
+                // that of an earlier write, which may still arrive.
                 if after.intent == IntentAfter::Kept && case.leased.case.record.intent.is_none() {
                     self.ledger.retract(lease, cause).await?;
                 }

@@ -57,8 +57,8 @@ pub(super) async fn hand_over(front: &Front, mut message: RegistrationMessage) -
     }
 }
 
-/// Whether the broker has ever compared the key of this front. A front that has never reached it may
-/// seal with a key that nobody has, so it spools nothing.
+/// Whether the broker has ever compared the key of this front. A front that has never reached it
+/// may seal with a key that nobody has, so it spools nothing.
 fn has_been_admitted(front: &Front) -> bool {
     match &*front.standing.borrow() {
         Standing::Admitted | Standing::AdmittedEarlier => true,

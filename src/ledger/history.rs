@@ -123,8 +123,8 @@ impl Ledger {
         self.raise_alert(tx, id, &entry, None).await
     }
 
-    /// As [`Ledger::add_explained_entry`]. The alert explains the same, so the text contains nothing
-    /// that an operator wrote.
+    /// As [`Ledger::add_explained_entry`]. The alert explains the same, so the text contains
+    /// nothing that an operator wrote.
     pub(super) async fn add_detailed_entry(
         &self,
         tx: &mut Transaction<'static, Any>,

@@ -9,9 +9,9 @@ use jiff::civil::Date;
 use crate::domain::ascii_digits;
 
 /// Years outside this range are mostly years of another calendar: 2026 is 1447 or 1448 in the
-/// Islamic calendar, 1405 in the Iranian one, and 2569 in the Thai one. Years of the Nepali calendar
-/// (2082 or 2083) lie in the future, so the check of the day of the event refuses them. Nothing tells
-/// those of the Ethiopian calendar (2018 or 2019) from Gregorian ones.
+/// Islamic calendar, 1405 in the Iranian one, and 2569 in the Thai one. Years of the Nepali
+/// calendar (2082 or 2083) lie in the future, so the check of the day of the event refuses them.
+/// Nothing tells those of the Ethiopian calendar (2018 or 2019) from Gregorian ones.
 const YEARS: std::ops::RangeInclusive<i16> = 1850..=2150;
 
 /// The day as `YYYY-MM-DD`, or `None` if it is ambiguous or no date.

@@ -84,8 +84,8 @@ impl FieldFaults {
         self.read(field, value, read)
     }
 
-    /// Reads the required day of an event that is over, and notes the field if it is absent, invalid
-    /// or yet to come.
+    /// Reads the required day of an event that is over, and notes the field if it is absent,
+    /// invalid or yet to come.
     fn require_day(&mut self, field: &str, value: Option<&str>, latest: Date) -> Option<String> {
         let day = self.require(field, value, date::day)?;
         let is_over = day.parse::<Date>().is_ok_and(|day| day <= latest);

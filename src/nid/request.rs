@@ -108,8 +108,8 @@ pub fn ask(facts: &Facts<'_>, view: &View) -> Ask {
     }
 }
 
-/// Checks what [`ask`] would find unfit, before there are a number and a submission to ask with. The
-/// date of the event lies at most in the day of `accepted_at`, in whichever zone.
+/// Checks what [`ask`] would find unfit, before there are a number and a submission to ask with.
+/// The date of the event lies at most in the day of `accepted_at`, in whichever zone.
 ///
 /// # Errors
 /// The fields that the contract requires and the view lacks, or has in an invalid form.

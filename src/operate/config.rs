@@ -16,8 +16,8 @@ pub enum ConfigCommand {
     Show,
     /// Print a reference of all settings, as a table in Markdown.
     Reference,
-    /// Check the settings of all roles. With `FRONT_EVENTS`, also check that the country's forms have
-    /// the fields of `FIELDS_EVENTS`; nothing else is contacted.
+    /// Check the settings of all roles. With `FRONT_EVENTS`, also check that the country's forms
+    /// have the fields of `FIELDS_EVENTS`; nothing else is contacted.
     Check,
 }
 

@@ -1,9 +1,9 @@
-//! Reads the country's forms: watches whether they have the fields that registrations are read from,
-//! and learns which fields have the dates of events.
+//! Reads the country's forms: watches whether they have the fields that registrations are read
+//! from, and learns which fields have the dates of events.
 //!
 //! Invariant: until a check has found every field, a role is not ready while the forms are known to
-//! lack one. If the forms cannot be read, or lose a field later, the role stays ready, because other
-//! kinds of event and other requests do not depend on that field.
+//! lack one. If the forms cannot be read, or lose a field later, the role stays ready, because
+//! other kinds of event and other requests do not depend on that field.
 
 use std::time::Duration;
 
@@ -41,8 +41,9 @@ pub(super) async fn watch(check: SourceCheck, ready: Condition, recheck: Duratio
     }
 }
 
-/// Learns from the country's forms which fields have the dates of events, until `stop` is cancelled.
-/// A country without events has no such forms, so a failure is tried again ever more rarely.
+/// Learns from the country's forms which fields have the dates of events, until `stop` is
+/// cancelled. A country without events has no such forms, so a failure is tried again ever more
+/// rarely.
 pub(super) async fn learn_dates(check: SourceCheck, recheck: Duration, stop: CancellationToken) {
     let (mut is_known, mut pause) = (false, PAUSE.min(recheck));
     let learning = async {

@@ -107,17 +107,18 @@ metrics! {
     /// Reads of a registration in OpenCRVS before the ID system is asked, by outcome: genuine,
     /// `submission_only` (OpenCRVS gave neither name nor date of birth), `not_in_opencrvs`,
     /// withdrawn (OpenCRVS moved the record on), `not_yet` (OpenCRVS does not show it yet), failed
-    /// (OpenCRVS could not be read) or unchecked (no credential may read it; the ID system was asked).
+    /// (OpenCRVS could not be read) or unchecked (no credential may read it; the ID system was
+    /// asked).
     send_checks: Counters<1>, labelled(["outcome"]), "nidbridge_send_checks_total";
-    /// Registrations that the ID system is not asked about, by kind of event and cause: event (the ID
-    /// system has nothing to do with this kind), `no_id` or `no_person` (nothing identifies the
+    /// Registrations that the ID system is not asked about, by kind of event and cause: event (the
+    /// ID system has nothing to do with this kind), `no_id` or `no_person` (nothing identifies the
     /// deceased) or `other_id` (the deceased has an identifier, but not of the type
     /// `CONFIRM_IDENTIFIER_TYPE`).
     not_asked: Counters<2>, labelled(["event", "cause"]), "nidbridge_not_asked_total";
     /// Replies of the ID system, by status.
     replies: Counters<1>, labelled(["status"]), "nidbridge_replies_total";
-    /// Runs of the sweeper, by outcome: done, elsewhere (another worker sweeps), told (the process was
-    /// told to stop) or stopped (by a failure).
+    /// Runs of the sweeper, by outcome: done, elsewhere (another worker sweeps), told (the process
+    /// was told to stop) or stopped (by a failure).
     sweeps: Counters<1>, labelled(["outcome"]), "nidbridge_sweeps_total";
     /// Attempts whose next message the sweeper published again, by state.
     swept: Counters<1>, labelled(["state"]), "nidbridge_swept_total";

@@ -1,8 +1,8 @@
 //! Reads a registration in OpenCRVS before *send* asks the ID system about it.
 //!
-//! The rules are in [`domain::check`](crate::domain::check). A record of the FHIR generation is read
-//! with its record token. An event is read with the action token if that has the right, else with
-//! the bridge's own client; an event that neither of them may read is not checked.
+//! The rules are in [`domain::check`](crate::domain::check). A record of the FHIR generation is
+//! read with its record token. An event is read with the action token if that has the right, else
+//! with the bridge's own client; an event that neither of them may read is not checked.
 //!
 //! Invariant: a successful read is not repeated for the same attempt. A failed read only delays it.
 
@@ -245,7 +245,8 @@ impl SendCheck {
         };
         let number = context.number;
         Ok(match read {
-            // The scopes allow the read but OpenCRVS refuses it: the registrar may not read this record.
+            // The scopes allow the read but OpenCRVS refuses it: the registrar may not read this
+            // record.
             None | Some(Err(OpencrvsFault::RecordRefused | OpencrvsFault::ClientScope)) => None,
             Some(read) => Some(read.map(|found| found_action(found, number))),
         })

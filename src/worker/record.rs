@@ -65,7 +65,8 @@ impl RecordStage {
         Ok(Settlement::Done)
     }
 
-    /// Reports an attempt from the future, or one that a newer attempt superseded before it arrived.
+    /// Reports an attempt from the future, or one that a newer attempt superseded before it
+    /// arrived.
     fn report_order(&self, receipt: &Receipt) {
         let Case { record, attempt } = &receipt.case;
         if receipt.from_future {

@@ -45,7 +45,8 @@ impl Handler for ResolveStage {
                 self.metrics.replied(reply.status.label());
                 let request = reply.request;
                 self.resolve(reply).await.map(|cause| match cause {
-                    // A reply that matches the schema can still have a status that does not fit the request.
+                    // A reply that matches the schema can still have a status that does not fit the
+                    // request.
                     Some(cause @ Cause::Malformed) => {
                         self.park(&message, cause, &RefusedReply { part: "status", request })
                     }
@@ -60,8 +61,8 @@ impl Handler for ResolveStage {
 }
 
 impl ResolveStage {
-    /// Returns a cause if the reply must be parked, because the ledger does not have its request, or
-    /// because it answers a birth as a death or a death as a birth.
+    /// Returns a cause if the reply must be parked, because the ledger does not have its request,
+    /// or because it answers a birth as a death or a death as a birth.
     async fn resolve(&self, reply: Reply) -> Result<Option<Cause>, StageFault> {
         let Some((request, record)) = self.asked(reply.request).await? else {
             return Ok(Some(Cause::UnknownRequest));

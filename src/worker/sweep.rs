@@ -1,9 +1,9 @@
 //! Stage *sweep*: looks after attempts that are stuck or expired, and erases old sealed values.
 //!
 //! One worker of the whole installation sweeps. In each turn it expires attempts whose token has
-//! expired, warns of tokens that expire soon, of attempts that are open for too long and of attempts
-//! that fail while others are confirmed, erases sealed values that were kept long enough, and publishes
-//! lost messages again.
+//! expired, warns of tokens that expire soon, of attempts that are open for too long and of
+//! attempts that fail while others are confirmed, erases sealed values that were kept long enough,
+//! and publishes lost messages again.
 //!
 //! Invariant: sweeping cannot make an outage worse. It publishes one message at a time and stops at
 //! the first failure; it publishes for an attempt at most once in the time of the longest delay,

@@ -112,8 +112,8 @@ pub fn judge_invented(accounts: &mut Accounts, evidence: &Evidence<'_>) {
     }
 }
 
-/// Judges the submissions of an unfit registration. Returns whether the record is unfit and ended as
-/// such a record should.
+/// Judges the submissions of an unfit registration. Returns whether the record is unfit and ended
+/// as such a record should.
 pub fn judge_unfit(accounts: &mut Accounts, id: &str, record: &Record, evidence: &Evidence<'_>) -> bool {
     if !evidence.rig.people.get(id).is_some_and(|family| family.is_unfit) {
         return false;

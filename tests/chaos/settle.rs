@@ -124,8 +124,8 @@ async fn queues(rig: &Rig) -> Option<Vec<String>> {
     let all: Vec<serde_json::Value> = serde_json::from_str(&text).ok()?;
     let filled = |queue: &serde_json::Value| {
         let (name, messages) = (queue["name"].as_str()?, queue["messages"].as_u64()?);
-        // The deployment queue always keeps one message, and a process that is killed while it waits
-        // for its lock leaves a token. What was sent has a copy.
+        // The deployment queue always keeps one message, and a process that is killed while it
+        // waits for its lock leaves a token. What was sent has a copy.
         let kept = name.ends_with(".parked")
             || name.ends_with(".sent")
             || ["unrouted", "nidbridge.deployment", "nidbridge.deployment.turn"].contains(&name);

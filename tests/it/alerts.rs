@@ -1,5 +1,5 @@
-//! Alerts by webhook: an operator is alerted at once, or as soon as the webhook or the process works
-//! again.
+//! Alerts by webhook: an operator is alerted at once, or as soon as the webhook or the process
+//! works again.
 //!
 //! Each test runs on SQLite and on PostgreSQL.
 

@@ -1,5 +1,5 @@
-//! Registrations that only the worker finds unfit: those of an older release's front, and those that
-//! no front has. Their cause is `unfit`, nobody says that the ID system rejected them, and an
+//! Registrations that only the worker finds unfit: those of an older release's front, and those
+//! that no front has. Their cause is `unfit`, nobody says that the ID system rejected them, and an
 //! operator ends each in every way that the generation knows.
 
 use std::collections::BTreeMap;

@@ -56,7 +56,8 @@ settings! {
         /// value.
         unique: NumberScope, Scope, "global", ["NUMBER_UNIQUE"];
         /// Time zone of the country (IANA), by which a registration has its date and its number the
-        /// year, and in which the day of an instant in a document is taken. Set it to the same value for every role and before the first registration.
+        /// year, and in which the day of an instant in a document is taken. Set it to the same
+        /// value for every role and before the first registration.
         time_zone: TimeZone, Zone, "UTC", ["COUNTRY_TIME_ZONE"];
         /// Whether the front takes the registration number from the header `X-Registration-Number`.
         /// Whoever has a record's token can send it, so let only your own handler reach the front,

@@ -1,8 +1,8 @@
 //! The bodies of a proxied request, streamed frame by frame.
 //!
 //! Invariant: an idle timeout or a fault on one side becomes an error of the stream, so that the
-//! other side sees that the body is incomplete. If the service does not read the caller's body to its
-//! end, the rest is read here, so that the caller can read the response.
+//! other side sees that the body is incomplete. If the service does not read the caller's body to
+//! its end, the rest is read here, so that the caller can read the response.
 
 use std::io;
 use std::pin::{Pin, pin};

@@ -1,5 +1,5 @@
-//! Remembers beside the spool the sealing key with which the broker admitted this front, so that the
-//! front may spool after a restart, before it has reached the broker again.
+//! Remembers beside the spool the sealing key with which the broker admitted this front, so that
+//! the front may spool after a restart, before it has reached the broker again.
 //!
 //! Invariant: only an admission by the broker is remembered, and a refusal ends it.
 

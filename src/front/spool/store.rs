@@ -19,8 +19,8 @@ use crate::telemetry;
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Spool {
-    /// Stores a registration. It is accepted now, because the caller gets its response only now, and
-    /// no caller waits for a sync answer any more.
+    /// Stores a registration. It is accepted now, because the caller gets its response only now,
+    /// and no caller waits for a sync answer any more.
     ///
     /// # Errors
     /// [`NotSpooled`]; each such error raises an alarm.

@@ -111,8 +111,8 @@ impl Replacement {
         self.tally.miss(Miss::Failed, record, why)
     }
 
-    /// Publishes the attempts that were resumed or woken. The ledger has them already, so a worker's
-    /// sweep publishes them later if the broker is away now.
+    /// Publishes the attempts that were resumed or woken. The ledger has them already, so a
+    /// worker's sweep publishes them later if the broker is away now.
     pub(super) async fn publish_resumed(&self, session: &mut Session) {
         if self.resumed.is_empty() && self.woken.is_empty() {
             return;

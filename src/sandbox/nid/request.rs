@@ -14,8 +14,8 @@ pub(super) struct Request {
     pub(super) asked: Asked,
     pub(super) submission: u64,
     pub(super) number: String,
-    /// The members `registration`, `subject` and `parents`, which a repeat of the same submission must
-    /// not change.
+    /// The members `registration`, `subject` and `parents`, which a repeat of the same submission
+    /// must not change.
     pub(super) content: Value,
     /// Required fields that are absent, by their names in the contract.
     pub(super) missing: Vec<&'static str>,

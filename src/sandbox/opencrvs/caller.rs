@@ -28,7 +28,8 @@ impl Caller {
         Ok(Self { http, correlation: AtomicU64::new(1) })
     }
 
-    /// Posts a document. The workflow service copies the headers of its own caller into the request.
+    /// Posts a document. The workflow service copies the headers of its own caller into the
+    /// request.
     pub(super) async fn post(&self, front: &Url, token: &str, bundle: &Value) -> CallResult {
         let correlation = self.correlation.fetch_add(1, Ordering::Relaxed);
         let request = self.request(Method::POST, front, "event-registration", token).map(|request| {

@@ -188,7 +188,8 @@ impl<'a> Check<'a> {
             }
     }
 
-    /// Whether all members are known and have a value of their type, and no required one is missing.
+    /// Whether all members are known and have a value of their type, and no required one is
+    /// missing.
     fn members(
         &self,
         known: &[InputValue<'static, String>],
@@ -205,7 +206,8 @@ impl<'a> Check<'a> {
         given.iter().all(fits) && !known.iter().any(is_missing)
     }
 
-    /// Whether a value may stand where this type is wanted. Literals of scalar types are not checked.
+    /// Whether a value may stand where this type is wanted. Literals of scalar types are not
+    /// checked.
     fn value(&self, of: &Type<'static, String>, value: &Literal<'static, String>) -> bool {
         match (value, of) {
             (Literal::Variable(name), _) => {

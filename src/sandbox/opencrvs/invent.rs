@@ -1,8 +1,8 @@
 //! Registrations that OpenCRVS never had: any logged-in user can obtain a record token for any id,
 //! and post a document of their own with it.
 //!
-//! Wire source: `opencrvs-fhir.md` and `opencrvs-events.md` (auth checks neither scope nor record in
-//! the token exchange).
+//! Wire source: `opencrvs-fhir.md` and `opencrvs-events.md` (auth checks neither scope nor record
+//! in the token exchange).
 //!
 //! Invariant: nothing of such a registration is stored, so every read answers that there is no such
 //! record.

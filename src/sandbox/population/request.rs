@@ -2,8 +2,8 @@
 //!
 //! Wire source: the queue contract (`request.v1.json`), and the fields of the forms.
 //!
-//! Invariant: everything here comes from the facts of the population. No code of the bridge is used,
-//! so that an error in the bridge's mapping cannot hide itself.
+//! Invariant: everything here comes from the facts of the population. No code of the bridge is
+//! used, so that an error in the bridge's mapping cannot hide itself.
 
 use serde_json::{Map, Value, json};
 

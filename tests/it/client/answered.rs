@@ -1,5 +1,5 @@
-//! Actions that have an answer in OpenCRVS already: somebody else's, or the bridge's own with a lost
-//! response.
+//! Actions that have an answer in OpenCRVS already: somebody else's, or the bridge's own with a
+//! lost response.
 
 use jiff::Timestamp;
 use nidbridge::sandbox::opencrvs::Claims;

@@ -1,4 +1,5 @@
-//! Rejections that OpenCRVS answers with HTTP 500: the ledger says `rejected` only if OpenCRVS does.
+//! Rejections that OpenCRVS answers with HTTP 500: the ledger says `rejected` only if OpenCRVS
+//! does.
 
 use nidbridge::domain::Cause;
 use nidbridge::sandbox::nid::Final;

@@ -1,5 +1,5 @@
-//! Registrations that the ID system cannot be asked about: the front refuses them at once, names the
-//! fields, and stores nothing.
+//! Registrations that the ID system cannot be asked about: the front refuses them at once, names
+//! the fields, and stores nothing.
 
 use nidbridge::domain::Role;
 use nidbridge::sandbox::population::Declaration;

@@ -206,7 +206,8 @@ async fn a_record_is_found_by_each_of_its_names() {
     }
 }
 
-/// Begins a write whose result is not known, and parks the attempt because a later read was refused.
+/// Begins a write whose result is not known, and parks the attempt because a later read was
+/// refused.
 async fn parked_in_doubt(ledger: &Ledger) -> Case {
     let case = requested(ledger, "r", 0).await;
     reply(ledger, &case, 1, &rejected()).await;

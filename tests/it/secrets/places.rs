@@ -49,7 +49,8 @@ impl Spies {
         // The queue of a front is exclusive. A queue of this value gets copies of the same
         // messages.
         let queues = listed.iter().filter(|queue| queue["exclusive"] != true);
-        // Nothing is published to the lock of the deployment, and the broker lets nobody peek into it.
+        // Nothing is published to the lock of the deployment, and the broker lets nobody peek into
+        // it.
         let queues = queues.filter(|queue| queue["name"] != names::DEPLOYMENT_LOCK);
         let queues = queues.map(|queue| queue["name"].as_str().unwrap().to_owned());
         let mut places = Vec::new();

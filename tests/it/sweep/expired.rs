@@ -1,4 +1,5 @@
-//! Requests whose time is over, and an ID system that asks for a longer time than a delay queue has.
+//! Requests whose time is over, and an ID system that asks for a longer time than a delay queue
+//! has.
 
 use std::time::{Duration, Instant};
 

@@ -71,7 +71,8 @@ async fn live_among_dead(refetch: &str, count: usize) -> (World, Vec<String>, Du
 async fn live_registrations_are_confirmed_although_dead_tokens_wait_for_auths_key() {
     let (world, dead, _) = live_among_dead("60s", FEW).await;
     let fetches = world.opencrvs.counts().calls["key"];
-    // Two by the front (before and after the change), one by the keeper, the others by the confirmer.
+    // Two by the front (before and after the change), one by the keeper, the others by the
+    // confirmer.
     assert!(fetches <= 5, "auth was asked {fetches} times");
     for record in &dead {
         let state = case(&world, record).await.attempt.state;

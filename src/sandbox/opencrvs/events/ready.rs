@@ -1,5 +1,5 @@
-//! Core's call to the country config at provisioning. It carries the bootstrap token, with which the
-//! country registers its integrations.
+//! Core's call to the country config at provisioning. It carries the bootstrap token, with which
+//! the country registers its integrations.
 //!
 //! Wire source: `opencrvs-2.1.md` §1; opencrvs-core, the caller of `/trigger/system/ready` in
 //! `packages/events`.
