@@ -24,6 +24,8 @@ mod fingerprint;
 mod history;
 mod intent;
 mod migrations;
+mod newest;
+mod number;
 mod parking;
 mod receive;
 mod record_lease;

@@ -18,6 +18,8 @@ pub enum Cause {
     NumberTaken,
     /// The country gave another number for a record that has its number already.
     NumberKept,
+    /// The ID system was asked about another kind of event of the record before.
+    OtherKind,
     /// A reply to a request that was never made.
     UnknownRequest,
     /// A reply to a submission that was never made.
@@ -120,6 +122,7 @@ impl Cause {
             Self::Unsealable => "unsealable",
             Self::NumberTaken => "number_taken",
             Self::NumberKept => "number_kept",
+            Self::OtherKind => "other_kind",
             Self::UnknownRequest => "unknown_request",
             Self::WrongSubmission => "wrong_submission",
             Self::ContradictoryAnswer => "contradictory_answer",

@@ -58,6 +58,8 @@ runbook! {
         => "`attempts show` names the other record: correct NUMBER_TEMPLATE or NUMBER_UNIQUE, then `attempts resume --cause number_taken`; if the country gave the number, have the office submit the record again with the right one, because the bridge never replaces it";
     NumberKept: "the country gave another registration number with a later submission of a record; the record keeps its first number, because the ID system may have it already"
         => "compare the number in OpenCRVS with the country's own register, and have the country correct its register; so that it does not happen again, the country config has to give a record the same number with every submission, from the first one on";
+    OtherKind: "the record came as one kind of event, such as a death, about which the ID system was asked, and then as another one, such as a birth; one of the two is invented, or the ID system has to be told that the first one was wrong"
+        => "compare `attempts show` with OpenCRVS; have the ID system's operators undo what they recorded for the wrong kind; then `attempts decide` (`--as issued` or `--as without-id` confirms the genuine attempt)";
     IdOfAnotherRecord: "the ID system issued (or an operator entered) an ID that another record has already"
         => "`attempts show` and the alert's `detail` name the other record: settle with the ID system's operators whose ID it is; then `attempts decide` (`--as ask-again`, `--as issued` with the right ID, or another way)";
     OrphanId: "an ID was issued for a record that is not registered"

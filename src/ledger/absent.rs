@@ -6,13 +6,13 @@
 //! Invariant: the newest attempt of a record is not absent, unless all of them are. Only a
 //! superseded attempt is revived, in the state that it had.
 
-use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::alerts::explain_alert;
 use super::columns::{attempt_id, optional_timestamp, required, timestamp};
 use super::history::{NewEntry, What};
+use super::newest::{Said, follow, lead};
 use super::rows::{self, Case};
 use super::transition::apply_event;
 use super::{Ledger, LedgerError, Stage};
@@ -25,6 +25,8 @@ struct Candidate {
     id: AttemptId,
     state: State,
     ordered: Ordered,
+    /// `None` in a row that an older release wrote.
+    said: Option<Said>,
 }
 
 /// The result of parking an absent attempt.
@@ -64,6 +66,9 @@ impl Ledger {
             return Ok(Reverted::default());
         };
         lead(&mut tx, record, first.id, first.ordered.order, 0).await?;
+        if let Some(said) = &first.said {
+            follow(&mut tx, &case.record.id, said).await?;
+        }
         if first.state == State::Superseded {
             self.revive(&mut tx, record, first.id, absent, stage).await?;
         }
@@ -94,10 +99,13 @@ impl Ledger {
             .execute(&mut **tx)
             .await?;
         let order = order_stamp(attempt.stamp, attempt.accepted_at, self.stamp_tolerance);
-        for older in self.candidates(tx, record.id.as_str()).await? {
-            let is_older = older.id != attempt.id && older.ordered.order <= order;
-            if is_older && next(older.state, Event::Supersede).is_ok() {
-                self.move_attempt(tx, older.id, Event::Supersede, Stage::Operate, None).await?;
+        for one in self.candidates(tx, record.id.as_str()).await? {
+            if one.id == attempt.id {
+                if let Some(said) = &one.said {
+                    follow(tx, &record.id, said).await?;
+                }
+            } else if one.ordered.order <= order && next(one.state, Event::Supersede).is_ok() {
+                self.move_attempt(tx, one.id, Event::Supersede, Stage::Operate, None).await?;
             }
         }
         lead(tx, record.id.as_str(), attempt.id, order, 0).await
@@ -127,8 +135,8 @@ impl Ledger {
         record: &str,
     ) -> Result<Vec<Candidate>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT attempt_id, state, stamp, accepted_at, absent_at FROM attempt WHERE record_id = $1 \
-             ORDER BY accepted_at, attempt_id",
+            "SELECT attempt_id, state, stamp, accepted_at, absent_at, dialect, kind, tracking_id, office \
+             FROM attempt WHERE record_id = $1 ORDER BY accepted_at, attempt_id",
         )
         .bind(record.to_owned())
         .fetch_all(&mut **tx)
@@ -139,7 +147,8 @@ impl Ledger {
             let order = order_stamp(stamp, accepted_at, self.stamp_tolerance);
             let absent = optional_timestamp(row, "absent_at")?.is_some();
             let state = required(row, "state", State::parse)?;
-            Ok(Candidate { id: attempt_id(row)?, state, ordered: Ordered { order, absent } })
+            let (id, said) = (attempt_id(row)?, Said::in_row(row)?);
+            Ok(Candidate { id, state, ordered: Ordered { order, absent }, said })
         };
         rows.iter().map(candidate).collect()
     }
@@ -170,27 +179,6 @@ impl Ledger {
         // before `published_at` means that the ID system is to be asked again.
         super::asking::publish_now(tx, attempt).await
     }
-}
-
-/// Makes an attempt the newest of its record, and adds `adds` to the number of submissions.
-pub(super) async fn lead(
-    tx: &mut Transaction<'static, Any>,
-    record: &str,
-    attempt: AttemptId,
-    order: Timestamp,
-    adds: i64,
-) -> Result<(), LedgerError> {
-    sqlx::query(
-        "UPDATE record SET newest_attempt = $2, newest_stamp = $3, submissions = submissions + $4 \
-         WHERE record_id = $1",
-    )
-    .bind(record.to_owned())
-    .bind(attempt.to_string())
-    .bind(order.as_millisecond())
-    .bind(adds)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 /// The state that an attempt had before it was superseded, with its cause. For an attempt that was

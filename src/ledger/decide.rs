@@ -11,9 +11,9 @@ use sqlx::{Any, Transaction};
 use super::answer::VendorReply;
 use super::answer::statements::{owner, reply_kind, write_answer, write_record_answer};
 use super::history::{NewEntry, What};
-use super::receive::Allocation;
+use super::number::{Allocation, ensure_number};
 use super::record_lease::lease_state;
-use super::resume::{ensure_number, was_asked};
+use super::resume::was_asked;
 use super::rows::{self, Case};
 use super::{Ledger, LedgerError, SealedId, Stage};
 use crate::domain::lease::may_expire;
@@ -90,7 +90,8 @@ impl Ledger {
         };
         let closes = *deciding.decision == OperatorDecision::Close;
         if !closes {
-            let owner = match ensure_number(&mut tx, &case, deciding.numbers).await? {
+            self.reinstate(&mut tx, &case).await?;
+            let owner = match ensure_number(&mut tx, attempt, deciding.numbers).await? {
                 Allocation::Numbered => None,
                 Allocation::Taken(owner) => Some(Some(owner)),
                 Allocation::Unusable => Some(None),
@@ -106,9 +107,6 @@ impl Ledger {
         };
         let why = format!("{}: {why}", deciding.decision.as_str());
         self.add_operator_entry(&mut tx, &case, "decided", &why).await?;
-        if !closes {
-            self.reinstate(&mut tx, &case).await?;
-        }
         write_plan(&mut tx, &case, deciding, plan).await?;
         self.move_attempt(&mut tx, attempt, plan.event, Stage::Operate, None).await?;
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;

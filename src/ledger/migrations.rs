@@ -77,6 +77,7 @@ fn migrator(backend: Backend) -> Migrator {
         (10, "country", include_str!("migrations/0010_country.sql")),
         (11, "failed_at", include_str!("migrations/0011_failed_at.sql")),
         (12, "absent_at", include_str!("migrations/0012_absent_at.sql")),
+        (13, "said", include_str!("migrations/0013_said.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)

@@ -6,10 +6,10 @@
 use sqlx::{Any, Row as _, Transaction};
 use uuid::Uuid;
 
-use super::receive::{Allocation, allocate};
+use super::number::{Allocation, ensure_number};
 use super::rows::{self, Case};
 use super::{Ledger, LedgerError, Stage};
-use crate::domain::{AttemptId, AttemptKey, Event, NumberRules, RecordId, Registration, State, next};
+use crate::domain::{AttemptId, Event, NumberRules, RecordId, State, next};
 
 /// The result of resuming an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,8 @@ impl Ledger {
             tx.rollback().await?;
             return Ok(Resumed::NotParked(case.attempt.state));
         }
-        match ensure_number(&mut tx, &case, numbers).await? {
+        self.reinstate(&mut tx, &case).await?;
+        match ensure_number(&mut tx, attempt, numbers).await? {
             Allocation::Numbered => {}
             Allocation::Taken(owner) => {
                 tx.rollback().await?;
@@ -82,7 +83,6 @@ impl Ledger {
             }
         }
         self.add_operator_entry(&mut tx, &case, "resumed", why).await?;
-        self.reinstate(&mut tx, &case).await?;
         self.move_attempt(&mut tx, attempt, event, Stage::Operate, None).await?;
         let case = rows::case_in(&mut tx, attempt).await?.ok_or(LedgerError::Missing("attempt"))?;
         tx.commit().await?;
@@ -115,15 +115,6 @@ impl Ledger {
     }
 }
 
-/// Gives the record of an attempt its number, if it has none yet.
-pub(super) async fn ensure_number(
-    tx: &mut Transaction<'static, Any>,
-    case: &Case,
-    numbers: &NumberRules,
-) -> Result<Allocation, LedgerError> {
-    allocate(tx, &registration(case), numbers).await
-}
-
 /// Whether the ID system was ever asked about the attempt.
 pub(super) async fn was_asked(
     tx: &mut Transaction<'static, Any>,
@@ -134,26 +125,4 @@ pub(super) async fn was_asked(
         .fetch_one(&mut **tx)
         .await?;
     Ok(row.try_get::<Option<i64>, _>("asked_at")?.is_some())
-}
-
-/// The registration from which the number is made. Its mark is left empty because the number does
-/// not depend on it.
-fn registration(case: &Case) -> Registration {
-    let Case { record, attempt } = case;
-    Registration {
-        key: AttemptKey {
-            dialect: record.dialect,
-            record: record.id.clone(),
-            mark: String::new(),
-            stamp: attempt.stamp,
-        },
-        kind: record.kind.clone(),
-        tracking_id: record.tracking_id.clone(),
-        office: record.office.clone(),
-        accepted_at: attempt.accepted_at,
-        wait: attempt.wait,
-        token_expires_at: attempt.token_expires_at,
-        number: None,
-        unheard: false,
-    }
 }

@@ -47,6 +47,9 @@ pub struct RecordRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptRow {
     pub id: AttemptId,
+    /// The kind of event by this attempt. The record has another one if the ID system was asked
+    /// before, about that kind.
+    pub kind: EventKind,
     /// When the registrar submitted it.
     pub stamp: Timestamp,
     /// Counts from 1; it is 0 for an attempt that is never sent.
@@ -154,7 +157,7 @@ impl Case {
 
 const CASE: &str = "SELECT r.record_id, r.dialect, r.kind, r.tracking_id, r.office, r.number, r.request_id, \
      r.newest_attempt, r.known, r.sealed_id, r.intent_attempt, r.intent_at, \
-     a.attempt_id, a.stamp, a.submission, a.accepted_at, a.wait_ms, a.action_id, a.token_expires_at, a.sealed_view, \
+     a.attempt_id, COALESCE(a.kind, r.kind) AS attempt_kind, a.stamp, a.submission, a.accepted_at, a.wait_ms, a.action_id, a.token_expires_at, a.sealed_view, \
      a.token_orphaned, a.sealed_token, a.state, a.cause, a.answer, a.reason, a.decision, a.retries, a.trace, \
      a.failure_cause, a.failures, a.failing_since, a.next_try_at, \
      COALESCE(a.recorded_at, a.accepted_at) AS recorded_at, a.published_at, a.sent_at, a.checked_at, a.absent_at \
@@ -222,6 +225,7 @@ fn attempt(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
     let wait_ms: i64 = row.try_get("wait_ms")?;
     Ok(AttemptRow {
         id: attempt_id(row)?,
+        kind: required(row, "attempt_kind", |text| Some(EventKind::from_name(text)))?,
         stamp: timestamp(row.try_get("stamp")?)?,
         submission: u32::try_from(submission).map_err(|_| LedgerError::Unreadable("submission"))?,
         accepted_at: timestamp(row.try_get("accepted_at")?)?,

@@ -99,13 +99,13 @@ impl RecordStage {
             Err(fault) => return self.park(case, &fault).await,
         };
         match ask_about(&case, &view, &self.requests) {
-            Some(Ask::Request(_)) => return Ok(case),
-            Some(Ask::Nothing) => {
+            Ok(Ask::Request(_)) => return Ok(case),
+            Ok(Ask::Nothing) => {
                 self.ledger.answer(&case, None).await?;
                 self.metrics.not_asked(&case.record.kind, why_not_asked(&case.record.kind, &view));
             }
-            Some(Ask::Unfit(reason)) => self.ledger.answer(&case, Some(&reason)).await?,
-            None => return self.park(case, &StageFault::Message(Cause::NumberTaken)).await,
+            Ok(Ask::Unfit(reason)) => self.ledger.answer(&case, Some(&reason)).await?,
+            Err(cause) => return self.park(case, &StageFault::Message(cause)).await,
         }
         Ok(self.ledger.case(case.attempt.id).await?.unwrap_or(case))
     }

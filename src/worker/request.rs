@@ -39,20 +39,27 @@ pub(super) fn open_view(sealer: &Sealer, case: &Case) -> Result<View, StageFault
     serde_json::from_slice(&plain).map_err(|_| StageFault::Message(Cause::Malformed))
 }
 
-/// What to ask about an attempt, or `None` if the record has no registration number.
-pub(super) fn ask_about(case: &Case, view: &View, settings: &RequestSettings) -> Option<Ask> {
+/// What to ask about an attempt.
+///
+/// # Errors
+/// The cause to park it for: the ID system was asked about another kind of event of this record, or
+/// the record has no registration number.
+pub(super) fn ask_about(case: &Case, view: &View, settings: &RequestSettings) -> Result<Ask, Cause> {
+    if case.attempt.kind != case.record.kind {
+        return Err(Cause::OtherKind);
+    }
     let facts = Facts {
         request: case.record.request,
         submission: case.attempt.submission,
         kind: &case.record.kind,
-        number: case.record.number.as_ref()?,
+        number: case.record.number.as_ref().ok_or(Cause::NumberTaken)?,
         office: case.record.office.as_deref(),
         accepted_at: case.attempt.accepted_at,
         registered_on: settings.numbers.date_of(case.attempt.stamp, case.attempt.accepted_at),
         expires_at: settings.expires_at(case),
         source: &settings.source,
     };
-    Some(ask(&facts, view))
+    Ok(ask(&facts, view))
 }
 
 #[cfg(test)]
@@ -109,7 +116,7 @@ mod tests {
         };
         let mut view = View::default();
         view.persons.insert(Role::Child, child);
-        let Some(Ask::Request(request)) = ask_about(case, &view, &settings) else { panic!("no request") };
+        let Ok(Ask::Request(request)) = ask_about(case, &view, &settings) else { panic!("no request") };
         serde_json::from_slice(&request.body).unwrap()
     }
 
@@ -141,6 +148,7 @@ mod tests {
     fn attempt(id: AttemptId, stamp: Timestamp, token_expires_at: Option<&str>) -> AttemptRow {
         AttemptRow {
             id,
+            kind: EventKind::Birth,
             stamp,
             submission: 1,
             accepted_at: stamp,

@@ -82,26 +82,27 @@ impl SendStage {
     }
 
     async fn ask(&self, case: Case) -> Result<Settlement, StageFault> {
+        let Some(case) = self.numbered(case).await? else { return Ok(Settlement::Done) };
         let view = match open_view(&self.sealer, &case) {
             Ok(view) => view,
             Err(StageFault::Seal(_)) => return self.park(&case, Cause::Unsealable).await,
             Err(fault) => return Err(fault),
         };
         let request = match ask_about(&case, &view, &self.requests) {
-            Some(Ask::Request(request)) => request,
+            Ok(Ask::Request(request)) => request,
             // The attempt was parked before *record* could decide, and an operator resumed it.
-            Some(Ask::Nothing) if case.attempt.state == State::Received => {
+            Ok(Ask::Nothing) if case.attempt.state == State::Received => {
                 self.metrics.not_asked(&case.record.kind, why_not_asked(&case.record.kind, &view));
                 return self.answer(&case, None).await;
             }
-            Some(Ask::Unfit(reason)) if case.attempt.state == State::Received => {
+            Ok(Ask::Unfit(reason)) if case.attempt.state == State::Received => {
                 return self.answer(&case, Some(&reason)).await;
             }
             // *record* passes on only attempts that the ID system can be asked about, so the
             // release or the mapping has changed since then.
-            Some(Ask::Nothing) => return self.park(&case, Cause::Malformed).await,
-            Some(Ask::Unfit(_)) => return self.park(&case, Cause::Unfit).await,
-            None => return self.park(&case, Cause::NumberTaken).await,
+            Ok(Ask::Nothing) => return self.park(&case, Cause::Malformed).await,
+            Ok(Ask::Unfit(_)) => return self.park(&case, Cause::Unfit).await,
+            Err(cause) => return self.park(&case, cause).await,
         };
         // A delay queue may be shorter than the pause that the ID system wants.
         if let Some(left) = retry_left(&case, Timestamp::now()) {
@@ -134,6 +135,19 @@ impl SendStage {
             return self.answer(&case, None).await;
         }
         Ok(Settlement::Done)
+    }
+
+    /// Gives the record its number if it has none. `None` if the attempt is parked now.
+    async fn numbered(&self, case: Case) -> Result<Option<Case>, StageFault> {
+        if case.record.number.is_some() {
+            return Ok(Some(case));
+        }
+        let case = self.ledger.give_number(&case, &self.requests.numbers).await?;
+        if case.attempt.state == State::Parked {
+            self.report_parked(&case, Cause::NumberTaken);
+            return Ok(None);
+        }
+        Ok(Some(case))
     }
 
     /// Reads in OpenCRVS an attempt that the ID system was not asked about yet.
@@ -225,9 +239,13 @@ impl SendStage {
 
     async fn park(&self, case: &Case, cause: Cause) -> Result<Settlement, StageFault> {
         self.ledger.park(case, Stage::Send, cause).await?;
+        self.report_parked(case, cause);
+        Ok(Settlement::Done)
+    }
+
+    fn report_parked(&self, case: &Case, cause: Cause) {
         self.metrics.alarm(cause);
         tracing::error!(record.id = %case.record.id, cause = cause.as_str(), "registration parked: see `nidbridge causes`");
-        Ok(Settlement::Done)
     }
 }
 

@@ -488,7 +488,7 @@ async fn processes_that_start_at_once_find_one_ledger() {
 }
 
 /// Takes a ledger back to the schema of the release before `0010_country.sql`.
-const BEFORE_0010: [&str; 17] = [
+const BEFORE_0010: [&str; 21] = [
     "ALTER TABLE record DROP COLUMN number",
     "ALTER TABLE record RENAME COLUMN number_key TO number",
     "ALTER TABLE attempt DROP COLUMN given_number",
@@ -505,6 +505,10 @@ const BEFORE_0010: [&str; 17] = [
     "ALTER TABLE alert DROP COLUMN detail",
     "ALTER TABLE parking DROP COLUMN newest",
     "DROP TABLE deployment",
+    "ALTER TABLE attempt DROP COLUMN dialect",
+    "ALTER TABLE attempt DROP COLUMN kind",
+    "ALTER TABLE attempt DROP COLUMN tracking_id",
+    "ALTER TABLE attempt DROP COLUMN office",
     "DELETE FROM _sqlx_migrations WHERE version >= 10",
 ];
 

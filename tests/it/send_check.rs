@@ -230,6 +230,35 @@ async fn an_invented_action_with_a_later_time_does_not_silence_the_genuine_one()
     the_genuine_one_is_answered(&world, &family, genuine).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invented_death_that_comes_first_leaves_nothing_to_the_genuine_birth() {
+    let mut world = World::with(Engine::Sqlite, &CHECKED).await;
+    let family = people(Kind::Birth, 1, 241).remove(0);
+    let genuine = taken_down(&world, &family).await;
+    let record = family.record.clone();
+    let mut invented = people(Kind::Death, 1, 251).remove(0);
+    invented.record.clone_from(&record);
+    assert_ne!(invented.tracking_id, family.tracking_id);
+    // Both wait for the worker, so that it records them before it reads OpenCRVS.
+    assert_eq!(world.terminate("worker").await, Some(0));
+    let later = Timestamp::now() + SignedDuration::from_mins(1);
+    let facts = AttemptFacts { last_modified: format!("{later:.3}"), earlier: Vec::new() };
+    let token = world.opencrvs.mint(&world.opencrvs.record_claims(&record)).unwrap();
+    let invented = invented.bundle(&facts);
+    assert!(world.opencrvs.post_invented(&world.front, &token, &invented).await.is_success());
+    assert_eq!(send(&world.front, &genuine).await.status, 202);
+    world.start("worker");
+    ends_as(&world, &record, Status::Registered).await;
+    stands_as(&world, &record, "confirmed").await;
+    let opencrvs = world.opencrvs.record(&record).unwrap();
+    assert!(opencrvs.identifiers.contains_key("NATIONAL_ID"));
+    assert!(opencrvs.numbers[0].ends_with(&family.tracking_id), "{:?}", opencrvs.numbers);
+    let seen = world.nid.state();
+    assert_eq!((seen.persons, seen.requests), (1, 1));
+    let history = world.history(&record).await;
+    assert!(history.iter().any(|one| one.what == "revived"));
+}
+
 /// Waits until the genuine one of two attempts is confirmed although the ID system is asked about
 /// neither of them, and the other one is parked.
 async fn the_genuine_one_is_confirmed(world: &World, family: &Declaration, cause: &str) {

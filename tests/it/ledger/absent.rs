@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use nidbridge::domain::{
-    AnswerKind, AttemptId, Cause, Event, EventKind, Lane, Mismatch, Registration, State, TrackingId,
+    AnswerKind, AttemptId, Cause, Event, EventKind, Lane, Mismatch, Registration, RegistrationNumber,
+    RequestId, State, TrackingId,
 };
 use nidbridge::ledger::{About, Case, Ledger, Resumed, Reverted, Stage};
 
@@ -258,27 +259,152 @@ async fn the_number_of_a_record_that_opencrvs_does_not_have_goes_to_the_one_that
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_newest_attempt_decides_the_tracking_id_until_the_id_system_is_asked() {
-    let registration = |minute, tracking_id: &str| Registration {
-        tracking_id: TrackingId::parse(tracking_id).unwrap(),
-        number: None,
-        ..super::registration("r", minute, EventKind::Birth)
+/// What an attempt of record `r` says of it.
+#[derive(Clone, Copy)]
+struct Says {
+    minute: i64,
+    kind: &'static str,
+    tracking_id: &'static str,
+    office: Option<&'static str>,
+    number: Option<&'static str>,
+}
+
+const GENUINE: Says =
+    Says { minute: 1, kind: "birth", tracking_id: "BGENUINE", office: Some("GENUINE"), number: None };
+const INVENTED: Says =
+    Says { minute: 2, kind: "death", tracking_id: "BINVENTED", office: Some("INVENTED"), number: None };
+
+async fn receive_saying(ledger: &Ledger, says: Says) -> Case {
+    let kind = EventKind::from_name(says.kind);
+    let registration = Registration {
+        tracking_id: TrackingId::parse(says.tracking_id).unwrap(),
+        office: says.office.map(str::to_owned),
+        number: says.number.map(|number| RegistrationNumber::parse(number).unwrap()),
+        ..super::registration("r", says.minute, kind)
     };
+    let receipt = ledger.receive(&registration, &numbers(), "v1.k.view", Some("v1.k.token")).await;
+    receipt.unwrap().case
+}
+
+/// The case says of its record what the genuine attempt says, and the number is made from that.
+fn assert_genuine(case: &Case) {
+    let record = &case.record;
+    assert_eq!(record.kind, EventKind::Birth);
+    assert_eq!(record.tracking_id.as_str(), "BGENUINE");
+    assert_eq!(record.office.as_deref(), Some("GENUINE"));
+    assert_eq!(record.request, RequestId::of(&record.id, &EventKind::Birth));
+    assert_eq!(record.number.as_ref().map(RegistrationNumber::as_str), Some("BGENUINEGENUINE"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invented_attempt_leaves_nothing_of_what_it_said_to_the_genuine_one() {
+    for invented_first in [true, false] {
+        for OpenLedger { ledger, .. } in &both().await {
+            let (invented, genuine) = if invented_first {
+                let invented = receive_saying(ledger, INVENTED).await;
+                (invented, receive_saying(ledger, GENUINE).await)
+            } else {
+                let genuine = receive_saying(ledger, GENUINE).await;
+                assert_genuine(&genuine);
+                (receive_saying(ledger, INVENTED).await, genuine)
+            };
+            assert_eq!(invented.record.office.as_deref(), Some("INVENTED"));
+            assert_eq!(
+                ledger.park_absent(&invented, Stage::Send, Cause::NotInOpencrvs).await.unwrap(),
+                revives(&genuine)
+            );
+            let revived = now(ledger, &genuine).await;
+            assert_eq!(revived.record.number, None, "it was made from what is invented");
+            assert_genuine(&ledger.give_number(&revived, &numbers()).await.unwrap());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_attempts_that_arrive_at_once_the_newer_one_decides() {
     for OpenLedger { ledger, .. } in &both().await {
-        let receive = async |minute, tracking_id: &str| {
-            let registration = registration(minute, tracking_id);
-            let receipt = ledger.receive(&registration, &numbers(), "v1.k.view", Some("v1.k.token")).await;
-            let record = receipt.unwrap().case.record;
-            (record.tracking_id.to_string(), record.number.unwrap().as_str().to_owned())
-        };
-        let both = |text: &str| (text.to_owned(), text.to_owned());
-        assert_eq!(receive(5, "BSTOLEN").await, both("BSTOLEN"));
-        assert_eq!(receive(4, "BOLDER").await, both("BSTOLEN"), "an older one decides nothing");
-        assert_eq!(receive(6, "BGENUINE").await, both("BGENUINE"));
-        let case = ledger.case(registration(6, "BGENUINE").key.id()).await.unwrap().unwrap();
-        ledger.requested(&case, None, true).await.unwrap();
-        ledger.sent(case.attempt.id).await.unwrap();
-        assert_eq!(receive(7, "BLATER").await, both("BGENUINE"), "the ID system knows this number");
+        for round in 0..20 {
+            let record = format!("r{round}");
+            let of = |minute, office: &str| Registration {
+                office: Some(office.to_owned()),
+                number: None,
+                ..super::registration(&record, minute, EventKind::Birth)
+            };
+            let (newer, older, rules) = (of(2, "NEWER"), of(1, "OLDER"), numbers());
+            let (newer, older) = tokio::join!(
+                ledger.receive(&newer, &rules, "v1.k.view", None),
+                ledger.receive(&older, &rules, "v1.k.view", None)
+            );
+            older.unwrap();
+            let record = now(ledger, &newer.unwrap().case).await.record;
+            assert_eq!(record.office.as_deref(), Some("NEWER"));
+            assert!(record.number.unwrap().as_str().ends_with("NEWER"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_who_resumes_an_absent_attempt_makes_it_decide_again() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let absent = receive_saying(ledger, Says { minute: 3, ..GENUINE }).await;
+        receive_saying(ledger, INVENTED).await;
+        ledger.park_absent(&absent, Stage::Send, Cause::NotInOpencrvs).await.unwrap();
+        assert_eq!(now(ledger, &absent).await.record.office.as_deref(), Some("INVENTED"));
+        let resumed = ledger.resume(absent.attempt.id, &numbers(), false, "it is there").await.unwrap();
+        let Resumed::Open(resumed) = resumed else { panic!("{resumed:?}") };
+        assert_genuine(&resumed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revived_attempt_whose_number_another_record_has_is_parked_and_both_are_named() {
+    for OpenLedger { ledger, .. } in &both().await {
+        let owner = receive_as(ledger, "owner", 0, EventKind::Birth, "BGENUINEGENUINE").await;
+        let invented = receive_saying(ledger, INVENTED).await;
+        let genuine = receive_saying(ledger, GENUINE).await;
+        ledger.park_absent(&invented, Stage::Send, Cause::NotInOpencrvs).await.unwrap();
+        let clash = ledger.give_number(&now(ledger, &genuine).await, &numbers()).await.unwrap();
+        assert_eq!(
+            (clash.attempt.state, clash.attempt.cause),
+            (State::Parked, Some(Cause::NumberTaken.into()))
+        );
+        let history = ledger.history(&owner.record.id).await.unwrap();
+        assert!(history.iter().any(|entry| entry.what == "number_wanted_by"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_attempt_decides_and_kind_and_number_stay_once_the_id_system_is_asked() {
+    let says = |minute, tracking_id| Says { minute, tracking_id, office: None, ..GENUINE };
+    let said = |case: &Case| {
+        let record = &case.record;
+        (record.tracking_id.to_string(), record.number.as_ref().unwrap().as_str().to_owned())
+    };
+    let both_are = |text: &str| (text.to_owned(), text.to_owned());
+    for OpenLedger { ledger, .. } in &both().await {
+        let first = receive_saying(ledger, says(5, "BSTOLEN")).await;
+        assert_eq!(said(&first), both_are("BSTOLEN"));
+        let older = receive_saying(ledger, says(4, "BOLDER")).await;
+        assert_eq!(said(&older), both_are("BSTOLEN"), "an older one decides nothing");
+        let genuine = receive_saying(ledger, says(6, "BGENUINE")).await;
+        assert_eq!(said(&genuine), both_are("BGENUINE"));
+        ledger.requested(&genuine, None, true).await.unwrap();
+        ledger.sent(genuine.attempt.id).await.unwrap();
+        let later = receive_saying(ledger, Says { kind: "death", ..says(7, "BLATER") }).await;
+        assert_eq!(said(&later), ("BLATER".to_owned(), "BGENUINE".to_owned()), "the ID system knows it");
+        assert_eq!(later.record.kind, EventKind::Birth, "the ID system knows it as a birth");
+        assert_eq!(later.attempt.kind, EventKind::Death);
+        assert_eq!(later.record.request, RequestId::of(&later.record.id, &EventKind::Birth));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_the_country_gave_stays_when_the_office_changes() {
+    for OpenLedger { ledger, .. } in &both().await {
+        receive_saying(ledger, Says { number: Some("N1"), ..GENUINE }).await;
+        let moved = Says { minute: 2, office: Some("OTHER"), number: Some("N2"), ..GENUINE };
+        let moved = receive_saying(ledger, moved).await;
+        assert_eq!(moved.record.office.as_deref(), Some("OTHER"));
+        assert_eq!(moved.record.number.as_ref().map(RegistrationNumber::as_str), Some("N1"));
     }
 }
