@@ -62,8 +62,10 @@ async fn show_metrics(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse 
 async fn show_readiness(State(readiness): State<Readiness>) -> impl IntoResponse {
     let missing = readiness.missing();
     let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let open_breakers = readiness.open_breakers();
-    (status, Json(json!({ "ready": missing.is_empty(), "missing": missing, "left_alone": open_breakers })))
+    let (why, open_breakers) = (readiness.reasons(), readiness.open_breakers());
+    let body =
+        json!({ "ready": missing.is_empty(), "missing": missing, "why": why, "left_alone": open_breakers });
+    (status, Json(body))
 }
 
 #[cfg(test)]
@@ -99,7 +101,7 @@ mod tests {
         assert_eq!(ask(&readiness, "/livez").await.0, StatusCode::OK);
         let not_yet = (
             StatusCode::SERVICE_UNAVAILABLE,
-            r#"{"left_alone":[],"missing":["broker"],"ready":false}"#.to_owned(),
+            r#"{"left_alone":[],"missing":["broker"],"ready":false,"why":{}}"#.to_owned(),
         );
         assert_eq!(ask(&readiness, "/readyz").await, not_yet);
         broker.set(true);
@@ -119,16 +121,19 @@ mod tests {
         let readiness = Readiness::new();
         let (link, state) = watch::channel(LinkState::Away("connecting".to_owned()));
         readiness.add_link("broker", state);
-        let not_ready = (
-            StatusCode::SERVICE_UNAVAILABLE,
-            r#"{"left_alone":[],"missing":["broker"],"ready":false}"#.to_owned(),
-        );
-        assert_eq!(ask(&readiness, "/readyz").await, not_ready);
+        let not_ready = |why: &str| {
+            let body = format!(
+                r#"{{"left_alone":[],"missing":["broker"],"ready":false,"why":{{"broker":"{why}"}}}}"#
+            );
+            (StatusCode::SERVICE_UNAVAILABLE, body)
+        };
+        assert_eq!(ask(&readiness, "/readyz").await, not_ready("connecting"));
         link.send_replace(LinkState::Connected);
         assert_eq!(ask(&readiness, "/readyz").await.0, StatusCode::OK);
-        for state in [LinkState::Blocked("disk".to_owned()), LinkState::Away("lost".to_owned())] {
-            link.send_replace(state);
-            assert_eq!(ask(&readiness, "/readyz").await, not_ready);
+        let states = [LinkState::Blocked as fn(String) -> LinkState, LinkState::Away, LinkState::Refused];
+        for (state, why) in states.into_iter().zip(["disk", "lost", "wrong password"]) {
+            link.send_replace(state(why.to_owned()));
+            assert_eq!(ask(&readiness, "/readyz").await, not_ready(why));
         }
         link.send_replace(LinkState::Connected);
         assert_eq!(ask(&readiness, "/readyz").await.0, StatusCode::OK);

@@ -22,15 +22,26 @@ struct State {
 
 #[derive(Debug)]
 enum Status {
-    Fixed(bool),
+    Met,
+    /// Not met, and why if its owner has said so.
+    Unmet(Option<String>),
     Link(watch::Receiver<LinkState>),
 }
 
 impl Status {
     fn is_met(&self) -> bool {
         match self {
-            Self::Fixed(met) => *met,
+            Self::Met => true,
+            Self::Unmet(_) => false,
             Self::Link(state) => state.borrow().is_connected(),
+        }
+    }
+
+    fn why(&self) -> Option<String> {
+        match self {
+            Self::Met => None,
+            Self::Unmet(why) => why.clone(),
+            Self::Link(state) => state.borrow().why_not().map(str::to_owned),
         }
     }
 }
@@ -50,7 +61,7 @@ impl Readiness {
 
     /// Adds a condition that is not met yet.
     pub fn condition(&self, name: &'static str) -> Condition {
-        self.lock().conditions.insert(name, Status::Fixed(false));
+        self.lock().conditions.insert(name, Status::Unmet(None));
         Condition { name, readiness: self.clone() }
     }
 
@@ -80,6 +91,12 @@ impl Readiness {
         state.draining.then_some("draining").into_iter().chain(missing).collect()
     }
 
+    /// Why conditions are not met, by name, as far as that is known.
+    pub fn reasons(&self) -> BTreeMap<&'static str, String> {
+        let state = self.lock();
+        state.conditions.iter().filter_map(|(name, status)| Some((*name, status.why()?))).collect()
+    }
+
     /// The dependencies whose breaker is open.
     pub fn open_breakers(&self) -> Vec<&'static str> {
         let state = self.lock();
@@ -95,6 +112,15 @@ impl Readiness {
 
 impl Condition {
     pub fn set(&self, met: bool) {
-        self.readiness.lock().conditions.insert(self.name, Status::Fixed(met));
+        self.put(if met { Status::Met } else { Status::Unmet(None) });
+    }
+
+    /// Says that the condition is not met, and why. `/readyz` shows the reason.
+    pub fn unmet(&self, why: &str) {
+        self.put(Status::Unmet(Some(why.to_owned())));
+    }
+
+    fn put(&self, status: Status) {
+        self.readiness.lock().conditions.insert(self.name, status);
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct OpenConnection {
 #[derive(Clone)]
 pub(super) enum ConnectionState {
     Away(String),
+    /// The broker answers, and refuses the connection until somebody changes something.
+    Refused(String),
     Ready(Arc<OpenConnection>),
     Blocked(Arc<OpenConnection>, String),
 }
@@ -47,7 +49,7 @@ impl ConnectionState {
     pub(super) fn is_on(&self, conn: &OpenConnection) -> bool {
         match self {
             Self::Ready(current) | Self::Blocked(current, _) => current.number == conn.number,
-            Self::Away(_) => false,
+            Self::Away(_) | Self::Refused(_) => false,
         }
     }
 }
@@ -94,19 +96,22 @@ pub(super) async fn supervise(
             () = stop.cancelled() => break,
             opened = connect(&settings, number) => opened,
         };
-        let cause = match opened {
+        let ended = match opened {
             Ok(conn) => {
                 backoff.reset();
-                serve(&settings.name, &Arc::new(conn), &state, &stop).await
+                ConnectionState::Away(serve(&settings.name, &Arc::new(conn), &state, &stop).await)
             }
-            Err(cause) => chain(&cause),
+            Err(cause) if cause.is_refusal() => ConnectionState::Refused(chain(&cause)),
+            Err(cause) => ConnectionState::Away(chain(&cause)),
         };
         if stop.is_cancelled() {
             break;
         }
         let wait = backoff.next(fastrand::f64());
-        report_away(&settings.name, &cause, wait);
-        state.send_replace(ConnectionState::Away(cause));
+        if let ConnectionState::Away(cause) | ConnectionState::Refused(cause) = &ended {
+            report_away(&settings.name, cause, wait);
+        }
+        state.send_replace(ended);
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(wait) => {}
@@ -117,12 +122,13 @@ pub(super) async fn supervise(
 
 async fn connect(settings: &ConnectionSettings, number: u64) -> Result<OpenConnection, BrokerError> {
     let uri = settings.uri.clone().ok_or(BrokerError::Url)?;
-    let user = uri.authority.userinfo.username.clone();
+    let (user, vhost) = (uri.authority.userinfo.username.clone(), uri.vhost.clone());
     let properties =
         ConnectionProperties::default().with_connection_name(LongString::from(settings.name.as_str()));
     let connection = tokio::time::timeout(settings.handshake, transport::connect(uri, properties))
         .await
-        .map_err(|_| BrokerError::Slow(settings.handshake))??;
+        .map_err(|_| BrokerError::Slow(settings.handshake))?
+        .map_err(|cause| BrokerError::of_login(cause, &user, &vhost))?;
     within(prepare(&connection, &settings.on_connect)).await?;
     if let Some(gate) = &settings.gate
         && let Err(refused) = within(gate.pass(&connection, &user)).await
@@ -198,7 +204,7 @@ fn set(connection: &str, state: &watch::Sender<ConnectionState>, to: ConnectionS
         ConnectionState::Blocked(_, why) => {
             tracing::warn!(connection, why, "the broker blocks publishers: check its memory and disk");
         }
-        ConnectionState::Away(_) => {}
+        ConnectionState::Away(_) | ConnectionState::Refused(_) => {}
     }
     state.send_replace(to);
 }

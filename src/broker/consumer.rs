@@ -97,7 +97,7 @@ impl<H: Handler> Work<H> {
             for onward in &mut self.settings.onward.clone() {
                 onward.wait_for(LinkState::is_connected).await?;
             }
-            state.wait_for(|state| !matches!(state, LinkState::Away(_))).await.map(drop)
+            state.wait_for(LinkState::is_open).await.map(drop)
         };
         tokio::select! {
             biased;

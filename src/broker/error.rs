@@ -4,7 +4,15 @@
 //! [`PublishError::Unknown`] the message may be stored, and sending it again may create a
 //! duplicate.
 
+use lapin::ErrorKind;
+
 use super::short::TooLong;
+
+/// RabbitMQ's reply code for a wrong user or password.
+const ACCESS_REFUSED: u16 = 403;
+/// RabbitMQ's reply code for a vhost that does not exist or that the user may not use, and for a
+/// user or vhost with too many connections.
+const NOT_ALLOWED: u16 = 530;
 
 /// Why a message was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +119,12 @@ pub enum BrokerError {
     Slow(std::time::Duration),
     #[error("the broker differs from the topology: {}", texts(.0))]
     Topology(Vec<super::Difference>),
+    #[error("RabbitMQ does not accept the user `{user}` with this password: correct user or password")]
+    Login { user: String },
+    #[error(
+        "RabbitMQ has no vhost `{vhost}`, or the user `{user}` may not use it: create it and grant access, or name another"
+    )]
+    Vhost { vhost: String, user: String },
     /// See [`Gate`](super::Gate).
     #[error("{0}")]
     NotAdmitted(String),
@@ -124,9 +138,41 @@ pub enum BrokerError {
     Declare {
         name: String,
         fix: String,
+        /// Whether it is only missing, and not different.
+        is_missing: bool,
         #[source]
         cause: Box<lapin::Error>,
     },
+}
+
+impl BrokerError {
+    /// Why the broker opened no connection for a user.
+    pub(super) fn of_login(cause: lapin::Error, user: &str, vhost: &str) -> Self {
+        let ErrorKind::ProtocolError(answer) = cause.kind() else { return cause.into() };
+        let (user, vhost) = (user.to_owned(), vhost.to_owned());
+        match answer.get_id() {
+            ACCESS_REFUSED => Self::Login { user },
+            // `user connection limit (5) is reached` passes when another connection closes.
+            NOT_ALLOWED if !answer.get_message().as_str().contains("limit (") => Self::Vhost { vhost, user },
+            _ => cause.into(),
+        }
+    }
+
+    /// Whether the broker refuses a connection until somebody changes the configuration or the
+    /// broker. A broker that cannot be reached does not refuse, and neither does one in which
+    /// something is still to be declared.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Url | Self::Login { .. } | Self::Vhost { .. } | Self::TooLong(_) => true,
+            Self::Topology(differences) => differences.iter().any(|one| !one.is_missing),
+            Self::Declare { is_missing, .. } => !is_missing,
+            Self::Away(_)
+            | Self::Slow(_)
+            | Self::NotAdmitted(_)
+            | Self::NotRetained(_)
+            | Self::Refused(_) => false,
+        }
+    }
 }
 
 impl From<lapin::Error> for BrokerError {

@@ -55,7 +55,7 @@ pub async fn listen(
         let mut state = link.state();
         loop {
             // The sender is dropped only when the link is closed.
-            if state.wait_for(|state| !matches!(state, LinkState::Away(_))).await.is_err() {
+            if state.wait_for(LinkState::is_open).await.is_err() {
                 return;
             }
             let cause = match session(link, subscription, listener, &mut backoff).await {

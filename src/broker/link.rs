@@ -141,7 +141,9 @@ impl Link {
     pub(super) fn consuming(&self) -> Result<Arc<OpenConnection>, BrokerError> {
         match &*self.inner.consuming.borrow() {
             ConnectionState::Ready(conn) | ConnectionState::Blocked(conn, _) => Ok(Arc::clone(conn)),
-            ConnectionState::Away(cause) => Err(BrokerError::Away(cause.clone())),
+            ConnectionState::Away(cause) | ConnectionState::Refused(cause) => {
+                Err(BrokerError::Away(cause.clone()))
+            }
         }
     }
 }

@@ -91,7 +91,9 @@ impl Pool {
         match &*self.state.borrow() {
             ConnectionState::Ready(conn) => Ok(Arc::clone(conn)),
             ConnectionState::Blocked(_, why) => Err(NotSent::Blocked(why.clone())),
-            ConnectionState::Away(cause) => Err(NotSent::Away(cause.clone())),
+            ConnectionState::Away(cause) | ConnectionState::Refused(cause) => {
+                Err(NotSent::Away(cause.clone()))
+            }
         }
     }
 

@@ -6,15 +6,11 @@
 use std::time::Duration;
 
 use lapin::types::{LongString, ShortString};
-use lapin::{Connection, ConnectionProperties, ErrorKind};
+use lapin::{Connection, ConnectionProperties};
 
 use super::error::{BrokerError, chain};
 use super::link::LinkSettings;
 
-/// RabbitMQ's reply code for a wrong user or password.
-const ACCESS_REFUSED: u16 = 403;
-/// RabbitMQ's reply code for a vhost that does not exist or that the user may not use.
-const NOT_ALLOWED: u16 = 530;
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// The result of an attempt to connect.
@@ -48,21 +44,12 @@ impl LinkSettings {
                 drop(tokio::time::timeout(CLOSING, connection.close(200, ShortString::default())).await);
                 Reached::Yes
             }
-            Ok(Err(cause)) => refusal(&cause, &user, &vhost),
+            Ok(Err(cause)) => {
+                let cause = BrokerError::of_login(cause, &user, &vhost);
+                let why = chain(&cause);
+                if cause.is_refusal() { Reached::Refused(why) } else { Reached::Away(why) }
+            }
             Err(_) => Reached::Away(BrokerError::Slow(patience).to_string()),
         }
-    }
-}
-
-fn refusal(cause: &lapin::Error, user: &str, vhost: &str) -> Reached {
-    let ErrorKind::ProtocolError(answer) = cause.kind() else { return Reached::Away(chain(cause)) };
-    match answer.get_id() {
-        ACCESS_REFUSED => Reached::Refused(format!(
-            "RabbitMQ does not accept the user `{user}` with this password: correct user or password"
-        )),
-        NOT_ALLOWED => Reached::Refused(format!(
-            "RabbitMQ has no vhost `{vhost}`, or the user `{user}` may not use it: create it and grant access, or name another"
-        )),
-        _ => Reached::Away(chain(cause)),
     }
 }

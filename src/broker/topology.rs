@@ -98,6 +98,8 @@ pub struct Difference {
     pub name: String,
     /// What differs and what to do.
     pub fix: String,
+    /// Whether it is not there, rather than different or not accessible.
+    pub is_missing: bool,
 }
 
 impl fmt::Display for Difference {

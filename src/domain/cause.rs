@@ -107,6 +107,8 @@ pub enum Cause {
     RejectedByConsumer,
     /// The roles on one broker do not share one ledger, or do not share their sealing keys.
     OtherDeployment,
+    /// The broker refuses a role's connection, or its queues differ from what the role needs.
+    BrokerRefused,
     /// A message about an attempt that the ledger does not have.
     UnknownAttempt,
     /// A fault in the bridge itself.
@@ -166,6 +168,7 @@ impl Cause {
             Self::AskedTooOften => "asked_too_often",
             Self::RejectedByConsumer => "rejected_by_consumer",
             Self::OtherDeployment => "other_deployment",
+            Self::BrokerRefused => "broker_refused",
             Self::UnknownAttempt => "unknown_attempt",
             Self::Internal => "internal",
         }

@@ -98,6 +98,8 @@ runbook! {
         => "ask the vendor why (a request must be acknowledged and answered by a reply), then `queue replay --cause rejected_by_consumer`";
     OtherDeployment: "a role has another ledger or other sealing keys than the roles of its broker; it accepts and consumes nothing"
         => "find the role by its log (it names the setting); give all roles of one installation the same LEDGER_URL, AMQP_URL and SEAL_KEYS, and restart that role";
+    BrokerRefused: "the broker refuses a role's user, password or vhost, or its queues differ from what the role needs; the role is not ready, and a role that starts ends with exit code 78"
+        => "see the role's log or `why` in its `/readyz`, which name the setting or the queue; correct the setting, or the queue (`topology check`); a role that runs goes on by itself then";
     UnknownAttempt: "a message about an attempt that the ledger does not have, as after a restore of an older ledger"
         => "check that all roles use the same LEDGER_URL; after a restore of the ledger, `recover --unknown` takes them in again";
     DeliveryLimit: "the broker parked a message after BROKER_DELIVERY_LIMIT deliveries: each time the process that had it died or hung"

@@ -171,11 +171,11 @@ async fn connected(link: &Link, setting: &'static str) -> Result<(), Failure> {
     if link.connected(BROKER_WAIT).await {
         return Ok(());
     }
-    let why = match link.state().borrow().clone() {
-        LinkState::Connected => "it was connected too late".to_owned(),
-        LinkState::Blocked(why) | LinkState::Away(why) => why,
-    };
-    Err(away(setting, &why))
+    match link.state().borrow().clone() {
+        LinkState::Connected => Err(away(setting, "it was connected too late")),
+        LinkState::Refused(why) => Err(Failure::Misconfigured(anyhow!("{setting}: {why}"))),
+        LinkState::Blocked(why) | LinkState::Away(why) => Err(away(setting, &why)),
+    }
 }
 
 /// Waits for a broker that is away. Fails at once if the broker refuses the connection.

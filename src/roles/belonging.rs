@@ -45,7 +45,7 @@ impl Belonging {
                     self.condition.set(true);
                 }
                 Standing::Refused(why) => {
-                    self.condition.set(false);
+                    self.condition.unmet(&why);
                     self.metrics.alarm(Cause::OtherDeployment);
                     tracing::error!(
                         cause = Cause::OtherDeployment.as_str(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 
+use super::access::BrokerAccess;
 use super::belonging::Belonging;
 use super::breakers::Breakers;
 use super::runner::Runner;
@@ -35,6 +36,8 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let check = DeploymentCheck::new(Member::WithLedger(ledger.deployment().to_owned()), &sealer);
     let link = parts::member_link(config, "confirmer", &metrics, &check);
     let belonging = Belonging::new(&check, readiness.condition("confirmer_deployment"), &metrics);
+    let access =
+        BrokerAccess::new(parts::BRIDGE_URL, &link, readiness.condition("confirmer_access"), &metrics);
     readiness.add_link("confirmer_broker", link.state());
     readiness.add_breakers(&[&breakers.ledger, &breakers.gateway, &breakers.auth]);
     ledger_opened.set(true);
@@ -53,10 +56,8 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
         metrics: Arc::clone(&metrics),
         breakers: confirmer_breakers(&breakers),
     };
-    let events_client = confirmer.events.client.clone();
-    let keeper = keeper(config, &confirmer)?;
-    let alerts = parts::alerts(config, &ledger, &metrics)?;
-    let reading = parts::reading(config);
+    let (events_client, reading) = (confirmer.events.client.clone(), parts::reading(config));
+    let (keeper, alerts) = (keeper(config, &confirmer)?, parts::alerts(config, &ledger, &metrics)?);
     let unheard = unheard(config, &confirmer, &link, &reading)?;
     // Only the search for unheard registrations reads documents here.
     let sources = if unheard.is_some() { parts::source_check(config, &reading)? } else { None };
@@ -64,14 +65,14 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
 
     let mut runner = Runner::new(&config.broker, stop);
     runner.task(|stop| belonging.watch(stop));
+    runner.task(|stop| access.watch(stop));
     let (outcomes, prefetch) = (queues::outcomes(&topology), config.confirm.prefetch);
     let confirm = runner.consume(&link, outcomes, prefetch, Arc::new(confirmer));
     confirm.needs([&breakers.ledger, &breakers.gateway, &breakers.auth]);
     runner.background(|stop| async move { keeper.run(&stop).await });
     runner.background(|stop| async move { alerts.run(&stop).await });
     if let (Some(check), Some(ready)) = (sources, forms) {
-        let recheck = config.confirm.field_recheck;
-        runner.background(|stop| sources::watch(check, ready, recheck, stop));
+        runner.background(|stop| sources::watch(check, ready, config.confirm.field_recheck, stop));
     }
     if let Some(unheard) = unheard {
         runner.background(|stop| async move { unheard.run(&stop).await });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
+use super::access::BrokerAccess;
 use super::belonging::Belonging;
 use super::runner::Runner;
 use super::{Failure, Process, files, parts, sources};
@@ -40,8 +41,8 @@ pub(crate) async fn listen(process: &Process) -> Result<TcpListener, Failure> {
 pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<(), Failure> {
     let Process { config, metrics, readiness, stop, .. } = process;
     let config = &*config;
-    // Readiness does not depend on the broker: while the broker is away a front has its spool, and
-    // a caller is better off with an answer.
+    // A front is ready while the broker is away: it has its spool, and a caller is better off with
+    // an answer. It is not ready while the broker refuses it.
     let open = readiness.condition("front");
     let (sealer, keys) = (parts::sealer(config)?, keys(config)?);
     let spool = match &config.front.spool {
@@ -52,6 +53,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     recall(spool.as_ref(), &check).await;
     let link = parts::member_link(config, "front", &metrics, &check);
     let belonging = Belonging::new(&check, readiness.condition("front_deployment"), &metrics);
+    let access = BrokerAccess::new(parts::BRIDGE_URL, &link, readiness.condition("front_broker"), &metrics);
     let publisher = link.publisher();
     let reading = parts::reading(config);
     let sources = if config.front.events { parts::source_check(config, &reading)? } else { None };
@@ -76,6 +78,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
 
     let mut runner = Runner::new(&config.broker, stop);
     runner.task(|stop| belonging.watch(stop));
+    runner.task(|stop| access.watch(stop));
     if let Some(spool) = spool {
         run_spool(&mut runner, spool, publisher, &check);
     }

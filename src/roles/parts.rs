@@ -10,8 +10,8 @@ mod opencrvs;
 
 pub(crate) use alert::{alerts, parking_watcher};
 pub(crate) use broker::{
-    BrokerEndpoint, bridge_link, broker_endpoints, longest_delay, member_link, nid_link, parking_queues,
-    topologies, topology_settings,
+    BRIDGE_URL, BrokerEndpoint, NID_URL, bridge_link, broker_endpoints, longest_delay, member_link, nid_link,
+    parking_queues, topologies, topology_settings,
 };
 pub(crate) use ledger::{ledger, operators_ledger, sealer};
 pub(crate) use numbers::number_rules;

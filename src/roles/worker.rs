@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::access::BrokerAccess;
 use super::belonging::Belonging;
 use super::runner::Runner;
 use super::{Breakers, Failure, Process, parts, sources};
@@ -46,6 +47,8 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     let bridge = parts::member_link(&config, "worker", &metrics, &check);
     let belonging = Belonging::new(&check, readiness.condition("worker_deployment"), &metrics);
     let nid = parts::nid_link(&config, "worker_nid", &metrics);
+    let access = [(parts::BRIDGE_URL, &bridge, "worker_access"), (parts::NID_URL, &nid, "nid_access")]
+        .map(|(setting, link, name)| BrokerAccess::new(setting, link, readiness.condition(name), &metrics));
     readiness.add_link("worker_broker", bridge.state());
     readiness.add_link("nid_broker", nid.state());
     readiness.add_breakers(&[&breakers.ledger, &breakers.id_system]);
@@ -63,6 +66,9 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
 
     let mut runner = Runner::new(&config.broker, stop);
     runner.task(|stop| belonging.watch(stop));
+    for access in access {
+        runner.task(|stop| access.watch(stop));
+    }
     if stages.contains(&WorkerStage::Record) {
         let registrations = queues::registrations(&topology);
         runner.consume(bridge, registrations, prefetch, worker.record()).needs([&breakers.ledger]);

@@ -9,6 +9,7 @@ use nidbridge::broker::{Outgoing, Target};
 use nidbridge::pipeline::names::{self, parking_queue};
 use nidbridge::sandbox::opencrvs::{CallResult, Status, SubmitOptions};
 use nidbridge::sandbox::population::Kind;
+use secrecy::ExposeSecret as _;
 
 use crate::harness::eventually;
 use crate::harness::ledgers::{Engine, SEAL_KEYS, fresh_url, ledger};
@@ -59,6 +60,26 @@ async fn a_front_with_another_key_and_roles_with_another_ledger_do_not_start() {
         is_refused(&world, role, &[("LEDGER_URL", "")], "LEDGER_URL (ledger.url)").await;
     }
     a_birth_is_registered(&world, 61).await;
+}
+
+/// A broker that is away is waited for; one that refuses is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_the_broker_refuses_does_not_start_and_names_the_cause() {
+    let world = World::new(Engine::Sqlite).await;
+    let (broker, vhost) = (format!("127.0.0.1:{}", world.vhosts().amqp_port()), &world.vhosts().bridge);
+    let refused = [
+        ("BROKER_MAX_LENGTH", "7".to_owned(), "x-max-length"),
+        ("AMQP_URL", format!("amqp://nobody:wrong@{broker}/{vhost}"), "the user `nobody`"),
+    ];
+    for (setting, value, names) in &refused {
+        for role in ["front", "worker", "confirmer"] {
+            is_refused(&world, role, &[(setting, value)], names).await;
+        }
+    }
+    let no_vhost = world.vhosts().link_settings("x").url.expose_secret().replace(vhost.as_str(), "nowhere");
+    is_refused(&world, "front", &[("AMQP_URL", &no_vhost)], "AMQP_URL (broker.url): RabbitMQ has no vhost")
+        .await;
+    a_birth_is_registered(&world, 67).await;
 }
 
 /// Whoever works with the settings of another installation changes nothing here.

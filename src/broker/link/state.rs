@@ -23,12 +23,31 @@ pub enum LinkState {
     Blocked(String),
     /// At least one connection is not open.
     Away(String),
+    /// The broker refuses a connection, or differs from the topology, until somebody changes
+    /// something.
+    Refused(String),
 }
 
 impl LinkState {
     /// Whether messages can be published and consumed.
     pub fn is_connected(&self) -> bool {
         matches!(self, Self::Connected)
+    }
+
+    /// Whether both connections are open.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Connected | Self::Blocked(_) => true,
+            Self::Away(_) | Self::Refused(_) => false,
+        }
+    }
+
+    /// What is wrong; `None` if nothing is.
+    pub fn why_not(&self) -> Option<&str> {
+        match self {
+            Self::Connected => None,
+            Self::Blocked(why) | Self::Away(why) | Self::Refused(why) => Some(why),
+        }
     }
 }
 
@@ -70,7 +89,7 @@ impl StateReporter {
 
     fn report(&mut self, state: LinkState) {
         self.observer.connected(self.name, state.is_connected());
-        let (was, is) = (is_open(&self.published.borrow()), is_open(&state));
+        let (was, is) = (self.published.borrow().is_open(), state.is_open());
         if self.lost && is {
             self.observer.reconnected(self.name);
         }
@@ -85,15 +104,11 @@ impl StateReporter {
     }
 }
 
-fn is_open(state: &LinkState) -> bool {
-    match state {
-        LinkState::Connected | LinkState::Blocked(_) => true,
-        LinkState::Away(_) => false,
-    }
-}
-
 fn both(publishing: &ConnectionState, consuming: &ConnectionState) -> LinkState {
     match (publishing, consuming) {
+        (ConnectionState::Refused(cause), _) | (_, ConnectionState::Refused(cause)) => {
+            LinkState::Refused(cause.clone())
+        }
         (ConnectionState::Away(cause), _) | (_, ConnectionState::Away(cause)) => {
             LinkState::Away(cause.clone())
         }

@@ -54,23 +54,26 @@ impl Topology {
         let mut differences = Vec::new();
         let exchanges = self.exchanges.iter().map(Item::Exchange);
         for item in exchanges.chain(self.queues.iter().map(Item::Queue)) {
-            if let Some(fix) = self.compare(connection, item).await? {
-                differences.push(Difference { name: item.name().to_owned(), fix });
-            }
+            differences.extend(self.compare(connection, item).await?);
         }
         Ok(differences)
     }
 
     /// A passive declaration tells whether something exists, but compares no arguments. An active
     /// declaration compares them; it creates nothing here, because the item exists.
-    async fn compare(&self, connection: &Connection, item: Item<'_>) -> Result<Option<String>, BrokerError> {
+    async fn compare(
+        &self,
+        connection: &Connection,
+        item: Item<'_>,
+    ) -> Result<Option<Difference>, BrokerError> {
         let name = short(item.name(), "a name")?;
         for passive in [true, false] {
             let channel = connection.create_channel().await?;
             match item.declare(&channel, name.clone(), passive).await {
                 Ok(()) => channel.close(200, ShortString::default()).await?,
                 Err(cause) => {
-                    return fix(&cause, self.how_to_apply).map_or(Err(cause.into()), |fix| Ok(Some(fix)));
+                    let found = difference(item.name(), &cause, self.how_to_apply);
+                    return found.map_or(Err(cause.into()), |found| Ok(Some(found)));
                 }
             }
         }
@@ -78,8 +81,10 @@ impl Topology {
     }
 
     fn refusal(&self, name: &str, cause: lapin::Error) -> BrokerError {
-        match fix(&cause, self.how_to_apply) {
-            Some(fix) => BrokerError::Declare { name: name.to_owned(), fix, cause: Box::new(cause) },
+        match difference(name, &cause, self.how_to_apply) {
+            Some(Difference { name, fix, is_missing }) => {
+                BrokerError::Declare { name, fix, is_missing, cause: Box::new(cause) }
+            }
             None => cause.into(),
         }
     }
@@ -145,18 +150,18 @@ async fn declare_queue(
     channel.queue_declare(name, options, arguments).await.map(drop)
 }
 
-fn fix(cause: &lapin::Error, how_to_apply: &str) -> Option<String> {
+/// `None` if the cause says nothing about this item.
+fn difference(name: &str, cause: &lapin::Error, how_to_apply: &str) -> Option<Difference> {
     let ErrorKind::ProtocolError(answer) = cause.kind() else { return None };
-    match answer.get_id() {
-        NOT_FOUND => Some(format!("is missing: {how_to_apply}")),
-        ACCESS_REFUSED => {
-            Some("is not accessible to this user: grant it configure, write and read".to_owned())
-        }
-        PRECONDITION_FAILED => Some(format!(
+    let fix = match answer.get_id() {
+        NOT_FOUND => format!("is missing: {how_to_apply}"),
+        ACCESS_REFUSED => "is not accessible to this user: grant it configure, write and read".to_owned(),
+        PRECONDITION_FAILED => format!(
             "has other arguments on the broker ({}): empty and delete it, then {how_to_apply}, or change the \
              configuration to match it",
             answer.get_message()
-        )),
-        _ => None,
-    }
+        ),
+        _ => return None,
+    };
+    Some(Difference { name: name.to_owned(), fix, is_missing: answer.get_id() == NOT_FOUND })
 }

@@ -9,6 +9,11 @@ use crate::pipeline::names::{self, AMQP_SYSTEM};
 use crate::pipeline::{DeploymentCheck, TopologySettings, settings, topology};
 use crate::telemetry::Metrics;
 
+/// The setting of our own vhost.
+pub(crate) const BRIDGE_URL: &str = "AMQP_URL (broker.url)";
+/// The setting of the vendor's vhost.
+pub(crate) const NID_URL: &str = "NID_AMQP_URL (broker.nid_url)";
+
 /// A vhost, and the setting that holds its URL.
 pub(crate) struct BrokerEndpoint {
     /// The setting as `VARIABLE (file.key)`, for error texts.
@@ -19,14 +24,8 @@ pub(crate) struct BrokerEndpoint {
 /// Our own vhost and the vendor's. `name` names the connections on the broker.
 pub(crate) fn broker_endpoints(config: &Config, name: &'static str) -> [BrokerEndpoint; 2] {
     [
-        BrokerEndpoint {
-            setting: "AMQP_URL (broker.url)",
-            settings: settings::bridge_link(name, &config.broker),
-        },
-        BrokerEndpoint {
-            setting: "NID_AMQP_URL (broker.nid_url)",
-            settings: settings::national_id_link(name, &config.broker),
-        },
+        BrokerEndpoint { setting: BRIDGE_URL, settings: settings::bridge_link(name, &config.broker) },
+        BrokerEndpoint { setting: NID_URL, settings: settings::national_id_link(name, &config.broker) },
     ]
 }
 
