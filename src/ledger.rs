@@ -33,6 +33,7 @@ mod recorded;
 mod resume;
 mod rotate;
 mod rows;
+mod said;
 mod summary;
 mod survey;
 mod sweep;

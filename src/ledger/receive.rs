@@ -9,9 +9,10 @@ use sqlx::{Any, Transaction};
 
 use super::columns::{attempt_id, required};
 use super::history::{NewEntry, What};
-use super::newest::{Said, follow, lead};
+use super::newest::lead;
 use super::number::{Allocation, allocate, is_other_number};
 use super::rows::{self, Case};
+use super::said::{Said, follow};
 use super::{Ledger, LedgerError, Stage};
 use crate::domain::lease::supersedes;
 use crate::domain::order::{is_believable, order_stamp};
