@@ -75,10 +75,8 @@ async fn graphql(
         Operation::Search => Some(Calls::Search),
         Operation::Reject => None,
     };
-    let error = {
-        let record = record.clone();
-        move |row: &ErrorRow| row.graphql(Some(operation), &record)
-    };
+    let id = record.clone();
+    let error = move |row: &ErrorRow| row.graphql(Some(operation), &id);
     let call = Call { core: Arc::clone(&query.core), calls, record, connection: &connection };
     call.perform(|fault| query.checked(fault), error).await
 }
