@@ -38,7 +38,7 @@ async fn a_wrong_argument_and_a_missing_queue_are_named_with_what_to_do() {
         let wrong = Link::open(&settings, wanted.clone(), Arc::new(nidbridge::broker::Unobserved));
         let mut state = wrong.state();
         let named =
-            |state: &LinkState| matches!(state, LinkState::Away(why) if why.contains("x-delivery-limit"));
+            |state: &LinkState| matches!(state, LinkState::Refused(why) if why.contains("x-delivery-limit"));
         tokio::time::timeout(SOON, state.wait_for(named)).await.expect("it is named").expect("a link");
         wrong.close().await;
     }
