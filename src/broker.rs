@@ -54,7 +54,7 @@ pub use message::{Outgoing, Target};
 pub use observer::{Observer, Unobserved};
 pub use probe::Reached;
 pub use publisher::Publisher;
-pub use queue::{Delay, WorkQueue, parking_queue, work_queue_of};
+pub use queue::{Delay, WorkQueue, parking_queue, settle_exchange, work_queue_of};
 pub use replay::{Pick, Replay, ReplayFault, ReplayTo, Replayed};
 pub use settle::{Cause, Settlement};
 pub use short::TooLong;

@@ -28,4 +28,4 @@ pub use message::{
 pub use next_hop::{NextHop, Queues};
 pub use parked::{own_id, parked_detail, parked_for};
 pub use queues::TopologySettings;
-pub use users::Users;
+pub use users::{Role, Users};

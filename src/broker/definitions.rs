@@ -37,15 +37,16 @@ impl User {
 pub struct Permission {
     pub user: String,
     pub vhost: String,
-    pub configure: &'static str,
-    pub write: &'static str,
-    pub read: &'static str,
+    pub configure: String,
+    pub write: String,
+    pub read: String,
 }
 
 impl Permission {
     pub fn everything(user: &User, vhost: &str) -> Self {
         let (user, vhost) = (user.name.clone(), vhost.to_owned());
-        Self { user, vhost, configure: ".*", write: ".*", read: ".*" }
+        let [configure, write, read] = [(); 3].map(|()| ".*".to_owned());
+        Self { user, vhost, configure, write, read }
     }
 }
 

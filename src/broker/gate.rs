@@ -47,6 +47,8 @@ pub struct Gate {
     pub queue: &'static str,
     /// The queue of the lock ([`Topology::add_lock_queue`](super::Topology::add_lock_queue)).
     pub lock: &'static str,
+    /// The direct exchange that both queues are bound to, by their names.
+    pub exchange: &'static str,
     /// AMQP `type` of the retained message.
     pub kind: &'static str,
     pub admission: Arc<dyn Admission>,
@@ -74,7 +76,8 @@ impl Gate {
         let mut consumer = channel
             .basic_consume(queue.clone(), ShortString::default(), options, FieldTable::default())
             .await?;
-        let (exchange, options) = (ShortString::default(), BasicPublishOptions::default());
+        let (exchange, options) =
+            (short(self.exchange, "the exchange's name")?, BasicPublishOptions::default());
         channel.basic_publish(exchange, queue, options, &[], BasicProperties::default()).await?;
         match consumer.next().await {
             Some(token) => Ok(Lock { token: token?, channel, _consumer: consumer }),
@@ -125,9 +128,9 @@ impl Gate {
             .properties(env!("CARGO_PKG_NAME"), Some(user), Timestamp::now())
             .map_err(|fault| BrokerError::NotRetained(PublishError::NotSent(fault)))?;
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let queue = short(self.queue, "the queue's name")?;
-        let confirm =
-            channel.basic_publish(ShortString::default(), queue, options, &raw.body, properties).await?;
+        let (exchange, queue) =
+            (short(self.exchange, "the exchange's name")?, short(self.queue, "the queue's name")?);
+        let confirm = channel.basic_publish(exchange, queue, options, &raw.body, properties).await?;
         match confirm.await? {
             Confirmation::Ack(None) => Ok(()),
             Confirmation::Ack(Some(_)) => Err(BrokerError::NotRetained(PublishError::Unroutable)),

@@ -6,8 +6,12 @@
 
 use std::time::Duration;
 
+use super::message::Target;
+
 /// The suffix of the name of a parking queue.
 const PARKED: &str = ".parked";
+/// The suffix of the name of the exchange that leads to the delay queues and the parking queue.
+const SETTLE: &str = ".settle";
 
 /// The parking queue of a work queue.
 pub fn parking_queue(work_queue: &str) -> String {
@@ -17,6 +21,11 @@ pub fn parking_queue(work_queue: &str) -> String {
 /// The work queue that a parking queue belongs to; `None` for a queue of any other kind.
 pub fn work_queue_of(parking_queue: &str) -> Option<&str> {
     parking_queue.strip_suffix(PARKED)
+}
+
+/// The exchange through which the messages of a work queue are delayed and parked.
+pub fn settle_exchange(work_queue: &str) -> String {
+    format!("{work_queue}{SETTLE}")
 }
 
 /// How long a message waits before it is delivered again.
@@ -53,6 +62,17 @@ impl WorkQueue {
 
     pub fn parked(&self) -> String {
         parking_queue(&self.name)
+    }
+
+    /// The exchange that leads to the delay queues and the parking queue, by their names. It exists
+    /// because a user who may publish to the default exchange may publish to every queue.
+    pub fn settle_exchange(&self) -> String {
+        settle_exchange(&self.name)
+    }
+
+    /// The target for a delay queue or the parking queue of this queue.
+    pub fn beside(&self, queue: impl Into<String>) -> Target {
+        Target::new(self.settle_exchange(), queue)
     }
 
     /// The delays from short to long, each with the name of its delay queue.

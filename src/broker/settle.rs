@@ -88,16 +88,16 @@ pub(super) fn follow_up(
         Settlement::Delay { step, cause } => {
             let Some(waiting) = queue.pick(step, message.attempt) else {
                 return Some((
-                    Target::queue(queue.parked()),
+                    queue.beside(queue.parked()),
                     parked(message, cause, Replacement::default(), context),
                 ));
             };
             let attempt = message.attempt.saturating_add(1);
-            Some((Target::queue(waiting), republished(message, attempt, cause)))
+            Some((queue.beside(waiting), republished(message, attempt, cause)))
         }
         Settlement::Park { cause, body, detail } => {
             let replacement = Replacement { body, detail };
-            Some((Target::queue(queue.parked()), parked(message, cause, replacement, context)))
+            Some((queue.beside(queue.parked()), parked(message, cause, replacement, context)))
         }
     }
 }
@@ -206,11 +206,11 @@ mod tests {
         let delay = |step| Settlement::Delay { step, cause: Cause::new("away") };
         let park = Settlement::Park { cause: Cause::new("malformed"), body: None, detail: None };
         for (attempt, settlement, place, attempts) in [
-            (0, delay(Delay::Next), "/q.wait.5s", "1"),
-            (7, delay(Delay::Next), "/q.wait.30s", "8"),
-            (7, delay(Delay::AtLeast(Duration::from_secs(1))), "/q.wait.5s", "8"),
-            (u32::MAX, delay(Delay::Next), "/q.wait.30s", "4294967295"),
-            (7, park, "/q.parked", "7"),
+            (0, delay(Delay::Next), "q.settle/q.wait.5s", "1"),
+            (7, delay(Delay::Next), "q.settle/q.wait.30s", "8"),
+            (7, delay(Delay::AtLeast(Duration::from_secs(1))), "q.settle/q.wait.5s", "8"),
+            (u32::MAX, delay(Delay::Next), "q.settle/q.wait.30s", "4294967295"),
+            (7, park, "q.settle/q.parked", "7"),
         ] {
             let (to, raw) = settle(attempt, settlement.clone()).unwrap();
             assert_eq!(to, place, "{settlement:?}");

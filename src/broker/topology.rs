@@ -9,20 +9,13 @@
 //! at-least-once to another queue of the same topology.
 
 mod apply;
+mod arguments;
 
 use std::fmt;
 use std::time::Duration;
 
 use super::queue::WorkQueue;
-
-/// Delivery limit of a parking queue. It is high because looking at a message counts as a delivery,
-/// and beyond the limit the broker drops the message.
-const PARKED_DELIVERY_LIMIT: i64 = 1_000_000;
-/// Maximum size of a queue of copies, in bytes.
-const COPIES_BYTES: i64 = 1024 * 1024 * 1024;
-/// Time after which the token of a process that died while it waited for a lock is dropped. No
-/// process waits as long.
-const TOKEN_LIFE: Duration = Duration::from_secs(600);
+use arguments::{copy_queue, delay_queue, lock_queue, parking_queue, work_queue};
 
 /// The limits of every queue of a topology.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,12 +137,17 @@ impl Topology {
         });
     }
 
-    /// Adds a work queue with its delay queues and its parking queue.
+    /// Adds a work queue with its delay queues, its parking queue and the exchange that leads to
+    /// them.
     pub fn add_work_queue(&mut self, queue: &WorkQueue, limits: &QueueLimits) {
-        self.add_parking_queue(&queue.parked(), limits);
+        let (settle, parked) = (queue.settle_exchange(), queue.parked());
+        self.add_exchange(&settle, ExchangeKind::Direct, None);
+        self.add_parking_queue(&parked, limits);
+        self.bind(&settle, &parked, &parked);
         self.queues.push(work_queue(queue, limits));
         for (step, name) in queue.delays() {
             self.queues.push(delay_queue(&name, step, queue.name(), limits));
+            self.bind(&settle, &name, &name);
         }
     }
 
@@ -202,70 +200,9 @@ impl Topology {
     }
 }
 
-fn common_arguments(limits: &QueueLimits) -> Vec<(&'static str, Argument)> {
-    vec![
-        ("x-queue-type", Argument::Text("quorum".to_owned())),
-        ("x-max-length", Argument::Number(i64::try_from(limits.max_length).unwrap_or(i64::MAX))),
-        ("x-overflow", Argument::Text("reject-publish".to_owned())),
-    ]
-}
-
-/// The strategy is at-least-once, because the default strategy may lose dead letters. At-least-once
-/// also needs the overflow `reject-publish`.
-fn dead_letters_to(queue: &str) -> [(&'static str, Argument); 3] {
-    [
-        ("x-dead-letter-exchange", Argument::Text(String::new())),
-        ("x-dead-letter-routing-key", Argument::Text(queue.to_owned())),
-        ("x-dead-letter-strategy", Argument::Text("at-least-once".to_owned())),
-    ]
-}
-
-fn work_queue(queue: &WorkQueue, limits: &QueueLimits) -> Queue {
-    let mut arguments = common_arguments(limits);
-    arguments.push(("x-delivery-limit", Argument::Number(i64::from(limits.delivery_limit))));
-    arguments.extend(dead_letters_to(&queue.parked()));
-    Queue { name: queue.name().to_owned(), arguments }
-}
-
-fn delay_queue(name: &str, step: Duration, then: &str, limits: &QueueLimits) -> Queue {
-    let mut arguments = common_arguments(limits);
-    arguments.push(time_to_live(step));
-    arguments.extend(dead_letters_to(then));
-    Queue { name: name.to_owned(), arguments }
-}
-
-fn parking_queue(name: &str, limits: &QueueLimits) -> Queue {
-    let mut arguments = common_arguments(limits);
-    arguments.push(("x-delivery-limit", Argument::Number(PARKED_DELIVERY_LIMIT)));
-    Queue { name: name.to_owned(), arguments }
-}
-
-fn copy_queue(name: &str, keep: Duration, limits: &QueueLimits) -> Queue {
-    let arguments = vec![
-        ("x-queue-type", Argument::Text("quorum".to_owned())),
-        ("x-max-length", Argument::Number(i64::try_from(limits.max_length).unwrap_or(i64::MAX))),
-        ("x-max-length-bytes", Argument::Number(COPIES_BYTES)),
-        ("x-overflow", Argument::Text("drop-head".to_owned())),
-        ("x-delivery-limit", Argument::Number(PARKED_DELIVERY_LIMIT)),
-        time_to_live(keep),
-    ];
-    Queue { name: name.to_owned(), arguments }
-}
-
-fn lock_queue(name: &str, limits: &QueueLimits) -> Queue {
-    let mut arguments = common_arguments(limits);
-    arguments.push(("x-delivery-limit", Argument::Number(PARKED_DELIVERY_LIMIT)));
-    arguments.push(("x-single-active-consumer", Argument::Flag(true)));
-    arguments.push(time_to_live(TOKEN_LIFE));
-    Queue { name: name.to_owned(), arguments }
-}
-
-fn time_to_live(life: Duration) -> (&'static str, Argument) {
-    ("x-message-ttl", Argument::Number(i64::try_from(life.as_millis()).unwrap_or(i64::MAX)))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::arguments::PARKED_DELIVERY_LIMIT;
     use super::*;
 
     fn argument<'a>(queue: &'a Queue, name: &str) -> Option<&'a Argument> {

@@ -12,7 +12,7 @@ use super::session::{self, Session};
 use super::tally::{Miss, Tally};
 use crate::broker::{Link, LinkSettings, Topology, User};
 use crate::config::{self, Config, Part, Sources};
-use crate::pipeline::Users;
+use crate::pipeline::{Role, Users};
 use crate::roles::parts::BrokerEndpoint;
 use crate::roles::{Failure, parts};
 
@@ -30,9 +30,15 @@ pub enum TopologyCommand {
 /// `nidbridge topology print`
 #[derive(Debug, Args)]
 pub struct PrintArgs {
-    /// Name of the bridge's user.
+    /// Name of the bridge's user, which may do everything in both vhosts.
     #[arg(long, default_value = "nidbridge", value_name = "NAME")]
     pub bridge_user: String,
+    /// Also users for the roles, each with the permissions that its role needs: the name of the
+    /// bridge's user with `-front`, `-worker` or `-confirmer` behind it. They may declare nothing:
+    /// run the roles with `BROKER_APPLY_TOPOLOGY=false`, and `nidbridge topology apply` as the
+    /// bridge's user after an upgrade or a change of `RETRY_STEPS`, `CONFIRM_DELAY` or `FRONT_WAIT`.
+    #[arg(long)]
+    pub role_users: bool,
     /// Name of the user for the vendor of the National ID system.
     #[arg(long, default_value = "vendor", value_name = "NAME")]
     pub vendor_user: String,
@@ -106,12 +112,21 @@ fn print(config: &Config, args: &PrintArgs) -> Result<String, Failure> {
     let users = Users {
         bridge: user(&args.bridge_user)?,
         vendor: user(&args.vendor_user)?,
+        roles: role_users(args, &user)?,
         administrator: args.administrator.as_deref().map(user).transpose()?,
     };
     let definitions = users
         .definitions(&parts::topologies(config))
         .context("the random number generator of this machine failed")?;
     Ok(serde_json::to_string_pretty(&definitions).context("definitions")?)
+}
+
+fn role_users(
+    args: &PrintArgs,
+    user: &impl Fn(&str) -> Result<User, Failure>,
+) -> Result<Vec<(Role, User)>, Failure> {
+    let roles = Role::ALL.into_iter().filter(|_| args.role_users);
+    roles.map(|role| Ok((role, user(&format!("{}-{}", args.bridge_user, role.name()))?))).collect()
 }
 
 fn user(name: &str, passwords: Option<&Path>) -> Result<User, Failure> {
@@ -123,6 +138,8 @@ fn user(name: &str, passwords: Option<&Path>) -> Result<User, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use aws_lc_rs::digest::{SHA256, digest};
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
@@ -141,6 +158,7 @@ mod tests {
         let config = config::load(&Sources::default(), Part::Tool).unwrap().config;
         let args = PrintArgs {
             bridge_user: "nidbridge".to_owned(),
+            role_users: true,
             vendor_user: "vendor".to_owned(),
             administrator: Some("operator".to_owned()),
             passwords: None,
@@ -150,7 +168,7 @@ mod tests {
         made["users"] = shipped["users"].clone();
         assert_eq!(
             made, shipped,
-            "`nidbridge topology print --administrator operator --passwords DIRECTORY` prints it anew"
+            "`nidbridge topology print --role-users --administrator operator --passwords DIRECTORY` prints it anew"
         );
     }
 
@@ -159,6 +177,9 @@ mod tests {
         let users = shipped()["users"].as_array().unwrap().clone();
         let passwords = [
             ("nidbridge", "demo-only-bridge"),
+            ("nidbridge-front", "demo-only-front"),
+            ("nidbridge-worker", "demo-only-worker"),
+            ("nidbridge-confirmer", "demo-only-confirmer"),
             ("vendor", "demo-only-vendor"),
             ("operator", "demo-only-operator"),
         ];
@@ -172,16 +193,35 @@ mod tests {
         }
     }
 
+    /// The variables in these lines of the compose file.
+    fn variables(text: &str) -> BTreeMap<String, String> {
+        let set = text.lines().filter_map(|line| line.trim_start().split_once(": "));
+        let is_name =
+            |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        let set = set.filter(|(name, _)| is_name(name));
+        set.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())).collect()
+    }
+
     #[test]
-    fn every_setting_of_the_compose_file_is_one_and_right() {
-        let environment = COMPOSE
-            .lines()
-            .filter_map(|line| line.strip_prefix("  ")?.split_once(": "))
-            .filter(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        let loaded = config::load(&Sources { file: None, environment }, Part::All).unwrap();
-        let set = loaded.shown.iter().filter(|shown| shown.origin != "the default").count();
-        assert_eq!((set, loaded.warnings), (7, Vec::new()));
+    fn each_role_of_the_compose_file_has_its_own_user_and_only_the_settings_that_it_needs() {
+        let (shared, services) = COMPOSE.split_once("\nservices:\n").unwrap();
+        let (settings, ledger) = shared.split_once("\nx-ledger:").unwrap();
+        for (part, role, count) in
+            [(Part::Front, "front", 5), (Part::Worker, "worker", 8), (Part::Confirmer, "confirmer", 7)]
+        {
+            let service = services.split_once(&format!("\n  {role}:\n")).unwrap().1;
+            let service = service.split("\n\n").next().unwrap();
+            let mut environment = variables(settings);
+            environment.extend(variables(service));
+            if service.contains("*ledger") {
+                environment.extend(variables(ledger));
+            }
+            assert!(environment["AMQP_URL"].starts_with(&format!("amqp://nidbridge-{role}:")), "{role}");
+            assert_eq!(environment.contains_key("LEDGER_URL"), role != "front", "{role}");
+            assert_eq!(environment.contains_key("NID_AMQP_URL"), role == "worker", "{role}");
+            let loaded = config::load(&Sources { file: None, environment }, part).unwrap();
+            let set = loaded.shown.iter().filter(|shown| shown.origin != "the default").count();
+            assert_eq!((set, loaded.warnings), (count, Vec::new()), "{role}");
+        }
     }
 }

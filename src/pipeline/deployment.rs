@@ -79,6 +79,7 @@ impl DeploymentCheck {
         Gate {
             queue: names::DEPLOYMENT,
             lock: names::DEPLOYMENT_LOCK,
+            exchange: names::DEPLOYMENT,
             kind: KIND,
             admission: Arc::<Self>::clone(self),
         }

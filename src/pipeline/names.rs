@@ -3,7 +3,7 @@
 //! Invariant: a name is part of the contract with running brokers and with the vendor. A queue
 //! whose arguments change gets a new name, because a broker refuses to redeclare it.
 
-pub use crate::broker::{parking_queue, work_queue_of};
+pub use crate::broker::{parking_queue, settle_exchange, work_queue_of};
 use crate::nid::RequestKind;
 
 /// Our own vhost, unless the URL names another.
@@ -24,7 +24,8 @@ pub const OUTCOMES: &str = "outcomes";
 pub const ANSWERS: &str = "answers";
 /// Exchange and queue: messages that no binding in our vhost takes.
 pub const UNROUTED: &str = "unrouted";
-/// Queue: one retained message that says which ledger and which sealing keys this broker serves.
+/// Queue: one retained message that says which ledger and which sealing keys this broker serves;
+/// and the exchange through which it and [`DEPLOYMENT_LOCK`] are written.
 pub const DEPLOYMENT: &str = "nidbridge.deployment";
 /// Queue: the lock of [`DEPLOYMENT`].
 pub const DEPLOYMENT_LOCK: &str = "nidbridge.deployment.turn";
@@ -58,6 +59,11 @@ pub fn requests_work(system: &str) -> String {
 /// --unknown` reads.
 pub fn requests_sent(system: &str) -> String {
     format!("{REQUESTS}.{system}.sent")
+}
+
+/// The routing key of [`REQUESTS`] for [`requests_sent`].
+pub fn requests_sent_key(system: &str) -> String {
+    format!("{system}.sent")
 }
 
 /// The queue from which a vendor reads the requests of one event kind.

@@ -170,5 +170,5 @@ fn request_message(case: &Case) -> RequestMessage {
 /// The shortest delay queue that is long enough, or the work queue itself if no delay is
 /// configured.
 fn delayed(queue: &WorkQueue, least: Duration, work_queue: Target) -> Target {
-    queue.pick(Delay::AtLeast(least), 0).map_or(work_queue, Target::queue)
+    queue.pick(Delay::AtLeast(least), 0).map_or(work_queue, |name| queue.beside(name))
 }

@@ -17,7 +17,7 @@ pub fn requests(system: &str) -> Target {
 
 /// A copy of a request that is sent.
 pub fn requests_sent(system: &str) -> Target {
-    Target::queue(names::requests_sent(system))
+    Target::new(names::REQUESTS, names::requests_sent_key(system))
 }
 
 /// resolve stage → confirmer.

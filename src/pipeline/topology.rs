@@ -24,11 +24,17 @@ pub fn bridge(settings: &TopologySettings, systems: &[&str]) -> Topology {
     topology.bind(names::UNROUTED, names::UNROUTED, "");
     topology.add_parking_queue(names::DEPLOYMENT, &settings.limits);
     topology.add_lock_queue(names::DEPLOYMENT_LOCK, &settings.limits);
-    for system in systems {
-        topology.add_copy_queue(&names::requests_sent(system), KEEP_SENT, &settings.limits);
+    topology.add_exchange(names::DEPLOYMENT, ExchangeKind::Direct, None);
+    for queue in [names::DEPLOYMENT, names::DEPLOYMENT_LOCK] {
+        topology.bind(names::DEPLOYMENT, queue, queue);
     }
     for exchange in [names::REGISTRATIONS, names::REQUESTS, names::REPLIES, names::OUTCOMES] {
         topology.add_exchange(exchange, ExchangeKind::Direct, Some(names::UNROUTED));
+    }
+    for system in systems {
+        let copies = names::requests_sent(system);
+        topology.add_copy_queue(&copies, KEEP_SENT, &settings.limits);
+        topology.bind(names::REQUESTS, &copies, &names::requests_sent_key(system));
     }
     // Each connected front binds its own queue to this exchange. While no front is connected, the
     // copies are dropped.

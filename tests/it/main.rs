@@ -38,6 +38,7 @@ mod overload;
 mod passthrough;
 mod pipeline;
 mod replies;
+mod rights;
 mod rolling;
 mod rooms;
 mod secrets;

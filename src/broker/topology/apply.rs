@@ -51,26 +51,31 @@ impl Topology {
         &self,
         connection: &Connection,
     ) -> Result<Vec<Difference>, BrokerError> {
-        let mut differences = Vec::new();
+        let (mut differences, mut compares) = (Vec::new(), true);
         let exchanges = self.exchanges.iter().map(Item::Exchange);
         for item in exchanges.chain(self.queues.iter().map(Item::Queue)) {
-            differences.extend(self.compare(connection, item).await?);
+            differences.extend(self.compare(connection, item, &mut compares).await?);
         }
         Ok(differences)
     }
 
     /// A passive declaration tells whether something exists, but compares no arguments. An active
-    /// declaration compares them; it creates nothing here, because the item exists.
+    /// declaration compares them; it creates nothing here, because the item exists. A user without
+    /// configure permission may not declare actively. `compares` then becomes false, and from there
+    /// on what exists counts as right.
     async fn compare(
         &self,
         connection: &Connection,
         item: Item<'_>,
+        compares: &mut bool,
     ) -> Result<Option<Difference>, BrokerError> {
         let name = short(item.name(), "a name")?;
-        for passive in [true, false] {
+        let steps: &[bool] = if *compares { &[true, false] } else { &[true] };
+        for &passive in steps {
             let channel = connection.create_channel().await?;
             match item.declare(&channel, name.clone(), passive).await {
                 Ok(()) => channel.close(200, ShortString::default()).await?,
+                Err(cause) if !passive && is_refused(&cause) => *compares = false,
                 Err(cause) => {
                     let found = difference(item.name(), &cause, self.how_to_apply);
                     return found.map_or(Err(cause.into()), |found| Ok(Some(found)));
@@ -150,12 +155,18 @@ async fn declare_queue(
     channel.queue_declare(name, options, arguments).await.map(drop)
 }
 
+fn is_refused(cause: &lapin::Error) -> bool {
+    matches!(cause.kind(), ErrorKind::ProtocolError(answer) if answer.get_id() == ACCESS_REFUSED)
+}
+
 /// `None` if the cause says nothing about this item.
 fn difference(name: &str, cause: &lapin::Error, how_to_apply: &str) -> Option<Difference> {
     let ErrorKind::ProtocolError(answer) = cause.kind() else { return None };
     let fix = match answer.get_id() {
         NOT_FOUND => format!("is missing: {how_to_apply}"),
-        ACCESS_REFUSED => "is not accessible to this user: grant it configure, write and read".to_owned(),
+        ACCESS_REFUSED => "cannot be declared by this user: grant it configure, write and read, or set \
+                           BROKER_APPLY_TOPOLOGY=false for it"
+            .to_owned(),
         PRECONDITION_FAILED => format!(
             "has other arguments on the broker ({}): empty and delete it, then {how_to_apply}, or change the \
              configuration to match it",

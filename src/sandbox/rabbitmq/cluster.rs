@@ -18,6 +18,7 @@ use super::launch::{await_epmd, free_ports, prepare_directory, start_epmd};
 use super::node::{Control, Member, NodePlace, SERVER};
 use super::{BRIDGE, NodeError, OPERATOR, VENDOR, installation, io_error};
 use crate::broker::Topology;
+use crate::pipeline::Role;
 use crate::sandbox::guardian::Guardian;
 
 /// Retry interval of dead-lettering, shortened from three minutes: a message that a full queue
@@ -144,6 +145,11 @@ impl Cluster {
         self.url(VENDOR, port, vhost)
     }
 
+    /// The URL of a vhost on the first node, for a role with its own permissions.
+    pub fn role_url(&self, role: Role, vhost: &str) -> SecretString {
+        self.url(&Self::user_of(role), self.first_port(), vhost)
+    }
+
     /// Name and password of the user of the management API.
     pub fn operator(&self) -> (&'static str, &SecretString) {
         (OPERATOR, &self.password)
@@ -152,6 +158,11 @@ impl Cluster {
     /// The names of the users in [`Cluster::amqp_url`] and [`Cluster::vendor_url`].
     pub fn users() -> (&'static str, &'static str) {
         (BRIDGE, VENDOR)
+    }
+
+    /// The name of the user in [`Cluster::role_url`].
+    pub fn user_of(role: Role) -> String {
+        format!("{BRIDGE}-{}", role.name())
     }
 
     /// Kills a node as a power cut would.

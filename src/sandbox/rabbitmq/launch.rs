@@ -16,9 +16,9 @@ use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 
 use super::node::NodePlace;
-use super::{BRIDGE, OPERATOR, POLL, VENDOR, installation};
+use super::{BRIDGE, Cluster, OPERATOR, POLL, VENDOR, installation};
 use crate::broker::{Topology, User};
-use crate::pipeline::Users;
+use crate::pipeline::{Role, Users};
 
 /// Below the range of ports for outgoing connections, so that a port is still free after a restart.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -65,7 +65,9 @@ pub(super) fn prepare_directory(
         fs::set_permissions(private, fs::Permissions::from_mode(0o700))?;
     }
     let user = |name: &str| User::new(name, password.clone());
-    let users = Users { bridge: user(BRIDGE), vendor: user(VENDOR), administrator: Some(user(OPERATOR)) };
+    let roles = Role::ALL.map(|role| (role, user(&Cluster::user_of(role)))).into();
+    let users =
+        Users { bridge: user(BRIDGE), vendor: user(VENDOR), roles, administrator: Some(user(OPERATOR)) };
     let made = users.definitions(topologies).ok_or_else(|| io::Error::other("there is no randomness"))?;
     fs::write(dir.join("definitions.json"), made.to_string())?;
     fs::write(dir.join("enabled_plugins"), "[rabbitmq_management].\n")?;

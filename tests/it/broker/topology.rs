@@ -27,11 +27,12 @@ async fn a_wrong_argument_and_a_missing_queue_are_named_with_what_to_do() {
     changed.limits.delivery_limit = 7;
     let wanted = Topology::of(&vhosts.bridge, &[one, two], &changed.limits);
     let texts: Vec<_> = link.check(&wanted).await.unwrap().iter().map(ToString::to_string).collect();
-    assert_eq!(texts.len(), 3, "{texts:?}");
-    assert!(texts[0].starts_with("`one` has other arguments on the broker"), "{texts:?}");
-    assert!(texts[0].contains("x-delivery-limit"), "{texts:?}");
-    assert!(texts[1].starts_with("`two.parked` is missing"), "{texts:?}");
-    assert!(texts[2].starts_with("`two` is missing"), "{texts:?}");
+    assert_eq!(texts.len(), 4, "{texts:?}");
+    assert!(texts[0].starts_with("`two.settle` is missing"), "{texts:?}");
+    assert!(texts[1].starts_with("`one` has other arguments on the broker"), "{texts:?}");
+    assert!(texts[1].contains("x-delivery-limit"), "{texts:?}");
+    assert!(texts[2].starts_with("`two.parked` is missing"), "{texts:?}");
+    assert!(texts[3].starts_with("`two` is missing"), "{texts:?}");
 
     for apply_topology in [true, false] {
         let settings = LinkSettings { apply_topology, ..vhosts.link_settings("wrong") };

@@ -1,11 +1,11 @@
 //! A pair of vhosts on the shared RabbitMQ node: ours and the vendor's. Each test has its own pair.
 
-use nidbridge::pipeline::TopologySettings;
+use nidbridge::pipeline::{Role, TopologySettings, Users, names, topology};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nidbridge::broker::{Link, LinkSettings, QueueLimits, Topology};
+use nidbridge::broker::{Link, LinkSettings, QueueLimits, Topology, User};
 use nidbridge::sandbox::rabbitmq::Cluster;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::OnceCell;
@@ -105,6 +105,38 @@ impl Vhosts {
     /// The URL that the vendor connects with.
     pub fn vendor_url(&self) -> SecretString {
         self.node.vendor_url(&self.vendor)
+    }
+
+    /// Gives the users of the roles the permissions that `nidbridge topology print --role-users`
+    /// prints.
+    pub async fn permit_roles(&self) {
+        let topologies = [
+            topology::bridge(&self.settings, &[names::AMQP_SYSTEM]).in_vhost(&self.bridge),
+            topology::national_id(&self.settings).in_vhost(&self.vendor),
+        ];
+        let (bridge, vendor) = Cluster::users();
+        let users = Users {
+            bridge: User::existing(bridge),
+            vendor: User::existing(vendor),
+            roles: Role::ALL.map(|role| (role, User::existing(Cluster::user_of(role)))).into(),
+            administrator: None,
+        };
+        let made = users.definitions(&topologies).expect("definitions");
+        let api = self.api.clone();
+        let permitted = tokio::task::spawn_blocking(move || {
+            for rule in made["permissions"].as_array().expect("permissions") {
+                let [user, vhost] = ["user", "vhost"].map(|name| rule[name].as_str().expect("a name"));
+                if user.starts_with(&format!("{bridge}-")) {
+                    api.must("PUT", &format!("/permissions/{vhost}/{user}"), &rule.to_string());
+                }
+            }
+        });
+        permitted.await.expect("permissions");
+    }
+
+    /// The URL of one of our two vhosts, for a role with its own permissions.
+    pub fn role_url(&self, role: Role, vhost: &str) -> SecretString {
+        self.node.role_url(role, vhost)
     }
 
     /// Connects to our vhost and declares this topology.
