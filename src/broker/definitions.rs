@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
+use super::limits::{SizePolicy, UserLimits, VhostLimits};
 use super::topology::{Argument, Binding, Exchange, Queue, Topology};
 
 #[derive(Debug, Clone)]
@@ -19,16 +20,17 @@ pub struct User {
     pub password: Option<SecretString>,
     /// `administrator` gives access to the management API. Empty for a user of AMQP only.
     pub tag: &'static str,
+    pub limits: Option<UserLimits>,
 }
 
 impl User {
     pub fn existing(name: impl Into<String>) -> Self {
-        Self { name: name.into(), password: None, tag: "" }
+        Self { name: name.into(), password: None, tag: "", limits: None }
     }
 
     /// A user that the import creates.
     pub fn new(name: impl Into<String>, password: SecretString) -> Self {
-        Self { name: name.into(), password: Some(password), tag: "" }
+        Self { name: name.into(), password: Some(password), tag: "", limits: None }
     }
 }
 
@@ -66,6 +68,8 @@ pub struct Access {
     pub users: Vec<User>,
     pub permissions: Vec<Permission>,
     pub topic_permissions: Vec<TopicPermission>,
+    pub vhost_limits: Vec<VhostLimits>,
+    pub policies: Vec<SizePolicy>,
 }
 
 /// The definitions of all these vhosts, or `None` if the machine cannot provide random bytes for
@@ -77,6 +81,7 @@ pub fn definitions(topologies: &[Topology], access: &Access) -> Option<Value> {
             users.push(json!({
                 "name": user.name, "password_hash": hash(password)?,
                 "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": [user.tag],
+                "limits": user.limits.map_or_else(|| json!({}), UserLimits::to_json),
             }));
         }
     }
@@ -85,6 +90,8 @@ pub fn definitions(topologies: &[Topology], access: &Access) -> Option<Value> {
         "vhosts": each(topologies, |topology| vec![json!({"name": topology.vhost})]),
         "permissions": access.permissions.iter().map(permission).collect::<Vec<_>>(),
         "topic_permissions": access.topic_permissions.iter().map(topic_permission).collect::<Vec<_>>(),
+        "parameters": access.vhost_limits.iter().map(VhostLimits::to_json).collect::<Vec<_>>(),
+        "policies": access.policies.iter().map(SizePolicy::to_json).collect::<Vec<_>>(),
         "exchanges": each(topologies, |topology| all(topology, &topology.exchanges, exchange)),
         "queues": each(topologies, |topology| all(topology, &topology.queues, queue)),
         "bindings": each(topologies, |topology| all(topology, &topology.bindings, binding)),

@@ -42,6 +42,8 @@ pub enum Delay {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkQueue {
     name: String,
+    /// The queue for parked messages, if it is not `<name>.parked`.
+    refused: Option<String>,
     retry_steps: Vec<Duration>,
     all_steps: Vec<Duration>,
 }
@@ -53,15 +55,33 @@ impl WorkQueue {
         let mut all_steps: Vec<Duration> = retry_steps.iter().chain(extra).copied().collect();
         all_steps.sort_unstable();
         all_steps.dedup();
-        Self { name: name.into(), retry_steps: retry_steps.to_vec(), all_steps }
+        Self { name: name.into(), refused: None, retry_steps: retry_steps.to_vec(), all_steps }
+    }
+
+    /// Parks messages in this queue, which drops its oldest message when it is full. For the
+    /// messages of somebody else, who must not be able to stop the consumer with them. What the
+    /// broker itself parks still goes to `<name>.parked`.
+    #[must_use]
+    pub fn refusing_into(self, queue: impl Into<String>) -> Self {
+        Self { refused: Some(queue.into()), ..self }
     }
 
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// Where the broker parks messages.
     pub fn parked(&self) -> String {
         parking_queue(&self.name)
+    }
+
+    pub(super) fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+
+    /// Where the consumer parks messages.
+    pub(super) fn parks_in(&self) -> String {
+        self.refused.clone().unwrap_or_else(|| self.parked())
     }
 
     /// The exchange that leads to the delay queues and the parking queue, by their names. It exists

@@ -88,7 +88,7 @@ pub(super) fn follow_up(
         Settlement::Delay { step, cause } => {
             let Some(waiting) = queue.pick(step, message.attempt) else {
                 return Some((
-                    queue.beside(queue.parked()),
+                    queue.beside(queue.parks_in()),
                     parked(message, cause, Replacement::default(), context),
                 ));
             };
@@ -97,7 +97,7 @@ pub(super) fn follow_up(
         }
         Settlement::Park { cause, body, detail } => {
             let replacement = Replacement { body, detail };
-            Some((queue.beside(queue.parked()), parked(message, cause, replacement, context)))
+            Some((queue.beside(queue.parks_in()), parked(message, cause, replacement, context)))
         }
     }
 }

@@ -2,10 +2,10 @@
 //! with a broker and printed.
 //!
 //! Every queue is a quorum queue. At its length limit, a queue refuses new messages instead of
-//! dropping old ones. The delivery limit guards against messages that crash their consumer; retries
+//! dropping old ones, except a queue of refused messages, of copies or of a lock. The delivery limit guards against messages that crash their consumer; retries
 //! are counted in one of our own headers.
 //!
-//! Invariant: no message is dropped, except from a queue of copies or of a lock. Dead letters go
+//! Invariant: no message is dropped, except from a queue of refused messages, of copies or of a lock. Dead letters go
 //! at-least-once to another queue of the same topology.
 
 mod apply;
@@ -15,7 +15,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::queue::WorkQueue;
-use arguments::{copy_queue, delay_queue, lock_queue, parking_queue, work_queue};
+use arguments::{copy_queue, delay_queue, lock_queue, parking_queue, refused_queue, work_queue};
 
 /// The limits of every queue of a topology.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +144,10 @@ impl Topology {
         self.add_exchange(&settle, ExchangeKind::Direct, None);
         self.add_parking_queue(&parked, limits);
         self.bind(&settle, &parked, &parked);
+        if let Some(refused) = queue.refused() {
+            self.queues.push(refused_queue(refused, limits));
+            self.bind(&settle, refused, refused);
+        }
         self.queues.push(work_queue(queue, limits));
         for (step, name) in queue.delays() {
             self.queues.push(delay_queue(&name, step, queue.name(), limits));

@@ -71,7 +71,7 @@ runbook! {
     Unsealable: "no key of SEAL_KEYS decrypts the message or value, or it was erased"
         => "put the missing key behind the first one everywhere, restart, then `attempts resume` and `queue replay`";
     Malformed: "a message or a reply does not match its schema"
-        => "a reply (nid.replies.parked): `queue list` names the member at fault and the request; have the vendor correct and send it again; else report it, and `queue replay` after an upgrade";
+        => "a reply (nid.replies.refused): `queue list` names the member at fault and the request; have the vendor correct and send it again; a flood of them: change the vendor's password, then `queue purge`; else report it, and `queue replay` after an upgrade";
     UnknownVersion: "this release cannot read the message: it is of another release"
         => "run one release everywhere, then `queue replay --cause unknown_version`";
     UnknownRequest: "a reply to a request that the bridge never made, or that the ledger does not have"

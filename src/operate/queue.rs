@@ -1,10 +1,12 @@
-//! `nidbridge queue`: lists the messages in parking queues (`<queue>.parked` and `unrouted`) and
-//! sends them back to work.
+//! `nidbridge queue`: lists the messages in parking queues (`<queue>.parked`, `nid.replies.refused`
+//! and `unrouted`), sends them back to work, and removes refused replies.
 //!
-//! Invariant: a parked message leaves its parking queue only after its work queue has it. Message
+//! Invariant: a parked message leaves its parking queue only after its work queue has it, unless it
+//! is a refused reply. Message
 //! bodies are never shown, and message ids only if they are ours.
 
 mod list;
+mod purge;
 mod replay;
 
 use std::path::PathBuf;
@@ -32,6 +34,12 @@ key: run `nidbridge topology apply` before.\n\n\
 Exit codes: 0 done; 1 some stay, because no key of SEAL_KEYS opens them or still no queue takes them; 69 the broker cannot \
 be reached; 75 stopped before the end, run it again; 78 the broker serves another ledger, or SEAL_KEYS is not of the ledger.";
 
+const PURGE: &str = "\
+Look first (`queue list QUEUE`), and send back what may be genuine (`queue replay QUEUE --cause unknown_request`). Your name \
+and reason are in the log of this command only.\n\n\
+Exit codes: 0 done; 1 the queue is not one of refused replies; 69 the broker cannot be reached; 78 the broker serves another \
+ledger, or SEAL_KEYS is not of the ledger.";
+
 /// `nidbridge queue …`
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
@@ -40,6 +48,9 @@ pub enum QueueCommand {
     /// Move messages from a parking queue (or `unrouted`) back to work.
     #[command(after_help = REPLAY)]
     Replay(ReplayArgs),
+    /// Remove all refused replies of the ID system, such as those of a flood, for good.
+    #[command(after_help = PURGE)]
+    Purge(PurgeArgs),
 }
 
 /// `nidbridge queue list`
@@ -72,10 +83,21 @@ pub struct ReplayArgs {
     pub change: ChangeArgs,
 }
 
+/// `nidbridge queue purge`
+#[derive(Debug, Args)]
+pub struct PurgeArgs {
+    /// `nid.replies.refused` or `nid.replies.parked`.
+    #[arg(value_name = "QUEUE")]
+    pub queue: String,
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
 pub(crate) async fn run(command: QueueCommand, file: Option<PathBuf>) -> Result<(), Failure> {
     session::with_keys("queue", file, async |session| match command {
         QueueCommand::List(args) => list::run(session, &args).await,
         QueueCommand::Replay(args) => replay::run(session, &args).await,
+        QueueCommand::Purge(args) => purge::run(session, &args).await,
     })
     .await
 }

@@ -3,7 +3,7 @@
 //! Invariant: a name is part of the contract with running brokers and with the vendor. A queue
 //! whose arguments change gets a new name, because a broker refuses to redeclare it.
 
-pub use crate::broker::{parking_queue, settle_exchange, work_queue_of};
+pub use crate::broker::{parking_queue, settle_exchange};
 use crate::nid::RequestKind;
 
 /// Our own vhost, unless the URL names another.
@@ -47,8 +47,19 @@ pub const NID_REQUESTS: &str = "nid.requests";
 pub const NID_KINDS: [&str; 2] = [RequestKind::BIRTH.name, RequestKind::DEATH.name];
 /// Exchange and queue in the vendor's vhost: replies.
 pub const NID_REPLIES: &str = "nid.replies";
+/// Queue in the vendor's vhost: replies that cannot be applied. At its limits it drops the oldest, so
+/// that a vendor cannot stop genuine replies, nor fill the disk, with others.
+pub const NID_REFUSED: &str = "nid.replies.refused";
 /// The binding key of the queue [`NID_REPLIES`].
 pub const NID_REPLY_KEYS: &str = "reply.*";
+
+/// The work queue whose messages are parked in this queue; `None` for a queue of any other kind.
+pub fn work_queue_of(parking_queue: &str) -> Option<&str> {
+    match parking_queue {
+        NID_REFUSED => Some(NID_REPLIES),
+        other => crate::broker::work_queue_of(other),
+    }
+}
 
 /// The queue of the send stage of one ID system.
 pub fn requests_work(system: &str) -> String {

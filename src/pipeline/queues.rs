@@ -63,7 +63,7 @@ pub fn outcomes(settings: &TopologySettings) -> WorkQueue {
 
 /// vendor → resolve stage, in the vendor's vhost.
 pub fn nid_replies(settings: &TopologySettings) -> WorkQueue {
-    WorkQueue::new(names::NID_REPLIES, &settings.retry_steps, &[])
+    WorkQueue::new(names::NID_REPLIES, &settings.retry_steps, &[]).refusing_into(names::NID_REFUSED)
 }
 
 /// resolve stage → this front: copies of answers.

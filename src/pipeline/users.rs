@@ -4,6 +4,7 @@
 //! what the role's work needs; the vendor's user may read requests and publish replies, and nothing
 //! else.
 
+mod limits;
 mod rights;
 mod role;
 
@@ -35,17 +36,19 @@ impl Users {
 
     fn access(self, topologies: &[Topology]) -> Access {
         let Self { bridge, vendor, roles, administrator } = self;
-        let (mut permissions, mut topic_permissions) = (Vec::new(), Vec::new());
+        let mut access = Access::default();
         for topology in topologies {
             let vhost = topology.vhost();
-            permissions.push(Permission::everything(&bridge, vhost));
-            permissions.extend(administrator.iter().map(|user| Permission::everything(user, vhost)));
+            access.permissions.push(Permission::everything(&bridge, vhost));
+            access.permissions.extend(administrator.iter().map(|user| Permission::everything(user, vhost)));
             let of_role = |(role, user): &(Role, User)| rights::permission(*role, &user.name, topology);
-            permissions.extend(roles.iter().filter_map(of_role));
+            access.permissions.extend(roles.iter().filter_map(of_role));
             // The vendor's vhost is the one with the exchange for replies, whatever its name is.
             if topology.exchange_names().any(|name| name == names::NID_REPLIES) {
-                permissions.push(rights::vendor(&vendor.name, topology));
-                topic_permissions.push(TopicPermission {
+                access.vhost_limits.push(limits::vhost(vhost));
+                access.policies.push(limits::replies(vhost));
+                access.permissions.push(rights::vendor(&vendor.name, topology));
+                access.topic_permissions.push(TopicPermission {
                     user: vendor.name.clone(),
                     vhost: vhost.to_owned(),
                     exchange: names::NID_REPLIES,
@@ -56,8 +59,9 @@ impl Users {
         }
         let administrator = administrator.map(|user| User { tag: "administrator", ..user });
         let roles = roles.into_iter().map(|(_, user)| user);
-        let users = [bridge].into_iter().chain(roles).chain([vendor]).chain(administrator).collect();
-        Access { users, permissions, topic_permissions }
+        let vendor = User { limits: Some(limits::VENDOR), ..vendor };
+        access.users = [bridge].into_iter().chain(roles).chain([vendor]).chain(administrator).collect();
+        access
     }
 }
 

@@ -1,6 +1,8 @@
 //! Least privilege: the roles do all their work with the rights that the recipes give them, and
 //! nobody can do more with their credentials.
 
+mod flood;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -86,10 +88,10 @@ async fn the_pipeline_works_with_a_user_of_its_own_for_each_role() {
     let look = world.look().await;
     look.publisher().publish(&Target::queue(names::OUTCOMES_WORK), message("no outcome")).await.unwrap();
     let nid = world.look_nid().await;
-    for (link, queue) in [(&nid, names::NID_REPLIES), (&look, names::OUTCOMES_WORK)] {
-        let parked = names::parking_queue(queue);
-        let there = async || (link.depth(&parked).await.ok()?.ready == 1).then_some(());
-        eventually(SOON, &parked, there).await;
+    let outcomes = names::parking_queue(names::OUTCOMES_WORK);
+    for (link, parked) in [(&nid, names::NID_REFUSED), (&look, &outcomes)] {
+        let there = async || (link.depth(parked).await.ok()?.ready == 1).then_some(());
+        eventually(SOON, parked, there).await;
     }
     world.assert_all_run();
     for (role, _) in ROLES {
@@ -173,7 +175,7 @@ async fn a_stolen_credential_of_a_role_reads_and_writes_only_what_the_role_does(
 
     let vendor = Thief::with("vendor", vhosts.vendor_url(), vendors).await;
     vendor.cannot_read(NID_REPLIES).await;
-    vendor.cannot_read(&names::parking_queue(NID_REPLIES)).await;
+    vendor.cannot_read(names::NID_REFUSED).await;
     vendor.cannot_publish(Target::new(NID_REQUESTS, "birth")).await;
     vendor.cannot_publish(Target::new(NID_REPLIES, "outcome")).await;
 

@@ -1,7 +1,7 @@
 //! The arguments of each kind of queue.
 //!
-//! Invariant: no queue drops messages, except a queue of copies or of a lock. Dead letters go
-//! at-least-once to another queue of the same topology.
+//! Invariant: no queue drops messages, except a queue of refused messages, of copies or of a lock.
+//! Dead letters go at-least-once to another queue of the same topology.
 
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ use crate::broker::queue::WorkQueue;
 pub(super) const PARKED_DELIVERY_LIMIT: i64 = 1_000_000;
 /// Maximum size of a queue of copies, in bytes.
 const COPIES_BYTES: i64 = 1024 * 1024 * 1024;
+/// Maximum size of a queue of refused messages, in bytes.
+const REFUSED_BYTES: i64 = 256 * 1024 * 1024;
 /// Time after which the token of a process that died while it waited for a lock is dropped. No
 /// process waits as long.
 const TOKEN_LIFE: Duration = Duration::from_secs(600);
@@ -55,16 +57,26 @@ pub(super) fn parking_queue(name: &str, limits: &QueueLimits) -> Queue {
     Queue { name: name.to_owned(), arguments }
 }
 
-pub(super) fn copy_queue(name: &str, keep: Duration, limits: &QueueLimits) -> Queue {
+/// A queue that drops its oldest message at its limits.
+fn ring(name: &str, bytes: i64, limits: &QueueLimits) -> Queue {
     let arguments = vec![
         ("x-queue-type", Argument::Text("quorum".to_owned())),
         ("x-max-length", Argument::Number(i64::try_from(limits.max_length).unwrap_or(i64::MAX))),
-        ("x-max-length-bytes", Argument::Number(COPIES_BYTES)),
+        ("x-max-length-bytes", Argument::Number(bytes)),
         ("x-overflow", Argument::Text("drop-head".to_owned())),
         ("x-delivery-limit", Argument::Number(PARKED_DELIVERY_LIMIT)),
-        time_to_live(keep),
     ];
     Queue { name: name.to_owned(), arguments }
+}
+
+pub(super) fn refused_queue(name: &str, limits: &QueueLimits) -> Queue {
+    ring(name, REFUSED_BYTES, limits)
+}
+
+pub(super) fn copy_queue(name: &str, keep: Duration, limits: &QueueLimits) -> Queue {
+    let mut queue = ring(name, COPIES_BYTES, limits);
+    queue.arguments.push(time_to_live(keep));
+    queue
 }
 
 pub(super) fn lock_queue(name: &str, limits: &QueueLimits) -> Queue {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nidbridge::broker::{Link, Outgoing, Target};
 use nidbridge::domain::Cause;
-use nidbridge::pipeline::names::{NID_REPLIES, REGISTRATIONS, REGISTRATIONS_WORK, UNROUTED, parking_queue};
+use nidbridge::pipeline::names::{NID_REFUSED, REGISTRATIONS, REGISTRATIONS_WORK, UNROUTED, parking_queue};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -96,7 +96,7 @@ async fn a_message_that_could_not_be_recorded_alerts_once_whoever_parked_it(engi
     let settings = [("ALERT_INTERVAL", QUICK), ("BROKER_DELIVERY_LIMIT", "3"), ("TOKEN_INTERVAL", "1h")];
     let mut world = world_before(engine, port, &settings).await;
     let (reply, lost) = one_of_each(&mut world).await;
-    let (replies, registrations) = (parking_queue(NID_REPLIES), parking_queue(REGISTRATIONS_WORK));
+    let (replies, registrations) = (NID_REFUSED.to_owned(), parking_queue(REGISTRATIONS_WORK));
     for (queue, cause, message) in [
         (replies.as_str(), Cause::Malformed, Some(reply)),
         (&registrations, Cause::DeliveryLimit, None),
@@ -148,7 +148,7 @@ async fn a_message_that_could_not_be_recorded_alerts_once_whoever_parked_it(engi
 
 /// Between two polls one message is taken and another is parked: the count alone would not show it.
 async fn as_many_come_as_were_taken_away(world: &mut World, hook: &Hook, look: &Link) {
-    let replies = parking_queue(NID_REPLIES);
+    let replies = NID_REFUSED.to_owned();
     world.kill9("worker");
     let known = world.ledger.parked_reported(&replies).await.unwrap();
     let taken = look.take(&replies).await.unwrap().expect("the parked reply");
@@ -165,7 +165,7 @@ async fn as_many_come_as_were_taken_away(world: &mut World, hook: &Hook, look: &
 
 /// `queue replay` takes what it moves off the report, so a reply that is parked again is growth.
 async fn a_replayed_reply_is_parked_again(world: &mut World, hook: &Hook) {
-    let replies = parking_queue(NID_REPLIES);
+    let replies = NID_REFUSED.to_owned();
     world.kill9("worker");
     let replay = ["queue", "replay", &replies, "--reason", "mended, it was said", "--by", "ada"];
     let (code, said) = world.run(&replay, &[]).await;
@@ -181,7 +181,7 @@ async fn a_webhook_that_was_away_is_called_later_although_the_worker_was_killed(
     let mut world = world_before(engine, port, &[("ALERT_INTERVAL", QUICK)]).await;
     let vendor = Vendor::of(&world).await;
     vendor.says(b"Sesame of the reply".to_vec()).await;
-    let place = parking_queue(NID_REPLIES);
+    let place = NID_REFUSED.to_owned();
     eventually(SOON, "the alert is in the ledger", async || {
         (world.ledger.parked_reported(&place).await.unwrap().messages == 1).then_some(())
     })

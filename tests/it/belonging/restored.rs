@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use nidbridge::pipeline::names::{self, AMQP_SYSTEM, NID_REPLIES, OUTCOMES_WORK, parking_queue};
+use nidbridge::pipeline::names::{self, AMQP_SYSTEM, NID_REFUSED, NID_REPLIES, OUTCOMES_WORK, parking_queue};
 use nidbridge::sandbox::opencrvs::{Status, SubmitOptions};
 use nidbridge::sandbox::population::{Declaration, Kind};
 
@@ -137,7 +137,7 @@ async fn requests_that_were_sent_or_waited_are_taken_in_again_and_their_replies_
     waits_in(&world, NID_REPLIES, 4).await;
 
     start_on(&mut world, &copy).await;
-    let (replies, requests) = (parking_queue(NID_REPLIES), parking_queue(&names::requests_work(AMQP_SYSTEM)));
+    let (replies, requests) = (NID_REFUSED.to_owned(), parking_queue(&names::requests_work(AMQP_SYSTEM)));
     waits_in(&world, &replies, 4).await;
     waits_in(&world, &requests, 2).await;
     assert_eq!(recovered(&world, &["--dry-run"]).await, "would be taken in again: 6\n");

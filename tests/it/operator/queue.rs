@@ -8,7 +8,7 @@ use std::process::Stdio;
 use futures_util::{StreamExt as _, stream};
 use nidbridge::broker::{Link, Outgoing, Target};
 use nidbridge::pipeline::names::{
-    self, NID_REPLIES, REGISTRATIONS, REGISTRATIONS_WORK, UNROUTED, WORK_KEY, parking_queue,
+    self, NID_REFUSED, REGISTRATIONS, REGISTRATIONS_WORK, UNROUTED, WORK_KEY, parking_queue,
 };
 use nidbridge::sandbox::population::Kind;
 
@@ -40,7 +40,7 @@ async fn a_reply_that_met_the_wrong_ledger_is_sent_back_and_taken_in() {
     world.start("worker");
     world.ready("worker").await;
     world.nid.resume_replies();
-    let (vendors, place) = (world.look_nid().await, parking_queue(NID_REPLIES));
+    let (vendors, place) = (world.look_nid().await, NID_REFUSED.to_owned());
     waits_in(&vendors, &place, 2).await;
     let right = world.ledger_url().to_owned();
     world.kill9("worker");

@@ -44,7 +44,7 @@ async fn a_reply_that_answers_something_else_is_refused_and_the_true_one_is_take
     }
     alarmed(&world, "worker", "wrong_submission", 2.0).await;
     alarmed(&world, "worker", "malformed", 2.0).await;
-    let parked = world.look_nid().await.peek("nid.replies.parked", 9).await.unwrap();
+    let parked = world.look_nid().await.peek("nid.replies.refused", 9).await.unwrap();
     let details: Vec<&str> = parked.iter().map(|one| one.headers["x-detail"].as_str()).collect();
     let of_the_death = format!("status, request {}", request_of(&death.record, "death"));
     assert_eq!(details, [format!("status, request {}", request(three)), of_the_death]);

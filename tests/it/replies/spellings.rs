@@ -32,7 +32,7 @@ async fn an_id_of_another_record_is_known_in_every_spelling_and_never_written_tw
     }
     let link = world.look_nid().await;
     eventually(SOON, "three are malformed", async || {
-        (link.depth("nid.replies.parked").await.ok()?.ready == 3).then_some(())
+        (link.depth("nid.replies.refused").await.ok()?.ready == 3).then_some(())
     })
     .await;
     link.close().await;

@@ -82,7 +82,7 @@ async fn an_unusable_reply_is_parked_sealed_and_its_registration_goes_on() {
         sent.push((*what, vendor.says(body.clone()).await, body, *cause, request));
     }
     let look = world.look_nid().await;
-    let parked = names::parking_queue(names::NID_REPLIES);
+    let parked = names::NID_REFUSED;
     let all = u32::try_from(sent.len()).unwrap();
     eventually(SOON, "all of them are parked", async || {
         look.depth(&parked).await.ok().filter(|depth| depth.ready >= all)

@@ -59,7 +59,7 @@ impl Spies {
             places.extend(peek(&look, &queue).await);
         }
         assert!(self.ours.iter().all(|spy| listed.iter().any(|queue| queue["name"] == spy.as_str())));
-        let parked = peek(&world.look_nid().await, &names::parking_queue(names::NID_REPLIES)).await;
+        let parked = peek(&world.look_nid().await, names::NID_REFUSED).await;
         assert!(!parked.is_empty(), "nothing is parked");
         places.extend(parked);
         places

@@ -26,8 +26,12 @@ pub(super) async fn replay(session: &mut Session, ledger: &Ledger, bridge: &Link
     let sealer = session.sealer()?;
     let mut moved = 0;
     // Messages in the vendor's vhost must not show who operates the bridge, and why.
-    for (link, work, signed) in [(bridge, names::REPLIES_WORK, true), (&nid, names::NID_REPLIES, false)] {
-        let from = parking_queue(work);
+    let places = [
+        (bridge, names::REPLIES_WORK, parking_queue(names::REPLIES_WORK), true),
+        (&nid, names::NID_REPLIES, parking_queue(names::NID_REPLIES), false),
+        (&nid, names::NID_REPLIES, names::NID_REFUSED.to_owned(), false),
+    ];
+    for (link, work, from, signed) in places {
         let known = known_requests(link, ledger, &from).await?;
         if known.is_empty() {
             continue;
