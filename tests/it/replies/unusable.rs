@@ -85,10 +85,10 @@ async fn an_unusable_reply_is_parked_sealed_and_its_registration_goes_on() {
     let parked = names::NID_REFUSED;
     let all = u32::try_from(sent.len()).unwrap();
     eventually(SOON, "all of them are parked", async || {
-        look.depth(&parked).await.ok().filter(|depth| depth.ready >= all)
+        look.depth(parked).await.ok().filter(|depth| depth.ready >= all)
     })
     .await;
-    let seen = look.peek(&parked, 100).await.unwrap();
+    let seen = look.peek(parked, 100).await.unwrap();
     assert_eq!(seen.len(), sent.len(), "each of them once");
     let sealer = Sealer::parse(&SecretString::from(SEAL_KEYS)).unwrap();
     for (what, id, body, cause, request) in &sent {
