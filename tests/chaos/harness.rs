@@ -11,6 +11,8 @@ mod eventually_;
 pub mod http;
 #[path = "../it/harness/nginx.rs"]
 pub mod nginx;
+#[path = "../it/harness/ports.rs"]
+pub mod ports;
 #[path = "../it/harness/postgres.rs"]
 #[expect(dead_code, reason = "the stories share one cluster, the rig has its own")]
 pub mod postgres;

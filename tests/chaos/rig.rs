@@ -21,8 +21,8 @@ use url::Url;
 
 use super::client::{self, BridgeClient};
 use super::faults::Target;
-use super::harness::http::free_port;
 use super::harness::nginx::Nginx;
+use super::harness::ports::free_port;
 use super::harness::postgres::{self, Cluster as Postgres};
 use super::harness::{ChaosProxy, eventually};
 use super::odd::{self, Invented};

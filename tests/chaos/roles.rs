@@ -11,7 +11,7 @@ use url::Url;
 
 use super::client::BridgeClient;
 use super::harness::ChaosProxy;
-use super::harness::http::free_port;
+use super::harness::ports::free_port;
 use super::harness::postgres;
 use super::process::{Process, Recipe};
 use super::rig::Role;

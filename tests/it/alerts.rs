@@ -19,8 +19,8 @@ use nidbridge::sandbox::population::{Declaration, Kind};
 
 use self::hook::{Call, Hook, Manner};
 use crate::harness::eventually;
-use crate::harness::http::free_port;
 use crate::harness::ledgers::{Engine, OpenLedger, both};
+use crate::harness::ports::free_port;
 use crate::harness::world::{SOON, World, request_of};
 use crate::ledger::{TTL, receive, requested};
 use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::harness::eventually;
-use crate::harness::http::free_port;
 use crate::harness::ledgers::Engine;
+use crate::harness::ports::free_port;
 use crate::harness::world::{SOON, World};
 use crate::pipeline::{ends_as, people};
 use program::Program;

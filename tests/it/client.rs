@@ -17,8 +17,8 @@ use nidbridge::sandbox::population::{Declaration, Kind};
 
 use crate::alerts::hook::{Hook, Manner};
 use crate::harness::eventually;
-use crate::harness::http::free_port;
 use crate::harness::ledgers::Engine;
+use crate::harness::ports::free_port;
 use crate::harness::world::{SOON, World, request_of};
 use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
 

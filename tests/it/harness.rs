@@ -11,6 +11,7 @@ pub mod http;
 pub mod ledgers;
 #[expect(dead_code, reason = "only the rig kills it")]
 pub mod nginx;
+pub mod ports;
 #[expect(dead_code, reason = "the rig ends and recovers its cluster, the stories share one")]
 pub mod postgres;
 #[expect(dead_code, reason = "only the rig blocks one direction, and counts")]

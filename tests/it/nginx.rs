@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::harness::http::free_port;
 use crate::harness::nginx::Nginx;
+use crate::harness::ports::free_port;
 use crate::harness::world::SOON;
 use crate::harness::{eventually, temporary};
 

@@ -15,7 +15,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::harness::http::free_port;
+use crate::harness::ports::free_port;
 use crate::harness::world::{SOON, World};
 
 /// Runs a command that prints one line of JSON, and returns it.

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::harness::eventually;
-use crate::harness::http::free_port;
 use crate::harness::ledgers::Engine;
 use crate::harness::nginx::Nginx;
+use crate::harness::ports::free_port;
 use crate::harness::world::{SOON, World};
 
 const REGISTRATIONS: u64 = 300;

@@ -16,8 +16,8 @@ use url::Url;
 
 use crate::gateway::standing;
 use crate::harness::eventually;
-use crate::harness::http::free_port;
 use crate::harness::ledgers::Engine;
+use crate::harness::ports::free_port;
 use crate::harness::world::{SOON, World};
 use crate::pipeline::{ends_as, on_both_ledgers, people, stands_as};
 

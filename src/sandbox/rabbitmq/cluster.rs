@@ -194,6 +194,11 @@ impl Cluster {
         self.member(node)?.ready().await
     }
 
+    /// The log file of each node.
+    pub fn logs(&self) -> Vec<PathBuf> {
+        self.members.iter().map(|member| member.place.log()).collect()
+    }
+
     /// One control for each node. The controls work even while another task has exclusive access to
     /// the cluster.
     pub fn controls(&self) -> Vec<Control> {

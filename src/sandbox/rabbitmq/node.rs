@@ -37,6 +37,12 @@ pub(super) struct NodePlace {
     pub(super) cookie: String,
 }
 
+impl NodePlace {
+    pub(super) fn log(&self) -> PathBuf {
+        self.dir.join("log").join(format!("{}.log", self.name))
+    }
+}
+
 /// Controls a node with `rabbitmqctl`.
 #[derive(Debug, Clone)]
 pub struct Control(pub(super) NodePlace);
@@ -105,8 +111,7 @@ impl Member {
     }
 
     fn not_ready(&self, what: &'static str) -> NodeError {
-        let NodePlace { dir, name, .. } = &self.place;
-        let logs = [dir.join("log").join(format!("{name}.log")), dir.join("start.log")];
+        let logs = [self.place.log(), self.place.dir.join("start.log")];
         let text: String = logs.iter().filter_map(|log| fs::read_to_string(log).ok()).collect();
         let from = text.char_indices().rev().nth(LOG_TAIL).map_or(0, |(from, _)| from);
         NodeError::NotReady { what, tail: text.get(from..).unwrap_or_default().to_owned() }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::harness::child::ChildProcess;
 use crate::harness::eventually;
-use crate::harness::http::free_port;
+use crate::harness::ports::free_port;
 use crate::harness::world::{SOON, World};
 
 /// The directory of `deploy/attach/tools`.

@@ -3,9 +3,7 @@
 //!
 //! They block, because `Drop` cannot await.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder};
@@ -62,20 +60,4 @@ fn send(request: RequestBuilder) -> reqwest::Result<(u16, String)> {
         runtime.expect("a runtime").block_on(exchange)
     };
     std::thread::scope(|scope| scope.spawn(run).join().expect("a thread"))
-}
-
-/// The offset of the next port. Ports are below the range from which the system picks at random, so
-/// that nothing else takes a port between the call of `free_port` and the start of the process that
-/// listens on it.
-static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
-
-/// A free port. Each test process begins in a block of 30 ports of its own.
-pub fn free_port() -> u16 {
-    let first = 11_000 + u16::try_from(std::process::id() % 280).unwrap_or_default() * 30;
-    loop {
-        let port = first + NEXT_PORT.fetch_add(1, Ordering::Relaxed);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
 }

@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::child::ChildProcess;
+use super::ports::free_port;
 use super::{clock, eventually, temporary};
 
 const INSTALL: &str =
@@ -167,9 +168,4 @@ fn programs() -> Option<PathBuf> {
         .collect();
     known.sort();
     said.into_iter().chain(known.into_iter().rev()).find(|dir| dir.join("initdb").exists())
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("its address").port()
 }

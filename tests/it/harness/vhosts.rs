@@ -1,7 +1,7 @@
 //! A pair of vhosts on the shared RabbitMQ node: ours and the vendor's. Each test has its own pair.
 
 use nidbridge::pipeline::{Role, TopologySettings, Users, names, topology};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::http::Api;
+
+/// All permissions of a user in a vhost.
+const ALL: &str = r#"{"configure":".*","write":".*","read":".*"}"#;
 
 /// One node for the whole test process. Its guardian ends it.
 static NODE: OnceCell<Cluster> = OnceCell::const_new();
@@ -72,6 +75,24 @@ impl Vhosts {
             create(&api, &bridge, &vendor);
         });
         lost.await.expect("new vhosts");
+    }
+
+    /// Takes away the bridge's permission for its vhost. Open connections stay.
+    pub async fn forbid(&self) {
+        let (api, path) = (self.api.clone(), self.permissions());
+        let done = tokio::task::spawn_blocking(move || api.must("DELETE", &path, ""));
+        done.await.expect("no permission");
+    }
+
+    /// Gives the permission back.
+    pub async fn permit(&self) {
+        let (api, path) = (self.api.clone(), self.permissions());
+        let done = tokio::task::spawn_blocking(move || api.must("PUT", &path, ALL));
+        done.await.expect("the permission");
+    }
+
+    fn permissions(&self) -> String {
+        format!("/permissions/{}/{}", self.bridge, Cluster::users().0)
     }
 
     /// Empties a queue of our vhost and its delay queues.
@@ -145,6 +166,11 @@ impl Vhosts {
             .await
     }
 
+    /// Copies the broker's log, in which a connection of either vhost names this pair.
+    pub fn copy_log(&self, to: &Path) -> std::io::Result<u64> {
+        std::fs::copy(&self.node.logs()[0], to)
+    }
+
     pub fn amqp_port(&self) -> u16 {
         self.node.amqp_ports()[0]
     }
@@ -199,10 +225,9 @@ fn patient(settings: LinkSettings) -> LinkSettings {
 /// Makes both vhosts, with the permissions of the bridge and of the vendor.
 fn create(api: &Api, bridge: &str, vendor: &str) {
     let (bridge_user, vendor_user) = Cluster::users();
-    let all = r#"{"configure":".*","write":".*","read":".*"}"#;
     for name in [bridge, vendor] {
         api.must("PUT", &format!("/vhosts/{name}"), "{}");
-        api.must("PUT", &format!("/permissions/{name}/{bridge_user}"), all);
+        api.must("PUT", &format!("/permissions/{name}/{bridge_user}"), ALL);
     }
     let least = r#"{"configure":"^$","write":"^nid\\.replies$","read":"^nid\\.requests\\.(birth|death)$"}"#;
     api.must("PUT", &format!("/permissions/{vendor}/{vendor_user}"), least);

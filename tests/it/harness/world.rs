@@ -23,8 +23,8 @@ use self::network::{quick_vendor, vendor_settings};
 pub use self::observe::request_of;
 use super::Vhosts;
 use super::child::ChildProcess;
-use super::http::free_port;
 use super::ledgers::{Engine, SEAL_KEYS, fresh_url, ledger};
+use super::ports::free_port;
 use super::vhosts::temporary;
 
 /// The longest time that a test waits for a condition.
@@ -157,9 +157,10 @@ impl Drop for World {
         }
         let vendor = self.vendor.clone();
         drop(tokio::runtime::Handle::current().spawn(vendor.close()));
-        // The logs of a test that fails are kept.
+        // The logs of a test that fails are kept, with what the broker logged so far.
         if std::thread::panicking() {
-            eprintln!("the logs of this test are in {}", self.dir.display());
+            let broker = self.vhosts.copy_log(&self.dir.join("broker.log"));
+            eprintln!("the logs of this test are in {} (broker: {broker:?})", self.dir.display());
         } else {
             drop(std::fs::remove_dir_all(&self.dir));
         }

@@ -67,7 +67,7 @@ async fn differences_in_both_directions_are_reported_and_nothing_else(engine: En
     // A record that a registrar archived, one that a registrar sent back to validation, and one
     // that the bridge never received.
     let unknown = people(Kind::Death, 1, 63).remove(0);
-    let nobody = format!("http://127.0.0.1:{}/", crate::harness::http::free_port()).parse().unwrap();
+    let nobody = format!("http://127.0.0.1:{}/", crate::harness::ports::free_port()).parse().unwrap();
     world.opencrvs.submit(&unknown, &nobody, SubmitOptions::default()).await.unwrap();
     world.opencrvs.set_status(&all[2].record, Status::Archived);
     world.opencrvs.set_status(&all[1].record, Status::WaitingValidation);

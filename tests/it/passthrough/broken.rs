@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{at, client, front, without_a_broker};
-use crate::harness::http::free_port;
+use crate::harness::ports::free_port;
 use crate::harness::world::{SOON, World};
 
 /// One connection of a country config that behaves as the test wants.

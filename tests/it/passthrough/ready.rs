@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 
 use super::country::Country;
 use super::{at, client, without_a_broker};
-use crate::harness::http::free_port;
+use crate::harness::ports::free_port;
 use crate::harness::world::World;
 
 const READY: [&str; 2] = ["/trigger/system/ready", "/triggers/system/ready"];

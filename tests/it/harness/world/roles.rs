@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal};
 
 use super::super::child::ChildProcess;
-use super::super::http::{self, free_port};
+use super::super::http;
+use super::super::ports::free_port;
 use super::super::{clock, eventually};
 use super::{SOON, World};
 
