@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::listener::{self, ListenerSettings};
 use crate::telemetry::Metrics;
 
-pub use readiness::{Condition, Readiness};
+pub use readiness::{Condition, Readiness, Warning};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -62,9 +62,13 @@ async fn show_metrics(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse 
 async fn show_readiness(State(readiness): State<Readiness>) -> impl IntoResponse {
     let missing = readiness.missing();
     let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let (why, open_breakers) = (readiness.reasons(), readiness.open_breakers());
-    let body =
-        json!({ "ready": missing.is_empty(), "missing": missing, "why": why, "left_alone": open_breakers });
+    let body = json!({
+        "ready": missing.is_empty(),
+        "missing": missing,
+        "why": readiness.reasons(),
+        "left_alone": readiness.open_breakers(),
+        "warnings": readiness.warnings(),
+    });
     (status, Json(body))
 }
 
@@ -101,7 +105,7 @@ mod tests {
         assert_eq!(ask(&readiness, "/livez").await.0, StatusCode::OK);
         let not_yet = (
             StatusCode::SERVICE_UNAVAILABLE,
-            r#"{"left_alone":[],"missing":["broker"],"ready":false,"why":{}}"#.to_owned(),
+            r#"{"left_alone":[],"missing":["broker"],"ready":false,"warnings":{},"why":{}}"#.to_owned(),
         );
         assert_eq!(ask(&readiness, "/readyz").await, not_yet);
         broker.set(true);
@@ -117,13 +121,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_process_with_a_warning_stays_ready_and_says_so() {
+        let readiness = Readiness::new();
+        let warning = readiness.warning("clock");
+        warning.raise("an hour ahead");
+        let (status, body) = ask(&readiness, "/readyz").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(body.contains(r#""ready":true,"warnings":{"clock":"an hour ahead"}"#), "{body}");
+        warning.clear();
+        assert!(ask(&readiness, "/readyz").await.1.contains(r#""warnings":{}"#));
+    }
+
+    #[tokio::test]
     async fn a_process_is_ready_while_its_link_is_there() {
         let readiness = Readiness::new();
         let (link, state) = watch::channel(LinkState::Away("connecting".to_owned()));
         readiness.add_link("broker", state);
         let not_ready = |why: &str| {
             let body = format!(
-                r#"{{"left_alone":[],"missing":["broker"],"ready":false,"why":{{"broker":"{why}"}}}}"#
+                r#"{{"left_alone":[],"missing":["broker"],"ready":false,"warnings":{{}},"why":{{"broker":"{why}"}}}}"#
             );
             (StatusCode::SERVICE_UNAVAILABLE, body)
         };

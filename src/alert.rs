@@ -8,6 +8,7 @@
 
 mod body;
 mod parking;
+mod process;
 mod webhook;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
 pub use parking::{ParkingQueues, ParkingWatcher};
+pub use process::ProcessAlerts;
 pub use webhook::{Webhook, WebhookFault};
 
 use crate::broker::Backoff;

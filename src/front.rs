@@ -17,6 +17,7 @@ mod memory;
 mod number_header;
 pub mod passthrough;
 mod refusal;
+mod refusals;
 mod routes;
 mod server;
 pub mod spool;
@@ -48,7 +49,7 @@ use spool::Spool;
 /// The dependencies and settings of the front.
 pub struct Front {
     /// Verifies the tokens of registrations.
-    pub keys: KeyStore,
+    pub keys: Arc<KeyStore>,
     /// Seals view and token.
     pub sealer: Arc<Sealer>,
     /// How documents are read.
@@ -71,6 +72,8 @@ pub struct Front {
     pub passthrough: Option<Passthrough>,
     /// Whether the country's own handler may give the registration number.
     pub number_header: NumberHeader,
+    /// Is told why, when the front refuses one registration after the other.
+    pub all_refused: watch::Sender<Option<String>>,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
 }

@@ -12,6 +12,7 @@
 mod bare_server;
 mod call;
 mod client;
+mod clock;
 mod document;
 pub mod events;
 mod exchange;
@@ -27,11 +28,12 @@ mod token;
 
 pub use call::ClientSettings;
 pub use client::{AccessToken, ClientCredentials, ClientFault, Right, SystemClient};
+pub use clock::ServiceClock;
 pub use document::Document;
 pub use exchange::{RenewalFault, TokenExchange};
 pub use fault::{FaultClass, OpencrvsFault};
 pub use integrations::{IntegrationFault, Integrations, Registered, WantedClient, scope_of};
-pub use keys::{Judgement, KeyId, KeyStore, KeyStoreSettings};
+pub use keys::{Judgement, KeyFault, KeyId, KeyStore, KeyStoreSettings};
 pub use reading::Reading;
 pub use token::{BootstrapToken, RecordToken, ServiceToken, TokenFault, VerifiedToken};
 pub(crate) use token::{action_of, may_read_record, may_reject_record};

@@ -8,14 +8,18 @@
 //! given its own settings.
 
 mod access;
+mod alarm;
 pub(crate) mod all;
+mod auth_key;
 mod belonging;
 mod breakers;
+mod clock;
 pub(crate) mod confirmer;
 mod failure;
 mod files;
 pub(crate) mod front;
 pub(crate) mod parts;
+mod refused;
 mod runner;
 pub(crate) mod shutdown;
 pub(crate) mod sources;

@@ -17,6 +17,7 @@ pub struct Readiness(Arc<Mutex<State>>);
 struct State {
     conditions: BTreeMap<&'static str, Status>,
     breakers: BTreeMap<&'static str, Breaker>,
+    warnings: BTreeMap<&'static str, String>,
     draining: bool,
 }
 
@@ -77,6 +78,16 @@ impl Readiness {
         self.lock().breakers.extend(of);
     }
 
+    /// Something that an operator should know of, although the process stays ready.
+    pub fn warning(&self, name: &'static str) -> Warning {
+        Warning { name, readiness: self.clone() }
+    }
+
+    /// The warnings that are in force, by name.
+    pub fn warnings(&self) -> BTreeMap<&'static str, String> {
+        self.lock().warnings.clone()
+    }
+
     /// Marks the process as draining and therefore not ready: it finishes the work that it has and
     /// begins nothing new.
     pub fn drain(&self) {
@@ -122,5 +133,22 @@ impl Condition {
 
     fn put(&self, status: Status) {
         self.readiness.lock().conditions.insert(self.name, status);
+    }
+}
+
+/// A warning, for the part of the process that knows whether it is in force.
+#[derive(Debug, Clone)]
+pub struct Warning {
+    name: &'static str,
+    readiness: Readiness,
+}
+
+impl Warning {
+    pub fn raise(&self, why: &str) {
+        self.readiness.lock().warnings.insert(self.name, why.to_owned());
+    }
+
+    pub fn clear(&self) {
+        self.readiness.lock().warnings.remove(self.name);
     }
 }

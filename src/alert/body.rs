@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::domain::Cause;
 use crate::ledger::{About, Alert};
 
 #[derive(Serialize)]
@@ -15,7 +16,9 @@ struct Body<'a> {
     cause: &'static str,
     #[serde(flatten)]
     about: Subject<'a>,
-    state: &'static str,
+    /// The state of the attempt. Absent if the alert concerns a process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
     at: String,
@@ -40,6 +43,9 @@ enum Subject<'a> {
     },
     Many {
         records: u64,
+    },
+    Process {
+        role: &'a str,
     },
     Client {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,18 +73,40 @@ pub(super) fn of(alert: &Alert, now: Timestamp) -> Vec<u8> {
         About::Many { records } => Subject::Many { records: *records },
         About::Client { scope } => Subject::Client { scope: scope.as_deref() },
     };
-    let advice = alert.cause.advice();
-    let body = Body {
-        v: 1,
-        id: &alert.id,
-        cause: alert.cause.as_str(),
-        about,
-        state: alert.state.as_str(),
-        detail: alert.detail.as_deref(),
-        at: alert.at.to_string(),
-        means: advice.means,
-        what_to_do: advice.action,
-    };
-    // The body has only texts and numbers, so this cannot fail.
-    serde_json::to_vec(&body).unwrap_or_default()
+    let (state, detail) = (Some(alert.state.as_str()), alert.detail.as_deref());
+    Body::new(&alert.id, alert.cause, about, state, detail, alert.at).encode()
+}
+
+/// Makes the body of a call for the trouble of a process that runs as `role`.
+pub(super) fn of_process(id: &str, cause: Cause, role: &str, detail: Option<&str>, at: Timestamp) -> Vec<u8> {
+    Body::new(id, cause, Subject::Process { role }, None, detail, at).encode()
+}
+
+impl<'a> Body<'a> {
+    fn new(
+        id: &'a str,
+        cause: Cause,
+        about: Subject<'a>,
+        state: Option<&'static str>,
+        detail: Option<&'a str>,
+        at: Timestamp,
+    ) -> Self {
+        let advice = cause.advice();
+        Self {
+            v: 1,
+            id,
+            cause: cause.as_str(),
+            about,
+            state,
+            detail,
+            at: at.to_string(),
+            means: advice.means,
+            what_to_do: advice.action,
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        // The body has only texts and numbers, so this cannot fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
 }

@@ -115,6 +115,10 @@ pub enum BrokerError {
     Url,
     #[error("the broker cannot be reached ({0})")]
     Away(String),
+    #[error(
+        "the broker speaks no TLS on this port: write the URL with amqp://, or name the port with TLS (5671)"
+    )]
+    NoTls(#[source] Box<lapin::Error>),
     #[error("the broker did not answer within {0:?}")]
     Slow(std::time::Duration),
     #[error("the broker differs from the topology: {}", texts(.0))]
@@ -148,6 +152,13 @@ pub enum BrokerError {
 impl BrokerError {
     /// Why the broker opened no connection for a user.
     pub(super) fn of_login(cause: lapin::Error, user: &str, vhost: &str) -> Self {
+        // The broker answered the TLS handshake with something else.
+        if let ErrorKind::IOError(io) = cause.kind()
+            && let Some(Some(rustls::Error::InvalidMessage(_))) =
+                io.get_ref().map(|inner| inner.downcast_ref())
+        {
+            return Self::NoTls(Box::new(cause));
+        }
         let ErrorKind::ProtocolError(answer) = cause.kind() else { return cause.into() };
         let (user, vhost) = (user.to_owned(), vhost.to_owned());
         match answer.get_id() {
@@ -163,7 +174,7 @@ impl BrokerError {
     /// something is still to be declared.
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::Url | Self::Login { .. } | Self::Vhost { .. } | Self::TooLong(_) => true,
+            Self::Url | Self::NoTls(_) | Self::Login { .. } | Self::Vhost { .. } | Self::TooLong(_) => true,
             Self::Topology(differences) => differences.iter().any(|one| !one.is_missing),
             Self::Declare { is_missing, .. } => !is_missing,
             Self::Away(_)

@@ -109,6 +109,12 @@ pub enum Cause {
     OtherDeployment,
     /// The broker refuses a role's connection, or its queues differ from what the role needs.
     BrokerRefused,
+    /// A front has never had the public key of auth, so it can accept nothing.
+    AuthKeyMissing,
+    /// The clocks of a role and of OpenCRVS differ.
+    ClockDiffers,
+    /// A front has refused every registration for a while.
+    AllRefused,
     /// A message about an attempt that the ledger does not have.
     UnknownAttempt,
     /// A fault in the bridge itself.
@@ -169,6 +175,9 @@ impl Cause {
             Self::RejectedByConsumer => "rejected_by_consumer",
             Self::OtherDeployment => "other_deployment",
             Self::BrokerRefused => "broker_refused",
+            Self::AuthKeyMissing => "auth_key_missing",
+            Self::ClockDiffers => "clock_differs",
+            Self::AllRefused => "all_refused",
             Self::UnknownAttempt => "unknown_attempt",
             Self::Internal => "internal",
         }

@@ -100,6 +100,12 @@ runbook! {
         => "find the role by its log (it names the setting); give all roles of one installation the same LEDGER_URL, AMQP_URL and SEAL_KEYS, and restart that role";
     BrokerRefused: "the broker refuses a role's user, password or vhost, or its queues differ from what the role needs; the role is not ready, and a role that starts ends with exit code 78"
         => "see the role's log or `why` in its `/readyz`, which name the setting or the queue; correct the setting, or the queue (`topology check`); a role that runs goes on by itself then";
+    AuthKeyMissing: "a front has never had the public key of OpenCRVS's auth service, so it answers every registration with 503 and is not ready"
+        => "see the front's log or `why` in its `/readyz`; correct AUTH_URL, or bring auth back; the front goes on by itself";
+    ClockDiffers: "the clock of a role's machine and that of OpenCRVS differ by more than STAMP_TOLERANCE; tokens then seem expired too early or too late, and stamps seem to lie in the future"
+        => "see the role's log or `warnings` in its `/readyz`, which name the difference; correct the clock that is wrong (NTP) on both machines";
+    AllRefused: "a front has refused the last registrations one after the other, and accepted none between them"
+        => "`warnings` in the front's `/readyz` has the reason of the last one; if it is the signature, AUTH_URL is not that of this OpenCRVS; if it is the expiry, compare the clocks; if OpenCRVS's own registrations are accepted, somebody else sends the refused ones";
     UnknownAttempt: "a message about an attempt that the ledger does not have, as after a restore of an older ledger"
         => "check that all roles use the same LEDGER_URL; after a restore of the ledger, `recover --unknown` takes them in again";
     DeliveryLimit: "the broker parked a message after BROKER_DELIVERY_LIMIT deliveries: each time the process that had it died or hung"

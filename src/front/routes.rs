@@ -128,8 +128,12 @@ impl Shared {
             }
         };
         let (kind, outcome) = match &result {
-            Ok(accepted) => (accepted.kind.label(), "accepted"),
+            Ok(accepted) => {
+                self.refusals.accepted();
+                (accepted.kind.label(), "accepted")
+            }
             Err(refusal) => {
+                self.refusals.refused(refusal);
                 span.in_scope(
                     || tracing::warn!(fault = refusal.label(), error = %refusal, "registration refused"),
                 );

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::memory::BodyMemory;
+use super::refusals::Refusals;
 use super::{Front, routes};
 use crate::listener;
 
@@ -18,6 +19,7 @@ use crate::listener;
 pub(super) struct Shared {
     pub(super) front: Front,
     pub(super) memory: BodyMemory,
+    pub(super) refusals: Refusals,
 }
 
 /// Serves until `stop`. Requests that are not finished within [`Limits::drain`](super::Limits)
@@ -27,7 +29,7 @@ pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken)
     let (drain, settings) = (front.limits.drain, front.limits.listener);
     let (waiting, metrics) =
         (front.sync_answers.as_ref().map(|answers| Arc::clone(&answers.waiting)), Arc::clone(&front.metrics));
-    let shared = Arc::new(Shared { front, memory });
+    let shared = Arc::new(Shared { refusals: Refusals::new(front.all_refused.clone()), front, memory });
     // The handlers check the methods, because the router would add an `Allow` of its own to a
     // proxied response.
     let router = Router::new()

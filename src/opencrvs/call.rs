@@ -4,8 +4,11 @@
 //! Invariant: no response is read beyond [`LONGEST_BODY`], and no error contains a URL, because the
 //! URLs of auth contain a token.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
+use reqwest::header::HeaderName;
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -77,6 +80,8 @@ fn join(base: &Url, path: &str) -> Url {
 pub(super) enum CallFault {
     /// The request was not sent.
     NotSent,
+    /// The request was not sent, because the service does not speak TLS on this port.
+    NoTls,
     /// No complete response within the time limit.
     TimedOut,
     /// The connection ended before the response was complete.
@@ -87,7 +92,9 @@ pub(super) enum CallFault {
 
 impl CallFault {
     fn of_send(error: &reqwest::Error) -> Self {
-        if error.is_connect() || error.is_builder() {
+        if speaks_no_tls(error) {
+            Self::NoTls
+        } else if error.is_connect() || error.is_builder() {
             Self::NotSent
         } else if error.is_timeout() {
             Self::TimedOut
@@ -95,6 +102,20 @@ impl CallFault {
             Self::BrokenOff
         }
     }
+}
+
+/// Whether the other side answered the TLS handshake with something else, as a port without TLS does.
+fn speaks_no_tls(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // An `io::Error` shows the error that it was made from only here.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if matches!(inner.and_then(|inner| inner.downcast_ref()), Some(rustls::Error::InvalidMessage(_))) {
+            return true;
+        }
+        next = inner.map_or_else(|| error.source(), |inner| Some(inner));
+    }
+    false
 }
 
 /// Sends a request and waits for the head of the response.
@@ -108,6 +129,11 @@ pub(super) struct Response(reqwest::Response);
 impl Response {
     pub(super) fn status(&self) -> StatusCode {
         self.0.status()
+    }
+
+    /// The text of a header. `None` if it is absent or is not ASCII.
+    pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.0.headers().get(name)?.to_str().ok()
     }
 
     /// Reads the body. Every failure before its end counts as [`CallFault::BrokenOff`], even a

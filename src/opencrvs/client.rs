@@ -197,7 +197,9 @@ fn read(response: &CompleteResponse) -> Result<AccessToken, ClientFault> {
 impl From<CallFault> for ClientFault {
     fn from(fault: CallFault) -> Self {
         match fault {
-            CallFault::NotSent | CallFault::TimedOut | CallFault::BrokenOff => Self::Unavailable,
+            CallFault::NotSent | CallFault::NoTls | CallFault::TimedOut | CallFault::BrokenOff => {
+                Self::Unavailable
+            }
             CallFault::TooLong => Self::NotAToken,
         }
     }

@@ -125,7 +125,9 @@ impl TokenExchange {
 async fn access_token(response: Response) -> Result<SecretString, RenewalFault> {
     let body = response.body().await.map_err(|fault| match fault {
         CallFault::TooLong => RenewalFault::Unreadable,
-        CallFault::NotSent | CallFault::TimedOut | CallFault::BrokenOff => RenewalFault::Unavailable,
+        CallFault::NotSent | CallFault::NoTls | CallFault::TimedOut | CallFault::BrokenOff => {
+            RenewalFault::Unavailable
+        }
     })?;
     let TokenResponse { access_token } =
         serde_json::from_slice(&body).map_err(|_| RenewalFault::Unreadable)?;

@@ -36,6 +36,11 @@ pub enum OpencrvsFault {
     /// The request was not sent, or a reverse proxy had no backend for it.
     #[error("the gateway of OpenCRVS cannot be reached: check GATEWAY_URL and that it is up")]
     Unreachable,
+    /// The request was not sent.
+    #[error(
+        "the gateway of OpenCRVS speaks no TLS on this port: write GATEWAY_URL with http://, or name the port with TLS"
+    )]
+    NoTls,
     #[error("OpenCRVS did not answer in time")]
     TimedOut,
     #[error("the connection to OpenCRVS broke before its response was complete")]
@@ -113,6 +118,7 @@ impl OpencrvsFault {
     pub fn class(&self) -> FaultClass {
         match self {
             Self::Unreachable
+            | Self::NoTls
             | Self::LookupFailed
             | Self::RecordNotFound
             | Self::Assigned
@@ -144,6 +150,7 @@ impl OpencrvsFault {
     pub fn cause(&self) -> Cause {
         match self {
             Self::Unreachable
+            | Self::NoTls
             | Self::TimedOut
             | Self::BrokenOff
             | Self::Status(_)
@@ -186,6 +193,7 @@ impl From<CallFault> for OpencrvsFault {
     fn from(fault: CallFault) -> Self {
         match fault {
             CallFault::NotSent => Self::Unreachable,
+            CallFault::NoTls => Self::NoTls,
             CallFault::TimedOut => Self::TimedOut,
             CallFault::BrokenOff => Self::BrokenOff,
             CallFault::TooLong => Self::Unreadable,

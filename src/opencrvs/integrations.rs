@@ -96,7 +96,9 @@ impl IntegrationFault {
 impl From<CallFault> for IntegrationFault {
     fn from(fault: CallFault) -> Self {
         match fault {
-            CallFault::NotSent | CallFault::TimedOut | CallFault::BrokenOff => Self::Unavailable,
+            CallFault::NotSent | CallFault::NoTls | CallFault::TimedOut | CallFault::BrokenOff => {
+                Self::Unavailable
+            }
             CallFault::TooLong => Self::Unreadable,
         }
     }

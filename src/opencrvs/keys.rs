@@ -6,6 +6,7 @@
 //! redeployment may have changed the key. With a cache file, the last good key survives a restart
 //! while auth is unavailable.
 
+mod issued;
 mod judge;
 #[cfg(test)]
 pub(super) mod tests;
@@ -17,13 +18,16 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::DecodingKey;
 use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use super::call::{ClientSettings, HttpClient, send};
-use super::token::{BootstrapToken, TokenFault, VerifiedToken, plausible, verify, verify_bootstrap};
+use super::call::{CallFault, ClientSettings, HttpClient, send};
+use super::token::{
+    BootstrapToken, TokenFault, VerifiedToken, issued_at, plausible, verify, verify_bootstrap,
+};
+use issued::IssueTimes;
 
 pub use judge::Judgement;
 
@@ -60,7 +64,28 @@ impl AuthKey {
 struct LastResult {
     begun_at: Timestamp,
     ended: Instant,
-    brought_key: bool,
+    fault: Option<KeyFault>,
+}
+
+impl LastResult {
+    fn brought_key(&self) -> bool {
+        self.fault.is_none()
+    }
+}
+
+/// Why a fetch brought no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFault {
+    #[error("auth did not answer: check that it is up, and host and port")]
+    NoAnswer,
+    #[error("auth speaks no TLS on this port: write the URL with http://, or name the port with TLS")]
+    NoTls,
+    #[error("auth answered with HTTP {0}: check that the URL is auth's")]
+    Status(u16),
+    #[error("auth's answer broke off, or is too long: check that the URL is auth's")]
+    BrokenOff,
+    #[error("auth's answer is not an RSA public key in PEM: check that the URL is auth's")]
+    NotAKey,
 }
 
 /// Verifies one type of token with a key.
@@ -87,6 +112,7 @@ pub struct KeyStore {
     /// Start of the last fetch. Locked while a fetch runs.
     last_fetch: Mutex<Option<Instant>>,
     last_result: StdMutex<Option<LastResult>>,
+    issue_times: IssueTimes,
     /// Whether a task that [`KeyStore::judge`] started fetches the key, or waits until it may.
     fetching: AtomicBool,
 }
@@ -107,6 +133,7 @@ impl KeyStore {
             known: RwLock::new(known),
             last_fetch: Mutex::new(None),
             last_result: StdMutex::new(None),
+            issue_times: IssueTimes::default(),
             fetching: AtomicBool::new(false),
         })
     }
@@ -158,11 +185,27 @@ impl KeyStore {
     /// ago and brought a key.
     pub async fn recent_key(&self) -> Option<KeyId> {
         match self.last_result() {
-            Some(last) if last.brought_key && last.ended.elapsed() < self.refetch => {
+            Some(last) if last.brought_key() && last.ended.elapsed() < self.refetch => {
                 Some(self.known_key().await?.id.clone())
             }
             Some(_) | None => self.fetch_key().await,
         }
+    }
+
+    /// Whether a key is known: from auth, or from the cache.
+    pub async fn has_key(&self) -> bool {
+        self.known_key().await.is_some()
+    }
+
+    /// Why the last fetch brought no key.
+    pub fn fault(&self) -> Option<KeyFault> {
+        self.last_result()?.fault
+    }
+
+    /// How far this machine's clock is ahead of auth's, by the last verified token: negative if it
+    /// is behind. `None` if that token was not issued in the future.
+    pub fn lead_over_tokens(&self) -> Option<SignedDuration> {
+        self.issue_times.lead()
     }
 
     /// Shortest time between two fetches of the key.
@@ -182,7 +225,11 @@ impl KeyStore {
     }
 
     fn verify_by(&self, known: &AuthKey, token: &str) -> Result<VerifiedToken, TokenFault> {
-        verify(token, &known.key, &self.service_users)
+        let verified = verify(token, &known.key, &self.service_users)?;
+        if let Some(issued) = issued_at(token) {
+            self.issue_times.observe(issued, Timestamp::now());
+        }
+        Ok(verified)
     }
 
     async fn known_key(&self) -> Option<Arc<AuthKey>> {
@@ -203,29 +250,36 @@ impl KeyStore {
         }
         *last_fetch = Some(Instant::now());
         let begun_at = Timestamp::now();
-        let brought_key = match self.fetch().await {
+        let fault = match self.fetch().await {
             Ok((pem, key)) => {
                 *self.known.write().await = Some(Arc::new(key));
                 self.write_cache(&pem);
-                true
+                None
             }
             Err(fault) => {
-                tracing::warn!(error = fault, "auth's public key could not be fetched");
-                false
+                if self.fault() != Some(fault) {
+                    tracing::warn!(error = %fault, "auth's public key could not be fetched");
+                }
+                Some(fault)
             }
         };
-        let result = LastResult { begun_at, ended: Instant::now(), brought_key };
+        let result = LastResult { begun_at, ended: Instant::now(), fault };
         *self.last_result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-        brought_key
+        result.brought_key()
     }
 
-    async fn fetch(&self) -> Result<(Vec<u8>, AuthKey), &'static str> {
-        let response = send(self.client.get(".well-known")).await.map_err(|_| "auth did not answer")?;
+    async fn fetch(&self) -> Result<(Vec<u8>, AuthKey), KeyFault> {
+        let response = send(self.client.get(".well-known")).await.map_err(|fault| match fault {
+            CallFault::NoTls => KeyFault::NoTls,
+            CallFault::NotSent | CallFault::TimedOut | CallFault::BrokenOff | CallFault::TooLong => {
+                KeyFault::NoAnswer
+            }
+        })?;
         if !response.status().is_success() {
-            return Err("auth answered with an error");
+            return Err(KeyFault::Status(response.status().as_u16()));
         }
-        let pem = response.body().await.map_err(|_| "auth's answer broke off, or is too long")?;
-        let key = AuthKey::parse(&pem).ok_or("auth's answer is not an RSA public key in PEM")?;
+        let pem = response.body().await.map_err(|_| KeyFault::BrokenOff)?;
+        let key = AuthKey::parse(&pem).ok_or(KeyFault::NotAKey)?;
         Ok((pem, key))
     }
 

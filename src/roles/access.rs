@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
+use super::alarm::Alarm;
 use crate::admin::Condition;
 use crate::broker::{Link, LinkState};
 use crate::domain::Cause;
@@ -23,7 +24,7 @@ pub(crate) struct BrokerAccess {
     state: watch::Receiver<LinkState>,
     /// Met unless the broker refuses the role.
     condition: Condition,
-    metrics: Arc<Metrics>,
+    alarm: Alarm,
 }
 
 impl BrokerAccess {
@@ -34,7 +35,8 @@ impl BrokerAccess {
         metrics: &Arc<Metrics>,
     ) -> Self {
         condition.set(true);
-        Self { setting, state: link.state(), condition, metrics: Arc::clone(metrics) }
+        let alarm = Alarm::new(Cause::BrokerRefused, metrics);
+        Self { setting, state: link.state(), condition, alarm }
     }
 
     /// Watches until `stop` is cancelled.
@@ -49,17 +51,14 @@ impl BrokerAccess {
                 LinkState::Connected | LinkState::Blocked(_) => {
                     was_connected = true;
                     self.condition.set(true);
+                    self.alarm.clear();
                 }
-                LinkState::Away(_) => {}
+                // Whether a broker that is away still refuses is not known.
+                LinkState::Away(_) => self.condition.set(true),
                 LinkState::Refused(why) => {
                     let why = format!("{}: {why}", self.setting);
                     self.condition.unmet(&why);
-                    self.metrics.alarm(Cause::BrokerRefused);
-                    tracing::error!(
-                        cause = Cause::BrokerRefused.as_str(),
-                        error = why,
-                        "the broker refuses this process: see `nidbridge causes broker_refused`"
-                    );
+                    self.alarm.raise(&why);
                     if !was_connected {
                         return Err(Failure::Misconfigured(anyhow!(why)));
                     }

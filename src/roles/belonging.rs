@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
+use super::alarm::Alarm;
 use crate::admin::Condition;
 use crate::domain::Cause;
 use crate::pipeline::{DeploymentCheck, Standing};
@@ -21,12 +22,13 @@ pub(crate) struct Belonging {
     standing: watch::Receiver<Standing>,
     /// Met unless the broker refused the role.
     condition: Condition,
-    metrics: Arc<Metrics>,
+    alarm: Alarm,
 }
 
 impl Belonging {
     pub(crate) fn new(check: &DeploymentCheck, condition: Condition, metrics: &Arc<Metrics>) -> Self {
-        Self { standing: check.standing(), condition, metrics: Arc::clone(metrics) }
+        let alarm = Alarm::new(Cause::OtherDeployment, metrics);
+        Self { standing: check.standing(), condition, alarm }
     }
 
     /// Watches until `stop` is cancelled.
@@ -43,15 +45,11 @@ impl Belonging {
                 Standing::Admitted => {
                     admitted = true;
                     self.condition.set(true);
+                    self.alarm.clear();
                 }
                 Standing::Refused(why) => {
                     self.condition.unmet(&why);
-                    self.metrics.alarm(Cause::OtherDeployment);
-                    tracing::error!(
-                        cause = Cause::OtherDeployment.as_str(),
-                        error = why,
-                        "this process has another ledger or other keys than the roles of this broker: see `nidbridge causes other_deployment`"
-                    );
+                    self.alarm.raise(&why);
                     if !admitted {
                         return Err(Failure::Misconfigured(anyhow!(why)));
                     }

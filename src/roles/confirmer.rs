@@ -7,8 +7,10 @@ use anyhow::{Context as _, anyhow};
 use super::access::BrokerAccess;
 use super::belonging::Belonging;
 use super::breakers::Breakers;
+use super::clock::ClockWatch;
 use super::runner::Runner;
 use super::{Failure, Process, parts, sources};
+use crate::admin::Warning;
 use crate::broker::Link;
 use crate::config::Config;
 use crate::confirmer::TakeIn;
@@ -21,6 +23,7 @@ use crate::opencrvs::Reading;
 use crate::opencrvs::events::EventsClient;
 use crate::opencrvs::fhir::Gateway;
 use crate::pipeline::{DeploymentCheck, Member, NextHop, TopologySettings, queues};
+use crate::telemetry::Metrics;
 
 /// Runs until the process is to stop.
 pub(crate) async fn run(process: Process) -> Result<(), Failure> {
@@ -31,8 +34,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let ledger_opened = readiness.condition("confirmer_ledger");
     let sealer = parts::sealer(config)?;
     let ledger = parts::ledger(config, "confirmer", &sealer).await?;
-    let gateway = Gateway::new(&parts::client_settings(config, &config.opencrvs.gateway_url))
-        .context("the HTTP client for the gateway cannot be made")?;
+    let gateway = gateway(config)?;
     let check = DeploymentCheck::new(Member::WithLedger(ledger.deployment().to_owned()), &sealer);
     let link = parts::member_link(config, "confirmer", &metrics, &check);
     let belonging = Belonging::new(&check, readiness.condition("confirmer_deployment"), &metrics);
@@ -66,6 +68,7 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     let mut runner = Runner::new(&config.broker, stop);
     runner.task(|stop| belonging.watch(stop));
     runner.task(|stop| access.watch(stop));
+    watch_clock(&mut runner, config, readiness.warning("confirmer_clock"), &metrics)?;
     let (outcomes, prefetch) = (queues::outcomes(&topology), config.confirm.prefetch);
     let confirm = runner.consume(&link, outcomes, prefetch, Arc::new(confirmer));
     confirm.needs([&breakers.ledger, &breakers.gateway, &breakers.auth]);
@@ -88,6 +91,23 @@ pub(crate) async fn run(process: Process) -> Result<(), Failure> {
     link.close().await;
     ledger.close().await;
     result
+}
+
+fn gateway(config: &Config) -> Result<Gateway, Failure> {
+    let settings = parts::client_settings(config, &config.opencrvs.gateway_url);
+    Ok(Gateway::new(&settings).context("the HTTP client for the gateway cannot be made")?)
+}
+
+fn watch_clock(
+    runner: &mut Runner,
+    config: &Config,
+    warning: Warning,
+    metrics: &Arc<Metrics>,
+) -> Result<(), Failure> {
+    let services = vec![parts::gateway_clock(config)?, parts::auth_clock(config)?];
+    let clock = ClockWatch::new(config, services, warning, metrics);
+    runner.background(|stop| clock.watch(stop));
+    Ok(())
 }
 
 fn confirmer_breakers(breakers: &Breakers) -> ConfirmerBreakers {

@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::access::BrokerAccess;
+use super::auth_key::AuthKey;
 use super::belonging::Belonging;
+use super::clock::ClockWatch;
+use super::refused::RefusalWatch;
 use super::runner::Runner;
 use super::{Failure, Process, files, parts, sources};
+use crate::admin::Readiness;
 use crate::broker::{self, Publisher};
 use crate::config::Config;
 use crate::front::passthrough::{Passthrough, PassthroughSettings};
@@ -44,7 +49,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     // A front is ready while the broker is away: it has its spool, and a caller is better off with
     // an answer. It is not ready while the broker refuses it.
     let open = readiness.condition("front");
-    let (sealer, keys) = (parts::sealer(config)?, keys(config)?);
+    let (sealer, keys) = (parts::sealer(config)?, Arc::new(keys(config)?));
     let spool = match &config.front.spool {
         Some(directory) => Some(spool(config, directory, &metrics).await?),
         None => None,
@@ -54,6 +59,8 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     let link = parts::member_link(config, "front", &metrics, &check);
     let belonging = Belonging::new(&check, readiness.condition("front_deployment"), &metrics);
     let access = BrokerAccess::new(parts::BRIDGE_URL, &link, readiness.condition("front_broker"), &metrics);
+    let opencrvs = OpencrvsWatch::new(config, &keys, &readiness, &metrics)?;
+    let (all_refused, refusals) = watch::channel(None);
     let publisher = link.publisher();
     let reading = parts::reading(config);
     let sources = if config.front.events { parts::source_check(config, &reading)? } else { None };
@@ -71,6 +78,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         client_registration: client_registration(config)?,
         passthrough: passthrough(config, &metrics)?,
         number_header: number_header(config),
+        all_refused,
         metrics,
         limits: limits(config),
     };
@@ -79,6 +87,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     let mut runner = Runner::new(&config.broker, stop);
     runner.task(|stop| belonging.watch(stop));
     runner.task(|stop| access.watch(stop));
+    opencrvs.run(&mut runner, refusals);
     if let Some(spool) = spool {
         run_spool(&mut runner, spool, publisher, &check);
     }
@@ -96,6 +105,37 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     let result = runner.run().await;
     link.close().await;
     result
+}
+
+/// Watches whether the front can accept what OpenCRVS sends.
+struct OpencrvsWatch {
+    auth_key: AuthKey,
+    clock: ClockWatch,
+    refusals: RefusalWatch,
+}
+
+impl OpencrvsWatch {
+    fn new(
+        config: &Config,
+        keys: &Arc<KeyStore>,
+        readiness: &Readiness,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, Failure> {
+        let services = vec![parts::auth_clock(config)?];
+        let clock = ClockWatch::new(config, services, readiness.warning("front_clock"), metrics);
+        Ok(Self {
+            auth_key: AuthKey::new(keys, readiness.condition("front_auth_key"), metrics),
+            clock: clock.and_tokens_of(keys),
+            refusals: RefusalWatch::new(readiness.warning("front_refusals"), metrics),
+        })
+    }
+
+    fn run(self, runner: &mut Runner, refused: watch::Receiver<Option<String>>) {
+        let Self { auth_key, clock, refusals } = self;
+        runner.background(|stop| auth_key.fetch(stop));
+        runner.background(|stop| clock.watch(stop));
+        runner.background(|stop| refusals.watch(refused, stop));
+    }
 }
 
 /// Lets a front that the broker admitted earlier spool before it has reached the broker again.

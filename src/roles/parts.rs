@@ -8,7 +8,7 @@ mod ledger;
 mod numbers;
 mod opencrvs;
 
-pub(crate) use alert::{alerts, parking_watcher};
+pub(crate) use alert::{alerts, parking_watcher, process_alerts};
 pub(crate) use broker::{
     BRIDGE_URL, BrokerEndpoint, NID_URL, bridge_link, broker_endpoints, longest_delay, member_link, nid_link,
     parking_queues, topologies, topology_settings,
@@ -16,6 +16,6 @@ pub(crate) use broker::{
 pub(crate) use ledger::{ledger, operators_ledger, sealer};
 pub(crate) use numbers::number_rules;
 pub(crate) use opencrvs::{
-    auth, client_credentials, client_settings, has_client, mapped_fields, reading, source_check,
-    system_client, unheard_search,
+    auth, auth_clock, client_credentials, client_settings, gateway_clock, has_client, mapped_fields, reading,
+    source_check, system_client, unheard_search,
 };

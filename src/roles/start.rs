@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Breakers, Failure, files, shutdown};
+use super::{Breakers, Failure, files, parts, shutdown};
 use crate::admin::{self, Readiness};
 use crate::config::{self, Config, Loaded, Part, Sources};
 use crate::telemetry::{self, Guard, Metrics};
@@ -122,9 +122,19 @@ where
     let close = CancellationToken::new();
     let listener = serve_admin(process, close.clone()).await?;
     let draining = drain_on_stop(process);
+    let Process { config, metrics, readiness, .. } = process;
+    let (alerts, ended) =
+        (parts::process_alerts(config, name, metrics, readiness)?, CancellationToken::new());
+    let alerting = alerts.map(|alerts| tokio::spawn(alerts.run(ended.clone())));
     tracing::info!(role = name, version = env!("CARGO_PKG_VERSION"), "started");
     let done = body(process.clone()).await;
     draining.abort();
+    ended.cancel();
+    if let Some(alerting) = alerting
+        && alerting.await.is_err()
+    {
+        tracing::warn!(role = name, "the task that alerts of this process had failed before the end");
+    }
     close.cancel();
     if listener.await.is_err() {
         tracing::warn!(role = name, "the admin listener (/metrics, /readyz) had failed before the end");

@@ -6,8 +6,10 @@ use anyhow::Context as _;
 
 use super::access::BrokerAccess;
 use super::belonging::Belonging;
+use super::clock::ClockWatch;
 use super::runner::Runner;
 use super::{Breakers, Failure, Process, parts, sources};
+use crate::admin::Readiness;
 use crate::broker::Link;
 use crate::config::Config;
 use crate::domain::Patience;
@@ -60,7 +62,7 @@ pub(crate) async fn run(process: Process, stages: &[WorkerStage]) -> Result<(), 
     let topology = parts::topology_settings(&config);
     let queues = Queues::new(&topology);
     let next = NextHop::new(ledger.clone(), bridge.publisher(), &topology);
-    let worker = Worker { config, ledger, sealer, bridge, nid, queues, next, metrics, breakers };
+    let worker = Worker { config, ledger, sealer, bridge, nid, queues, next, metrics, breakers, readiness };
     let Worker { config, ledger, bridge, nid, breakers, .. } = &worker;
     let (prefetch, replies_prefetch) = (config.broker.prefetch, config.nid.prefetch);
 
@@ -112,6 +114,7 @@ struct Worker {
     next: NextHop,
     metrics: Arc<Metrics>,
     breakers: Breakers,
+    readiness: Readiness,
 }
 
 impl Worker {
@@ -143,6 +146,11 @@ impl Worker {
         if let Some(gateway) = gateway {
             send.needs([&breakers.ledger, &breakers.id_system, &breakers.gateway]);
             runner.background(|stop| breakers.clone().probe_gateway(gateway, stop));
+            // Only this read calls OpenCRVS.
+            let warning = self.readiness.warning("worker_clock");
+            let services = vec![parts::gateway_clock(&self.config)?];
+            let clock = ClockWatch::new(&self.config, services, warning, &self.metrics);
+            runner.background(|stop| clock.watch(stop));
         } else {
             send.needs([&breakers.ledger, &breakers.id_system]);
         }

@@ -14,6 +14,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod able;
 mod alerts;
 mod attach;
 mod belonging;

@@ -13,7 +13,7 @@ use crate::config::setting::settings;
 
 settings! {
     /// Alerts: parked, held, expiring, expired, overdue and failing registrations, orphaned IDs,
-    /// and refused replies.
+    /// and refused replies; and processes that cannot do their work.
     pub struct AlertConfig in "alert" {
         /// URL of a webhook to which alerts are posted as JSON. It may hold a secret, so only its
         /// host is shown.

@@ -36,7 +36,7 @@ impl KeyStore {
             self.fetch_in_background();
         }
         let Some(last) = last else { return Judgement::Pending };
-        if !last.brought_key {
+        if !last.brought_key() {
             return if age < self.refetch * NO_KEY_FOR { Judgement::NoKey } else { Judgement::Pending };
         }
         // An old key is good enough. A token that it does not verify is dead for ever, unless the

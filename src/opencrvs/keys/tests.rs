@@ -149,7 +149,8 @@ async fn tasks_that_arrive_before_a_fetch_begins_share_its_result() {
 /// Makes the last fetch end this long ago, so that no test waits.
 async fn last_ended(keys: &KeyStore, age: Duration, brought_key: bool) {
     let ended = Instant::now().checked_sub(age).unwrap();
-    *keys.last_result.lock().unwrap() = Some(LastResult { begun_at: Timestamp::now(), ended, brought_key });
+    let fault = (!brought_key).then_some(KeyFault::NoAnswer);
+    *keys.last_result.lock().unwrap() = Some(LastResult { begun_at: Timestamp::now(), ended, fault });
     *keys.last_fetch.lock().await = None;
 }
 

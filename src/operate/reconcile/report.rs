@@ -58,7 +58,7 @@ pub(super) struct ComparisonReport {
 impl NotCompared {
     pub(super) fn of(fault: &OpencrvsFault) -> Self {
         match fault {
-            OpencrvsFault::Unreachable => Self::GatewayUnreachable,
+            OpencrvsFault::Unreachable | OpencrvsFault::NoTls => Self::GatewayUnreachable,
             OpencrvsFault::Unauthorized
             | OpencrvsFault::RegistrarInactive
             | OpencrvsFault::RecordRefused

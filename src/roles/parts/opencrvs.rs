@@ -10,9 +10,11 @@ use crate::confirmer::UnheardSearch;
 use crate::ledger::Ledger;
 use crate::opencrvs::events::{EventSearch, MappedFields, SourceCheck};
 use crate::opencrvs::{
-    ClientCredentials, ClientSettings, KeyStore, KeyStoreSettings, Reading, SystemClient, TokenExchange,
+    ClientCredentials, ClientSettings, KeyStore, KeyStoreSettings, Reading, ServiceClock, SystemClient,
+    TokenExchange,
 };
 use crate::roles::Failure;
+use crate::roles::clock::WatchedService;
 
 pub(crate) fn client_settings(config: &Config, url: &Url) -> ClientSettings {
     ClientSettings {
@@ -41,6 +43,21 @@ pub(crate) fn auth(config: &Config) -> Result<(KeyStore, TokenExchange), Failure
         service_users: config.opencrvs.service_user.clone(),
     };
     Ok((KeyStore::new(keys).context("the HTTP client for auth cannot be made")?, exchange))
+}
+
+/// The clock of auth.
+pub(crate) fn auth_clock(config: &Config) -> Result<WatchedService, Failure> {
+    clock("AUTH_URL (opencrvs.auth_url)", config, &config.opencrvs.auth_url)
+}
+
+/// The clock of the gateway.
+pub(crate) fn gateway_clock(config: &Config) -> Result<WatchedService, Failure> {
+    clock("GATEWAY_URL (opencrvs.gateway_url)", config, &config.opencrvs.gateway_url)
+}
+
+fn clock(setting: &'static str, config: &Config, url: &Url) -> Result<WatchedService, Failure> {
+    let clock = ServiceClock::new(&client_settings(config, url));
+    Ok(WatchedService { setting, clock: clock.context("the HTTP client for a clock cannot be made")? })
 }
 
 /// Id and secrets of the bridge's own client in OpenCRVS, if one is configured.

@@ -162,6 +162,11 @@ impl Metrics {
         self.alarms.of([cause.as_str()]).inc();
     }
 
+    /// Number of alarms for this cause so far.
+    pub fn alarms(&self, cause: Cause) -> u64 {
+        self.alarms.of([cause.as_str()]).get()
+    }
+
     /// A call of the webhook ended.
     pub fn alert(&self, outcome: &'static str) {
         self.alerts.of([outcome]).inc();

@@ -16,7 +16,7 @@ async fn readyz_names_each_open_breaker_and_each_role_of_one_process() {
     gateway.cut();
     submit(&world, 99, 6).await;
     opens(&world, "all", "gateway").await;
-    let ready = json!({"ready": true, "missing": [], "why": {}, "left_alone": ["gateway"]});
+    let ready = json!({"ready": true, "missing": [], "why": {}, "left_alone": ["gateway"], "warnings": {}});
     assert_eq!(readyz(&world), Some((200, ready)));
     broker.cut();
     let missing = json!(["confirmer_broker", "worker_broker"]);

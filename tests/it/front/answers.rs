@@ -42,7 +42,7 @@ async fn other_paths_and_methods_are_answered_and_counted() {
     assert_eq!(accepted, 1.0);
     for (path, expected) in [
         ("/livez", json!({"alive": true})),
-        ("/readyz", json!({"ready": true, "missing": [], "why": {}, "left_alone": []})),
+        ("/readyz", json!({"ready": true, "missing": [], "why": {}, "left_alone": [], "warnings": {}})),
     ] {
         let (status, body) = world.admin("front", path).unwrap();
         assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()), (200, expected));

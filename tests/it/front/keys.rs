@@ -6,9 +6,10 @@ use nidbridge::sandbox::opencrvs::{OpencrvsSettings, OpencrvsSim, SubmitOptions}
 
 use super::wire::Post;
 use super::{births, boom, bundle, token};
-use crate::harness::http::free_port;
+use crate::harness::eventually;
 use crate::harness::ledgers::Engine;
-use crate::harness::world::World;
+use crate::harness::ports::free_port;
+use crate::harness::world::{SOON, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_key_is_fetched_and_the_last_good_one_survives_a_restart() {
@@ -47,7 +48,8 @@ async fn until_auth_has_answered_once_registrations_are_answered_503() {
     world.set("AUTH_URL", &format!("http://{auth}"));
     world.set("FRONT_KEY_CACHE", kept.to_str().unwrap());
     world.start("front");
-    world.ready("front").await;
+    let listens = async || world.admin("front", "/livez").map(drop);
+    eventually(SOON, "the front listens", listens).await;
     let declaration = births(1, 112).remove(0);
     let post = Post::new(&token(&world, &declaration), bundle(&declaration).to_string());
     for _ in 0..2 {
@@ -58,5 +60,6 @@ async fn until_auth_has_answered_once_registrations_are_answered_503() {
     let submitted = late.submit(&declaration, &world.front, SubmitOptions::default()).await.unwrap();
     assert!(submitted.result.is_success(), "{:?}", submitted.result);
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), late.public_key());
+    world.ready("front").await;
     assert_eq!(world.metric("front", "nidbridge_received_total", "outcome=\"no_key\""), 2.0);
 }

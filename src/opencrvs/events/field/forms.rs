@@ -117,7 +117,9 @@ impl FormsClient {
         }
         let body = response.body().await.map_err(|fault| match fault {
             CallFault::TooLong => FormsFault::Unreadable { path },
-            CallFault::NotSent | CallFault::TimedOut | CallFault::BrokenOff => FormsFault::Unavailable,
+            CallFault::NotSent | CallFault::NoTls | CallFault::TimedOut | CallFault::BrokenOff => {
+                FormsFault::Unavailable
+            }
         })?;
         serde_json::from_slice(&body).map_err(|_| FormsFault::Unreadable { path })
     }
