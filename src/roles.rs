@@ -7,6 +7,7 @@
 //! Invariant: the modules of lower layers never read the configuration as a whole. Each part is
 //! given its own settings.
 
+mod acceptance;
 mod access;
 mod alarm;
 pub(crate) mod all;

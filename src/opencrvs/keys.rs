@@ -6,12 +6,13 @@
 //! redeployment may have changed the key. With a cache file, the last good key survives a restart
 //! while auth is unavailable.
 
+mod fetch;
 mod issued;
 mod judge;
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
@@ -23,12 +24,13 @@ use jsonwebtoken::DecodingKey;
 use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use super::call::{CallFault, ClientSettings, HttpClient, send};
+use super::call::{ClientSettings, HttpClient};
 use super::token::{
     BootstrapToken, TokenFault, VerifiedToken, issued_at, plausible, verify, verify_bootstrap,
 };
 use issued::IssueTimes;
 
+pub use fetch::KeyFault;
 pub use judge::Judgement;
 
 /// Name of a key: the SHA-256 of its PEM, which is the same in every process and does not show the
@@ -71,21 +73,6 @@ impl LastResult {
     fn brought_key(&self) -> bool {
         self.fault.is_none()
     }
-}
-
-/// Why a fetch brought no key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum KeyFault {
-    #[error("auth did not answer: check that it is up, and host and port")]
-    NoAnswer,
-    #[error("auth speaks no TLS on this port: write the URL with http://, or name the port with TLS")]
-    NoTls,
-    #[error("auth answered with HTTP {0}: check that the URL is auth's")]
-    Status(u16),
-    #[error("auth's answer broke off, or is too long: check that the URL is auth's")]
-    BrokenOff,
-    #[error("auth's answer is not an RSA public key in PEM: check that the URL is auth's")]
-    NotAKey,
 }
 
 /// Verifies one type of token with a key.
@@ -242,59 +229,4 @@ impl KeyStore {
         let verdict = verify(self, &*self.known_key().await?, token);
         (verdict.as_ref().err() != Some(&TokenFault::Signature)).then_some(verdict)
     }
-
-    /// Fetches the key as soon as `refetch` permits. Returns `false` if auth gave none.
-    async fn refresh(&self, last_fetch: &mut Option<Instant>) -> bool {
-        if let Some(begun) = *last_fetch {
-            tokio::time::sleep_until(begun + self.refetch).await;
-        }
-        *last_fetch = Some(Instant::now());
-        let begun_at = Timestamp::now();
-        let fault = match self.fetch().await {
-            Ok((pem, key)) => {
-                *self.known.write().await = Some(Arc::new(key));
-                self.write_cache(&pem);
-                None
-            }
-            Err(fault) => {
-                if self.fault() != Some(fault) {
-                    tracing::warn!(error = %fault, "auth's public key could not be fetched");
-                }
-                Some(fault)
-            }
-        };
-        let result = LastResult { begun_at, ended: Instant::now(), fault };
-        *self.last_result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-        result.brought_key()
-    }
-
-    async fn fetch(&self) -> Result<(Vec<u8>, AuthKey), KeyFault> {
-        let response = send(self.client.get(".well-known")).await.map_err(|fault| match fault {
-            CallFault::NoTls => KeyFault::NoTls,
-            CallFault::NotSent | CallFault::TimedOut | CallFault::BrokenOff | CallFault::TooLong => {
-                KeyFault::NoAnswer
-            }
-        })?;
-        if !response.status().is_success() {
-            return Err(KeyFault::Status(response.status().as_u16()));
-        }
-        let pem = response.body().await.map_err(|_| KeyFault::BrokenOff)?;
-        let key = AuthKey::parse(&pem).ok_or(KeyFault::NotAKey)?;
-        Ok((pem, key))
-    }
-
-    fn write_cache(&self, pem: &[u8]) {
-        if let Some(path) = &self.cache
-            && let Err(error) = replace_file(path, pem)
-        {
-            tracing::warn!(%error, "auth's public key could not be cached");
-        }
-    }
-}
-
-/// Replaces a file so that a reader finds the old content or the new one, never a part of either.
-fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, bytes)?;
-    std::fs::rename(beside, path)
 }

@@ -7,14 +7,11 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::acceptance::AcceptanceWatch;
 use super::access::BrokerAccess;
-use super::auth_key::AuthKey;
 use super::belonging::Belonging;
-use super::clock::ClockWatch;
-use super::refused::RefusalWatch;
 use super::runner::Runner;
 use super::{Failure, Process, files, parts, sources};
-use crate::admin::Readiness;
 use crate::broker::{self, Publisher};
 use crate::config::Config;
 use crate::front::passthrough::{Passthrough, PassthroughSettings};
@@ -59,7 +56,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     let link = parts::member_link(config, "front", &metrics, &check);
     let belonging = Belonging::new(&check, readiness.condition("front_deployment"), &metrics);
     let access = BrokerAccess::new(parts::BRIDGE_URL, &link, readiness.condition("front_broker"), &metrics);
-    let opencrvs = OpencrvsWatch::new(config, &keys, &readiness, &metrics)?;
+    let acceptance = AcceptanceWatch::new(config, &keys, &readiness, &metrics)?;
     let (all_refused, refusals) = watch::channel(None);
     let publisher = link.publisher();
     let reading = parts::reading(config);
@@ -87,7 +84,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     let mut runner = Runner::new(&config.broker, stop);
     runner.task(|stop| belonging.watch(stop));
     runner.task(|stop| access.watch(stop));
-    opencrvs.run(&mut runner, refusals);
+    acceptance.run(&mut runner, refusals);
     if let Some(spool) = spool {
         run_spool(&mut runner, spool, publisher, &check);
     }
@@ -105,37 +102,6 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     let result = runner.run().await;
     link.close().await;
     result
-}
-
-/// Watches whether the front can accept what OpenCRVS sends.
-struct OpencrvsWatch {
-    auth_key: AuthKey,
-    clock: ClockWatch,
-    refusals: RefusalWatch,
-}
-
-impl OpencrvsWatch {
-    fn new(
-        config: &Config,
-        keys: &Arc<KeyStore>,
-        readiness: &Readiness,
-        metrics: &Arc<Metrics>,
-    ) -> Result<Self, Failure> {
-        let services = vec![parts::auth_clock(config)?];
-        let clock = ClockWatch::new(config, services, readiness.warning("front_clock"), metrics);
-        Ok(Self {
-            auth_key: AuthKey::new(keys, readiness.condition("front_auth_key"), metrics),
-            clock: clock.and_tokens_of(keys),
-            refusals: RefusalWatch::new(readiness.warning("front_refusals"), metrics),
-        })
-    }
-
-    fn run(self, runner: &mut Runner, refused: watch::Receiver<Option<String>>) {
-        let Self { auth_key, clock, refusals } = self;
-        runner.background(|stop| auth_key.fetch(stop));
-        runner.background(|stop| clock.watch(stop));
-        runner.background(|stop| refusals.watch(refused, stop));
-    }
 }
 
 /// Lets a front that the broker admitted earlier spool before it has reached the broker again.
