@@ -40,7 +40,7 @@ use tokio::sync::watch;
 use crate::broker::Publisher;
 use crate::listener::ListenerSettings;
 use crate::opencrvs::{KeyStore, Reading};
-use crate::pipeline::Standing;
+use crate::pipeline::AdmissionState;
 use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 use passthrough::Passthrough;
@@ -57,7 +57,7 @@ pub struct Front {
     pub publisher: Publisher,
     /// Whether this front and the other roles of the broker share their keys. If not, it accepts
     /// nothing, because the others could not decrypt it.
-    pub standing: watch::Receiver<Standing>,
+    pub admission: watch::Receiver<AdmissionState>,
     /// Stores registrations while the broker is unavailable. Without a spool, they are refused
     /// during that time.
     pub spool: Option<Spool>,

@@ -20,7 +20,7 @@ pub mod topology;
 pub(crate) mod unseal;
 mod users;
 
-pub use deployment::{DeploymentCheck, Member, Standing};
+pub use deployment::{AdmissionState, DeploymentCheck, Member};
 pub use message::{
     AnswerMessage, MESSAGE_VERSION, Message, OutcomeMessage, RegistrationMessage, RequestMessage,
     TOKENLESS_VERSION,

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{Front, Refusal};
 use crate::broker::{NotSent, PublishError, Publisher};
-use crate::pipeline::{Message as _, RegistrationMessage, Standing, targets};
+use crate::pipeline::{AdmissionState, Message as _, RegistrationMessage, targets};
 
 /// Pause between two tries, because a broker that is available can refuse at once, again and again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -39,7 +39,7 @@ pub(super) enum StoredBy {
 /// Hands a registration over. It counts as accepted at the try that succeeds, because OpenCRVS gets
 /// its response right after that.
 pub(super) async fn hand_over(front: &Front, mut message: RegistrationMessage) -> Result<StoredBy, Refusal> {
-    if matches!(*front.standing.borrow(), Standing::Refused(_)) {
+    if matches!(*front.admission.borrow(), AdmissionState::Refused(_)) {
         return Err(Refusal::OtherDeployment);
     }
     let fault = match publish_until_confirmed(front, &mut message).await {
@@ -60,9 +60,9 @@ pub(super) async fn hand_over(front: &Front, mut message: RegistrationMessage) -
 /// Whether the broker has ever compared the key of this front. A front that has never reached it
 /// may seal with a key that nobody has, so it spools nothing.
 fn has_been_admitted(front: &Front) -> bool {
-    match &*front.standing.borrow() {
-        Standing::Admitted | Standing::AdmittedEarlier => true,
-        Standing::Unknown | Standing::Refused(_) => false,
+    match &*front.admission.borrow() {
+        AdmissionState::Admitted | AdmissionState::AdmittedEarlier => true,
+        AdmissionState::Unknown | AdmissionState::Refused(_) => false,
     }
 }
 

@@ -49,7 +49,7 @@ pub enum Member {
 
 /// What the last connect to the broker showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum AdmissionState {
     /// The broker has not been reached yet.
     Unknown,
     /// The broker has not been reached since the start, but before it admitted this front with this
@@ -65,13 +65,13 @@ pub struct DeploymentCheck {
     member: Member,
     /// All keys, the sealing key first.
     keys: Vec<(String, String)>,
-    standing: watch::Sender<Standing>,
+    admission: watch::Sender<AdmissionState>,
 }
 
 impl DeploymentCheck {
     pub fn new(member: Member, sealer: &Sealer) -> Arc<Self> {
         let keys = sealer.key_checks().map(|(id, check)| (id.to_owned(), check.to_owned())).collect();
-        Arc::new(Self { member, keys, standing: watch::Sender::new(Standing::Unknown) })
+        Arc::new(Self { member, keys, admission: watch::Sender::new(AdmissionState::Unknown) })
     }
 
     /// The gate for a link to the bridge's vhost.
@@ -85,8 +85,8 @@ impl DeploymentCheck {
         }
     }
 
-    pub fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
+    pub fn admission(&self) -> watch::Receiver<AdmissionState> {
+        self.admission.subscribe()
     }
 
     /// The key that this process seals with: its id and its check value, which shows no key.
@@ -97,10 +97,10 @@ impl DeploymentCheck {
     /// Records that the broker admitted this process before its start. Does nothing if the broker
     /// has been reached since.
     pub fn admitted_earlier(&self) {
-        self.standing.send_if_modified(|standing| {
-            let is_unknown = *standing == Standing::Unknown;
+        self.admission.send_if_modified(|admission| {
+            let is_unknown = *admission == AdmissionState::Unknown;
             if is_unknown {
-                *standing = Standing::AdmittedEarlier;
+                *admission = AdmissionState::AdmittedEarlier;
             }
             is_unknown
         });
@@ -108,14 +108,13 @@ impl DeploymentCheck {
 
     /// Waits until this process is refused, and returns the reason.
     pub async fn refused(&self) -> String {
-        let mut standing = self.standing();
-        let refused = standing.wait_for(|standing| matches!(standing, Standing::Refused(_))).await;
+        let mut admission = self.admission();
+        let refused = admission.wait_for(|admission| matches!(admission, AdmissionState::Refused(_))).await;
         match refused.as_deref() {
-            Ok(Standing::Refused(why)) => why.clone(),
+            Ok(AdmissionState::Refused(why)) => why.clone(),
             // The sender is in `self`.
-            Ok(Standing::Unknown | Standing::AdmittedEarlier | Standing::Admitted) | Err(_) => {
-                std::future::pending().await
-            }
+            Ok(AdmissionState::Unknown | AdmissionState::AdmittedEarlier | AdmissionState::Admitted)
+            | Err(_) => std::future::pending().await,
         }
     }
 
@@ -197,9 +196,9 @@ impl Admission for DeploymentCheck {
             Ok(Some(message)) => serde_json::to_vec(&message).map_or(Verdict::Admit, Verdict::Retain),
             Err(why) => Verdict::Refuse(why),
         };
-        self.standing.send_replace(match &verdict {
-            Verdict::Admit | Verdict::Retain(_) => Standing::Admitted,
-            Verdict::Refuse(why) => Standing::Refused(why.clone()),
+        self.admission.send_replace(match &verdict {
+            Verdict::Admit | Verdict::Retain(_) => AdmissionState::Admitted,
+            Verdict::Refuse(why) => AdmissionState::Refused(why.clone()),
         });
         verdict
     }
@@ -237,7 +236,7 @@ mod tests {
                 true
             }
             Verdict::Refuse(why) => {
-                assert_eq!(*process.standing().borrow(), Standing::Refused(why));
+                assert_eq!(*process.admission().borrow(), AdmissionState::Refused(why));
                 false
             }
         };

@@ -15,11 +15,11 @@ use super::Failure;
 use super::alarm::Alarm;
 use crate::admin::Condition;
 use crate::domain::Cause;
-use crate::pipeline::{DeploymentCheck, Standing};
+use crate::pipeline::{AdmissionState, DeploymentCheck};
 use crate::telemetry::Metrics;
 
 pub(crate) struct Belonging {
-    standing: watch::Receiver<Standing>,
+    admission: watch::Receiver<AdmissionState>,
     /// Met unless the broker refused the role.
     condition: Condition,
     alarm: Alarm,
@@ -28,7 +28,7 @@ pub(crate) struct Belonging {
 impl Belonging {
     pub(crate) fn new(check: &DeploymentCheck, condition: Condition, metrics: &Arc<Metrics>) -> Self {
         let alarm = Alarm::new(Cause::OtherDeployment, metrics);
-        Self { standing: check.standing(), condition, alarm }
+        Self { admission: check.admission(), condition, alarm }
     }
 
     /// Watches until `stop` is cancelled.
@@ -39,15 +39,15 @@ impl Belonging {
         self.condition.set(true);
         let mut admitted = false;
         loop {
-            let standing = self.standing.borrow_and_update().clone();
-            match standing {
-                Standing::Unknown | Standing::AdmittedEarlier => {}
-                Standing::Admitted => {
+            let admission = self.admission.borrow_and_update().clone();
+            match admission {
+                AdmissionState::Unknown | AdmissionState::AdmittedEarlier => {}
+                AdmissionState::Admitted => {
                     admitted = true;
                     self.condition.set(true);
                     self.alarm.clear();
                 }
-                Standing::Refused(why) => {
+                AdmissionState::Refused(why) => {
                     self.condition.unmet(&why);
                     self.alarm.raise(&why);
                     if !admitted {
@@ -57,7 +57,7 @@ impl Belonging {
             }
             let changed = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                changed = self.standing.changed() => changed,
+                changed = self.admission.changed() => changed,
             };
             if changed.is_err() {
                 return Ok(());

@@ -68,7 +68,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
         sealer,
         reading,
         publisher: publisher.clone(),
-        standing: check.standing(),
+        admission: check.admission(),
         spool: spool.clone(),
         events: config.front.events,
         sync_answers: sync_answers(config, waiting.as_ref())?,
@@ -114,8 +114,8 @@ async fn recall(spool: Option<&Spool>, check: &DeploymentCheck) {
 }
 
 fn run_spool(runner: &mut Runner, spool: Spool, publisher: Publisher, check: &DeploymentCheck) {
-    let (remembering, key, standing) = (spool.clone(), check.sealing_key(), check.standing());
-    runner.background(|stop| async move { remembering.remember(key, standing, stop).await });
+    let (remembering, key, admission) = (spool.clone(), check.sealing_key(), check.admission());
+    runner.background(|stop| async move { remembering.remember(key, admission, stop).await });
     runner.background(|stop| async move { spool.relay(&publisher, stop).await });
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Spool;
-use crate::pipeline::Standing;
+use crate::pipeline::AdmissionState;
 
 impl Spool {
     /// Whether the broker has admitted this front with this key, the last time that it was reached.
@@ -24,21 +24,21 @@ impl Spool {
     pub async fn remember(
         &self,
         key: String,
-        mut standing: watch::Receiver<Standing>,
+        mut admission: watch::Receiver<AdmissionState>,
         stop: CancellationToken,
     ) {
         loop {
-            let admitted = match &*standing.borrow_and_update() {
-                Standing::Admitted => Some(true),
-                Standing::Refused(_) => Some(false),
-                Standing::Unknown | Standing::AdmittedEarlier => None,
+            let admitted = match &*admission.borrow_and_update() {
+                AdmissionState::Admitted => Some(true),
+                AdmissionState::Refused(_) => Some(false),
+                AdmissionState::Unknown | AdmissionState::AdmittedEarlier => None,
             };
             if let Some(admitted) = admitted {
                 self.write_admission(key.clone(), admitted).await;
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = standing.changed() => if changed.is_err() { return },
+                changed = admission.changed() => if changed.is_err() { return },
             }
         }
     }
