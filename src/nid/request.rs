@@ -177,7 +177,9 @@ fn request<S: Serialize>(
         Ok(body) => Ask::Request(Request { kind, body }),
         // Strings and numbers always serialise. If they ever do not, the attempt is rejected, which
         // operators see.
-        Err(_) => Ask::Unfit(Reason { source: ReasonSource::Bridge, ..Reason::of(ReasonCode::Other) }),
+        Err(_) => {
+            Ask::Unfit(Reason { code: ReasonCode::Other, fields: Vec::new(), source: ReasonSource::Bridge })
+        }
     }
 }
 

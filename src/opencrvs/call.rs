@@ -171,7 +171,78 @@ fn retry_after(response: &reqwest::Response) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
+    use crate::opencrvs::bare_server::{raw_server, server};
+
+    /// Calls a server that answers with this text.
+    async fn called(response: String) -> Result<CompleteResponse, CallFault> {
+        let server = raw_server(vec![response]).await;
+        let client = HttpClient::new(&server.settings()).unwrap();
+        send(client.get("x")).await?.complete().await
+    }
+
+    #[tokio::test]
+    async fn a_body_may_be_as_long_as_the_limit() {
+        for (length, expected) in
+            [(LONGEST_BODY, Ok(LONGEST_BODY)), (LONGEST_BODY + 1, Err(CallFault::TooLong))]
+        {
+            let server = server(&[(200, "x".repeat(length))]).await;
+            let settings = ClientSettings { timeout: Duration::from_secs(60), ..server.settings() };
+            let response = send(HttpClient::new(&settings).unwrap().get("x")).await.unwrap();
+            assert_eq!(response.body().await.map(|body| body.len()), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn retry_after_is_read_if_it_is_a_number_of_seconds() {
+        for (header, after) in [
+            ("retry-after: 7\r\n", Some(7)),
+            ("Retry-After:  120 \r\n", Some(120)),
+            ("retry-after: Wed, 21 Oct 2026 07:28:00 GMT\r\n", None),
+            ("retry-after: -1\r\n", None),
+            ("", None),
+        ] {
+            let head =
+                format!("HTTP/1.1 429 Answer\r\ncontent-length: 0\r\nconnection: close\r\n{header}\r\n");
+            let response = called(head).await.unwrap();
+            assert_eq!(response.retry_after, after.map(Duration::from_secs), "{header}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_without_tls_is_told_apart() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let second = Duration::from_secs(5);
+        let url = Url::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        });
+        let settings = ClientSettings { url, timeout: second, connect_timeout: second, proxy: None };
+        let request = HttpClient::new(&settings).unwrap().get("x");
+        assert_eq!(send(request).await.map(|_| ()).unwrap_err(), CallFault::NoTls);
+    }
+
+    #[tokio::test]
+    async fn a_call_without_a_complete_response_says_whether_it_was_sent() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let second = Duration::from_secs(1);
+        let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let settings = ClientSettings { url, timeout: second, connect_timeout: second, proxy: None };
+        let client = HttpClient::new(&settings).unwrap();
+        let fault = async |request: RequestBuilder| send(request).await.map(|_| ()).unwrap_err();
+        // The kernel accepts the connection, and nobody answers.
+        assert_eq!(fault(client.get("x")).await, CallFault::TimedOut);
+        let unusable = client.get("x").header("x", "a\nb");
+        assert_eq!(fault(unusable).await, CallFault::NotSent, "it cannot be built");
+        drop(listener);
+        assert_eq!(fault(client.get("x")).await, CallFault::NotSent, "nobody listens");
+        assert_eq!(called(String::new()).await.unwrap_err(), CallFault::BrokenOff);
+        let cut = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx".to_owned();
+        assert_eq!(called(cut).await.unwrap_err(), CallFault::BrokenOff);
+    }
 
     #[test]
     fn a_path_is_appended_to_that_of_the_base_with_or_without_a_slash() {

@@ -93,6 +93,18 @@ struct LastFetch {
     result: Result<AccessToken, ClientFault>,
 }
 
+impl LastFetch {
+    /// What a call that arrived at this time gets without another request. `None` if it has to send
+    /// one.
+    fn current(&self, arrived: Instant) -> Option<Result<AccessToken, ClientFault>> {
+        let is_current = match &self.result {
+            Ok(token) => token.is_fresh(arrived),
+            Err(fault) => self.begun + fault.pause() > arrived,
+        };
+        is_current.then(|| self.result.clone())
+    }
+}
+
 impl fmt::Debug for SystemClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SystemClient").finish_non_exhaustive()
@@ -124,12 +136,8 @@ impl SystemClient {
     pub async fn access_token(&self) -> Result<AccessToken, ClientFault> {
         let arrived = Instant::now();
         let mut last = self.0.last.lock().await;
-        match last.as_ref() {
-            Some(LastFetch { result: Ok(token), .. }) if token.is_fresh(arrived) => return Ok(token.clone()),
-            Some(LastFetch { begun, result: Err(fault) }) if *begun + fault.pause() > arrived => {
-                return Err(*fault);
-            }
-            Some(_) | None => {}
+        if let Some(current) = last.as_ref().and_then(|last| last.current(arrived)) {
+            return current;
         }
         let begun = Instant::now();
         let result = self.fetch().await;

@@ -313,11 +313,28 @@ mod tests {
         let all = "\"type=record.action.accept&event=death,birth\",\"type=record.action.reject\",\
                    \"type=record.read&event=birth,death,marriage\",\"type=record.search&event=birth,death\"";
         assert_eq!(list(all), Vec::<String>::new());
+        let others = "\"type=record.action.accept\",\"type=record.action.reject\",\"type=record.read\",\
+                      \"type=record.search&event=marriage,divorce\"";
+        assert_eq!(list(others), ["type=record.search&event=birth,death"]);
         let births =
             "\"type=record.action.accept&event=birth\",\"type=record.action.reject\",\"type=record.read\"";
         assert_eq!(
             list(births),
             ["type=record.action.accept&event=birth,death", "type=record.search&event=birth,death"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_client_that_opencrvs_has_is_not_created_again() {
+        let ours = r#"[{"id":"7d1c0a52-3f0e-4a55-9b1e-5a0a6c0c9b11","name":"NID Bridge"}]"#;
+        let opencrvs = server(&[(200, ours.to_owned())]).await;
+        let integrations = Integrations::new(&opencrvs.settings()).unwrap();
+        let registered = integrations.ensure(&SecretString::from("t"), &wanted()).await;
+        assert_eq!(registered, Ok(Registered::Present { lacking: Vec::new() }));
+        let requests = opencrvs.requests();
+        assert!(
+            matches!(requests.as_slice(), [one] if one.starts_with("GET /base/integrations ")),
+            "{requests:?}"
         );
     }
 

@@ -9,6 +9,7 @@
 mod fetch;
 mod issued;
 mod judge;
+mod last_result;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -29,6 +30,7 @@ use super::token::{
     BootstrapToken, TokenFault, VerifiedToken, issued_at, plausible, verify, verify_bootstrap,
 };
 use issued::IssueTimes;
+use last_result::{LastResult, began_before};
 
 pub use fetch::KeyFault;
 pub use judge::Judgement;
@@ -58,20 +60,6 @@ struct AuthKey {
 impl AuthKey {
     fn parse(pem: &[u8]) -> Option<Self> {
         Some(Self { key: DecodingKey::from_rsa_pem(pem).ok()?, id: KeyId::of(pem) })
-    }
-}
-
-/// The end of the last fetch, whether or not it brought a key.
-#[derive(Clone, Copy)]
-struct LastResult {
-    begun_at: Timestamp,
-    ended: Instant,
-    fault: Option<KeyFault>,
-}
-
-impl LastResult {
-    fn brought_key(&self) -> bool {
-        self.fault.is_none()
     }
 }
 
@@ -154,7 +142,7 @@ impl KeyStore {
         if let Some(verdict) = self.verdict(token, verify).await {
             return verdict;
         }
-        if last_fetch.is_none_or(|begun| begun < arrived) {
+        if began_before(*last_fetch, arrived) {
             self.refresh(&mut last_fetch).await;
         }
         drop(last_fetch);
@@ -172,7 +160,7 @@ impl KeyStore {
     /// ago and brought a key.
     pub async fn recent_key(&self) -> Option<KeyId> {
         match self.last_result() {
-            Some(last) if last.brought_key() && last.ended.elapsed() < self.refetch => {
+            Some(last) if last.has_recent_key(last.ended.elapsed(), self.refetch) => {
                 Some(self.known_key().await?.id.clone())
             }
             Some(_) | None => self.fetch_key().await,

@@ -54,6 +54,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_text_is_measured_in_characters() {
+        for (text, within) in [("abc", true), ("abcd", false), ("கखক", true), ("கखক7", false), ("", true)]
+        {
+            assert_eq!(is_within(text, 3), within, "{text}");
+        }
+    }
+
+    #[test]
     fn a_value_of_any_type_is_never_read_as_absent() {
         for (value, text) in [
             (json!("9001112223"), Some("9001112223")),

@@ -23,6 +23,7 @@ fn written(mapping: &FieldMapping, kind: &str, answer: &Answer) -> Value {
     let (kind, number) = (EventKind::from_name(kind), RegistrationNumber::parse("2026B1").unwrap());
     let fields = mapping.evaluate(&kind, answer, &number);
     let names: Vec<&str> = mapping.names(&kind, answer).collect();
+    assert_eq!(fields.is_empty(), names.is_empty(), "{names:?}");
     assert_eq!(names.len(), fields.0.len(), "every named field is written: {names:?} {fields:?}");
     assert!(names.iter().all(|name| fields.0.contains_key(*name)), "{names:?} {fields:?}");
     serde_json::to_value(fields).unwrap()
@@ -60,6 +61,14 @@ fn a_field_may_have_another_value_for_another_answer() {
     let mapping = mapping("*: a = id, a = null when recorded, b = 1.5 when answered");
     assert_eq!(written(&mapping, "x", &issued("1")), json!({ "a": "1", "b": 1.5 }));
     assert_eq!(written(&mapping, "x", &Answer::Recorded), json!({ "a": null, "b": 1.5 }));
+}
+
+#[test]
+fn the_largest_number_that_core_does_not_round_is_written() {
+    for number in [9_007_199_254_740_991_i64, -9_007_199_254_740_991] {
+        let mapping = mapping(&format!("*: a = {number}"));
+        assert_eq!(written(&mapping, "x", &Answer::Recorded), json!({ "a": number }));
+    }
 }
 
 #[test]

@@ -191,6 +191,13 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_fresh_until_the_instant_at_which_it_is_replaced() {
+        let token = token(&json!([]));
+        assert!(token.is_fresh(token.renew_at - Duration::from_nanos(1)));
+        assert!(!token.is_fresh(token.renew_at));
+    }
+
+    #[test]
     fn a_text_that_is_not_a_token_with_an_expiry_is_refused() {
         for odd in ["", "<html>", "a.b.c", "e30.e30.c2ln"] {
             assert!(AccessToken::read(odd.to_owned()).is_none(), "{odd}");

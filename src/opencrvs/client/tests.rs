@@ -144,6 +144,22 @@ async fn while_auth_throttles_no_request_is_sent_and_no_caller_waits() {
     client.access_token().await.unwrap();
 }
 
+#[test]
+fn a_fault_is_shared_by_the_calls_that_arrived_before_its_request_or_within_its_pause() {
+    let begun = Instant::now();
+    let tick = Duration::from_nanos(1);
+    for (fault, pause) in [
+        (ClientFault::Refused, Duration::ZERO),
+        (ClientFault::Throttled(Some(Duration::from_secs(7))), Duration::from_secs(7)),
+        (ClientFault::Throttled(None), DEFAULT_RETRY_AFTER),
+    ] {
+        let last = LastFetch { begun, result: Err(fault) };
+        let current = |arrived: Instant| last.current(arrived).map(|result| result.unwrap_err());
+        assert_eq!(current(begun + pause - tick), Some(fault));
+        assert_eq!(current(begun + pause), None, "{fault:?}");
+    }
+}
+
 #[tokio::test]
 async fn without_a_secret_nothing_is_sent() {
     let server = server(&[granted("a", 600)]).await;

@@ -91,12 +91,10 @@ impl MappedFields {
             return FieldStanding::NotWanted;
         }
         let known = self.last().as_ref().map(|last| (last.standing(kind, &names), last.at.elapsed()));
-        if let Some((standing, age)) = &known {
-            let is_defined = *standing == FieldStanding::Defined;
-            let limit = if is_defined { self.recheck } else { PAUSE.min(self.recheck) };
-            if *age < limit {
-                return standing.clone();
-            }
+        if let Some((standing, age)) = &known
+            && self.is_recent(standing, *age)
+        {
+            return standing.clone();
         }
         let Ok(mut client) = self.client.try_lock() else {
             let known = known.map(|(standing, _)| standing);
@@ -112,6 +110,12 @@ impl MappedFields {
         let standing = last.standing(kind, &names);
         *self.last() = Some(last);
         standing
+    }
+
+    /// Whether a response of this age still decides.
+    fn is_recent(&self, standing: &FieldStanding, age: Duration) -> bool {
+        let is_defined = *standing == FieldStanding::Defined;
+        age < if is_defined { self.recheck } else { PAUSE.min(self.recheck) }
     }
 
     /// Fetches the forms, and returns the mapped fields that they do not define.

@@ -268,7 +268,7 @@ fn null_erases_a_field_or_a_part_of_its_value() {
 fn fields_that_say_which_other_fields_count_are_applied() {
     let seen = view(json!({
         "mother.dob": "1990-01-01", "mother.dobUnknown": true, "mother.age": { "age": 30, "asOfDateRef": "child.dob" },
-        "mother.idType": "PASSPORT", "mother.nid": "1234567890", "mother.passport": "P1",
+        "mother.nationality": " FAR ", "mother.idType": "PASSPORT", "mother.nid": "1234567890", "mother.passport": "P1",
         "father.detailsNotAvailable": true, "father.name": { "firstname": "Old" }, "father.reason": "unknown",
         "child.dob": "2026-01-01", "child.age": 3, "child.reason": "snow",
         "informant.relation": "OTHER", "informant.other.relation": "NEIGHBOUR", "informant.nid": "999",
@@ -277,7 +277,9 @@ fn fields_that_say_which_other_fields_count_are_applied() {
     let mother = seen.person(Role::Mother).unwrap();
     assert_eq!((mother.dob.as_deref(), mother.age, mother.nid.as_deref()), (None, Some(30), None));
     assert_eq!(mother.identifiers.get("PASSPORT").map(String::as_str), Some("P1"));
+    assert_eq!(mother.nationality.as_deref(), Some("FAR"));
     assert!(seen.person(Role::Father).is_none());
+    assert_eq!(seen.persons.get(&Role::Father).unwrap().reason.as_deref(), Some("unknown"));
     let child = seen.person(Role::Child).unwrap();
     assert_eq!((child.age, child.reason.as_deref()), (None, None));
     let informant = seen.person(Role::Informant).unwrap();
@@ -343,6 +345,75 @@ fn a_document_that_cannot_be_answered_is_refused_with_its_cause() {
     ] {
         assert_eq!(read(body.as_bytes(), Some(&pending())).unwrap_err(), refusal, "{body}");
     }
+}
+
+#[test]
+fn a_kind_of_event_is_a_short_text_without_control_characters() {
+    let longest = "k".repeat(LONGEST_MARK);
+    for (kind, usable) in [
+        ("birth", true),
+        (" tennis-club-membership ", true),
+        (longest.as_str(), true),
+        (&format!("{longest}k"), false),
+        ("bi\u{0}rth", false),
+        ("bi\nrth", false),
+        ("", false),
+        ("  ", false),
+    ] {
+        let read = read_event(&event(kind, &[action(PENDING, "Requested", "REGISTER", 1, json!({}))]));
+        let expected =
+            if usable { Ok(EventKind::from_name(kind.trim())) } else { Err(InvalidDocument::NoType) };
+        assert_eq!(read.map(|document| document.kind), expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn an_office_is_a_short_text_without_control_characters() {
+    let longest = "க".repeat(LONGEST);
+    for (id, usable) in [
+        ("office-1", true),
+        (" office-1 ", true),
+        (longest.as_str(), true),
+        (&format!("{longest}க"), false),
+        ("off\u{0}ice", false),
+        ("", false),
+        (" ", false),
+    ] {
+        let registered = action(PENDING, "Requested", "REGISTER", 1, json!({ "createdAtLocation": id }));
+        let office = read_event(&event("birth", &[registered])).unwrap().office;
+        assert_eq!(office.as_deref(), usable.then(|| id.trim()), "{id:?}");
+    }
+}
+
+#[test]
+fn a_place_is_read_from_the_field_of_its_kind() {
+    let area = |id: &str| json!({ "administrativeArea": id });
+    let declaration = json!({
+        "child.birthLocation": "facility-b", "child.birthLocation.privateHome": area("home"),
+        "child.birthLocation.other": area("elsewhere-b"), "eventDetails.deathLocation": "facility-d",
+        "deceased.address": area("residence"), "eventDetails.deathLocationOther": area("elsewhere-d"),
+    });
+    for (event, field, place, id) in [
+        ("birth", "child.placeOfBirth", "HEALTH_FACILITY", "facility-b"),
+        ("birth", "child.placeOfBirth", "PRIVATE_HOME", "home"),
+        ("birth", "child.placeOfBirth", "OTHER", "elsewhere-b"),
+        ("death", "eventDetails.placeOfDeath", "HEALTH_FACILITY", "facility-d"),
+        ("death", "eventDetails.placeOfDeath", "DECEASED_USUAL_RESIDENCE", "residence"),
+        ("death", "eventDetails.placeOfDeath", "OTHER", "elsewhere-d"),
+    ] {
+        let mut declaration = declaration.clone();
+        declaration[field] = json!(place);
+        let read = seen(event, declaration).event_details.place.unwrap();
+        assert_eq!((read.kind.as_deref(), read.id.as_deref()), (Some(place), Some(id)), "{event}");
+    }
+    assert_eq!(seen("birth", declaration).event_details.place, None);
+}
+
+#[test]
+fn a_field_of_nobody_in_the_view_is_an_answer_of_the_form() {
+    let seen =
+        view(json!({ "witness.name": "Eve", "witness.nid": "7", "mother.nid": "8", "name": "Form 3" }));
+    assert_eq!(seen.answers.keys().collect::<Vec<_>>(), ["name", "witness.name", "witness.nid"]);
 }
 
 #[test]

@@ -94,6 +94,14 @@ mod tests {
         for (status, code, message, class, cause) in [
             (401, "UNAUTHORIZED", "", FaultClass::Permanent, Cause::TokenRefused),
             (403, "FORBIDDEN", "", FaultClass::Permanent, Cause::RecordRefused),
+            // The code counts, whatever the status: a batch has a status of its own.
+            (207, "UNAUTHORIZED", "", FaultClass::Permanent, Cause::TokenRefused),
+            (207, "FORBIDDEN", "", FaultClass::Permanent, Cause::RecordRefused),
+            (207, "BAD_REQUEST", "Required", FaultClass::Permanent, Cause::GatewayContract),
+            (207, "PARSE_ERROR", "", FaultClass::Permanent, Cause::GatewayContract),
+            (207, "UNSUPPORTED_MEDIA_TYPE", "", FaultClass::Permanent, Cause::GatewayContract),
+            (207, "METHOD_NOT_SUPPORTED", "", FaultClass::Permanent, Cause::GatewayContract),
+            (207, "PAYLOAD_TOO_LARGE", "", FaultClass::Permanent, Cause::GatewayContract),
             (404, "NOT_FOUND", "Event not found with ID: 7", FaultClass::Permanent, Cause::RecordRefused),
             (404, "NOT_FOUND", "Action not found.", FaultClass::Permanent, Cause::RecordRefused),
             (404, "NOT_FOUND", "No procedure found on path", FaultClass::Permanent, Cause::GatewayContract),

@@ -132,3 +132,6 @@ fn put(resource: &mut Value, identifier: Value, same: impl Fn(&Value) -> bool) {
         None => known.push(identifier),
     }
 }
+
+#[cfg(test)]
+mod tests;

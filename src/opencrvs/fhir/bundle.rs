@@ -260,6 +260,15 @@ mod tests {
     }
 
     #[test]
+    fn a_field_may_be_as_long_as_the_limit() {
+        for (length, built) in [(LONGEST_FIELD, true), (LONGEST_FIELD + 1, false)] {
+            let gender = "m".repeat(length - r#""""#.len());
+            let bundle = read(&of_patient(&format!(r#""gender":"{gender}""#)));
+            assert_eq!(bundle.first("Patient").unwrap().get("gender").is_some(), built, "{length}");
+        }
+    }
+
+    #[test]
     fn fields_and_resources_are_built_up_to_their_limits() {
         let large = format!(r#""extension":["{}"]"#, "A".repeat(LONGEST_FIELD / 2));
         let bundle = read(&vec![of_patient(&large); 20].join(","));

@@ -140,3 +140,6 @@ fn address(bundle: &Bundle, patient: &Value) -> Option<Address> {
         codes: lowest.map(|reference| place::chain(bundle, &reference)).unwrap_or_default(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,8 @@ use std::sync::{Arc, PoisonError};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{AuthKey, KeyStore, LastResult};
+use super::last_result::LastResult;
+use super::{AuthKey, KeyStore};
 use crate::opencrvs::call::{CallFault, send};
 
 /// Why a fetch brought no key.

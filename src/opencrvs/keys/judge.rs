@@ -9,10 +9,6 @@ use std::time::Duration;
 use super::KeyStore;
 use crate::opencrvs::token::issued_at;
 
-/// How long a fetch that brought no key counts as an outage of auth, in multiples of `refetch`. A
-/// delivery that waits for a fetch is delayed by one `refetch`, so it still finds the result.
-const NO_KEY_FOR: u32 = 3;
-
 /// What auth's key says about a token that OpenCRVS refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
@@ -37,7 +33,8 @@ impl KeyStore {
         }
         let Some(last) = last else { return Judgement::Pending };
         if !last.brought_key() {
-            return if age < self.refetch * NO_KEY_FOR { Judgement::NoKey } else { Judgement::Pending };
+            let is_outage = last.is_outage(age, self.refetch);
+            return if is_outage { Judgement::NoKey } else { Judgement::Pending };
         }
         // An old key is good enough. A token that it does not verify is dead for ever, unless the
         // token is newer than the key; and the caller limits how often a token counts as valid.
@@ -46,7 +43,7 @@ impl KeyStore {
             return Judgement::Valid;
         }
         // A newer key may have signed the token after the fetch began.
-        if issued_at(token).is_some_and(|issued| issued + self.refetch > last.begun_at) {
+        if issued_at(token).is_some_and(|issued| last.may_be_too_old_for(issued, self.refetch)) {
             self.fetch_in_background();
             return Judgement::Pending;
         }

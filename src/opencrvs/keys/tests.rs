@@ -109,6 +109,24 @@ async fn a_bootstrap_token_needs_its_scope() {
     assert!(keys.verify_bootstrap(&key.token(&json!({ "scope": ["integration.create"] }))).await.is_ok());
     let other = keys.verify_bootstrap(&key.token(&json!({}))).await;
     assert_eq!(other.unwrap_err(), TokenFault::NotBootstrap);
+    // It has no claim of which the absence is found before the library checks the claims.
+    for (absent, expected) in
+        [("exp", TokenFault::Garbage), ("iss", TokenFault::Issuer), ("aud", TokenFault::Audience)]
+    {
+        let token = key.token(&json!({ "scope": ["integration.create"], absent: null }));
+        assert_eq!(keys.verify_bootstrap(&token).await.unwrap_err(), expected, "{absent}");
+    }
+}
+
+#[test]
+fn a_token_of_another_algorithm_is_refused_without_a_key_and_with_one() {
+    let key = SigningKey::generate();
+    let known = AuthKey::parse(key.pem.as_bytes()).unwrap().key;
+    let secret = EncodingKey::from_secret(b"secret");
+    let shared = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &json!({}), &secret).unwrap();
+    assert_eq!(plausible(&shared), Err(TokenFault::Algorithm));
+    assert_eq!(verify(&shared, &known, &[]).unwrap_err(), TokenFault::Algorithm);
+    assert_eq!(plausible(&key.token(&json!({}))), Ok(()));
 }
 
 #[tokio::test]

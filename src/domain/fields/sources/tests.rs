@@ -84,6 +84,13 @@ fn the_date_of_an_event_is_in_the_field_that_its_configuration_names() {
     assert_eq!(missing(&sources, &dated), Vec::<String>::new());
     let set = events("deceased.dateOfDeath = deceased.eventDate");
     assert_eq!(missing(&set, &undated), Vec::<String>::new());
+    // An informant is in no form of a kind of its own, so the date of any event will do.
+    let informed = events("informant.dob = dateOfEvent, deceased.dateOfDeath = none");
+    assert_eq!(
+        missing(&informed, &undated),
+        ["`informant.dob` is read from `dateOfEvent`, which no form has"]
+    );
+    assert_eq!(missing(&informed, &dated), Vec::<String>::new());
 }
 
 #[test]

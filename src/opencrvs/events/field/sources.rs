@@ -37,3 +37,6 @@ impl SourceCheck {
         Ok(missing)
     }
 }
+
+#[cfg(test)]
+mod tests;

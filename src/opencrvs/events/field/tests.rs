@@ -11,23 +11,28 @@ use crate::domain::NationalId;
 
 /// A country configuration service with a set answer for some paths, and 404 for all others.
 #[derive(Default)]
-struct Country {
+pub(super) struct Country {
     answers: Vec<(&'static str, u16, String)>,
     /// The paths that were asked for.
     asked: Vec<String>,
 }
 
-type Shared = Arc<StdMutex<Country>>;
+pub(super) type Shared = Arc<StdMutex<Country>>;
 
-/// Starts a country configuration. Returns it with the mapped fields that ask it.
-async fn country(mapping: &str, recheck: Duration) -> (Shared, MappedFields) {
+/// Starts a country configuration. Returns it with the settings of a client that asks it.
+pub(super) async fn service() -> (Shared, ClientSettings) {
     let country = Shared::default();
     let app = Router::new().fallback(answer).with_state(Arc::clone(&country));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
     let timeout = Duration::from_secs(5);
-    let settings = ClientSettings { url, timeout, connect_timeout: timeout, proxy: None };
+    (country, ClientSettings { url, timeout, connect_timeout: timeout, proxy: None })
+}
+
+/// Starts a country configuration. Returns it with the mapped fields that ask it.
+async fn country(mapping: &str, recheck: Duration) -> (Shared, MappedFields) {
+    let (country, settings) = service().await;
     (country, MappedFields::new(&settings, FieldMapping::parse(mapping).unwrap(), recheck).unwrap())
 }
 
@@ -39,7 +44,7 @@ async fn answer(Extract(country): Extract<Shared>, uri: Uri) -> (StatusCode, Str
     (StatusCode::from_u16(status).unwrap(), body)
 }
 
-fn answers(country: &Shared, path: &'static str, status: u16, body: &Value) {
+pub(super) fn answers(country: &Shared, path: &'static str, status: u16, body: &Value) {
     let mut country = country.lock().unwrap();
     country.answers.retain(|(known, _, _)| *known != path);
     country.answers.push((path, status, body.to_string()));
@@ -123,6 +128,10 @@ async fn a_field_that_one_kind_lacks_stops_this_kind_only() {
         &forms(&[("birth", &["child.nid", "child.idType"]), ("death", &[])]),
     );
     let [birth, death] = [EventKind::Birth, EventKind::Death];
+    let number = RegistrationNumber::parse("2026B1").unwrap();
+    let written = |kind: &EventKind| json!(fields.evaluate(kind, &issued(), &number));
+    assert_eq!(written(&birth), json!({ "child.nid": "1", "child.idType": 1 }));
+    assert_eq!(written(&death), json!({}));
     assert_eq!(fields.standing(&birth, &issued()).await, FieldStanding::Defined);
     assert_eq!(fields.standing(&death, &Answer::Recorded).await, undefined(&["deceased.nid"]));
     assert_eq!(fields.standing(&death, &issued()).await, FieldStanding::NotWanted);
@@ -153,6 +162,23 @@ async fn a_fresh_response_is_not_asked_for_again_unless_a_field_is_missing() {
     assert_eq!(asked(&country).len(), 0);
     assert_eq!(death().await, undefined(&["deceased.nid"]));
     assert_eq!(asked(&country).len(), 1);
+}
+
+#[tokio::test]
+async fn a_response_decides_until_it_is_as_old_as_its_limit() {
+    let hour = Duration::from_secs(3_600);
+    let tick = Duration::from_nanos(1);
+    for (standing, recheck, limit) in [
+        (FieldStanding::Defined, hour, hour),
+        (FieldStanding::Defined, PAUSE / 2, PAUSE / 2),
+        (FieldStanding::Unknown, hour, PAUSE),
+        (undefined(&["child.nid"]), hour, PAUSE),
+        (undefined(&["child.nid"]), PAUSE / 2, PAUSE / 2),
+    ] {
+        let (_, fields) = country(MAPPING, recheck).await;
+        assert!(fields.is_recent(&standing, limit - tick), "{standing:?}");
+        assert!(!fields.is_recent(&standing, limit), "{standing:?}");
+    }
 }
 
 #[tokio::test]

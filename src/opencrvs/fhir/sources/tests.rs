@@ -120,3 +120,40 @@ fn an_answer_that_a_setting_names_is_found_wherever_it_is_and_whatever_its_type(
         assert!(view.answers.len() <= 101, "{}", view.answers.len());
     }
 }
+
+#[test]
+fn a_source_after_the_conventional_one_changes_nothing_where_that_has_a_value() {
+    let mut death = death_with_nin();
+    let entries = death["entry"].as_array_mut().unwrap();
+    let patient = entries.iter_mut().find(|entry| entry["resource"]["id"] == "p-1").unwrap();
+    let nid = json!([{ "type": { "coding": [{ "code": "NATIONAL_ID" }] }, "value": "7001112223" }]);
+    patient["resource"]["name"] = json!([{ "use": "en", "given": ["Ada", "Grace"], "family": "Doe" }]);
+    patient["resource"]["deceasedDateTime"] = json!("2026-10-31");
+    patient["resource"]["identifier"] = nid;
+    let body = death.to_string();
+    let view = |reading: &Reading| read(body.as_bytes(), reading).unwrap().view;
+    for member in ["name.firstname", "name.middlename", "name.surname", "dob", "gender", "nid", "dateOfDeath"]
+    {
+        let text = format!("deceased.{member} = patient | death.deathEvent.death-event-details.day");
+        let fhir = FieldSources::parse(Dialect::Fhir, &text).unwrap();
+        let reading = Reading::new("NATIONAL_ID".to_owned(), fhir, Reading::default().events);
+        assert_eq!(view(&reading).persons, view(&Reading::default()).persons, "{text}");
+    }
+}
+
+#[test]
+fn a_person_of_whom_only_an_answer_is_known_is_one_of_the_view() {
+    let fhir = FieldSources::parse(Dialect::Fhir, "father.nid = death.father.nin").unwrap();
+    let reading = Reading::new("NATIONAL_ID".to_owned(), fhir, Reading::default().events);
+    let father = |answer: &str| {
+        let mut death = death_with_nin();
+        let item = json!({ "text": "death.father.nin", "answer": [{ "valueString": answer }] });
+        let more =
+            json!({ "resource": { "resourceType": "QuestionnaireResponse", "id": "q-2", "item": [item] } });
+        death["entry"].as_array_mut().unwrap().push(more);
+        let view = read(death.to_string().as_bytes(), &reading).unwrap().view;
+        view.persons.get(&Role::Father).map(|father| father.nid.clone())
+    };
+    assert_eq!(father("CM1234567891"), Some(Some("CM1234567891".to_owned())));
+    assert_eq!(father(" "), None);
+}
