@@ -62,7 +62,8 @@ pub enum Refusal {
     /// The broker certainly does not have the registration.
     #[error("the message broker is unavailable, so nothing was stored: submit the record again later")]
     BrokerAway,
-    /// The state of the front is [`AdmissionState::Refused`](crate::pipeline::AdmissionState::Refused).
+    /// The broker refused this front
+    /// ([`AdmissionState::Refused`](crate::pipeline::AdmissionState::Refused)).
     #[error(
         "this front and the other roles of its broker have different keys, so nothing was stored (see its log): submit the record again later"
     )]

@@ -114,3 +114,6 @@ pub(super) fn is_placed(field: &str) -> bool {
     };
     field != "child.reason" && (PLACED.contains(&field) || field.split_once('.').is_some_and(of_person))
 }
+
+#[cfg(test)]
+mod tests;
