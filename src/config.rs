@@ -8,6 +8,7 @@
 //! both.
 
 mod check;
+mod exposure;
 mod fault;
 mod file;
 mod forms;
@@ -113,6 +114,8 @@ pub struct Loaded {
     pub shown: Vec<Shown>,
     /// Settings that are valid but probably not intended.
     pub warnings: Vec<String>,
+    /// Settings that leave secrets or personal data open.
+    pub exposures: Vec<String>,
 }
 
 /// Reads the configuration.
@@ -143,7 +146,8 @@ pub fn load(sources: &Sources, part: Part) -> Result<Loaded, Faults> {
             if checks && !config.send.check {
                 warnings.push(UNCHECKED.to_owned());
             }
-            Ok(Loaded { config, shown, warnings })
+            let exposures = config.exposures(&shown);
+            Ok(Loaded { config, shown, warnings, exposures })
         }
         Some(_) | None => Err(Faults(faults)),
     }

@@ -27,6 +27,7 @@ mod migrations;
 mod newest;
 mod number;
 mod parking;
+mod private;
 mod receive;
 mod record_lease;
 mod recorded;
@@ -143,6 +144,9 @@ impl Ledger {
             })
             .connect_with(options)
             .await?;
+        if backend == Backend::Sqlite {
+            private::keep(url);
+        }
         migrate(backend, &pool).await?;
         let fingerprinter = Arc::new(Fingerprinter::load(&pool, sealer).await?);
         let deployment = fingerprinter.deployment().into();

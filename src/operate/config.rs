@@ -16,7 +16,8 @@ pub enum ConfigCommand {
     Show,
     /// Print a reference of all settings, as a table in Markdown.
     Reference,
-    /// Check the settings of all roles. With `FRONT_EVENTS`, also check that the country's forms
+    /// Check the settings of all roles, and warn of demonstration secrets, the user `guest`, and
+    /// URLs of other machines without encryption. With `FRONT_EVENTS`, also check that the country's forms
     /// have the fields of `FIELDS_EVENTS`; nothing else is contacted.
     Check,
 }
@@ -33,7 +34,7 @@ pub(crate) async fn run(command: ConfigCommand, file: Option<PathBuf>) -> Result
         }
         ConfigCommand::Check => {
             let loaded = config::load(&Sources::of_process(file.clone()), Part::All)?;
-            for warning in &loaded.warnings {
+            for warning in loaded.warnings.iter().chain(&loaded.exposures) {
                 output::line(&format!("warning: {warning}"))?;
             }
             for warning in of_single_roles(&Sources::of_process(file), &loaded.warnings) {

@@ -1,15 +1,31 @@
-//! The open files of a process: how many it may have, and how they are shared out.
+//! The open files of a process: how many it may have, how they are shared out, and who may read
+//! what it writes.
 //!
 //! Invariant: the connections of the front leave enough files for everything else, above all for
-//! the admin listener.
+//! the admin listener. Only the process's own user can read the files that it makes.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::fs::Mode;
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit, umask,
+};
 
 /// More than any process of the bridge needs.
 const ENOUGH: u64 = 1 << 16;
 /// Files for all but the front's callers: broker, ledger, spool, calls to other services, admin
 /// listener.
 const OTHERS: u64 = 256;
+
+/// Keeps what the process knows from other users: files that it makes from now on, such as the
+/// ledger and the cached key of auth, and a core dump, which would contain keys and tokens.
+pub(crate) fn keep_private() {
+    umask(Mode::RWXG | Mode::RWXO);
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // A dump that is piped to a program is made whatever the limit is.
+    let off = setrlimit(Resource::Core, none).and(set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    if let Err(error) = off {
+        tracing::warn!(%error, "core dumps could not be switched off");
+    }
+}
 
 /// Raises the limit of open files as far as the system lets the process.
 pub(crate) fn raise_limit() {

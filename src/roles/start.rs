@@ -108,6 +108,7 @@ where
 fn prepare(name: &'static str, file: Option<PathBuf>, part: Part) -> Result<(Arc<Config>, Guard), Failure> {
     let Loaded { config, warnings, .. } = config::load(&Sources::of_process(file), part)?;
     let guard = telemetry::init(&config.telemetry, name).context("logs and traces cannot be set up")?;
+    files::keep_private();
     for warning in warnings {
         tracing::warn!("{warning}");
     }

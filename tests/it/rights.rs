@@ -1,6 +1,7 @@
 //! Least privilege: the roles do all their work with the rights that the recipes give them, and
 //! nobody can do more with their credentials.
 
+mod exposed;
 mod flood;
 
 use std::collections::BTreeMap;

@@ -3,6 +3,8 @@
 //! Invariant: two fetches begin at least `refetch` apart. A fetch that brings no key leaves the
 //! known key and the file as they are.
 
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
@@ -79,8 +81,12 @@ impl KeyStore {
 }
 
 /// Replaces a file so that a reader finds the old content or the new one, never a part of either.
+/// Only the owner can read it, and write to it: whoever could replace the key could forge tokens.
 fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let beside = path.with_extension("new");
-    std::fs::write(&beside, bytes)?;
+    let removed = std::fs::remove_file(&beside);
+    removed.or_else(|fault| if fault.kind() == ErrorKind::NotFound { Ok(()) } else { Err(fault) })?;
+    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
     std::fs::rename(beside, path)
 }
