@@ -12,10 +12,13 @@
 
 mod accept;
 mod body;
+mod callers;
+mod guard;
 mod handover;
 mod memory;
 mod number_header;
 pub mod passthrough;
+mod path;
 mod refusal;
 mod refusals;
 mod routes;

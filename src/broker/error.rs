@@ -62,7 +62,9 @@ pub enum PublishError {
     #[error("no queue takes it: a queue or a binding is missing, so apply the topology")]
     Unroutable,
     /// The message is certainly not stored: the queue is full.
-    #[error("the queue refuses it, because it is full: find out why nobody consumes it")]
+    #[error(
+        "the queue refuses it: it is full, so find out why nobody consumes it; or it has failed, so see the log of RabbitMQ"
+    )]
     Refused,
     /// The message may be stored: no answer came in time, or the connection was lost while the
     /// message was in flight.

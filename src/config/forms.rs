@@ -9,10 +9,11 @@ mod quantity;
 mod urls;
 
 use std::marker::PhantomData;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
@@ -48,6 +49,20 @@ impl Form for Names {
         let names = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
         let names: Vec<String> = names.collect();
         if names.is_empty() { Err("contains no name".to_owned()) } else { Ok(names) }
+    }
+}
+
+/// Networks and single addresses, separated by commas; perhaps none.
+pub(super) struct Networks;
+
+impl Form for Networks {
+    type Value = Vec<IpNet>;
+    const EXPECTED: &'static str = "networks such as 10.0.0.0/8,192.168.1.7, with commas between them";
+
+    fn parse(text: &str) -> Result<Vec<IpNet>, String> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let network = |name: &str| name.parse().or_else(|_| name.parse::<IpAddr>().map(IpNet::from));
+        names.map(network).collect::<Result<_, _>>().map_err(|_| "contains something else".to_owned())
     }
 }
 

@@ -14,11 +14,12 @@ use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 use super::body::{self, BufferedBody};
+use super::callers::Place;
 use super::handover::{StoredBy, hand_over};
-use super::memory::BodyMemory;
+use super::server::Shared;
 use super::sync_answer::Caller;
 use super::{Front, Refusal};
-use crate::domain::{ActionId, AttemptKey, Dialect, EventKind, Registration, RegistrationNumber};
+use crate::domain::{ActionId, AttemptKey, Dialect, EventKind, RecordId, Registration, RegistrationNumber};
 use crate::nid::fitness;
 use crate::opencrvs::{
     Document, Reading, RecordToken, ServiceToken, TokenFault, VerifiedToken, events, fhir,
@@ -37,18 +38,14 @@ pub(super) struct Accepted {
     pub(super) caller: Option<(Caller, Instant)>,
 }
 
-pub(super) async fn accept(
-    front: &Front,
-    memory: &BodyMemory,
-    dialect: Dialect,
-    request: Request,
-) -> Result<Accepted, Refusal> {
+pub(super) async fn accept(shared: &Shared, dialect: Dialect, request: Request) -> Result<Accepted, Refusal> {
+    let front = &shared.front;
     let (parts, mut body) = request.into_parts();
-    let read = authenticate_and_read(front, memory, dialect, &parts.headers, &mut body).await;
+    let read = authenticate_and_read(shared, dialect, &parts.headers, &mut body).await;
     if read.is_err() {
         body::discard(body, front.limits.body_timeout);
     }
-    let (token, body) = read?;
+    let (token, _place, body) = read?;
     let (document, body) = parse(body, Target::of(&token), &front.reading).await?;
     if token.record().is_some_and(|record| *record != document.record) {
         return Err(TokenFault::OtherRecord.into());
@@ -79,22 +76,24 @@ pub(super) async fn accept(
 }
 
 async fn authenticate_and_read(
-    front: &Front,
-    memory: &BodyMemory,
+    shared: &Shared,
     dialect: Dialect,
     headers: &HeaderMap,
     body: &mut Body,
-) -> Result<(VerifiedToken, BufferedBody), Refusal> {
+) -> Result<(VerifiedToken, Option<Place<RecordId>>, BufferedBody), Refusal> {
+    let Shared { front, memory, records, .. } = shared;
     let token = front.keys.verify(bearer(headers)?).await?;
     if token.dialect() != dialect {
         return Err(TokenFault::OtherDialect.into());
     }
-    Ok((token, body::read(headers, body, &front.limits, memory).await?))
+    let place = token.record().map(|record| records.enter(record).ok_or(Refusal::TooMany)).transpose()?;
+    Ok((token, place, body::read(headers, body, &front.limits, memory).await?))
 }
 
 /// The token of the header `Authorization`.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, TokenFault> {
-    let value = headers.get(header::AUTHORIZATION).ok_or(TokenFault::Missing)?;
+    let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(TokenFault::Missing) };
     let text = value.to_str().map_err(|_| TokenFault::Garbage)?;
     let (scheme, token) = text.trim().split_once(' ').ok_or(TokenFault::Missing)?;
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(TokenFault::Missing) }

@@ -10,11 +10,12 @@
 
 mod fault;
 mod flow;
+mod forwarded;
 mod headers;
 mod proxied;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,14 +29,18 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tracing::{Instrument as _, Span};
 use url::{Position, Url};
 
 use fault::ProxyFault;
 use flow::{Download, IdleTimer, Traffic, Upload};
-use proxied::{Outcome, Proxied};
+use forwarded::TrustedProxies;
+use proxied::Proxied;
 
+use super::callers::Callers;
+use super::path;
 use super::routes::trace_headers;
 use crate::telemetry::{self, Metrics};
 
@@ -50,8 +55,11 @@ pub struct PassthroughSettings {
     pub connect_timeout: Duration,
     /// Idle timeout of a proxied request. The total duration is not limited.
     pub idle_timeout: Duration,
-    /// Maximum number of requests that are proxied at the same time.
+    /// Maximum number of requests that are proxied at the same time. One caller has at most three
+    /// quarters of them.
     pub limit: usize,
+    /// Reverse proxies whose `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// Why the proxy cannot be set up.
@@ -75,6 +83,8 @@ pub struct Passthrough {
     idle_timeout: Duration,
     /// One permit for each request that is being proxied.
     permits: Arc<Semaphore>,
+    callers: Callers<IpAddr>,
+    proxies: TrustedProxies,
     metrics: Arc<Metrics>,
 }
 
@@ -108,6 +118,8 @@ impl Passthrough {
             base: settings.upstream.path().trim_end_matches('/').to_owned(),
             idle_timeout: settings.idle_timeout,
             permits: Arc::new(Semaphore::new(settings.limit.clamp(1, Semaphore::MAX_PERMITS))),
+            callers: Callers::new(settings.limit - settings.limit / 4),
+            proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
             metrics,
         })
     }
@@ -126,16 +138,28 @@ impl Passthrough {
         // the response.
         let traffic = Traffic::begin(body, self.idle_timeout);
         let request = Request::from_parts(parts, ());
-        let response = match Proxied::begin(&self.permits, &self.metrics) {
-            None => {
-                self.metrics.passed(Outcome::Busy.label());
+        let response = match self.begin(&request) {
+            Err(fault) => {
+                self.metrics.passed(fault.outcome().label());
                 traffic.discard_rest();
-                ProxyFault::Busy.into_response()
+                fault.into_response()
             }
-            Some(proxied) => self.call(request, traffic, proxied).instrument(span.clone()).await,
+            Ok(proxied) => self.call(request, traffic, proxied).instrument(span.clone()).await,
         };
         span.record("http.response.status_code", response.status().as_u16());
         response
+    }
+
+    fn begin(&self, request: &Request<()>) -> Result<Proxied, ProxyFault> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| ProxyFault::Busy)?;
+        let place = match peer_of(request) {
+            Some(peer) => {
+                let caller = self.proxies.caller(request.headers(), peer);
+                Some(self.callers.enter(&caller).ok_or(ProxyFault::TooMany)?)
+            }
+            None => None,
+        };
+        Ok(Proxied::begin(permit, place, &self.metrics))
     }
 
     async fn call(&self, request: Request<()>, traffic: Arc<Traffic>, proxied: Proxied) -> Response {
@@ -166,13 +190,14 @@ impl Passthrough {
             return Err(ProxyFault::Loop);
         }
         let target = self.target(request.uri(), request.method())?;
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        let peer = peer_of(&request);
+        let trusted = peer.is_some_and(|peer| self.proxies.trust(peer));
         let (parts, ()) = request.into_parts();
         let mut upstream = Request::new(Upload::of(traffic));
         *upstream.version_mut() = Version::HTTP_11;
         *upstream.method_mut() = parts.method;
         *upstream.uri_mut() = target;
-        *upstream.headers_mut() = headers::to_upstream(parts.headers, peer);
+        *upstream.headers_mut() = headers::to_upstream(parts.headers, peer, trusted);
         // If traces are exported, these headers name our span, which is a child of the caller's
         // span.
         headers::set(upstream.headers_mut(), telemetry::inject(&Span::current()));
@@ -184,6 +209,8 @@ impl Passthrough {
         let target = target.filter(|_| *method != Method::CONNECT).ok_or(ProxyFault::Target)?;
         let target = if self.base.is_empty() {
             target.clone()
+        } else if path::has_dot_segments(target.path()) {
+            return Err(ProxyFault::Dots);
         } else {
             format!("{}{target}", self.base).parse().map_err(|_| ProxyFault::Target)?
         };
@@ -204,6 +231,10 @@ impl Passthrough {
     fn upstream(&self) -> String {
         format!("{}{}", self.origin.to_string().trim_end_matches('/'), self.base)
     }
+}
+
+fn peer_of(request: &Request<()>) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())
 }
 
 fn origin(url: &Url) -> Result<Uri, PassthroughError> {

@@ -16,6 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::server::MOST_OF_ONE;
 use super::spool::NotSpooled;
 use crate::broker::PublishError;
 use crate::nid::FieldFaults;
@@ -92,6 +93,17 @@ pub enum Refusal {
          request is proxied to the country's configuration service"
     )]
     UnknownPath,
+    #[error("the request has more than one header Host: send one (RFC 9112)")]
+    TwoHosts,
+    #[error(
+        "the path is another spelling of a path of the front: write /event-registration, /trigger/events/…/actions/REGISTER \
+         or /trigger/system/ready as they stand here"
+    )]
+    OtherSpelling,
+    #[error(
+        "{MOST_OF_ONE} requests with the token of this record are under way already: wait for their answers"
+    )]
+    TooMany,
     #[error("this path does not have that method: registrations go to POST /event-registration")]
     UnknownMethod {
         /// The value of the header `Allow`.
@@ -109,7 +121,13 @@ impl Refusal {
             | Self::Unconfirmed(_)
             | Self::NotSpooled(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Token(_) => StatusCode::UNAUTHORIZED,
-            Self::Body(_) | Self::Event(_) | Self::EventsOff | Self::BodyBrokeOff => StatusCode::BAD_REQUEST,
+            Self::Body(_)
+            | Self::Event(_)
+            | Self::EventsOff
+            | Self::BodyBrokeOff
+            | Self::TwoHosts
+            | Self::OtherSpelling => StatusCode::BAD_REQUEST,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyStalled { .. } | Self::BodySlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NumberSecret => StatusCode::FORBIDDEN,
@@ -125,7 +143,8 @@ impl Refusal {
         match self {
             Self::Token(TokenFault::NoKey) => "no_key",
             Self::Token(_) => "unauthorized",
-            Self::Body(_) | Self::Event(_) | Self::BodyBrokeOff => "bad_request",
+            Self::Body(_) | Self::Event(_) | Self::BodyBrokeOff | Self::TwoHosts => "bad_request",
+            Self::TooMany => "too_many",
             Self::Unfit(_) => "unfit",
             Self::EventsOff => "events_off",
             Self::BodyStalled { .. } => "stalled",
@@ -139,7 +158,7 @@ impl Refusal {
             Self::NotSpooled(NotSpooled::Disk(_) | NotSpooled::Slow | NotSpooled::Internal) => "spool_failed",
             Self::NumberSecret | Self::UnusableNumber => "number_refused",
             Self::Internal => "internal",
-            Self::UnknownPath | Self::UnknownMethod { .. } => "unknown",
+            Self::UnknownPath | Self::OtherSpelling | Self::UnknownMethod { .. } => "unknown",
         }
     }
 

@@ -123,7 +123,7 @@ impl Shared {
         let result = match dialect {
             Dialect::Events if !self.front.events => Err(Refusal::EventsOff),
             Dialect::Events | Dialect::Fhir => {
-                let accepting = accept(&self.front, &self.memory, dialect, request);
+                let accepting = accept(self, dialect, request);
                 accepting.instrument(span.clone()).await
             }
         };

@@ -5,14 +5,17 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::routing::any;
+use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::callers::Callers;
+use super::guard::guard;
 use super::memory::BodyMemory;
 use super::refusals::Refusals;
 use super::{Front, routes};
+use crate::domain::RecordId;
 use crate::listener;
 
 /// What all requests share.
@@ -20,7 +23,13 @@ pub(super) struct Shared {
     pub(super) front: Front,
     pub(super) memory: BodyMemory,
     pub(super) refusals: Refusals,
+    /// The registrations that are being accepted, by record.
+    pub(super) records: Callers<RecordId>,
 }
+
+/// Maximum number of registrations of one record that are accepted at the same time. OpenCRVS sends
+/// one after the other; who has a token of one record shall not take up the memory for bodies.
+pub(super) const MOST_OF_ONE: usize = 4;
 
 /// Serves until `stop`. Requests that are not finished within [`Limits::drain`](super::Limits)
 /// after that are cut off.
@@ -29,7 +38,8 @@ pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken)
     let (drain, settings) = (front.limits.drain, front.limits.listener);
     let (waiting, metrics) =
         (front.sync_answers.as_ref().map(|answers| Arc::clone(&answers.waiting)), Arc::clone(&front.metrics));
-    let shared = Arc::new(Shared { refusals: Refusals::new(front.all_refused.clone()), front, memory });
+    let refusals = Refusals::new(front.all_refused.clone());
+    let shared = Arc::new(Shared { refusals, front, memory, records: Callers::new(MOST_OF_ONE) });
     // The handlers check the methods, because the router would add an `Allow` of its own to a
     // proxied response.
     let router = Router::new()
@@ -39,6 +49,7 @@ pub async fn serve(listener: TcpListener, front: Front, stop: CancellationToken)
         .route("/triggers/system/ready", any(routes::system_ready))
         .route("/ping", any(routes::ping))
         .fallback(routes::other_path)
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))
         .with_state(shared);
     let serving = listener::serve(listener, router, settings, metrics, stop.clone());
     let overdue = async {

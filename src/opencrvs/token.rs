@@ -94,7 +94,9 @@ impl RecordToken {
 /// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
-    #[error("the token is missing: send the record token as `Authorization: Bearer <token>`")]
+    #[error(
+        "the token is missing, or came more than once: send the record token as `Authorization: Bearer <token>`"
+    )]
     Missing,
     #[error("the token is not a JWT: send the record token that auth issued for this record")]
     Garbage,

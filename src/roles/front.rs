@@ -201,6 +201,7 @@ fn passthrough(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Passthr
         connect_timeout: config.opencrvs.connect_timeout,
         idle_timeout: config.front.pass_patience,
         limit: usize::try_from(config.front.pass_limit).unwrap_or(usize::MAX),
+        trusted_proxies: config.front.trusted_proxies.clone(),
     };
     let passthrough = Passthrough::new(&settings, Arc::clone(metrics));
     Ok(Some(passthrough.context("COUNTRY_CONFIG_URL (opencrvs.country_config_url)")?))

@@ -6,6 +6,7 @@ mod callers;
 mod country;
 mod exact;
 mod ready;
+mod strangers;
 
 use std::fs;
 
@@ -21,9 +22,7 @@ use country::Country;
 const PIECE: usize = 64 * 1024;
 const LARGE: usize = 50 * 1024 * 1024;
 
-/// A world whose roles cannot reach a broker. These tests need none, and a front would declare
-/// queues and end before they are all there: RabbitMQ 3.10.8 loses the dead-letter workers of all
-/// vhosts when two queues are deleted too early within five seconds.
+/// A world whose roles cannot reach a broker, because these tests need none.
 async fn without_a_broker(settings: &[(&str, &str)]) -> World {
     let mut world = World::empty(Engine::Sqlite, settings).await;
     world.set("AMQP_URL", "amqp://127.0.0.1:1/nowhere");

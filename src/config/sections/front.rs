@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
 use crate::config::forms::{
-    EventsSources, FhirSources, HttpUrl, Kinds, Listen, Names, Optional, Path, Positive, Renewable,
+    EventsSources, FhirSources, HttpUrl, Kinds, Listen, Names, Networks, Optional, Path, Positive, Renewable,
     SecretUrl, Size, Span, Switch, Text,
 };
 use crate::config::secret::SecretSource;
@@ -61,8 +62,11 @@ settings! {
         /// total duration is not limited.
         pass_patience: Duration, Span, "2m", ["FRONT_PASS_PATIENCE"];
         /// Maximum number of requests that are proxied at the same time. Further ones get 503. Each
-        /// needs two open files.
+        /// needs two open files. One caller has at most three quarters of them; then it gets 429.
         pass_limit: u32, Positive<u32>, "4096", ["FRONT_PASS_LIMIT"];
+        /// Reverse proxies before the front. They say who the caller of a proxied request is
+        /// (`X-Forwarded-For`); the `X-Forwarded-*` headers of others are replaced.
+        trusted_proxies: Vec<IpNet>, Networks, "127.0.0.0/8,::1/128", ["TRUSTED_PROXIES"];
         /// Maximum size of all files in the spool. While it is full, registrations are refused
         /// (503; events: 400).
         spool_max: usize, Size, "1GiB", ["FRONT_SPOOL_MAX"];

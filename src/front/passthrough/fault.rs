@@ -36,10 +36,18 @@ pub(super) enum ProxyFault {
          slow, or raise the limit"
     )]
     Busy,
+    #[error(
+        "this caller has three quarters of FRONT_PASS_LIMIT requests under way already: wait for their responses, or raise \
+         the limit; if a reverse proxy is before the front, name it in TRUSTED_PROXIES"
+    )]
+    TooMany,
     #[error("the request was proxied here before: COUNTRY_CONFIG_URL must not lead back to the bridge")]
     Loop,
     #[error("this request target cannot be proxied: it must begin with a slash")]
     Target,
+    /// Such a target could leave the base path of the service.
+    #[error("this request target cannot be proxied: resolve its segments `.` and `..` first")]
+    Dots,
 }
 
 impl ProxyFault {
@@ -52,7 +60,8 @@ impl ProxyFault {
             Self::Left => Outcome::Left,
             Self::Busy => Outcome::Busy,
             Self::Loop => Outcome::Loop,
-            Self::Target => Outcome::Target,
+            Self::TooMany => Outcome::TooMany,
+            Self::Target | Self::Dots => Outcome::Target,
         }
     }
 }
@@ -65,7 +74,8 @@ impl IntoResponse for ProxyFault {
             Self::Stalled(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Loop => StatusCode::LOOP_DETECTED,
-            Self::Left | Self::Target => StatusCode::BAD_REQUEST,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::Left | Self::Target | Self::Dots => StatusCode::BAD_REQUEST,
         };
         boom(status, &self.to_string())
     }

@@ -1,12 +1,15 @@
 //! The headers of proxied requests and responses.
 //!
-//! Invariant: hop-by-hop headers are removed (RFC 9110 §7.6.1); every other header is forwarded as
-//! it came, including the trace context.
+//! Invariant: hop-by-hop headers are removed (RFC 9110 §7.6.1). `X-Forwarded-*`, `Forwarded` and
+//! `X-Real-IP` are replaced unless a trusted proxy sent them. Every other header is forwarded as it
+//! came, including the trace context.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::forwarded::{FORWARDED_FOR, remove_claims};
 
 /// Our pseudonym in `Via`.
 const PSEUDONYM: &str = "nidbridge";
@@ -21,7 +24,6 @@ const HOP_BY_HOP: [&str; 8] = [
     "transfer-encoding",
     "upgrade",
 ];
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -31,9 +33,13 @@ pub(super) fn have_our_via(headers: &HeaderMap) -> bool {
     hops.flat_map(|via| via.split(',')).any(|hop| hop.trim().ends_with(PSEUDONYM))
 }
 
-/// The headers of a request for the upstream service.
-pub(super) fn to_upstream(mut headers: HeaderMap, peer: Option<IpAddr>) -> HeaderMap {
+/// The headers of a request for the upstream service. `trusted` says whether the peer is a trusted
+/// proxy.
+pub(super) fn to_upstream(mut headers: HeaderMap, peer: Option<IpAddr>, trusted: bool) -> HeaderMap {
     remove_hop_by_hop(&mut headers);
+    if !trusted {
+        remove_claims(&mut headers);
+    }
     // The front itself sends `100 Continue` when it first reads the body.
     headers.remove(header::EXPECT);
     if let Some(host) = headers.remove(header::HOST) {
@@ -116,6 +122,7 @@ mod tests {
                 ("cookie", "a=1"),
             ]),
             Some(IpAddr::from([10, 0, 0, 2])),
+            true,
         );
         assert_eq!(
             headers,
@@ -130,6 +137,32 @@ mod tests {
         );
         assert!(have_our_via(&headers));
         assert!(!have_our_via(&map(&[("via", "1.1 traefik, 1.1 nginx")])));
+    }
+
+    #[test]
+    fn what_a_stranger_says_about_itself_is_replaced() {
+        let claims = map(&[
+            ("host", "countryconfig"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-for", "10.0.0.2"),
+            ("x-forwarded-host", "register.gov"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-prefix", "/admin"),
+            ("forwarded", "for=10.0.0.1"),
+            ("x-real-ip", "10.0.0.1"),
+            ("x-theirs", "1"),
+        ]);
+        let headers = to_upstream(claims, Some(IpAddr::from([192, 0, 2, 1])), false);
+        assert_eq!(
+            headers,
+            map(&[
+                ("x-theirs", "1"),
+                ("x-forwarded-host", "countryconfig"),
+                ("x-forwarded-proto", "http"),
+                ("x-forwarded-for", "192.0.2.1"),
+                ("via", "1.1 nidbridge"),
+            ])
+        );
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //!
 //! Invariant: each request is counted once, by its outcome, and then returns its permit.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
+use crate::front::callers::Place;
 use crate::telemetry::Metrics;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub(super) enum Outcome {
     Left,
     /// All permits were in use.
     Busy,
+    /// The caller has as many requests as one caller may have.
+    TooMany,
     /// The bridge had proxied the request before: the upstream leads back to it.
     Loop,
     /// The request target is not a path.
@@ -41,6 +45,7 @@ impl Outcome {
             Self::Stalled => "stalled",
             Self::Left => "left",
             Self::Busy => "busy",
+            Self::TooMany => "too_many",
             Self::Loop => "loop",
             Self::Target => "target",
         }
@@ -52,14 +57,17 @@ pub(super) struct Proxied {
     metrics: Arc<Metrics>,
     outcome: Option<Outcome>,
     _permit: OwnedSemaphorePermit,
+    _place: Option<Place<IpAddr>>,
 }
 
 impl Proxied {
-    /// Takes a permit. Returns `None` if all permits are in use.
-    pub(super) fn begin(permits: &Arc<Semaphore>, metrics: &Arc<Metrics>) -> Option<Self> {
-        let permit = Arc::clone(permits).try_acquire_owned().ok()?;
+    pub(super) fn begin(
+        permit: OwnedSemaphorePermit,
+        place: Option<Place<IpAddr>>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         metrics.passing(1);
-        Some(Self { metrics: Arc::clone(metrics), outcome: None, _permit: permit })
+        Self { metrics: Arc::clone(metrics), outcome: None, _permit: permit, _place: place }
     }
 
     pub(super) fn end(mut self, outcome: Outcome) {
