@@ -30,6 +30,7 @@ mod limits;
 mod link;
 mod message;
 mod observer;
+mod own_id;
 mod pool;
 mod probe;
 mod publisher;

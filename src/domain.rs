@@ -102,6 +102,7 @@ mod credential;
 mod decide;
 mod decide_action;
 mod digits;
+mod escape;
 mod expiry;
 mod fields;
 mod ids;
@@ -130,6 +131,7 @@ pub use credential::{
 pub use decide::{Course, Decision, NegativePolicy, RecordState, Situation, decide, withdrawal};
 pub use decide_action::{ActionCourse, FieldStanding, decide_action};
 pub use digits::ascii_digits;
+pub use escape::{escaped, escaped_json, escaped_lines};
 pub use expiry::expires_at;
 pub use fields::{
     CountryForms, FieldMapping, FieldPath, FieldSources, Forms, MappingFault, MissingField, MissingSource,

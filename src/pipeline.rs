@@ -26,6 +26,6 @@ pub use message::{
     TOKENLESS_VERSION,
 };
 pub use next_hop::{NextHop, Queues};
-pub use parked::{own_id, parked_detail, parked_for};
+pub use parked::{parked_detail, parked_for};
 pub use queues::TopologySettings;
 pub use users::{Role, Users};

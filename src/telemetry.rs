@@ -1,27 +1,24 @@
 //! Logs, traces and metrics.
 //!
-//! Invariant: none of them holds personal data or a token. One trace follows a registration from
-//! the front to the confirmer; message headers carry it.
+//! Invariant: none of them holds personal data or a token, whatever `LOG_FILTER` says, and none an
+//! invisible character of a foreign text. One trace follows a registration from the front to the
+//! confirmer; message headers carry it.
 
+mod cap;
+mod export;
+mod lines;
 mod metrics;
 mod propagation;
 
-use std::io::IsTerminal as _;
-use std::thread;
-
-use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig as _};
-use opentelemetry_sdk::Resource;
+use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Subscriber;
-use tracing_subscriber::layer::{Layer, SubscriberExt as _};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Registry, fmt};
-use url::Url;
+use tracing_subscriber::{EnvFilter, Registry};
 
-use crate::config::{LogFormat, TelemetryConfig};
+use crate::config::TelemetryConfig;
 
 pub use metrics::Metrics;
 pub use propagation::{extract, inject, remember, resume, set_parent};
@@ -68,7 +65,7 @@ fn subscriber(
     role: &'static str,
 ) -> Result<(impl Subscriber + Send + Sync + use<>, Guard), TelemetryError> {
     let provider = match &config.otlp_endpoint {
-        Some(endpoint) => Some(provider(endpoint, &config.service_name, role)?),
+        Some(endpoint) => Some(export::provider(endpoint, &config.service_name, role)?),
         None => None,
     };
     let traces = provider.as_ref().map(|provider| {
@@ -76,41 +73,10 @@ fn subscriber(
     });
     // The configuration has checked the filter.
     let filter = EnvFilter::new(&config.log_filter);
-    let subscriber = Registry::default().with(filter).with(lines(config.log_format)).with(traces);
+    // Log lines go to stderr: stdout belongs to what a command prints.
+    let lines = lines::layer(config.log_format, std::io::stderr);
+    let subscriber = Registry::default().with(filter).with(cap::of_libraries()).with(lines).with(traces);
     Ok((subscriber, Guard(provider)))
-}
-
-/// Log lines go to stderr: stdout belongs to what a command prints.
-fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync> {
-    match format {
-        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
-        LogFormat::Text => {
-            let colours = std::io::stderr().is_terminal();
-            fmt::layer().with_ansi(colours).with_writer(std::io::stderr).boxed()
-        }
-    }
-}
-
-fn provider(endpoint: &Url, service: &str, role: &'static str) -> Result<SdkTracerProvider, TelemetryError> {
-    let endpoint = format!("{}/v1/traces", endpoint.as_str().trim_end_matches('/'));
-    // The HTTP client of the exporter creates a runtime of its own, which must not happen on a
-    // thread of our runtime.
-    let exporter = thread::spawn(move || {
-        SpanExporter::builder()
-            .with_http()
-            .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(endpoint)
-            .build()
-    });
-    let exporter = exporter.join().map_err(|_| TelemetryError::Thread)?.map_err(TelemetryError::Exporter)?;
-    let resource = Resource::builder()
-        .with_service_name(service.to_owned())
-        .with_attributes([
-            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new("nidbridge.role", role),
-        ])
-        .build();
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }
 
 #[cfg(test)]
@@ -118,12 +84,14 @@ mod tests {
     use std::io::{BufRead as _, BufReader, Read as _, Write as _};
     use std::net::TcpListener;
     use std::sync::mpsc;
+    use std::thread;
     use std::time::Duration;
 
     use opentelemetry::trace::TraceContextExt as _;
     use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
     use super::*;
+    use crate::config::LogFormat;
 
     fn config(endpoint: &str) -> TelemetryConfig {
         TelemetryConfig {

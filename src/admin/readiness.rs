@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::broker::{Breaker, LinkState};
+use crate::domain::escaped;
 
 /// The readiness of one process. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -105,7 +106,11 @@ impl Readiness {
     /// Why conditions are not met, by name, as far as that is known.
     pub fn reasons(&self) -> BTreeMap<&'static str, String> {
         let state = self.lock();
-        state.conditions.iter().filter_map(|(name, status)| Some((*name, status.why()?))).collect()
+        state
+            .conditions
+            .iter()
+            .filter_map(|(name, status)| Some((*name, escaped(&status.why()?).into_owned())))
+            .collect()
     }
 
     /// The dependencies whose breaker is open.

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::domain::Cause;
+use crate::domain::{Cause, escaped_json};
 use crate::ledger::{About, Alert};
 
 #[derive(Serialize)]
@@ -107,6 +107,7 @@ impl<'a> Body<'a> {
 
     fn encode(&self) -> Vec<u8> {
         // The body has only texts and numbers, so this cannot fail.
-        serde_json::to_vec(self).unwrap_or_default()
+        let text = serde_json::to_string(self).unwrap_or_default();
+        escaped_json(&text).into_owned().into_bytes()
     }
 }

@@ -30,7 +30,7 @@ use crate::ledger::{Ledger, Parked, ParkingReport};
 use crate::pipeline::elected::{
     ElectedTask, Election, Halt, Leadership, OnStop, Report, TurnEnd, run_elected,
 };
-use crate::pipeline::{own_id, parked_detail, parked_for};
+use crate::pipeline::{parked_detail, parked_for};
 
 /// Name of the lease that elects the watching process.
 const LEASE: &str = "parking";
@@ -160,7 +160,7 @@ impl ParkingWatcher {
             at: message.headers.get(headers::PARKED_AT).and_then(|at| at.parse().ok()),
             parked: Parked {
                 cause: parked_for(&message, queue),
-                message: own_id(&message).map(str::to_owned),
+                message: message.own_id().map(str::to_owned),
                 detail: parked_detail(&message),
             },
         };

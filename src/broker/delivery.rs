@@ -14,14 +14,15 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
 
 use super::headers;
+use super::own_id::is_own;
 use super::settle::{Cause, Settlement};
 
 /// Limit of all headers together, in bytes. When a message is delayed, its headers and ours must
 /// fit into one frame, because a frame that is too large closes the connection.
 const MOST_HEADERS: usize = 16 * 1024;
-/// Limit of one header, in bytes. The longest useful header, `tracestate`, may have half of that.
+/// Limit of one header, in bytes. Every useful header is far shorter.
 const LONGEST_HEADER: usize = 1024;
-const TRACE: [&str; 2] = ["traceparent", "tracestate"];
+const TRACE: &str = "traceparent";
 
 /// A message as a handler gets it.
 #[derive(Clone)]
@@ -56,8 +57,7 @@ pub struct Incoming {
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Incoming")
-            .field("id", &self.id)
-            .field("kind", &self.kind)
+            .field("id", &self.own_id())
             .field("attempt", &self.attempt)
             .field("bytes", &self.body.len())
             .finish_non_exhaustive()
@@ -84,6 +84,12 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 impl Incoming {
+    /// The message id, if it is one of ours. Any other may hold a person's name, and must not reach
+    /// an output.
+    pub fn own_id(&self) -> Option<&str> {
+        self.id.as_deref().filter(|id| is_own(id))
+    }
+
     /// Takes the content out of a delivery and leaves what is needed to settle it. `us` is the user
     /// of this connection.
     pub(super) fn read(delivery: &mut Delivery, us: &str, now: Timestamp) -> Self {
@@ -110,7 +116,7 @@ impl Incoming {
 }
 
 fn readable(table: &FieldTable) -> BTreeMap<String, String> {
-    let needed = |name: &str| headers::KEPT.contains(&name) || TRACE.contains(&name);
+    let needed = |name: &str| headers::KEPT.contains(&name) || name == TRACE;
     let (first, rest): (Vec<_>, Vec<_>) = table.into_iter().partition(|(name, _)| needed(name.as_str()));
     let mut left = MOST_HEADERS;
     let mut fits = |name: &str, text: &str| {

@@ -11,8 +11,10 @@ use tracing::Instrument as _;
 
 use super::connection::ConnectionState;
 use super::error::{PublishError, Unconfirmed};
+use super::headers;
 use super::message::{Outgoing, RawMessage, Target};
 use super::observer::Observer;
+use super::own_id::is_own;
 use super::pool::Pool;
 
 /// Publishes on one link. Clones share its channels.
@@ -43,13 +45,15 @@ impl Publisher {
     }
 
     pub(super) async fn send(&self, to: Target, mut raw: RawMessage) -> Result<(), PublishError> {
+        // A message that is replayed as it was published has the routing key of its publisher.
+        let is_ours = to.exchange.is_empty() || !raw.headers.contains_key(headers::REPLAYED_AT);
         let span = tracing::info_span!(
             "publish",
             otel.kind = "producer",
             messaging.system = "rabbitmq",
             messaging.destination.name = to.exchange,
-            messaging.rabbitmq.destination.routing_key = to.routing_key,
-            messaging.message.id = raw.id.as_deref().unwrap_or_default(),
+            messaging.rabbitmq.destination.routing_key = is_ours.then_some(&*to.routing_key),
+            messaging.message.id = raw.id.as_deref().filter(|id| is_own(id)),
         );
         raw.headers.extend(self.observer.inject(&span));
         let (pool, observer) = (Arc::clone(&self.pool), Arc::clone(&self.observer));

@@ -106,7 +106,7 @@ fn span<H: Handler>(stage: &StageContext<H>, message: &Incoming) -> Span {
         otel.kind = "consumer",
         messaging.system = "rabbitmq",
         messaging.destination.name = stage.queue.name(),
-        messaging.message.id = message.id.as_deref().unwrap_or_default(),
+        messaging.message.id = message.own_id(),
         stage = H::NAME,
         attempt = message.attempt,
     );
@@ -201,7 +201,7 @@ async fn publish<H: Handler>(
 }
 
 fn log<H: Handler>(message: &Incoming, settlement: &Settlement) {
-    let (id, outcome) = (message.id.as_deref().unwrap_or_default(), settlement.outcome());
+    let (id, outcome) = (message.own_id(), settlement.outcome());
     let Some(cause) = settlement.cause() else {
         tracing::debug!(stage = H::NAME, id, outcome, "settled");
         return;

@@ -19,6 +19,7 @@ use serde_json::json;
 use super::server::MOST_OF_ONE;
 use super::spool::NotSpooled;
 use crate::broker::PublishError;
+use crate::domain::escaped_json;
 use crate::nid::FieldFaults;
 use crate::opencrvs::{TokenFault, events, fhir};
 
@@ -189,9 +190,9 @@ pub(super) fn boom(status: StatusCode, message: &str) -> Response {
         "message": message,
         "msg": message,
     });
+    let text = escaped_json(&body.to_string()).into_owned();
     let mut response =
-        (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string())
-            .into_response();
+        (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], text).into_response();
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
     }

@@ -176,10 +176,10 @@ fn recorded(span: &Span, response: Response) -> Response {
     response
 }
 
-/// The caller's trace: W3C headers, which the tracing agent of OpenCRVS core sends if it is
+/// The caller's trace: a W3C header, which the tracing agent of OpenCRVS core sends if it is
 /// switched on.
 pub(super) fn trace_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
-    ["traceparent", "tracestate"]
+    ["traceparent"]
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned())))
         .collect()

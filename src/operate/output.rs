@@ -1,6 +1,7 @@
 //! Prints results as lines, tables or JSON on stdout, and progress on stderr.
 //!
-//! Invariant: stdout carries results and nothing else.
+//! Invariant: stdout carries results and nothing else. No output has an invisible character that a
+//! foreign text brought along (`domain::escaped`).
 
 use std::io::{ErrorKind, Write as _};
 
@@ -8,9 +9,15 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::domain::{escaped, escaped_json, escaped_lines};
 use crate::roles::Failure;
 
+/// Prints a line, or several.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    print(&escaped_lines(text))
+}
+
+fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         // In `nidbridge config reference | head`, `head` closes the pipe early, which is not a
@@ -22,26 +29,29 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
 
 /// Prints a value as one line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    line(&serde_json::to_string(value).context("the result cannot be written as JSON")?)
+    let text = serde_json::to_string(value).context("the result cannot be written as JSON")?;
+    print(&escaped_json(&text))
 }
 
 /// Prints progress on stderr.
 pub(crate) fn progress(text: &str) {
     // Without a stderr there is nobody to show progress to.
-    writeln!(std::io::stderr(), "{text}").unwrap_or_default();
+    writeln!(std::io::stderr(), "{}", escaped_lines(text)).unwrap_or_default();
 }
 
 /// Prints rows under a heading, with aligned columns.
 pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
     let heading: Vec<String> = heading.iter().map(|text| (*text).to_owned()).collect();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
     let mut widths: Vec<usize> = heading.iter().map(String::len).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    for row in std::iter::once(&heading).chain(rows) {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{:<width$}", clean(cell)));
+    for row in std::iter::once(&heading).chain(&rows) {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         line(cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
@@ -52,10 +62,10 @@ pub(crate) fn or_dash(text: Option<&str>) -> String {
     text.unwrap_or("-").to_owned()
 }
 
-/// Replaces control characters, which could control the terminal. Office codes, for example, come
-/// from documents.
+/// A foreign text in one line, without characters that could control the terminal or mislead the
+/// reader. Office codes, for example, come from documents.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    escaped(text).into_owned()
 }
 
 /// A time in UTC, to the second.

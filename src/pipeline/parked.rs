@@ -1,7 +1,7 @@
 //! Reads from a message in a parking queue why it is there.
 //!
-//! Invariant: a message id is shown only if it is one of ours, and a detail only if it is one that
-//! the bridge writes, because a vendor may write anything there, even a person's name.
+//! Invariant: a detail is shown only if it is one that the bridge writes, because a vendor may write
+//! anything there, even a person's name. The same goes for a message id: `Incoming::own_id`.
 
 use super::names;
 use crate::broker::{Incoming, headers};
@@ -34,13 +34,4 @@ pub fn parked_detail(message: &Incoming) -> Option<String> {
     let detail =
         message.headers.get(headers::DETAIL).filter(|_| message.headers.contains_key(headers::PARKED_AT));
     detail.and_then(|detail| RefusedReply::parse(detail)).map(|detail| detail.to_string())
-}
-
-/// The id of the message, if it is one of ours: a UUID, or for a request a UUID, a `:` and the
-/// number of the submission.
-pub fn own_id(message: &Incoming) -> Option<&str> {
-    message.id.as_deref().filter(|id| {
-        let uuid = id.split(':').next().unwrap_or_default();
-        id.len() <= 48 && uuid::Uuid::try_parse(uuid).is_ok()
-    })
 }

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::config::Faults;
+use crate::domain::escaped_lines;
 
 /// Shown at the end of the help.
 pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 what was compared \
@@ -49,7 +50,8 @@ impl Failure {
     /// Writes the failure to stderr and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         // If stderr cannot be written to, nobody can be told.
-        writeln!(std::io::stderr(), "nidbridge: {self}").unwrap_or_default();
+        let text = format!("nidbridge: {self}");
+        writeln!(std::io::stderr(), "{}", escaped_lines(&text)).unwrap_or_default();
         ExitCode::from(self.code())
     }
 }

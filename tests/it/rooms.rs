@@ -33,7 +33,7 @@ const ALLOWED: [(&str, &[&str]); 20] = [
     ("worker", &["domain", "telemetry", "seal", "broker", "ledger", "opencrvs", "nid", "pipeline"]),
     ("confirmer", &["domain", "telemetry", "seal", "broker", "ledger", "opencrvs", "pipeline"]),
     ("alert", &["domain", "telemetry", "broker", "ledger", "pipeline"]),
-    ("admin", &["telemetry", "listener", "broker"]),
+    ("admin", &["domain", "telemetry", "listener", "broker"]),
     (
         "roles",
         &[

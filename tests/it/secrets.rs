@@ -4,20 +4,26 @@
 //! searches everything that the bridge wrote for their data.
 
 mod canaries;
+mod foreign;
 mod places;
 
 use nidbridge::sandbox::nid::Final;
 use nidbridge::sandbox::opencrvs::{Calls, Fault, Status, SubmitOptions};
 use nidbridge::sandbox::population::{AttemptFacts, Declaration, Kind};
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use self::canaries::Canaries;
 use self::places::Spies;
-use crate::harness::ledgers::Engine;
+use crate::harness::ledgers::{Engine, SEAL_KEYS};
 use crate::harness::world::{World, request_of};
 use crate::pipeline::{ends_as, people, stands_as};
 use crate::replies::{Vendor, alarmed, event, issued, refused, rejected};
 use crate::traces::collector::Collector;
+
+/// A filter that opens every library, one by one too.
+const EVERYTHING: &str = "trace,nidbridge=trace,lapin=trace,sqlx=trace,sqlx::query=trace,hyper=trace,\
+                          hyper_util=trace,rustls=trace,reqwest=trace,log=trace,opentelemetry=trace";
 
 /// Submits a person whose data is recorded as canaries.
 async fn submit(world: &World, canaries: &mut Canaries, declaration: &Declaration) {
@@ -33,13 +39,15 @@ async fn submit(world: &World, canaries: &mut Canaries, declaration: &Declaratio
 #[tokio::test(flavor = "multi_thread")]
 async fn no_name_id_or_token_is_anywhere_in_clear() {
     let collector = Collector::start();
-    let settings = [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str()),
-        ("LOG_FILTER", "debug,nidbridge=trace"),
-    ];
+    let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str()), ("LOG_FILTER", EVERYTHING)];
     let mut world = World::with(Engine::Sqlite, &settings).await;
     let spies = Spies::at(&world);
     let mut canaries = Canaries::default();
+    for settings in [world.vhosts().link_settings("x"), world.vhosts().nid_link_settings("x")] {
+        let url: url::Url = settings.url.expose_secret().parse().unwrap();
+        canaries.secret(url.password().unwrap(), "a password of the broker");
+    }
+    canaries.secret(SEAL_KEYS.split_once(':').unwrap().1, "the key for sealing");
     refusals(&world, &mut canaries).await;
     everything_that_happens(&world, &mut canaries).await;
     an_answer_inside_its_request(&mut world, &mut canaries).await;

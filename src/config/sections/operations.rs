@@ -39,7 +39,8 @@ settings! {
         /// Format of log lines: text for people, json for machines.
         log_format: LogFormat, LogFormatName, "text", ["LOG_FORMAT"];
         /// Filter of log lines. By default it silences what lapin and sqlx log about lost or slow
-        /// connections, which the bridge logs itself.
+        /// connections, which the bridge logs itself. Whatever it says, libraries log at info or
+        /// above (lapin at error, sqlx at warn or above), because below they print what they carry.
         log_filter: String, LogFilter, "info,lapin=off,sqlx=error", ["LOG_FILTER"];
         /// Base URL of a collector of traces (OTLP over HTTP). Without it no traces are exported.
         otlp_endpoint: Option<Url>, Optional<HttpUrl>, "", ["OTEL_EXPORTER_OTLP_ENDPOINT"];

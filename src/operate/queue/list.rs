@@ -10,7 +10,7 @@ use crate::broker::{Incoming, headers};
 use crate::operate::output;
 use crate::operate::session::Session;
 use crate::pipeline::{
-    Message as _, OutcomeMessage, RegistrationMessage, RequestMessage, own_id, parked_detail, parked_for,
+    Message as _, OutcomeMessage, RegistrationMessage, RequestMessage, parked_detail, parked_for,
 };
 use crate::roles::{Failure, parts};
 use crate::seal::Sealer;
@@ -88,7 +88,7 @@ impl ParkedMessage {
         let text = std::str::from_utf8(&message.body).unwrap_or_default();
         let header = |name: &str| message.headers.get(name).cloned();
         Self {
-            id: own_id(message).map(str::to_owned),
+            id: message.own_id().map(str::to_owned),
             kind: message.kind.clone().filter(|kind| is_kind(kind)),
             cause: parked_for(message, queue).as_str(),
             detail: parked_detail(message),

@@ -13,7 +13,7 @@ use crate::operate::output;
 use crate::operate::session::Session;
 use crate::operate::tally::{Miss, Tally};
 use crate::pipeline::stage::chain;
-use crate::pipeline::{names, own_id, parked_for};
+use crate::pipeline::{names, parked_for};
 use crate::roles::{Failure, parts};
 use crate::seal::{Field, Sealer};
 
@@ -74,7 +74,7 @@ pub(super) async fn run(session: &mut Session, args: &ReplayArgs) -> Result<(), 
 
 /// The request that a message of the contract is about, if it names one.
 fn request_of(message: &Incoming, body: &[u8]) -> Option<RequestId> {
-    let of_request = || RequestId::parse(own_id(message)?.split(':').next()?).ok();
+    let of_request = || RequestId::parse(message.own_id()?.split(':').next()?).ok();
     let correlated = || RequestId::parse(message.correlation_id.as_deref()?).ok();
     Reply::addressed_request(body, body.len()).or_else(correlated).or_else(of_request)
 }

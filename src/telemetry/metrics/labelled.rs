@@ -9,6 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
+use crate::domain::escaped;
+
 type LabelSet<const N: usize> = [(&'static str, String); N];
 
 /// One metric for each set of label values. Clones share them.
@@ -26,7 +28,8 @@ impl<M: Clone, const N: usize, C: MetricConstructor<M>> Labelled<M, N, C> {
     /// The metric with these label values, given in the order in which the labels are declared.
     pub(super) fn of(&self, values: [&str; N]) -> M {
         let mut values = values.into_iter();
-        let labels = self.labels.map(|label| (label, values.next().unwrap_or_default().to_owned()));
+        let labels =
+            self.labels.map(|label| (label, escaped(values.next().unwrap_or_default()).into_owned()));
         self.family.get_or_create_owned(&labels)
     }
 }
