@@ -72,6 +72,21 @@ async fn parked(world: &World, count: f64) {
     eventually(SOON, &format!("{count} replies are parked"), all).await;
 }
 
+fn nothing_misleads(places: &[(String, Vec<u8>)]) {
+    for (place, bytes) in places {
+        assert!(!bytes.is_empty(), "there is nothing of {place}");
+        let text = String::from_utf8_lossy(bytes).replace(&format!("{NAME}-path"), "");
+        assert!(!text.contains(NAME), "{place} has the name of a stranger: {text}");
+        // OTLP is not text.
+        let misleads = |c: char| match &**place {
+            "the traces" => TRICKS.contains(c) && !c.is_ascii() && c != '\u{9b}',
+            "the front's answer" | "the webhook" => !"\r\n ".contains(c) && is_invisible(c),
+            _ => !"\n ".contains(c) && is_invisible(c),
+        };
+        assert!(!text.contains(misleads), "{place}: {text:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_text_of_a_stranger_misleads_the_reader_of_any_output() {
     let (collector, port) = (Collector::start(), free_port());
@@ -131,18 +146,7 @@ async fn no_text_of_a_stranger_misleads_the_reader_of_any_output() {
         places.push((format!("the log of {role}"), log.into_bytes()));
     }
     places.push(("the traces".to_owned(), collector.bytes()));
-    for (place, bytes) in &places {
-        assert!(!bytes.is_empty(), "there is nothing of {place}");
-        let text = String::from_utf8_lossy(bytes).replace(&format!("{NAME}-path"), "");
-        assert!(!text.contains(NAME), "{place} has the name of a stranger: {text}");
-        // OTLP is not text.
-        let misleads = |c: char| match &**place {
-            "the traces" => TRICKS.contains(c) && !c.is_ascii() && c != '\u{9b}',
-            "the front's answer" | "the webhook" => !"\r\n ".contains(c) && is_invisible(c),
-            _ => !"\n ".contains(c) && is_invisible(c),
-        };
-        assert!(!text.contains(misleads), "{place}: {text:?}");
-    }
+    nothing_misleads(&places);
     assert!(
         world.log_text("front").contains("\\u{202e}"),
         "the path was logged: {}",
