@@ -9,11 +9,11 @@ use nidbridge::domain::is_invisible;
 use nidbridge::pipeline::names;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use super::EVERYTHING;
 use crate::alerts::hook::{Hook, Manner};
-use crate::front::wire::connect;
 use crate::harness::eventually;
 use crate::harness::http::get;
 use crate::harness::ledgers::Engine;
@@ -105,7 +105,9 @@ async fn no_text_of_a_stranger_misleads_the_reader_of_any_output() {
     world.start("front");
     world.ready("front").await;
     let path = format!("/\u{202e}{NAME}-path\u{200b}\u{9b}");
-    let mut caller = connect(&world.front).await;
+    let port = world.front.port().unwrap();
+    let listens = async || TcpStream::connect(("127.0.0.1", port)).await.ok();
+    let mut caller = eventually(SOON, "the front listens", listens).await;
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     caller.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
