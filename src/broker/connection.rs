@@ -56,7 +56,7 @@ impl ConnectionState {
 
 pub(super) struct ConnectionSettings {
     /// `None` if the configured URL cannot be parsed.
-    pub(super) uri: Option<AMQPUri>,
+    pub(super) hosts: Vec<AMQPUri>,
     /// The name of the connection on the broker and in logs.
     pub(super) name: String,
     /// The longest pause between two attempts to connect.
@@ -120,8 +120,14 @@ pub(super) async fn supervise(
     state.send_replace(ConnectionState::Away("closed".to_owned()));
 }
 
+/// The hosts take turns.
+fn host_for(hosts: &[AMQPUri], attempt: u64) -> Option<AMQPUri> {
+    let at = attempt.checked_rem(u64::try_from(hosts.len()).ok()?)?;
+    hosts.get(usize::try_from(at).ok()?).cloned()
+}
+
 async fn connect(settings: &ConnectionSettings, number: u64) -> Result<OpenConnection, BrokerError> {
-    let uri = settings.uri.clone().ok_or(BrokerError::Url)?;
+    let uri = host_for(&settings.hosts, number).ok_or(BrokerError::Url)?;
     let (user, vhost) = (uri.authority.userinfo.username.clone(), uri.vhost.clone());
     let properties =
         ConnectionProperties::default().with_connection_name(LongString::from(settings.name.as_str()));

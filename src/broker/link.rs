@@ -12,6 +12,7 @@ mod state;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lapin::uri::AMQPUri;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -164,7 +165,7 @@ fn start_connection(
 ) -> watch::Receiver<ConnectionState> {
     let (sender, state) = watch::channel(ConnectionState::Away("connecting".to_owned()));
     let settings = ConnectionSettings {
-        uri: settings.uri(),
+        hosts: shuffled(settings.uris()),
         name: format!("{} {} {role}", settings.application.name, settings.name),
         reconnect_max: settings.reconnect_max,
         handshake: settings.heartbeat.max(Duration::from_secs(2)),
@@ -173,6 +174,12 @@ fn start_connection(
     };
     tasks.spawn(supervise(settings, sender, stop.clone()));
     state
+}
+
+/// So that the processes spread over the hosts.
+fn shuffled(mut hosts: Vec<AMQPUri>) -> Vec<AMQPUri> {
+    fastrand::shuffle(&mut hosts);
+    hosts
 }
 
 /// Installs the TLS provider of the process, unless one is installed already.

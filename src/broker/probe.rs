@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use lapin::types::{LongString, ShortString};
+use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 
 use super::error::{BrokerError, chain};
@@ -27,12 +28,22 @@ pub enum Reached {
 impl LinkSettings {
     /// The vhost of the URL. `None` if the URL cannot be parsed.
     pub fn vhost(&self) -> Option<String> {
-        self.uri().map(|uri| uri.vhost)
+        self.uris().into_iter().next().map(|uri| uri.vhost)
     }
 
-    /// Connects once and closes the connection again.
+    /// Connects to the first host that accepts, and closes the connection again.
     pub async fn reach(&self) -> Reached {
-        let Some(uri) = self.uri() else { return Reached::Refused(BrokerError::Url.to_string()) };
+        let mut reached = Reached::Refused(BrokerError::Url.to_string());
+        for uri in self.uris() {
+            reached = self.reach_host(uri).await;
+            if reached == Reached::Yes {
+                break;
+            }
+        }
+        reached
+    }
+
+    async fn reach_host(&self, uri: AMQPUri) -> Reached {
         super::link::install_crypto();
         let (user, vhost) = (uri.authority.userinfo.username.clone(), uri.vhost.clone());
         let name = format!("{} {} probe", self.application.name, self.name);

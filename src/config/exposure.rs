@@ -5,6 +5,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
 
+use super::forms::each_host;
 use super::reader::DEFAULT;
 use super::{Config, Shown, settings};
 
@@ -65,13 +66,19 @@ impl Config {
             Some(("ledger.url", &self.ledger.url)),
             self.alert.webhook.as_ref().map(|url| ("alert.webhook", url)),
         ];
-        let secret = self.broker_urls().into_iter().chain(secret.into_iter().flatten());
-        named.chain(secret.map(|(key, url)| (key, url.expose_secret().to_owned()))).collect()
+        let secret = secret.into_iter().flatten().map(|(key, url)| (key, url.expose_secret().to_owned()));
+        // The hosts of a list have the same scheme, so the first that is not here is enough.
+        let brokers = self.broker_urls().into_iter().filter_map(|(key, url)| {
+            let hosts = each_host(url.expose_secret());
+            Some((key, hosts.iter().find(|url| is_open(url)).or(hosts.first())?.clone()))
+        });
+        named.chain(brokers).chain(secret).collect()
     }
 }
 
 fn is_guest(url: &SecretString) -> bool {
-    Url::parse(url.expose_secret()).is_ok_and(|url| matches!(url.username(), "guest" | ""))
+    let first = each_host(url.expose_secret()).into_iter().next().unwrap_or_default();
+    Url::parse(&first).is_ok_and(|url| matches!(url.username(), "guest" | ""))
 }
 
 /// Whether what passes can be read in a network.

@@ -3,6 +3,7 @@
 //! Invariant: a form refuses what it does not read, and its refusal never quotes the text, which
 //! may be a secret.
 
+mod amqp;
 mod client;
 mod country;
 mod quantity;
@@ -17,11 +18,12 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
+pub(super) use amqp::{AmqpUrl, each_host};
 pub(super) use client::{Kinds, Renewable};
 pub(super) use country::{EventsSources, FhirSources, Mapping, Negative, Scope, Template, Zone};
 pub use quantity::duration;
 pub(super) use quantity::{Size, Span, Steps};
-pub(super) use urls::{AmqpUrl, HttpUrl, LedgerUrl, SecretUrl};
+pub(super) use urls::{HttpUrl, LedgerUrl, SecretUrl};
 
 use super::setting::Form;
 use crate::seal::Sealer;

@@ -3,6 +3,7 @@
 
 mod exposed;
 mod flood;
+mod hosts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

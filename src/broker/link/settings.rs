@@ -28,7 +28,8 @@ pub struct LinkSettings {
     /// The name of the connections on the broker and of the link in metrics. Each link of a process
     /// needs its own name.
     pub name: &'static str,
-    /// `amqp://` or `amqps://`, with user, password and vhost.
+    /// `amqp://` or `amqps://`, with user, password and vhost. Several hosts are separated by
+    /// commas.
     pub url: SecretString,
     /// Heartbeat interval. A broker that is silent for twice this time counts as away.
     pub heartbeat: Duration,
@@ -61,10 +62,23 @@ impl LinkSettings {
         }
     }
 
-    /// The URL with the heartbeat interval, or `None` if the URL cannot be parsed.
-    pub(in crate::broker) fn uri(&self) -> Option<AMQPUri> {
-        let mut uri: AMQPUri = self.url.expose_secret().parse().ok()?;
-        uri.query.heartbeat = Some(u16::try_from(self.heartbeat.as_secs()).unwrap_or(u16::MAX));
-        Some(uri)
+    /// The URL of each host with the heartbeat interval. Empty if the URL cannot be parsed.
+    pub(in crate::broker) fn uris(&self) -> Vec<AMQPUri> {
+        let heartbeat = Some(u16::try_from(self.heartbeat.as_secs()).unwrap_or(u16::MAX));
+        let parse = |url: String| {
+            let mut uri: AMQPUri = url.parse().ok()?;
+            uri.query.heartbeat = heartbeat;
+            Some(uri)
+        };
+        each_host(self.url.expose_secret()).into_iter().map(parse).collect::<Option<_>>().unwrap_or_default()
     }
+}
+
+/// The same URL for each of its hosts. A comma in a user or a password stands before the last `@`.
+fn each_host(url: &str) -> Vec<String> {
+    let Some((scheme, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
+    let (authority, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let hosts_at = authority.rfind('@').map_or(0, |at| at + 1);
+    let (who, hosts) = authority.split_at(hosts_at);
+    hosts.split(',').map(|host| format!("{scheme}://{who}{}{tail}", host.trim())).collect()
 }

@@ -10,7 +10,9 @@ use crate::config::setting::settings;
 settings! {
     /// RabbitMQ.
     pub struct BrokerConfig in "broker" {
-        /// RabbitMQ with user, password and the bridge's own vhost.
+        /// RabbitMQ with user, password and the bridge's own vhost. Several hosts are separated by
+        /// commas (`amqps://user:password@mq1,mq2:5671/nidbridge`): each process connects to one of
+        /// them at random, and to the next one when that fails.
         url: SecretString, AmqpUrl, "amqp://guest:guest@localhost:5672/nidbridge", ["AMQP_URL"];
         /// RabbitMQ with user, password and the vhost of the queue contract with the National ID
         /// system.
