@@ -11,6 +11,7 @@ use super::program::{ours, yaml};
 
 const SWARM: &str = "deploy/attach/swarm/docker-compose.nidbridge.yml";
 const KUBERNETES: &str = "deploy/attach/helm/nidbridge.yaml";
+const POLICIES: &str = "deploy/attach/helm/network-policy.yaml";
 const BY_PATH: &str = "deploy/attach/nginx/countryconfig.conf";
 const CHART: &str = "deploy/attach/helm/values-opencrvs.yaml";
 
@@ -120,6 +121,41 @@ fn the_kubernetes_files_fit_together() {
     let chart = &yaml(CHART)[0];
     for caller in ["workflow", "events"] {
         assert_eq!(chart[caller]["env"]["COUNTRY_CONFIG_URL"], "http://nidbridge:3040");
+    }
+}
+
+#[test]
+fn each_role_in_kubernetes_has_only_its_own_secrets_and_may_call_opencrvs() {
+    let all = yaml(KUBERNETES);
+    let pods: Vec<&Value> =
+        all.iter().filter(|one| one["kind"] == "Deployment" || one["kind"] == "StatefulSet").collect();
+    for (role, secrets) in [
+        ("front", &["AMQP_URL", "SEAL_KEYS"][..]),
+        ("worker", &["AMQP_URL", "NID_AMQP_URL", "LEDGER_URL", "SEAL_KEYS"]),
+        ("confirmer", &["AMQP_URL", "LEDGER_URL", "SEAL_KEYS"]),
+    ] {
+        let name = format!("nidbridge-{role}");
+        let pod = pods.iter().find(|pod| pod["metadata"]["name"] == name.as_str()).unwrap();
+        let (pod, container) =
+            (&pod["spec"]["template"]["spec"], &pod["spec"]["template"]["spec"]["containers"][0]);
+        let given: Vec<&str> =
+            container["env"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+        let secrets = secrets.iter().map(|name| format!("{name}_FILE"));
+        let expected: Vec<String> = ["BROKER_APPLY_TOPOLOGY".to_owned()].into_iter().chain(secrets).collect();
+        assert_eq!(given, expected, "{role}");
+        assert_eq!(pod["volumes"][0]["secret"]["secretName"], name.as_str());
+        assert_eq!(container["envFrom"].as_array().unwrap().len(), 1, "{role}: only the ConfigMap");
+        assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true, "{role}");
+        assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL", "{role}");
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{role}");
+        assert!(container["resources"]["limits"]["memory"].is_string(), "{role}");
+    }
+    let policies = yaml(POLICIES);
+    let allowed = policies.iter().find(|one| one["metadata"]["name"] == "nidbridge-to-opencrvs").unwrap();
+    let callers = &allowed["spec"]["ingress"][0]["from"][0]["podSelector"]["matchExpressions"][0]["values"];
+    for pod in &pods {
+        let label = &pod["metadata"]["name"];
+        assert!(callers.as_array().unwrap().iter().any(|one| one == label), "{label} may not call OpenCRVS");
     }
 }
 
