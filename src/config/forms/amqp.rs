@@ -4,7 +4,7 @@
 //! query.
 
 use secrecy::SecretString;
-use url::Url;
+use url::{ParseError, Url};
 
 use super::urls::{NOT_A_URL, NOT_ENCODED, is_unencoded, masked};
 use crate::config::setting::Form;
@@ -35,7 +35,10 @@ impl Form for AmqpUrl {
 }
 
 fn check(text: &str) -> Result<(), String> {
-    let url = Url::parse(text).map_err(|_| NOT_A_URL.to_owned())?;
+    let url = Url::parse(text).map_err(|fault| match fault {
+        ParseError::EmptyHost => "names no host".to_owned(),
+        _ => NOT_A_URL.to_owned(),
+    })?;
     let is_external = url
         .query_pairs()
         .any(|(name, value)| name == "auth_mechanism" && value.eq_ignore_ascii_case("external"));
