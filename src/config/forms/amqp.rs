@@ -35,9 +35,9 @@ impl Form for AmqpUrl {
 }
 
 fn check(text: &str) -> Result<(), String> {
-    let url = Url::parse(text).map_err(|fault| match fault {
-        ParseError::EmptyHost => "names no host".to_owned(),
-        _ => NOT_A_URL.to_owned(),
+    let url = Url::parse(text).map_err(|fault| {
+        let why = if fault == ParseError::EmptyHost { "names no host" } else { NOT_A_URL };
+        why.to_owned()
     })?;
     let is_external = url
         .query_pairs()
