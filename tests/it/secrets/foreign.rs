@@ -60,7 +60,9 @@ async fn replies(world: &World) {
         (format!("{nobody} "), &strange),
         (nobody.clone(), &event(&issued(&nobody, 1, "4900000001"))),
     ] {
-        vendor.publisher().publish(&to, reply(&id, body)).await.expect("a reply");
+        // The worker may not have declared the queue yet.
+        let sent = async || vendor.publisher().publish(&to, reply(&id, body)).await.ok();
+        eventually(SOON, "a reply is sent", sent).await;
     }
 }
 
