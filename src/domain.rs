@@ -106,6 +106,7 @@ mod escape;
 mod expiry;
 mod fields;
 mod ids;
+mod json;
 pub mod lease;
 mod national_id;
 mod number;
@@ -140,6 +141,7 @@ pub use fields::{
 pub use ids::{
     ActionId, AttemptId, RecordId, RegistrationNumber, RequestId, TrackingId, TransactionId, UnusableId,
 };
+pub use json::{Budget, Unbuilt, built_size};
 pub use national_id::{NationalId, is_invisible};
 pub use number::{NewNumber, NumberRules, NumberScope, NumberTemplate, UnusableTemplate};
 pub use registration::{AttemptKey, Dialect, EventKind, Registration};

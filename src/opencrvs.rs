@@ -22,6 +22,7 @@ pub mod fhir;
 pub mod inlet;
 mod integrations;
 mod keys;
+mod raw;
 mod reading;
 mod text;
 mod token;

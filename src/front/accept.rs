@@ -17,6 +17,7 @@ use super::body::{self, BufferedBody};
 use super::callers::Place;
 use super::handover::{StoredBy, hand_over};
 use super::server::Shared;
+use super::memory::BodyMemory;
 use super::sync_answer::Caller;
 use super::{Front, Refusal};
 use crate::domain::{ActionId, AttemptKey, Dialect, EventKind, RecordId, Registration, RegistrationNumber};
@@ -46,7 +47,7 @@ pub(super) async fn accept(shared: &Shared, dialect: Dialect, request: Request) 
         body::discard(body, front.limits.body_timeout);
     }
     let (token, _place, body) = read?;
-    let (document, body) = parse(body, Target::of(&token), &front.reading).await?;
+    let (document, body) = parse(body, &shared.memory, Target::of(&token), &front.reading).await?;
     if token.record().is_some_and(|record| *record != document.record) {
         return Err(TokenFault::OtherRecord.into());
     }
@@ -134,12 +135,14 @@ impl Target {
 
 async fn parse(
     body: BufferedBody,
+    memory: &BodyMemory,
     target: Target,
     reading: &Reading,
 ) -> Result<(Document, BufferedBody), Refusal> {
     if body.bytes.len() < LARGE {
         return Ok((target.read(&body.bytes, reading)?, body));
     }
+    let _permit = memory.parse().await?;
     let reading = reading.clone();
     let parsed = tokio::task::spawn_blocking(move || Ok((target.read(&body.bytes, &reading)?, body))).await;
     parsed.map_err(|_| Refusal::Internal)?

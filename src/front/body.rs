@@ -47,7 +47,8 @@ pub(super) async fn read(
         }
         bytes.extend_from_slice(&data);
     }
-    reserved.shrink(bytes.len());
+    // The buffer of a body without a length may be half empty.
+    reserved.shrink(bytes.capacity());
     Ok(BufferedBody { bytes: bytes.freeze(), _memory: reserved })
 }
 

@@ -1,12 +1,14 @@
 //! The memory for the bodies of registrations.
 //!
 //! Invariant: all bodies together stay within [`Limits::body_memory`](super::Limits), and bodies
-//! of usual size never wait for large ones: a quarter of the memory is theirs alone.
+//! of usual size never wait for large ones: a quarter of the memory is theirs alone. Only as many
+//! large bodies are parsed at once as there are processors.
 
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::{Limits, Refusal};
@@ -23,6 +25,8 @@ pub(super) struct BodyMemory {
     large: Arc<Semaphore>,
     /// All permits of `large`: the largest body may take them.
     most: usize,
+    /// What is built from a body takes up to twice its size, for as long as it is parsed.
+    parsing: Semaphore,
     wait: Duration,
 }
 
@@ -40,6 +44,7 @@ impl BodyMemory {
             all: Arc::new(Semaphore::new(all)),
             large: Arc::new(Semaphore::new(most)),
             most,
+            parsing: Semaphore::new(available_parallelism().map_or(1, usize::from)),
             wait: limits.memory_wait,
         }
     }
@@ -61,6 +66,11 @@ impl BodyMemory {
             Ok(reserved) => reserved.ok_or(Refusal::Internal),
             Err(_) => Err(Refusal::MemoryFull { waited: self.wait }),
         }
+    }
+
+    /// Waits until a large body may be parsed.
+    pub(super) async fn parse(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        self.parsing.acquire().await.map_err(|_| Refusal::Internal)
     }
 }
 

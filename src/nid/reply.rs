@@ -10,7 +10,7 @@ mod refused;
 
 use serde_json::{Map, Value};
 
-use crate::domain::{NationalId, Reason, ReasonCode, ReasonSource, RequestId};
+use crate::domain::{Budget, NationalId, Reason, ReasonCode, ReasonSource, RequestId, Unbuilt};
 
 pub use refused::{Malformed, RefusedReply};
 
@@ -90,8 +90,10 @@ impl Reply {
         if body.len() > max {
             return Err(Malformed::TooLong { max });
         }
-        let Value::Object(event) = parse(body).ok_or(Malformed::NotJson)? else {
-            return Err(Malformed::NotJson);
+        let event = match parse(body) {
+            Ok(Value::Object(event)) => event,
+            Err(Unbuilt::TooCostly) => return Err(Malformed::TooCostly),
+            Ok(_) | Err(Unbuilt::NotJson) => return Err(Malformed::NotJson),
         };
         let member = |name: &str| event.get(name).unwrap_or(&Value::Null);
         check("specversion", *member("specversion") == "1.0")?;
@@ -112,7 +114,7 @@ impl Reply {
     /// The request that a body of at most `max` bytes names, even if the body is no valid reply.
     pub fn addressed_request(body: &[u8], max: usize) -> Option<RequestId> {
         let body = body.get(..max).unwrap_or(body);
-        let Some(body) = parse(body) else { return written_request(body) };
+        let Ok(body) = parse(body) else { return written_request(body) };
         let id = ["/data/request_id", "/request_id"].into_iter().find_map(|at| body.pointer(at)?.as_str());
         RequestId::parse(id?).ok()
     }
@@ -126,8 +128,9 @@ fn written_request(body: &[u8]) -> Option<RequestId> {
     RequestId::parse(id.split_once('"')?.0).ok()
 }
 
-fn parse(body: &[u8]) -> Option<Value> {
-    serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).ok()
+fn parse(body: &[u8]) -> Result<Value, Unbuilt> {
+    let text = str::from_utf8(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
+    Budget::of(body.len()).build(text.map_err(|_| Unbuilt::NotJson)?)
 }
 
 /// Whether this is the media type of JSON, in upper or lower case, with or without parameters.

@@ -25,7 +25,7 @@ mod sources;
 mod trpc;
 mod view;
 
-use crate::domain::{ActionId, EventKind, RecordId, TrackingId};
+use crate::domain::{ActionId, EventKind, RecordId, TrackingId, Unbuilt};
 use action::{Action, EventDocument};
 
 pub use client::{Acceptance, ActionState, Bearer, EventState, EventsClient, FoundAction, PendingAction};
@@ -64,6 +64,20 @@ pub enum InvalidDocument {
         "the event's pending action has no createdAt time: attempts of the record cannot be told apart without it"
     )]
     NoCreatedAt,
+    #[error(
+        "the event document has more actions, or a declaration more values, than any registration: send the \
+         document as OpenCRVS has it"
+    )]
+    TooCostly,
+}
+
+impl From<Unbuilt> for InvalidDocument {
+    fn from(unbuilt: Unbuilt) -> Self {
+        match unbuilt {
+            Unbuilt::NotJson => Self::NotADocument,
+            Unbuilt::TooCostly => Self::TooCostly,
+        }
+    }
 }
 
 /// Reads an event document. `action` is the action that the action token names; the token can
@@ -91,12 +105,12 @@ pub fn read_bound(body: &[u8], action: &ActionId, reading: &Reading) -> Result<D
 fn read_pending(
     body: &[u8],
     reading: &Reading,
-    pending: impl FnOnce(&EventDocument) -> Option<(&Action, ActionId)>,
+    pending: impl for<'e, 'a> FnOnce(&'e EventDocument<'a>) -> Option<(&'e Action<'a>, ActionId)>,
 ) -> Result<Document, InvalidDocument> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(InvalidDocument::Empty);
     }
-    let event: EventDocument = serde_json::from_slice(body).map_err(|_| InvalidDocument::NotADocument)?;
+    let event = EventDocument::read(body)?;
     let record = event.id.as_deref().and_then(|id| RecordId::parse(id).ok()).ok_or(InvalidDocument::NoId)?;
     let usable =
         |name: &&str| !name.is_empty() && name.len() <= LONGEST_MARK && !name.chars().any(char::is_control);
@@ -107,7 +121,7 @@ fn read_pending(
     let (pending, action) = pending(&event).ok_or(InvalidDocument::NoPendingAction)?;
     let stamp =
         pending.created_at.as_deref().and_then(|at| at.parse().ok()).ok_or(InvalidDocument::NoCreatedAt)?;
-    let declaration = merge::declaration(&event.actions, pending);
+    let declaration = merge::declaration(&event.actions, pending)?;
     let declaration = sources::conventional(&declaration, &kind, reading);
     let mut view = view::of(&declaration, &kind, pending, &reading.identifier_type);
     reading.localise(&mut view);

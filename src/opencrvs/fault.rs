@@ -9,10 +9,11 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::call::{CallFault, CompleteResponse};
-use crate::domain::{Cause, Dialect};
+use crate::domain::{Budget, Cause, Dialect};
 
 /// What a fault says about the requested write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,24 +202,31 @@ impl From<CallFault> for OpencrvsFault {
     }
 }
 
-/// Reads the JSON of a response. A server error or a 429 is a fault whatever its body says, because
-/// such a body proves nothing.
-pub(super) fn json_of<T: DeserializeOwned>(
-    dialect: Dialect,
-    response: &CompleteResponse,
-) -> Result<T, OpencrvsFault> {
+/// Builds the JSON of a response, within a budget. A server error or a 429 is a fault whatever its
+/// body says, because such a body proves nothing.
+pub(super) fn json_of(dialect: Dialect, response: &CompleteResponse) -> Result<Value, OpencrvsFault> {
+    let raw = raw_of(dialect, response)?;
+    Budget::of(response.body.len()).build(raw.get()).map_err(|_| unreadable(dialect, response))
+}
+
+/// Like [`json_of`], but nothing is built.
+pub(super) fn raw_of(dialect: Dialect, response: &CompleteResponse) -> Result<&RawValue, OpencrvsFault> {
     let CompleteResponse { status, retry_after, body } = response;
-    let of_status = || OpencrvsFault::of_status(dialect, *status, *retry_after);
     if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS {
-        return Err(of_status());
+        return Err(OpencrvsFault::of_status(dialect, *status, *retry_after));
     }
-    serde_json::from_slice(body).map_err(|_| match *status {
+    serde_json::from_slice(body).map_err(|_| unreadable(dialect, response))
+}
+
+/// The fault for a body that is not what the service answers.
+pub(super) fn unreadable(dialect: Dialect, response: &CompleteResponse) -> OpencrvsFault {
+    match response.status {
         status if status.is_success() => OpencrvsFault::Unreadable,
         // A reverse proxy answers like this while its backend is not up yet. The gateway's own
         // responses are JSON.
         StatusCode::NOT_FOUND => OpencrvsFault::Unreachable,
-        _ => of_status(),
-    })
+        status => OpencrvsFault::of_status(dialect, status, response.retry_after),
+    }
 }
 
 #[cfg(test)]
@@ -252,7 +260,7 @@ mod tests {
         let of = |status: u16, body: &str| {
             let status = StatusCode::from_u16(status).unwrap();
             let response = CompleteResponse { status, retry_after: None, body: body.into() };
-            json_of::<serde_json::Value>(Dialect::Fhir, &response).unwrap_err()
+            json_of(Dialect::Fhir, &response).unwrap_err()
         };
         assert_eq!(of(200, "<html>"), OpencrvsFault::Unreadable);
         assert_eq!(of(404, "<html>"), OpencrvsFault::Unreachable);

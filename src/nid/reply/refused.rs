@@ -7,8 +7,9 @@ use std::fmt;
 use crate::domain::RequestId;
 
 /// All values of [`Malformed::part`].
-const PARTS: [&str; 21] = [
+const PARTS: [&str; 22] = [
     TOO_LONG,
+    TOO_COSTLY,
     // As earlier releases wrote it.
     "too long",
     NO_OBJECT,
@@ -32,6 +33,7 @@ const PARTS: [&str; 21] = [
     "reason.fields",
 ];
 const TOO_LONG: &str = "longer than NID_REPLY_MAX_BYTES";
+const TOO_COSTLY: &str = "more values than any reply";
 const NO_OBJECT: &str = "no JSON object";
 
 /// Why a message is not a reply. Contains no text from the message.
@@ -39,6 +41,9 @@ const NO_OBJECT: &str = "no JSON object";
 pub enum Malformed {
     #[error("the reply is longer than {max} bytes")]
     TooLong { max: usize },
+    /// The reply would take more memory than any reply needs.
+    #[error("the reply has more values than any reply: send only the members of reply.v1.json")]
+    TooCostly,
     #[error("the reply is not a JSON object")]
     NotJson,
     #[error("`{0}` is missing or does not match reply.v1.json")]
@@ -50,6 +55,7 @@ impl Malformed {
     pub fn part(self) -> &'static str {
         match self {
             Self::TooLong { .. } => TOO_LONG,
+            Self::TooCostly => TOO_COSTLY,
             Self::NotJson => NO_OBJECT,
             Self::Member(name) => name,
         }

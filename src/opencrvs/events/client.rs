@@ -15,6 +15,7 @@ mod state;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::InvalidDocument;
@@ -27,7 +28,7 @@ use crate::opencrvs::reading::Reading;
 
 pub use bearer::{Bearer, PendingAction};
 pub use state::{ActionState, EventState, FoundAction};
-use state::{action_state, assigned_to};
+use state::{action_state, answers, assigned_to};
 
 /// What is written when a registration is accepted.
 #[derive(Debug, Clone)]
@@ -126,7 +127,8 @@ impl EventsClient {
         let input = Input::of(&transaction, pending.record, pending.action).accepting(acceptance);
         let accepted = self.mutate("event.actions.register.accept", bearer, input).await;
         let event = accepted.map_err(|fault| bearer.interpret(fault, Right::Accept, pending.kind))?;
-        Ok(action_state(&event, pending.action).unwrap_or(ActionState::Accepted(None)))
+        let answers = answers(&event)?;
+        Ok(action_state(&answers, pending.action).unwrap_or(ActionState::Accepted(None)))
     }
 
     /// Rejects the registration. The call takes no reason. [`EventsClient::explain`] can send it
@@ -185,7 +187,7 @@ impl EventsClient {
         bearer: Bearer<'_>,
         pending: &PendingAction<'_>,
     ) -> Result<EventState, OpencrvsFault> {
-        let event = self.get(bearer, pending).await?;
+        let event = answers(&self.get(bearer, pending).await?)?;
         Ok(EventState {
             action: action_state(&event, pending.action).unwrap_or(ActionState::Open),
             assigned_to: assigned_to(&event),
@@ -204,11 +206,10 @@ impl EventsClient {
         reading: &Reading,
     ) -> Result<FoundAction, OpencrvsFault> {
         let event = self.get(bearer, pending).await?;
-        if let Some(state) = action_state(&event, pending.action) {
+        if let Some(state) = action_state(&answers(&event)?, pending.action) {
             return Ok(FoundAction::Answered(state));
         }
-        let body = serde_json::to_vec(&event).map_err(|_| OpencrvsFault::Unreadable)?;
-        Ok(match super::read_bound(&body, pending.action, reading) {
+        Ok(match super::read_bound(event.get().as_bytes(), pending.action, reading) {
             Ok(document) if document.record == *pending.record => {
                 let person = Identity::of(&document.kind, &document.view);
                 FoundAction::Waits { tracking_id: document.tracking_id, person }
@@ -218,7 +219,11 @@ impl EventsClient {
         })
     }
 
-    async fn get(&self, bearer: Bearer<'_>, pending: &PendingAction<'_>) -> Result<Value, OpencrvsFault> {
+    async fn get(
+        &self,
+        bearer: Bearer<'_>,
+        pending: &PendingAction<'_>,
+    ) -> Result<Box<RawValue>, OpencrvsFault> {
         let input = serde_json::json!({ "eventId": pending.record.as_str() });
         let read = match self.event(bearer, &input).await {
             // The input is the bare id in 1.9, and an object in 2.0.
@@ -258,20 +263,20 @@ impl EventsClient {
         procedure: &str,
         bearer: Bearer<'_>,
         input: T,
-    ) -> Result<Value, OpencrvsFault> {
+    ) -> Result<Box<RawValue>, OpencrvsFault> {
         let request = self.client.post(&format!("events/{procedure}")).json(&Envelope { json: input });
         call(bearer, request).await
     }
 
-    async fn event(&self, bearer: Bearer<'_>, input: &Value) -> Result<Value, OpencrvsFault> {
+    async fn event(&self, bearer: Bearer<'_>, input: &Value) -> Result<Box<RawValue>, OpencrvsFault> {
         let input = serde_json::json!({ "json": input }).to_string();
         call(bearer, self.client.get("events/event.get").query(&[("input", input.as_str())])).await
     }
 }
 
-async fn call(bearer: Bearer<'_>, request: reqwest::RequestBuilder) -> Result<Value, OpencrvsFault> {
+async fn call(bearer: Bearer<'_>, request: reqwest::RequestBuilder) -> Result<Box<RawValue>, OpencrvsFault> {
     let request = request.bearer_auth(bearer.secret().expose_secret());
-    result_of(&send(request).await?.complete().await?)
+    result_of(&send(request).await?.complete().await?).map(ToOwned::to_owned)
 }
 
 #[cfg(test)]

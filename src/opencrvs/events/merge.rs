@@ -9,11 +9,13 @@
 //! `getCompleteActionDeclaration` and `deepMerge`), v1.9.0–v2.0.0. Core also strips the fields that
 //! the form hides; `person` reads what decides about that.
 //!
-//! Invariant: a request that was rejected or has no answer is left out, except the pending one.
+//! Invariant: a request that was rejected or has no answer is left out, except the pending one. Only
+//! the merged declaration and those that are being merged are built in memory.
 
 use serde_json::{Map, Value};
 
-use super::action::Action;
+use super::action::{Action, MOST_DECLARED};
+use crate::domain::{Unbuilt, built_size};
 
 type Declaration = Map<String, Value>;
 
@@ -21,8 +23,11 @@ type Declaration = Map<String, Value>;
 const NOT_MERGED: [&str; 3] = ["REQUEST_CORRECTION", "PRINT_CERTIFICATE", "REJECT_CORRECTION"];
 
 /// The declaration that the registrar registers with the pending action.
-pub(super) fn declaration(actions: &[Action], pending: &Action) -> Declaration {
-    let mut accepted: Vec<&Action> = actions
+///
+/// # Errors
+/// [`Unbuilt`] if a declaration cannot be built, or takes too much memory.
+pub(super) fn declaration(actions: &[Action<'_>], pending: &Action<'_>) -> Result<Declaration, Unbuilt> {
+    let mut accepted: Vec<&Action<'_>> = actions
         .iter()
         .filter(|action| action.is("Accepted"))
         .filter(|action| !action.kind.as_deref().is_some_and(|kind| NOT_MERGED.contains(&kind)))
@@ -30,38 +35,59 @@ pub(super) fn declaration(actions: &[Action], pending: &Action) -> Declaration {
     // Times are compared as text, as core does: all of them have the same format. Actions of the
     // same time stay in the order of the document.
     accepted.sort_by(|a, b| a.created_at.cmp(&b.created_at));
-    let mut all = Declaration::new();
+    let mut merged = Merged::default();
     for action in accepted {
         if action.kind.as_deref() == Some("APPROVE_CORRECTION") {
             // The approval of a request that is not there changes nothing.
             let Some(request) = correction(actions, action) else { continue };
-            fold(&mut all, actions, request);
+            fold(&mut merged, actions, request)?;
         }
-        fold(&mut all, actions, action);
+        fold(&mut merged, actions, action)?;
     }
-    merge(&mut all, pending.declaration.clone());
-    drop_nulls(&mut all);
-    all
+    merged.add(pending.declaration()?)?;
+    drop_nulls(&mut merged.all);
+    Ok(merged.all)
+}
+
+/// The declarations that have been merged.
+#[derive(Default)]
+struct Merged {
+    all: Declaration,
+    /// What they take in memory at most, in bytes.
+    size: usize,
+}
+
+impl Merged {
+    fn add(&mut self, declared: Declaration) -> Result<(), Unbuilt> {
+        self.size += built_size(&declared);
+        merge(&mut self.all, declared);
+        if self.size <= MOST_DECLARED {
+            return Ok(());
+        }
+        // Most values have replaced others.
+        self.size = built_size(&self.all);
+        if self.size > MOST_DECLARED / 2 { Err(Unbuilt::TooCostly) } else { Ok(()) }
+    }
 }
 
 /// Merges an accepted action: the declaration of its request, and then that of both together. Core
 /// does it in these two steps, so a null in the request erases what was there before, even if the
 /// action itself has a value again.
-fn fold(all: &mut Declaration, actions: &[Action], action: &Action) {
+fn fold(merged: &mut Merged, actions: &[Action<'_>], action: &Action<'_>) -> Result<(), Unbuilt> {
     let original = action.original_action_id.as_deref();
     let original = original.and_then(|id| actions.iter().find(|one| one.id.as_deref() == Some(id)));
     let mut declared = Declaration::new();
     if let Some(request) = original.filter(|one| one.is("Requested")) {
-        merge(all, request.declaration.clone());
-        declared.clone_from(&request.declaration);
+        declared = request.declaration()?;
+        merged.add(declared.clone())?;
     }
-    merge(&mut declared, action.declaration.clone());
-    merge(all, declared);
+    merge(&mut declared, action.declaration()?);
+    merged.add(declared)
 }
 
 /// Finds the accepted action that an approval names. Core does not know a request by the id that it
 /// had before it was accepted.
-fn correction<'a>(actions: &'a [Action], approval: &Action) -> Option<&'a Action> {
+fn correction<'e, 'a>(actions: &'e [Action<'a>], approval: &Action<'_>) -> Option<&'e Action<'a>> {
     let id = approval.request_id.as_deref()?;
     actions.iter().find(|one| one.is("Accepted") && one.id.as_deref() == Some(id))
 }

@@ -16,12 +16,14 @@
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::trpc::result_of;
-use crate::domain::{EventKind, RecordId};
+use crate::domain::{Budget, EventKind, RecordId};
 use crate::opencrvs::call::{ClientSettings, HttpClient, send};
 use crate::opencrvs::fault::OpencrvsFault;
+use crate::opencrvs::raw::{each_element, member};
 
 /// Flag of an event whose last registration action waits for its answer. The status of an event
 /// does not show that: it is that of the last accepted action.
@@ -107,7 +109,7 @@ impl EventSearch {
             }
             result => result?,
         };
-        serde_json::to_vec(&event).map_err(|_| OpencrvsFault::Unreadable)
+        Ok(event.get().as_bytes().to_vec())
     }
 
     async fn query(
@@ -115,10 +117,11 @@ impl EventSearch {
         procedure: &str,
         token: &SecretString,
         input: &Value,
-    ) -> Result<Value, OpencrvsFault> {
+    ) -> Result<Box<RawValue>, OpencrvsFault> {
         let input = json!({ "json": input }).to_string();
         let request = self.client.get(&format!("events/{procedure}")).query(&[("input", input.as_str())]);
-        result_of(&send(request.bearer_auth(token.expose_secret())).await?.complete().await?)
+        let response = send(request.bearer_auth(token.expose_secret())).await?.complete().await?;
+        result_of(&response).map(ToOwned::to_owned)
     }
 }
 
@@ -152,13 +155,23 @@ impl Waiting {
     }
 }
 
-fn page(found: &Value, waiting: Waiting, offset: usize) -> Option<WaitingPage> {
-    let results = found.get("results")?.as_array()?;
-    let total = usize::try_from(found.get("total")?.as_u64()?).ok()?;
-    let end = offset + results.len();
+fn page(found: &RawValue, waiting: Waiting, offset: usize) -> Option<WaitingPage> {
+    let total: usize = member(found, "total")?.get().parse().ok()?;
+    let (mut count, mut events, mut unreadable) = (0, Vec::new(), false);
+    each_element(member(found, "results")?, |result| {
+        count += 1;
+        match Budget::of(result.get().len()).build_short(result.get()) {
+            Ok(result) if waiting.includes(&result) => events.extend(event(&result)),
+            Ok(_) => {}
+            Err(_) => unreadable = true,
+        }
+    })?;
+    if unreadable {
+        return None;
+    }
+    let end = offset + count;
     // The last page may end at the limit, not beyond it.
-    let more = !results.is_empty() && end < total && end + PAGE <= DEEPEST;
-    let events = results.iter().filter(|event| waiting.includes(event)).filter_map(event).collect();
+    let more = count > 0 && end < total && end + PAGE <= DEEPEST;
     Some(WaitingPage { events, next: more.then_some(end) })
 }
 
@@ -173,6 +186,10 @@ mod tests {
     use super::*;
     use crate::opencrvs::bare_server::server;
 
+    fn raw(found: &Value) -> Box<RawValue> {
+        serde_json::value::to_raw_value(found).unwrap()
+    }
+
     #[test]
     fn only_events_that_were_searched_for_are_kept_and_the_next_page_begins_after_all_results() {
         let found = json!({ "total": 7, "results": [
@@ -183,27 +200,31 @@ mod tests {
             { "id": 4, "flags": ["register:requested"] },
             { "id": "e5", "flags": [] },
         ]});
-        let requested = page(&found, Waiting::Requested, 0).unwrap();
+        let page = |waiting: Waiting| page(&raw(&found), waiting, 0);
+        let requested = page(Waiting::Requested).unwrap();
         let names = |page: &WaitingPage| {
             page.events.iter().map(|event| event.record.to_string()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(names(&requested), "e1 e3");
         assert!(requested.events[0].updated_at.is_some() && requested.events[1].updated_at.is_none());
         assert_eq!(requested.next, Some(5));
-        assert_eq!(names(&page(&found, Waiting::Assigned, 0).unwrap()), "e2");
+        assert_eq!(names(&page(Waiting::Assigned).unwrap()), "e2");
     }
 
     #[test]
     fn the_last_page_an_empty_page_and_the_deepest_page_have_no_next_one() {
         let one = json!({ "id": "e1", "flags": ["register:requested"] });
         let next = |total: usize, offset: usize, results: &[Value]| {
-            page(&json!({ "total": total, "results": results }), Waiting::Requested, offset).unwrap().next
+            let found = raw(&json!({ "total": total, "results": results }));
+            page(&found, Waiting::Requested, offset).unwrap().next
         };
         assert_eq!(next(3, 2, std::slice::from_ref(&one)), None);
         assert_eq!(next(3, 0, &[]), None);
         assert_eq!(next(20_000, 9_900, std::slice::from_ref(&one)), None);
         assert_eq!(next(20_000, 9_899, &[one]), Some(9_900));
-        assert_eq!(page(&json!([]), Waiting::Requested, 0), None);
+        assert_eq!(page(&raw(&json!([])), Waiting::Requested, 0), None);
+        let dense = json!({ "total": 1, "results": [vec![json!({ "": 0 }); 10_000]] });
+        assert_eq!(page(&raw(&dense), Waiting::Requested, 0), None);
     }
 
     /// The input of a query, read from the query string of its URL.

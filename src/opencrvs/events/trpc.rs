@@ -6,24 +6,31 @@
 //! Source: `events` of opencrvs-core, v1.9.0–v2.1.0, with the messages of a production deployment.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::domain::Dialect;
+use crate::domain::{Budget, Dialect};
 use crate::opencrvs::call::CompleteResponse;
-use crate::opencrvs::fault::{OpencrvsFault, json_of};
+use crate::opencrvs::fault::{OpencrvsFault, raw_of};
+use crate::opencrvs::raw::{each_element, member};
 
-pub(super) fn result_of(response: &CompleteResponse) -> Result<Value, OpencrvsFault> {
-    let mut body: Value = json_of(Dialect::Events, response)?;
-    let answer = match body.get_mut(0) {
-        Some(first) => first,
-        None => &mut body,
-    };
-    if let Some(error) = answer.pointer("/error/json") {
-        return Err(fault_of(response, error));
+/// The result of a call, which is not built yet.
+pub(super) fn result_of(response: &CompleteResponse) -> Result<&RawValue, OpencrvsFault> {
+    let body = raw_of(Dialect::Events, response)?;
+    let mut first = None;
+    each_element(body, |answer| first = first.or(Some(answer)));
+    let answer = first.unwrap_or(body);
+    if let Some(error) = at(answer, &["error", "json"]) {
+        let error = Budget::of(response.body.len()).build(error.get()).unwrap_or_default();
+        return Err(fault_of(response, &error));
     }
     if !response.status.is_success() {
         return Err(OpencrvsFault::of_status(Dialect::Events, response.status, response.retry_after));
     }
-    answer.pointer_mut("/result/data/json").map(Value::take).ok_or(OpencrvsFault::Unreadable)
+    at(answer, &["result", "data", "json"]).ok_or(OpencrvsFault::Unreadable)
+}
+
+fn at<'a>(value: &'a RawValue, path: &[&str]) -> Option<&'a RawValue> {
+    path.iter().try_fold(value, |value, name| member(value, name))
 }
 
 fn fault_of(response: &CompleteResponse, error: &Value) -> OpencrvsFault {
@@ -62,8 +69,9 @@ fn fault_of(response: &CompleteResponse, error: &Value) -> OpencrvsFault {
 fn refuses_field(message: &str) -> bool {
     const REFUSALS: [&str; 2] = ["Unexpected field", "Hidden or disabled field should not receive a value"];
     let is_refusal = |text: &str| REFUSALS.iter().any(|refusal| text.starts_with(refusal));
-    let errors: Vec<Value> = serde_json::from_str(message).unwrap_or_default();
-    let mut messages = errors.iter().filter_map(|error| error.get("message")?.as_str());
+    let errors = Budget::of(message.len()).build(message).unwrap_or_default();
+    let errors = errors.as_array().into_iter().flatten();
+    let mut messages = errors.filter_map(|error| error.get("message")?.as_str());
     is_refusal(message) || messages.any(is_refusal)
 }
 
@@ -79,7 +87,8 @@ mod tests {
 
     fn read(status: u16, body: &str) -> Result<Value, OpencrvsFault> {
         let status = StatusCode::from_u16(status).unwrap();
-        result_of(&CompleteResponse { status, retry_after: None, body: body.into() })
+        let response = CompleteResponse { status, retry_after: None, body: body.into() };
+        result_of(&response).map(|result| serde_json::from_str(result.get()).unwrap())
     }
 
     fn error(status: u16, code: &str, message: &str) -> OpencrvsFault {

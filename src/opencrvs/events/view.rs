@@ -61,7 +61,7 @@ pub(super) fn text(value: &Value) -> Option<&str> {
 pub(super) fn of(
     declaration: &Map<String, Value>,
     kind: &EventKind,
-    pending: &Action,
+    pending: &Action<'_>,
     identifier_type: &str,
 ) -> View {
     let fields = Fields(declaration);
@@ -87,7 +87,7 @@ pub(super) fn of(
 
 /// The id of the office, or `None` if it has control characters: it is stored in a column and may
 /// be logged.
-fn office(pending: &Action) -> Option<String> {
+fn office(pending: &Action<'_>) -> Option<String> {
     let id = pending.created_at_location.as_deref().map(str::trim);
     let usable = |id: &&str| !id.is_empty() && is_within(id, LONGEST) && !id.chars().any(char::is_control);
     id.filter(usable).map(str::to_owned)

@@ -7,7 +7,10 @@
 //! Source: the record that `confirmRegistration` saves (`workflow` of opencrvs-core,
 //! v1.7.0–v1.9.15).
 //!
-//! Invariant: every part that is not amended is returned unchanged, byte for byte.
+//! Invariant: every part that is not amended is returned unchanged, byte for byte; what is built
+//! stays within the [`Budget`] of the body.
+
+use std::fmt::Write as _;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,7 +18,8 @@ use serde_json::{Value, json};
 
 use super::bundle::Bundle;
 use super::text;
-use crate::domain::{EventKind, NationalId, RegistrationNumber};
+use crate::domain::{Budget, EventKind, NationalId, RegistrationNumber, Unbuilt};
+use crate::opencrvs::raw::each_element;
 
 /// Limit of a resource that is amended, in bytes. A longer resource is returned unchanged.
 const LONGEST: usize = 4 * 1024 * 1024;
@@ -32,7 +36,7 @@ pub struct Amendment {
 #[derive(Deserialize)]
 struct RawBundle<'a> {
     #[serde(borrow)]
-    entry: Vec<&'a RawValue>,
+    entry: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -42,11 +46,11 @@ struct RawEntry<'a> {
 }
 
 #[derive(Deserialize)]
-struct ResourceHead {
-    #[serde(rename = "resourceType")]
-    kind: String,
-    #[serde(default)]
-    id: Option<String>,
+struct ResourceHead<'a> {
+    #[serde(borrow, rename = "resourceType")]
+    kind: &'a RawValue,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
 }
 
 /// Returns the bundle with the amendment, or `None` if the body is not the bundle of a record.
@@ -54,33 +58,74 @@ pub fn amend(body: &[u8], amendment: &Amendment) -> Option<Vec<u8>> {
     let document = std::str::from_utf8(body).ok()?;
     let subjects = subjects(body, &amendment.kind)?;
     let bundle: RawBundle<'_> = serde_json::from_str(document).ok()?;
-    let mut amended = String::with_capacity(document.len() + 1024);
-    let (mut copied, mut task) = (0, false);
-    for entry in bundle.entry {
-        let Ok(entry) = serde_json::from_str::<RawEntry<'_>>(entry.get()) else { continue };
+    let amended = String::with_capacity(document.len() + 1024);
+    let mut amending =
+        Amending { document, amendment, subjects, amended, copied: 0, task: false, is_bundle: true };
+    each_element(bundle.entry, |entry| {
+        amending.is_bundle = amending.is_bundle && amending.entry(entry).is_some();
+    })?;
+    amending.finish()
+}
+
+struct Amending<'a> {
+    document: &'a str,
+    amendment: &'a Amendment,
+    /// Ids of the patients that the event is about.
+    subjects: Vec<String>,
+    amended: String,
+    /// How much of the document was copied, in bytes.
+    copied: usize,
+    /// Whether a Task was amended.
+    task: bool,
+    is_bundle: bool,
+}
+
+impl Amending<'_> {
+    /// Copies the document up to this entry and amends its resource, if that is to be amended.
+    /// `None` if it cannot be read.
+    fn entry(&mut self, entry: &RawValue) -> Option<()> {
+        let Ok(entry) = serde_json::from_str::<RawEntry<'_>>(entry.get()) else { return Some(()) };
         let raw = entry.resource.get();
-        let Ok(head) = serde_json::from_str::<ResourceHead>(raw) else { continue };
-        let is_first_task = head.kind == "Task" && !task;
-        let is_subject = head.kind == "Patient" && head.id.is_some_and(|id| subjects.contains(&id));
-        if !(is_first_task || is_subject) || raw.len() > LONGEST {
-            continue;
-        }
-        let mut resource: Value = serde_json::from_str(raw).ok()?;
-        if is_first_task {
-            task = true;
-            number_task(&mut resource, amendment);
+        let Some(is_task) = self.is_wanted(raw) else { return Some(()) };
+        let mut resource = match Budget::of(raw.len()).build(raw) {
+            Ok(resource) => resource,
+            Err(Unbuilt::TooCostly) => return Some(()),
+            Err(Unbuilt::NotJson) => return None,
+        };
+        if is_task {
+            self.task = true;
+            number_task(&mut resource, self.amendment);
         } else {
-            number_patient(&mut resource, amendment);
+            number_patient(&mut resource, self.amendment);
         }
         // The raw text is a slice of the document, so its offset is the difference of the
         // addresses.
-        let begins = (raw.as_ptr() as usize).checked_sub(document.as_ptr() as usize)?;
-        amended.push_str(document.get(copied..begins)?);
-        amended.push_str(&resource.to_string());
-        copied = begins + raw.len();
+        let begins = (raw.as_ptr() as usize).checked_sub(self.document.as_ptr() as usize)?;
+        self.amended.push_str(self.document.get(self.copied..begins)?);
+        write!(self.amended, "{resource}").ok()?;
+        self.copied = begins + raw.len();
+        Some(())
     }
-    amended.push_str(document.get(copied..)?);
-    task.then(|| amended.into_bytes())
+
+    /// Whether a resource is the first Task (true) or a patient that the event is about (false).
+    /// `None` if it is neither, or longer than [`LONGEST`].
+    fn is_wanted(&self, raw: &str) -> Option<bool> {
+        let head: ResourceHead<'_> = serde_json::from_str(raw).ok()?;
+        let text = |raw: &RawValue| Some(Budget::of(0).build_short(raw.get()).ok()?.as_str()?.to_owned());
+        let kind = text(head.kind)?;
+        let id = match head.id {
+            Some(id) => Some(text(id)?),
+            None => None,
+        };
+        let is_first_task = kind == "Task" && !self.task;
+        let is_subject = kind == "Patient" && id.is_some_and(|id| self.subjects.contains(&id));
+        ((is_first_task || is_subject) && raw.len() <= LONGEST).then_some(is_first_task)
+    }
+
+    fn finish(mut self) -> Option<Vec<u8>> {
+        self.amended.push_str(self.document.get(self.copied..)?);
+        (self.is_bundle && self.task).then(|| self.amended.into_bytes())
+    }
 }
 
 /// Ids of the patients that the event is about.

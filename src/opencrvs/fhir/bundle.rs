@@ -1,20 +1,21 @@
 //! Reads a bundle into a list of resources; only the fields that the view needs are built in
 //! memory.
 //!
-//! Invariant: a body of 50 MiB costs little more memory than its own size, whatever is in it; a
-//! malformed field or resource counts as absent.
+//! Invariant: what is built from a body stays within its [`Budget`], whatever is in it; a malformed
+//! field or resource counts as absent.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{InvalidBundle, text};
+use crate::domain::Budget;
+use crate::opencrvs::raw::each_element;
 
 /// The types of resource from which the view is made. Pseudo-resources such as `TaskHistory` are
 /// not among them.
@@ -48,9 +49,8 @@ const FIELDS: [&str; 20] = [
 /// Limit of a field that is built in memory, in bytes. A longer field holds an attachment and is
 /// skipped.
 const LONGEST_FIELD: usize = 1024 * 1024;
-/// Limit of the JSON that is built in memory from one bundle, in bytes. A record needs about 20 KB.
-/// Built, it takes up to ten times as much memory.
-const MOST_BUILT: usize = 4 * LONGEST_FIELD;
+/// What a resource takes besides the values of its fields, in bytes.
+const RESOURCE: usize = 1024;
 /// Limit of the resources that are kept from one bundle. A record has about thirty.
 const MOST_RESOURCES: usize = 2_000;
 
@@ -58,8 +58,8 @@ const MOST_RESOURCES: usize = 2_000;
 struct RawBundle<'a> {
     #[serde(borrow, default, rename = "resourceType")]
     kind: Option<&'a RawValue>,
-    #[serde(default)]
-    entry: Option<Resources>,
+    #[serde(borrow, default)]
+    entry: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -96,7 +96,10 @@ impl Bundle {
         if bundle.kind.is_none_or(|kind| kind.get() != "\"Bundle\"") {
             return Err(InvalidBundle::NotABundle);
         }
-        Ok(Self(bundle.entry.ok_or(InvalidBundle::NotABundle)?.kept))
+        let mut resources = Resources { kept: Vec::new(), budget: Budget::of(body.len()) };
+        let entries = bundle.entry.ok_or(InvalidBundle::NotABundle)?;
+        each_element(entries, |entry| resources.add(entry)).ok_or(InvalidBundle::NotABundle)?;
+        Ok(Self(resources.kept))
     }
 
     /// The first resource of exactly this type.
@@ -135,8 +138,7 @@ impl Bundle {
 /// The resources that are kept. Each entry is checked as it is read, and most are dropped at once.
 struct Resources {
     kept: Vec<Resource>,
-    /// Bytes of JSON that may still be built.
-    left: usize,
+    budget: Budget,
 }
 
 impl Resources {
@@ -154,6 +156,7 @@ impl Resources {
         let kind = NEEDED.into_iter().find(|kind| {
             parts.get("resourceType").is_some_and(|found| found.get().trim_matches('"') == *kind)
         })?;
+        self.budget.charge(RESOURCE).ok()?;
         let mut body = Map::new();
         for (name, raw) in parts {
             // The extension of a location holds its boundary: up to megabytes of geography.
@@ -169,36 +172,10 @@ impl Resources {
     }
 
     fn build(&mut self, raw: &RawValue) -> Option<Value> {
-        let length = raw.get().len();
-        if length > LONGEST_FIELD {
+        if raw.get().len() > LONGEST_FIELD {
             return None;
         }
-        self.left = self.left.checked_sub(length)?;
-        serde_json::from_str(raw.get()).ok()
-    }
-}
-
-impl<'de> Deserialize<'de> for Resources {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Resources;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of entries")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Resources, A::Error> {
-                let mut resources = Resources { kept: Vec::new(), left: MOST_BUILT };
-                while let Some(entry) = entries.next_element::<&'de RawValue>()? {
-                    resources.add(entry);
-                }
-                Ok(resources)
-            }
-        }
-
-        deserializer.deserialize_seq(Entries)
+        self.budget.build_short(raw.get()).ok()
     }
 }
 
@@ -218,8 +195,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
                 let mut parts = BTreeMap::new();
-                while let Some(key) = fields.next_key::<Cow<'de, str>>()? {
-                    match FIELDS.into_iter().find(|name| *name == key) {
+                while let Some(Needed(name)) = fields.next_key()? {
+                    match name {
                         Some(name) => drop(parts.insert(name, fields.next_value::<&'de RawValue>()?)),
                         None => drop(fields.next_value::<IgnoredAny>()?),
                     }
@@ -229,6 +206,29 @@ impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {
         }
 
         deserializer.deserialize_map(Object).map(Parts)
+    }
+}
+
+/// The name of a field, if it is among [`FIELDS`].
+struct Needed(Option<&'static str>);
+
+impl<'de> Deserialize<'de> for Needed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl Visitor<'_> for Name {
+            type Value = Needed;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a field")
+            }
+
+            fn visit_str<E: Error>(self, key: &str) -> Result<Needed, E> {
+                Ok(Needed(FIELDS.into_iter().find(|name| *name == key)))
+            }
+        }
+
+        deserializer.deserialize_str(Name)
     }
 }
 
@@ -270,11 +270,14 @@ mod tests {
 
     #[test]
     fn fields_and_resources_are_built_up_to_their_limits() {
-        let large = format!(r#""extension":["{}"]"#, "A".repeat(LONGEST_FIELD / 2));
-        let bundle = read(&vec![of_patient(&large); 20].join(","));
-        let built: usize = bundle.0.iter().map(|resource| resource.body.to_string().len()).sum();
-        assert!(built <= MOST_BUILT + 20 * 64, "{built}");
-        let bundle = read(&vec![of_patient(r#""gender":"male""#); MOST_RESOURCES + 1].join(","));
+        let dense = format!(r#""extension":[{}{{}}]"#, r#"{"":0},"#.repeat(500));
+        let bundle = read(&vec![of_patient(&dense); 20].join(","));
+        let with_extension = bundle.of("Patient").filter(|patient| patient.get("extension").is_some());
+        // Each takes 370 KB of 2 MiB.
+        assert_eq!((bundle.of("Patient").count(), with_extension.count()), (20, 5));
+        let attachment = format!(r#"{{"data":"{}"}}"#, "A".repeat(2 * LONGEST_FIELD));
+        let patients = vec![of_patient(r#""gender":"male""#); MOST_RESOURCES + 1].join(",");
+        let bundle = read(&format!("{attachment},{patients}"));
         assert_eq!(bundle.0.len(), MOST_RESOURCES);
     }
 

@@ -5,28 +5,29 @@
 //!
 //! Source: `gateway` and `workflow` of opencrvs-core, v1.7.0–v1.9.15 (messages and codes).
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::domain::Dialect;
 use crate::opencrvs::call::CompleteResponse;
-use crate::opencrvs::fault::{OpencrvsFault, json_of};
-
-#[derive(Deserialize)]
-struct GraphqlResponse {
-    #[serde(default)]
-    data: Option<Value>,
-    #[serde(default)]
-    errors: Option<Vec<Value>>,
-}
+use crate::opencrvs::fault::{OpencrvsFault, json_of, unreadable};
 
 /// Reads the `data` of a response. A response that contains an error is a fault, whatever its
 /// status and even if it also has data.
 pub(in crate::opencrvs) fn data_of(response: &CompleteResponse) -> Result<Value, OpencrvsFault> {
-    let GraphqlResponse { data, errors } = json_of(Dialect::Fhir, response)?;
-    match (errors.as_deref(), data) {
-        (Some([first, ..]), _) => Err(fault_of(first)),
-        (_, Some(data)) if response.status.is_success() => Ok(data),
+    let mut body = json_of(Dialect::Fhir, response)?;
+    match body.get("errors") {
+        Some(Value::Array(errors)) => {
+            if let Some(first) = errors.first() {
+                return Err(fault_of(first));
+            }
+        }
+        Some(Value::Null) | None => {}
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            return Err(unreadable(Dialect::Fhir, response));
+        }
+    }
+    match body.get_mut("data").map(Value::take) {
+        Some(data) if !data.is_null() && response.status.is_success() => Ok(data),
         _ => Err(OpencrvsFault::of_status(Dialect::Fhir, response.status, response.retry_after)),
     }
 }

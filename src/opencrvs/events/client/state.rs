@@ -1,9 +1,12 @@
 //! What an event document says about an action and about the event's assignment.
 
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
-use crate::domain::{ActionId, Identity, TrackingId};
+use crate::domain::{ActionId, Budget, Identity, TrackingId, Unbuilt};
 use crate::opencrvs::events::LONGEST_MARK;
+use crate::opencrvs::fault::OpencrvsFault;
+use crate::opencrvs::raw::{each_element, member};
 
 /// State of an action in OpenCRVS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +35,36 @@ pub enum FoundAction {
     Answered(ActionState),
     /// The event has no such action, or the action does not wait for the answer.
     Absent,
+}
+
+/// The event with only the actions and members that [`action_state`] and [`assigned_to`] read.
+pub(super) fn answers(event: &RawValue) -> Result<Value, OpencrvsFault> {
+    const MEMBERS: [&str; 6] =
+        ["type", "status", "createdAt", "originalActionId", "registrationNumber", "assignedTo"];
+    let mut budget = Budget::of(event.get().len());
+    let mut read = |action: &RawValue| {
+        let is_wanted = member(action, "originalActionId").is_some_and(|id| id.get() != "null")
+            || member(action, "type").is_some_and(|kind| kind.get().ends_with("ASSIGN\""));
+        if !is_wanted {
+            return Ok(None);
+        }
+        budget.charge(1024)?;
+        let found = MEMBERS.into_iter().filter_map(|name| Some((name, member(action, name)?)));
+        let built = found.map(|(name, raw)| Ok((name.to_owned(), budget.build_short(raw.get())?)));
+        built.collect::<Result<Map<String, Value>, Unbuilt>>().map(Some)
+    };
+    let (mut actions, mut unbuilt) = (Vec::new(), false);
+    let list = member(event, "actions").and_then(|list| {
+        each_element(list, |action| match read(action) {
+            Ok(action) => actions.extend(action.map(Value::Object)),
+            Err(_) => unbuilt = true,
+        })
+    });
+    match (list, unbuilt) {
+        (_, true) => Err(OpencrvsFault::Unreadable),
+        (None, _) => Ok(Value::Null),
+        (Some(()), false) => Ok(Value::Object(Map::from_iter([("actions".to_owned(), actions.into())]))),
+    }
 }
 
 /// The state of an action according to the event document, or `None` if the document contains no
@@ -80,7 +113,8 @@ mod tests {
                 { "status": "Accepted", "originalActionId": "other", "registrationNumber": "OTHER" },
                 { "status": status, "originalActionId": action.as_str(), "registrationNumber": "2026B" },
             ]});
-            action_state(&event, &action)
+            let event = serde_json::value::to_raw_value(&event).unwrap();
+            action_state(&answers(&event).unwrap(), &action)
         };
         assert_eq!(of("Accepted"), Some(ActionState::Accepted(Some("2026B".to_owned()))));
         assert_eq!(of("Rejected"), Some(ActionState::Rejected));
@@ -94,7 +128,10 @@ mod tests {
                 "createdAt": format!("2026-11-30T10:00:0{second}.000Z") })
         };
         let undo = json!({ "type": "UNASSIGN", "createdAt": "2026-11-30T10:00:05.000Z" });
-        let of = |actions: &[Value]| assigned_to(&json!({ "actions": actions }));
+        let of = |actions: &[Value]| {
+            let event = serde_json::value::to_raw_value(&json!({ "actions": actions })).unwrap();
+            assigned_to(&answers(&event).unwrap())
+        };
         let other = json!({ "type": "READ", "createdAt": "2026-11-30T11:00:00.000Z" });
         assert_eq!(of(&[assign(2, "b"), assign(1, "a"), other]).as_deref(), Some("b"));
         assert_eq!(of(&[assign(1, "a"), undo.clone()]), None);

@@ -74,7 +74,8 @@ fn every_recorded_answer_is_understood() {
     for pair in pairs() {
         let status = StatusCode::from_u16(pair.response.status).unwrap();
         let body = pair.response.body.get().into();
-        let answer = result_of(&CompleteResponse { status, retry_after: None, body });
+        let response = CompleteResponse { status, retry_after: None, body };
+        let answer = result_of(&response);
         let fault = answer.as_ref().err().copied();
         let expected = match pair.name.as_str() {
             "accept-403" => Some(OpencrvsFault::RecordRefused),
@@ -97,6 +98,7 @@ fn every_recorded_answer_is_understood() {
         };
         assert_eq!(fault, expected, "{}", pair.name);
         if let Ok(event) = answer {
+            let event: Value = serde_json::from_str(event.get()).unwrap();
             assert_eq!(event["trackingId"], "ABC123");
         }
     }

@@ -2,24 +2,24 @@ use serde_json::json;
 
 use super::*;
 
-fn action(status: &str, kind: &str, at: &str, more: &Value) -> Action {
+fn action(status: &str, kind: &str, at: &str, more: &Value) -> Action<'static> {
     let mut action =
         json!({ "status": status, "type": kind, "createdAt": format!("2026-01-01T00:00:{at}.000Z") });
     action.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    serde_json::from_value(action).unwrap()
+    Action::of(&action)
 }
 
-fn accepted(kind: &str, at: &str, declaration: &Value) -> Action {
+fn accepted(kind: &str, at: &str, declaration: &Value) -> Action<'static> {
     action("Accepted", kind, at, &json!({ "declaration": declaration }))
 }
 
 /// The declaration of a record with these actions and a pending one that declares nothing.
-fn merged(actions: &[Action]) -> Value {
-    declaration(actions, &Action::default()).into()
+fn merged(actions: &[Action<'_>]) -> Value {
+    declaration(actions, &Action::default()).unwrap().into()
 }
 
 /// A request, and its acceptance, with these declarations.
-fn answered(request: &Value, own: &Value) -> [Action; 2] {
+fn answered(request: &Value, own: &Value) -> [Action<'static>; 2] {
     [
         action("Requested", "EDIT", "02", &json!({ "id": "r", "declaration": request })),
         action("Accepted", "EDIT", "03", &json!({ "id": "a", "originalActionId": "r", "declaration": own })),
@@ -56,7 +56,7 @@ fn an_object_is_merged_into_the_earlier_one() {
 fn the_acceptance_counts_at_its_own_time_and_not_at_that_of_its_request() {
     let between = accepted("EDIT", "02", &json!({ "child.dob": "2026-02-02" }));
     let [mut request, acceptance] = answered(&json!({ "child.dob": "2026-01-01" }), &json!({}));
-    request.created_at = Some("2025-01-01T00:00:00.000Z".to_owned());
+    request.created_at = Some("2025-01-01T00:00:00.000Z".into());
     assert_eq!(merged(&[request, acceptance, between]), json!({ "child.dob": "2026-01-01" }));
 }
 
@@ -95,14 +95,14 @@ fn the_approval_of_a_correction_that_is_not_there_changes_nothing() {
         action("Accepted", "APPROVE_CORRECTION", "03", &json!({ "requestId": of, "declaration": own }))
     };
     let base = [base, request()];
-    let with = |approval: Action| {
+    let with = |approval: Action<'static>| {
         let [declared, asked] = [0, 1].map(|at| &base[at]);
-        let copy = |one: &Action| Action {
+        let copy = |one: &Action<'static>| Action {
             id: one.id.clone(),
             kind: one.kind.clone(),
             status: one.status.clone(),
             created_at: one.created_at.clone(),
-            declaration: one.declaration.clone(),
+            declaration: one.declaration,
             ..Action::default()
         };
         merged(&[copy(declared), copy(asked), approval])
@@ -160,7 +160,25 @@ fn twenty_histories_of_a_record_are_merged_as_core_merges_them() {
         assert_eq!(merged(&[edit("02", &second), edit("01", &first)]), merged_as, "{what}, swapped");
         // The pending registration comes last, whatever its time is.
         let pending = action("Requested", "REGISTER", "00", &json!({ "declaration": second }));
-        let with_pending: Value = declaration(&[edit("01", &first)], &pending).into();
+        let with_pending: Value = declaration(&[edit("01", &first)], &pending).unwrap().into();
         assert_eq!(with_pending, merged_as, "{what}, while registering");
     }
+}
+
+#[test]
+fn what_is_merged_is_bounded_by_what_is_there_at_last() {
+    let wide = |name: &str| {
+        let fields = (0..200).map(|n| (format!("{name}{n}"), json!({ "firstname": "Ada" })));
+        Value::Object(fields.collect())
+    };
+    // The same fields again and again.
+    let edits: Vec<Action<'_>> = (10..40).map(|at| accepted("EDIT", &at.to_string(), &wide("a"))).collect();
+    assert_eq!(merged(&edits), wide("a"));
+    // Other fields each time.
+    let edits: Vec<Action<'_>> =
+        (10..40).map(|at| accepted("EDIT", &at.to_string(), &wide(&format!("f{at}-")))).collect();
+    assert_eq!(declaration(&edits, &Action::default()), Err(Unbuilt::TooCostly));
+    // One declaration alone.
+    let dense = json!({ "a": vec![json!({ "": 0 }); 1_000] });
+    assert_eq!(declaration(&[accepted("DECLARE", "01", &dense)], &Action::default()), Err(Unbuilt::TooCostly));
 }
