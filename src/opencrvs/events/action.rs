@@ -133,7 +133,9 @@ impl<'a> Action<'a> {
         let Some(raw) = self.declaration else { return Ok(Map::new()) };
         Ok(match Budget::bytes(MOST_DECLARED).build_short(raw.get())? {
             Value::Object(members) => members,
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::String(_) => Map::new(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::String(_) => {
+                Map::new()
+            }
         })
     }
     pub(super) fn is(&self, status: &str) -> bool {

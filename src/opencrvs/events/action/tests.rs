@@ -54,7 +54,12 @@ fn a_text_with_escapes_is_read_too_and_other_values_count_as_absent() {
     let action = &event.actions[0];
     assert_eq!((action.id.as_deref(), &action.status), (Some("a\n"), &None));
     assert_eq!(action.declaration(), Ok(Map::new()));
-    for body in [&br#"{"id":"e"}"#[..], br#"{"actions":{}}"#, br#"{"actions":[1]}"#, br#"{"actions":[{"id":"\ud800"}]}"#] {
+    for body in [
+        &br#"{"id":"e"}"#[..],
+        br#"{"actions":{}}"#,
+        br#"{"actions":[1]}"#,
+        br#"{"actions":[{"id":"\ud800"}]}"#,
+    ] {
         assert_eq!(EventDocument::read(body).err(), Some(Unbuilt::NotJson));
     }
 }

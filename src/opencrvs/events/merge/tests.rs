@@ -180,5 +180,8 @@ fn what_is_merged_is_bounded_by_what_is_there_at_last() {
     assert_eq!(declaration(&edits, &Action::default()), Err(Unbuilt::TooCostly));
     // One declaration alone.
     let dense = json!({ "a": vec![json!({ "": 0 }); 1_000] });
-    assert_eq!(declaration(&[accepted("DECLARE", "01", &dense)], &Action::default()), Err(Unbuilt::TooCostly));
+    assert_eq!(
+        declaration(&[accepted("DECLARE", "01", &dense)], &Action::default()),
+        Err(Unbuilt::TooCostly)
+    );
 }
