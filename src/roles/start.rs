@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::Poll;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -120,15 +121,24 @@ where
     F: FnOnce(Process) -> Work,
     Work: Future<Output = Result<(), Failure>>,
 {
-    let close = CancellationToken::new();
-    let listener = serve_admin(process, close.clone()).await?;
-    let draining = drain_on_stop(process);
     let Process { config, metrics, readiness, .. } = process;
     let (alerts, ended) =
         (parts::process_alerts(config, name, metrics, readiness)?, CancellationToken::new());
     let alerting = alerts.map(|alerts| tokio::spawn(alerts.run(ended.clone())));
+    let close = CancellationToken::new();
+    // Without an unmet condition the process would count as ready.
+    let starting = readiness.condition("start");
+    let listener = serve_admin(process, close.clone()).await?;
+    let draining = drain_on_stop(process);
     tracing::info!(role = name, version = env!("CARGO_PKG_VERSION"), "started");
-    let done = body(process.clone()).await;
+    let mut work = std::pin::pin!(body(process.clone()));
+    // A role adds its own conditions before it first waits for anything.
+    let begun = futures_util::poll!(&mut work);
+    starting.set(true);
+    let done = match begun {
+        Poll::Ready(done) => done,
+        Poll::Pending => work.await,
+    };
     draining.abort();
     ended.cancel();
     if let Some(alerting) = alerting

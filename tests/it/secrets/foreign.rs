@@ -151,9 +151,5 @@ async fn no_text_of_a_stranger_misleads_the_reader_of_any_output() {
     }
     places.push(("the traces".to_owned(), collector.bytes()));
     nothing_misleads(&places);
-    assert!(
-        world.log_text("front").contains("\\u{202e}"),
-        "the path was logged: {}",
-        world.log_text("front")
-    );
+    assert!(world.log_text("front").contains("\\u{202e}"), "the path was not logged");
 }
