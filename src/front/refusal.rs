@@ -193,7 +193,7 @@ pub(super) fn boom(status: StatusCode, message: &str) -> Response {
     let text = escaped_json(&body.to_string()).into_owned();
     let mut response =
         (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], text).into_response();
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
     }
     response
