@@ -89,6 +89,19 @@ fn nothing_misleads(places: &[(String, Vec<u8>)]) {
     }
 }
 
+/// What the front answers to a request whose path misleads.
+async fn answer_of_the_front(world: &World) -> Vec<u8> {
+    let path = format!("/\u{202e}{NAME}-path\u{200b}\u{9b}");
+    let port = world.front.port().unwrap();
+    let listens = async || TcpStream::connect(("127.0.0.1", port)).await.ok();
+    let mut caller = eventually(SOON, "the front listens", listens).await;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    caller.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    caller.read_to_end(&mut answer).await.unwrap();
+    answer
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_text_of_a_stranger_misleads_the_reader_of_any_output() {
     let (collector, port) = (Collector::start(), free_port());
@@ -106,14 +119,7 @@ async fn no_text_of_a_stranger_misleads_the_reader_of_any_output() {
     world.set_for("front", "LOG_FORMAT", "text");
     world.start("front");
     world.ready("front").await;
-    let path = format!("/\u{202e}{NAME}-path\u{200b}\u{9b}");
-    let port = world.front.port().unwrap();
-    let listens = async || TcpStream::connect(("127.0.0.1", port)).await.ok();
-    let mut caller = eventually(SOON, "the front listens", listens).await;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    caller.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    caller.read_to_end(&mut answer).await.unwrap();
+    let answer = answer_of_the_front(&world).await;
     replies(&world).await;
     parked(&world, 4.0).await;
     let called =
