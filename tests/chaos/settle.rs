@@ -127,6 +127,7 @@ async fn queues(rig: &Rig) -> Option<Vec<String>> {
         // The deployment queue always keeps one message, and a process that is killed while it
         // waits for its lock leaves a token. What was sent has a copy.
         let kept = name.ends_with(".parked")
+            || name.ends_with(".refused")
             || name.ends_with(".sent")
             || ["unrouted", "nidbridge.deployment", "nidbridge.deployment.turn"].contains(&name);
         (messages > 0 && !kept).then(|| format!("{name}={messages}"))
