@@ -2,11 +2,12 @@
 //! with a broker and printed.
 //!
 //! Every queue is a quorum queue. At its length limit, a queue refuses new messages instead of
-//! dropping old ones, except a queue of refused messages, of copies or of a lock. The delivery limit guards against messages that crash their consumer; retries
-//! are counted in one of our own headers.
+//! dropping old ones, except a queue of refused messages, of copies or of a lock. The delivery
+//! limit guards against messages that crash their consumer; retries are counted in one of our own
+//! headers.
 //!
-//! Invariant: no message is dropped, except from a queue of refused messages, of copies or of a lock. Dead letters go
-//! at-least-once to another queue of the same topology.
+//! Invariant: no message is dropped, except from a queue of refused messages, of copies or of a
+//! lock. Dead letters go at-least-once to another queue of the same topology.
 
 mod apply;
 mod arguments;

@@ -104,7 +104,8 @@ impl CallFault {
     }
 }
 
-/// Whether the other side answered the TLS handshake with something else, as a port without TLS does.
+/// Whether the other side answered the TLS handshake with something else, as a port without TLS
+/// does.
 fn speaks_no_tls(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {

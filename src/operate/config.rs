@@ -17,8 +17,8 @@ pub enum ConfigCommand {
     /// Print a reference of all settings, as a table in Markdown.
     Reference,
     /// Check the settings of all roles, and warn of demonstration secrets, the user `guest`, and
-    /// URLs of other machines without encryption. With `FRONT_EVENTS`, also check that the country's forms
-    /// have the fields of `FIELDS_EVENTS`; nothing else is contacted.
+    /// URLs of other machines without encryption. With `FRONT_EVENTS`, also check that the
+    /// country's forms have the fields of `FIELDS_EVENTS`; nothing else is contacted.
     Check,
 }
 
