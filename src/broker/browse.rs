@@ -2,6 +2,8 @@
 //!
 //! Invariant: only [`Link::take`] removes a message from a queue.
 
+mod peek;
+
 use jiff::Timestamp;
 use lapin::options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
@@ -37,45 +39,6 @@ impl Link {
             Ok(Depth { ready: found.message_count(), consumers: found.consumer_count() })
         })
         .await
-    }
-
-    /// Reads up to `limit` messages from the front of a queue and leaves them there.
-    ///
-    /// Each read counts as a delivery of the message, so call this for parking queues and not for
-    /// queues that have a consumer.
-    ///
-    /// # Errors
-    /// The same as for [`Link::depth`].
-    pub async fn peek(&self, queue: &str, limit: usize) -> Result<Vec<Incoming>, BrokerError> {
-        self.peek_with(queue, limit, |message| message).await
-    }
-
-    /// Like [`Link::peek`], but keeps only what `keep` returns for each message, so that large
-    /// messages are not in memory together.
-    ///
-    /// # Errors
-    /// The same as for [`Link::depth`].
-    pub async fn peek_with<T>(
-        &self,
-        queue: &str,
-        limit: usize,
-        mut keep: impl FnMut(Incoming) -> T,
-    ) -> Result<Vec<T>, BrokerError> {
-        let conn = self.consuming()?;
-        let channel = within(async { Ok(conn.connection.create_channel().await?) }).await?;
-        let mut seen = Vec::new();
-        // Each answer has its own time limit, because the total time depends on the number of
-        // messages.
-        while seen.len() < limit {
-            let get = async {
-                Ok(channel.basic_get(short(queue, "the queue's name")?, BasicGetOptions::default()).await?)
-            };
-            let Some(mut got) = within(get).await? else { break };
-            seen.push(keep(Incoming::read(&mut got.delivery, &conn.user, Timestamp::now())));
-        }
-        // Closing the channel returns the unacknowledged messages to the queue.
-        within(async { Ok(channel.close(200, ShortString::default()).await?) }).await?;
-        Ok(seen)
     }
 
     /// Removes the first message from a queue and returns it.

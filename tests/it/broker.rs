@@ -1,5 +1,6 @@
 //! The promises of the module `broker`, each tested against a real node.
 
+mod browsing;
 mod cluster;
 mod consuming;
 mod faults;
