@@ -22,6 +22,7 @@ pub(crate) mod front;
 pub(crate) mod parts;
 mod refused;
 mod runner;
+mod set_aside;
 pub(crate) mod shutdown;
 pub(crate) mod sources;
 pub(crate) mod start;

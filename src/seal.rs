@@ -8,6 +8,8 @@
 //! Invariant: the first key seals, every key opens; no error and no `Debug` output shows any part
 //! of a plain text or a key.
 
+mod file_keys;
+
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -16,6 +18,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
+
+pub use file_keys::{FileKeyError, FileKeys};
 
 use crate::domain::RecordId;
 
@@ -81,6 +85,8 @@ struct Key {
     key: LessSafeKey,
     /// See [`Sealer::key_checks`].
     check: String,
+    /// See [`FileKeys`].
+    file_key: hmac::Key,
 }
 
 /// The configured keys: the first one seals, and all of them open.
@@ -126,6 +132,11 @@ impl Sealer {
     /// value are the same key. The value does not show the key: it is an HMAC of a constant.
     pub fn key_checks(&self) -> impl Iterator<Item = (&str, &str)> {
         self.keys.iter().map(|key| (key.id.as_str(), key.check.as_str()))
+    }
+
+    /// The keys that authenticate the files of a front.
+    pub fn file_keys(&self) -> FileKeys {
+        FileKeys::new(self.keys.iter().map(|key| (key.id.clone(), key.file_key.clone())).collect())
     }
 
     /// Reads from a sealed text the id of the key that sealed it. Returns `None` if the text is not
@@ -230,7 +241,13 @@ fn parse_key(entry: &str) -> Result<Key, &'static str> {
     }
     let key = UnboundKey::new(&AES_256_GCM_SIV, &bytes).map_err(|_| "its secret cannot be used")?;
     let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), CHECKED);
-    Ok(Key { id: id.to_owned(), key: LessSafeKey::new(key), check: URL_SAFE_NO_PAD.encode(signed) })
+    let file_key = file_keys::sender_secret(&bytes).and_then(|secret| file_keys::file_key(&*secret));
+    Ok(Key {
+        id: id.to_owned(),
+        key: LessSafeKey::new(key),
+        check: URL_SAFE_NO_PAD.encode(signed),
+        file_key: file_key.ok_or("its secret cannot be used")?,
+    })
 }
 
 #[cfg(test)]

@@ -82,6 +82,13 @@ impl Config {
                 self.front.hold
             ));
         }
+        if part.is(Part::Front) && self.front.spool_unsigned {
+            warnings.push(
+                "FRONT_SPOOL_UNSIGNED is on: whoever can write to the spool (FRONT_SPOOL) can add and change registrations. Take it \
+                 out once the registrations of the earlier release are published"
+                    .to_owned(),
+            );
+        }
         if part.is(Part::Confirmer) && self.confirm.quarantine <= self.opencrvs.timeout {
             warnings.push(format!(
                 "CONFIRM_QUARANTINE ({:?}) is not longer than OPENCRVS_TIMEOUT ({:?}): a write that OpenCRVS applies late \

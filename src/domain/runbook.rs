@@ -82,8 +82,8 @@ runbook! {
         => "bring the broker back; raise FRONT_SPOOL_MAX if the disk has room";
     SpoolUnwritable: "the disk of the front's spool is full, broken or does not answer"
         => "free or replace the disk; registrations are refused (503; events: 400) as long as the broker is away as well";
-    SpoolCorrupt: "a file in the front's spool cannot be read; it was renamed to *.corrupt"
-        => "keep the file and check the disk; `reconcile --token-file` (events: `reconcile` with the bridge's client, or a search in OpenCRVS for register:requested) lists its record";
+    SpoolCorrupt: "a file in the front's spool is not what a front of this deployment wrote, or cannot be read; it was renamed to *.corrupt and is not published"
+        => "see `warnings` in the front's `/readyz`, which say why; keep the file, check the disk and who can write there; if a key is missing or the front was upgraded with registrations in its spool, do what the warning says and rename the file back; `reconcile --token-file` (events: `reconcile` with the bridge's client, or a search in OpenCRVS for register:requested) lists its record";
     StampInFuture: "OpenCRVS dates a submission in the future, or more than ten years before it arrived; the bridge orders it by its arrival instead"
         => "correct the clock of the machine that runs OpenCRVS (or of the front, if that one is behind); the registration goes on unless its state is superseded: then see in OpenCRVS what the record waits for, and have the office submit it again if that is not the newer attempt";
     Unfit: "the registration lacks what the ID system's contract requires, so the ID system was not asked"

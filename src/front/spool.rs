@@ -6,9 +6,11 @@
 //!
 //! Invariant: [`Spool::store`] returns `Ok` only once file and directory are synced to the disk; a
 //! file is deleted only after the broker's confirm. A crash at any point leaves a complete file, or
-//! a temporary one whose registration was not accepted.
+//! a temporary one whose registration was not accepted. A file that no front of this deployment
+//! wrote is neither published nor deleted.
 
 mod admission;
+mod aside;
 mod directory;
 mod drain;
 mod envelope;
@@ -28,9 +30,11 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 pub use drain::{Drained, Left};
+pub use envelope::Trust;
 
 use crate::domain::Cause;
 use crate::telemetry::Metrics;
+use aside::Aside;
 use directory::{Directory, Scan};
 use index::{FileVersion, Index};
 use name::FileName;
@@ -48,6 +52,7 @@ pub struct SpoolSettings {
     /// Minimum age at which a file is relayed, so that OpenCRVS gets the 202 before the confirmer
     /// writes.
     pub min_age: Duration,
+    pub trust: Trust,
 }
 
 /// Why a spool cannot be opened.
@@ -99,8 +104,10 @@ pub struct Spool {
 
 struct Shared {
     directory: Directory,
+    trust: Trust,
     index: Mutex<Index>,
     min_age: Duration,
+    aside: Aside,
     /// Time of the first failed publish since the last confirm; `None` if none has failed.
     broker_failing_since: Mutex<Option<Instant>>,
     /// Notified when a file has been stored.
@@ -126,8 +133,10 @@ impl Spool {
         let index = Index::new(settings.max, scan.spooled, Instant::now());
         let shared = Shared {
             directory,
+            trust: settings.trust,
             index: Mutex::new(index),
             min_age: settings.min_age,
+            aside: Aside::default(),
             broker_failing_since: Mutex::new(None),
             stored: Notify::new(),
             writers: Arc::new(Semaphore::new(WRITERS)),

@@ -9,7 +9,8 @@ use clap::Subcommand;
 
 use super::output;
 use super::session::{self, Session};
-use crate::front::spool::{Drained, Spool, SpoolSettings};
+use crate::front::spool::{Drained, Spool, SpoolSettings, Trust};
+use crate::pipeline::{DeploymentCheck, Member};
 use crate::roles::{Failure, parts};
 use crate::telemetry::Metrics;
 
@@ -18,10 +19,11 @@ const BROKER_WAIT: Duration = Duration::from_secs(15);
 
 const RELAY: &str = "\
 For a directory (FRONT_SPOOL) whose front will not come back; a front that starts on its own directory relays it by \
-itself. Only the broker's settings are needed, no SEAL_KEYS. A file is deleted when the broker has confirmed its \
-registration, so this can be stopped and repeated.\n\n\
-Exit codes: 0 nothing is left; 1 files that cannot be read are now *.corrupt; 69 a front uses the directory, or it \
-cannot be opened; 75 the broker accepted nothing for 15 seconds, and it says how many are left; 78 the broker refuses AMQP_URL.";
+itself. The broker's settings and the keys of that front are needed, because only what the front wrote is published. A file is \
+deleted when the broker has confirmed its registration, so this can be stopped and repeated.\n\n\
+Exit codes: 0 nothing is left; 1 files that cannot be read, or that no front with these keys wrote, are now *.corrupt; 69 a front \
+uses the directory, or it cannot be opened; 75 the broker accepted nothing for 15 seconds, and it says how many are left; 78 the \
+broker refuses AMQP_URL, or its other roles have other keys.";
 
 /// `nidbridge spool …`
 #[derive(Debug, Subcommand)]
@@ -36,12 +38,15 @@ pub enum SpoolCommand {
 
 pub(crate) async fn run(command: SpoolCommand, file: Option<PathBuf>) -> Result<(), Failure> {
     let SpoolCommand::Relay { directory } = command;
-    session::without_keys("spool", file, async |session| relay(session, &directory).await).await
+    session::with_keys("spool", file, async |session| relay(session, &directory).await).await
 }
 
 async fn relay(session: &mut Session, directory: &Path) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new());
-    let settings = SpoolSettings { directory: directory.to_owned(), max: u64::MAX, min_age: Duration::ZERO };
+    let sealer = session.sealer()?;
+    let trust = Trust { keys: sealer.file_keys(), unsigned: session.config.front.spool_unsigned };
+    let directory = directory.to_owned();
+    let settings = SpoolSettings { directory, max: u64::MAX, min_age: Duration::ZERO, trust };
     let spool = Spool::open(settings, Arc::clone(&metrics))
         .await
         .map_err(|cause| Failure::Unavailable(anyhow::Error::from(cause)))?;
@@ -50,10 +55,16 @@ async fn relay(session: &mut Session, directory: &Path) -> Result<(), Failure> {
     }
     let [endpoint, _] = parts::broker_endpoints(&session.config, "spool");
     session::not_refused(&endpoint).await?;
-    // `drain` waits for a broker that is away, and reports what is left.
-    let link = parts::bridge_link(&session.config, "spool", &metrics);
+    // `drain` waits for a broker that is away, and reports what is left. With other keys than those
+    // of the broker's roles, every file would be set aside.
+    let check = DeploymentCheck::new(Member::Front, &sealer);
+    let link = parts::member_link(&session.config, "spool", &metrics, &check);
     session.keep(&link);
-    report(&spool.drain(&link.publisher(), BROKER_WAIT, session.stop.clone()).await)
+    let publisher = link.publisher();
+    tokio::select! {
+        drained = spool.drain(&publisher, BROKER_WAIT, session.stop.clone()) => report(&drained),
+        why = check.refused() => Err(Failure::Misconfigured(anyhow!(why).context("nothing was relayed"))),
+    }
 }
 
 fn report(drained: &Drained) -> Result<(), Failure> {

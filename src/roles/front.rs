@@ -11,15 +11,17 @@ use super::acceptance::AcceptanceWatch;
 use super::access::BrokerAccess;
 use super::belonging::Belonging;
 use super::runner::Runner;
-use super::{Failure, Process, files, parts, sources};
+use super::{Failure, Process, files, parts, set_aside, sources};
+use crate::admin::Warning;
 use crate::broker::{self, Publisher};
 use crate::config::Config;
 use crate::front::passthrough::{Passthrough, PassthroughSettings};
-use crate::front::spool::{Spool, SpoolSettings};
+use crate::front::spool::{Spool, SpoolSettings, Trust};
 use crate::front::{ClientRegistration, Front, Limits, NumberHeader, SyncAnswers, WaitingCallers, serve};
 use crate::listener::ListenerSettings;
 use crate::opencrvs::{Integrations, KeyStore, KeyStoreSettings, WantedClient};
 use crate::pipeline::{DeploymentCheck, Member, queues};
+use crate::seal::Sealer;
 use crate::telemetry::Metrics;
 
 /// Runs until the process is to stop.
@@ -48,7 +50,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     let open = readiness.condition("front");
     let (sealer, keys) = (parts::sealer(config)?, Arc::new(keys(config)?));
     let spool = match &config.front.spool {
-        Some(directory) => Some(spool(config, directory, &metrics).await?),
+        Some(directory) => Some(spool(config, directory, &sealer, &metrics).await?),
         None => None,
     };
     let check = DeploymentCheck::new(Member::Front, &sealer);
@@ -86,7 +88,7 @@ pub(crate) async fn serve_on(listener: TcpListener, process: Process) -> Result<
     runner.task(|stop| access.watch(stop));
     acceptance.run(&mut runner, refusals);
     if let Some(spool) = spool {
-        run_spool(&mut runner, spool, publisher, &check);
+        run_spool(&mut runner, spool, publisher, &check, readiness.warning("front_spool"));
     }
     if let (Some(check), Some(ready)) = (sources, forms) {
         let recheck = config.confirm.field_recheck;
@@ -113,7 +115,15 @@ async fn recall(spool: Option<&Spool>, check: &DeploymentCheck) {
     }
 }
 
-fn run_spool(runner: &mut Runner, spool: Spool, publisher: Publisher, check: &DeploymentCheck) {
+fn run_spool(
+    runner: &mut Runner,
+    spool: Spool,
+    publisher: Publisher,
+    check: &DeploymentCheck,
+    warning: Warning,
+) {
+    let aside = spool.clone();
+    runner.background(|stop| set_aside::watch(aside, warning, stop));
     let (remembering, key, admission) = (spool.clone(), check.sealing_key(), check.admission());
     runner.background(|stop| async move { remembering.remember(key, admission, stop).await });
     runner.background(|stop| async move { spool.relay(&publisher, stop).await });
@@ -207,11 +217,17 @@ fn passthrough(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Passthr
     Ok(Some(passthrough.context("COUNTRY_CONFIG_URL (opencrvs.country_config_url)")?))
 }
 
-async fn spool(config: &Config, directory: &Path, metrics: &Arc<Metrics>) -> Result<Spool, Failure> {
+async fn spool(
+    config: &Config,
+    directory: &Path,
+    sealer: &Sealer,
+    metrics: &Arc<Metrics>,
+) -> Result<Spool, Failure> {
     let settings = SpoolSettings {
         directory: directory.to_owned(),
         max: u64::try_from(config.front.spool_max).unwrap_or(u64::MAX),
         min_age: parts::topology_settings(config).confirm_after,
+        trust: Trust { keys: sealer.file_keys(), unsigned: config.front.spool_unsigned },
     };
     Spool::open(settings, Arc::clone(metrics))
         .await

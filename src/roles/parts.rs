@@ -10,7 +10,7 @@ mod opencrvs;
 
 pub(crate) use alert::{alerts, parking_watcher, process_alerts};
 pub(crate) use broker::{
-    BRIDGE_URL, BrokerEndpoint, NID_URL, bridge_link, broker_endpoints, longest_delay, member_link, nid_link,
+    BRIDGE_URL, BrokerEndpoint, NID_URL, broker_endpoints, longest_delay, member_link, nid_link,
     parking_queues, topologies, topology_settings,
 };
 pub(crate) use ledger::{ledger, operators_ledger, sealer};

@@ -3,6 +3,7 @@
 //! in between.
 
 mod disk;
+mod forged;
 mod orphan;
 
 use std::fs;

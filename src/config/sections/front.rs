@@ -49,6 +49,10 @@ settings! {
         /// Directory in which this front alone stores registrations while the broker is
         /// unavailable.
         spool: Option<PathBuf>, Optional<Path>, "", ["FRONT_SPOOL"];
+        /// Also publish spool files that are not authenticated, as releases before this one wrote
+        /// them. On only while a front is upgraded whose spool holds such files: whoever can write
+        /// to the directory can add or change them.
+        spool_unsigned: bool, Switch, "false", ["FRONT_SPOOL_UNSIGNED"];
         /// Whether the front accepts registrations of the events generation (OpenCRVS 1.9 and 2.x).
         /// Needs the spool.
         events: bool, Switch, "false", ["FRONT_EVENTS"];

@@ -55,6 +55,19 @@ impl Directory {
         &self.path
     }
 
+    /// The names of the files that were set aside, in order.
+    pub(super) fn set_aside_names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let Ok(file) = entry?.file_name().into_string() else { continue };
+            if FileKind::of(&file) == FileKind::Corrupt {
+                names.push(file);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     fn scan(&self) -> io::Result<Scan> {
         let mut scan = Scan::default();
         for entry in fs::read_dir(&self.path)? {

@@ -114,7 +114,8 @@ impl Spool {
             .on_disk(file, |shared, file| shared.directory.read(&file.name))
             .await
             .map_err(|cause| cause.to_string())?;
-        let envelope = envelope::decode(&bytes).map_err(|why| why.to_string())?;
+        let decoded = envelope::decode(&self.shared.trust, file.name.as_str(), &bytes);
+        let envelope = decoded.map_err(|why| why.to_string())?;
         if file.name.attempt() == Some(envelope.message.registration.key.id()) {
             Ok(envelope)
         } else {
@@ -133,24 +134,7 @@ impl Spool {
         }
     }
 
-    /// Renames a file that cannot be relayed; such a file is never deleted.
-    async fn set_aside(&self, version: &FileVersion, why: &str) -> RelayResult {
-        let file = version.name.as_str();
-        match self.on_disk(version, |shared, file| shared.retire(file, Directory::set_aside)).await {
-            Ok(false) => return RelayResult::SetAside,
-            Ok(true) => {
-                let to = version.name.corrupt();
-                tracing::error!(file, to, why, "a spooled registration cannot be relayed");
-            }
-            Err(cause) => {
-                tracing::error!(file, %cause, why, "a spooled registration cannot be relayed, and its file cannot be renamed");
-            }
-        }
-        self.shared.alarm(Cause::SpoolCorrupt);
-        RelayResult::SetAside
-    }
-
-    async fn on_disk<T: Send + 'static>(
+    pub(super) async fn on_disk<T: Send + 'static>(
         &self,
         file: &FileVersion,
         work: impl FnOnce(&Shared, &FileVersion) -> io::Result<T> + Send + 'static,
@@ -166,18 +150,24 @@ impl Spool {
 mod tests {
     use std::path::Path;
 
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use jiff::Timestamp;
+    use secrecy::SecretString;
     use serde_json::json;
 
     use super::*;
-    use crate::front::spool::SpoolSettings;
+    use crate::front::spool::{SpoolSettings, Trust};
     use crate::front::spool::name::FileName;
     use crate::pipeline::RegistrationMessage;
+    use crate::seal::Sealer;
     use crate::telemetry::Metrics;
 
     async fn spool(directory: &Path) -> Spool {
+        let keys = SecretString::from(format!("a:{}", STANDARD.encode([1; 32])));
+        let trust = Trust { keys: Sealer::parse(&keys).unwrap().file_keys(), unsigned: false };
         let settings =
-            SpoolSettings { directory: directory.to_owned(), max: 1_000_000, min_age: Duration::ZERO };
+            SpoolSettings { directory: directory.to_owned(), max: 1_000_000, min_age: Duration::ZERO, trust };
         Spool::open(settings, Arc::new(Metrics::new())).await.unwrap()
     }
 
@@ -234,6 +224,6 @@ mod tests {
         std::fs::rename(path(&name), path(&other)).unwrap();
         let spool = spool(directory.path()).await;
         let why = spool.read(&spool.first().unwrap()).await.unwrap_err();
-        assert_eq!(why, Unreadable::OtherAttempt.to_string());
+        assert_eq!(why, Unreadable::Code.to_string());
     }
 }

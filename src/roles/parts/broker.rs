@@ -65,12 +65,6 @@ pub(crate) fn longest_delay(config: &Config) -> Duration {
     steps.chain([settings.confirm_after, config.confirm.quarantine]).max().unwrap_or_default()
 }
 
-/// A link to our own vhost.
-pub(crate) fn bridge_link(config: &Config, name: &'static str, metrics: &Arc<Metrics>) -> Link {
-    let [topology, _] = topologies(config);
-    Link::open(&settings::bridge_link(name, &config.broker), topology, Arc::clone(metrics))
-}
-
 /// A link of a role to our own vhost. It is connected only while the role belongs to this broker.
 pub(crate) fn member_link(
     config: &Config,

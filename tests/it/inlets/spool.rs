@@ -58,10 +58,10 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(message in message(), trace in proptest::collection::btree_map(".{0,12}", ".{0,60}", 0..4)) {
         let file = write(&message, &trace).unwrap();
-        prop_assert_eq!(read(&file), Some((message.clone(), trace)));
+        let name = name(&message.registration.key);
+        prop_assert_eq!(read(&name, &file), Some((message.clone(), trace)));
         let content = file.iter().position(|byte| *byte == b'\n').map(|end| &file[end + 1..]).unwrap();
         prop_assert_eq!(check(content), Some(message.clone()));
-        let name = name(&message.registration.key);
         prop_assert_eq!(attempt(&name), Some(message.registration.key.id()));
     }
 
@@ -70,7 +70,7 @@ proptest! {
         let mut file = write(&message, &BTreeMap::new()).unwrap();
         let at = at.index(file.len());
         file[at] ^= byte;
-        prop_assert_eq!(read(&file), None);
+        prop_assert_eq!(read(&name(&message.registration.key), &file), None);
     }
 
     #[test]
@@ -82,7 +82,7 @@ proptest! {
         let at = at.index(content.len());
         content.splice(at..=at, new);
         check(&content);
-        prop_assert_eq!(read(&sealed(&content)).is_some(), check(&content).is_some());
+        prop_assert_eq!(read("", &sealed(&content)).is_some(), check(&content).is_some());
     }
 
     #[test]

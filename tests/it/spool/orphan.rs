@@ -10,12 +10,17 @@ use crate::harness::world::SOON;
 use crate::pipeline::people;
 
 async fn run(story: &Story, arguments: &[&str]) -> (Option<i32>, String) {
+    run_with(story, arguments, None).await
+}
+
+async fn run_with(
+    story: &Story,
+    arguments: &[&str],
+    setting: Option<(&str, &str)>,
+) -> (Option<i32>, String) {
     let mut command = tokio::process::Command::from(story.world.command("front", arguments));
     command.kill_on_drop(true);
-    command.env("FRONT_LISTEN", "127.0.0.1:0").env("ADMIN_LISTEN", "127.0.0.1:0");
-    if arguments[0] == "spool" {
-        command.env_remove("SEAL_KEYS");
-    }
+    command.env("FRONT_LISTEN", "127.0.0.1:0").env("ADMIN_LISTEN", "127.0.0.1:0").envs(setting);
     let ended = tokio::time::timeout(SOON, command.output()).await.expect("it ends by itself");
     let Output { status, stdout, stderr } = ended.unwrap();
     (status.code(), format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)))
@@ -44,6 +49,12 @@ async fn one_process_has_a_spool_and_an_orphan_is_drained_by_hand() {
     assert_eq!(story.files(".registration").len(), 3);
 
     story.broker.restore();
+    // With other keys, no file could be told from a forged one: nothing is touched.
+    let other = ("SEAL_KEYS", "other:AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+    let (code, said) = run_with(&story, &relay, Some(other)).await;
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("nothing was relayed") && said.contains("SEAL_KEYS (seal.keys)"), "{said}");
+    assert_eq!(story.files(".registration").len(), 3);
     let (code, said) = run(&story, &relay).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("relayed 3 registrations"), "{said}");

@@ -19,16 +19,18 @@ pub fn check(input: &[u8]) -> Option<RegistrationMessage> {
     content(&sealed(input))
 }
 
-/// The bytes with their correct checksum.
+/// The bytes with their correct checksum, as a release wrote them that did not authenticate its files.
 pub fn sealed(content: &[u8]) -> Vec<u8> {
     let checksum = URL_SAFE_NO_PAD.encode(digest(&SHA256, content));
     [format!("nidbridge-spool.v1 {checksum}\n").as_bytes(), content].concat()
 }
 
 fn content(file: &[u8]) -> Option<RegistrationMessage> {
-    let (message, trace) = read(file)?;
+    let (message, trace) = read("", file)?;
     let written = write(&message, &trace).expect("what was read can be written");
-    assert_eq!(read(&written), Some((message.clone(), trace)), "what is written is what was read");
+    let name_of_it = name(&message.registration.key);
+    assert_eq!(read("", &written), None, "the name is authenticated, too");
+    assert_eq!(read(&name_of_it, &written), Some((message.clone(), trace)), "what is written is what was read");
     let key = &message.registration.key;
     assert_eq!(attempt(&name(key)), Some(key.id()), "{}", name(key));
     Some(message)
