@@ -121,6 +121,9 @@ mod tests {
         let secret = sender_secret(&[1; 32]).unwrap();
         assert_ne!(*secret, [1; 32]);
         let code = keys(&[("a", 1)]).code("a", b"content").unwrap();
-        assert_eq!(code, "kXYTUZLP7F4bUlpsdjL_G35kbXv8MsngoSEi0ebKINU", "files and values of earlier releases need them");
+        assert_eq!(
+            code, "kXYTUZLP7F4bUlpsdjL_G35kbXv8MsngoSEi0ebKINU",
+            "files and values of earlier releases need them"
+        );
     }
 }

@@ -208,14 +208,17 @@ mod tests {
         let name = FileName::of(&message().registration.key);
         assert!(matches!(decode(&trust(2, true), name.as_str(), &file), Err(Unreadable::Code)));
         let unknown = String::from_utf8(file).unwrap().replacen(" a ", " b ", 1);
-        assert!(matches!(read(unknown.as_bytes()), Err(Unreadable::Key(FileKeyError::UnknownKey(id))) if id == "b"));
+        assert!(
+            matches!(read(unknown.as_bytes()), Err(Unreadable::Key(FileKeyError::UnknownKey(id))) if id == "b")
+        );
     }
 
     #[test]
     fn a_file_that_is_not_authenticated_is_read_only_if_that_is_allowed() {
         let file = written(&message(), &BTreeMap::new());
         let content = &file[file.iter().position(|byte| *byte == b'\n').unwrap() + 1..];
-        let unsigned = |checksum: &str| [format!("{UNSIGNED_MAGIC} {checksum}\n").as_bytes(), content].concat();
+        let unsigned =
+            |checksum: &str| [format!("{UNSIGNED_MAGIC} {checksum}\n").as_bytes(), content].concat();
         let genuine = unsigned(&checksum(content));
         assert!(matches!(read(&genuine), Err(Unreadable::Unsigned)));
         assert_eq!(decode(&trust(1, true), "", &genuine).unwrap().message, message());

@@ -157,8 +157,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::front::spool::{SpoolSettings, Trust};
     use crate::front::spool::name::FileName;
+    use crate::front::spool::{SpoolSettings, Trust};
     use crate::pipeline::RegistrationMessage;
     use crate::seal::Sealer;
     use crate::telemetry::Metrics;

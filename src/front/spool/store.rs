@@ -39,7 +39,8 @@ impl Spool {
     async fn write(&self, message: &RegistrationMessage) -> Result<(), NotSpooled> {
         let name = FileName::of(&message.registration.key);
         let trace = telemetry::inject(&tracing::Span::current());
-        let bytes = envelope::encode(&self.shared.trust.keys, message, &trace).map_err(|_| NotSpooled::Internal)?;
+        let bytes =
+            envelope::encode(&self.shared.trust.keys, message, &trace).map_err(|_| NotSpooled::Internal)?;
         let shared = Arc::clone(&self.shared);
         let write = async move {
             let writers = Arc::clone(&shared.writers);

@@ -13,11 +13,7 @@ async fn run(story: &Story, arguments: &[&str]) -> (Option<i32>, String) {
     run_with(story, arguments, None).await
 }
 
-async fn run_with(
-    story: &Story,
-    arguments: &[&str],
-    setting: Option<(&str, &str)>,
-) -> (Option<i32>, String) {
+async fn run_with(story: &Story, arguments: &[&str], setting: Option<(&str, &str)>) -> (Option<i32>, String) {
     let mut command = tokio::process::Command::from(story.world.command("front", arguments));
     command.kill_on_drop(true);
     command.env("FRONT_LISTEN", "127.0.0.1:0").env("ADMIN_LISTEN", "127.0.0.1:0").envs(setting);

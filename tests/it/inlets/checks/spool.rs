@@ -30,7 +30,11 @@ fn content(file: &[u8]) -> Option<RegistrationMessage> {
     let written = write(&message, &trace).expect("what was read can be written");
     let name_of_it = name(&message.registration.key);
     assert_eq!(read("", &written), None, "the name is authenticated, too");
-    assert_eq!(read(&name_of_it, &written), Some((message.clone(), trace)), "what is written is what was read");
+    assert_eq!(
+        read(&name_of_it, &written),
+        Some((message.clone(), trace)),
+        "what is written is what was read"
+    );
     let key = &message.registration.key;
     assert_eq!(attempt(&name(key)), Some(key.id()), "{}", name(key));
     Some(message)
