@@ -15,20 +15,13 @@ struct Canonical {
 const DECODED_AT_MOST: usize = 4;
 
 impl Canonical {
-    fn of(path: &str) -> Self {
-        let mut text = path.as_bytes().to_vec();
-        for _ in 0..DECODED_AT_MOST {
-            let decoded = decode(&text);
-            if decoded == text {
-                break;
-            }
-            text = decoded;
-        }
-        let text = String::from_utf8_lossy(&text).into_owned();
+    fn of(text: &str) -> Self {
         let (mut segments, mut has_dots) = (Vec::new(), false);
         // Some servers take a backslash for a slash, and what follows a semicolon for a parameter.
         for segment in text.split(['/', '\\']) {
-            match segment.split(';').next().unwrap_or_default() {
+            // Some servers trim a name.
+            let is_blank = |letter: char| letter.is_whitespace() || letter.is_control();
+            match segment.split(';').next().unwrap_or_default().trim_matches(is_blank) {
                 "" => {}
                 "." => has_dots = true,
                 ".." => {
@@ -67,17 +60,34 @@ pub(super) fn is_plain(path: &str) -> bool {
 
 /// Whether some server could read a path as one of ours.
 pub(super) fn means_ours(path: &str) -> bool {
-    Canonical::of(path).is_ours()
+    readings(path).any(|reading| reading.is_ours())
 }
 
 /// Whether a path has segments `.` or `..` in any spelling.
 pub(super) fn has_dot_segments(path: &str) -> bool {
-    Canonical::of(path).has_dots
+    readings(path).any(|reading| reading.has_dots)
 }
 
-/// Decodes percent-encoded bytes. What is not valid stays.
-fn decode(text: &[u8]) -> Vec<u8> {
-    percent_encoding::percent_decode(text).collect()
+/// What the path means to different servers. To some, one of these letters ends it.
+fn readings(path: &str) -> impl Iterator<Item = Canonical> {
+    let text = decoded(path);
+    let ends = ['?', '#', '\0', '\r', '\n', ' '].map(|end| text.find(end)).into_iter().flatten();
+    let readings: Vec<_> =
+        ends.chain([text.len()]).filter_map(|end| Some(Canonical::of(text.get(..end)?))).collect();
+    readings.into_iter()
+}
+
+/// The path with each percent-encoded byte decoded until none is left. What is not valid stays.
+fn decoded(path: &str) -> String {
+    let mut text = path.as_bytes().to_vec();
+    for _ in 0..DECODED_AT_MOST {
+        let decoded: Vec<u8> = percent_encoding::percent_decode(&text).collect();
+        if decoded == text {
+            break;
+        }
+        text = decoded;
+    }
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 #[cfg(test)]
@@ -104,6 +114,14 @@ mod tests {
             "/trigger/events/birth/actions/regis%74er",
             "/trigger/events/birth/actions/DECLARE/../REGISTER",
             "/triggers/system/ready/",
+            "/event-registration%00.html",
+            "/event-registration%3Fa=b",
+            "/event-registration%23top",
+            "/event-registration%2523%3F/x",
+            "/event-registration%20",
+            "/event-registration%0D%0AX:%20y",
+            "/%09event-registration",
+            "/trigger/events/birth/actions/REGISTER%00",
         ] {
             assert!(means_ours(path), "{path}");
         }
@@ -130,6 +148,7 @@ mod tests {
             "/event-registration/x",
             "/x/event-registration",
             "/event-registrations",
+            "/event-registrations%3F/event-registration",
             "/trigger/events/birth/actions/DECLARE",
             "/trigger/events/birth/actions",
             "/certificates/event%20registration",
@@ -142,7 +161,9 @@ mod tests {
 
     #[test]
     fn dots_are_segments_only_when_they_are_alone() {
-        for dots in ["/..", "/a/../b", "/a/.", "/%2e%2E/b", "/%252e./b", "/a\\..\\b", "/..;x/b"] {
+        for dots in
+            ["/..", "/a/../b", "/a/.", "/%2e%2E/b", "/%252e./b", "/a\\..\\b", "/..;x/b", "/..%3Fx", "/..%20"]
+        {
             assert!(has_dot_segments(dots), "{dots}");
         }
         for none in ["/...", "/.well-known", "/a..b", "/a/b.", "/", "/%2ea"] {

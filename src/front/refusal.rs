@@ -96,6 +96,8 @@ pub enum Refusal {
     UnknownPath,
     #[error("the request has more than one header Host: send one (RFC 9112)")]
     TwoHosts,
+    #[error("the request has another Transfer-Encoding than `chunked` once: send that, or Content-Length")]
+    OtherCoding,
     #[error(
         "the path is another spelling of a path of the front: write /event-registration, /trigger/events/…/actions/REGISTER \
          or /trigger/system/ready as they stand here"
@@ -127,6 +129,7 @@ impl Refusal {
             | Self::EventsOff
             | Self::BodyBrokeOff
             | Self::TwoHosts
+            | Self::OtherCoding
             | Self::OtherSpelling => StatusCode::BAD_REQUEST,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyStalled { .. } | Self::BodySlow { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -144,7 +147,9 @@ impl Refusal {
         match self {
             Self::Token(TokenFault::NoKey) => "no_key",
             Self::Token(_) => "unauthorized",
-            Self::Body(_) | Self::Event(_) | Self::BodyBrokeOff | Self::TwoHosts => "bad_request",
+            Self::Body(_) | Self::Event(_) | Self::BodyBrokeOff | Self::TwoHosts | Self::OtherCoding => {
+                "bad_request"
+            }
             Self::TooMany => "too_many",
             Self::Unfit(_) => "unfit",
             Self::EventsOff => "events_off",

@@ -6,6 +6,7 @@ mod callers;
 mod country;
 mod exact;
 mod ready;
+mod smuggling;
 mod strangers;
 
 use std::fs;

@@ -13,9 +13,11 @@ use super::forwarded::{FORWARDED_FOR, remove_claims};
 
 /// Our pseudonym in `Via`.
 const PSEUDONYM: &str = "nidbridge";
-/// The headers of RFC 9110 §7.6.1, and the two proxy headers of RFC 2616.
-const HOP_BY_HOP: [&str; 8] = [
+/// The headers of RFC 9110 §7.6.1, the two proxy headers of RFC 2616, and that of an upgrade to
+/// HTTP/2 (RFC 7540 §3.2.1).
+const HOP_BY_HOP: [&str; 9] = [
     "connection",
+    "http2-settings",
     "keep-alive",
     "proxy-connection",
     "proxy-authenticate",
@@ -115,6 +117,7 @@ mod tests {
                 ("proxy-connection", "keep-alive"),
                 ("proxy-authorization", "Basic YTpi"),
                 ("upgrade", "websocket"),
+                ("http2-settings", "AAMAAABk"),
                 ("transfer-encoding", "chunked"),
                 ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
                 ("host", "countryconfig:3040"),
